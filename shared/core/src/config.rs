@@ -1,0 +1,629 @@
+//! Configuration, parsed once at start from a look-up of names, with every problem reported at once.
+//!
+//! Each function reads the names of its list ([`LOGIN`], [`REFRESH`], …) and no others; a test holds the lists against
+//! `template.yaml`.
+
+use crate::jwks::Jwks;
+use crate::{ClientId, Scope};
+use serde::Deserialize;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// What `login` reads.
+pub const LOGIN: &[&str] = &[
+    "DAYPASS_ISSUER",
+    "DAYPASS_AUDIENCE",
+    "DAYPASS_CLIENTS",
+    "DAYPASS_ACCESS_TOKEN_SECONDS",
+    "DAYPASS_REFRESH_TOKEN_SECONDS",
+    "DAYPASS_IDLE_SECONDS",
+    "DAYPASS_LOGIN_ATTEMPTS",
+    "DAYPASS_LOGIN_WINDOW_SECONDS",
+    "DAYPASS_USERS_TABLE",
+    "DAYPASS_SESSIONS_TABLE",
+    "DAYPASS_ATTEMPTS_TABLE",
+    "DAYPASS_KEYS",
+];
+/// What `refresh` reads.
+pub const REFRESH: &[&str] = &[
+    "DAYPASS_ISSUER",
+    "DAYPASS_AUDIENCE",
+    "DAYPASS_CLIENTS",
+    "DAYPASS_ACCESS_TOKEN_SECONDS",
+    "DAYPASS_IDLE_SECONDS",
+    "DAYPASS_GRACE_SECONDS",
+    "DAYPASS_SESSIONS_TABLE",
+    "DAYPASS_KEYS",
+];
+/// What `revoke` reads.
+pub const REVOKE: &[&str] = &[
+    "DAYPASS_ISSUER",
+    "DAYPASS_AUDIENCE",
+    "DAYPASS_CLIENTS",
+    "DAYPASS_SESSIONS_TABLE",
+    "DAYPASS_KEYS",
+    "DAYPASS_JWKS",
+];
+/// What `authorizer` reads.
+pub const AUTHORIZER: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_AUDIENCE", "DAYPASS_JWKS"];
+/// What `discovery` reads.
+pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS"];
+
+/// A setting that is a number, with its limits: `template.yaml` states the same ones, and a test compares them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The name of the variable.
+    pub name: &'static str,
+    /// What it is when it is not set.
+    pub default: u64,
+    /// The least and the most.
+    pub range: RangeInclusive<u64>,
+}
+
+/// Life of an access token in seconds. Ten minutes at most: nothing calls one back.
+pub const ACCESS_TOKEN_SECONDS: Setting =
+    Setting { name: "DAYPASS_ACCESS_TOKEN_SECONDS", default: 300, range: 300..=600 };
+/// Life of a session in seconds, through all rotations: 180 days.
+pub const REFRESH_TOKEN_SECONDS: Setting =
+    Setting { name: "DAYPASS_REFRESH_TOKEN_SECONDS", default: 15_552_000, range: 60..=15_552_000 };
+/// How long an unused session lives, in seconds; 0 for as long as it may.
+pub const IDLE_SECONDS: Setting = Setting { name: "DAYPASS_IDLE_SECONDS", default: 0, range: 0..=15_552_000 };
+/// How long a superseded refresh token still gets the same successor, in seconds.
+pub const GRACE_SECONDS: Setting = Setting { name: "DAYPASS_GRACE_SECONDS", default: 30, range: 0..=120 };
+/// Attempts at one name within a window. SP 800-63B-4 §3.2.2 allows 100 in a row.
+pub const LOGIN_ATTEMPTS: Setting = Setting { name: "DAYPASS_LOGIN_ATTEMPTS", default: 5, range: 1..=100 };
+/// Length of that window in seconds.
+pub const LOGIN_WINDOW_SECONDS: Setting =
+    Setting { name: "DAYPASS_LOGIN_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
+
+/// All settings that are numbers.
+pub const SETTINGS: [&Setting; 6] = [
+    &ACCESS_TOKEN_SECONDS,
+    &REFRESH_TOKEN_SECONDS,
+    &IDLE_SECONDS,
+    &GRACE_SECONDS,
+    &LOGIN_ATTEMPTS,
+    &LOGIN_WINDOW_SECONDS,
+];
+
+/// Everything that is wrong with a configuration, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is not usable: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The issuer identifier: an https URL without query, fragment or trailing slash (RFC 8414 §2), compared byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    url: String,
+    path_at: usize,
+}
+
+impl Issuer {
+    /// Reads an issuer. `http` is taken for loopback hosts, so that it all runs on a laptop.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let uri: http::Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or("is not a URL with a host")?;
+        let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if loopback => {}
+            _ => return Err("must start with https:// (http:// only for localhost)".to_owned()),
+        }
+        if url.contains(['?', '#'])
+            || uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err("must have no query, fragment or user".to_owned());
+        }
+        if url.ends_with('/') {
+            return Err("must not end with a slash".to_owned());
+        }
+        let authority_at = url.find("://").map_or(0, |at| at + 3);
+        let path_at =
+            url.get(authority_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| authority_at + at);
+        Ok(Self { url: url.to_owned(), path_at })
+    }
+
+    /// The identifier, exactly as configured.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// The path of the identifier: empty, or starting with a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.url.get(self.path_at..).unwrap_or_default()
+    }
+
+    /// The URL of an endpoint below the issuer.
+    pub(crate) fn endpoint(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+}
+
+/// A registered client application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its id.
+    pub id: ClientId,
+    /// What it may ask for; `None` for all that the user has.
+    pub scope: Option<Scope>,
+}
+
+/// The registered clients, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    default: Client,
+    others: Vec<Client>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientEntry {
+    client_id: String,
+    /// Read so that a word we do not know is refused.
+    #[serde(default, rename = "transport")]
+    _transport: Transport,
+    scope: Option<String>,
+}
+
+/// How a client holds its refresh token.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum Transport {
+    /// In its own keeping, sent in bodies.
+    #[default]
+    Body,
+}
+
+impl Clients {
+    /// Reads the JSON array of `DAYPASS_CLIENTS`. The first one is meant by a login that names none.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let entries: Vec<ClientEntry> = serde_json::from_str(json).map_err(|error| {
+            format!("is not a list like [{{\"client_id\":\"web\",\"transport\":\"body\"}}] ({error})")
+        })?;
+        let mut clients: Vec<Client> = Vec::new();
+        for entry in entries {
+            let id = ClientId::parse(&entry.client_id).ok_or_else(|| {
+                format!(
+                    "client_id `{}` is not 1 to 64 of A-Z a-z 0-9 - . _ ~, or starts with usr_",
+                    entry.client_id
+                )
+            })?;
+            if clients.iter().any(|other| other.id == id) {
+                return Err(format!("client_id `{id}` stands there twice"));
+            }
+            let scope = entry.scope.map(|scope| Scope::parse(&scope)).transpose();
+            let scope = scope
+                .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
+            clients.push(Client { id, scope });
+        }
+        let mut clients = clients.into_iter();
+        let default = clients.next().ok_or("names no client")?;
+        Ok(Self { default, others: clients.collect() })
+    }
+
+    /// The client of that name, or the first one when the request names none.
+    #[must_use]
+    pub fn find(&self, id: Option<&str>) -> Option<&Client> {
+        let Some(id) = id else { return Some(&self.default) };
+        std::iter::once(&self.default).chain(&self.others).find(|client| client.id.as_str() == id)
+    }
+}
+
+/// Names of the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// `users`.
+    pub users: String,
+    /// `sessions`.
+    pub sessions: String,
+    /// `attempts`.
+    pub attempts: String,
+}
+
+/// Configuration of `login`.
+#[derive(Debug)]
+pub struct LoginConfig {
+    /// `iss` of the tokens.
+    pub issuer: Issuer,
+    /// `aud` of the tokens.
+    pub audience: String,
+    /// Who may log users in.
+    pub clients: Clients,
+    /// Life of an access token.
+    pub access_lifetime: Duration,
+    /// Life of a session.
+    pub refresh_lifetime: Duration,
+    /// Life of an unused session.
+    pub idle: Option<Duration>,
+    /// Attempts within a window.
+    pub attempt_limit: u32,
+    /// Length of the window.
+    pub attempt_window: Duration,
+    /// The tables.
+    pub tables: Tables,
+    /// Where the key set is.
+    pub keys: Vec<String>,
+}
+
+/// Configuration of `refresh`.
+#[derive(Debug)]
+pub struct RefreshConfig {
+    /// `iss` of the tokens.
+    pub issuer: Issuer,
+    /// `aud` of the tokens.
+    pub audience: String,
+    /// Whose tokens are refreshed.
+    pub clients: Clients,
+    /// Life of an access token.
+    pub access_lifetime: Duration,
+    /// Life of an unused session.
+    pub idle: Option<Duration>,
+    /// The grace window.
+    pub grace: Duration,
+    /// The sessions table.
+    pub sessions_table: String,
+    /// Where the key set is.
+    pub keys: Vec<String>,
+}
+
+/// Configuration of `revoke`.
+#[derive(Debug)]
+pub struct RevokeConfig {
+    /// `iss` of the tokens.
+    pub issuer: Issuer,
+    /// `aud` of the tokens.
+    pub audience: String,
+    /// Who may revoke.
+    pub clients: Clients,
+    /// The sessions table.
+    pub sessions_table: String,
+    /// Where the key set is.
+    pub keys: Vec<String>,
+    /// The public signing keys.
+    pub jwks: Jwks,
+}
+
+/// Configuration of `authorizer`.
+#[derive(Debug)]
+pub struct AuthorizerConfig {
+    /// Whose tokens are taken.
+    pub issuer: Issuer,
+    /// For whom they must be.
+    pub audience: String,
+    /// The public signing keys.
+    pub jwks: Jwks,
+}
+
+/// Configuration of `discovery`.
+#[derive(Debug)]
+pub struct DiscoveryConfig {
+    /// Who we are.
+    pub issuer: Issuer,
+    /// The public signing keys.
+    pub jwks: Jwks,
+}
+
+/// Reads the configuration of `login`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let audience = read.audience();
+    let clients = read.clients();
+    let access_lifetime = read.seconds(&ACCESS_TOKEN_SECONDS);
+    let refresh_lifetime = read.seconds(&REFRESH_TOKEN_SECONDS);
+    let idle = read.seconds(&IDLE_SECONDS);
+    let attempt_limit = read.number(&LOGIN_ATTEMPTS);
+    let attempt_window = read.seconds(&LOGIN_WINDOW_SECONDS);
+    let users = read.table("DAYPASS_USERS_TABLE");
+    let sessions = read.table("DAYPASS_SESSIONS_TABLE");
+    let attempts = read.table("DAYPASS_ATTEMPTS_TABLE");
+    let keys = read.keys();
+    read.finish(|| {
+        Some(LoginConfig {
+            issuer: issuer?,
+            audience: audience?,
+            clients: clients?,
+            access_lifetime: access_lifetime?,
+            refresh_lifetime: refresh_lifetime?,
+            idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero()))?,
+            attempt_limit: u32::try_from(attempt_limit?).ok()?,
+            attempt_window: attempt_window?,
+            tables: Tables { users: users?, sessions: sessions?, attempts: attempts? },
+            keys: keys?,
+        })
+    })
+}
+
+/// Reads the configuration of `refresh`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn refresh(lookup: impl Fn(&str) -> Option<String>) -> Result<RefreshConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let audience = read.audience();
+    let clients = read.clients();
+    let access_lifetime = read.seconds(&ACCESS_TOKEN_SECONDS);
+    let idle = read.seconds(&IDLE_SECONDS);
+    let grace = read.seconds(&GRACE_SECONDS);
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    let keys = read.keys();
+    read.finish(|| {
+        Some(RefreshConfig {
+            issuer: issuer?,
+            audience: audience?,
+            clients: clients?,
+            access_lifetime: access_lifetime?,
+            idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero()))?,
+            grace: grace?,
+            sessions_table: sessions_table?,
+            keys: keys?,
+        })
+    })
+}
+
+/// Reads the configuration of `revoke`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let audience = read.audience();
+    let clients = read.clients();
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    let keys = read.keys();
+    let jwks = read.jwks();
+    read.finish(|| {
+        Some(RevokeConfig {
+            issuer: issuer?,
+            audience: audience?,
+            clients: clients?,
+            sessions_table: sessions_table?,
+            keys: keys?,
+            jwks: jwks?,
+        })
+    })
+}
+
+/// Reads the configuration of `authorizer`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn authorizer(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let audience = read.audience();
+    let jwks = read.jwks();
+    read.finish(|| Some(AuthorizerConfig { issuer: issuer?, audience: audience?, jwks: jwks? }))
+}
+
+/// Reads the configuration of `discovery`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn discovery(lookup: impl Fn(&str) -> Option<String>) -> Result<DiscoveryConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let jwks = read.jwks();
+    read.finish(|| Some(DiscoveryConfig { issuer: issuer?, jwks: jwks? }))
+}
+
+/// Reads variables and remembers what is wrong with them.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, problems: Vec::new() }
+    }
+
+    /// An empty variable counts as unset: CloudFormation cannot leave one out conditionally without repeating all.
+    fn get(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let parsed = match self.get(name) {
+            Some(value) => parse(&value),
+            None => Err("is not set".to_owned()),
+        };
+        parsed.map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+    }
+
+    fn issuer(&mut self) -> Option<Issuer> {
+        self.required("DAYPASS_ISSUER", Issuer::parse)
+    }
+
+    fn audience(&mut self) -> Option<String> {
+        self.required("DAYPASS_AUDIENCE", |audience| {
+            let printable = audience.chars().all(|c| !c.is_control() && !c.is_whitespace());
+            if printable && audience.len() <= 256 {
+                Ok(audience.to_owned())
+            } else {
+                Err("is longer than 256 bytes or holds a space or control character".to_owned())
+            }
+        })
+    }
+
+    fn clients(&mut self) -> Option<Clients> {
+        match self.get("DAYPASS_CLIENTS") {
+            Some(_) => self.required("DAYPASS_CLIENTS", Clients::parse),
+            None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
+        }
+    }
+
+    fn jwks(&mut self) -> Option<Jwks> {
+        self.required("DAYPASS_JWKS", |json| {
+            Jwks::parse(json.as_bytes()).map_err(|error| format!("is wrong: {error}"))
+        })
+    }
+
+    fn keys(&mut self) -> Option<Vec<String>> {
+        self.required("DAYPASS_KEYS", |sources| Ok(sources.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    fn table(&mut self, name: &str) -> Option<String> {
+        self.required(name, |table| {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+            if (3..=255).contains(&table.len()) && table.bytes().all(legal) {
+                Ok(table.to_owned())
+            } else {
+                Err("is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ - .)".to_owned())
+            }
+        })
+    }
+
+    fn number(&mut self, setting: &Setting) -> Option<u64> {
+        if self.get(setting.name).is_none() {
+            return Some(setting.default);
+        }
+        self.required(setting.name, |value| match value.parse() {
+            Ok(number) if setting.range.contains(&number) => Ok(number),
+            _ => Err(format!(
+                "is not a whole number from {} to {}",
+                setting.range.start(),
+                setting.range.end()
+            )),
+        })
+    }
+
+    fn seconds(&mut self, setting: &Setting) -> Option<Duration> {
+        self.number(setting).map(Duration::from_secs)
+    }
+
+    fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
+        build().ok_or(ConfigError(self.problems))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    fn complete() -> BTreeMap<&'static str, String> {
+        let jwks = Jwks::new(vec![crate::jwks::Jwk::ed25519(&[1; 32])]).to_json().unwrap();
+        BTreeMap::from([
+            ("DAYPASS_ISSUER", "https://id.example.com".to_owned()),
+            ("DAYPASS_AUDIENCE", "https://api.example.com".to_owned()),
+            ("DAYPASS_USERS_TABLE", "users".to_owned()),
+            ("DAYPASS_SESSIONS_TABLE", "sessions".to_owned()),
+            ("DAYPASS_ATTEMPTS_TABLE", "attempts".to_owned()),
+            ("DAYPASS_KEYS", "a.json b.json".to_owned()),
+            ("DAYPASS_JWKS", jwks),
+        ])
+    }
+
+    /// The lists name exactly what is looked up.
+    #[test]
+    fn lists_are_what_is_read() {
+        let env = complete();
+        let asked = |read: &dyn Fn(&dyn Fn(&str) -> Option<String>)| {
+            let names = RefCell::new(std::collections::BTreeSet::new());
+            read(&|name| {
+                names.borrow_mut().insert(name.to_owned());
+                env.get(name).cloned()
+            });
+            names.into_inner()
+        };
+        let set = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(asked(&|lookup| drop(login(lookup).unwrap())), set(LOGIN));
+        assert_eq!(asked(&|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
+        assert_eq!(asked(&|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
+        assert_eq!(asked(&|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
+        assert_eq!(asked(&|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
+    }
+
+    #[test]
+    fn all_problems_at_once() {
+        let mut env = complete();
+        env.remove("DAYPASS_AUDIENCE");
+        env.insert("DAYPASS_ISSUER", "http://id.example.com".to_owned());
+        env.insert("DAYPASS_ACCESS_TOKEN_SECONDS", "3600".to_owned());
+        let error = login(|name| env.get(name).cloned()).unwrap_err().to_string();
+        for expected in
+            ["DAYPASS_AUDIENCE is not set", "DAYPASS_ISSUER must start with https", "from 300 to 600"]
+        {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let env = complete();
+        let config = login(|name| env.get(name).cloned()).unwrap();
+        assert_eq!(config.access_lifetime, Duration::from_secs(300));
+        assert_eq!(config.refresh_lifetime, Duration::from_secs(180 * 24 * 3600));
+        assert_eq!(config.idle, None);
+        assert_eq!(config.attempt_limit, 5);
+        assert_eq!(config.keys, ["a.json", "b.json"]);
+        assert_eq!(config.clients.find(None).unwrap().id.as_str(), "default");
+    }
+
+    fn check_issuer(url: &str, expected: Option<&str>) {
+        assert_eq!(
+            Issuer::parse(url).ok().map(|issuer| issuer.path().to_owned()).as_deref(),
+            expected,
+            "{url}"
+        );
+    }
+
+    #[test]
+    fn issuers() {
+        check_issuer("https://id.example.com", Some(""));
+        check_issuer("https://id.example.com:8443/auth/v1", Some("/auth/v1"));
+        check_issuer("http://127.0.0.1:9000", Some(""));
+        check_issuer("http://localhost", Some(""));
+        check_issuer("http://localhost.evil.example", None);
+        check_issuer("https://id.example.com/", None);
+        check_issuer("https://id.example.com?x", None);
+        check_issuer("https://id.example.com#x", None);
+        check_issuer("https://me@id.example.com", None);
+        check_issuer("id.example.com", None);
+        check_issuer("", None);
+    }
+
+    #[test]
+    fn clients() {
+        let clients =
+            Clients::parse(r#"[{"client_id":"web","scope":"a b"},{"client_id":"cli","transport":"body"}]"#)
+                .unwrap();
+        assert_eq!(clients.find(None).unwrap().id.as_str(), "web");
+        assert_eq!(clients.find(Some("cli")).unwrap().scope, None);
+        assert!(clients.find(Some("other")).is_none());
+        for bad in [
+            "[]",
+            "{}",
+            r#"[{"client_id":""}]"#,
+            r#"[{"client_id":"a"},{"client_id":"a"}]"#,
+            r#"[{"client_id":"a","transport":"cookie"}]"#,
+            r#"[{"client_id":"a","secret":"s"}]"#,
+            r#"[{"client_id":"a","scope":"a  b"}]"#,
+        ] {
+            assert!(Clients::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What can go wrong in a request, and how HTTP says it.
+
+use crate::{ScopeError, StoreError};
+use std::time::Duration;
+
+/// What the caller is told. One row each of the error table of the HTTP contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiError {
+    /// The request is malformed; the text says how, without repeating any of it.
+    InvalidRequest(&'static str),
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The content type is none that the endpoint reads.
+    UnsupportedMediaType(&'static str),
+    /// The method is not the endpoint's; the text is the `Allow` header.
+    MethodNotAllowed(&'static str),
+    /// Unknown user, wrong password, disabled user.
+    BadCredentials,
+    /// The refresh token is unknown, expired, revoked, reused, malformed or another client's.
+    InvalidGrant,
+    /// A `grant_type` other than `refresh_token`.
+    UnsupportedGrantType,
+    /// The client is not registered.
+    UnknownClient,
+    /// The request tries to authenticate the client in the `Authorization` header; our clients have no secrets.
+    ClientAuthentication,
+    /// The scope is malformed or not granted.
+    InvalidScope,
+    /// Too many attempts; try again after this time.
+    SlowDown(Duration),
+    /// The store is throttled, slow or down.
+    TemporarilyUnavailable,
+    /// Our own fault.
+    ServerError,
+}
+
+/// How long a client should wait when the store is down. Short: an on-demand table recovers in seconds.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl ApiError {
+    /// Status, `error` code (RFC 6749 §5.2, RFC 7009 §2.2.1) and `error_description`.
+    #[must_use]
+    pub const fn parts(&self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest(text) => (400, "invalid_request", text),
+            Self::BodyTooLarge => (413, "invalid_request", "The body is too large."),
+            Self::UnsupportedMediaType(text) => (415, "invalid_request", text),
+            Self::MethodNotAllowed(_) => (405, "invalid_request", "The method is not allowed here."),
+            Self::BadCredentials => (401, "invalid_grant", "The user name or the password is wrong."),
+            Self::InvalidGrant => (400, "invalid_grant", "The refresh token is not valid."),
+            Self::UnsupportedGrantType => {
+                (400, "unsupported_grant_type", "The grant_type must be refresh_token.")
+            }
+            Self::UnknownClient => (400, "invalid_client", "The client is not registered."),
+            Self::ClientAuthentication => {
+                (401, "invalid_client", "Clients have no secret here: send client_id alone.")
+            }
+            Self::InvalidScope => (400, "invalid_scope", "The scope is malformed or not granted."),
+            Self::SlowDown(_) => (429, "slow_down", "Too many attempts. Try again later."),
+            Self::TemporarilyUnavailable => (
+                503,
+                "temporarily_unavailable",
+                "The service is busy. The same request may work in a moment.",
+            ),
+            Self::ServerError => (500, "server_error", "Something went wrong on our side."),
+        }
+    }
+
+    /// The header that belongs to the error, if there is one.
+    #[must_use]
+    pub fn header(&self) -> Option<(http::HeaderName, String)> {
+        match self {
+            Self::MethodNotAllowed(allow) => Some((http::header::ALLOW, (*allow).to_owned())),
+            // RFC 9110 §15.5.2 asks for a challenge with every 401.
+            Self::BadCredentials => {
+                Some((http::header::WWW_AUTHENTICATE, r#"Bearer realm="daypass""#.to_owned()))
+            }
+            Self::ClientAuthentication => {
+                Some((http::header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
+            }
+            Self::SlowDown(wait) => Some((http::header::RETRY_AFTER, seconds_rounded_up(*wait))),
+            Self::TemporarilyUnavailable => {
+                Some((http::header::RETRY_AFTER, seconds_rounded_up(STORE_RETRY_AFTER)))
+            }
+            Self::InvalidRequest(_)
+            | Self::BodyTooLarge
+            | Self::UnsupportedMediaType(_)
+            | Self::InvalidGrant
+            | Self::UnsupportedGrantType
+            | Self::UnknownClient
+            | Self::InvalidScope
+            | Self::ServerError => None,
+        }
+    }
+}
+
+fn seconds_rounded_up(wait: Duration) -> String {
+    wait.as_millis().div_ceil(1000).max(1).to_string()
+}
+
+impl From<ScopeError> for ApiError {
+    fn from(_: ScopeError) -> Self {
+        Self::InvalidScope
+    }
+}
+
+impl From<&StoreError> for ApiError {
+    /// A store that fails is never `invalid_grant`: the client would throw its session away.
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::TemporarilyUnavailable,
+            StoreError::Broken(_) => Self::ServerError,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Security events: what the log says of every login, refresh and revocation.
+//!
+//! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line.
+
+use crate::access::Rejection;
+use crate::refresh_token::RefreshTokenError;
+use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
+use crate::web::Caller;
+use crate::{ClientId, SessionId, UserId};
+use serde::Serialize;
+
+/// Something that happened, for the log and whoever reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// A session was opened.
+    #[serde(rename = "login.succeeded")]
+    LoginSucceeded {
+        /// Who.
+        user: UserId,
+        /// The new session.
+        session: SessionId,
+        /// With which client.
+        client: ClientId,
+    },
+    /// A login was refused after its password had been looked at.
+    #[serde(rename = "login.failed")]
+    LoginFailed {
+        /// Why: what the caller is not told.
+        cause: LoginFailure,
+        /// The throttle key of the name: the same for every attempt at it within a window, and no name.
+        account: String,
+        /// Who, when the name is a user's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    },
+    /// A login was refused unseen: too many attempts at this name.
+    #[serde(rename = "login.throttled")]
+    LoginThrottled {
+        /// As in `login.failed`.
+        account: String,
+        /// Until when, in seconds from now.
+        retry_after: u64,
+    },
+    /// A refresh token was rotated.
+    #[serde(rename = "refresh.rotated")]
+    Rotated {
+        /// Whose.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// The generation that the caller now holds.
+        generation: u32,
+    },
+    /// A superseded token came again and got the same successor.
+    #[serde(rename = "refresh.repeated")]
+    Repeated {
+        /// Whose.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// The generation that the caller now holds.
+        generation: u32,
+        /// Why that is no theft.
+        cause: Repeat,
+    },
+    /// A superseded token was replayed: the session has been ended.
+    #[serde(rename = "refresh.reuse")]
+    Reuse {
+        /// Whose.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// How it was recognised.
+        cause: ReuseCause,
+        /// The generation that was presented.
+        presented: u32,
+        /// The generation that was current.
+        current: u32,
+        /// Seconds since the last rotation.
+        age: u64,
+    },
+    /// A refresh was refused without a change.
+    #[serde(rename = "refresh.refused")]
+    RefreshRefused {
+        /// Why: what the caller is not told.
+        cause: Refusal,
+        /// Whose token it was, when it was one of ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The session it named, when it was one of ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+    },
+    /// One session was ended.
+    #[serde(rename = "session.ended")]
+    SessionEnded {
+        /// Whose.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// All sessions of a user were ended.
+    #[serde(rename = "session.ended_all")]
+    SessionsEnded {
+        /// Whose.
+        user: UserId,
+        /// How many were still live.
+        count: u32,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A revocation changed nothing.
+    #[serde(rename = "revoke.ignored")]
+    RevokeIgnored {
+        /// Why: the caller is answered 200 all the same (RFC 7009 §2.2).
+        cause: Refusal,
+    },
+    /// A guarded route was denied.
+    #[serde(rename = "authorize.denied")]
+    AuthorizeDenied {
+        /// Why.
+        cause: Denial,
+    },
+    /// A request was refused before anything was looked up.
+    #[serde(rename = "request.refused")]
+    RequestRefused {
+        /// The `error` code of the answer.
+        error: &'static str,
+        /// Its text.
+        description: &'static str,
+    },
+    /// A dependency failed, or we did.
+    #[serde(rename = "failure")]
+    Failure {
+        /// What was being done.
+        during: &'static str,
+        /// What the dependency said. It names tables and codes, never input.
+        detail: String,
+    },
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFailure {
+    /// There is no such user.
+    UnknownUser,
+    /// The password is wrong.
+    WrongPassword,
+    /// The password is right, the user is disabled.
+    Disabled,
+    /// The password or the status changed while the login was under way.
+    UserChanged,
+    /// The stored hash cannot be checked.
+    UnusableHash,
+    /// The scope was never granted to this user and client.
+    ScopeNotGranted,
+}
+
+/// Why a refresh or a revocation was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Refusal {
+    /// The refresh token itself: nothing was asked of the store.
+    Token(RefreshTokenError),
+    /// The access token itself: nothing was asked of the store.
+    AccessToken(Rejection),
+    /// The session.
+    Session(DeadCause),
+    /// The scope.
+    Scope(ScopeRefusal),
+}
+
+/// The scope asked for was never granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeRefusal {
+    /// More than the session holds.
+    ScopeNotGranted,
+}
+
+/// Why the authorizer said no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Denial {
+    /// There was no single bearer token to look at.
+    Credentials(BadCredentials),
+    /// The token.
+    Token(Rejection),
+}
+
+/// What was wrong with the `Authorization` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadCredentials {
+    /// None was sent.
+    Missing,
+    /// Not `Bearer` and one token (RFC 6750 §2.1), or several headers.
+    Malformed,
+}
+
+impl Event {
+    /// Whether somebody should be woken: theft noticed, or a dependency down.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Failure { .. } => Severity::Error,
+            Self::Reuse { .. } | Self::LoginThrottled { .. } => Severity::Warning,
+            Self::LoginSucceeded { .. }
+            | Self::LoginFailed { .. }
+            | Self::Rotated { .. }
+            | Self::Repeated { .. }
+            | Self::RefreshRefused { .. }
+            | Self::SessionEnded { .. }
+            | Self::SessionsEnded { .. }
+            | Self::RevokeIgnored { .. }
+            | Self::AuthorizeDenied { .. }
+            | Self::RequestRefused { .. } => Severity::Info,
+        }
+    }
+}
+
+/// How loud an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Severity {
+    /// In the ordinary run of things.
+    Info,
+    /// Worth a look.
+    #[serde(rename = "WARN")]
+    Warning,
+    /// Something is broken.
+    Error,
+}
+
+/// Where events go. The one real implementation writes a JSON line to standard output.
+pub trait Journal: Send + Sync {
+    /// Records an event of a request by `caller`.
+    fn record(&self, event: &Event, caller: &Caller);
+}

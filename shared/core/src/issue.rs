@@ -1,0 +1,67 @@
+//! Issuing: the pair of tokens that login and refresh answer with.
+
+use crate::access::{Grant, Signer};
+use crate::keys::{KeyError, RefreshKeys};
+use crate::session::Session;
+use crate::{Entropy, Scope, SessionId, Timestamp};
+use serde::Serialize;
+
+/// Makes the two tokens of a session.
+#[derive(Debug)]
+pub struct TokenIssuer {
+    /// Signs the single-ride ticket.
+    pub signer: Signer,
+    /// Authenticates the day pass.
+    pub refresh_keys: RefreshKeys,
+}
+
+/// The body of a successful login or refresh (RFC 6749 §5.1).
+#[derive(Serialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds until the access token expires.
+    expires_in: u64,
+    refresh_token: String,
+    /// Seconds until the refresh token expires.
+    refresh_expires_in: u64,
+    scope: Scope,
+    session_id: SessionId,
+}
+
+impl std::fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenResponse({})", self.session_id)
+    }
+}
+
+impl TokenIssuer {
+    /// The tokens of `session` as it stands, the access token with `scope`. The refresh token follows from the session
+    /// alone, so asking twice gives the same one.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the signing key cannot sign.
+    pub fn issue(
+        &self,
+        session: &Session,
+        scope: Scope,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<TokenResponse, KeyError> {
+        let grant = Grant {
+            user: session.user,
+            session: session.session,
+            client: session.client.clone(),
+            scope: scope.clone(),
+        };
+        Ok(TokenResponse {
+            access_token: self.signer.issue(&grant, now, entropy)?,
+            token_type: "Bearer",
+            expires_in: self.signer.lifetime.as_secs(),
+            refresh_token: session.token().mint(&self.refresh_keys),
+            refresh_expires_in: session.expires_at.since(now).as_secs(),
+            scope,
+            session_id: session.session,
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! The rules of Daypass, and nothing that touches the world.
+//!
+//! Tokens, sessions, keys, configuration and the flows of login, refresh, revoke, authorize and discovery live
+//! here as plain functions over plain values. Whatever they need from outside comes in through a port:
+//! [`Store`] for DynamoDB, [`Credentials`] for names and passwords, [`Clock`] for the time and [`Entropy`] for
+//! randomness. The crate reads no environment variable, opens no socket and knows neither AWS nor Lambda, so every
+//! rule can be tested with a fixed clock and seeded randomness.
+
+pub mod access;
+pub mod config;
+pub mod discovery;
+mod entropy;
+mod error;
+pub mod event;
+mod ids;
+pub mod issue;
+pub mod json;
+pub mod jwks;
+pub mod keys;
+pub mod login;
+pub mod refresh;
+mod refresh_token;
+pub mod revoke;
+mod scope;
+mod secret;
+pub mod session;
+mod store;
+#[cfg(test)]
+mod testing;
+mod time;
+pub mod web;
+
+pub use entropy::Entropy;
+pub use error::ApiError;
+pub use ids::{AttemptId, ClientId, SessionId, UserId, Username};
+pub use refresh_token::{RefreshToken, RefreshTokenError};
+pub use scope::{Scope, ScopeError};
+pub use secret::{Password, Secret};
+pub use store::{
+    Attempt, Credentials, NewSession, PasswordCheck, Revocation, Rotation, RotationRequest, Store,
+    StoreError, ThrottleKey, User, UserStatus,
+};
+pub use time::{Clock, Timestamp};

@@ -1,0 +1,227 @@
+//! Login: a name and a password become a session.
+//!
+//! Two round trips to the store: the user is read and the attempt counted at the same time, before any hashing; then
+//! one transaction opens the session, unless the user has changed meanwhile.
+
+use crate::access::Signer;
+use crate::config::{Client, LoginConfig};
+use crate::event::{Event, LoginFailure};
+use crate::issue::{TokenIssuer, TokenResponse};
+use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys};
+use crate::session::Session;
+use crate::web::{Accepts, Ambient, Caller, Params, Request};
+use crate::{
+    ApiError, Attempt, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store, StoreError,
+    ThrottleKey, Timestamp, User, UserStatus,
+};
+
+/// What a login request says.
+#[derive(Debug)]
+pub struct LoginRequest {
+    username: String,
+    password: Password,
+    client_id: Option<String>,
+    scope: Option<Scope>,
+}
+
+/// Longest name as typed, in bytes; normalising may shorten it.
+const MAX_TYPED_NAME_BYTES: usize = 1024;
+
+impl LoginRequest {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of what is wrong with its form.
+    pub fn parse(request: &Request) -> Result<Self, ApiError> {
+        let params = Params::read(request, Accepts::Json)?;
+        let username = params.required("username", "The username is missing.")?;
+        if username.len() > MAX_TYPED_NAME_BYTES {
+            return Err(ApiError::InvalidRequest("The username is too long."));
+        }
+        let password = params.required("password", "The password is missing.")?;
+        let password = Password::new(password.to_owned())
+            .ok_or(ApiError::InvalidRequest("The password is longer than 1024 characters."))?;
+        Ok(Self {
+            username: username.to_owned(),
+            password,
+            client_id: params.text("client_id")?.map(str::to_owned),
+            scope: params.text("scope")?.map(Scope::parse).transpose()?,
+        })
+    }
+}
+
+/// The login flow with all it needs.
+pub struct Login<S> {
+    /// Limits and lifetimes.
+    pub config: LoginConfig,
+    /// The tables.
+    pub store: S,
+    /// Names and passwords.
+    pub credentials: Box<dyn Credentials>,
+    /// Makes the tokens.
+    pub issuer: TokenIssuer,
+    /// The peppers of password hashes.
+    pub peppers: Peppers,
+    /// Time, randomness, log.
+    pub ambient: Ambient,
+}
+
+impl<S: Store> Login<S> {
+    /// The flow as configured. Needs all three sections of the key set.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the key set is not usable for logins.
+    pub fn new(
+        config: LoginConfig,
+        keys: &Document,
+        store: S,
+        credentials: Box<dyn Credentials>,
+        ambient: Ambient,
+    ) -> Result<Self, KeyError> {
+        let signer = Signer {
+            keys: SigningKeys::from_document(keys)?,
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            lifetime: config.access_lifetime,
+        };
+        let issuer = TokenIssuer { signer, refresh_keys: RefreshKeys::from_document(keys)? };
+        let peppers = Peppers::from_document(keys)?;
+        Ok(Self { config, store, credentials, issuer, peppers, ambient })
+    }
+
+    /// Checks the password and opens a session.
+    ///
+    /// # Errors
+    /// The [`ApiError`] for the caller. Unknown user, wrong password and disabled user are one error after the same
+    /// work.
+    pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
+        let client = self.config.clients.find(request.client_id.as_deref()).ok_or(ApiError::UnknownClient)?;
+        let username = self
+            .credentials
+            .username(&request.username)
+            .ok_or(ApiError::InvalidRequest("The username holds characters that no user name has."))?;
+        let now = self.ambient.clock.now();
+        let throttle = self.peppers.throttle_key(username.as_str(), now, self.config.attempt_window);
+
+        let (user, attempt) = self
+            .store
+            .begin_login(&username, &throttle, self.config.attempt_limit)
+            .await
+            .map_err(|error| self.store_failed("begin_login", &error, caller))?;
+        if attempt == Attempt::Exhausted {
+            let wait = throttle.window_end.since(now);
+            let event = Event::LoginThrottled { account: throttle.key, retry_after: wait.as_secs() };
+            self.ambient.journal.record(&event, caller);
+            return Err(ApiError::SlowDown(wait));
+        }
+
+        let check = self.credentials.check(
+            &request.password,
+            user.as_ref().map(|user| user.password_hash.as_str()),
+            &self.peppers,
+            self.ambient.entropy.as_ref(),
+        );
+        let refused = |cause| {
+            let user = user.as_ref().map(|user| user.id);
+            let event = Event::LoginFailed { cause, account: throttle.key.clone(), user };
+            self.ambient.journal.record(&event, caller);
+            ApiError::BadCredentials
+        };
+        let (user, rehash) = match (&user, check) {
+            (None, _) => return Err(refused(LoginFailure::UnknownUser)),
+            (Some(_), PasswordCheck::Mismatch) => return Err(refused(LoginFailure::WrongPassword)),
+            (Some(_), PasswordCheck::Unusable(detail)) => {
+                self.ambient.journal.record(&Event::Failure { during: "check_password", detail }, caller);
+                return Err(refused(LoginFailure::UnusableHash));
+            }
+            (Some(user), PasswordCheck::Match { .. }) if user.status == UserStatus::Disabled => {
+                return Err(refused(LoginFailure::Disabled));
+            }
+            (Some(user), PasswordCheck::Match { rehash }) => (user, rehash),
+        };
+        let scope = granted_scope(user, client, request.scope).ok_or_else(|| {
+            refused(LoginFailure::ScopeNotGranted);
+            ApiError::InvalidScope
+        })?;
+
+        let session = self.new_session(user, client, scope, now, caller);
+        let opened = self.open(&session, user, rehash.as_deref(), &throttle, caller).await?;
+        if !opened {
+            return Err(refused(LoginFailure::UserChanged));
+        }
+        let event =
+            Event::LoginSucceeded { user: user.id, session: session.session, client: session.client.clone() };
+        self.ambient.journal.record(&event, caller);
+        let scope = session.scope.clone();
+        self.issuer.issue(&session, scope, now, self.ambient.entropy.as_ref()).map_err(|error| {
+            self.ambient
+                .journal
+                .record(&Event::Failure { during: "sign", detail: error.to_string() }, caller);
+            ApiError::ServerError
+        })
+    }
+
+    async fn open(
+        &self,
+        session: &Session,
+        user: &User,
+        rehash: Option<&str>,
+        settle: &ThrottleKey,
+        caller: &Caller,
+    ) -> Result<bool, ApiError> {
+        self.store
+            .open_session(&NewSession { session, user, rehash, settle })
+            .await
+            .map_err(|error| self.store_failed("open_session", &error, caller))
+    }
+
+    fn new_session(
+        &self,
+        user: &User,
+        client: &Client,
+        scope: Scope,
+        now: Timestamp,
+        caller: &Caller,
+    ) -> Session {
+        // Whole seconds, as the token and the TTL attribute carry them.
+        let absolute_end = Timestamp::from_seconds((now + self.config.refresh_lifetime).seconds());
+        Session {
+            user: user.id,
+            session: SessionId::generate(self.ambient.entropy.as_ref()),
+            generation: 0,
+            rotated_at: None,
+            attempt: None,
+            created_at: now,
+            expires_at: Session::expiry(now, absolute_end, self.config.idle),
+            absolute_end,
+            client: client.id.clone(),
+            scope,
+            ended: None,
+            device: caller.user_agent.as_deref().map(device_hint),
+        }
+    }
+
+    fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
+        self.ambient.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
+        ApiError::from(error)
+    }
+}
+
+/// What the session may do: what was asked for, or else all that user and client have in common. `None` when more was
+/// asked for than that.
+fn granted_scope(user: &User, client: &Client, asked: Option<Scope>) -> Option<Scope> {
+    let granted =
+        client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope));
+    match asked {
+        None => Some(granted),
+        Some(asked) => asked.is_within(&granted).then_some(asked),
+    }
+}
+
+/// Longest device hint in bytes.
+pub const MAX_DEVICE_BYTES: usize = 128;
+
+/// The user agent as a hint for a list of sessions: printable ASCII, shortened.
+fn device_hint(user_agent: &str) -> String {
+    user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(MAX_DEVICE_BYTES).collect()
+}

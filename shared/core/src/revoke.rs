@@ -1,0 +1,159 @@
+//! Revoke (RFC 7009): a session ends now, or all sessions of its user do.
+
+use crate::access::{UnusableKey, Verifier};
+use crate::config::RevokeConfig;
+use crate::event::{Event, Refusal};
+use crate::keys::{Document, KeyError, RefreshKeys};
+use crate::session::{DeadCause, EndReason};
+use crate::web::{Accepts, Ambient, Caller, Params, Request};
+use crate::{ApiError, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
+use serde::Serialize;
+
+/// What a revocation request says (RFC 7009 §2.1).
+pub struct RevokeRequest {
+    token: String,
+    client_id: Option<String>,
+    all: bool,
+}
+
+impl std::fmt::Debug for RevokeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RevokeRequest(.., all: {})", self.all)
+    }
+}
+
+impl RevokeRequest {
+    /// Reads the request. The `token_type_hint` is read and not needed: a token tells its own kind.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of what is wrong with its form.
+    pub fn parse(request: &Request) -> Result<Self, ApiError> {
+        let params = Params::read(request, Accepts::JsonOrForm)?;
+        let _ = params.text("token_type_hint")?;
+        Ok(Self {
+            token: params.required("token", "The token is missing.")?.to_owned(),
+            client_id: params.text("client_id")?.map(str::to_owned),
+            all: params.flag("all")?,
+        })
+    }
+}
+
+/// The body of a successful revocation: an empty object.
+#[derive(Debug, Serialize)]
+pub struct Revoked {}
+
+/// The revocation flow with all it needs.
+pub struct Revoke<S> {
+    /// The registered clients.
+    pub config: RevokeConfig,
+    /// The tables.
+    pub store: S,
+    /// Authenticates refresh tokens.
+    pub refresh_keys: RefreshKeys,
+    /// Authenticates access tokens.
+    pub verifier: Verifier,
+    /// Time, randomness, log.
+    pub ambient: Ambient,
+}
+
+/// Why a revocation flow cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetupError {
+    /// The key set has no usable refresh keys.
+    Keys(KeyError),
+    /// The JWKS has a key that cannot be used.
+    Jwks(UnusableKey),
+}
+
+impl std::fmt::Display for SetupError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Keys(error) => error.fmt(f),
+            Self::Jwks(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+impl<S: Store> Revoke<S> {
+    /// The flow as configured. Needs the section `refresh` of the key set; signing keys only as the public JWKS.
+    ///
+    /// # Errors
+    /// [`SetupError`] when the keys are not usable.
+    pub fn new(
+        config: RevokeConfig,
+        keys: &Document,
+        store: S,
+        ambient: Ambient,
+    ) -> Result<Self, SetupError> {
+        let refresh_keys = RefreshKeys::from_document(keys).map_err(SetupError::Keys)?;
+        let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), &config.jwks);
+        Ok(Self { verifier: verifier.map_err(SetupError::Jwks)?, config, store, refresh_keys, ambient })
+    }
+
+    /// Ends the token's session, or with `all` every session of its user. A token that is unknown, expired or malformed
+    /// is answered like one that was revoked (RFC 7009 §2.2).
+    ///
+    /// # Errors
+    /// `invalid_client` for an unregistered client, `invalid_grant` for another client's token (RFC 7009 §2.1), and
+    /// 503 when the store did not answer: never a false success.
+    pub async fn run(&self, request: RevokeRequest, caller: &Caller) -> Result<Revoked, ApiError> {
+        let client = match request.client_id.as_deref() {
+            None => None,
+            some => Some(self.config.clients.find(some).ok_or(ApiError::UnknownClient)?.id.clone()),
+        };
+        let now = self.ambient.clock.now();
+        let (user, session) = match self.identify(&request.token, now) {
+            Ok(ids) => ids,
+            Err(cause) => {
+                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
+                return Ok(Revoked {});
+            }
+        };
+        let failed = |during, error: &StoreError| self.store_failed(during, error, caller);
+        let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
+        match self.store.revoke_session(user, session, client.as_ref(), now, reason).await {
+            Ok(Revocation::Ended) => {
+                self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
+            }
+            Ok(Revocation::AlreadyOver) => {
+                let cause = Refusal::Session(DeadCause::Ended);
+                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
+            }
+            Ok(Revocation::OtherClient) => {
+                let cause = Refusal::Session(DeadCause::OtherClient);
+                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
+                return Err(ApiError::InvalidGrant);
+            }
+            Err(error) => return Err(failed("revoke_session", &error)),
+        }
+        if request.all {
+            // Also when the token's own session was over before: an earlier call may have got only so far.
+            let count = self
+                .store
+                .revoke_all(user, now, reason)
+                .await
+                .map_err(|error| failed("revoke_all", &error))?;
+            self.ambient.journal.record(&Event::SessionsEnded { user, count, reason }, caller);
+        }
+        Ok(Revoked {})
+    }
+
+    /// Whose token it is, if it is one of ours and within its time.
+    fn identify(&self, token: &str, now: Timestamp) -> Result<(UserId, SessionId), Refusal> {
+        if token.starts_with(RefreshToken::PREFIX) {
+            return RefreshToken::authenticate(token, &self.refresh_keys, now)
+                .map(|token| (token.user, token.session))
+                .map_err(Refusal::Token);
+        }
+        let verified = self.verifier.verify(token, now).map_err(Refusal::AccessToken)?;
+        let ids = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
+        ids.ok_or(Refusal::Session(DeadCause::Absent))
+    }
+
+    fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
+        self.ambient.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
+        ApiError::from(error)
+    }
+}

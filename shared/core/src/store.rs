@@ -1,0 +1,200 @@
+//! The ports to the tables and to the password hasher. The store speaks in verbs that are atomic by themselves: with a
+//! `get` and a `put` nobody can rotate safely.
+
+use crate::keys::Peppers;
+use crate::session::{EndReason, Presented, Session, Verdict};
+use crate::{ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+/// A user as the store holds them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The normalised name: the key.
+    pub username: Username,
+    /// The id that tokens carry; it outlives a change of name.
+    pub id: UserId,
+    /// argon2id hash in PHC string format.
+    pub password_hash: String,
+    /// Counts the changes of the password; a login checks that it has not moved meanwhile.
+    pub password_version: u32,
+    /// Whether the user may log in.
+    pub status: UserStatus,
+    /// What the user may be granted.
+    pub scope: Scope,
+    /// When the user was added.
+    pub created_at: Timestamp,
+    /// When the user, the password or the status last changed.
+    pub updated_at: Timestamp,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A hash is no secret as a password is, but a log is no place for it.
+        write!(f, "User({}, {:?})", self.id, self.status)
+    }
+}
+
+/// Whether a user may log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserStatus {
+    /// May log in.
+    Enabled,
+    /// May not; all sessions were ended when this was set.
+    Disabled,
+}
+
+/// Where attempts at one subject are counted, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThrottleKey {
+    /// Key of the attempts table: a keyed hash, so the table names nobody.
+    pub key: String,
+    /// When the window ends and counting starts anew.
+    pub window_end: Timestamp,
+}
+
+/// What counting an attempt came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Counted, within the limit: go on.
+    Counted,
+    /// The limit was reached before; this attempt was not counted.
+    Exhausted,
+}
+
+/// A session to be opened by a login whose password was right.
+#[derive(Debug)]
+pub struct NewSession<'a> {
+    /// The session as it will be stored.
+    pub session: &'a Session,
+    /// The user as the password was checked against: the session opens only if the password version and the status
+    /// are still these.
+    pub user: &'a User,
+    /// A hash under newer parameters to store in the same transaction.
+    pub rehash: Option<&'a str>,
+    /// The counter that the success settles.
+    pub settle: &'a ThrottleKey,
+}
+
+/// A rotation to be tried.
+#[derive(Debug)]
+pub struct RotationRequest<'a> {
+    /// What the client presented.
+    pub presented: &'a Presented,
+    /// The time of the attempt: condition and verdict use the same.
+    pub now: Timestamp,
+    /// How long a superseded token still gets the same successor.
+    pub grace: Duration,
+    /// How long an unused session lives; `None` for as long as the absolute end allows.
+    pub idle: Option<Duration>,
+}
+
+/// What became of a rotation.
+#[derive(Debug, Clone)]
+pub enum Rotation {
+    /// The token was current and is rotated: the session as it is now.
+    Rotated(Session),
+    /// The condition failed; nothing was written. The session as it was met, and what that means. The verdict is
+    /// never [`Verdict::Rotate`].
+    Unchanged(Option<Session>, Verdict),
+}
+
+/// What became of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// The session has ended now.
+    Ended,
+    /// It had ended before, or is not there: nothing was written.
+    AlreadyOver,
+    /// It belongs to another client: nothing was written.
+    OtherClient,
+}
+
+/// Why the store gave no answer. Never an answer about a token or a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// Throttled, slow or down: the same request may work later. The text is for the log.
+    Unavailable(String),
+    /// A bug, a missing table or right, an item that cannot be read: retrying will not help. The text is for the log.
+    Broken(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(detail) | Self::Broken(detail) => f.write_str(detail),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// The tables, as the functions use them. Every verb is safe to repeat.
+pub trait Store: Send + Sync {
+    /// Reads the user and, at the same time, counts an attempt unless `limit` attempts were counted in this window.
+    fn begin_login(
+        &self,
+        username: &Username,
+        throttle: &ThrottleKey,
+        limit: u32,
+    ) -> impl Future<Output = Result<(Option<User>, Attempt), StoreError>> + Send;
+
+    /// Opens a session and settles the attempt, in one transaction that fails if the user has changed meanwhile.
+    /// Returns whether the session was opened.
+    fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Rotates the session's token with one conditional write.
+    fn rotate(
+        &self,
+        request: &RotationRequest<'_>,
+    ) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
+
+    /// Ends one session, if it belongs to `client` where that is given.
+    fn revoke_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        client: Option<&ClientId>,
+        now: Timestamp,
+        reason: EndReason,
+    ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
+
+    /// Ends every session of a user that was opened before the call. Returns how many this call ended.
+    fn revoke_all(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        reason: EndReason,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+}
+
+/// What a password turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordCheck {
+    /// The right one. `rehash` is a new PHC string when the stored one was made with older parameters or pepper.
+    Match {
+        /// The hash to store in place of the old one.
+        rehash: Option<String>,
+    },
+    /// A wrong one.
+    Mismatch,
+    /// The stored hash cannot be checked: malformed, or its pepper is gone. The text is for the log.
+    Unusable(String),
+}
+
+/// Names and passwords: how they are normalised and hashed.
+pub trait Credentials: Send + Sync {
+    /// Normalises a name as it was typed; `None` when no user can have it.
+    fn username(&self, typed: &str) -> Option<Username>;
+
+    /// Checks a password against a stored hash, or against a decoy when there is none: both take the same time.
+    fn check(
+        &self,
+        password: &Password,
+        stored: Option<&str>,
+        peppers: &Peppers,
+        entropy: &dyn crate::Entropy,
+    ) -> PasswordCheck;
+}
