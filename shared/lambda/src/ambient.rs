@@ -1,0 +1,84 @@
+//! The machine's clock, randomness and standard output, as core's ports.
+
+use daypass_core::event::{Event, Journal, Severity};
+use daypass_core::web::{Ambient, Caller};
+use daypass_core::{Clock, Entropy, Timestamp};
+use serde::Serialize;
+use std::io::Write;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The system clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place where the time comes in")]
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The operating system's random generator, by way of AWS-LC.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    #[expect(clippy::disallowed_methods, reason = "the one place where randomness comes in")]
+    #[expect(
+        clippy::panic,
+        reason = "without randomness nothing may be issued; the kernel's generator does not fail"
+    )]
+    fn fill(&self, buffer: &mut [u8]) {
+        if aws_lc_rs::rand::fill(buffer).is_err() {
+            panic!("the system gave no randomness");
+        }
+    }
+}
+
+/// Writes each event as one JSON line to standard output, where Lambda and `cargo lambda watch` pick it up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StdoutJournal;
+
+/// A line of the log: the event with when, where from and which request.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// RFC 3339 in UTC would need a calendar; Lambda stamps every line with one. Milliseconds since the epoch.
+    timestamp: u64,
+    level: Severity,
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_ip: Option<IpAddr>,
+}
+
+impl Journal for StdoutJournal {
+    fn record(&self, event: &Event, caller: &Caller) {
+        let line = Line {
+            timestamp: SystemClock.now().millis(),
+            level: event.severity(),
+            event,
+            request_id: &caller.request_id,
+            source_ip: caller.source_ip,
+        };
+        write_line(&line);
+    }
+}
+
+/// One JSON value on one line: `serde_json` escapes line breaks, so no input can forge a line.
+pub(crate) fn write_line(line: &impl Serialize) {
+    if let Ok(mut text) = serde_json::to_vec(line) {
+        text.push(b'\n');
+        // A log that cannot be written has nowhere to be reported.
+        let _ = std::io::stdout().lock().write_all(&text);
+    }
+}
+
+/// The machine's clock, randomness and log.
+#[must_use]
+pub fn ambient() -> Ambient {
+    Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(StdoutJournal) }
+}
