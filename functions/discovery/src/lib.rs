@@ -1,0 +1,9 @@
+//! `GET /.well-known/*`: the key set and the metadata by which verifiers and OAuth clients find the rest.
+
+use daypass_core::discovery::Discovery;
+use daypass_core::web::{Request, Response};
+
+/// Answers a request for a well-known document.
+pub async fn handle(discovery: &Discovery, request: Request) -> Response {
+    discovery.answer(&request)
+}

@@ -1,0 +1,19 @@
+//! The `discovery` binary: wires the configuration. It knows public keys only.
+
+use daypass_core::{config, discovery::Discovery};
+use daypass_lambda::{environment, serve, start};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start(async {
+        let discovery = Arc::new(Discovery::new(&config::discovery(environment)?)?);
+        serve(move |request| {
+            let discovery = Arc::clone(&discovery);
+            async move { daypass_discovery::handle(&discovery, request).await }
+        })
+        .await
+    })
+    .await
+}
