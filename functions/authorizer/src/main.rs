@@ -1,8 +1,8 @@
 //! The `authorizer` binary: wires the configuration. It knows public keys only and asks nobody.
 
+use daypass_ambient::{ambient, environment, start};
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
-use daypass_lambda::{ambient, environment, start};
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 use super::*;
+use daypass_ambient::OsEntropy;
 use daypass_core::access::{Grant, Signer};
 use daypass_core::config::Issuer;
 use daypass_core::event::Journal;
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::{ClientId, Clock, Scope, SessionId, Timestamp, UserId};
-use daypass_lambda::OsEntropy;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! The `discovery` binary: wires the configuration. It knows public keys only.
 
+use daypass_ambient::{environment, start};
 use daypass_core::{config, discovery::Discovery};
-use daypass_lambda::{environment, serve, start};
+use daypass_lambda::serve;
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! The `login` binary: wires configuration, keys, tables and clock.
 
+use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, login::Login};
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{ambient, environment, serve, start};
+use daypass_lambda::serve;
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! The `revoke` binary: wires configuration, keys, the sessions table and the clock.
 
+use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, revoke::Revoke};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{ambient, environment, serve, start};
+use daypass_lambda::serve;
 use std::process::ExitCode;
 use std::sync::Arc;
 

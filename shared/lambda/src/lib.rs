@@ -1,10 +1,5 @@
-//! Between Lambda and core: API Gateway's events become `http` requests and answers become API Gateway's; events of
-//! the journal become JSON lines; the clock and the random generator are the machine's.
+//! Between API Gateway and core: proxy events of REST and HTTP APIs become `http` requests, answers become theirs.
 
-mod ambient;
-mod start;
 mod web;
 
-pub use ambient::{OsEntropy, StdoutJournal, SystemClock, ambient};
-pub use start::{BoxError, environment, start};
 pub use web::serve;

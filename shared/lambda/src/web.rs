@@ -1,6 +1,6 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
-use crate::start::BoxError;
+use daypass_ambient::BoxError;
 use daypass_core::ApiError;
 use daypass_core::web::{Caller, Request, Response, refusal};
 use lambda_http::aws_lambda_events::encodings::Body;

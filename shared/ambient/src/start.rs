@@ -1,6 +1,6 @@
 //! Starting a function: one clear line when it cannot.
 
-use crate::ambient::write_line;
+use crate::machine::write_line;
 use serde_json::json;
 use std::process::ExitCode;
 

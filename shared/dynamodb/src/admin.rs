@@ -1,0 +1,218 @@
+//! The verbs of an operator, for the `daypass` command. Each is safe to repeat, and a run that broke off is finished by
+//! running it again.
+
+use crate::DynamoDb;
+use crate::error::failure;
+use crate::item::{self, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USER, USERNAME};
+use crate::store::{Conditional, conditional, names, values};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use daypass_core::session::{EndReason, Session};
+use daypass_core::{StoreError, Timestamp, User, UserId, UserStatus, Username};
+
+impl DynamoDb {
+    /// Adds a user. Returns `false`, and changes nothing, when the name is taken.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses.
+    pub async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(self.users_table()?)
+            .set_item(Some(item::from_user(user)))
+            .condition_expression("attribute_not_exists(#username)")
+            .set_expression_attribute_names(names(&[USERNAME]))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                    // The very same user, down to the random id: the SDK asked again after it had lost the answer.
+                    let met = refusal.item.as_ref().map(item::to_user).transpose()?;
+                    Ok(met.as_ref() == Some(user))
+                }
+                _ => Err(failure("PutItem", &error)),
+            },
+        }
+    }
+
+    /// The user of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses, or the item cannot be read.
+    pub async fn user(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        self.read_user(username).await
+    }
+
+    /// Up to `limit` users, in no order, from behind the user named `after`, and where to go on from: `None` at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
+    pub async fn users(
+        &self,
+        after: Option<&Username>,
+        limit: u32,
+    ) -> Result<(Vec<User>, Option<Username>), StoreError> {
+        let output = self
+            .client
+            .scan()
+            .table_name(self.users_table()?)
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(after.map(item::user_key))
+            .send()
+            .await
+            .map_err(|error| failure("Scan", &error))?;
+        let next = output
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| key.get(USERNAME)?.as_s().ok())
+            .and_then(|name| Username::from_normalised(name.clone()));
+        let users = output.items.unwrap_or_default().iter().map(item::to_user).collect::<Result<_, _>>()?;
+        Ok((users, next))
+    }
+
+    /// Enables or disables a user; disabling ends all sessions. Returns the user as they are now, `None` when there is no
+    /// such user.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The status may be set by then, and sessions may live.
+    pub async fn set_status(
+        &self,
+        username: &Username,
+        status: UserStatus,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
+        let reason = match status {
+            UserStatus::Enabled => None,
+            UserStatus::Disabled => Some(EndReason::UserDisabled),
+        };
+        self.change_status(username, status, now, reason).await
+    }
+
+    /// Sets the hash of a new password and ends all sessions. Returns the user as they are now, `None` when there is no
+    /// such user.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The password may be set by then, and sessions may live.
+    pub async fn set_password(
+        &self,
+        username: &Username,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
+        let request = self
+            .change(username)?
+            .update_expression("SET #password_hash = :hash, #updated_at = :now ADD #password_version :one")
+            .set_expression_attribute_names(names(&[USERNAME, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT]))
+            .set_expression_attribute_values(values([
+                ("hash", item::text(hash)),
+                ("now", item::precise(now)),
+                ("one", item::number(1_u32)),
+            ]));
+        let Some(user) = changed(request).await? else { return Ok(None) };
+        self.end_sessions(user.id, now, EndReason::PasswordChanged).await?;
+        Ok(Some(user))
+    }
+
+    /// Removes a user and ends all sessions. Returns the user as they were last, disabled; `None` when there is no such user.
+    ///
+    /// The user is disabled first and deleted last: while sessions are being ended nobody opens new ones, and a run that
+    /// broke off finds the user again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses. Run it again then.
+    pub async fn remove_user(&self, username: &Username, now: Timestamp) -> Result<Option<User>, StoreError> {
+        let reason = Some(EndReason::UserRemoved);
+        let Some(user) = self.change_status(username, UserStatus::Disabled, now, reason).await? else {
+            return Ok(None);
+        };
+        let sent = self
+            .client
+            .delete_item()
+            .table_name(self.users_table()?)
+            .set_key(Some(item::user_key(username)))
+            // The user that was disabled, not one who got the name meanwhile.
+            .condition_expression("#id = :id")
+            .set_expression_attribute_names(names(&[ID]))
+            .set_expression_attribute_values(values([("id", item::text(user.id.to_string()))]))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Some(user)),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(Some(user)),
+                _ => Err(failure("DeleteItem", &error)),
+            },
+        }
+    }
+
+    /// All sessions of a user that are still stored: live, expired and ended ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
+        let mut sessions = Vec::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.tables.sessions)
+            .consistent_read(true)
+            .key_condition_expression("#user = :user")
+            .set_expression_attribute_names(names(&[USER]))
+            .set_expression_attribute_values(values([("user", item::text(user.to_string()))]))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(|error| failure("Query", &error))?.items() {
+                sessions.push(item::to_session(item)?);
+            }
+        }
+        Ok(sessions)
+    }
+
+    async fn change_status(
+        &self,
+        username: &Username,
+        status: UserStatus,
+        now: Timestamp,
+        end: Option<EndReason>,
+    ) -> Result<Option<User>, StoreError> {
+        let request = self
+            .change(username)?
+            .update_expression("SET #disabled = :disabled, #updated_at = :now")
+            .set_expression_attribute_names(names(&[USERNAME, DISABLED, UPDATED_AT]))
+            .set_expression_attribute_values(values([
+                ("disabled", AttributeValue::Bool(status == UserStatus::Disabled)),
+                ("now", item::precise(now)),
+            ]));
+        let user = changed(request).await?;
+        if let (Some(user), Some(reason)) = (&user, end) {
+            self.end_sessions(user.id, now, reason).await?;
+        }
+        Ok(user)
+    }
+
+    /// A change to a user who must be there.
+    fn change(&self, username: &Username) -> Result<UpdateItemFluentBuilder, StoreError> {
+        Ok(self
+            .client
+            .update_item()
+            .table_name(self.users_table()?)
+            .set_key(Some(item::user_key(username)))
+            .condition_expression("attribute_exists(#username)")
+            .return_values(ReturnValue::AllNew))
+    }
+}
+
+async fn changed(request: UpdateItemFluentBuilder) -> Result<Option<User>, StoreError> {
+    match conditional(request).await? {
+        Conditional::Done(item) => Ok(Some(item::to_user(&item)?)),
+        Conditional::Refused(_) => Ok(None),
+    }
+}

@@ -1,0 +1,83 @@
+//! Where DynamoDB is, and how long to wait for it.
+
+use crate::retry::RetryConflicts;
+use crate::{DynamoDb, TableNames};
+use aws_config::BehaviorVersion;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Builder, Config, Credentials, Region};
+use std::time::Duration;
+
+/// Access key for a DynamoDB on this machine, which checks none. DynamoDB Local keeps a database for each access key and
+/// region unless told otherwise: whoever is to see the same tables must use the same.
+pub const LOCAL_ACCESS_KEY_ID: &str = "daypasslocal";
+/// Secret that goes with [`LOCAL_ACCESS_KEY_ID`]; it opens nothing.
+pub const LOCAL_SECRET_ACCESS_KEY: &str = "daypasslocal";
+/// Region for a DynamoDB on this machine.
+pub const LOCAL_REGION: &str = "us-east-1";
+
+// A function has to say 503 itself before Lambda kills it (refresh and revoke after 5 s, login after 10 s):
+//
+//   refresh      rotate 2 s + end a reused session 2 s                   = 4.0 s
+//   revoke       revoke_session 2 s + revoke_all 2.5 s                   = 4.5 s
+//   login        begin_login 2 s + hash under 1 s + open_session 2 s     < 5 s
+//
+// The 2 s of an operation hold two attempts at a store that hangs (1 s, a short pause, the rest), or all four at one
+// that refuses at once. DynamoDB itself answers in single-digit milliseconds.
+
+/// A TCP and TLS handshake within a region takes a few milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// One attempt, connecting included.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// All attempts at one request with the pauses between.
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// All requests of one `revoke_all` as the functions call it.
+pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2500);
+/// As many as the SDK's own default for DynamoDB.
+const ATTEMPTS: u32 = 4;
+/// First pause before another attempt, doubled each time. The SDK's default for throttling, 1 s, would use up the
+/// operation's time with one pause.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+impl DynamoDb {
+    /// Connects as the ordinary AWS environment says: region, credentials, profile, `AWS_ENDPOINT_URL` and
+    /// `AWS_ENDPOINT_URL_DYNAMODB`. Sends nothing to DynamoDB yet.
+    pub async fn connect(tables: TableNames) -> Self {
+        let environment = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Self { client: client(Builder::from(&environment)), tables }
+    }
+
+    /// A DynamoDB on this machine (DynamoDB Local, the embedded one) by its URL. Reads no environment; credentials and
+    /// region are [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
+    #[must_use]
+    pub fn local(url: &str, tables: TableNames) -> Self {
+        let credentials =
+            Credentials::new(LOCAL_ACCESS_KEY_ID, LOCAL_SECRET_ACCESS_KEY, None, None, "DynamoDb::local");
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(LOCAL_REGION))
+            .credentials_provider(credentials)
+            .endpoint_url(url)
+            // The SDK lets all clients of a region share one allowance of retries: a store that fails here must not use
+            // up what another one needs.
+            .retry_partition(RetryPartition::new(url.to_owned()));
+        Self { client: client(config), tables }
+    }
+}
+
+fn client(config: Builder) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(FIRST_PAUSE)
+        .with_max_backoff(LONGEST_PAUSE);
+    let config = config.timeout_config(timeouts).retry_config(retries).retry_classifier(RetryConflicts);
+    Client::from_conf(config.build())
+}

@@ -1,0 +1,378 @@
+//! Users and sessions as items, and back. Reading is strict: an attribute that is missing or odd is named in the error.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::session::{EndReason, Ended, Session};
+use daypass_core::{
+    AttemptId, ClientId, Scope, SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username,
+};
+use std::collections::HashMap;
+
+/// An item as the SDK has it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+// Attributes of a user.
+pub(crate) const USERNAME: &str = "username";
+pub(crate) const ID: &str = "id";
+pub(crate) const PASSWORD_HASH: &str = "password_hash";
+pub(crate) const PASSWORD_VERSION: &str = "password_version";
+pub(crate) const DISABLED: &str = "disabled";
+pub(crate) const UPDATED_AT: &str = "updated_at";
+
+// Attributes of a session; `scope` and `created_at` of a user too, `expires_at` of an attempt too.
+pub(crate) const USER: &str = "user";
+pub(crate) const SESSION: &str = "session";
+pub(crate) const GENERATION: &str = "generation";
+pub(crate) const ROTATED_AT: &str = "rotated_at";
+pub(crate) const ATTEMPT: &str = "attempt";
+pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const ABSOLUTE_END: &str = "absolute_end";
+pub(crate) const CLIENT: &str = "client";
+pub(crate) const SCOPE: &str = "scope";
+pub(crate) const REVOKED_AT: &str = "revoked_at";
+pub(crate) const REVOKED_WHY: &str = "revoked_why";
+pub(crate) const DEVICE: &str = "device";
+
+// Attributes of an attempt.
+pub(crate) const KEY: &str = "key";
+pub(crate) const COUNT: &str = "count";
+
+/// A string value.
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number value.
+pub(crate) fn number(value: impl Into<u64>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
+}
+
+/// A time in whole seconds since the epoch: what TTL takes.
+pub(crate) fn seconds(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(time.seconds().to_string())
+}
+
+/// A time in seconds since the epoch with its milliseconds as decimals: compares with the former as a number.
+pub(crate) fn precise(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(format!("{}.{:03}", time.seconds(), time.millis() % 1000))
+}
+
+/// A binary value.
+pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(bytes.to_vec().into())
+}
+
+/// The scope as a string set, so that a condition can ask for a word. A set cannot be empty: no word, no attribute.
+fn put_scope(item: &mut Item, scope: &Scope) {
+    if !scope.is_empty() {
+        item.insert(SCOPE.to_owned(), AttributeValue::Ss(scope.words().map(str::to_owned).collect()));
+    }
+}
+
+/// The key of a session.
+pub(crate) fn session_key(user: UserId, session: SessionId) -> Item {
+    Item::from([(USER.to_owned(), text(user.to_string())), (SESSION.to_owned(), text(session.to_string()))])
+}
+
+/// The key of a user.
+pub(crate) fn user_key(username: &Username) -> Item {
+    Item::from([(USERNAME.to_owned(), text(username.as_str()))])
+}
+
+/// The key of an attempt counter.
+pub(crate) fn attempt_key(key: &str) -> Item {
+    Item::from([(KEY.to_owned(), text(key))])
+}
+
+/// A session as an item.
+pub(crate) fn from_session(session: &Session) -> Item {
+    let mut item = session_key(session.user, session.session);
+    let mut put = |name: &str, value| item.insert(name.to_owned(), value);
+    put(GENERATION, number(session.generation));
+    put(CREATED_AT, precise(session.created_at));
+    put(EXPIRES_AT, seconds(session.expires_at));
+    put(ABSOLUTE_END, seconds(session.absolute_end));
+    put(CLIENT, text(session.client.as_str()));
+    if let Some(at) = session.rotated_at {
+        put(ROTATED_AT, precise(at));
+    }
+    if let Some(attempt) = session.attempt {
+        put(ATTEMPT, binary(attempt.as_bytes()));
+    }
+    if let Some(ended) = session.ended {
+        put(REVOKED_AT, precise(ended.at));
+        put(REVOKED_WHY, text(ended.reason.as_str()));
+    }
+    if let Some(device) = &session.device {
+        put(DEVICE, text(device));
+    }
+    put_scope(&mut item, &session.scope);
+    item
+}
+
+/// Reads a session.
+///
+/// The stored `expires_at` may lie past the absolute end (see `rotate`); the session's does not.
+pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
+    let read = Reader { table: "sessions", item };
+    let absolute_end = read.time(ABSOLUTE_END)?;
+    let revoked_at = read.optional(REVOKED_AT, Reader::time)?;
+    let ended = match revoked_at {
+        Some(at) => Some(Ended { at, reason: EndReason::parse(read.text(REVOKED_WHY)?) }),
+        None => None,
+    };
+    Ok(Session {
+        user: read.parsed(USER, UserId::parse)?,
+        session: read.parsed(SESSION, SessionId::parse)?,
+        generation: read.number(GENERATION)?,
+        rotated_at: read.optional(ROTATED_AT, Reader::time)?,
+        attempt: read.optional(ATTEMPT, Reader::attempt)?,
+        created_at: read.time(CREATED_AT)?,
+        expires_at: read.time(EXPIRES_AT)?.min(absolute_end),
+        absolute_end,
+        client: read.parsed(CLIENT, ClientId::parse)?,
+        scope: read.scope()?,
+        ended,
+        device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
+    })
+}
+
+/// A user as an item.
+pub(crate) fn from_user(user: &User) -> Item {
+    let mut item = user_key(&user.username);
+    let mut put = |name: &str, value| item.insert(name.to_owned(), value);
+    put(ID, text(user.id.to_string()));
+    put(PASSWORD_HASH, text(&user.password_hash));
+    put(PASSWORD_VERSION, number(user.password_version));
+    put(DISABLED, AttributeValue::Bool(user.status == UserStatus::Disabled));
+    put(CREATED_AT, precise(user.created_at));
+    put(UPDATED_AT, precise(user.updated_at));
+    put_scope(&mut item, &user.scope);
+    item
+}
+
+/// Reads a user.
+pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
+    let read = Reader { table: "users", item };
+    Ok(User {
+        username: read.parsed(USERNAME, |name| Username::from_normalised(name.to_owned()))?,
+        id: read.parsed(ID, UserId::parse)?,
+        password_hash: read.text(PASSWORD_HASH)?.to_owned(),
+        password_version: read.number(PASSWORD_VERSION)?,
+        status: if read.flag(DISABLED)? { UserStatus::Disabled } else { UserStatus::Enabled },
+        scope: read.scope()?,
+        created_at: read.time(CREATED_AT)?,
+        updated_at: read.time(UPDATED_AT)?,
+    })
+}
+
+/// Reads attributes and names the one that cannot be read.
+struct Reader<'a> {
+    table: &'static str,
+    item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    fn odd(&self, name: &str) -> StoreError {
+        StoreError::Broken(format!(
+            "an item of the {} table has no readable attribute `{name}`: was it written by something else?",
+            self.table
+        ))
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_s().ok());
+        value.map(String::as_str).ok_or_else(|| self.odd(name))
+    }
+
+    fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        parse(self.text(name)?).ok_or_else(|| self.odd(name))
+    }
+
+    fn digits(&self, name: &str) -> Result<&'a str, StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_n().ok());
+        value.map(String::as_str).ok_or_else(|| self.odd(name))
+    }
+
+    fn number(&self, name: &str) -> Result<u32, StoreError> {
+        self.digits(name)?.parse().map_err(|_| self.odd(name))
+    }
+
+    fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
+        parse_time(self.digits(name)?).ok_or_else(|| self.odd(name))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_bool().ok());
+        value.copied().ok_or_else(|| self.odd(name))
+    }
+
+    fn attempt(&self, name: &str) -> Result<AttemptId, StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_b().ok());
+        value.and_then(|bytes| AttemptId::from_bytes(bytes.as_ref())).ok_or_else(|| self.odd(name))
+    }
+
+    fn scope(&self) -> Result<Scope, StoreError> {
+        let Some(value) = self.item.get(SCOPE) else { return Ok(Scope::default()) };
+        let words = value.as_ss().map_err(|_| self.odd(SCOPE))?;
+        Scope::parse(&words.join(" ")).map_err(|_| self.odd(SCOPE))
+    }
+
+    fn optional<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Self, &str) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if self.item.contains_key(name) { read(self, name).map(Some) } else { Ok(None) }
+    }
+}
+
+/// Reads seconds with up to three decimals. DynamoDB drops trailing zeros: `.120` comes back as `.12`.
+fn parse_time(number: &str) -> Option<Timestamp> {
+    let (seconds, decimals) = number.split_once('.').unwrap_or((number, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let millis: u64 = format!("{decimals:0<3}").parse().ok()?;
+    let seconds: u64 = seconds.parse().ok()?;
+    Some(Timestamp::from_millis(seconds.checked_mul(1000)?.checked_add(millis)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_763_926_785_120);
+
+    fn session() -> Session {
+        Session {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            generation: u32::MAX,
+            rotated_at: Some(NOW),
+            attempt: AttemptId::from_bytes(&[3; 9]),
+            created_at: Timestamp::from_millis(1_763_926_785_007),
+            expires_at: Timestamp::from_seconds(1_763_927_000),
+            absolute_end: Timestamp::from_seconds(1_763_928_000),
+            client: ClientId::parse("web").unwrap(),
+            scope: Scope::parse("a b").unwrap(),
+            ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
+            device: Some("curl/8".to_owned()),
+        }
+    }
+
+    fn user() -> User {
+        User {
+            username: Username::from_normalised("ada".to_owned()).unwrap(),
+            id: UserId::from_bytes([1; 16]),
+            password_hash: "$argon2id$".to_owned(),
+            password_version: 7,
+            status: UserStatus::Disabled,
+            scope: Scope::parse("a b").unwrap(),
+            created_at: NOW,
+            updated_at: NOW,
+        }
+    }
+
+    #[test]
+    fn sessions_read_back() {
+        assert_eq!(to_session(&from_session(&session())), Ok(session()));
+        let bare = Session {
+            rotated_at: None,
+            attempt: None,
+            scope: Scope::default(),
+            ended: None,
+            device: None,
+            ..session()
+        };
+        assert_eq!(to_session(&from_session(&bare)), Ok(bare));
+    }
+
+    #[test]
+    fn users_read_back() {
+        assert!(to_user(&from_user(&user())) == Ok(user()));
+        let bare = User { status: UserStatus::Enabled, scope: Scope::default(), ..user() };
+        assert!(to_user(&from_user(&bare)) == Ok(bare));
+    }
+
+    #[test]
+    fn a_session_never_outlives_its_absolute_end() {
+        let mut item = from_session(&session());
+        item.insert(EXPIRES_AT.to_owned(), number(1_763_928_001_u64));
+        assert_eq!(to_session(&item).unwrap().expires_at, session().absolute_end);
+    }
+
+    #[test]
+    fn an_odd_attribute_is_named() {
+        let check = |item: &Item, name: &str, read: &dyn Fn(&Item) -> Option<StoreError>| {
+            for odd in [
+                None,
+                Some(AttributeValue::Null(true)),
+                Some(text("?!")),
+                Some(AttributeValue::N("-1".to_owned())),
+            ] {
+                let mut item = item.clone();
+                match odd {
+                    None => item.remove(name),
+                    Some(odd) => item.insert(name.to_owned(), odd),
+                };
+                // What may be absent, or any text, reads well in that form: the error is the point here.
+                if let Some(error) = read(&item) {
+                    let StoreError::Broken(text) = error else { panic!("{error:?}") };
+                    assert!(text.contains(&format!("`{name}`")), "{name}: {text}");
+                    assert!(!text.contains("?!"), "{text}");
+                } else {
+                    assert!(
+                        [
+                            ROTATED_AT,
+                            ATTEMPT,
+                            REVOKED_AT,
+                            REVOKED_WHY,
+                            DEVICE,
+                            CLIENT,
+                            SCOPE,
+                            PASSWORD_HASH,
+                            USERNAME
+                        ]
+                        .contains(&name),
+                        "{name} was read as {:?}",
+                        item.get(name)
+                    );
+                }
+            }
+            let mut item = item.clone();
+            item.insert(name.to_owned(), AttributeValue::Null(true));
+            assert!(read(&item).is_some(), "{name}: NULL was read");
+        };
+        let item = from_session(&session());
+        for name in item.keys() {
+            check(&item, name, &|item| to_session(item).err());
+        }
+        let item = from_user(&user());
+        for name in item.keys() {
+            check(&item, name, &|item| to_user(item).err());
+        }
+    }
+
+    #[test]
+    fn times_keep_their_milliseconds_through_a_database_that_trims_zeros() {
+        for (text, millis) in [
+            ("1763926785", Some(1_763_926_785_000)),
+            ("1763926785.1", Some(1_763_926_785_100)),
+            ("1763926785.12", Some(1_763_926_785_120)),
+            ("1763926785.007", Some(1_763_926_785_007)),
+            ("1763926785.0071", None),
+            ("1763926785.+1", None),
+            ("-1", None),
+            ("1e9", None),
+            ("", None),
+            (".5", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615", None),
+        ] {
+            assert_eq!(parse_time(text).map(Timestamp::millis), millis, "{text}");
+        }
+        assert_eq!(precise(NOW), AttributeValue::N("1763926785.120".to_owned()));
+        assert_eq!(seconds(NOW), AttributeValue::N("1763926785".to_owned()));
+    }
+}

@@ -1,0 +1,73 @@
+//! The store of Daypass on Amazon DynamoDB: the only crate that names its SDK.
+//!
+//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::Store`]; [`schema`] is the one definition of the tables;
+//! the verbs of an operator (`add_user`, `set_status`, …) are methods of [`DynamoDb`] too.
+//!
+//! Every condition compares the time itself: DynamoDB removes expired items days late, so its TTL is the garbage collector
+//! and nothing more. No text that came from outside is ever part of an expression.
+
+mod admin;
+mod connect;
+mod error;
+mod item;
+mod retry;
+pub mod schema;
+mod store;
+
+pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
+
+use aws_sdk_dynamodb::Client;
+use daypass_core::{StoreError, config::Tables};
+
+/// The tables that one function works with. Each is given no more names than it has rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableNames {
+    users: Option<String>,
+    sessions: String,
+    attempts: Option<String>,
+}
+
+impl TableNames {
+    /// For `refresh` and `revoke`, which know sessions only.
+    #[must_use]
+    pub fn sessions_only(sessions: impl Into<String>) -> Self {
+        Self { users: None, sessions: sessions.into(), attempts: None }
+    }
+}
+
+impl From<&Tables> for TableNames {
+    fn from(tables: &Tables) -> Self {
+        Self {
+            users: Some(tables.users.clone()),
+            sessions: tables.sessions.clone(),
+            attempts: Some(tables.attempts.clone()),
+        }
+    }
+}
+
+/// The store. Cheap to clone: the clones share one pool of connections.
+#[derive(Debug, Clone)]
+pub struct DynamoDb {
+    client: Client,
+    tables: TableNames,
+}
+
+impl DynamoDb {
+    /// The SDK's client, for tests that look behind the verbs.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn users_table(&self) -> Result<&str, StoreError> {
+        self.tables.users.as_deref().ok_or_else(|| not_given("users"))
+    }
+
+    fn attempts_table(&self) -> Result<&str, StoreError> {
+        self.tables.attempts.as_deref().ok_or_else(|| not_given("attempts"))
+    }
+}
+
+fn not_given(table: &str) -> StoreError {
+    StoreError::Broken(format!("the {table} table is needed here: construct the store with its name"))
+}

@@ -1,0 +1,219 @@
+//! The one definition of the tables: `template.yaml` is compared with it, local runs and tests create theirs from it.
+
+use crate::error::failure;
+use crate::item::{EXPIRES_AT, KEY, SESSION, USER, USERNAME};
+use crate::{DynamoDb, TableNames, not_given};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Builder, Config};
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
+    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use daypass_core::StoreError;
+use std::time::Duration;
+
+/// What a table is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Who may log in.
+    Users,
+    /// Who is logged in.
+    Sessions,
+    /// Who is guessing.
+    Attempts,
+}
+
+/// One table. All key attributes are strings (`S`), all tables are billed on demand and encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableSchema {
+    /// What it is for.
+    pub role: Role,
+    /// Partition key.
+    pub partition_key: &'static str,
+    /// Sort key, where there is one.
+    pub sort_key: Option<&'static str>,
+    /// TTL attribute (seconds since the epoch), where items expire.
+    pub ttl: Option<&'static str>,
+    /// Whether the deployed table is protected from deletion.
+    pub deletion_protection: bool,
+    /// Whether the deployed table can be restored to a point in time.
+    pub point_in_time_recovery: bool,
+}
+
+/// All tables.
+pub const TABLES: [TableSchema; 3] = [
+    TableSchema {
+        role: Role::Users,
+        partition_key: USERNAME,
+        sort_key: None,
+        ttl: None,
+        deletion_protection: true,
+        point_in_time_recovery: true,
+    },
+    TableSchema {
+        role: Role::Sessions,
+        partition_key: USER,
+        sort_key: Some(SESSION),
+        ttl: Some(EXPIRES_AT),
+        deletion_protection: true,
+        // On purpose not: in an older copy, ended sessions live and used tokens are good again.
+        point_in_time_recovery: false,
+    },
+    TableSchema {
+        role: Role::Attempts,
+        partition_key: KEY,
+        sort_key: None,
+        ttl: Some(EXPIRES_AT),
+        deletion_protection: false,
+        point_in_time_recovery: false,
+    },
+];
+
+/// How long one table may take until it can be used.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_PAUSE: Duration = Duration::from_millis(200);
+
+impl DynamoDb {
+    /// Creates the tables that are missing; see [`create`].
+    ///
+    /// # Errors
+    /// As [`create`].
+    pub async fn create_tables(&self) -> Result<(), StoreError> {
+        create(&self.client, &self.tables).await
+    }
+}
+
+/// Creates the tables that are missing, waits until they can be used and switches TTL on. Safe to repeat. For local runs
+/// and tests: deployed tables come from `template.yaml`.
+///
+/// # Errors
+/// [`StoreError`] when DynamoDB cannot be reached or refuses, when a table stays unusable, or when a table of that name
+/// exists with other keys.
+pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreError> {
+    for table in &TABLES {
+        let name = match table.role {
+            Role::Users => names.users.as_deref().ok_or_else(|| not_given("users"))?,
+            Role::Sessions => &names.sessions,
+            Role::Attempts => names.attempts.as_deref().ok_or_else(|| not_given("attempts"))?,
+        };
+        create_one(client, table, name).await?;
+        wait_until_active(client, table, name).await?;
+        if let Some(attribute) = table.ttl {
+            enable_ttl(client, name, attribute).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A table takes seconds to create, and DynamoDB Local seconds to answer its first request.
+fn patient() -> Builder {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    Config::builder().timeout_config(timeouts)
+}
+
+async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<(), StoreError> {
+    let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    let keys = [(Some(table.partition_key), KeyType::Hash), (table.sort_key, KeyType::Range)];
+    for (attribute, key) in keys {
+        let Some(attribute) = attribute else { continue };
+        request = request
+            .key_schema(
+                KeySchemaElement::builder()
+                    .attribute_name(attribute)
+                    .key_type(key)
+                    .build()
+                    .map_err(|error| bug(&error))?,
+            )
+            .attribute_definitions(
+                AttributeDefinition::builder()
+                    .attribute_name(attribute)
+                    .attribute_type(ScalarAttributeType::S)
+                    .build()
+                    .map_err(|error| bug(&error))?,
+            );
+    }
+    match request.customize().config_override(patient()).send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.as_service_error() {
+            Some(CreateTableError::ResourceInUseException(_)) => Ok(()),
+            _ => Err(failure("CreateTable", &error)),
+        },
+    }
+}
+
+async fn wait_until_active(client: &Client, table: &TableSchema, name: &str) -> Result<(), StoreError> {
+    let poll = async {
+        loop {
+            if let Some(description) = describe(client, name).await?
+                && description.table_status() == Some(&TableStatus::Active)
+            {
+                return check_keys(table, name, &description);
+            }
+            tokio::time::sleep(POLL_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(CREATION_TIMEOUT, poll).await.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(format!("CreateTable: the table {name} is not active after a minute")))
+    })
+}
+
+/// The table; `None` while DynamoDB has not heard of it everywhere.
+async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>, StoreError> {
+    match client.describe_table().table_name(name).customize().config_override(patient()).send().await {
+        Ok(output) => Ok(output.table),
+        Err(error) => match error.as_service_error() {
+            Some(DescribeTableError::ResourceNotFoundException(_)) => Ok(None),
+            _ => Err(failure("DescribeTable", &error)),
+        },
+    }
+}
+
+fn check_keys(table: &TableSchema, name: &str, found: &TableDescription) -> Result<(), StoreError> {
+    let key = |kind: &KeyType| {
+        found.key_schema().iter().find(|key| key.key_type() == kind).map(KeySchemaElement::attribute_name)
+    };
+    if key(&KeyType::Hash) == Some(table.partition_key) && key(&KeyType::Range) == table.sort_key {
+        return Ok(());
+    }
+    Err(StoreError::Broken(format!(
+        "the table {name} exists with other keys than {:?} has: choose another name or delete it",
+        table.role
+    )))
+}
+
+async fn enable_ttl(client: &Client, name: &str, attribute: &str) -> Result<(), StoreError> {
+    let found =
+        client.describe_time_to_live().table_name(name).customize().config_override(patient()).send().await;
+    let found = found.map_err(|error| failure("DescribeTimeToLive", &error))?.time_to_live_description;
+    let status = found.and_then(|found| found.time_to_live_status);
+    if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
+        return Ok(());
+    }
+    let specification = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name(attribute)
+        .build()
+        .map_err(|error| bug(&error))?;
+    client
+        .update_time_to_live()
+        .table_name(name)
+        .time_to_live_specification(specification)
+        .customize()
+        .config_override(patient())
+        .send()
+        .await
+        .map_err(|error| failure("UpdateTimeToLive", &error))?;
+    Ok(())
+}
+
+/// The SDK says at run time what its types do not: that a required member is missing.
+pub(crate) fn bug(error: &BuildError) -> StoreError {
+    StoreError::Broken(format!("a request was built wrongly: {error}"))
+}

@@ -1,0 +1,401 @@
+//! The verbs of [`Store`] as DynamoDB requests.
+
+use crate::DynamoDb;
+use crate::connect::REVOKE_ALL_TIMEOUT;
+use crate::error::failure;
+use crate::item::{
+    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, DISABLED, EXPIRES_AT, GENERATION, ID, Item, PASSWORD_HASH,
+    PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
+};
+use crate::retry::is_passing;
+use crate::schema::bug;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use daypass_core::session::{EndReason, Session, judge};
+use daypass_core::{
+    Attempt, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
+    StoreError, ThrottleKey, Timestamp, User, UserId, Username,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::HashMap;
+
+/// Sessions that are ended at the same time by one `revoke_all`.
+const REVOKE_CONCURRENCY: usize = 16;
+
+/// The placeholders `#name` for attribute names.
+pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
+    Some(attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect())
+}
+
+/// The placeholders `:name` for values.
+pub(crate) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
+    Some(values.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect())
+}
+
+/// What a conditional update came to.
+pub(crate) enum Conditional {
+    /// It was written: the attributes that the request asked to return.
+    Done(Item),
+    /// The condition was false: the item as it was met.
+    Refused(Option<Item>),
+}
+
+/// Sends an update whose condition may be false.
+pub(crate) async fn conditional(request: UpdateItemFluentBuilder) -> Result<Conditional, StoreError> {
+    let request =
+        request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    match request.send().await {
+        Ok(output) => Ok(Conditional::Done(output.attributes.unwrap_or_default())),
+        Err(error) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                Ok(Conditional::Refused(refusal.item.clone()))
+            }
+            _ => Err(failure("UpdateItem", &error)),
+        },
+    }
+}
+
+impl DynamoDb {
+    /// Reads a user, strongly consistent: a password changed a moment ago is the one that counts.
+    pub(crate) async fn read_user(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(self.users_table()?)
+            .set_key(Some(item::user_key(username)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failure("GetItem", &error))?;
+        output.item.as_ref().map(item::to_user).transpose()
+    }
+
+    /// Counts an attempt, unless there were `limit` before. One conditional write: however many guess at the same time,
+    /// no more than `limit` are counted.
+    async fn count_attempt(&self, throttle: &ThrottleKey, limit: u32) -> Result<Attempt, StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(self.attempts_table()?)
+            .set_key(Some(item::attempt_key(&throttle.key)))
+            .update_expression("SET #expires_at = :window_end ADD #count :one")
+            .condition_expression("attribute_not_exists(#count) OR #count < :limit")
+            .set_expression_attribute_names(names(&[COUNT, EXPIRES_AT]))
+            .set_expression_attribute_values(values([
+                ("one", item::number(1_u32)),
+                ("limit", item::number(limit)),
+                ("window_end", item::seconds(throttle.window_end)),
+            ]));
+        Ok(match conditional(request).await? {
+            Conditional::Done(_) => Attempt::Counted,
+            Conditional::Refused(_) => Attempt::Exhausted,
+        })
+    }
+
+    /// The one write of a refresh.
+    ///
+    /// Its condition is the [`Rotate`](daypass_core::session::Verdict::Rotate) row of [`judge`]. With an idle limit the
+    /// new expiry is the sooner of that limit and the absolute end, but the absolute end is in the item, and DynamoDB has
+    /// no minimum: so the idle limit is stored as it is, and whoever reads takes the sooner one (the condition by asking
+    /// for both, [`item::to_session`] by computing it). TTL may then collect a session that much later, which is harmless.
+    /// Without a limit the expiry becomes the absolute end, by name: also for a session of a time when there was one.
+    fn rotation(&self, request: &RotationRequest<'_>) -> Result<UpdateItemFluentBuilder, StoreError> {
+        let presented = request.presented;
+        let token = &presented.token;
+        let next = token
+            .generation
+            .checked_add(1)
+            .ok_or_else(|| StoreError::Broken("a session has used up all its generations".to_owned()))?;
+        let expiry = if request.idle.is_some() { ":expires_at" } else { "#absolute_end" };
+        let mut condition = "#generation = :presented AND attribute_not_exists(#revoked_at) \
+                             AND #expires_at > :now AND #absolute_end > :now"
+            .to_owned();
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(item::session_key(token.user, token.session)))
+            .return_values(ReturnValue::AllNew)
+            .update_expression(format!(
+                "SET #generation = :next, #rotated_at = :now, #attempt = :attempt, #expires_at = {expiry}"
+            ))
+            .set_expression_attribute_names(names(&[
+                GENERATION,
+                REVOKED_AT,
+                EXPIRES_AT,
+                ABSOLUTE_END,
+                ROTATED_AT,
+                ATTEMPT,
+            ]))
+            .set_expression_attribute_values(values([
+                ("presented", item::number(token.generation)),
+                ("next", item::number(next)),
+                ("now", item::precise(request.now)),
+                ("attempt", item::binary(presented.attempt.as_bytes())),
+            ]));
+        if let Some(idle) = request.idle {
+            update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));
+        }
+        if let Some(client) = &presented.client {
+            condition.push_str(" AND #client = :client");
+            update = update
+                .expression_attribute_names("#client", CLIENT)
+                .expression_attribute_values(":client", item::text(client.as_str()));
+        }
+        let asked = presented.scope.iter().flat_map(Scope::words);
+        for (index, word) in asked.enumerate() {
+            condition.push_str(&format!(" AND contains(#scope, :scope{index})"));
+            update = update
+                .expression_attribute_names("#scope", SCOPE)
+                .expression_attribute_values(format!(":scope{index}"), item::text(word));
+        }
+        Ok(update.condition_expression(condition))
+    }
+
+    /// The write that ends a session, whatever its generation.
+    fn ending(
+        &self,
+        key: Item,
+        now: Timestamp,
+        reason: EndReason,
+        client: Option<&ClientId>,
+    ) -> UpdateItemFluentBuilder {
+        let mut condition = "attribute_exists(#session) AND attribute_not_exists(#revoked_at)".to_owned();
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(key))
+            .update_expression("SET #revoked_at = :now, #revoked_why = :why")
+            .set_expression_attribute_names(names(&[SESSION, REVOKED_AT, REVOKED_WHY]))
+            .set_expression_attribute_values(values([
+                ("now", item::precise(now)),
+                ("why", item::text(reason.as_str())),
+            ]));
+        if let Some(client) = client {
+            condition.push_str(" AND #client = :client");
+            update = update
+                .expression_attribute_names("#client", CLIENT)
+                .expression_attribute_values(":client", item::text(client.as_str()));
+        }
+        update.condition_expression(condition)
+    }
+
+    /// Ends every live session of a user, however many there are and however long it takes. Returns how many it ended.
+    ///
+    /// The query is strongly consistent, so it meets every session that was opened before; the writes ask for no
+    /// generation, so a refresh in between changes nothing. Only the keys are read: an item that cannot be understood is
+    /// ended too.
+    ///
+    /// # Errors
+    /// [`StoreError`] at the first request that fails. What was ended stays so, and the next call goes on from there.
+    pub async fn end_sessions(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        reason: EndReason,
+    ) -> Result<u32, StoreError> {
+        let mut ended = 0;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.tables.sessions)
+            .consistent_read(true)
+            .key_condition_expression("#user = :user")
+            .filter_expression(
+                "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now",
+            )
+            .projection_expression("#user, #session")
+            .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
+            .set_expression_attribute_values(values([
+                ("user", item::text(user.to_string())),
+                ("now", item::precise(now)),
+            ]))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let keys = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
+            ended += stream::iter(keys)
+                .map(|key| conditional(self.ending(key, now, reason, None)))
+                .buffer_unordered(REVOKE_CONCURRENCY)
+                .try_fold(0, |count, outcome| async move {
+                    Ok(count + u32::from(matches!(outcome, Conditional::Done(_))))
+                })
+                .await?;
+        }
+        Ok(ended)
+    }
+}
+
+impl Store for DynamoDb {
+    async fn begin_login(
+        &self,
+        username: &Username,
+        throttle: &ThrottleKey,
+        limit: u32,
+    ) -> Result<(Option<User>, Attempt), StoreError> {
+        let (user, attempt) = tokio::join!(self.read_user(username), self.count_attempt(throttle, limit));
+        Ok((user?, attempt?))
+    }
+
+    async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
+        let item = item::from_session(new.session);
+        let sent = self
+            .client
+            .transact_write_items()
+            .transact_items(put_session(&self.tables.sessions, item)?)
+            .transact_items(same_user(self.users_table()?, new)?)
+            .transact_items(settle(self.attempts_table()?, new.settle)?)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(error)) => {
+                    cancelled(error, new.session)
+                }
+                _ => Err(failure("TransactWriteItems", &error)),
+            },
+        }
+    }
+
+    async fn rotate(&self, request: &RotationRequest<'_>) -> Result<Rotation, StoreError> {
+        match conditional(self.rotation(request)?).await? {
+            Conditional::Done(item) => Ok(Rotation::Rotated(item::to_session(&item)?)),
+            Conditional::Refused(item) => {
+                let session = item.as_ref().map(item::to_session).transpose()?;
+                let verdict = judge(session.as_ref(), request.presented, request.now, request.grace);
+                Ok(Rotation::Unchanged(session, verdict))
+            }
+        }
+    }
+
+    /// A lost answer that the SDK asks for again may make this call's own success read as [`Revocation::AlreadyOver`].
+    async fn revoke_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        client: Option<&ClientId>,
+        now: Timestamp,
+        reason: EndReason,
+    ) -> Result<Revocation, StoreError> {
+        let request = self.ending(item::session_key(user, session), now, reason, client);
+        Ok(match conditional(request).await? {
+            Conditional::Done(_) => Revocation::Ended,
+            Conditional::Refused(None) => Revocation::AlreadyOver,
+            Conditional::Refused(Some(item)) if item.contains_key(REVOKED_AT) => Revocation::AlreadyOver,
+            Conditional::Refused(Some(_)) => Revocation::OtherClient,
+        })
+    }
+
+    /// As [`DynamoDb::end_sessions`], within the time that a function has. A user with more sessions than that gets
+    /// [`StoreError::Unavailable`], and the next call goes on from there.
+    async fn revoke_all(&self, user: UserId, now: Timestamp, reason: EndReason) -> Result<u32, StoreError> {
+        tokio::time::timeout(REVOKE_ALL_TIMEOUT, self.end_sessions(user, now, reason)).await.unwrap_or_else(
+            |_| {
+                Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
+            },
+        )
+    }
+}
+
+// The order of the actions, by which a cancelled transaction gives its reasons.
+const SESSION_REASON: usize = 0;
+const USER_REASON: usize = 1;
+
+fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError> {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(#session)")
+        .set_expression_attribute_names(names(&[SESSION]))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .map_err(|error| bug(&error))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// Makes the transaction fail unless the user is still as the password was checked against. A new hash is of the same
+/// password, so the password version stays.
+fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, StoreError> {
+    let condition = "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
+                     AND #disabled = :disabled";
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED];
+    let key = item::user_key(&new.user.username);
+    let expected = values([
+        ("id", item::text(new.user.id.to_string())),
+        ("password_version", item::number(new.user.password_version)),
+        ("disabled", AttributeValue::Bool(false)),
+    ]);
+    let action = TransactWriteItem::builder();
+    Ok(match new.rehash {
+        None => action.condition_check(
+            ConditionCheck::builder()
+                .table_name(table)
+                .set_key(Some(key))
+                .condition_expression(condition)
+                .set_expression_attribute_names(names(&attributes))
+                .set_expression_attribute_values(expected)
+                .build()
+                .map_err(|error| bug(&error))?,
+        ),
+        Some(hash) => action.update(
+            Update::builder()
+                .table_name(table)
+                .set_key(Some(key))
+                .update_expression("SET #password_hash = :password_hash")
+                .condition_expression(condition)
+                .set_expression_attribute_names(names(&attributes))
+                .expression_attribute_names("#password_hash", PASSWORD_HASH)
+                .set_expression_attribute_values(expected)
+                .expression_attribute_values(":password_hash", item::text(hash))
+                .build()
+                .map_err(|error| bug(&error))?,
+        ),
+    }
+    .build())
+}
+
+fn settle(table: &str, throttle: &ThrottleKey) -> Result<TransactWriteItem, StoreError> {
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(item::attempt_key(&throttle.key)))
+        .build()
+        .map_err(|error| bug(&error))?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
+/// What a cancelled transaction means for the session that it was to open.
+fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
+    let reasons = error.cancellation_reasons();
+    let refused = |index: usize| {
+        reasons
+            .get(index)
+            .filter(|reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed"))
+    };
+    if refused(USER_REASON).is_some() {
+        return Ok(false);
+    }
+    let other = reasons
+        .iter()
+        .filter_map(|reason| reason.code())
+        .find(|c| !matches!(*c, "None" | "ConditionalCheckFailed"));
+    if let Some(code) = other {
+        let text = format!("TransactWriteItems: cancelled, {code}");
+        return Err(if is_passing(code) { StoreError::Unavailable(text) } else { StoreError::Broken(text) });
+    }
+    let met =
+        refused(SESSION_REASON).and_then(|reason| reason.item.as_ref()).map(item::to_session).transpose()?;
+    match met {
+        // The verb is repeated: an earlier call had opened it. Compared as stored, without fractions of seconds.
+        Some(met) if met == item::to_session(&item::from_session(session))? => Ok(true),
+        Some(met) if met.ended.is_some() => Ok(false),
+        _ => Err(StoreError::Broken("TransactWriteItems: another session has this id".to_owned())),
+    }
+}
