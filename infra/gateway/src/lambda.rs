@@ -1,0 +1,106 @@
+//! Invoking a function over Lambda's Invoke API, as `cargo lambda watch` serves it.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+
+use axum::body::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Why there is no answer of the function.
+#[derive(Debug)]
+pub(crate) enum InvokeError {
+    /// None came in time.
+    TimedOut,
+    /// The function reported an error; its `errorMessage`, if it gave one.
+    Function(Option<String>),
+    /// The function could not be invoked. The text is for the developer.
+    Unavailable(String),
+}
+
+/// A client of the Invoke API.
+#[derive(Debug, Clone)]
+pub(crate) struct Lambda {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Lambda {
+    /// `base` is where the Invoke API listens, such as `http://127.0.0.1:9001`.
+    pub(crate) fn new(client: reqwest::Client, base: &str) -> Self {
+        Self { client, base: base.trim_end_matches('/').to_owned() }
+    }
+
+    /// What `function` returns for `event`.
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        event: &Value,
+        limit: Duration,
+    ) -> Result<Bytes, InvokeError> {
+        let call = self.call(function, event);
+        tokio::time::timeout(limit, call).await.unwrap_or(Err(InvokeError::TimedOut))
+    }
+
+    async fn call(&self, function: &str, event: &Value) -> Result<Bytes, InvokeError> {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.base);
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(event.to_string());
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let marked = response.headers().contains_key("x-amz-function-error");
+        let answer = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        outcome(status, marked, answer)
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> InvokeError {
+        InvokeError::Unavailable(format!(
+            "no answer from {} ({}); is `cargo lambda watch` running there?",
+            self.base,
+            error.without_url()
+        ))
+    }
+}
+
+/// Tells apart what the function returned, what it reported as an error, and what the Invoke API itself says.
+fn outcome(status: StatusCode, marked: bool, answer: Bytes) -> Result<Bytes, InvokeError> {
+    let message = || {
+        let error: Value = serde_json::from_slice(&answer).ok()?;
+        Some(error.get("errorMessage")?.as_str()?.to_owned())
+    };
+    if marked {
+        return Err(InvokeError::Function(message()));
+    }
+    if status.is_success() {
+        return Ok(answer);
+    }
+    // AWS marks a function's error with a header and status 200; `cargo lambda watch` sends it with status 500.
+    match message() {
+        Some(message) => Err(InvokeError::Function(Some(message))),
+        None => Err(InvokeError::Unavailable(format!(
+            "the Invoke API answered {status}; the output of `cargo lambda watch` says why"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_errors_and_refusals_are_told_apart() {
+        let of = |status: u16, marked, answer: &'static str| {
+            outcome(StatusCode::from_u16(status).unwrap(), marked, Bytes::from_static(answer.as_bytes()))
+        };
+        assert_eq!(of(200, false, r#"{"errorMessage":"x"}"#).unwrap(), r#"{"errorMessage":"x"}"#);
+        for (status, marked) in [(200, true), (500, false)] {
+            let error = of(status, marked, r#"{"errorType":"E","errorMessage":"Unauthorized"}"#).unwrap_err();
+            assert!(matches!(error, InvokeError::Function(Some(message)) if message == "Unauthorized"));
+        }
+        assert!(matches!(of(200, true, "?").unwrap_err(), InvokeError::Function(None)));
+        assert!(matches!(
+            of(404, false, r#"{"title":"Missing function"}"#).unwrap_err(),
+            InvokeError::Unavailable(_)
+        ));
+    }
+}

@@ -1,0 +1,24 @@
+//! A local API Gateway **HTTP API** in front of `cargo lambda watch`.
+//!
+//! [`template::routes`] reads the routes and the Lambda authorizers from `template.yaml`, the same file that is
+//! deployed. [`serve`] then answers HTTP on a listener as API Gateway would: it matches the route, asks the authorizer
+//! and obeys its answer, makes a payload 2.0 event of the request, invokes the function, and makes an HTTP response of
+//! what the function returned. A [`Guard`] puts the authorizer in front of a service that is not a Lambda function.
+//!
+//! It is made for development and tests on loopback and imitates what Daypass depends on. What it cannot read in a
+//! template is an error, never ignored, so that a local run does not promise what a deployment will not hold.
+
+mod answer;
+mod authorizer;
+mod event;
+mod gateway;
+mod guard;
+mod lambda;
+mod request;
+mod routes;
+pub mod template;
+
+pub use authorizer::{Authorizer, IdentitySource};
+pub use gateway::{Gateway, Limits, serve};
+pub use guard::Guard;
+pub use routes::{Route, RouteError, Routes, Target};

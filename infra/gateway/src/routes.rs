@@ -1,0 +1,477 @@
+//! Which request goes where: the routes of an HTTP API and how it chooses among them.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
+
+use crate::authorizer::Authorizer;
+use crate::guard::Guard;
+use http::Method;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A route or an authorizer that cannot be used. The text says what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteError(pub(crate) String);
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+/// What answers a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The Lambda function of this name: the name of its binary, as `cargo lambda watch` calls it.
+    Function(String),
+    /// A service of the developer's own.
+    Service(Guard),
+}
+
+/// One route of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    key: String,
+    method: Option<Method>,
+    pattern: Pattern,
+    target: Target,
+    authorizer: Option<String>,
+}
+
+impl Route {
+    /// The route key as API Gateway writes it: `GET /orders/{id}`, `ANY /login`, `$default`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What answers.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The name of the authorizer that is asked first; `None` for a public route.
+    #[must_use]
+    pub fn authorizer(&self) -> Option<&str> {
+        self.authorizer.as_deref()
+    }
+}
+
+/// The routes and authorizers of one API.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    routes: Vec<Route>,
+    authorizers: BTreeMap<String, Authorizer>,
+}
+
+/// A request's route, with the values of its path parameters.
+pub(crate) struct Found<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) parameters: BTreeMap<String, String>,
+}
+
+impl Routes {
+    /// Adds the authorizer `name`, for routes that are added later.
+    ///
+    /// # Errors
+    /// When there is one of that name, or when it should cache results and has no identity source to key them on.
+    pub fn add_authorizer(&mut self, name: &str, authorizer: Authorizer) -> Result<(), RouteError> {
+        if !authorizer.ttl.is_zero() && authorizer.identity.is_empty() {
+            return Err(RouteError(format!(
+                "authorizer {name} caches its results but has no identity source: name a header, or set ReauthorizeEvery to 0"
+            )));
+        }
+        if self.authorizers.insert(name.to_owned(), authorizer).is_some() {
+            return Err(RouteError(format!("there are two authorizers named {name}: rename one")));
+        }
+        Ok(())
+    }
+
+    /// Adds a route to the Lambda function `function`, behind `authorizer` when one is named.
+    ///
+    /// `key` is a route key: a method or `ANY`, a space and a path with `{name}` for one segment and, at the end,
+    /// `{name+}` for all that follow; or `$default`, which takes what no other route does.
+    ///
+    /// # Errors
+    /// When the key is not of that form or in use, or no such authorizer was added.
+    pub fn add_function(
+        &mut self,
+        key: &str,
+        function: &str,
+        authorizer: Option<&str>,
+    ) -> Result<(), RouteError> {
+        let (method, pattern) = parse_key(key)?;
+        self.add(key.to_owned(), method, pattern, Target::Function(function.to_owned()), authorizer)
+    }
+
+    /// Puts `authorizer` in front of a service: every method and every path below the guard's prefix.
+    ///
+    /// # Errors
+    /// When the prefix is guarded already, or no such authorizer was added.
+    pub fn add_guard(&mut self, guard: Guard, authorizer: &str) -> Result<(), RouteError> {
+        let pattern = Pattern::prefix(guard.prefix());
+        let key = format!("ANY {}/{{proxy+}}", guard.prefix().trim_end_matches('/'));
+        self.add(key, None, pattern, Target::Service(guard), Some(authorizer))
+    }
+
+    /// The name of the only authorizer: what guards a route that was not written with one in mind.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn sole_authorizer(&self) -> Result<&str, RouteError> {
+        let mut names = self.authorizers.keys();
+        match (names.next(), names.next()) {
+            (Some(name), None) => Ok(name),
+            (None, _) => Err(RouteError("the template defines no authorizer".to_owned())),
+            (Some(_), Some(_)) => {
+                Err(RouteError("the template defines more than one authorizer: name one".to_owned()))
+            }
+        }
+    }
+
+    /// All routes, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    pub(crate) fn authorizer(&self, name: &str) -> Option<&Authorizer> {
+        self.authorizers.get(name)
+    }
+
+    /// The most specific route for a request: fixed segments over `{name}` over `{name+}` over `$default`, and then the
+    /// method itself over `ANY`. `path` is decoded.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Option<Found<'_>> {
+        self.routes
+            .iter()
+            .filter(|route| route.method.as_ref().is_none_or(|own| own == method))
+            .filter_map(|route| Some(Found { parameters: route.pattern.matches(path)?, route }))
+            .min_by_key(|found| (found.route.pattern.rank(), found.route.method.is_none()))
+    }
+
+    fn add(
+        &mut self,
+        key: String,
+        method: Option<Method>,
+        pattern: Pattern,
+        target: Target,
+        authorizer: Option<&str>,
+    ) -> Result<(), RouteError> {
+        if let Some(name) = authorizer
+            && !self.authorizers.contains_key(name)
+        {
+            return Err(RouteError(format!(
+                "route {key} asks for the authorizer {name}, which is not defined"
+            )));
+        }
+        if self.routes.iter().any(|route| route.method == method && route.pattern.same_paths(&pattern)) {
+            return Err(RouteError(format!("two routes take the same requests: {key}; remove one")));
+        }
+        self.routes.push(Route { key, method, pattern, target, authorizer: authorizer.map(str::to_owned) });
+        Ok(())
+    }
+}
+
+fn parse_key(key: &str) -> Result<(Option<Method>, Pattern), RouteError> {
+    if key == "$default" {
+        return Ok((None, Pattern(vec![Segment::Default])));
+    }
+    let Some((method, path)) = key.split_once(' ') else {
+        return Err(RouteError(format!("route {key:?} is not a method and a path, such as `GET /orders`")));
+    };
+    Ok((parse_method(key, method)?, Pattern::parse(path)?))
+}
+
+fn parse_method(key: &str, method: &str) -> Result<Option<Method>, RouteError> {
+    match method {
+        "ANY" => Ok(None),
+        "GET" => Ok(Some(Method::GET)),
+        "HEAD" => Ok(Some(Method::HEAD)),
+        "POST" => Ok(Some(Method::POST)),
+        "PUT" => Ok(Some(Method::PUT)),
+        "PATCH" => Ok(Some(Method::PATCH)),
+        "DELETE" => Ok(Some(Method::DELETE)),
+        "OPTIONS" => Ok(Some(Method::OPTIONS)),
+        _ => Err(RouteError(format!("route {key:?}: {method:?} is not a method that HTTP APIs have"))),
+    }
+}
+
+/// One part of a path pattern. The order is the order of preference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    /// This text.
+    Fixed(String),
+    /// One segment that is not empty.
+    Parameter(String),
+    /// One segment or more, to the end.
+    Greedy(String),
+    /// Anything, also nothing, to the end: what lies below a guarded prefix.
+    Below,
+    /// `$default`.
+    Default,
+}
+
+impl Segment {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Parameter(_) => 1,
+            Self::Greedy(_) => 2,
+            Self::Below => 3,
+            Self::Default => 4,
+        }
+    }
+
+    /// Whether both take the same text, whatever they call it.
+    fn same_text(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(one), Self::Fixed(two)) => one == two,
+            _ => self.rank() == other.rank(),
+        }
+    }
+
+    fn parse(text: &str, last: bool, path: &str) -> Result<Self, RouteError> {
+        let wrong = |why: &str| RouteError(format!("path {path:?}: {why}"));
+        let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            return if text.contains(['{', '}']) {
+                Err(wrong("a parameter must be a whole segment, such as /orders/{id}"))
+            } else {
+                Ok(Self::Fixed(text.to_owned()))
+            };
+        };
+        let (name, greedy) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
+        if name.is_empty() || name.contains(['{', '}', '+']) {
+            return Err(wrong("a parameter needs a name without braces, such as {id} or {proxy+}"));
+        }
+        match (greedy, last) {
+            (true, true) => Ok(Self::Greedy(name.to_owned())),
+            (true, false) => Err(wrong("a greedy parameter such as {proxy+} must be the last segment")),
+            (false, _) => Ok(Self::Parameter(name.to_owned())),
+        }
+    }
+}
+
+/// The path of a route, segment by segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern(Vec<Segment>);
+
+impl Pattern {
+    fn parse(path: &str) -> Result<Self, RouteError> {
+        if !path.starts_with('/') {
+            return Err(RouteError(format!("path {path:?} does not start with a slash")));
+        }
+        let texts = segments(path);
+        let count = texts.len();
+        let parsed =
+            texts.into_iter().enumerate().map(|(index, text)| Segment::parse(text, index + 1 == count, path));
+        Ok(Self(parsed.collect::<Result<_, _>>()?))
+    }
+
+    fn prefix(prefix: &str) -> Self {
+        let mut parts: Vec<_> =
+            segments(prefix).into_iter().map(|text| Segment::Fixed(text.to_owned())).collect();
+        parts.push(Segment::Below);
+        Self(parts)
+    }
+
+    fn rank(&self) -> Vec<u8> {
+        self.0.iter().map(Segment::rank).collect()
+    }
+
+    fn same_paths(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(one, two)| one.same_text(two))
+    }
+
+    /// The path parameters when `path` matches.
+    fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
+        let mut parameters = BTreeMap::new();
+        let mut rest = segments(path).into_iter();
+        for segment in &self.0 {
+            match segment {
+                Segment::Fixed(text) => {
+                    if rest.next()? != text {
+                        return None;
+                    }
+                }
+                Segment::Parameter(name) => {
+                    let value = rest.next().filter(|value| !value.is_empty())?;
+                    parameters.insert(name.clone(), value.to_owned());
+                }
+                Segment::Greedy(name) => {
+                    let value = rest.by_ref().collect::<Vec<_>>().join("/");
+                    if value.is_empty() {
+                        return None;
+                    }
+                    parameters.insert(name.clone(), value);
+                }
+                Segment::Below => {
+                    let value = rest.by_ref().collect::<Vec<_>>().join("/");
+                    if !value.is_empty() {
+                        parameters.insert("proxy".to_owned(), value);
+                    }
+                }
+                Segment::Default => rest.by_ref().for_each(drop),
+            }
+        }
+        rest.next().is_none().then_some(parameters)
+    }
+}
+
+/// The segments of a path that starts with a slash; `/` itself has none.
+fn segments(path: &str) -> Vec<&str> {
+    match path.strip_prefix('/').unwrap_or(path) {
+        "" => Vec::new(),
+        rest => rest.split('/').collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn routes(keys: &[&str]) -> Routes {
+        let mut routes = Routes::default();
+        for key in keys {
+            routes.add_function(key, key, None).unwrap();
+        }
+        routes
+    }
+
+    /// Method, path, the key of the route that takes it, and its path parameters.
+    type Row = (Method, &'static str, Option<&'static str>, &'static [(&'static str, &'static str)]);
+
+    fn check(keys: &[&str], table: &[Row]) {
+        let routes = routes(keys);
+        for (method, path, expected, parameters) in table {
+            let found = routes.find(method, path);
+            assert_eq!(found.as_ref().map(|found| found.route.key()), *expected, "{method} {path}");
+            let expected: BTreeMap<_, _> =
+                parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(found.map(|found| found.parameters).unwrap_or_default(), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins() {
+        check(
+            &[
+                "$default",
+                "ANY /{proxy+}",
+                "GET /pets/{proxy+}",
+                "ANY /pets/{id}",
+                "GET /pets/{id}",
+                "GET /pets/dog",
+                "POST /pets/{id}/toys/{toy}",
+            ],
+            &[
+                (Method::GET, "/pets/dog", Some("GET /pets/dog"), &[]),
+                (Method::GET, "/pets/cat", Some("GET /pets/{id}"), &[("id", "cat")]),
+                (Method::PUT, "/pets/cat", Some("ANY /pets/{id}"), &[("id", "cat")]),
+                (Method::POST, "/pets/dog", Some("ANY /pets/{id}"), &[("id", "dog")]),
+                (Method::GET, "/pets/cat/toys", Some("GET /pets/{proxy+}"), &[("proxy", "cat/toys")]),
+                (
+                    Method::POST,
+                    "/pets/a/toys/b",
+                    Some("POST /pets/{id}/toys/{toy}"),
+                    &[("id", "a"), ("toy", "b")],
+                ),
+                (Method::DELETE, "/pets/a/toys/b", Some("ANY /{proxy+}"), &[("proxy", "pets/a/toys/b")]),
+                (Method::GET, "/", Some("$default"), &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn paths_match_whole_or_not_at_all() {
+        check(
+            &["ANY /login", "GET /.well-known/{document+}", "POST /only/post", "GET /users/{id}"],
+            &[
+                (Method::POST, "/login", Some("ANY /login"), &[]),
+                (Method::POST, "/login/", None, &[]),
+                (Method::POST, "/logi", None, &[]),
+                (Method::POST, "/login/x", None, &[]),
+                (Method::POST, "/Login", None, &[]),
+                (Method::GET, "/only/post", None, &[]),
+                (Method::GET, "/users/", None, &[]),
+                (Method::GET, "/.well-known", None, &[]),
+                (Method::GET, "/.well-known/", None, &[]),
+                (Method::GET, "/", None, &[]),
+                (
+                    Method::GET,
+                    "/.well-known/jwks.json",
+                    Some("GET /.well-known/{document+}"),
+                    &[("document", "jwks.json")],
+                ),
+                (
+                    Method::GET,
+                    "/.well-known/openid-configuration/a/b",
+                    Some("GET /.well-known/{document+}"),
+                    &[("document", "openid-configuration/a/b")],
+                ),
+            ],
+        );
+    }
+
+    fn authorizer(ttl: u64, identity: &[&str]) -> Authorizer {
+        Authorizer {
+            function: "authorizer".to_owned(),
+            simple_responses: true,
+            identity: identity.iter().map(|name| crate::IdentitySource::Header((*name).to_owned())).collect(),
+            ttl: Duration::from_secs(ttl),
+        }
+    }
+
+    #[test]
+    fn a_guard_takes_all_below_its_prefix_and_nothing_beside_it() {
+        let mut routes = routes(&["GET /orders/status"]);
+        routes.add_authorizer("A", authorizer(0, &[])).unwrap();
+        routes.add_guard("/orders=http://localhost:1".parse().unwrap(), "A").unwrap();
+        for (path, expected) in [
+            ("/orders", Some("ANY /orders/{proxy+}")),
+            ("/orders/", Some("ANY /orders/{proxy+}")),
+            ("/orders/1/lines", Some("ANY /orders/{proxy+}")),
+            ("/orders/status", Some("GET /orders/status")),
+            ("/orders2", None),
+            ("/", None),
+        ] {
+            assert_eq!(routes.find(&Method::GET, path).map(|found| found.route.key()), expected, "{path}");
+        }
+        let twice = routes.add_guard("/orders/=http://localhost:2".parse().unwrap(), "A");
+        assert!(twice.unwrap_err().to_string().contains("two routes"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_route_is_refused() {
+        let mut routes = routes(&["GET /a/{x}"]);
+        for (key, why) in [
+            ("/login", "not a method and a path"),
+            ("FETCH /login", "not a method that HTTP APIs have"),
+            ("get /login", "not a method that HTTP APIs have"),
+            ("GET login", "does not start with a slash"),
+            ("GET /a/{b+}/c", "must be the last segment"),
+            ("GET /a/x{b}", "must be a whole segment"),
+            ("GET /a/{}", "needs a name"),
+            ("GET /a/{+}", "needs a name"),
+            ("GET /a/{y}", "two routes take the same requests"),
+        ] {
+            let error = routes.add_function(key, "f", None).expect_err(key).to_string();
+            assert!(error.contains(why), "{key}: {error}");
+        }
+        let error = routes.add_function("GET /b", "f", Some("Nobody")).unwrap_err().to_string();
+        assert!(error.contains("authorizer Nobody, which is not defined"), "{error}");
+    }
+
+    #[test]
+    fn authorizers_are_checked_and_found() {
+        let mut routes = Routes::default();
+        assert!(routes.sole_authorizer().is_err());
+        assert!(routes.add_authorizer("A", authorizer(60, &[])).is_err());
+        routes.add_authorizer("A", authorizer(60, &["Authorization"])).unwrap();
+        assert_eq!(routes.sole_authorizer(), Ok("A"));
+        assert!(routes.add_authorizer("A", authorizer(0, &[])).is_err());
+        routes.add_authorizer("B", authorizer(0, &[])).unwrap();
+        assert!(routes.sole_authorizer().is_err());
+    }
+}

@@ -1,0 +1,465 @@
+//! The gateway over HTTP, before functions that a fake of Lambda's Invoke API plays.
+//!
+//! The fake is what `cargo lambda watch` is otherwise: it takes events and answers as the test says. Everything else is
+//! real: the gateway on its socket, the service behind a guard, and the client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "clippy.toml exempts test functions; the helpers here are called by nothing else"
+)]
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::routing::post;
+use daypass_gateway::{Authorizer, Gateway, IdentitySource, Limits, Routes, serve};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What a function does with an event.
+type Function = fn(&str, &Value) -> Reply;
+
+enum Reply {
+    Returns(Value),
+    /// The error of a function, as `cargo lambda watch` reports it.
+    Fails(&'static str),
+    /// The error of a function, as AWS reports it.
+    FailsAsOnAws(&'static str),
+    Hangs,
+}
+
+/// The events that the fake Invoke API has taken, with the names of the functions.
+type Events = Arc<Mutex<Vec<(String, Value)>>>;
+
+struct Stack {
+    address: SocketAddr,
+    client: reqwest::Client,
+    events: Events,
+    stop: Option<oneshot::Sender<()>>,
+    gateway: JoinHandle<std::io::Result<()>>,
+    invoke_api: JoinHandle<()>,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.gateway.abort();
+        self.invoke_api.abort();
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+async fn invoked(
+    State((function, events)): State<(Function, Events)>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response<Body> {
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    events.lock().unwrap().push((name.clone(), event.clone()));
+    let error = |message: &str| Body::from(json!({"errorType": "E", "errorMessage": message}).to_string());
+    match function(&name, &event) {
+        Reply::Returns(answer) => Response::new(Body::from(answer.to_string())),
+        Reply::Fails(message) => Response::builder().status(500).body(error(message)).unwrap(),
+        Reply::FailsAsOnAws(message) => {
+            Response::builder().header("x-amz-function-error", "Unhandled").body(error(message)).unwrap()
+        }
+        Reply::Hangs => pending().await,
+    }
+}
+
+const SHORT: Limits = Limits {
+    body: 10 * 1024 * 1024,
+    head: 10_240,
+    integration: Duration::from_millis(300),
+    authorizer: Duration::from_millis(200),
+};
+
+fn routes(ttl: u64) -> Routes {
+    let mut routes = Routes::default();
+    let guard = Authorizer {
+        function: "authorizer".to_owned(),
+        simple_responses: true,
+        identity: vec![IdentitySource::Header("Authorization".to_owned())],
+        ttl: Duration::from_secs(ttl),
+    };
+    routes.add_authorizer("Guard", guard).unwrap();
+    routes.add_function("ANY /open", "open", None).unwrap();
+    routes.add_function("POST /only/post", "open", None).unwrap();
+    routes.add_function("GET /closed/{id}", "closed", Some("Guard")).unwrap();
+    routes.add_function("GET /closed/other", "closed", Some("Guard")).unwrap();
+    routes
+}
+
+async fn stack(function: Function, routes: Routes, limits: Limits) -> Stack {
+    let events = Events::default();
+    let app = Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", post(invoked))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .with_state((function, Arc::clone(&events)));
+    let (listener, invoke_address) = listen().await;
+    let invoke_api = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let (listener, address) = listen().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let gateway = Gateway { routes, invoke_base: format!("http://{invoke_address}/"), limits };
+    let gateway = tokio::spawn(serve(listener, gateway, async move {
+        let _ = stopped.await;
+    }));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    Stack { address, client, events, stop: Some(stop), gateway, invoke_api }
+}
+
+impl Stack {
+    fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("http://{}{path}", self.address))
+    }
+
+    fn invocations(&self, of: &str) -> Vec<Value> {
+        let events = self.events.lock().unwrap();
+        events.iter().filter(|(name, _)| name == of).map(|(_, event)| event.clone()).collect()
+    }
+}
+
+/// Status, body, and that API Gateway's own headers are there.
+async fn answered(request: reqwest::RequestBuilder) -> (StatusCode, String) {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["apigw-requestid"].len(), 16);
+    assert!(response.headers().contains_key("date"));
+    (response.status(), response.text().await.unwrap())
+}
+
+async fn check(request: reqwest::RequestBuilder, status: u16, body: &str) {
+    let (got_status, got_body) = answered(request).await;
+    assert_eq!((got_status.as_u16(), got_body.as_str()), (status, body));
+}
+
+const NOT_FOUND: &str = r#"{"message":"Not Found"}"#;
+const UNAUTHORIZED: &str = r#"{"message":"Unauthorized"}"#;
+const FORBIDDEN: &str = r#"{"message":"Forbidden"}"#;
+const INTERNAL: &str = r#"{"message":"Internal Server Error"}"#;
+const UNAVAILABLE: &str = r#"{"message":"Service Unavailable"}"#;
+
+/// The authorizer does what the token says; the functions answer with the event they got.
+fn obedient(name: &str, event: &Value) -> Reply {
+    if name != "authorizer" {
+        return Reply::Returns(
+            json!({"statusCode": 200, "body": event.to_string(), "cookies": ["a=1", "b=2"]}),
+        );
+    }
+    let context = json!({"sub": "u1", "sid": "s1", "client_id": "web", "scope": "a b"});
+    match event["identitySource"][0].as_str().unwrap() {
+        "Bearer yes" => Reply::Returns(json!({"isAuthorized": true, "context": context})),
+        "Bearer no" => Reply::Returns(json!({"isAuthorized": false})),
+        "Bearer 401" => Reply::Fails("Unauthorized"),
+        "Bearer 401-aws" => Reply::FailsAsOnAws("Unauthorized"),
+        "Bearer error" => Reply::Fails("Unauthorized: and more"),
+        "Bearer text" => Reply::Returns(json!({"isAuthorized": "true"})),
+        "Bearer empty" => Reply::Returns(json!({})),
+        "Bearer hang" => Reply::Hangs,
+        "Bearer policy" => Reply::Returns(json!({
+            "principalId": "u1",
+            "policyDocument": {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:*/GET/closed/1"},
+            ]},
+            "context": context,
+        })),
+        other => panic!("unknown token {other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_open_route_reaches_its_function_as_an_event() {
+    let stack = stack(obedient, routes(0), SHORT).await;
+    let response = stack.post("/open?a=1").header("cookie", "c=3").body("a=b").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    assert_eq!(response.headers()["content-type"], "text/plain;charset=UTF-8");
+    let id = response.headers()["apigw-requestid"].to_str().unwrap().to_owned();
+
+    let event: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!(stack.invocations("open"), std::slice::from_ref(&event));
+    assert_eq!(event["routeKey"], "ANY /open");
+    assert_eq!(event["rawPath"], "/open");
+    assert_eq!(event["rawQueryString"], "a=1");
+    assert_eq!(event["cookies"], json!(["c=3"]));
+    assert_eq!((event["body"].as_str(), event["isBase64Encoded"].as_bool()), (Some("YT1i"), Some(true)));
+    assert_eq!(event["headers"]["x-forwarded-port"], stack.address.port().to_string());
+    let context = &event["requestContext"];
+    assert_eq!(context["requestId"], id);
+    assert_eq!(context["http"]["sourceIp"], "127.0.0.1");
+    assert_eq!(context["http"]["method"], "POST");
+    assert!(context.get("authorizer").is_none());
+    assert!(stack.invocations("authorizer").is_empty());
+}
+
+#[tokio::test]
+async fn without_a_route_nothing_is_invoked() {
+    let stack = stack(obedient, routes(0), SHORT).await;
+    for path in ["/", "/nowhere", "/open/", "/open/x", "/only/post", "/closed/"] {
+        check(stack.get(path), 404, NOT_FOUND).await;
+    }
+    assert!(stack.events.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_guarded_route_obeys_the_authorizer() {
+    let stack = stack(obedient, routes(0), SHORT).await;
+    for (token, status, body) in [
+        ("Bearer no", 403, FORBIDDEN),
+        ("Bearer 401", 401, UNAUTHORIZED),
+        ("Bearer 401-aws", 401, UNAUTHORIZED),
+        ("Bearer error", 500, INTERNAL),
+        ("Bearer text", 500, INTERNAL),
+        ("Bearer empty", 500, INTERNAL),
+        ("Bearer hang", 500, INTERNAL),
+    ] {
+        check(stack.get("/closed/1").header("authorization", token), status, body).await;
+    }
+    assert!(stack.invocations("closed").is_empty(), "nobody got in");
+    assert_eq!(stack.invocations("authorizer").len(), 7);
+
+    let (status, body) = answered(stack.get("/closed/1").header("authorization", "Bearer yes")).await;
+    assert_eq!(status, 200);
+    let event: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        event["requestContext"]["authorizer"],
+        json!({"lambda": {"sub": "u1", "sid": "s1", "client_id": "web", "scope": "a b"}})
+    );
+    assert_eq!(event["pathParameters"], json!({"id": "1"}));
+    let asked = stack.invocations("authorizer").pop().unwrap();
+    assert_eq!(asked["type"], "REQUEST");
+    assert_eq!(asked["identitySource"], json!(["Bearer yes"]));
+    assert!(asked["routeArn"].as_str().unwrap().ends_with(":local/$default/GET/closed/1"));
+    assert_eq!(asked["requestContext"]["requestId"], event["requestContext"]["requestId"]);
+}
+
+#[tokio::test]
+async fn without_a_token_the_authorizer_is_not_asked() {
+    let stack = stack(obedient, routes(60), SHORT).await;
+    check(stack.get("/closed/1"), 401, UNAUTHORIZED).await;
+    check(stack.get("/closed/1").header("authorization", ""), 401, UNAUTHORIZED).await;
+    check(stack.get("/closed/1?authorization=Bearer+yes"), 401, UNAUTHORIZED).await;
+    assert!(stack.events.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn results_are_cached_errors_are_not_and_policies_are_evaluated_each_time() {
+    let stack = stack(obedient, routes(60), SHORT).await;
+    let asked = || stack.invocations("authorizer").len();
+    for token in ["Bearer yes", "Bearer no"] {
+        let before = asked();
+        let first = answered(stack.get("/closed/1").header("authorization", token)).await.0;
+        let second = answered(stack.get("/closed/other").header("authorization", token)).await.0;
+        assert_eq!((first, asked()), (second, before + 1), "{token}");
+    }
+    for token in ["Bearer 401", "Bearer text"] {
+        let before = asked();
+        for _ in 0..2 {
+            answered(stack.get("/closed/1").header("authorization", token)).await;
+        }
+        assert_eq!(asked(), before + 2, "{token}");
+    }
+    let before = asked();
+    let token = "Bearer policy";
+    assert_eq!(answered(stack.get("/closed/1").header("authorization", token)).await.0, 200);
+    check(stack.get("/closed/other").header("authorization", token), 403, FORBIDDEN).await;
+    assert_eq!(asked(), before + 1);
+}
+
+fn broken(name: &str, event: &Value) -> Reply {
+    let _ = name;
+    match event["headers"]["x-case"].as_str().unwrap() {
+        "error" => Reply::Fails("boom"),
+        "error-aws" => Reply::FailsAsOnAws("boom"),
+        "malformed" => Reply::Returns(json!({"statusCode": "x"})),
+        "hang" => Reply::Hangs,
+        "inferred" => Reply::Returns(json!({"hello": 1})),
+        other => panic!("unknown case {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_fails_is_a_500_and_one_that_hangs_a_503() {
+    let stack = stack(broken, routes(0), SHORT).await;
+    for (case, status, body) in [
+        ("error", 500, INTERNAL),
+        ("error-aws", 500, INTERNAL),
+        ("malformed", 500, INTERNAL),
+        ("hang", 503, UNAVAILABLE),
+        ("inferred", 200, r#"{"hello":1}"#),
+    ] {
+        check(stack.get("/open").header("x-case", case), status, body).await;
+    }
+}
+
+#[tokio::test]
+async fn without_lambda_the_caller_learns_no_more_than_500() {
+    let (unused, nobody) = listen().await;
+    drop(unused);
+    let (listener, address) = listen().await;
+    let gateway =
+        tokio::spawn(serve(listener, Gateway::new(routes(0), format!("http://{nobody}")), pending()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["open", "closed/1"] {
+        let request = client.get(format!("http://{address}/{path}")).header("authorization", "Bearer yes");
+        check(request, 500, INTERNAL).await;
+    }
+    gateway.abort();
+}
+
+#[tokio::test]
+async fn requests_over_the_limits_are_refused() {
+    let limits = Limits { integration: Duration::from_secs(20), ..Limits::default() };
+    let stack = stack(obedient, routes(0), limits).await;
+    let body = vec![b'x'; limits.body];
+    let (status, _) = answered(stack.post("/open").body(body.clone())).await;
+    assert_eq!(status, 200);
+    let mut over = body;
+    over.push(b'x');
+    check(stack.post("/open").body(over), 413, r#"{"message":"Request Entity Too Large"}"#).await;
+
+    let too_large = r#"{"message":"Request Header Fields Too Large"}"#;
+    check(stack.get("/open").header("x-large", "x".repeat(10_240)), 431, too_large).await;
+    check(stack.get(&format!("/open?{}", "x".repeat(10_240))), 431, too_large).await;
+    assert_eq!(answered(stack.get("/open").header("x-large", "x".repeat(10_000))).await.0, 200);
+    assert_eq!(stack.invocations("open").len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_client_writes_on_the_wire_arrives() {
+    let stack = stack(obedient, routes(0), SHORT).await;
+    let mut socket = TcpStream::connect(stack.address).await.unwrap();
+    let request = "POST /o%70en HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\nAuthorization: a\r\nauthorization: b\r\n\
+        Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+        2\r\n{}\r\n0\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.to_ascii_lowercase().contains("\r\ncontent-length: "), "{response}");
+    let event = stack.invocations("open").pop().unwrap();
+    assert_eq!(event["rawPath"], "/open");
+    assert_eq!(event["headers"]["authorization"], "a,b");
+    assert_eq!(event["headers"]["x-forwarded-for"], "1.2.3.4, 127.0.0.1");
+    assert_eq!(event["headers"]["content-length"], "2");
+    assert!(event["headers"].get("transfer-encoding").is_none());
+    assert_eq!(event["body"], "{}");
+    assert_eq!(event["requestContext"]["http"]["sourceIp"], "127.0.0.1");
+}
+
+/// A service that answers with what it was asked.
+async fn service(request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let headers: serde_json::Map<_, _> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().into()))
+        .collect();
+    let seen = json!({
+        "method": parts.method.as_str(), "target": parts.uri.to_string(), "headers": headers,
+        "body": String::from_utf8(body.to_vec()).unwrap(),
+    });
+    Response::builder()
+        .status(StatusCode::FOUND)
+        .header("location", "http://elsewhere.invalid/")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .body(Body::from(seen.to_string()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_guard_protects_a_service_and_tells_it_who_calls() {
+    let (listener, address) = listen().await;
+    let service = tokio::spawn(async move {
+        axum::serve(listener, Router::new().fallback(service)).await.unwrap();
+    });
+    let mut routes = routes(0);
+    routes.add_guard(format!("/orders=http://{address}").parse().unwrap(), "Guard").unwrap();
+    let stack = stack(obedient, routes, SHORT).await;
+
+    check(stack.get("/orders/1"), 401, UNAUTHORIZED).await;
+    check(stack.get("/orders").header("authorization", "Bearer no"), 403, FORBIDDEN).await;
+    check(stack.get("/orders2"), 404, NOT_FOUND).await;
+
+    let no_redirects =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let response = no_redirects
+        .unwrap()
+        .put(format!("http://{}/orders/1%2F2?x=%20&y", stack.address))
+        .header("authorization", "Bearer yes")
+        .header("x-daypass-sub", "forged")
+        .header("x_daypass_scope", "forged")
+        .body("hello")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 302, "a redirect is handed on, not followed");
+    assert_eq!(response.headers()["location"], "http://elsewhere.invalid/");
+    assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+    let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!(seen["method"], "PUT");
+    assert_eq!(seen["target"], "/orders/1%2F2?x=%20&y");
+    assert_eq!(seen["body"], "hello");
+    let headers = &seen["headers"];
+    assert_eq!(headers["x-daypass-sub"], "u1");
+    assert_eq!(headers["x-daypass-sid"], "s1");
+    assert_eq!(headers["x-daypass-client-id"], "web");
+    assert_eq!(headers["x-daypass-scope"], "a b");
+    assert_eq!(headers["host"], address.to_string());
+    assert_eq!(headers["x-forwarded-host"], stack.address.to_string());
+    assert!(!seen.to_string().contains("forged"));
+
+    service.abort();
+    let _ = service.await;
+    let (status, body) = answered(stack.get("/orders").header("authorization", "Bearer yes")).await;
+    assert_eq!(status, 502);
+    assert!(body.contains(&format!("The service at http://{address}/ cannot be reached")), "{body}");
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_a_503() {
+    // It listens, and never accepts.
+    let (_listener, address) = listen().await;
+    let mut routes = routes(0);
+    routes.add_guard(format!("/=http://{address}").parse().unwrap(), "Guard").unwrap();
+    let stack = stack(obedient, routes, SHORT).await;
+    let (status, body) = answered(stack.get("/any").header("authorization", "Bearer yes")).await;
+    assert_eq!(status, 503);
+    assert!(body.contains("did not answer within 0.3 s"), "{body}");
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_gateway_also_while_a_function_hangs() {
+    let limits = Limits { integration: Duration::from_secs(60), ..SHORT };
+    let mut stack = stack(broken, routes(0), limits).await;
+    let hanging = tokio::spawn(stack.get("/open").header("x-case", "hang").send());
+    while stack.invocations("open").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let asked = Instant::now();
+    drop(stack.stop.take());
+    (&mut stack.gateway).await.unwrap().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(TcpStream::connect(stack.address).await.is_err(), "nobody listens any more");
+    hanging.abort();
+}

@@ -1,0 +1,34 @@
+//! Where the workspace and its build output are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The folder with the workspace's `Cargo.toml`, `template.yaml` and `deny.toml`.
+#[must_use]
+pub fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // This crate is infra/tools: the root is two up.
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// Cargo's build folder: `CARGO_TARGET_DIR` when it is set, else `target` in [`workspace_root`].
+///
+/// A relative `CARGO_TARGET_DIR` counts from the current folder, as it does for Cargo.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => std::path::absolute(&dir).unwrap_or_else(|_| PathBuf::from(dir)),
+        None => workspace_root().join("target"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_the_folder_of_the_workspace_manifest() {
+        let manifest = std::fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[workspace]"));
+    }
+}

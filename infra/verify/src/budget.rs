@@ -1,0 +1,97 @@
+//! The size budget of the deployed functions: a cold start reads the whole archive.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// The five functions: package, binary, and how many bytes its archive may have.
+pub(crate) const FUNCTIONS: [Function; 5] = [
+    Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
+    Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
+    Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
+    // It stands before every request of every guarded API, and links no AWS SDK.
+    Function { package: "daypass-authorizer", binary: "authorizer", budget: 2_000_000 },
+    Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
+];
+
+/// Bytes for a function other than the authorizer.
+const WITH_AWS: u64 = 4_500_000;
+
+/// A function as it is deployed.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) package: &'static str,
+    pub(crate) binary: &'static str,
+    /// The most bytes that its zip archive may have.
+    budget: u64,
+}
+
+/// Weighs the archives `FOLDER/BINARY/bootstrap.zip` and returns the table of sizes.
+///
+/// # Errors
+/// When one is missing or reaches its budget; the error holds the same table.
+pub(crate) fn weigh(folder: &Path) -> Result<String> {
+    let mut weighed = Vec::new();
+    for function in &FUNCTIONS {
+        let archive = folder.join(function.binary).join("bootstrap.zip");
+        let metadata =
+            fs::metadata(&archive).with_context(|| format!("there is no {}", archive.display()))?;
+        weighed.push((function, metadata.len()));
+    }
+    let table = table(&weighed);
+    if weighed.iter().any(|(function, bytes)| *bytes >= function.budget) {
+        bail!("a function is over its size budget\n{table}");
+    }
+    Ok(table)
+}
+
+fn table(weighed: &[(&Function, u64)]) -> String {
+    let mut text = format!("  {:<12} {:>10} {:>10}", "zip", "bytes", "budget");
+    for (function, bytes) in weighed {
+        let remark = if *bytes >= function.budget { "  TOO LARGE" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {:<12} {bytes:>10} {:>10}{remark}", function.binary, function.budget);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn scratch(test: &str, authorizer_bytes: usize) -> PathBuf {
+        let name = format!("verify-{test}-{}", std::process::id());
+        let folder = daypass_tools::target_dir().join("tmp").join(name);
+        for function in &FUNCTIONS {
+            fs::create_dir_all(folder.join(function.binary)).unwrap();
+            let bytes = if function.binary == "authorizer" { authorizer_bytes } else { 10 };
+            fs::write(folder.join(function.binary).join("bootstrap.zip"), vec![0; bytes]).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_budget_is_a_limit_that_is_not_reached() {
+        let folder = scratch("under", 1_999_999);
+        assert!(weigh(&folder).unwrap().contains("  authorizer      1999999    2000000"));
+        fs::remove_dir_all(folder).unwrap();
+
+        let folder = scratch("over", 2_000_000);
+        let error = weigh(&folder).unwrap_err().to_string();
+        assert!(error.contains("authorizer      2000000    2000000  TOO LARGE"), "{error}");
+        assert_eq!(error.matches("TOO LARGE").count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_missing_archive_is_a_failure() {
+        let folder = scratch("missing", 10);
+        fs::remove_file(folder.join("revoke/bootstrap.zip")).unwrap();
+        assert!(weigh(&folder).unwrap_err().to_string().contains("revoke"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,131 @@
+//! The steps of the gate, cheap ones first, so that a typing error is told in seconds.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow};
+use daypass_tools::{DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, run, sam, say};
+use daypass_tools::{target_dir, workspace_root};
+
+use crate::budget::{FUNCTIONS, weigh};
+use crate::testing::run_tests;
+
+/// One check.
+pub(crate) struct Step {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What it holds, in one line.
+    pub(crate) reason: &'static str,
+    pub(crate) run: fn() -> Result<()>,
+}
+
+/// All steps in their order.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "fmt", reason: "the code is formatted", run: fmt },
+    Step { name: "clippy", reason: "no compiler or clippy warning, in tests neither", run: clippy },
+    Step { name: "docs", reason: "the documentation builds, and no link in it is broken", run: docs },
+    Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
+    Step { name: "template", reason: "template.yaml is a valid SAM template", run: template },
+    Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
+    Step { name: "dynamodb", reason: "the store contract on the real DynamoDB Local", run: dynamodb },
+    Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
+    Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
+    Step {
+        name: "release",
+        reason: "the functions as they are deployed, and their size budget",
+        run: release,
+    },
+];
+
+fn fmt() -> Result<()> {
+    run("fmt", cargo().args(["fmt", "--all", "--check"]))
+        .map_err(|error| anyhow!("{error:#}\n`cargo fmt --all` repairs it"))
+}
+
+fn clippy() -> Result<()> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    run("clippy", cargo().args(arguments))
+}
+
+fn docs() -> Result<()> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+    run("docs", cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Not `advisories`: its database is fetched from the network, and a new entry there would fail a commit that was
+/// fine. It has its own, scheduled run (see deny.toml).
+fn deny() -> Result<()> {
+    // Warnings are errors: an exception in deny.toml that nothing needs any more must go.
+    let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
+    run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
+}
+
+fn template() -> Result<()> {
+    run("cfn-lint", Command::new(cfn_lint()?).current_dir(workspace_root()).arg("template.yaml"))?;
+    let mut command = Command::new(sam()?);
+    command
+        .args(["validate", "--lint", "--template", "template.yaml", "--region", "us-east-1"])
+        .current_dir(workspace_root())
+        .env("SAM_CLI_TELEMETRY", "0")
+        // The check needs no AWS account: do not go looking for one.
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    run("sam validate", &mut command)
+}
+
+fn test() -> Result<()> {
+    run_tests(cargo().args(["test", "--workspace", "--locked"]))
+}
+
+fn dynamodb() -> Result<()> {
+    let server = DynamoDbLocal::start()?;
+    test_with_tool("dynamodb_local", [("DAYPASS_TEST_DYNAMODB", server.url())])
+}
+
+fn secrets() -> Result<()> {
+    let server = Ministack::start()?;
+    // The SDK finds it as it finds AWS; MiniStack takes any credentials.
+    let environment = [
+        ("AWS_ENDPOINT_URL", server.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    test_with_tool("secrets_manager", environment)
+}
+
+fn black_box() -> Result<()> {
+    let tool = cargo_lambda()?;
+    test_with_tool("black_box", [("DAYPASS_TEST_CARGO_LAMBDA", tool.program())])
+}
+
+/// Runs a test target of daypass-tests that plain `cargo test` leaves out, with variables that name its tool.
+///
+/// `--workspace` instead of `--package daypass-tests`: with another choice of packages Cargo settles on other
+/// features, and would build the whole AWS SDK a second time.
+fn test_with_tool<V: AsRef<OsStr>>(
+    target: &str,
+    environment: impl IntoIterator<Item = (&'static str, V)>,
+) -> Result<()> {
+    run_tests(cargo().args(["test", "--workspace", "--locked", "--test", target]).envs(environment))
+}
+
+/// Builds with `cargo lambda build`, as `sam build` does: what is weighed is what is deployed.
+fn release() -> Result<()> {
+    let archives = target_dir().join("lambda");
+    // An archive of an earlier build must not stand in for one that was not made.
+    for function in &FUNCTIONS {
+        let folder = archives.join(function.binary);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
+        }
+    }
+    let mut command = cargo_lambda()?.command()?;
+    command.args(["build", "--release", "--locked", "--output-format", "zip", "--lambda-dir"]).arg(&archives);
+    for function in &FUNCTIONS {
+        command.args(["--package", function.package]);
+    }
+    run("release", &mut command)?;
+    say(&weigh(&archives)?);
+    Ok(())
+}

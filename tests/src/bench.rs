@@ -1,0 +1,214 @@
+//! Tables of one test's own, and values to fill them with.
+
+use crate::recorder::Recorder;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::config::Tables;
+use daypass_core::session::{Presented, Session};
+use daypass_core::{
+    AttemptId, ClientId, NewSession, RefreshToken, Rotation, RotationRequest, Scope, SessionId, Store,
+    StoreError, ThrottleKey, Timestamp, User, UserId, UserStatus, Username,
+};
+use daypass_dynamodb::{DynamoDb, TableNames};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+/// When the tests take place: far ahead, so that no DynamoDB under test collects an item by its own clock.
+pub const NOW: Timestamp = Timestamp::from_seconds(4_000_000_000);
+/// The grace window where a test sets no other.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// The life of a session.
+pub const LIFE: Duration = Duration::from_secs(86_400);
+
+/// A time after [`NOW`].
+#[must_use]
+pub fn after(milliseconds: u64) -> Timestamp {
+    NOW + Duration::from_millis(milliseconds)
+}
+
+/// Bytes that no other call returns.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    std::array::from_fn(|_| RandomState::new().hash_one(()).to_be_bytes()[0])
+}
+
+/// A store over tables of its own, a recorder in between, and a client that goes past both.
+pub struct Bench {
+    /// The store under test; it speaks through the recorder.
+    pub store: DynamoDb,
+    /// What the store says on the wire.
+    pub recorder: Recorder,
+    /// Straight to DynamoDB.
+    pub raw: Client,
+    /// The tables.
+    pub tables: Tables,
+}
+
+impl Bench {
+    /// Creates tables on the DynamoDB at `url`.
+    pub async fn new(url: &str) -> Self {
+        let suffix = u64::from_be_bytes(random());
+        let name = |role: &str| format!("{role}-{suffix:016x}");
+        let tables = Tables { users: name("users"), sessions: name("sessions"), attempts: name("attempts") };
+        let names = TableNames::from(&tables);
+        let direct = DynamoDb::local(url, names.clone());
+        direct.create_tables().await.unwrap();
+        let recorder = Recorder::start(url).await;
+        let store = DynamoDb::local(recorder.url(), names);
+        Self { store, recorder, raw: direct.client().clone(), tables }
+    }
+
+    /// Adds a user of this name.
+    pub async fn user(&self, name: &str) -> User {
+        let user = user(name);
+        assert_eq!(self.store.add_user(&user).await, Ok(true));
+        user
+    }
+
+    /// Opens this session as a login does.
+    pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
+        let settle = throttle("settled");
+        self.store.open_session(&NewSession { session, user, rehash: None, settle: &settle }).await
+    }
+
+    /// Adds a user with one session.
+    pub async fn logged_in(&self, name: &str) -> (User, Session) {
+        let user = self.user(name).await;
+        let session = session(&user);
+        assert_eq!(self.open(&user, &session).await, Ok(true));
+        let _ = self.recorder.take();
+        (user, session)
+    }
+
+    /// Rotates with [`GRACE`] and without an idle limit.
+    pub async fn rotate(&self, presented: &Presented, now: Timestamp) -> Result<Rotation, StoreError> {
+        self.rotate_with(presented, now, GRACE, None).await
+    }
+
+    /// Rotates.
+    pub async fn rotate_with(
+        &self,
+        presented: &Presented,
+        now: Timestamp,
+        grace: Duration,
+        idle: Option<Duration>,
+    ) -> Result<Rotation, StoreError> {
+        self.store.rotate(&RotationRequest { presented, now, grace, idle }).await
+    }
+
+    /// The session as it is stored; `None` when it is not.
+    pub async fn stored(&self, session: &Session) -> Option<Session> {
+        let sessions = self.store.sessions(session.user).await.unwrap();
+        sessions.into_iter().find(|stored| stored.session == session.session)
+    }
+
+    /// The stored item of a session.
+    pub async fn item(&self, session: &Session) -> Option<HashMap<String, AttributeValue>> {
+        let request = self.raw.get_item().table_name(&self.tables.sessions).consistent_read(true);
+        let request = request
+            .key("user", AttributeValue::S(session.user.to_string()))
+            .key("session", AttributeValue::S(session.session.to_string()));
+        request.send().await.unwrap().item
+    }
+
+    /// The count and the expiry of an attempt counter.
+    pub async fn attempts(&self, key: &ThrottleKey) -> Option<(String, String)> {
+        let request = self.raw.get_item().table_name(&self.tables.attempts).consistent_read(true);
+        let item = request.key("key", AttributeValue::S(key.key.clone())).send().await.unwrap().item?;
+        let number = |name: &str| item.get(name)?.as_n().ok().cloned();
+        Some((number("count")?, number("expires_at")?))
+    }
+}
+
+/// A user with a fresh id.
+#[must_use]
+pub fn user(name: &str) -> User {
+    User {
+        username: username(name),
+        id: UserId::from_bytes(random()),
+        password_hash: "$argon2id$of-the-first-password".to_owned(),
+        password_version: 1,
+        status: UserStatus::Enabled,
+        scope: scope("orders:read orders:write"),
+        created_at: after(1),
+        updated_at: after(20),
+    }
+}
+
+/// A session of that user with a fresh id, as a login at [`NOW`] makes it.
+#[must_use]
+pub fn session(user: &User) -> Session {
+    Session {
+        user: user.id,
+        session: SessionId::from_bytes(random()),
+        generation: 0,
+        rotated_at: None,
+        attempt: None,
+        created_at: after(123),
+        expires_at: NOW + LIFE,
+        absolute_end: NOW + LIFE,
+        client: client("web"),
+        scope: user.scope.clone(),
+        ended: None,
+        device: Some("curl/8.5.0".to_owned()),
+    }
+}
+
+/// The largest session that there can be, after a rotation.
+#[must_use]
+pub fn largest_session(user: &User) -> Session {
+    // As many words as there may be, in a text as long as it may be.
+    let mut words: Vec<String> = (1..Scope::MAX_WORDS).map(|n| format!("{n:07}")).collect();
+    words.push("x".repeat(Scope::MAX_BYTES - words.join(" ").len() - 1));
+    Session {
+        client: client(&"c".repeat(ClientId::MAX_BYTES)),
+        scope: scope(&words.join(" ")),
+        device: Some("d".repeat(daypass_core::login::MAX_DEVICE_BYTES)),
+        ..session(user)
+    }
+}
+
+/// A fresh attempt with that generation of a session's token.
+#[must_use]
+pub fn present(session: &Session, generation: u32) -> Presented {
+    Presented {
+        token: RefreshToken { generation, ..session.token() },
+        client: None,
+        scope: None,
+        attempt: AttemptId::from_bytes(&random::<9>()).unwrap(),
+    }
+}
+
+/// The counter of that name, with a window that ends after 15 minutes.
+#[must_use]
+pub fn throttle(key: &str) -> ThrottleKey {
+    ThrottleKey { key: key.to_owned(), window_end: NOW + Duration::from_secs(900) }
+}
+
+/// A normalised name.
+#[must_use]
+pub fn username(name: &str) -> Username {
+    Username::from_normalised(name.to_owned()).unwrap()
+}
+
+/// A client id.
+#[must_use]
+pub fn client(id: &str) -> ClientId {
+    ClientId::parse(id).unwrap()
+}
+
+/// A scope.
+#[must_use]
+pub fn scope(words: &str) -> Scope {
+    Scope::parse(words).unwrap()
+}
+
+/// The session that a rotation made; fails the test when it made none.
+#[expect(clippy::panic, reason = "fails as the test does")]
+pub fn rotated(rotation: Result<Rotation, StoreError>) -> Session {
+    match rotation {
+        Ok(Rotation::Rotated(session)) => session,
+        other => panic!("not rotated: {other:?}"),
+    }
+}

@@ -1,0 +1,161 @@
+//! What an operator asks of the store.
+
+use super::{assert_unavailable, broken};
+use crate::bench::{Bench, NOW, after, present, session, user, username};
+use crate::recorder::Action;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveStatus,
+};
+use daypass_core::session::{DeadCause, EndReason, Session, Verdict};
+use daypass_core::{Rotation, User, UserStatus, Username};
+use daypass_dynamodb::{DynamoDb, TableNames};
+use std::collections::BTreeSet;
+
+/// Adding a user never replaces one.
+pub async fn a_name_is_taken_once(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(false));
+    assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada));
+    assert!(bench.store.user(&username("nobody")).await.unwrap().is_none());
+}
+
+/// The SDK's second try meets the user that the first one added.
+pub async fn an_added_user_whose_answer_was_lost_is_added(bench: &Bench) {
+    bench.recorder.next(1, Action::DropAnswer);
+    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(true));
+    assert_eq!(bench.recorder.take().len(), 2);
+}
+
+/// Every user comes once, however small the pages.
+pub async fn users_come_page_by_page(bench: &Bench) {
+    assert!(bench.store.users(None, 10).await.unwrap().0.is_empty());
+    let mut expected = BTreeSet::new();
+    for n in 0..7 {
+        expected.insert(bench.user(&format!("user{n}")).await.username);
+    }
+    let mut found = Vec::new();
+    let mut after: Option<Username> = None;
+    loop {
+        let (page, next) = bench.store.users(after.as_ref(), 3).await.unwrap();
+        assert!(page.len() <= 3);
+        found.extend(page.into_iter().map(|user| user.username));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 7);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
+    assert_eq!(bench.stored(session).await.unwrap().ended.unwrap().reason, reason);
+    let rotation = bench.rotate(&present(session, 0), after(900)).await;
+    assert!(matches!(rotation, Ok(Rotation::Unchanged(_, Verdict::Dead(DeadCause::Ended)))), "{rotation:?}");
+}
+
+/// A disabled user has no sessions, and gets none back.
+pub async fn disabling_ends_the_sessions_and_enabling_revives_none(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let disabled = bench.store.set_status(&ada.username, UserStatus::Disabled, after(500)).await.unwrap();
+    let expected = User { status: UserStatus::Disabled, updated_at: after(500), ..ada.clone() };
+    assert!(disabled == Some(expected));
+    assert_ended(bench, &opened, EndReason::UserDisabled).await;
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(false));
+
+    let enabled = bench.store.set_status(&ada.username, UserStatus::Enabled, after(600)).await.unwrap();
+    assert!(enabled == Some(User { updated_at: after(600), ..ada.clone() }));
+    assert_ended(bench, &opened, EndReason::UserDisabled).await;
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
+}
+
+/// Who knew the old password is out.
+pub async fn a_new_password_ends_the_sessions(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let changed = bench.store.set_password(&ada.username, "$argon2id$new", after(500)).await.unwrap();
+    let expected = User {
+        password_hash: "$argon2id$new".to_owned(),
+        password_version: 2,
+        updated_at: after(500),
+        ..ada.clone()
+    };
+    assert!(changed == Some(expected.clone()));
+    assert_ended(bench, &opened, EndReason::PasswordChanged).await;
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(false));
+    assert_eq!(bench.open(&expected, &session(&ada)).await, Ok(true));
+}
+
+/// The name is free again, the id and its sessions are over.
+pub async fn a_removed_user_is_gone_with_the_sessions(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    assert!(bench.store.remove_user(&ada.username, after(500)).await.unwrap().is_some());
+    assert!(bench.store.user(&ada.username).await.unwrap().is_none());
+    assert_ended(bench, &opened, EndReason::UserRemoved).await;
+    let next = bench.user("ada").await;
+    assert_eq!(bench.store.sessions(next.id).await, Ok(Vec::new()));
+}
+
+/// At whichever request it breaks off: the user can still be found, and the next run removes them.
+pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
+    for fails_at in ["Query", "UpdateItem of a session", "DeleteItem"] {
+        let (ada, opened) = bench.logged_in("ada").await;
+        let sessions = bench.tables.sessions.clone();
+        bench.recorder.set_hook(move |call| {
+            let on_sessions = call.request["TableName"] == sessions.as_str();
+            let fails = match call.operation {
+                "UpdateItem" => on_sessions && fails_at.starts_with("UpdateItem"),
+                operation => operation == fails_at,
+            };
+            if fails { Action::refuse(500, "InternalServerError") } else { Action::Pass }
+        });
+        assert_unavailable(&bench.store.remove_user(&ada.username, after(500)).await, fails_at);
+        bench.recorder.always(Action::Pass);
+        let left = bench.store.user(&ada.username).await.unwrap().unwrap();
+        assert_eq!(left.status, UserStatus::Disabled, "{fails_at}: nobody logs in meanwhile");
+        assert!(bench.store.remove_user(&ada.username, after(600)).await.unwrap().is_some());
+        assert!(bench.store.user(&ada.username).await.unwrap().is_none());
+        assert_ended(bench, &opened, EndReason::UserRemoved).await;
+    }
+}
+
+/// Changing somebody who is not there makes nobody.
+pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
+    let nobody = username("nobody");
+    assert!(bench.store.set_status(&nobody, UserStatus::Disabled, NOW).await.unwrap().is_none());
+    assert!(bench.store.set_password(&nobody, "$argon2id$", NOW).await.unwrap().is_none());
+    assert!(bench.store.remove_user(&nobody, NOW).await.unwrap().is_none());
+    assert!(bench.store.user(&nobody).await.unwrap().is_none());
+}
+
+/// Creating tables that are there changes nothing, and expired items are collected.
+pub async fn tables_are_made_once(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    assert_eq!(bench.store.create_tables().await, Ok(()));
+    assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada));
+    for (table, ttl) in [
+        (&bench.tables.users, None),
+        (&bench.tables.sessions, Some("expires_at")),
+        (&bench.tables.attempts, Some("expires_at")),
+    ] {
+        let found = bench.raw.describe_time_to_live().table_name(table).send().await.unwrap();
+        let found = found.time_to_live_description.filter(|ttl| {
+            matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+        });
+        assert_eq!(found.and_then(|ttl| ttl.attribute_name), ttl.map(str::to_owned), "{table}");
+    }
+}
+
+/// A table of somebody else's is not used as ours.
+pub async fn a_table_with_other_keys_is_refused(bench: &Bench) {
+    let name = format!("{}-other", bench.tables.users);
+    let element = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+    let attribute =
+        AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    let request = bench.raw.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    request.key_schema(element).attribute_definitions(attribute.build().unwrap()).send().await.unwrap();
+    let mut tables = bench.tables.clone();
+    tables.users.clone_from(&name);
+    let store = DynamoDb::local(bench.recorder.url(), TableNames::from(&tables));
+    let text = broken(store.create_tables().await, "other keys");
+    assert!(text.contains(&name), "{text}");
+}

@@ -1,0 +1,224 @@
+//! A store that refuses, hangs or is gone: never an answer about a token, always in time, and nothing is lost.
+
+use super::{assert_unavailable, broken};
+use crate::bench::{self, Bench, GRACE, NOW, after, present, rotated, session, throttle, username};
+use crate::recorder::Action;
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::session::{EndReason, Session};
+use daypass_core::{NewSession, RotationRequest, Store, StoreError, User};
+use daypass_dynamodb::{DynamoDb, TableNames};
+use futures_util::future::{FutureExt, TryFutureExt, join_all};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// What one operation may take: two seconds, and what a busy machine adds.
+const OPERATION: Duration = Duration::from_millis(2_400);
+/// What `revoke_all` may take.
+const ALL: Duration = Duration::from_millis(2_900);
+
+/// Calls every verb of the port at the same time; returns what each came to and when.
+async fn every_verb(
+    store: &DynamoDb,
+    user: &User,
+    session: &Session,
+) -> Vec<(&'static str, Result<(), StoreError>, Duration)> {
+    let (settle, presented, fresh, now) =
+        (throttle("k"), present(session, 0), bench::session(user), after(1_000));
+    let new = NewSession { session: &fresh, user, rehash: None, settle: &settle };
+    let request = RotationRequest { presented: &presented, now, grace: GRACE, idle: None };
+    let calls = [
+        ("begin_login", store.begin_login(&user.username, &settle, 5).map_ok(drop).boxed()),
+        ("open_session", store.open_session(&new).map_ok(drop).boxed()),
+        ("rotate", store.rotate(&request).map_ok(drop).boxed()),
+        (
+            "revoke_session",
+            store
+                .revoke_session(user.id, session.session, None, now, EndReason::Revoked)
+                .map_ok(drop)
+                .boxed(),
+        ),
+        ("revoke_all", store.revoke_all(user.id, now, EndReason::RevokedAll).map_ok(drop).boxed()),
+    ];
+    let start = Instant::now();
+    join_all(calls.map(|(verb, call)| async move { (verb, call.await, start.elapsed()) })).await
+}
+
+/// Throttled, overloaded or cut off: `Unavailable`, soon, and then the same token rotates.
+pub async fn what_passes_is_unavailable_and_the_token_still_works(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    for action in [
+        Action::refuse(400, "ThrottlingException"),
+        Action::refuse(400, "ProvisionedThroughputExceededException"),
+        Action::refuse(400, "RequestLimitExceeded"),
+        Action::refuse(400, "LimitExceededException"),
+        Action::refuse(400, "TransactionInProgressException"),
+        Action::refuse(400, "TransactionConflictException"),
+        Action::refuse(500, "InternalServerError"),
+        Action::Status(503, json!("not even an error of DynamoDB")),
+        Action::Status(429, json!({})),
+        Action::DropRequest,
+    ] {
+        bench.recorder.always(action.clone());
+        for (verb, result, elapsed) in every_verb(&bench.store, &ada, &opened).await {
+            assert_unavailable(&result, &format!("{verb}, {action:?}"));
+            assert!(elapsed < ALL, "{verb}, {action:?}: {elapsed:?}");
+            let text = result.unwrap_err().to_string();
+            assert!(!text.contains("ada") && !text.contains("web"), "{text}");
+        }
+    }
+    bench.recorder.always(Action::Pass);
+    rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
+}
+
+/// A function says so itself before Lambda ends it.
+pub async fn a_store_that_hangs_is_unavailable_in_time(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    bench.recorder.always(Action::Hang(Duration::from_secs(60)));
+    for (verb, result, elapsed) in every_verb(&bench.store, &ada, &opened).await {
+        assert_unavailable(&result, verb);
+        let limit = if verb == "revoke_all" { ALL } else { OPERATION };
+        assert!(elapsed < limit, "{verb}: {elapsed:?}");
+        assert!(elapsed > Duration::from_millis(1_500), "{verb}: {elapsed:?}: tried a second time");
+    }
+    bench.recorder.always(Action::Pass);
+    rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
+}
+
+/// Nobody listens.
+pub async fn a_store_that_is_not_there_is_unavailable(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = DynamoDb::local(&format!("http://{nobody}"), TableNames::from(&bench.tables));
+    for (verb, result, _) in every_verb(&store, &ada, &opened).await {
+        assert_unavailable(&result, verb);
+    }
+}
+
+/// A missing right or a bug: no second try, and the log says what to look at.
+pub async fn what_stays_is_broken_at_the_first_try(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    for code in [
+        "AccessDeniedException",
+        "ValidationException",
+        "UnrecognizedClientException",
+        "ResourceNotFoundException",
+    ] {
+        bench.recorder.always(Action::refuse(400, code));
+        for (verb, result, _) in every_verb(&bench.store, &ada, &opened).await {
+            let text = broken(result, verb);
+            assert!(text.contains(code), "{text}");
+        }
+        assert_eq!(bench.recorder.take().len(), 6, "one try for each request of five verbs");
+    }
+    bench.recorder.always(Action::Status(200, json!("no answer of DynamoDB")));
+    let rotation = bench.rotate(&present(&opened, 0), NOW).await;
+    broken(rotation, "an answer that cannot be read");
+    bench.recorder.always(Action::Pass);
+    rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
+}
+
+/// What passes by the second try is nobody's business.
+pub async fn one_failure_is_not_noticed(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    for (generation, action) in (0..).zip([
+        Action::refuse(500, "InternalServerError"),
+        Action::refuse(400, "ThrottlingException"),
+        Action::refuse(400, "TransactionConflictException"),
+        Action::Hang(Duration::from_millis(1_500)),
+    ]) {
+        bench.recorder.next(1, action);
+        let _ = bench.recorder.take();
+        rotated(bench.rotate_with(&present(&opened, generation), NOW, Duration::ZERO, None).await);
+        assert_eq!(bench.recorder.take().len(), 2);
+    }
+}
+
+fn cancelled(reasons: [&str; 3]) -> Action {
+    let reasons: Vec<_> = reasons.iter().map(|code| json!({ "Code": code })).collect();
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    Action::Status(400, json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }))
+}
+
+/// Two logins at the same moment are in each other's way for a moment.
+pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    for reasons in [
+        ["None", "TransactionConflict", "None"],
+        ["None", "TransactionConflict", "TransactionConflict"],
+        ["ThrottlingError", "None", "None"],
+        ["None", "None", "ProvisionedThroughputExceeded"],
+    ] {
+        let _ = bench.recorder.take();
+        bench.recorder.next(2, cancelled(reasons));
+        assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true), "{reasons:?}");
+        let requests = bench.recorder.take();
+        assert_eq!(requests.len(), 3);
+        let token = &requests[0].request["ClientRequestToken"];
+        assert!(
+            token.is_string()
+                && requests.iter().all(|request| request.request["ClientRequestToken"] == *token)
+        );
+        bench.recorder.always(cancelled(reasons));
+        assert_unavailable(&bench.open(&ada, &session(&ada)).await, "for ever");
+    }
+    let check = async |reasons, expected: Result<bool, ()>| {
+        bench.recorder.always(cancelled(reasons));
+        let _ = bench.recorder.take();
+        let opened = bench.open(&ada, &session(&ada)).await;
+        assert_eq!(bench.recorder.take().len(), 1, "{reasons:?}");
+        match expected {
+            Ok(_) => assert_eq!(opened.map_err(drop), expected, "{reasons:?}"),
+            Err(()) => drop(broken(opened, "a reason that stays")),
+        }
+    };
+    check(["None", "ConditionalCheckFailed", "None"], Ok(false)).await;
+    check(["None", "ConditionalCheckFailed", "TransactionConflict"], Ok(false)).await;
+    check(["None", "ValidationError", "None"], Err(())).await;
+    check(["ItemCollectionSizeLimitExceeded", "None", "None"], Err(())).await;
+    check(["AccessDenied", "None", "TransactionConflict"], Err(())).await;
+}
+
+/// A wrong name in the configuration says so.
+pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let store = DynamoDb::local(bench.recorder.url(), TableNames::sessions_only("not-there"));
+    let presented = present(&opened, 0);
+    let request = RotationRequest { presented: &presented, now: NOW, grace: Duration::ZERO, idle: None };
+    let text = broken(store.rotate(&request).await.map(drop), "no table");
+    assert!(text.contains("create the table"), "{text}");
+    let text = broken(store.begin_login(&username("ada"), &throttle("k"), 5).await.map(drop), "not given");
+    assert!(text.contains("users table"), "{text}");
+}
+
+/// A session that was written by something else is no bad token and no crash.
+pub async fn an_unreadable_item_is_broken_and_named(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let request = bench.raw.update_item().table_name(&bench.tables.sessions);
+    request
+        .key("user", AttributeValue::S(opened.user.to_string()))
+        .key("session", AttributeValue::S(opened.session.to_string()))
+        .update_expression("REMOVE created_at")
+        .send()
+        .await
+        .unwrap();
+    for generation in [1, 0] {
+        let text = broken(bench.rotate(&present(&opened, generation), NOW).await, "odd item");
+        assert!(text.contains("`created_at`"), "{text}");
+    }
+}
+
+/// A function has so much time and no more; what it did is done.
+pub async fn many_sessions_are_ended_in_several_calls(bench: &Bench) {
+    let (ada, _) = bench.logged_in("ada").await;
+    for _ in 0..19 {
+        bench.open(&ada, &session(&ada)).await.unwrap();
+    }
+    // 16 at a time, 0.9 s each, is two rounds after the query.
+    bench.recorder.always(Action::Hang(Duration::from_millis(900)));
+    let start = Instant::now();
+    assert_unavailable(&bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await, "too many");
+    assert!(start.elapsed() < ALL, "{:?}", start.elapsed());
+    bench.recorder.always(Action::Pass);
+    let left = bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
+    assert!((1..=4).contains(&left), "{left} left");
+}

@@ -1,0 +1,140 @@
+//! The store contract: one function for each rule that a store of Daypass keeps, whichever DynamoDB it speaks to.
+//!
+//! [`store_contract!`](crate::store_contract) turns them into tests over one DynamoDB.
+
+pub mod admin;
+pub mod faults;
+pub mod login;
+pub mod revocation;
+pub mod rotation;
+pub mod wire;
+
+use daypass_core::StoreError;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+/// Declares one test for every rule. `$start` names an `async fn` that returns a [`Bench`](crate::bench::Bench) and, before
+/// it, what has to live as long.
+#[macro_export]
+macro_rules! store_contract {
+    ($start:ident) => {
+        $crate::store_contract! { $start:
+            login {
+                an_unknown_user_is_none_and_the_attempt_counts
+                a_user_reads_back
+                attempts_count_up_to_the_limit
+                of_twenty_parallel_attempts_five_are_counted
+                each_window_counts_for_itself
+                a_login_stores_the_session_and_settles_the_counter
+                the_largest_session_reads_back
+                a_user_who_changed_meanwhile_opens_nothing
+                a_new_hash_is_stored_with_the_session
+                opening_again_changes_nothing
+                a_session_id_is_never_taken_over
+                no_session_opens_while_the_user_is_disabled
+                no_session_opens_on_the_old_password
+            }
+            rotation {
+                the_session_moves_on
+                every_generation_rotates_once
+                what_cannot_rotate_is_left_alone
+                time_ends_a_session_to_the_millisecond
+                either_end_counts
+                a_client_gets_its_own_tokens_only
+                scope_is_checked_by_the_write
+                an_idle_limit_moves_with_use_up_to_the_absolute_end
+                an_idle_limit_that_was_lifted_holds_no_longer
+                of_sixty_four_parallel_rotations_one_is_stored
+                grace_ends_by_time_and_a_replay_does_not_extend_it
+                grace_ends_when_the_successor_is_used
+                our_own_retry_is_known_without_grace
+                a_request_that_never_arrived_is_sent_again
+                absent_means_invalid
+            }
+            revocation {
+                a_session_ends_once
+                of_parallel_revocations_one_ends_the_session
+                an_absent_session_is_not_made
+                another_clients_session_stays
+                a_rotation_in_between_saves_no_session
+                all_live_sessions_end_and_no_others
+                all_pages_are_ended
+                logins_and_rotations_in_between_save_no_session
+                an_item_that_cannot_be_read_shields_no_other
+            }
+            faults {
+                what_passes_is_unavailable_and_the_token_still_works
+                a_store_that_hangs_is_unavailable_in_time
+                a_store_that_is_not_there_is_unavailable
+                what_stays_is_broken_at_the_first_try
+                one_failure_is_not_noticed
+                a_transaction_conflict_is_tried_again
+                a_missing_table_is_named_as_such
+                an_unreadable_item_is_broken_and_named
+                many_sessions_are_ended_in_several_calls
+            }
+            wire {
+                a_login_is_three_requests_in_two_round_trips
+                a_refresh_and_a_revocation_are_one_request_each
+                the_largest_session_costs_one_write_unit
+                expressions_hold_no_input
+            }
+            admin {
+                a_name_is_taken_once
+                an_added_user_whose_answer_was_lost_is_added
+                users_come_page_by_page
+                disabling_ends_the_sessions_and_enabling_revives_none
+                a_new_password_ends_the_sessions
+                a_removed_user_is_gone_with_the_sessions
+                a_removal_that_broke_off_is_finished_by_the_next
+                nobody_is_changed_who_is_not_there
+                tables_are_made_once
+                a_table_with_other_keys_is_refused
+            }
+        }
+    };
+    ($start:ident: $($module:ident { $($rule:ident)* })*) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                let (_alive, bench) = super::$start().await;
+                $crate::contract::$module::$rule(&bench).await;
+            })*
+
+            #[test]
+            fn every_rule_is_listed() {
+                $crate::contract::assert_listed(stringify!($module), &[$(stringify!($rule)),*]);
+            }
+        })*
+    };
+}
+
+/// Fails when a rule of the module is not in the list above: it would never run.
+pub fn assert_listed(module: &str, listed: &[&str]) {
+    let source = match module {
+        "admin" => include_str!("admin.rs"),
+        "faults" => include_str!("faults.rs"),
+        "login" => include_str!("login.rs"),
+        "revocation" => include_str!("revocation.rs"),
+        "rotation" => include_str!("rotation.rs"),
+        "wire" => include_str!("wire.rs"),
+        _ => "",
+    };
+    let written: BTreeSet<&str> =
+        source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next()).collect();
+    assert_eq!(written, listed.iter().copied().collect());
+}
+
+/// Fails unless the store was unavailable.
+pub(crate) fn assert_unavailable<T: Debug>(result: &Result<T, StoreError>, case: &str) {
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{case}: {result:?}");
+}
+
+/// Fails unless something is broken; returns what the log would say.
+#[expect(clippy::panic, reason = "fails as the test does")]
+pub(crate) fn broken<T: Debug>(result: Result<T, StoreError>, case: &str) -> String {
+    match result {
+        Err(StoreError::Broken(text)) => text,
+        other => panic!("{case}: {other:?}"),
+    }
+}

@@ -1,0 +1,218 @@
+//! What a revocation asks of the store: what has ended stays so.
+
+use crate::bench::{self, Bench, LIFE, NOW, after, client, present, random, rotated, session};
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::session::{DeadCause, EndReason, Ended, Session, Verdict};
+use daypass_core::{Revocation, Rotation, SessionId, Store};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+/// The first reason stays; saying it again changes nothing.
+pub async fn a_session_ends_once(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let other = session(&ada);
+    bench.open(&ada, &other).await.unwrap();
+    let end = async |now, reason| {
+        bench.store.revoke_session(opened.user, opened.session, None, now, reason).await.unwrap()
+    };
+    assert_eq!(end(after(1_007), EndReason::Revoked).await, Revocation::Ended);
+    let ended = Some(Ended { at: after(1_007), reason: EndReason::Revoked });
+    let expected = Session { ended, ..opened.clone() };
+    assert_eq!(bench.stored(&opened).await, Some(expected.clone()));
+    assert_eq!(end(after(2_000), EndReason::Reuse).await, Revocation::AlreadyOver);
+    assert_eq!(bench.stored(&opened).await, Some(expected));
+    assert_eq!(bench.stored(&other).await, Some(other), "another session of the user lives on");
+}
+
+/// One of many says that it was the one: a security event is reported once.
+pub async fn of_parallel_revocations_one_ends_the_session(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let revocations =
+        join_all((0..16_u64).map(|n| {
+            bench.store.revoke_session(opened.user, opened.session, None, after(n), EndReason::Reuse)
+        }))
+        .await;
+    let ended = revocations.into_iter().filter(|revocation| *revocation == Ok(Revocation::Ended)).count();
+    assert_eq!(ended, 1);
+}
+
+/// A revocation of a session that is gone leaves no tombstone.
+pub async fn an_absent_session_is_not_made(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let never = session(&ada);
+    let web = client("web");
+    for client in [None, Some(&web)] {
+        let revocation =
+            bench.store.revoke_session(never.user, never.session, client, NOW, EndReason::Revoked).await;
+        assert_eq!(revocation, Ok(Revocation::AlreadyOver));
+    }
+    assert_eq!(bench.item(&never).await, None);
+}
+
+/// A client ends its own sessions only (RFC 7009 §2.1).
+pub async fn another_clients_session_stays(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let revoke = async |id: &str| {
+        let client = client(id);
+        bench
+            .store
+            .revoke_session(opened.user, opened.session, Some(&client), NOW, EndReason::Revoked)
+            .await
+            .unwrap()
+    };
+    assert_eq!(revoke("other").await, Revocation::OtherClient);
+    assert_eq!(bench.stored(&opened).await, Some(opened.clone()));
+    assert_eq!(revoke("web").await, Revocation::Ended);
+    assert_eq!(revoke("web").await, Revocation::AlreadyOver);
+}
+
+/// However a revocation and a rotation interleave, the session has ended after both.
+pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    for round in 0..16 {
+        let opened = session(&ada);
+        bench.open(&ada, &opened).await.unwrap();
+        let presented = present(&opened, 0);
+        let rotate = bench.rotate(&presented, after(1_000));
+        let revoke =
+            bench.store.revoke_session(ada.id, opened.session, None, after(1_000), EndReason::Revoked);
+        // Polled in the order given: each goes first every other time.
+        let (rotation, revocation) = if round % 2 == 0 {
+            tokio::join!(rotate, revoke)
+        } else {
+            let (revocation, rotation) = tokio::join!(revoke, rotate);
+            (rotation, revocation)
+        };
+        assert_eq!(revocation, Ok(Revocation::Ended));
+        let generation = match rotation.unwrap() {
+            Rotation::Rotated(session) => session.generation,
+            Rotation::Unchanged(_, verdict) => {
+                assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
+                0
+            }
+        };
+        assert_dead(bench, &opened, generation).await;
+    }
+}
+
+async fn assert_dead(bench: &Bench, session: &Session, generations: u32) {
+    for generation in 0..=generations {
+        let rotation = bench.rotate(&present(session, generation), after(1_001)).await;
+        assert!(
+            matches!(rotation, Ok(Rotation::Unchanged(Some(_), Verdict::Dead(DeadCause::Ended)))),
+            "generation {generation} of {generations}: {rotation:?}"
+        );
+    }
+}
+
+/// Ended and expired ones are not written again, other users' not at all.
+pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
+    let (ada, first) = bench.logged_in("ada").await;
+    let (_, other) = bench.logged_in("bob").await;
+    let second = session(&ada);
+    let expired = Session { expires_at: after(1_000), ..session(&ada) };
+    let over = Session { absolute_end: after(1_000), expires_at: after(1_000), ..session(&ada) };
+    let ended = session(&ada);
+    for session in [&second, &expired, &over, &ended] {
+        bench.open(&ada, session).await.unwrap();
+    }
+    bench.store.revoke_session(ada.id, ended.session, None, after(7), EndReason::Revoked).await.unwrap();
+    let untouched = [&expired, &over, &ended, &other];
+    let before = join_all(untouched.map(|session| bench.item(session))).await;
+    let _ = bench.recorder.take();
+
+    let now = after(2_000);
+    assert_eq!(bench.store.revoke_all(ada.id, now, EndReason::RevokedAll).await, Ok(2));
+    let operations: Vec<String> =
+        bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
+    assert_eq!(operations, ["Query", "UpdateItem", "UpdateItem"]);
+    for session in [&first, &second] {
+        let ended = bench.stored(session).await.unwrap().ended;
+        assert_eq!(ended, Some(Ended { at: now, reason: EndReason::RevokedAll }));
+    }
+    assert_eq!(join_all(untouched.map(|session| bench.item(session))).await, before);
+    assert_eq!(bench.store.revoke_all(ada.id, after(3_000), EndReason::RevokedAll).await, Ok(0));
+    assert_eq!(bench.store.revoke_all(bench::user("nobody").id, now, EndReason::RevokedAll).await, Ok(0));
+}
+
+/// A query returns 1 MB at a time.
+pub async fn all_pages_are_ended(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let template = bench.item(&opened).await.unwrap();
+    let count = 30;
+    join_all((0..count).map(|_| async {
+        let mut item = template.clone();
+        item.insert("session".to_owned(), AttributeValue::S(SessionId::from_bytes(random()).to_string()));
+        item.insert("padding".to_owned(), AttributeValue::S("x".repeat(100_000)));
+        let request = bench.raw.put_item().table_name(&bench.tables.sessions);
+        request.set_item(Some(item)).send().await.unwrap();
+    }))
+    .await;
+    let _ = bench.recorder.take();
+    assert_eq!(bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await, Ok(count + 1));
+    let queries = bench.recorder.take().into_iter().filter(|exchange| exchange.operation == "Query").count();
+    assert!(queries >= 3, "{queries} pages");
+    let sessions = bench.store.sessions(ada.id).await.unwrap();
+    assert_eq!(sessions.len(), 31);
+    assert!(sessions.iter().all(|session| session.ended.is_some()));
+}
+
+/// No session that was opened before the call survives it, whatever happens meanwhile.
+pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let before: Vec<Session> = (0..24).map(|_| session(&ada)).collect();
+    join_all(before.iter().map(|session| async {
+        assert_eq!(bench.open(&ada, session).await, Ok(true));
+    }))
+    .await;
+    let meanwhile: Vec<Session> = (0..8).map(|_| session(&ada)).collect();
+    let logins = join_all(meanwhile.iter().map(|session| bench.open(&ada, session)));
+    let rotations = join_all(before.iter().map(|session| async {
+        let mut generation = 0;
+        for _ in 0..4 {
+            match bench.rotate(&present(session, generation), after(1_000)).await.unwrap() {
+                Rotation::Rotated(session) => generation = session.generation,
+                Rotation::Unchanged(_, verdict) => {
+                    assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
+                    break;
+                }
+            }
+        }
+        generation
+    }));
+    let revoke = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        bench.store.revoke_all(ada.id, after(1_000), EndReason::RevokedAll).await
+    };
+    let (opened, generations, ended) = tokio::join!(logins, rotations, revoke);
+    assert!(ended.unwrap() >= 24);
+    for (session, generation) in before.iter().zip(generations) {
+        assert_dead(bench, session, generation).await;
+    }
+    for (session, opened) in meanwhile.iter().zip(opened) {
+        assert_eq!(opened, Ok(true));
+        let stored = bench.stored(session).await.unwrap();
+        if stored.ended.is_none() {
+            rotated(bench.rotate(&present(session, 0), after(2_000)).await);
+        }
+    }
+}
+
+/// Ending all sessions needs to understand none of them.
+pub async fn an_item_that_cannot_be_read_shields_no_other(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let expires_at = AttributeValue::N((NOW + LIFE).seconds().to_string());
+    for key in ["!", "ses_odd", "~"] {
+        let request = bench.raw.put_item().table_name(&bench.tables.sessions);
+        request
+            .item("user", AttributeValue::S(ada.id.to_string()))
+            .item("session", AttributeValue::S(key.to_owned()))
+            .item("expires_at", expires_at.clone())
+            .item("absolute_end", expires_at.clone())
+            .send()
+            .await
+            .unwrap();
+    }
+    assert_eq!(bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await, Ok(4));
+    assert_dead(bench, &opened, 0).await;
+}

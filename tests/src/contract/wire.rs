@@ -1,0 +1,137 @@
+//! What the verbs cost, counted on the wire.
+
+use crate::bench::{self, Bench, NOW, after, largest_session, present, rotated, scope, session, throttle};
+use crate::recorder::{Action, Exchange};
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::session::{EndReason, Presented};
+use daypass_core::{ClientId, NewSession, Store, User};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::Duration;
+
+fn operations(exchanges: &[Exchange]) -> Vec<&str> {
+    exchanges.iter().map(|exchange| exchange.operation.as_str()).collect()
+}
+
+/// The user is read and the attempt counted at the same time, then one transaction.
+pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let _ = bench.recorder.take();
+    bench.recorder.always(Action::Hang(Duration::from_millis(200)));
+    bench.store.begin_login(&ada.username, &throttle("settled"), 5).await.unwrap();
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
+
+    let exchanges = bench.recorder.take();
+    let mut first = operations(&exchanges[..2]);
+    first.sort_unstable();
+    assert_eq!(first, ["GetItem", "UpdateItem"]);
+    assert_eq!(operations(&exchanges[2..]), ["TransactWriteItems"]);
+    let get = exchanges.iter().find(|exchange| exchange.operation == "GetItem").unwrap();
+    assert_eq!(get.request["ConsistentRead"], json!(true));
+    assert!(exchanges[0].started < exchanges[1].finished.unwrap());
+    assert!(exchanges[1].started < exchanges[0].finished.unwrap());
+    let begun = exchanges[..2].iter().map(|exchange| exchange.finished.unwrap()).max().unwrap();
+    assert!(begun <= exchanges[2].started);
+}
+
+/// No read, whatever comes of it.
+pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    for generation in [0, 0, 1, 0, 7] {
+        bench.rotate(&present(&opened, generation), NOW).await.unwrap();
+        assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
+    }
+    for _ in 0..2 {
+        bench.store.revoke_session(ada.id, opened.session, None, NOW, EndReason::Revoked).await.unwrap();
+        assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
+    }
+}
+
+/// A write unit is 1 KB, and no session is larger.
+pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let opened = largest_session(&ada);
+    assert_eq!(bench.open(&ada, &opened).await, Ok(true));
+    let _ = bench.recorder.take();
+    bench.recorder.ask_capacity(true);
+    let cost = || {
+        let exchanges = bench.recorder.take();
+        assert_eq!(exchanges.len(), 1);
+        exchanges[0].response()["ConsumedCapacity"]["CapacityUnits"].as_f64()
+    };
+    let now = after(1_007);
+    let presented = Presented { client: Some(opened.client.clone()), ..present(&opened, 0) };
+    rotated(bench.rotate_with(&presented, now, Duration::ZERO, Some(Duration::from_secs(3600))).await);
+    assert_eq!(cost(), Some(1.0));
+    bench.store.revoke_session(ada.id, opened.session, None, now, EndReason::PasswordChanged).await.unwrap();
+    assert_eq!(cost(), Some(1.0));
+    let size = item_size(&bench.item(&opened).await.unwrap());
+    assert!((600..1024).contains(&size), "{size} bytes");
+}
+
+/// The size of an item as DynamoDB counts it ("DynamoDB item sizes and formats"), rounded up where it is vague: names and
+/// texts in UTF-8, a number one byte for two digits and one more, a set like a list.
+fn item_size(item: &HashMap<String, AttributeValue>) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.len().div_ceil(2) + 2,
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(words) => 3 + words.iter().map(|word| word.len() + 1).sum::<usize>(),
+        _ => usize::MAX / 100,
+    };
+    item.iter().map(|(name, content)| name.len() + value(content)).sum()
+}
+
+/// Names and values go as placeholders: nothing that came from outside is ever parsed as an expression.
+pub async fn expressions_hold_no_input(bench: &Bench) {
+    let ada = User { scope: scope("marker-scope marker:b"), ..bench::user("marker-name") };
+    bench.store.add_user(&ada).await.unwrap();
+    let mut opened = session(&ada);
+    opened.client = ClientId::parse("marker-client").unwrap();
+    opened.device = Some("marker-device".to_owned());
+    let settle = throttle("marker-key");
+    let store = &bench.store;
+    store.begin_login(&ada.username, &settle, 5).await.unwrap();
+    let new = NewSession { session: &opened, user: &ada, rehash: Some("marker-hash"), settle: &settle };
+    assert_eq!(store.open_session(&new).await, Ok(true));
+    let presented = Presented {
+        client: Some(opened.client.clone()),
+        scope: Some(opened.scope.clone()),
+        ..present(&opened, 0)
+    };
+    rotated(bench.rotate_with(&presented, after(1_000), Duration::ZERO, Some(Duration::from_secs(60))).await);
+    let client = Some(&opened.client);
+    store.revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked).await.unwrap();
+    store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
+    store.set_password(&ada.username, "marker-hash", NOW).await.unwrap();
+    store.remove_user(&ada.username, NOW).await.unwrap();
+
+    let exchanges = bench.recorder.take();
+    let sent = format!("{:?}", exchanges.iter().map(|exchange| &exchange.request).collect::<Vec<_>>());
+    assert!(sent.matches("marker").count() > 10, "the markers were sent");
+    let mut expressions = Vec::new();
+    for exchange in &exchanges {
+        collect_expressions(&exchange.request, &mut expressions);
+    }
+    assert!(expressions.len() > 10);
+    for expression in expressions {
+        for input in ["marker", &ada.id.to_string(), &opened.session.to_string(), "4000"] {
+            assert!(!expression.contains(input), "{expression}");
+        }
+    }
+}
+
+fn collect_expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str().filter(|_| name.ends_with("Expression")) {
+                    Some(expression) => found.push(expression.to_owned()),
+                    None => collect_expressions(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_expressions(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,13 @@
+//! Shared by the tests of the whole: real servers, recorders, fixtures.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+pub mod bench;
+pub mod contract;
+pub mod recorder;
+pub mod service;

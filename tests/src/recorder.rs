@@ -1,0 +1,245 @@
+//! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, and breaks it on demand.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// One request and what became of it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The operation of `x-amz-target`, such as `UpdateItem`.
+    pub operation: String,
+    /// The request as the client sent it.
+    pub request: Value,
+    /// When the request had arrived.
+    pub started: Instant,
+    /// When the answer was sent; `None` while it was not, or when the client did not wait for it.
+    pub finished: Option<Instant>,
+    /// The HTTP status and the answer, also where they were kept from the client.
+    pub answer: Option<(u16, Value)>,
+}
+
+impl Exchange {
+    /// The answer's body; `Null` without one.
+    #[must_use]
+    pub fn response(&self) -> &Value {
+        self.answer.as_ref().map_or(&Value::Null, |(_, body)| body)
+    }
+}
+
+/// A request that has arrived.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The operation, such as `UpdateItem`.
+    pub operation: &'a str,
+    /// The request.
+    pub request: &'a Value,
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Hand it on.
+    Pass,
+    /// Answer with this status and body instead; DynamoDB never sees it.
+    Status(u16, Value),
+    /// Wait this long, then hand it on, if the client is still there.
+    Hang(Duration),
+    /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
+    DropAnswer,
+    /// Close the connection at once; DynamoDB never sees it.
+    DropRequest,
+}
+
+impl Action {
+    /// DynamoDB's refusal of a request with this error code.
+    #[must_use]
+    pub fn refuse(status: u16, code: &str) -> Self {
+        Self::Status(
+            status,
+            json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "no" }),
+        )
+    }
+}
+
+type Hook = Arc<dyn Fn(&Call<'_>) -> Action + Send + Sync>;
+
+/// A running proxy. It stops when this is dropped.
+pub struct Recorder {
+    url: String,
+    shared: Arc<Shared>,
+    server: AbortHandle,
+}
+
+struct Shared {
+    upstream: String,
+    http: reqwest::Client,
+    hook: Mutex<Hook>,
+    exchanges: Mutex<Vec<Exchange>>,
+    ask_capacity: AtomicBool,
+}
+
+impl Recorder {
+    /// Starts a proxy on a free loopback port in front of the DynamoDB at `upstream`.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            hook: Mutex::new(Arc::new(|_| Action::Pass)),
+            exchanges: Mutex::default(),
+            ask_capacity: AtomicBool::new(false),
+        });
+        let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
+        Self { url, shared, server }
+    }
+
+    /// The endpoint URL for the SDK.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Decides about every request from now on.
+    pub fn set_hook(&self, hook: impl Fn(&Call<'_>) -> Action + Send + Sync + 'static) {
+        *self.shared.hook.lock().unwrap() = Arc::new(hook);
+    }
+
+    /// Treats every request alike from now on.
+    pub fn always(&self, action: Action) {
+        self.set_hook(move |_| action.clone());
+    }
+
+    /// Treats the next `times` requests so, and hands on those after.
+    pub fn next(&self, times: usize, action: Action) {
+        let seen = AtomicUsize::new(0);
+        self.set_hook(move |_| {
+            if seen.fetch_add(1, Ordering::SeqCst) < times { action.clone() } else { Action::Pass }
+        });
+    }
+
+    /// Whether DynamoDB is asked for the capacity that each request consumed (`ConsumedCapacity` in the answers).
+    pub fn ask_capacity(&self, ask: bool) {
+        self.shared.ask_capacity.store(ask, Ordering::SeqCst);
+    }
+
+    /// What was recorded since the last call, in the order of arrival.
+    #[must_use]
+    pub fn take(&self) -> Vec<Exchange> {
+        std::mem::take(&mut self.shared.exchanges.lock().unwrap())
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped with this task, and all connections with it.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let service = service_fn(|request| shared.answer(request));
+            // An error is what `Action::DropAnswer` asks for, or a client that went away.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Closes the connection without an answer.
+type Dropped = &'static str;
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| "the request broke off")?.to_bytes();
+        let operation = operation(&head.headers);
+        let request: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let hook = Arc::clone(&self.hook.lock().unwrap());
+        let action = hook(&Call { operation: &operation, request: &request });
+        let index = self.record(Exchange {
+            operation,
+            request: request.clone(),
+            started: Instant::now(),
+            finished: None,
+            answer: None,
+        });
+        let (status, body) = match action {
+            Action::Pass => self.forward(&head.headers, request).await,
+            Action::Status(status, body) => (status, body),
+            Action::Hang(duration) => {
+                tokio::time::sleep(duration).await;
+                self.forward(&head.headers, request).await
+            }
+            Action::DropAnswer => {
+                let answer = self.forward(&head.headers, request).await;
+                self.complete(index, None, answer);
+                return Err("dropped on demand");
+            }
+            Action::DropRequest => return Err("dropped on demand"),
+        };
+        let bytes = Bytes::from(serde_json::to_vec(&body).unwrap());
+        self.complete(index, Some(Instant::now()), (status, body));
+        let response =
+            Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+        Ok(response.body(Full::new(bytes)).unwrap())
+    }
+
+    fn record(&self, exchange: Exchange) -> (usize, Instant) {
+        let mut exchanges = self.exchanges.lock().unwrap();
+        let started = exchange.started;
+        exchanges.push(exchange);
+        (exchanges.len() - 1, started)
+    }
+
+    fn complete(&self, (index, started): (usize, Instant), finished: Option<Instant>, answer: (u16, Value)) {
+        // Not there when the records were taken meanwhile.
+        let mut exchanges = self.exchanges.lock().unwrap();
+        if let Some(exchange) = exchanges.get_mut(index).filter(|exchange| exchange.started == started) {
+            exchange.finished = finished;
+            exchange.answer = Some(answer);
+        }
+    }
+
+    async fn forward(&self, headers: &HeaderMap, mut request: Value) -> (u16, Value) {
+        if self.ask_capacity.load(Ordering::SeqCst) {
+            request["ReturnConsumedCapacity"] = json!("TOTAL");
+        }
+        let mut forwarded = self.http.post(&self.upstream).body(serde_json::to_vec(&request).unwrap());
+        for (name, value) in headers {
+            if !matches!(name.as_str(), "host" | "content-length" | "connection" | "accept-encoding") {
+                forwarded = forwarded.header(name, value);
+            }
+        }
+        match forwarded.send().await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                (status, response.json().await.unwrap_or(Value::Null))
+            }
+            Err(error) => {
+                (502, json!({ "message": format!("the recorder did not reach DynamoDB: {error}") }))
+            }
+        }
+    }
+}
+
+fn operation(headers: &HeaderMap) -> String {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    target.rsplit('.').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,287 @@
+//! The functions in this process, wired as their `main.rs` wire them, but with a clock that a test sets, a journal that
+//! it reads, and a counter of password hashes. The store behind them is a real DynamoDB API, with a recorder in between.
+
+use crate::bench::{Bench, NOW};
+use daypass_ambient::OsEntropy;
+use daypass_authorizer::Authorizer;
+use daypass_core::config;
+use daypass_core::discovery::Discovery;
+use daypass_core::event::{Event, Journal};
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::{Document, Peppers};
+use daypass_core::login::Login;
+use daypass_core::refresh::Refresh;
+use daypass_core::revoke::Revoke;
+use daypass_core::web::{Ambient, Caller, Request, Response};
+use daypass_core::{
+    Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
+    Username,
+};
+use daypass_credentials::Passwords;
+use daypass_dynamodb::DynamoDb;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The password of every user that [`Service::user`] adds.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A clock that stands still until a test moves it.
+#[derive(Clone)]
+pub struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A journal that keeps what it is given, as the log would show it.
+#[derive(Clone, Default)]
+pub struct Recorded(Arc<Mutex<Vec<Event>>>);
+
+impl Recorded {
+    /// What was recorded since the last call.
+    #[must_use]
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Journal for Recorded {
+    fn record(&self, event: &Event, _: &Caller) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+/// The real hasher, counting how often it is asked.
+struct Counting(Arc<AtomicUsize>);
+
+impl Credentials for Counting {
+    fn username(&self, typed: &str) -> Option<Username> {
+        Credentials::username(&Passwords::standard(), typed)
+    }
+
+    fn check(
+        &self,
+        password: &Password,
+        stored: Option<&str>,
+        peppers: &Peppers,
+        entropy: &dyn Entropy,
+    ) -> PasswordCheck {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Passwords::standard().check(password, stored, peppers, entropy)
+    }
+}
+
+/// All five functions over one store.
+pub struct Service {
+    /// The tables and the recorder.
+    pub bench: Bench,
+    /// The time.
+    pub clock: TestClock,
+    /// The log.
+    pub journal: Recorded,
+    /// How many passwords were hashed.
+    pub hashes: Arc<AtomicUsize>,
+    /// The key set.
+    pub keys: Document,
+    login: Login<DynamoDb>,
+    refresh: Refresh<DynamoDb>,
+    revoke: Revoke<DynamoDb>,
+    authorizer: Authorizer,
+    discovery: Discovery,
+}
+
+impl Service {
+    /// With the defaults of every setting.
+    pub async fn new(dynamodb: &str) -> Self {
+        Self::with(dynamodb, &[]).await
+    }
+
+    /// With some variables of the environment set.
+    pub async fn with(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
+        let bench = Bench::new(dynamodb).await;
+        let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
+        let mut env: BTreeMap<String, String> = [
+            ("DAYPASS_ISSUER", "https://id.example.com"),
+            ("DAYPASS_AUDIENCE", "https://api.example.com"),
+            ("DAYPASS_CLIENTS", r#"[{"client_id":"web"},{"client_id":"narrow","scope":"orders:read"}]"#),
+            ("DAYPASS_KEYS", "(in memory)"),
+            ("DAYPASS_JWKS", &keys.jwks().to_json().unwrap()),
+            ("DAYPASS_USERS_TABLE", &bench.tables.users),
+            ("DAYPASS_SESSIONS_TABLE", &bench.tables.sessions),
+            ("DAYPASS_ATTEMPTS_TABLE", &bench.tables.attempts),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let lookup = |name: &str| env.get(name).cloned();
+
+        let clock = TestClock(Arc::new(AtomicU64::new(NOW.millis())));
+        let journal = Recorded::default();
+        let hashes = Arc::new(AtomicUsize::new(0));
+        let ambient = || Ambient {
+            clock: Box::new(clock.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(journal.clone()),
+        };
+        let store = || bench.store.clone();
+        let credentials = Box::new(Counting(Arc::clone(&hashes)));
+        Self {
+            login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials, ambient())
+                .unwrap(),
+            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
+            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
+            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), ambient()).unwrap(),
+            discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            bench,
+            hashes,
+            keys,
+        }
+    }
+
+    /// Adds a user with [`PASSWORD`] and the scope `orders:read orders:write`.
+    pub async fn user(&self, name: &str) -> User {
+        let password = Password::new(PASSWORD.to_owned()).unwrap();
+        let peppers = Peppers::from_document(&self.keys).unwrap();
+        let user = User {
+            username: Passwords::standard().username(name).unwrap(),
+            id: UserId::generate(&OsEntropy),
+            password_hash: Passwords::standard().hash(&password, &peppers, &OsEntropy).unwrap(),
+            password_version: 1,
+            status: UserStatus::Enabled,
+            scope: Scope::parse("orders:read orders:write").unwrap(),
+            created_at: self.clock.now(),
+            updated_at: self.clock.now(),
+        };
+        assert_eq!(self.bench.store.add_user(&user).await, Ok(true));
+        let _ = self.bench.recorder.take();
+        user
+    }
+
+    /// Sends a request to the function that its path belongs to.
+    pub async fn send(&self, request: Request) -> Answer {
+        let path = request.uri().path().to_owned();
+        let response = match path.as_str() {
+            "/login" => daypass_login::handle(&self.login, request).await,
+            "/refresh" => daypass_refresh::handle(&self.refresh, request).await,
+            "/revoke" => daypass_revoke::handle(&self.revoke, request).await,
+            _ => daypass_discovery::handle(&self.discovery, request).await,
+        };
+        Answer::from(response)
+    }
+
+    /// POSTs JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(post(path, "application/json", body.to_string())).await
+    }
+
+    /// POSTs a form.
+    pub async fn form(&self, path: &str, body: &str) -> Answer {
+        self.send(post(path, "application/x-www-form-urlencoded", body)).await
+    }
+
+    /// Logs in with [`PASSWORD`].
+    pub async fn login(&self, name: &str) -> Answer {
+        self.post("/login", &serde_json::json!({ "username": name, "password": PASSWORD })).await
+    }
+
+    /// Refreshes.
+    pub async fn refresh(&self, token: &str) -> Answer {
+        self.form("/refresh", &format!("grant_type=refresh_token&refresh_token={token}")).await
+    }
+
+    /// Revokes.
+    pub async fn revoke(&self, token: &str) -> Answer {
+        self.form("/revoke", &format!("token={token}")).await
+    }
+
+    /// Whether a guarded route of an HTTP API lets this access token through.
+    #[must_use]
+    pub fn lets_through(&self, access_token: &str) -> bool {
+        let event = serde_json::json!({
+            "version": "2.0", "type": "REQUEST", "headers": { "authorization": format!("Bearer {access_token}") },
+        });
+        let answer = self.authorizer.handle(&event).unwrap();
+        serde_json::to_value(answer).unwrap()["isAuthorized"] == true
+    }
+}
+
+/// A POST request as the gateway hands it on.
+pub fn post(path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Request {
+    http::Request::post(path).header("content-type", content_type).body(body.into()).unwrap()
+}
+
+/// What a client gets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: response.into_body(),
+        }
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// A member of the body as text; empty when there is none.
+    #[must_use]
+    pub fn text(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The refresh token.
+    #[must_use]
+    pub fn refresh_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.text("refresh_token")
+    }
+
+    /// The access token.
+    #[must_use]
+    pub fn access_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.text("access_token")
+    }
+
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Status and error code.
+    #[must_use]
+    pub fn outcome(&self) -> (u16, String) {
+        (self.status, self.text("error"))
+    }
+}

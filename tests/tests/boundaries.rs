@@ -1,0 +1,181 @@
+//! The walls between the crates, read from Cargo's own metadata: a boundary that nobody checks is a wish.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The crates of the workspace and what each names in its manifest, tests left aside.
+fn named_by() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    list(&metadata["packages"])
+        .iter()
+        .map(|package| {
+            let normal =
+                list(&package["dependencies"]).into_iter().filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+/// Everything that ends up in a build of the package for this machine: names, without tests and build scripts.
+fn linked_into(package: &str) -> BTreeSet<String> {
+    cargo(&[
+        "tree",
+        "--locked",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ])
+    .lines()
+    .filter_map(|line| line.split(' ').next())
+    .map(str::to_owned)
+    .collect()
+}
+
+fn is_aws(name: &str) -> bool {
+    name.starts_with("aws-sdk")
+        || name.starts_with("aws-smithy")
+        || name == "aws-config"
+        || name == "aws-runtime"
+}
+
+const FUNCTIONS: [&str; 5] =
+    ["daypass-login", "daypass-refresh", "daypass-revoke", "daypass-authorizer", "daypass-discovery"];
+const SHARED: [&str; 6] = [
+    "daypass-ambient",
+    "daypass-core",
+    "daypass-credentials",
+    "daypass-dynamodb",
+    "daypass-keys",
+    "daypass-lambda",
+];
+
+#[test]
+fn core_touches_nothing_outside() {
+    let linked = linked_into("daypass-core");
+    let forbidden = |name: &&String| {
+        is_aws(name)
+            || name.starts_with("lambda")
+            || ["tokio", "hyper", "reqwest", "tracing", "rand"].contains(&name.as_str())
+    };
+    assert_eq!(linked.iter().filter(forbidden).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn one_crate_names_each_sdk() {
+    let named = named_by();
+    let who = |sdk: &str| -> Vec<&str> {
+        let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(sdk);
+        named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(who("aws-sdk-dynamodb"), ["daypass-dynamodb", "daypass-tests"]);
+    assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-keys"]);
+}
+
+#[test]
+fn public_keys_only_functions_link_no_aws_sdk() {
+    for function in ["daypass-authorizer", "daypass-discovery"] {
+        let linked = linked_into(function);
+        assert_eq!(
+            linked.iter().filter(|name| is_aws(name)).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "{function}"
+        );
+    }
+}
+
+/// What the authorizer links, name by name: whoever adds a line here has read what it brings. `UPDATE_SNAPSHOTS=1`
+/// writes the list anew.
+#[test]
+fn the_authorizer_links_what_it_linked() {
+    let file = root().join("tests/tests/snapshots/authorizer-dependencies.txt");
+    let linked: String = linked_into("daypass-authorizer").iter().map(|name| format!("{name}\n")).collect();
+    #[expect(clippy::disallowed_methods, reason = "the switch that rewrites a snapshot")]
+    if std::env::var("UPDATE_SNAPSHOTS").is_ok() {
+        std::fs::write(&file, &linked).unwrap();
+    }
+    assert_eq!(linked, std::fs::read_to_string(&file).unwrap(), "UPDATE_SNAPSHOTS=1 accepts the change");
+}
+
+#[test]
+fn the_only_http_client_in_the_authorizer_is_the_runtime_apis() {
+    let linked = linked_into("daypass-authorizer");
+    for client in ["reqwest", "ureq", "curl", "hyper-rustls", "hyper-tls", "rustls", "native-tls", "openssl"]
+    {
+        assert!(!linked.contains(client), "{client}");
+    }
+    assert!(linked.contains("lambda_runtime_api_client"));
+}
+
+#[test]
+fn functions_do_not_know_each_other_and_shared_knows_no_function() {
+    let named = named_by();
+    for package in FUNCTIONS.iter().chain(&SHARED) {
+        let functions: Vec<&String> =
+            named[*package].iter().filter(|name| FUNCTIONS.contains(&name.as_str())).collect();
+        assert_eq!(functions, Vec::<&String>::new(), "{package}");
+    }
+}
+
+#[test]
+fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
+    let named = named_by();
+    let tools = [
+        "daypass-cli",
+        "daypass-embedded",
+        "daypass-gateway",
+        "daypass-tools",
+        "daypass-verify",
+        "daypass-tests",
+    ];
+    for package in FUNCTIONS.iter().chain(&SHARED) {
+        let found: Vec<&String> =
+            named[*package].iter().filter(|name| tools.contains(&name.as_str())).collect();
+        assert_eq!(found, Vec::<&String>::new(), "{package}");
+    }
+}
+
+/// Cargo unifies features over a build, so a feature is no wall: a boundary is a crate.
+#[test]
+fn no_crate_of_ours_has_features() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    for package in metadata["packages"].as_array().unwrap() {
+        assert_eq!(package["features"], serde_json::json!({}), "{}", package["name"]);
+    }
+}
+
+/// `main.rs` wires and `lib.rs` answers: a function that grows belongs in core.
+#[test]
+fn functions_are_read_in_one_look() {
+    for function in ["login", "refresh", "revoke", "authorizer", "discovery"] {
+        let lines = |file: &str| {
+            let path = root().join("functions").join(function).join("src").join(file);
+            std::fs::read_to_string(path).unwrap().lines().count()
+        };
+        assert!(lines("main.rs") <= 30, "{function}/main.rs has {} lines", lines("main.rs"));
+        let most = if function == "authorizer" { 200 } else { 40 };
+        assert!(lines("lib.rs") <= most, "{function}/lib.rs has {} lines", lines("lib.rs"));
+    }
+}

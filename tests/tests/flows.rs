@@ -1,0 +1,670 @@
+//! The flows from request to answer, over the embedded DynamoDB, with every request on the wire counted.
+
+use daypass_core::RefreshToken;
+use daypass_core::event::{Event, LoginFailure};
+use daypass_embedded::Embedded;
+use daypass_tests::recorder::{Action, Exchange};
+use daypass_tests::service::{Answer, PASSWORD, Service, post};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// A service over a store of its own.
+async fn service() -> (Embedded, Service) {
+    with(&[]).await
+}
+
+async fn with(settings: &[(&str, &str)]) -> (Embedded, Service) {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::with(&embedded.url(), settings).await;
+    (embedded, service)
+}
+
+fn operations(exchanges: &[Exchange]) -> Vec<&str> {
+    exchanges.iter().map(|exchange| exchange.operation.as_str()).collect()
+}
+
+fn invalid_grant() -> (u16, String) {
+    (400, "invalid_grant".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_main_job() {
+    let (_db, service) = service().await;
+    let user = service.user("Alice").await;
+    let login = service.login("alice").await;
+    assert_eq!(login.status, 200, "{login:?}");
+    let body = login.json();
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["expires_in"], 300);
+    assert_eq!(body["refresh_expires_in"], 15_552_000);
+    assert_eq!(body["scope"], "orders:read orders:write");
+    assert!(body["session_id"].as_str().unwrap().starts_with("ses_"));
+    assert!(service.lets_through(&login.access_token()));
+
+    let refreshed = service.refresh(&login.refresh_token()).await;
+    assert_ne!(refreshed.refresh_token(), login.refresh_token());
+    assert_ne!(refreshed.access_token(), login.access_token());
+    assert_eq!(refreshed.text("session_id"), login.text("session_id"));
+    assert!(service.lets_through(&refreshed.access_token()));
+
+    let revoked = service.revoke(&refreshed.refresh_token()).await;
+    assert_eq!((revoked.status, revoked.json()), (200, json!({})));
+    assert_eq!(service.refresh(&refreshed.refresh_token()).await.outcome(), invalid_grant());
+
+    let names: Vec<String> = service
+        .journal
+        .take()
+        .iter()
+        .map(|event| serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["login.succeeded", "refresh.rotated", "session.ended", "refresh.refused"]);
+    assert_eq!(service.bench.store.sessions(user.id).await.unwrap().len(), 1);
+}
+
+/// Design §5: what each operation may ask of DynamoDB, counted between the SDK and the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_on_the_wire() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    service.bench.recorder.ask_capacity(true);
+    let take = || service.bench.recorder.take();
+
+    let login = service.login("alice").await;
+    let mut seen = take();
+    seen.sort_by(|a, b| a.operation.cmp(&b.operation));
+    assert_eq!(
+        operations(&seen),
+        ["GetItem", "TransactWriteItems", "UpdateItem"],
+        "two in parallel, then one"
+    );
+
+    let refreshed = service.refresh(&login.refresh_token()).await;
+    let seen = take();
+    assert_eq!(operations(&seen), ["UpdateItem"]);
+    assert_eq!(seen[0].response()["ConsumedCapacity"]["CapacityUnits"], 1.0, "{}", seen[0].response());
+
+    assert!(service.lets_through(&refreshed.access_token()));
+    assert_eq!(operations(&take()), [""; 0], "the authorizer asks nobody");
+
+    service.revoke(&refreshed.refresh_token()).await;
+    assert_eq!(operations(&take()), ["UpdateItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_takes_two_round_trips() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    // Each request is held back a while: what runs in parallel shares the wait.
+    let hold = Duration::from_millis(250);
+    service.bench.recorder.always(Action::Hang(hold));
+    let before = Instant::now();
+    assert_eq!(service.login("alice").await.status, 200);
+    let took = before.elapsed();
+    assert!(took >= 2 * hold && took < 3 * hold, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_refresh_tokens_cost_no_request() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let good = service.login("alice").await.refresh_token();
+    let (_other_db, other) = self::service().await;
+    other.user("alice").await;
+    let foreign = other.login("alice").await.refresh_token();
+    let _ = service.bench.recorder.take();
+
+    let mut flipped = good.clone().into_bytes();
+    let at = flipped.len() - 20;
+    flipped[at] = if flipped[at] == b'A' { b'B' } else { b'A' };
+    let flipped = String::from_utf8(flipped).unwrap();
+    let mut answers = Vec::new();
+    for bad in [
+        "x",
+        "daypass_rt_",
+        &good[..good.len() - 1],
+        &flipped,
+        &foreign,
+        &format!("{good}A"),
+        "%00",
+        "%F0%9F%92%A5",
+    ] {
+        let answer = service.refresh(bad).await;
+        assert_eq!(answer.outcome(), invalid_grant(), "{bad}");
+        answers.push(answer);
+        assert_eq!(service.revoke(bad).await.status, 200, "{bad}");
+    }
+    service.clock.advance(Duration::from_secs(15_552_000));
+    answers.push(service.refresh(&good).await);
+    assert_eq!(service.revoke(&good).await.status, 200);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "one answer, the same bytes: {answers:#?}");
+    assert_eq!(operations(&service.bench.recorder.take()), [""; 0]);
+}
+
+/// A stored value presented as a token fails: the tables hold nothing that can be exchanged (R24).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tables_hold_is_no_token() {
+    let (_db, service) = service().await;
+    let user = service.user("alice").await;
+    let login = service.login("alice").await;
+    let refreshed = service.refresh(&login.refresh_token()).await;
+    let stored = &service.bench.store.sessions(user.id).await.unwrap()[0];
+    let item = service.bench.item(stored).await.unwrap();
+    let dump = format!("{item:?}");
+    for token in [login.refresh_token(), refreshed.refresh_token(), login.access_token()] {
+        assert!(!dump.contains(&token));
+        assert!(!dump.contains(&token[RefreshToken::PREFIX.len()..]));
+    }
+    for value in item.values() {
+        if let Ok(text) = value.as_s() {
+            assert_eq!(service.refresh(text).await.outcome(), invalid_grant(), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_refreshes_at_once_get_one_successor() {
+    let (_db, service) = service().await;
+    let user = service.user("alice").await;
+    let token = service.login("alice").await.refresh_token();
+    let answers = together(64, || service.refresh(&token)).await;
+    let successor = answers[0].refresh_token();
+    assert!(answers.iter().all(|answer| answer.refresh_token() == successor));
+    assert_ne!(successor, token);
+    assert_eq!(
+        service.bench.store.sessions(user.id).await.unwrap()[0].generation,
+        1,
+        "one rotation is stored"
+    );
+    let events = service.journal.take();
+    let rotated = events.iter().filter(|event| matches!(event, Event::Rotated { .. })).count();
+    let repeated = events.iter().filter(|event| matches!(event, Event::Repeated { .. })).count();
+    assert_eq!((rotated, repeated), (1, 63));
+}
+
+/// Runs `n` requests at once.
+async fn together<F: Future<Output = Answer>>(n: usize, request: impl Fn() -> F) -> Vec<Answer> {
+    let mut pending: Vec<_> = (0..n).map(|_| Box::pin(request())).collect();
+    let mut answers = Vec::with_capacity(n);
+    std::future::poll_fn(|context| {
+        pending.retain_mut(|request| match request.as_mut().poll(context) {
+            std::task::Poll::Ready(answer) => {
+                answers.push(answer);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if pending.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_after_grace_ends_the_session_and_no_other() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let (first, elsewhere) = (service.login("alice").await, service.login("alice").await);
+    let second = service.refresh(&first.refresh_token()).await;
+    service.clock.advance(Duration::from_secs(29));
+    assert_eq!(
+        service.refresh(&first.refresh_token()).await.refresh_token(),
+        second.refresh_token(),
+        "within grace"
+    );
+    service.clock.advance(Duration::from_secs(1));
+    let _ = service.journal.take();
+    assert_eq!(service.refresh(&first.refresh_token()).await.outcome(), invalid_grant(), "grace is over");
+    assert!(matches!(service.journal.take()[..], [Event::Reuse { presented: 0, current: 1, .. }]));
+    for token in [first.refresh_token(), second.refresh_token()] {
+        assert_eq!(service.refresh(&token).await.outcome(), invalid_grant());
+    }
+    assert_eq!(service.refresh(&elsewhere.refresh_token()).await.status, 200, "another session lives on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_successors_first_use_ends_the_grace() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let first = service.login("alice").await.refresh_token();
+    let second = service.refresh(&first).await.refresh_token();
+    let third = service.refresh(&second).await.refresh_token();
+    assert_eq!(
+        service.refresh(&first).await.outcome(),
+        invalid_grant(),
+        "within 30 s, but the successor was used"
+    );
+    for token in [first, second, third] {
+        assert_eq!(service.refresh(&token).await.outcome(), invalid_grant());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_older_generation_is_reuse() {
+    for replayed in 0..4 {
+        let (_db, service) = service().await;
+        service.user("alice").await;
+        let mut tokens = vec![service.login("alice").await.refresh_token()];
+        for n in 0..5 {
+            tokens.push(service.refresh(&tokens[n]).await.refresh_token());
+        }
+        assert_eq!(service.refresh(&tokens[replayed]).await.outcome(), invalid_grant());
+        assert_eq!(service.refresh(&tokens[5]).await.outcome(), invalid_grant(), "the live one died with it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_end_at_once() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    service.user("bob").await;
+    let mut alice = Vec::new();
+    for _ in 0..5 {
+        alice.push(service.login("alice").await);
+    }
+    let bob = service.login("bob").await;
+    // By access token, as a client without the refresh token at hand would.
+    let answer = service.form("/revoke", &format!("token={}&all=true", alice[0].access_token())).await;
+    assert_eq!(answer.status, 200);
+    for login in &alice {
+        assert_eq!(service.refresh(&login.refresh_token()).await.outcome(), invalid_grant());
+    }
+    assert_eq!(service.refresh(&bob.refresh_token()).await.status, 200);
+    let again = service.form("/revoke", &format!("token={}&all=true", alice[1].refresh_token())).await;
+    assert_eq!((again.status, again.json()), (200, json!({})), "idempotent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_by_either_token_and_any_hint() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    for hint in
+        ["", "&token_type_hint=access_token", "&token_type_hint=refresh_token", "&token_type_hint=banana"]
+    {
+        for token in ["access_token", "refresh_token"] {
+            let login = service.login("alice").await;
+            let answer = service.form("/revoke", &format!("token={}{hint}", login.text(token))).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(
+                service.refresh(&login.refresh_token()).await.outcome(),
+                invalid_grant(),
+                "{token} {hint}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_kept_apart() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let login = service.login("alice").await;
+    let token = login.refresh_token();
+    let refresh = |client: &str| format!("grant_type=refresh_token&refresh_token={token}&client_id={client}");
+    assert_eq!(service.form("/refresh", &refresh("narrow")).await.outcome(), invalid_grant());
+    assert_eq!(
+        service.form("/refresh", &refresh("nobody")).await.outcome(),
+        (400, "invalid_client".to_owned())
+    );
+    let revoke = service.form("/revoke", &format!("token={token}&client_id=narrow")).await;
+    assert_eq!(revoke.outcome(), invalid_grant(), "another client's token is not revoked (RFC 7009 §2.1)");
+    assert_eq!(service.form("/refresh", &refresh("web")).await.status, 200, "and nothing had happened to it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scope_is_narrowed_never_widened() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let login = |client: &str, scope: &str| json!({ "username": "alice", "password": PASSWORD, "client_id": client, "scope": scope });
+    assert_eq!(service.post("/login", &login("narrow", "")).await.text("scope"), "orders:read");
+    let too_much = service.post("/login", &login("narrow", "orders:write")).await;
+    assert_eq!(too_much.outcome(), (400, "invalid_scope".to_owned()));
+    let token = service.post("/login", &login("web", "")).await.refresh_token();
+    let refresh =
+        |token: &str, scope: &str| format!("grant_type=refresh_token&refresh_token={token}&scope={scope}");
+    let wider = service.form("/refresh", &refresh(&token, "orders:read+admin")).await;
+    assert_eq!(wider.outcome(), (400, "invalid_scope".to_owned()));
+    let narrowed = service.form("/refresh", &refresh(&token, "orders:read")).await;
+    assert_eq!(narrowed.text("scope"), "orders:read");
+    let next = service.refresh(&narrowed.refresh_token()).await;
+    assert_eq!(next.text("scope"), "orders:read orders:write", "the refresh token keeps what was granted");
+}
+
+/// The table of design §2: a store that fails is 503, never a verdict on the token, and the token works afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_store_is_never_invalid_grant() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let unavailable = (503, "temporarily_unavailable".to_owned());
+    let mut token = service.login("alice").await.refresh_token();
+    let ways = [
+        Action::refuse(400, "ThrottlingException"),
+        Action::refuse(400, "ProvisionedThroughputExceededException"),
+        Action::refuse(400, "RequestLimitExceeded"),
+        Action::Status(500, json!({ "__type": "InternalServerError" })),
+        Action::Status(503, json!({})),
+        Action::Status(502, json!("not even JSON")),
+        Action::Hang(Duration::from_secs(30)),
+        Action::DropRequest,
+    ];
+    for way in ways {
+        service.bench.recorder.always(way.clone());
+        let before = Instant::now();
+        for answer in
+            [service.refresh(&token).await, service.revoke(&token).await, service.login("alice").await]
+        {
+            assert_eq!(answer.outcome(), unavailable, "{way:?}");
+            assert!(answer.header("retry-after").is_some(), "{way:?}");
+        }
+        // Three answers; Lambda ends refresh and revoke after 5 s and login after 10 s.
+        assert!(before.elapsed() < Duration::from_secs(12), "{way:?} took {:?}", before.elapsed());
+        service.bench.recorder.always(Action::Pass);
+        token = service.refresh(&token).await.refresh_token();
+    }
+}
+
+/// The write landed, nobody learned it: the SDK's own retry must not look like theft, even without any grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_no_theft() {
+    let (_db, service) = with(&[("DAYPASS_GRACE_SECONDS", "0")]).await;
+    service.user("alice").await;
+    let mut token = service.login("alice").await.refresh_token();
+    for _ in 0..5 {
+        service.bench.recorder.next(1, Action::DropAnswer);
+        token = service.refresh(&token).await.refresh_token();
+    }
+    assert!(service.journal.take().iter().all(|event| !matches!(event, Event::Reuse { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_answer_for_unknown_wrong_and_disabled() {
+    let (_db, service) = service().await;
+    let gone = service.user("gone").await;
+    service.user("alice").await;
+    let disabled = daypass_core::UserStatus::Disabled;
+    service.bench.store.set_status(&gone.username, disabled, gone.created_at).await.unwrap();
+    let _ = service.bench.recorder.take();
+    let login = |name: &str, password: &str| {
+        service.send(post(
+            "/login",
+            "application/json",
+            json!({ "username": name, "password": password }).to_string(),
+        ))
+    };
+    let mut answers = Vec::new();
+    let mut requests = Vec::new();
+    for (name, password) in [("nobody", PASSWORD), ("alice", "wrong password, but long"), ("gone", PASSWORD)]
+    {
+        answers.push(login(name, password).await);
+        let mut seen: Vec<String> =
+            operations(&service.bench.recorder.take()).into_iter().map(str::to_owned).collect();
+        seen.sort();
+        requests.push(seen);
+    }
+    assert_eq!(answers[0].outcome(), (401, "invalid_grant".to_owned()));
+    assert!(answers[0].header("www-authenticate").is_some());
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert!(requests.iter().all(|seen| *seen == ["GetItem", "UpdateItem"]), "{requests:?}");
+    let causes: Vec<LoginFailure> = service
+        .journal
+        .take()
+        .iter()
+        .filter_map(|event| match event {
+            Event::LoginFailed { cause, .. } => Some(*cause),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(causes, [LoginFailure::UnknownUser, LoginFailure::WrongPassword, LoginFailure::Disabled]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_guesses_at_once_hash_five_times() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let body = json!({ "username": "alice", "password": "a wrong password" });
+    let answers = together(20, || service.post("/login", &body)).await;
+    assert_eq!(service.hashes.load(Ordering::SeqCst), 5);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 5);
+    let throttled: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert_eq!(throttled.len(), 15);
+    for answer in throttled {
+        assert_eq!(answer.outcome().1, "slow_down");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=900).contains(&wait));
+    }
+    assert_eq!(service.login("ALICE").await.status, 429, "another spelling is the same account");
+    assert_eq!(service.hashes.load(Ordering::SeqCst), 5);
+    service.clock.advance(Duration::from_secs(900));
+    assert_eq!(service.login("alice").await.status, 200, "the window has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn success_settles_the_attempts() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    for _ in 0..3 {
+        for _ in 0..4 {
+            let wrong = json!({ "username": "alice", "password": "a wrong password" });
+            assert_eq!(service.post("/login", &wrong).await.status, 401);
+        }
+        assert_eq!(service.login("alice").await.status, 200);
+    }
+}
+
+fn deep(n: usize) -> String {
+    format!("{{\"username\":{}{}}}", "[".repeat(n), "]".repeat(n))
+}
+
+/// Bad input: the table's answer, no 5xx, in under 100 ms, and nothing asked of the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let _ = service.bench.recorder.take();
+    const JSON: &str = "application/json";
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let long = "x".repeat(20_000);
+    let login =
+        |username: Value, password: Value| json!({ "username": username, "password": password }).to_string();
+    let cases: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
+        ("/login", JSON, b"".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"\xff\xfe".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"{".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"[]".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"null".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"{}".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, b"{} {}".to_vec(), 400, "invalid_request"),
+        ("/login", JSON, br#"["alice","password"]"#.to_vec(), 400, "invalid_request"),
+        ("/login", JSON, login(json!(1), json!("x")).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!("alice"), json!({})).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!("alice"), json!(null)).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!(""), json!("x")).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!("al\u{0}ice"), json!("x")).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!("a".repeat(2000)), json!("x")).into(), 400, "invalid_request"),
+        ("/login", JSON, login(json!("alice"), json!("x".repeat(1025))).into(), 400, "invalid_request"),
+        (
+            "/login",
+            JSON,
+            br#"{"username":"a","username":"b","password":"x"}"#.to_vec(),
+            400,
+            "invalid_request",
+        ),
+        ("/login", JSON, deep(100).into(), 400, "invalid_request"),
+        ("/login", JSON, deep(8_000).into(), 400, "invalid_request"),
+        ("/login", JSON, deep(10_000).into(), 413, "invalid_request"),
+        ("/login", JSON, login(json!("alice"), json!(long)).into(), 413, "invalid_request"),
+        ("/login", JSON, vec![b' '; 1 << 20], 413, "invalid_request"),
+        ("/login", FORM, b"username=alice&password=x".to_vec(), 415, "invalid_request"),
+        ("/login", "text/plain", b"{}".to_vec(), 415, "invalid_request"),
+        ("/login?username=alice", JSON, login(json!("alice"), json!("x")).into(), 400, "invalid_request"),
+        (
+            "/login",
+            JSON,
+            json!({ "username": "alice", "password": "x", "client_id": "nobody" }).to_string().into(),
+            400,
+            "invalid_client",
+        ),
+        (
+            "/login",
+            JSON,
+            json!({ "username": "alice", "password": "x", "scope": "a  b" }).to_string().into(),
+            400,
+            "invalid_scope",
+        ),
+        ("/refresh", FORM, b"".to_vec(), 400, "invalid_request"),
+        ("/refresh", FORM, b"grant_type=refresh_token".to_vec(), 400, "invalid_request"),
+        ("/refresh", FORM, b"grant_type=refresh_token&refresh_token=".to_vec(), 400, "invalid_request"),
+        ("/refresh", FORM, b"refresh_token=x".to_vec(), 400, "invalid_request"),
+        (
+            "/refresh",
+            FORM,
+            b"grant_type=password&username=a&password=b".to_vec(),
+            400,
+            "unsupported_grant_type",
+        ),
+        (
+            "/refresh",
+            FORM,
+            b"grant_type=Refresh_Token&refresh_token=x".to_vec(),
+            400,
+            "unsupported_grant_type",
+        ),
+        (
+            "/refresh",
+            FORM,
+            b"grant_type=refresh_token&refresh_token=x&refresh_token=x".to_vec(),
+            400,
+            "invalid_request",
+        ),
+        ("/refresh", FORM, b"grant_type=refresh_token&refresh_token=%ff".to_vec(), 400, "invalid_request"),
+        (
+            "/refresh",
+            FORM,
+            b"grant_type=refresh_token&refresh_token=x&scope=%22".to_vec(),
+            400,
+            "invalid_scope",
+        ),
+        (
+            "/refresh",
+            FORM,
+            b"grant_type=refresh_token&refresh_token=x&client_secret=s".to_vec(),
+            401,
+            "invalid_client",
+        ),
+        ("/refresh?refresh_token=x", FORM, b"grant_type=refresh_token".to_vec(), 400, "invalid_request"),
+        ("/refresh", "multipart/form-data; boundary=b", b"--b--".to_vec(), 415, "invalid_request"),
+        (
+            "/refresh",
+            FORM,
+            format!("grant_type=refresh_token&refresh_token={long}").into(),
+            413,
+            "invalid_request",
+        ),
+        (
+            "/refresh",
+            JSON,
+            br#"{"grant_type":"refresh_token","refresh_token":["x"]}"#.to_vec(),
+            400,
+            "invalid_request",
+        ),
+        ("/revoke", FORM, b"".to_vec(), 400, "invalid_request"),
+        ("/revoke", FORM, b"token=".to_vec(), 400, "invalid_request"),
+        ("/revoke", FORM, b"token=x&token=x".to_vec(), 400, "invalid_request"),
+        ("/revoke", FORM, b"token=x&all=maybe".to_vec(), 400, "invalid_request"),
+        ("/revoke", JSON, br#"{"token":1}"#.to_vec(), 400, "invalid_request"),
+        ("/revoke?token=x", FORM, b"token=x".to_vec(), 400, "invalid_request"),
+        ("/revoke", "application/xml", b"<x/>".to_vec(), 415, "invalid_request"),
+    ];
+    for (path, content_type, body, status, error) in cases {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        let before = Instant::now();
+        let answer = service.send(post(path, content_type, body)).await;
+        assert!(before.elapsed() < Duration::from_millis(100), "{path} {shown}: {:?}", before.elapsed());
+        assert_eq!(answer.outcome(), (status, error.to_owned()), "{path} {content_type} {shown}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    }
+    for path in ["/login", "/refresh", "/revoke"] {
+        for method in ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"] {
+            let request = http::Request::builder().method(method).uri(path).body(Vec::new()).unwrap();
+            let answer = service.send(request).await;
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method} {path}");
+        }
+    }
+    assert_eq!(operations(&service.bench.recorder.take()), [""; 0], "nothing was asked of the store");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discovery_documents() {
+    let (_db, service) = service().await;
+    let get = |path: &str| service.send(http::Request::get(path).body(Vec::new()).unwrap());
+    let jwks = get("/.well-known/jwks.json").await;
+    assert_eq!(jwks.status, 200);
+    assert_eq!(jwks.header("cache-control"), Some("public, max-age=300"));
+    let key = &jwks.json()["keys"][0];
+    for member in ["kty", "kid", "use", "alg", "crv", "x", "y"] {
+        assert!(key[member].is_string(), "{member}");
+    }
+    assert_eq!(key.as_object().unwrap().len(), 7, "public members and no others");
+    for path in [
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        "/prod/.well-known/openid-configuration",
+    ] {
+        let metadata = get(path).await.json();
+        assert_eq!(metadata["issuer"], "https://id.example.com");
+        assert_eq!(metadata["jwks_uri"], "https://id.example.com/.well-known/jwks.json");
+        assert_eq!(metadata["token_endpoint"], "https://id.example.com/refresh");
+        assert_eq!(metadata["grant_types_supported"], json!(["refresh_token"]));
+        assert!(metadata.get("authorization_endpoint").is_none());
+    }
+    assert_eq!(get("/.well-known/other").await.status, 404);
+    let posted = service.send(post("/.well-known/jwks.json", "text/plain", "x")).await;
+    assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
+    let mut forged = http::Request::get("/.well-known/openid-configuration").body(Vec::new()).unwrap();
+    forged.headers_mut().insert("host", "evil.example".parse().unwrap());
+    forged.headers_mut().insert("x-forwarded-host", "evil.example".parse().unwrap());
+    assert!(!String::from_utf8(service.send(forged).await.body).unwrap().contains("evil"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discovery_below_an_issuer_with_a_path() {
+    let (_db, service) = with(&[("DAYPASS_ISSUER", "https://id.example.com/auth")]).await;
+    for path in ["/.well-known/oauth-authorization-server/auth", "/auth/.well-known/openid-configuration"] {
+        let answer = service.send(http::Request::get(path).body(Vec::new()).unwrap()).await;
+        assert_eq!(answer.json()["jwks_uri"], "https://id.example.com/auth/.well-known/jwks.json", "{path}");
+    }
+}
+
+/// No secret in anything that the log would show.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_hold_no_secret() {
+    let (_db, service) = service().await;
+    service.user("alice").await;
+    let login = service.login("alice").await;
+    let refreshed = service.refresh(&login.refresh_token()).await;
+    service.login("typed-a-secret-here").await;
+    service.refresh("daypass_rt_nonsense").await;
+    service.clock.advance(Duration::from_secs(60));
+    service.refresh(&login.refresh_token()).await;
+    service.revoke(&refreshed.access_token()).await;
+    let log = format!("{:?} {}", service.keys, serde_json::to_string(&service.journal.take()).unwrap());
+    let document = serde_json::from_str::<Value>(&service.keys.to_json().unwrap()).unwrap();
+    let mut secrets = vec![
+        PASSWORD.to_owned(),
+        "typed-a-secret-here".to_owned(),
+        "alice".to_owned(),
+        login.refresh_token(),
+        login.access_token(),
+        refreshed.refresh_token(),
+        refreshed.access_token(),
+    ];
+    for pointer in ["/signing/0/private", "/refresh/0/key", "/peppers/0/key"] {
+        secrets.push(document.pointer(pointer).unwrap().as_str().unwrap().to_owned());
+    }
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log");
+    }
+    assert!(log.contains("refresh.reuse") && log.contains("unknown_user"), "{log}");
+}
