@@ -184,20 +184,7 @@ async fn sixty_four_refreshes_at_once_get_one_successor() {
 
 /// Runs `n` requests at once.
 async fn together<F: Future<Output = Answer>>(n: usize, request: impl Fn() -> F) -> Vec<Answer> {
-    let mut pending: Vec<_> = (0..n).map(|_| Box::pin(request())).collect();
-    let mut answers = Vec::with_capacity(n);
-    std::future::poll_fn(|context| {
-        pending.retain_mut(|request| match request.as_mut().poll(context) {
-            std::task::Poll::Ready(answer) => {
-                answers.push(answer);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if pending.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    answers
+    futures_util::future::join_all((0..n).map(|_| request())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,137 @@
+//! The local API Gateway of a stack, on a thread of its own.
+
+use super::error::StackError;
+use daypass_gateway::{Gateway, Guard, RouteError, Routes, serve, template};
+use daypass_tools::workspace_root;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+/// The route that shows the authorizer at work, and its function.
+const SAMPLE_ROUTE: (&str, &str) = ("GET /whoami", "whoami");
+
+/// The gateway's port, taken before anything is built: whether it is free should not be known minutes later.
+pub(super) fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StackError> {
+    let failed = |error: std::io::Error| {
+        let what = match error.kind() {
+            ErrorKind::AddrInUse => format!("port {port} of 127.0.0.1 is taken by another program"),
+            _ => format!("the local API Gateway cannot listen on port {port}: {error}"),
+        };
+        StackError::new(what, "choose another port with --port, or stop that program")
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The routes of `template.yaml`, the sample behind the authorizer, and the guarded services.
+pub(super) fn routes(guards: &[Guard]) -> Result<Routes, StackError> {
+    let path = workspace_root().join("template.yaml");
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        StackError::new(
+            format!("{} cannot be read: {error}", path.display()),
+            "run it in a complete checkout",
+        )
+    })?;
+    let wrong = |error: RouteError| {
+        StackError::new(
+            format!("the routes of template.yaml cannot be served: {error}"),
+            "correct the template",
+        )
+    };
+    let mut routes = template::routes(&text).map_err(wrong)?;
+    let authorizer = routes.sole_authorizer().map_err(wrong)?.to_owned();
+    let (route, function) = SAMPLE_ROUTE;
+    routes.add_function(route, function, Some(&authorizer)).map_err(wrong)?;
+    for guard in guards {
+        routes
+            .add_guard(guard.clone(), &authorizer)
+            .map_err(|error| StackError::new(format!("--guard {guard}: {error}"), "choose another prefix"))?;
+    }
+    Ok(routes)
+}
+
+/// A running gateway. Dropping this stops it.
+#[derive(Debug)]
+pub(super) struct RunningGateway {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RunningGateway {
+    pub(super) fn start(listener: TcpListener, gateway: Gateway) -> Result<Self, StackError> {
+        let failed = |error: std::io::Error| {
+            StackError::new(
+                format!("the local API Gateway cannot start: {error}"),
+                "free some memory or file handles and try again",
+            )
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let run = move || {
+            runtime.block_on(async {
+                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+                let shutdown = async {
+                    // Also when the sender is gone without a word.
+                    let _ = stopped.await;
+                };
+                // An error ends the thread, which `is_running` tells.
+                let _ = serve(listener, gateway, shutdown).await;
+            });
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for RunningGateway {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        // Waits until the port is free.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stack::FUNCTIONS;
+    use super::*;
+    use daypass_gateway::Target;
+
+    #[test]
+    fn every_route_leads_to_a_function_that_is_started() {
+        let routes = routes(&["/orders=http://localhost:1".parse().unwrap()]).unwrap();
+        assert!(routes.iter().any(|route| route.key() == "GET /whoami" && route.authorizer().is_some()));
+        for route in routes.iter() {
+            match route.target() {
+                Target::Function(function) => assert!(FUNCTIONS.contains(&function.as_str()), "{function}"),
+                Target::Service(guard) => assert_eq!(guard.prefix(), "/orders"),
+            }
+        }
+    }
+
+    #[test]
+    fn two_guards_of_one_prefix_are_refused_by_name() {
+        let guards = ["/a=http://localhost:1".parse().unwrap(), "/a=http://localhost:2".parse().unwrap()];
+        assert!(routes(&guards).unwrap_err().to_string().starts_with("--guard /a=http://localhost:2"));
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let (_held, address) = listen(0).unwrap();
+        let error = listen(address.port()).unwrap_err().to_string();
+        assert!(error.contains(&address.port().to_string()) && error.contains("--port"), "{error}");
+    }
+}

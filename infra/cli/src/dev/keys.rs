@@ -1,0 +1,107 @@
+//! The development key set: a file that only its owner may read, kept between runs so that sessions outlive a restart.
+
+use super::error::StackError;
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::Clock;
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::{Document, KeyError, Status};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The key set in the file at `path`, which is made when it is missing.
+///
+/// When it signs with another algorithm than the one asked for, it gets a new signing key; refresh tokens and passwords
+/// stay good.
+pub(super) fn load_or_make(path: &Path, algorithm: Option<Algorithm>) -> Result<Document, StackError> {
+    let document = match fs::read(path) {
+        Ok(text) => {
+            let document = Document::parse(&text).map_err(|error| unusable(path, &error))?;
+            match algorithm {
+                Some(algorithm) if signs_with(&document) != Some(algorithm) => {
+                    with_new_signing_key(&document, algorithm).map_err(|error| unusable(path, &error))?
+                }
+                _ => return Ok(document),
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            generate(algorithm.unwrap_or(Algorithm::Es256)).map_err(|error| unusable(path, &error))?
+        }
+        Err(error) => return Err(unusable(path, &error)),
+    };
+    let text = document.to_json().map_err(|error| unusable(path, &error))?;
+    write_private(path, &text).map_err(|error| unusable(path, &error))?;
+    Ok(document)
+}
+
+fn generate(algorithm: Algorithm) -> Result<Document, KeyError> {
+    Document::generate(algorithm, &OsEntropy, SystemClock.now())
+}
+
+fn signs_with(document: &Document) -> Option<Algorithm> {
+    document.summary().into_iter().find(|key| key.status == Status::Active && key.alg.is_some())?.alg
+}
+
+fn with_new_signing_key(document: &Document, algorithm: Algorithm) -> Result<Document, KeyError> {
+    let mut changed = generate(algorithm)?.only("signing")?;
+    changed.merge(document.only("refresh")?);
+    changed.merge(document.only("peppers")?);
+    Ok(changed)
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error) -> StackError {
+    StackError::new(
+        format!("the development keys in {} cannot be used: {error}", path.display()),
+        "start anew with `cargo dev --fresh`, which forgets the local users and sessions too",
+    )
+}
+
+/// Writes a file that is complete or not there, and at no moment readable by others.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn kids(document: &Document) -> Vec<String> {
+        document.summary().into_iter().map(|key| key.kid).collect()
+    }
+
+    #[test]
+    fn keys_are_kept_and_another_algorithm_changes_the_signing_key_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let first = load_or_make(&path, None).unwrap();
+        assert_eq!(signs_with(&first), Some(Algorithm::Es256));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(kids(&load_or_make(&path, Some(Algorithm::Es256)).unwrap()), kids(&first));
+
+        let second = load_or_make(&path, Some(Algorithm::EdDsa)).unwrap();
+        assert_eq!(signs_with(&second), Some(Algorithm::EdDsa));
+        assert_ne!(kids(&second)[0], kids(&first)[0]);
+        assert_eq!(kids(&second)[1..], kids(&first)[1..]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(kids(&load_or_make(&path, None).unwrap()), kids(&second));
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_set_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        fs::write(&path, "secret text").unwrap();
+        let error = load_or_make(&path, None).unwrap_err().to_string();
+        assert!(error.contains("--fresh") && !error.contains("secret text"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "secret text");
+    }
+}

@@ -1,0 +1,163 @@
+//! `daypass dev`: all of Daypass on this machine, with one command (`cargo dev` in a checkout).
+//!
+//! [`Stack`] starts and stops it and is what the black-box tests use; the rest is how the command speaks to a person.
+//!
+//! ```text
+//! curl -> local API Gateway -> cargo lambda watch -> the functions -> DynamoDB (embedded, or --dynamodb URL)
+//! ```
+
+mod build;
+mod console;
+mod error;
+mod functions;
+mod gateway;
+mod keys;
+mod ready;
+mod requests;
+mod stack;
+mod store;
+mod trim;
+mod wait;
+
+pub use console::Console;
+pub use error::StackError;
+pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Settings, Stack};
+pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
+
+use crate::output::{Failure, Output};
+use daypass_core::jwks::Algorithm;
+use daypass_gateway::Guard;
+use daypass_tools::{say, target_dir};
+use ready::Ready;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often to look whether everything still runs.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// Arguments of `daypass dev`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Port of the local API Gateway on 127.0.0.1
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Use the DynamoDB at this URL, such as DynamoDB Local, instead of the embedded one
+    #[arg(long, value_name = "URL")]
+    dynamodb: Option<String>,
+    /// Forget the users, sessions and keys of earlier runs
+    #[arg(long, conflicts_with = "dynamodb")]
+    fresh: bool,
+    /// Sign access tokens with ES256, EdDSA or RS256 [default: as in the run before, at first ES256]
+    #[arg(long, value_name = "ALG")]
+    algorithm: Option<Algorithm>,
+    /// Put the authorizer in front of a service of your own: /orders=http://localhost:8080 (repeatable)
+    #[arg(long = "guard", value_name = "PREFIX=URL")]
+    guards: Vec<Guard>,
+    /// How many requests each function works on at the same time, each in a process of its own; an edit restarts them all
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+}
+
+impl Args {
+    fn settings(self) -> Settings {
+        let store = match self.dynamodb {
+            Some(url) => StoreChoice::Url(url),
+            None => StoreChoice::File,
+        };
+        Settings {
+            store,
+            port: self.port,
+            fresh: self.fresh,
+            algorithm: self.algorithm,
+            guards: self.guards,
+            concurrency: self.concurrency,
+            reload: true,
+            leave_word: true,
+            console: Console::Terminal,
+            ..Settings::new(folder())
+        }
+    }
+}
+
+/// Where the stack of a checkout keeps its files, and where the other commands look for it.
+fn folder() -> PathBuf {
+    target_dir().join("dev")
+}
+
+/// Runs `daypass dev` until it is told to stop.
+pub(crate) async fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    requests::print();
+    let settings = args.settings();
+    let cancel = settings.cancel.clone();
+    let mut starting = tokio::task::spawn_blocking(move || Stack::start(&settings));
+    let started = tokio::select! {
+        started = &mut starting => started,
+        () = stop.asked() => {
+            say("stopping ...");
+            cancel.cancel();
+            // Whatever had been started by then stops as this ends.
+            drop(starting.await);
+            return Ok(());
+        }
+    };
+    let started = started.map_err(|error| {
+        Failure::new(format!("the start broke off: {error}"), "this is a bug of Daypass: please report it")
+    })?;
+    let mut stack = started.map_err(told)?;
+    let ready = Ready::of(&stack);
+    output.result(&ready, |output| output.raw(&ready.to_string()))?;
+    let result = tokio::select! {
+        () = stop.asked() => Ok(()),
+        error = broken(&mut stack) => Err(error),
+    };
+    say("stopping ...");
+    drop(stack);
+    result.map_err(told)
+}
+
+/// Shows the details of an error, and returns the rest of it.
+fn told(error: StackError) -> Failure {
+    if !error.details().is_empty() {
+        say(error.details());
+    }
+    error.into()
+}
+
+/// Ends when a part of the stack has.
+async fn broken(stack: &mut Stack) -> StackError {
+    loop {
+        tokio::time::sleep(PULSE).await;
+        if let Err(error) = stack.check() {
+            return error;
+        }
+    }
+}
+
+/// Ctrl-C and what a process manager sends.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(
+                    format!("signals cannot be received: {error}"),
+                    "run it in an ordinary terminal, outside of a sandbox",
+                )
+            })
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the command says when everything runs: where it listens, and lines to try it with.
+
+use super::stack::Stack;
+use super::store::{DEMO_PASSWORD, DEMO_USER};
+use daypass_gateway::{Route, Target};
+use serde::Serialize;
+use std::fmt;
+
+/// A stack that is ready. The JSON form is for scripts.
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    url: String,
+    dynamodb_url: String,
+    functions_url: String,
+    function_log: String,
+    username: &'static str,
+    password: &'static str,
+    routes: Vec<RouteView>,
+}
+
+/// A route of the gateway.
+#[derive(Debug, Serialize)]
+struct RouteView {
+    key: String,
+    target: String,
+    guarded: bool,
+}
+
+impl From<&Route> for RouteView {
+    fn from(route: &Route) -> Self {
+        let target = match route.target() {
+            Target::Function(function) => function.clone(),
+            Target::Service(guard) => guard.service().to_owned(),
+        };
+        Self { key: route.key().to_owned(), target, guarded: route.authorizer().is_some() }
+    }
+}
+
+impl Ready {
+    pub(super) fn of(stack: &Stack) -> Self {
+        Self {
+            url: stack.url().to_owned(),
+            dynamodb_url: stack.dynamodb_url().to_owned(),
+            functions_url: stack.functions_url(),
+            function_log: stack.function_log().display().to_string(),
+            username: DEMO_USER,
+            password: DEMO_PASSWORD,
+            routes: stack.routes().iter().map(RouteView::from).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, dynamodb_url, functions_url, function_log, username, password, routes } = self;
+        writeln!(f, "\nDaypass runs.\n")?;
+        writeln!(f, "  API Gateway  {url}")?;
+        for RouteView { key, target, guarded } in routes {
+            let guarded = if *guarded { "  (needs an access token)" } else { "" };
+            writeln!(f, "    {key:<28} -> {target}{guarded}")?;
+        }
+        writeln!(
+            f,
+            "  Functions    {functions_url} (cargo lambda watch; an edit of their source reloads them)"
+        )?;
+        writeln!(f, "  Their log    {function_log}")?;
+        writeln!(f, "  DynamoDB     {dynamodb_url}")?;
+        writeln!(f, "  Demo user    {username}, password {password}")?;
+        writeln!(f, "\nPaste these into another terminal, one after the other:\n")?;
+        f.write_str(&lines_to_paste(url, username, password))?;
+        write!(
+            f,
+            "\n`cargo daypass user list` shows the users, `cargo daypass session list {username}` who is logged in. Ctrl-C stops.\n"
+        )
+    }
+}
+
+/// Log in, call the guarded route, refresh, revoke. They need a POSIX shell, curl and sed.
+fn lines_to_paste(url: &str, username: &str, password: &str) -> String {
+    format!(
+        r#"token() {{ printf '%s' "$answer" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}
+answer=$(curl -s {url}/login -H 'content-type: application/json' -d '{{"username":"{username}","password":"{password}"}}'); echo "$answer"
+curl -i {url}/whoami -H "authorization: Bearer $(token access_token)"
+answer=$(curl -s {url}/refresh -d grant_type=refresh_token -d refresh_token="$(token refresh_token)"); echo "$answer"
+curl -i {url}/revoke -d token="$(token refresh_token)"
+"#
+    )
+}

@@ -1,0 +1,118 @@
+//! What a person types: passwords without echo, and a yes before something is removed.
+
+use crate::output::Failure;
+use daypass_core::Password;
+use std::io::{self, IsTerminal, Read, Write};
+
+/// More bytes than the longest password and its line break have: [`Password::MAX_CHARS`] code points of four bytes.
+const MAX_INPUT: u64 = 4 * Password::MAX_CHARS as u64 + 2;
+
+const AUTOMATE: &str = "pipe it into --password-stdin";
+
+/// A new password: one line of standard input, or typed twice at the terminal.
+pub(crate) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
+    let text = match (from_stdin, io::stdin().is_terminal()) {
+        (true, false) => first_line(io::stdin())?,
+        (true, true) => {
+            return Err(Failure::new(
+                "standard input is a terminal, which would show the password",
+                "leave out --password-stdin to be asked without echo, or pipe the password in",
+            ));
+        }
+        (false, true) => ask_twice()?,
+        (false, false) => {
+            return Err(Failure::new("there is no terminal to ask for the password", AUTOMATE));
+        }
+    };
+    Password::new(text).ok_or_else(|| {
+        Failure::new(
+            format!("the password is empty or longer than {} characters", Password::MAX_CHARS),
+            "choose one in between",
+        )
+    })
+}
+
+fn ask_twice() -> Result<String, Failure> {
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt).map_err(|error| {
+            Failure::new(format!("the password cannot be read from the terminal: {error}"), AUTOMATE)
+        })
+    };
+    let first = ask("New password: ")?;
+    if first != ask("The same again: ")? {
+        return Err(Failure::new("the two passwords differ", "run the command again; nothing was changed"));
+    }
+    Ok(first)
+}
+
+/// One line without its line break. Nothing else is taken away: a space at the end belongs to the password.
+fn first_line(input: impl Read) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    input.take(MAX_INPUT).read_to_end(&mut bytes).map_err(|error| {
+        Failure::new(format!("the password cannot be read from standard input: {error}"), "pipe one line in")
+    })?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    if bytes.contains(&b'\n') {
+        return Err(Failure::new(
+            "standard input holds more than one line",
+            "pipe in the password alone: what follows a line break would be lost",
+        ));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| Failure::new("the password is not UTF-8", "convert it, or type it at the prompt"))
+}
+
+/// Asks before something that cannot be undone. Without a terminal nobody can answer: then `--yes` must say so.
+pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new("there is no terminal to ask whether you are sure", "say so with --yes"));
+    }
+    let mut terminal = io::stderr();
+    let mut answer = String::new();
+    let asked = write!(terminal, "{question} [y/N] ")
+        .and_then(|()| terminal.flush())
+        .and_then(|()| io::stdin().read_line(&mut answer));
+    if let Err(error) = asked {
+        return Err(Failure::new(format!("the answer cannot be read: {error}"), "say it with --yes"));
+    }
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new("not confirmed; nothing was changed", "answer y, or say so with --yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_break_goes_and_nothing_else() {
+        for (input, expected) in [
+            ("correct horse\n", "correct horse"),
+            ("correct horse", "correct horse"),
+            ("  spaced \t\n", "  spaced \t"),
+            ("carriage\r\n", "carriage\r"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(first_line(input.as_bytes()).unwrap(), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_line_is_refused_not_dropped() {
+        assert!(first_line("one\ntwo".as_bytes()).is_err());
+        assert!(first_line("one\n\n".as_bytes()).is_err());
+        assert!(first_line(&b"\xff\n"[..]).is_err());
+    }
+
+    #[test]
+    fn the_longest_password_fits() {
+        let longest = "🦀".repeat(Password::MAX_CHARS);
+        assert_eq!(first_line(format!("{longest}\n").as_bytes()).unwrap(), longest);
+        let endless = first_line(io::repeat(b'a')).unwrap();
+        assert!(Password::new(endless).is_none());
+    }
+}

@@ -1,0 +1,236 @@
+//! `daypass key`: the key sets that sign, authenticate and pepper.
+
+use crate::output::{Failure, Output, time};
+use crate::target::{self, Environment};
+use clap::{Subcommand, ValueEnum};
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::{Document, KeyError, KeyInfo, Status};
+use daypass_core::{Clock, Timestamp};
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `daypass key`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a new key set: a signing key, a key for refresh tokens and a pepper for passwords
+    Generate {
+        /// Algorithm of the signing key [default: ES256]
+        #[arg(long, value_name = "ALG", value_enum)]
+        algorithm: Option<SigningAlgorithm>,
+        /// Make only one section, for a secret that fewer functions may read
+        #[arg(long, value_enum)]
+        section: Option<Section>,
+        /// Write to a new file, which only you may read, instead of to standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show the keys without their secrets
+    Show {
+        /// Files or Secrets Manager ARNs, merged [default: those of DAYPASS_KEYS]
+        #[arg(value_name = "SOURCE")]
+        sources: Vec<String>,
+        /// Print the public JWKS, for DAYPASS_JWKS
+        #[arg(long)]
+        jwks: bool,
+    },
+}
+
+/// What access tokens are signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SigningAlgorithm {
+    /// ECDSA on P-256: the default
+    #[value(name = "ES256")]
+    Es256,
+    /// Ed25519
+    #[value(name = "EdDSA")]
+    EdDsa,
+    /// RSA 2048, for the native JWT authorizer of HTTP APIs
+    #[value(name = "RS256")]
+    Rs256,
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::Es256 => Self::Es256,
+            SigningAlgorithm::EdDsa => Self::EdDsa,
+            SigningAlgorithm::Rs256 => Self::Rs256,
+        }
+    }
+}
+
+/// A part of a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Signs access tokens: login, refresh
+    Signing,
+    /// Authenticates refresh tokens: login, refresh, revoke
+    Refresh,
+    /// Peppers of password hashes: login
+    Peppers,
+}
+
+impl Section {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Signing => "signing",
+            Self::Refresh => "refresh",
+            Self::Peppers => "peppers",
+        }
+    }
+}
+
+/// What `show --json` and `generate --out` print.
+#[derive(Serialize)]
+struct Keys {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    keys: Vec<KeyInfo>,
+}
+
+/// Runs `daypass key`.
+pub(crate) async fn run(
+    args: Args,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match args.verb {
+        Verb::Generate { algorithm, section, out } => generate(output, algorithm, section, out.as_deref()),
+        Verb::Show { sources, jwks } => show(environment, output, &sources, jwks).await,
+    }
+}
+
+fn generate(
+    output: &mut Output<'_>,
+    algorithm: Option<SigningAlgorithm>,
+    section: Option<Section>,
+    out: Option<&Path>,
+) -> Result<(), Failure> {
+    if let (Some(_), Some(section @ (Section::Refresh | Section::Peppers))) = (algorithm, section) {
+        return Err(Failure::usage(
+            format!("--algorithm is for the signing key, which the section {} does not have", section.name()),
+            "leave out --algorithm, or take --section signing",
+        ));
+    }
+    let document = new_document(algorithm.unwrap_or(SigningAlgorithm::Es256), section)
+        .map_err(|error| Failure::new(error.to_string(), "try again; if it stays so, report it as a bug"))?;
+    let json = document.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;
+    let Some(path) = out else {
+        if io::stdout().is_terminal() {
+            output.note("these are secrets, and they stay in the scroll-back of this terminal; --out FILE keeps them apart");
+        }
+        return Ok(output.raw(&json)?);
+    };
+    write_new(path, &json).map_err(|error| refused(path, &error))?;
+    let keys = Keys { file: Some(path.display().to_string()), keys: document.summary() };
+    let line = format!("Wrote a new key set to {}; only you may read it.", path.display());
+    output.result(&keys, |output| {
+        output.line(&line)?;
+        table(output, &keys.keys)
+    })?;
+    Ok(())
+}
+
+fn new_document(algorithm: SigningAlgorithm, section: Option<Section>) -> Result<Document, KeyError> {
+    let document = Document::generate(algorithm.into(), &OsEntropy, SystemClock.now())?;
+    match section {
+        None => Ok(document),
+        Some(section) => document.only(section.name()),
+    }
+}
+
+/// Writes a file that must not be there yet, for nobody else to read. A file that could not be written whole is removed.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    fill(file, text).inspect_err(|_| {
+        // The first error says more than a failure to tidy up.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+fn fill(mut file: File, text: &str) -> io::Result<()> {
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+fn refused(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            format!("{path} exists already and is left as it is"),
+            "name another file: tokens and passwords made with the old keys need them",
+        ),
+        io::ErrorKind::NotFound => Failure::new(
+            format!("the folder of {path} does not exist"),
+            "make it first, or name another file",
+        ),
+        _ => Failure::new(
+            format!("{path} cannot be written: {error}"),
+            "name another file, or correct the rights",
+        ),
+    }
+}
+
+async fn show(
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+    sources: &[String],
+    jwks: bool,
+) -> Result<(), Failure> {
+    let document = target::keys(sources, environment, output).await?;
+    if jwks {
+        return public(output, &document);
+    }
+    let keys = Keys { file: None, keys: document.summary() };
+    output.result(&keys, |output| table(output, &keys.keys))?;
+    Ok(())
+}
+
+fn public(output: &mut Output<'_>, document: &Document) -> Result<(), Failure> {
+    let jwks = document.jwks();
+    if jwks.iter().next().is_none() {
+        return Err(Failure::new(
+            "the key set has no signing key, so there is nothing to publish",
+            "name the source with the section `signing` too",
+        ));
+    }
+    let json = jwks.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;
+    Ok(output.raw(&json)?)
+}
+
+fn table(output: &mut Output<'_>, keys: &[KeyInfo]) -> io::Result<()> {
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            [
+                key.section.to_owned(),
+                key.kid.clone(),
+                key.alg.map_or_else(|| "-".to_owned(), |alg| alg.to_string()),
+                status(key.status).to_owned(),
+                time(Timestamp::from_seconds(key.created_at)),
+            ]
+        })
+        .collect();
+    output.table(["SECTION", "KID", "ALG", "STATUS", "CREATED"], &rows)
+}
+
+const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Next => "next",
+        Status::Active => "active",
+        Status::Retired => "retired",
+    }
+}

@@ -1,0 +1,104 @@
+//! The `daypass` command: users, sessions and keys, in the embedded DynamoDB, in DynamoDB Local and on AWS alike.
+//!
+//! Results go to standard output, as a table for people or with `--json` as one document for scripts. Everything else
+//! (errors, hints, notes, prompts) goes to standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//!
+//! A password is typed at a prompt or read from standard input. It is never an argument: those are seen by every
+//! process of the machine and stay in the history of the shell.
+
+pub mod dev;
+mod input;
+mod key;
+mod output;
+mod session;
+mod target;
+mod user;
+
+use clap::{Parser, Subcommand};
+use output::{Failure, Output};
+use std::process::ExitCode;
+pub use target::Environment;
+
+/// Users, sessions and keys of Daypass.
+#[derive(Debug, Parser)]
+#[command(
+    name = "daypass",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100
+)]
+struct Cli {
+    /// Print one JSON document for scripts; times are in seconds since the epoch
+    #[arg(long, global = true, display_order = 900)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
+    Dev(dev::Args),
+    /// Who may log in: add, list, show, disable, enable, set-password, remove
+    User(user::Args),
+    /// Who is logged in: list, revoke
+    Session(session::Args),
+    /// Key sets: generate, show
+    Key(key::Args),
+}
+
+/// Runs the command that the arguments of this process ask for.
+#[must_use]
+pub fn start(environment: &Environment<'_>) -> ExitCode {
+    let Cli { json, command } = Cli::parse();
+    let mut stdout = std::io::stdout();
+    let mut stderr = std::io::stderr();
+    let mut output = Output::new(json, &mut stdout, &mut stderr);
+    match run(command, environment, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    // One request at a time: the thread that waits is enough.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::new(
+            format!("the command cannot start: {error}"),
+            "free some memory or file handles and try again",
+        )
+    })?;
+    runtime.block_on(async {
+        match command {
+            Command::Dev(args) => dev::run(args, output).await,
+            Command::User(args) => user::run(args, environment, output).await,
+            Command::Session(args) => session::run(args, environment, output).await,
+            Command::Key(args) => key::run(args, environment, output).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// `--password secret`, `-p secret` and their like must not come into being by accident.
+    #[test]
+    fn no_argument_takes_a_password() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let id = argument.get_id().as_str();
+                assert!(!id.contains("password") && !id.contains("secret"), "{} {id}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

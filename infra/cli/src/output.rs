@@ -1,0 +1,208 @@
+//! What the command says: results on one writer, everything else on another, and failures that name the next step.
+
+use daypass_core::Timestamp;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Why the command could not do its work, and what the person can do now.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    hint: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It did not work: exit code 1.
+    Failed,
+    /// The arguments do not go together: exit code 2, as for those that clap refuses.
+    Usage,
+    /// Whoever read our output has stopped (`daypass user list | head -1`): nobody is left to complain to.
+    ReaderGone,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), kind: Kind::Failed }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, ..Self::new(what, hint) }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self.kind {
+            Kind::Failed => ExitCode::FAILURE,
+            Kind::Usage => ExitCode::from(2),
+            Kind::ReaderGone => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// Only writing to an [`Output`] ends here; failures of input and files are told in words of their own.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let failure = Self::new(
+            format!("the result cannot be written to standard output: {error}"),
+            "the work itself is done; look at it with a `list` or `show`",
+        );
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { kind: Kind::ReaderGone, ..failure },
+            _ => failure,
+        }
+    }
+}
+
+/// Where results and remarks go.
+pub(crate) struct Output<'a> {
+    json: bool,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(json: bool, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+        Self { json, out, err }
+    }
+
+    /// Prints a result: `value` as JSON for scripts, or what `people` writes.
+    pub(crate) fn result(
+        &mut self,
+        value: &impl Serialize,
+        people: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if !self.json {
+            return people(self);
+        }
+        serde_json::to_writer_pretty(&mut self.out, value)?;
+        writeln!(self.out)
+    }
+
+    /// Prints a text as it is, whether people or scripts read it.
+    pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", text.trim_end())
+    }
+
+    /// Prints a line for people.
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", printable(text))
+    }
+
+    /// Prints rows under headings, each column as wide as its widest cell.
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        headings: [&str; N],
+        rows: &[[String; N]],
+    ) -> io::Result<()> {
+        let mut lines = vec![headings.map(str::to_owned)];
+        lines.extend(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
+        let mut widths = [0; N];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for line in &lines {
+            let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+            writeln!(self.out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Says something beside the result. Best effort: what cannot be said does not stop the work.
+    pub(crate) fn note(&mut self, text: &str) {
+        let _ = writeln!(self.err, "note: {}", printable(text));
+    }
+
+    /// Reports a failure and gives the exit code for it.
+    pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
+        if failure.kind != Kind::ReaderGone {
+            let _ =
+                writeln!(self.err, "error: {}\nhint: {}", printable(&failure.what), printable(&failure.hint));
+        }
+        failure.exit_code()
+    }
+}
+
+/// Text that a terminal takes for nothing but text. A device calls itself what its owner likes: an escape sequence in
+/// it must not move the cursor, and a bidirectional override must not turn a line around.
+fn printable(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// An argument as a POSIX shell takes it back: a user name may hold `$`, `;` and quotes.
+pub(crate) fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+/// RFC 3339 in UTC, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    let date =
+        i64::try_from(at.seconds()).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
+    let Some(date) = date else { return format!("{} s", at.seconds()) };
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_do_not_trail() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let rows = [["élan".to_owned(), "x".to_owned()], ["b".to_owned(), String::new()]];
+        Output::new(false, &mut out, &mut err).table(["A", "LONG"], &rows).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "A     LONG\nélan  x\nb\n");
+    }
+
+    #[test]
+    fn a_terminal_sees_no_escape_sequence() {
+        assert_eq!(printable("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+        assert_eq!(printable("Zoë 🦀"), "Zoë 🦀");
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(time(Timestamp::from_seconds(1_800_000_000)), "2027-01-15T08:00:00Z");
+        assert_eq!(time(Timestamp::from_seconds(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(time(Timestamp::from_millis(u64::MAX)), format!("{} s", u64::MAX / 1000));
+    }
+
+    #[test]
+    fn a_shell_takes_an_argument_back() {
+        assert_eq!(quoted("alice@example.com"), "alice@example.com");
+        assert_eq!(quoted("$(id)"), "'$(id)'");
+        assert_eq!(quoted("o'neil"), r"'o'\''neil'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_to_report() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let gone = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let code = Output::new(false, &mut out, &mut err).fail(&gone);
+        assert_eq!((format!("{code:?}"), err.len()), (format!("{:?}", ExitCode::SUCCESS), 0));
+        let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
+        let code = Output::new(false, &mut out, &mut err).fail(&full);
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+        assert!(String::from_utf8(err).unwrap().starts_with("error: the result cannot be written"));
+    }
+}

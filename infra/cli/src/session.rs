@@ -1,0 +1,234 @@
+//! `daypass session`: who is logged in.
+
+use crate::output::{Failure, Output, time};
+use crate::target::{self, Environment, StoreArgs, Target};
+use crate::user;
+use clap::Subcommand;
+use daypass_ambient::SystemClock;
+use daypass_core::session::{EndReason, Session};
+use daypass_core::{ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
+use serde::Serialize;
+
+/// Arguments of `daypass session`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List a user's sessions, the newest first; expired and ended ones stay until DynamoDB collects them
+    List {
+        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        user: String,
+    },
+    /// End one session of a user, or all
+    #[command(
+        group = clap::ArgGroup::new("which").required(true),
+        // clap would write the group before the user.
+        override_usage = "daypass session revoke [OPTIONS] <USER> <SESSION_ID|--all>"
+    )]
+    Revoke {
+        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        user: String,
+        /// The session to end
+        #[arg(group = "which", value_parser = session_id)]
+        session_id: Option<SessionId>,
+        /// End all sessions of the user
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+}
+
+fn session_id(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).ok_or_else(|| {
+        "a session id is ses_ and 32 hexadecimal digits, as `daypass session list` shows it".to_owned()
+    })
+}
+
+/// Whether a session can still be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Live,
+    Expired,
+    Ended,
+}
+
+impl State {
+    fn of(session: &Session, now: Timestamp) -> Self {
+        match session.ended {
+            Some(_) => Self::Ended,
+            None if session.is_live(now) => Self::Live,
+            None => Self::Expired,
+        }
+    }
+}
+
+/// A session as the command shows it. Times are in seconds since the epoch.
+#[derive(Serialize)]
+struct SessionView<'a> {
+    session_id: SessionId,
+    state: State,
+    ended_at: Option<u64>,
+    ended_reason: Option<EndReason>,
+    generation: u32,
+    created_at: u64,
+    last_used_at: u64,
+    expires_at: u64,
+    absolute_end: u64,
+    client_id: &'a ClientId,
+    scope: &'a Scope,
+    device: Option<&'a str>,
+}
+
+impl<'a> SessionView<'a> {
+    fn new(session: &'a Session, now: Timestamp) -> Self {
+        Self {
+            session_id: session.session,
+            state: State::of(session, now),
+            ended_at: session.ended.map(|ended| ended.at.seconds()),
+            ended_reason: session.ended.map(|ended| ended.reason),
+            generation: session.generation,
+            created_at: session.created_at.seconds(),
+            last_used_at: last_used(session).seconds(),
+            expires_at: session.expires_at.seconds(),
+            absolute_end: session.absolute_end.seconds(),
+            client_id: &session.client,
+            scope: &session.scope,
+            device: session.device.as_deref(),
+        }
+    }
+}
+
+/// The last refresh, or the login.
+fn last_used(session: &Session) -> Timestamp {
+    session.rotated_at.unwrap_or(session.created_at)
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    user_id: UserId,
+    sessions: Vec<SessionView<'a>>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    user_id: UserId,
+    ended: u32,
+}
+
+/// Runs `daypass session`.
+pub(crate) async fn run(
+    args: Args,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let target = target::open(args.store, environment, output).await?;
+    match args.verb {
+        Verb::List { user } => list(&target, output, &user).await,
+        Verb::Revoke { user, session_id: Some(session), .. } => {
+            revoke_one(&target, output, &user, session).await
+        }
+        Verb::Revoke { user, session_id: None, .. } => revoke_all(&target, output, &user).await,
+    }
+}
+
+/// The id of a user by name or by the id itself: logs carry ids, and a removed user has no name any more.
+async fn user_id(target: &Target, name_or_id: &str) -> Result<UserId, Failure> {
+    match UserId::parse(name_or_id) {
+        Some(id) => Ok(id),
+        None => Ok(user::find(target, &user::username(name_or_id)?).await?.id),
+    }
+}
+
+async fn sessions(target: &Target, user: UserId) -> Result<Vec<Session>, Failure> {
+    let mut sessions = target.store.sessions(user).await.map_err(|error| target.failure(&error))?;
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at));
+    Ok(sessions)
+}
+
+async fn list(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Result<(), Failure> {
+    let user_id = user_id(target, name_or_id).await?;
+    let sessions = sessions(target, user_id).await?;
+    let now = SystemClock.now();
+    let listed =
+        Listed { user_id, sessions: sessions.iter().map(|session| SessionView::new(session, now)).collect() };
+    output.result(&listed, |output| {
+        if sessions.is_empty() {
+            output.note(&format!("no sessions of {name_or_id}"));
+            return Ok(());
+        }
+        let rows: Vec<_> = sessions.iter().map(|session| row(session, now)).collect();
+        output
+            .table(["SESSION", "STATE", "CREATED", "LAST USED", "EXPIRES", "GEN", "CLIENT", "DEVICE"], &rows)
+    })?;
+    Ok(())
+}
+
+fn row(session: &Session, now: Timestamp) -> [String; 8] {
+    let state = match (State::of(session, now), session.ended) {
+        (State::Live, _) => "live".to_owned(),
+        (State::Expired, _) => "expired".to_owned(),
+        (State::Ended, ended) => {
+            format!("ended: {}", ended.map_or("unknown", |ended| ended.reason.as_str()))
+        }
+    };
+    [
+        session.session.to_string(),
+        state,
+        time(session.created_at),
+        time(last_used(session)),
+        time(session.expires_at),
+        session.generation.to_string(),
+        session.client.to_string(),
+        session.device.clone().unwrap_or_default(),
+    ]
+}
+
+async fn revoke_one(
+    target: &Target,
+    output: &mut Output<'_>,
+    name_or_id: &str,
+    session: SessionId,
+) -> Result<(), Failure> {
+    let user_id = user_id(target, name_or_id).await?;
+    let revoked =
+        target.store.revoke_session(user_id, session, None, SystemClock.now(), EndReason::Operator).await;
+    match revoked.map_err(|error| target.failure(&error))? {
+        Revocation::Ended => {
+            let line = format!("Ended {session} of {name_or_id}.");
+            output.result(&Revoked { user_id, ended: 1 }, |output| output.line(&line))?;
+        }
+        // No client is named, so none can be another's.
+        Revocation::AlreadyOver | Revocation::OtherClient => {
+            // A mistyped id must not look like a session that has been dealt with.
+            if !sessions(target, user_id).await?.iter().any(|known| known.session == session) {
+                return Err(Failure::new(
+                    format!("{name_or_id} has no session {session}"),
+                    "`daypass session list USER` shows their sessions; those long expired have been collected",
+                ));
+            }
+            let line = format!("{session} of {name_or_id} was over already.");
+            output.result(&Revoked { user_id, ended: 0 }, |output| output.line(&line))?;
+        }
+    }
+    Ok(())
+}
+
+async fn revoke_all(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Result<(), Failure> {
+    let user_id = user_id(target, name_or_id).await?;
+    // Without the time limit of the functions' `revoke_all`: an operator waits until the last one is ended.
+    let ended = target.store.end_sessions(user_id, SystemClock.now(), EndReason::Operator).await;
+    let ended = ended.map_err(|error| target.failure(&error))?;
+    let line = match ended {
+        0 => format!("{name_or_id} had no live session."),
+        1 => format!("Ended 1 session of {name_or_id}."),
+        _ => format!("Ended {ended} sessions of {name_or_id}."),
+    };
+    output.result(&Revoked { user_id, ended }, |output| output.line(&line))?;
+    Ok(())
+}

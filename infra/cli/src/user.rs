@@ -1,0 +1,371 @@
+//! `daypass user`: who may log in.
+
+use crate::output::{Failure, Output, quoted, time};
+use crate::target::{Environment, StoreArgs, Target};
+use crate::{input, target};
+use clap::Subcommand;
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::keys::Peppers;
+use daypass_core::{Clock, Password, Scope, ScopeError, User, UserId, UserStatus, Username};
+use daypass_credentials::Passwords;
+use serde::Serialize;
+
+/// Most users on a page: more would not fit into the megabyte that DynamoDB reads at a time.
+const MAX_PAGE: i64 = 1000;
+
+/// Arguments of `daypass user`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Add a user; asks for the password
+    Add {
+        /// Name to log in with; upper and lower case are the same
+        name: String,
+        /// What the user may be granted, such as "orders:read orders:write"
+        #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = scope)]
+        scope: Scope,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// List users, in no order
+    List {
+        /// Most users to list
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MAX_PAGE))]
+        limit: u32,
+        /// Go on where the page before ended: the `next_cursor` that it gave
+        #[arg(long, value_name = "CURSOR")]
+        cursor: Option<String>,
+    },
+    /// Show one user
+    Show {
+        /// The user's name
+        name: String,
+    },
+    /// Keep a user from logging in and end all their sessions
+    Disable {
+        /// The user's name
+        name: String,
+    },
+    /// Let a disabled user log in again
+    Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Set a new password and end all sessions; asks for the password
+    SetPassword {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Remove a user for good and end all their sessions
+    Remove {
+        /// The user's name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct PasswordArgs {
+    /// Read the password from standard input: one line, taken as it is
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).map_err(|error| match error {
+        ScopeError::Malformed => {
+            "words of printable ASCII without quotes or backslashes, separated by single spaces (RFC 6749 §3.3)".to_owned()
+        }
+        ScopeError::TooLong => format!("at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
+    })
+}
+
+/// A user as the command shows them: everything but the password's hash.
+#[derive(Serialize)]
+struct UserView<'a> {
+    username: &'a str,
+    user_id: UserId,
+    status: UserStatus,
+    scope: &'a Scope,
+    password_version: u32,
+    created_at: u64,
+    updated_at: u64,
+}
+
+impl<'a> From<&'a User> for UserView<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            username: user.username.as_str(),
+            user_id: user.id,
+            status: user.status,
+            scope: &user.scope,
+            password_version: user.password_version,
+            created_at: user.created_at.seconds(),
+            updated_at: user.updated_at.seconds(),
+        }
+    }
+}
+
+/// A change that was made.
+#[derive(Serialize)]
+struct Changed<'a> {
+    result: &'static str,
+    user: UserView<'a>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    users: Vec<UserView<'a>>,
+    next_cursor: Option<&'a str>,
+}
+
+/// Runs `daypass user`.
+pub(crate) async fn run(
+    args: Args,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let target = target::open(args.store, environment, output).await?;
+    match args.verb {
+        Verb::Add { name, scope, password } => {
+            add(&target, environment, output, username(&name)?, scope, &password).await
+        }
+        Verb::List { limit, cursor } => list(&target, output, limit, cursor).await,
+        Verb::Show { name } => show(&target, output, &username(&name)?).await,
+        Verb::Disable { name } => set_status(&target, output, &username(&name)?, UserStatus::Disabled).await,
+        Verb::Enable { name } => set_status(&target, output, &username(&name)?, UserStatus::Enabled).await,
+        Verb::SetPassword { name, password } => {
+            set_password(&target, environment, output, &username(&name)?, &password).await
+        }
+        Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
+    }
+}
+
+/// The name as it is stored.
+pub(crate) fn username(typed: &str) -> Result<Username, Failure> {
+    Passwords::standard().username(typed).map_err(|error| {
+        Failure::new(
+            format!("{typed:?} is no user name: {error}"),
+            "choose another name, such as an e-mail address",
+        )
+    })
+}
+
+/// There is no such user.
+pub(crate) fn unknown(username: &Username) -> Failure {
+    Failure::new(
+        format!("there is no user {username}"),
+        format!(
+            "`daypass user list` shows who there is; `daypass user add {}` adds them",
+            quoted(username.as_str())
+        ),
+    )
+}
+
+/// The user of that name, who must be there.
+pub(crate) async fn find(target: &Target, username: &Username) -> Result<User, Failure> {
+    let user = target.store.user(username).await.map_err(|error| target.failure(&error))?;
+    user.ok_or_else(|| unknown(username))
+}
+
+fn report(output: &mut Output<'_>, result: &'static str, user: &User, line: &str) -> Result<(), Failure> {
+    Ok(output.result(&Changed { result, user: user.into() }, |output| output.line(line))?)
+}
+
+async fn add(
+    target: &Target,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+    username: Username,
+    scope: Scope,
+    password: &PasswordArgs,
+) -> Result<(), Failure> {
+    let taken = || {
+        Failure::new(
+            format!("there is a user {username} already"),
+            format!(
+                "choose another name, or set a new password with `daypass user set-password {}`",
+                quoted(username.as_str())
+            ),
+        )
+    };
+    let peppers = peppers(target, environment).await?;
+    // Before anybody types a password for nothing; that two add the same name at once is seen below.
+    if target.store.user(&username).await.map_err(|error| target.failure(&error))?.is_some() {
+        return Err(taken());
+    }
+    let password_hash = hash(&new_password(&username, password)?, &peppers)?;
+    let now = SystemClock.now();
+    let user = User {
+        username: username.clone(),
+        id: UserId::generate(&OsEntropy),
+        password_hash,
+        password_version: 1,
+        status: UserStatus::Enabled,
+        scope,
+        created_at: now,
+        updated_at: now,
+    };
+    if !target.store.add_user(&user).await.map_err(|error| target.failure(&error))? {
+        return Err(taken());
+    }
+    report(output, "added", &user, &format!("Added {} as {}.", user.username, user.id))
+}
+
+async fn list(
+    target: &Target,
+    output: &mut Output<'_>,
+    limit: u32,
+    cursor: Option<String>,
+) -> Result<(), Failure> {
+    let after = match cursor {
+        None => None,
+        Some(cursor) => Some(Username::from_normalised(cursor).ok_or_else(|| {
+            Failure::new(
+                "that is no cursor of a list of users",
+                "take the `next_cursor` that the page before gave",
+            )
+        })?),
+    };
+    let (users, next) =
+        target.store.users(after.as_ref(), limit).await.map_err(|error| target.failure(&error))?;
+    let page = Page {
+        users: users.iter().map(UserView::from).collect(),
+        next_cursor: next.as_ref().map(Username::as_str),
+    };
+    output.result(&page, |output| {
+        if users.is_empty() {
+            output.note("no users; add one with `daypass user add NAME`");
+            return Ok(());
+        }
+        let rows: Vec<_> = users.iter().map(row).collect();
+        output.table(["NAME", "ID", "STATUS", "CREATED", "SCOPE"], &rows)?;
+        if let Some(next) = &next {
+            output.note(&format!("there may be more: go on with --cursor={}", quoted(next.as_str())));
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn row(user: &User) -> [String; 5] {
+    [
+        user.username.to_string(),
+        user.id.to_string(),
+        status(user.status).to_owned(),
+        time(user.created_at),
+        user.scope.to_string(),
+    ]
+}
+
+const fn status(status: UserStatus) -> &'static str {
+    match status {
+        UserStatus::Enabled => "enabled",
+        UserStatus::Disabled => "disabled",
+    }
+}
+
+async fn show(target: &Target, output: &mut Output<'_>, username: &Username) -> Result<(), Failure> {
+    let user = find(target, username).await?;
+    output.result(&UserView::from(&user), |output| {
+        let rows = [
+            ("id", user.id.to_string()),
+            ("status", status(user.status).to_owned()),
+            ("scope", user.scope.to_string()),
+            ("password version", user.password_version.to_string()),
+            ("created", time(user.created_at)),
+            ("updated", time(user.updated_at)),
+        ];
+        let rows = rows.map(|(label, value)| [label.to_owned(), value]);
+        output.table(["name", user.username.as_str()], &rows)
+    })?;
+    Ok(())
+}
+
+async fn set_status(
+    target: &Target,
+    output: &mut Output<'_>,
+    username: &Username,
+    status: UserStatus,
+) -> Result<(), Failure> {
+    let changed = target.store.set_status(username, status, SystemClock.now()).await;
+    let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    match status {
+        UserStatus::Disabled => {
+            report(output, "disabled", &user, &format!("Disabled {username} and ended all their sessions."))
+        }
+        UserStatus::Enabled => {
+            report(output, "enabled", &user, &format!("Enabled {username}; they have to log in again."))
+        }
+    }
+}
+
+async fn set_password(
+    target: &Target,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+    username: &Username,
+    password: &PasswordArgs,
+) -> Result<(), Failure> {
+    let peppers = peppers(target, environment).await?;
+    find(target, username).await?;
+    let hash = hash(&new_password(username, password)?, &peppers)?;
+    let changed = target.store.set_password(username, &hash, SystemClock.now()).await;
+    let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    report(
+        output,
+        "password_set",
+        &user,
+        &format!("Set a new password for {username} and ended all their sessions."),
+    )
+}
+
+async fn remove(
+    target: &Target,
+    output: &mut Output<'_>,
+    username: &Username,
+    yes: bool,
+) -> Result<(), Failure> {
+    find(target, username).await?;
+    if !yes {
+        input::confirm(&format!("Remove {username} for good and end all their sessions?"))?;
+    }
+    let removed = target.store.remove_user(username, SystemClock.now()).await;
+    let user = removed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    report(output, "removed", &user, &format!("Removed {username} and ended all their sessions."))
+}
+
+async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppers, Failure> {
+    let document = target.keys(environment).await?;
+    Peppers::from_document(&document).map_err(|error| {
+        Failure::new(
+            error.to_string(),
+            "name the key set that `login` uses in DAYPASS_KEYS: it holds the peppers",
+        )
+    })
+}
+
+fn new_password(username: &Username, args: &PasswordArgs) -> Result<Password, Failure> {
+    let password = input::new_password(args.password_stdin)?;
+    Passwords::standard().accept(&password, username).map_err(|refused| {
+        Failure::new(refused.to_string(), "take a longer one; a few unrelated words are easy to remember")
+    })?;
+    Ok(password)
+}
+
+fn hash(password: &Password, peppers: &Peppers) -> Result<String, Failure> {
+    Passwords::standard()
+        .hash(password, peppers, &OsEntropy)
+        .map_err(|error| Failure::new(error.to_string(), "check the key set with `daypass key show`"))
+}

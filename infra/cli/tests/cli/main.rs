@@ -1,0 +1,17 @@
+//! Runs the built `daypass` binary as people and scripts do, against the embedded DynamoDB.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy.toml frees test functions; here their helpers may assert too"
+)]
+
+mod bench;
+mod key;
+mod session;
+mod target;
+#[cfg(unix)]
+mod terminal;
+mod user;

@@ -1,0 +1,222 @@
+use crate::bench::{Bench, PASSWORD, daypass, wait_for};
+use daypass_core::config::Tables;
+use daypass_dynamodb::DynamoDb;
+use daypass_embedded::Embedded;
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
+                    with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE";
+
+/// A port that nobody listens on.
+fn closed_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Leaves word of a local stack, as `cargo dev` does.
+fn leave_word(checkout: &Path, variables: &serde_json::Value) {
+    std::fs::create_dir_all(checkout.join("target/dev")).unwrap();
+    std::fs::write(checkout.join("target/dev/environment.json"), variables.to_string()).unwrap();
+}
+
+#[test]
+fn options_stand_anywhere_after_the_noun() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let url = bench.url();
+    let expected = bench.daypass(&["user", "show", "alice"]).ok();
+    for args in [
+        ["user", "--endpoint", &url, "show", "alice"],
+        ["user", "show", "--endpoint", &url, "alice"],
+        ["user", "show", "alice", "--endpoint", &url],
+    ] {
+        assert_eq!(daypass(bench.folder.path(), &args).ok(), expected);
+    }
+    let before = daypass(bench.folder.path(), &["--json", "user", "show", "alice", "--endpoint", &url]).ok();
+    let after = daypass(bench.folder.path(), &["user", "show", "alice", "--endpoint", &url, "--json"]).ok();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn the_aws_environment_names_the_store() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let show = || daypass(bench.folder.path(), &["user", "show", "alice"]);
+    let identified = || {
+        show()
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_REGION", "eu-west-1")
+    };
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        assert!(show().env(name, bench.url()).ok().contains("alice"), "a local one wants no credentials");
+        assert!(identified().env(name, bench.url()).ok().contains("alice"));
+    }
+    let nowhere = format!("http://127.0.0.1:{}", closed_port());
+    let specific = show().env("AWS_ENDPOINT_URL", &nowhere).env("AWS_ENDPOINT_URL_DYNAMODB", bench.url());
+    assert!(specific.ok().contains("alice"));
+    identified().env("AWS_ENDPOINT_URL", &nowhere).fails(
+        &format!("DynamoDB at {nowhere} does not answer (GetItem: no connection)"),
+        "correct AWS_ENDPOINT_URL",
+    );
+    let mut with_profile = show().env("AWS_PROFILE", "work");
+    with_profile.command.args(["--endpoint", &bench.url()]);
+    let run = with_profile.run();
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.err.starts_with("note: --endpoint takes made-up local credentials"), "{run:?}");
+}
+
+#[test]
+fn tables_have_other_names_when_told() {
+    let embedded = Embedded::start(None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["u", "s", "a"].map(|prefix| format!("{prefix}-stage"));
+    let [users, sessions, attempts] = names.clone();
+    let tables = Tables { users, sessions, attempts };
+    wait_for(DynamoDb::local(&embedded.url(), (&tables).into()).create_tables()).unwrap();
+    let url = embedded.url();
+    let list =
+        |options: &[&str]| daypass(folder.path(), &[&["user", "list", "--endpoint", &url], options].concat());
+
+    list(&[]).fails(
+        &format!(
+            "DynamoDB at {url} has no table daypass-users, daypass-sessions or daypass-attempts (Scan: \
+             ResourceNotFoundException (HTTP 400); create the table, or correct its name or the region)"
+        ),
+        "name the tables with --users-table, --sessions-table and --attempts-table",
+    );
+    let [users, sessions, attempts] = &names;
+    list(&["--users-table", users, "--sessions-table", sessions, "--attempts-table", attempts]).json();
+    list(&[]).env("DAYPASS_USERS_TABLE", users).json();
+    list(&["--users-table", users]).env("DAYPASS_USERS_TABLE", "overruled").json();
+    list(&["--users-table", users]).env("DAYPASS_SESSIONS_TABLE", "").json();
+}
+
+#[test]
+fn endpoints_elsewhere_are_not_for_made_up_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    for url in ["http://192.0.2.1:8000", "localhost:8000", "https://dynamodb.eu-west-1.amazonaws.com", ""] {
+        daypass(folder.path(), &["user", "list", &format!("--endpoint={url}")])
+            .misused("AWS_ENDPOINT_URL_DYNAMODB");
+    }
+}
+
+#[test]
+fn stores_that_do_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = |url: &str| daypass(folder.path(), &["user", "list", "--endpoint", url]);
+    let nowhere = format!("http://127.0.0.1:{}", closed_port());
+    list(&nowhere)
+        .fails(&format!("DynamoDB at {nowhere} does not answer (Scan: no connection)"), "correct --endpoint");
+
+    // The kernel accepts the connection, nobody reads from it.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    list(&url)
+        .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "is it running?");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+
+    let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", other.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .unwrap();
+    });
+    list(&url)
+        .fails(&format!("DynamoDB at {url} refuses (Scan: no error code (HTTP 404))"), "another program");
+    server.join().unwrap();
+}
+
+#[test]
+fn nothing_chosen_names_the_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = daypass(folder.path(), &["user", "list"]).run();
+    assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
+    assert!(run.err.starts_with("error: no store is chosen, and DynamoDB on AWS "), "{run:?}");
+    assert!(run.err.contains(&format!("hint: {WAYS}")), "{run:?}");
+}
+
+#[test]
+fn keys_are_missing() {
+    let bench = Bench::new();
+    let add = |keys: &str| {
+        bench.daypass(&["user", "add", "alice", "--password-stdin"]).env("DAYPASS_KEYS", keys).stdin(PASSWORD)
+    };
+    add("").fails("no key set is named", "set DAYPASS_KEYS");
+    daypass(bench.folder.path(), &["key", "generate", "--section", "refresh", "--out", "refresh.json"]).ok();
+    add("refresh.json").fails("the key set has no active key in its section `peppers`", "DAYPASS_KEYS");
+    add(&format!("{0} {0}", bench.keys()))
+        .fails("the key set has 2 active keys in its section `peppers`, not one", "DAYPASS_KEYS");
+    assert_eq!(bench.user("alice"), None);
+}
+
+#[test]
+fn a_checkout_uses_its_own_stack() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let checkout = bench.folder.path();
+    let inside = checkout.join("infra/cli");
+    std::fs::create_dir_all(&inside).unwrap();
+    leave_word(
+        checkout,
+        &json!({
+            "AWS_ENDPOINT_URL_DYNAMODB": bench.url(),
+            "DAYPASS_USERS_TABLE": "daypass-users",
+            "DAYPASS_KEYS": bench.keys(),
+        }),
+    );
+    let note = format!("note: using the local stack of `cargo dev` ({})\n", bench.url());
+    for folder in [checkout, &inside] {
+        let run = daypass(folder, &["user", "list"]).env("AWS_CA_BUNDLE", "ca.pem").run();
+        assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
+        assert!(run.out.contains("alice"));
+    }
+    // Its keys too.
+    let run = daypass(checkout, &["user", "add", "bob", "--password-stdin"]).stdin(PASSWORD).run();
+    assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
+    assert!(bench.accepts(&bench.user("bob").unwrap(), PASSWORD));
+    let run = daypass(&inside, &["key", "show"]).run();
+    assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
+    assert_eq!(run.out, daypass(checkout, &["key", "show", bench.keys()]).ok());
+
+    // Cargo may build elsewhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run =
+        daypass(elsewhere.path(), &["user", "list"]).env("CARGO_TARGET_DIR", checkout.join("target")).run();
+    assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
+
+    // Who chooses, has chosen.
+    for (name, value) in
+        [("AWS_PROFILE", "work"), ("AWS_REGION", "eu-west-1"), ("DAYPASS_USERS_TABLE", "daypass-users")]
+    {
+        let run = daypass(checkout, &["user", "list"]).env(name, value).run();
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{name}: {run:?}");
+        assert!(
+            !run.err.contains("using the local stack") && run.err.contains("DynamoDB on AWS"),
+            "{name}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stack_that_is_gone_is_not_replaced_by_aws() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = format!("http://127.0.0.1:{}", closed_port());
+    let list = || daypass(folder.path(), &["user", "list"]);
+    leave_word(folder.path(), &json!({ "AWS_ENDPOINT_URL_DYNAMODB": nowhere }));
+    list().fails(&format!("the local stack of `cargo dev` does not answer at {nowhere}"), WAYS);
+
+    let path = folder.path().join("target/dev/environment.json");
+    leave_word(folder.path(), &json!({ "AWS_ENDPOINT_URL": "127.0.0.1:8000" }));
+    list().fails(&format!("{} names no DynamoDB", path.display()), "delete that file");
+    std::fs::write(&path, "{").unwrap();
+    list().fails(&format!("{} is not a JSON object of variables", path.display()), "delete that file");
+}

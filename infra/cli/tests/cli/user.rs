@@ -1,0 +1,274 @@
+use crate::bench::{Bench, PASSWORD, daypass};
+use daypass_core::{Scope, UserStatus};
+use std::process::Stdio;
+
+#[test]
+fn add_stores_a_user_who_can_log_in() {
+    let bench = Bench::new();
+    let out = bench
+        .daypass(&[
+            "user",
+            "add",
+            "Alice@Example.com",
+            "--scope",
+            "orders:write orders:read",
+            "--password-stdin",
+        ])
+        .stdin(&format!("{PASSWORD}\n"))
+        .ok();
+    let user = bench.user("alice@example.com").unwrap();
+    assert_eq!(out, format!("Added alice@example.com as {}.\n", user.id));
+    assert_eq!(user.scope, Scope::parse("orders:read orders:write").unwrap());
+    assert_eq!((user.status, user.password_version), (UserStatus::Enabled, 1));
+    assert!(bench.accepts(&user, PASSWORD));
+    assert!(!bench.accepts(&user, &format!("{PASSWORD}\n")));
+}
+
+#[test]
+fn a_piped_password_is_taken_as_it_is() {
+    let bench = Bench::new();
+    let spaced = "  correct horse battery staple \t";
+    bench.daypass(&["user", "add", "alice", "--password-stdin"]).stdin(&format!("{spaced}\n")).ok();
+    let user = bench.user("alice").unwrap();
+    assert!(bench.accepts(&user, spaced));
+    assert!(!bench.accepts(&user, spaced.trim()));
+}
+
+#[test]
+fn a_name_is_added_once_whatever_its_case() {
+    let bench = Bench::new();
+    let before = bench.add("alice");
+    bench
+        .daypass(&["user", "add", "ALICE", "--password-stdin"])
+        .stdin("another password altogether")
+        .fails("there is a user alice already", "daypass user set-password alice");
+    assert_eq!(bench.user("alice").unwrap(), before);
+}
+
+#[test]
+fn passwords_that_are_refused() {
+    let bench = Bench::new();
+    let add = |password: &str| {
+        bench.daypass(&["user", "add", "someone@example.com", "--password-stdin"]).stdin(password)
+    };
+    add("short").fails("the password is shorter than 15 characters", "longer");
+    add("Someone@Example.com").fails("the password is the user's name", "");
+    add("").fails("the password is empty or longer than 1024 characters", "in between");
+    add("\n").fails("the password is empty or longer than 1024 characters", "in between");
+    add(&"a".repeat(1025)).fails("the password is empty or longer than 1024 characters", "in between");
+    add(&"a".repeat(100_000)).fails("the password is empty or longer than 1024 characters", "in between");
+    add(&format!("{PASSWORD}\nand more\n")).fails("standard input holds more than one line", "alone");
+    bench
+        .daypass(&["user", "add", "someone@example.com"])
+        .stdin(PASSWORD)
+        .fails("there is no terminal to ask for the password", "--password-stdin");
+    assert_eq!(bench.user("someone@example.com"), None);
+}
+
+#[test]
+fn a_password_is_never_an_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [
+        &["user", "add", "alice", PASSWORD][..],
+        &["user", "add", "alice", "--password", PASSWORD],
+        &["user", "add", "alice", "-p", PASSWORD],
+        &["user", "add", "alice", "--password-stdin=hunter2 hunter2 hunter2"],
+        &["user", "set-password", "alice", PASSWORD],
+        &["user", "set-password", "alice", "--password", PASSWORD],
+    ] {
+        daypass(folder.path(), args).misused("unexpected");
+    }
+}
+
+#[test]
+fn names_and_scopes_that_nobody_can_have() {
+    let bench = Bench::new();
+    let rule = "a user name has 1 to 256 bytes and no spaces, control characters or look-alike forms (RFC 8265 \
+                UsernameCaseMapped)";
+    for (name, shown) in [("a b", r#""a b""#), ("", r#""""#), ("a\u{1b}[2J", r#""a\u{1b}[2J""#)] {
+        for verb in ["add", "show", "disable", "enable", "set-password", "remove"] {
+            bench
+                .daypass(&["user", verb, name])
+                .fails(&format!("{shown} is no user name: {rule}"), "another name");
+        }
+        bench
+            .daypass(&["session", "list", name])
+            .fails(&format!("{shown} is no user name: {rule}"), "another name");
+    }
+    bench.daypass(&["user", "add", "alice", "--scope", "a  b"]).misused("single spaces");
+    bench
+        .daypass(&["user", "add", "alice", "--scope", &"a".repeat(257)])
+        .misused("at most 32 words and 256 bytes");
+}
+
+#[test]
+fn show_tells_all_but_the_hash() {
+    let bench = Bench::new();
+    bench.daypass(&["user", "add", "alice", "--scope", "b a", "--password-stdin"]).stdin(PASSWORD).ok();
+    let user = bench.user("alice").unwrap();
+    let json = bench.daypass(&["user", "show", "ALICE"]).json();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "username": "alice",
+            "user_id": user.id.to_string(),
+            "status": "enabled",
+            "scope": "a b",
+            "password_version": 1,
+            "created_at": user.created_at.seconds(),
+            "updated_at": user.updated_at.seconds(),
+        })
+    );
+    let out = bench.daypass(&["user", "show", "alice"]).ok();
+    let labels: Vec<_> = out.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(labels, ["name", "id", "status", "scope", "password version", "created", "updated"], "{out}");
+    assert!(out.contains(&format!("id                {}\n", user.id)), "{out}");
+    let list = bench.daypass(&["user", "list"]).ok();
+    for text in [&out, &list, &json.to_string()] {
+        assert!(!text.contains("argon2") && !text.contains(&user.password_hash), "{text}");
+    }
+}
+
+#[test]
+fn list_goes_page_by_page_and_misses_nobody() {
+    let bench = Bench::new();
+    let run = bench.daypass(&["user", "list"]).run();
+    assert_eq!((run.code, run.out.as_str()), (0, ""));
+    assert_eq!(run.err, "note: no users; add one with `daypass user add NAME`\n");
+    assert_eq!(
+        bench.daypass(&["user", "list"]).json(),
+        serde_json::json!({ "users": [], "next_cursor": null })
+    );
+
+    // The names of users go through a shell when a cursor is pasted back.
+    for name in ["alice", "bob", "$(id)"] {
+        bench.add(name);
+    }
+    let mut seen = Vec::new();
+    let mut cursor = None;
+    loop {
+        let mut daypass = bench.daypass(&["user", "list", "--limit", "1"]);
+        daypass.command.args(cursor.map(|cursor| format!("--cursor={cursor}")));
+        let page = daypass.json();
+        seen.extend(
+            page["users"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|user| user["username"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = Some(next.to_owned());
+    }
+    seen.sort();
+    assert_eq!(seen, ["$(id)", "alice", "bob"]);
+
+    let out = bench.daypass(&["user", "list"]).ok();
+    let header: Vec<_> = out.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["NAME", "ID", "STATUS", "CREATED", "SCOPE"]);
+    assert_eq!(out.lines().count(), 4, "{out}");
+
+    let last = bench.daypass(&["user", "list", "--json", "--limit", "1"]).ok();
+    let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+    let last = last["next_cursor"].as_str().unwrap();
+    let shown = if last == "$(id)" { "'$(id)'" } else { last };
+    let run = bench.daypass(&["user", "list", "--limit", "1"]).run();
+    assert_eq!(run.err, format!("note: there may be more: go on with --cursor={shown}\n"));
+
+    bench.daypass(&["user", "list", "--limit", "0"]).misused("1..=1000");
+    bench
+        .daypass(&["user", "list", "--cursor="])
+        .fails("that is no cursor of a list of users", "next_cursor");
+}
+
+#[test]
+fn disable_and_enable() {
+    let bench = Bench::new();
+    let before = bench.add("alice");
+    let out = bench.daypass(&["user", "disable", "alice"]).ok();
+    assert_eq!(out, "Disabled alice and ended all their sessions.\n");
+    assert_eq!(bench.user("alice").unwrap().status, UserStatus::Disabled);
+    let again = bench.daypass(&["user", "disable", "alice"]).json();
+    assert_eq!((&again["result"], &again["user"]["status"]), (&"disabled".into(), &"disabled".into()));
+    let out = bench.daypass(&["user", "enable", "alice"]).ok();
+    assert_eq!(out, "Enabled alice; they have to log in again.\n");
+    let json = bench.daypass(&["user", "enable", "alice"]).json();
+    assert_eq!((&json["result"], &json["user"]["status"]), (&"enabled".into(), &"enabled".into()));
+    let after = bench.user("alice").unwrap();
+    assert_eq!((after.status, after.password_hash), (UserStatus::Enabled, before.password_hash));
+}
+
+#[test]
+fn set_password_replaces_the_old_one() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let out = bench
+        .daypass(&["user", "set-password", "alice", "--password-stdin"])
+        .stdin("a new and longer one\n")
+        .ok();
+    assert_eq!(out, "Set a new password for alice and ended all their sessions.\n");
+    let user = bench.user("alice").unwrap();
+    assert_eq!(user.password_version, 2);
+    assert!(bench.accepts(&user, "a new and longer one") && !bench.accepts(&user, PASSWORD));
+    let json = bench
+        .daypass(&["user", "set-password", "alice", "--password-stdin"])
+        .stdin("the third, as long as it")
+        .json();
+    assert_eq!((&json["result"], &json["user"]["password_version"]), (&"password_set".into(), &3.into()));
+    bench
+        .daypass(&["user", "set-password", "alice", "--password-stdin"])
+        .stdin("short")
+        .fails("the password is shorter than 15 characters", "longer");
+    assert_eq!(bench.user("alice").unwrap().password_version, 3);
+}
+
+#[test]
+fn remove_wants_a_yes() {
+    let bench = Bench::new();
+    bench.add("alice");
+    bench
+        .daypass(&["user", "remove", "alice"])
+        .stdin("y\n")
+        .fails("there is no terminal to ask whether you are sure", "--yes");
+    assert!(bench.user("alice").is_some());
+    assert_eq!(
+        bench.daypass(&["user", "remove", "alice", "--yes"]).ok(),
+        "Removed alice and ended all their sessions.\n"
+    );
+    assert_eq!(bench.user("alice"), None);
+    bench.add("bob");
+    let json = bench.daypass(&["user", "remove", "bob", "--yes"]).json();
+    assert_eq!((&json["result"], &json["user"]["username"]), (&"removed".into(), &"bob".into()));
+}
+
+#[test]
+fn a_user_who_is_not_there() {
+    let bench = Bench::new();
+    for args in [
+        &["user", "show", "nobody"][..],
+        &["user", "disable", "nobody"],
+        &["user", "enable", "nobody"],
+        &["user", "set-password", "nobody", "--password-stdin"],
+        &["user", "remove", "nobody", "--yes"],
+        &["session", "list", "nobody"],
+        &["session", "revoke", "nobody", "--all"],
+    ] {
+        bench
+            .daypass(args)
+            .stdin(PASSWORD)
+            .fails("there is no user nobody", "`daypass user list` shows who there is");
+    }
+    assert_eq!(bench.user("nobody"), None, "a change makes no user");
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut daypass = bench.daypass(&["user", "list"]);
+    let output = daypass.command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}

@@ -1,0 +1,457 @@
+//! The whole over HTTP, as its users meet it: function processes under `cargo lambda watch`, the local API Gateway in
+//! front, a DynamoDB behind, and between the functions and DynamoDB a proxy that records and breaks what it sees.
+//!
+//! `cargo verify --only black-box` runs it on the embedded DynamoDB and on DynamoDB Local.
+
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_cli::dev::{Settings, Stack, StoreChoice};
+use daypass_core::config::Tables;
+use daypass_core::keys::Peppers;
+use daypass_core::{Clock, Password, Scope, User, UserId, UserStatus};
+use daypass_credentials::Passwords;
+use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_embedded::Embedded;
+use daypass_tests::recorder::{Action, Recorder};
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const PASSWORD: &str = "a password for the black box";
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
+/// One stack at a time: two would compete for the two processors that the times are measured on.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_embedded_dynamodb() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let dynamodb = Embedded::start(None).unwrap();
+    Whole::start(&dynamodb.url()).await.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_dynamodb_local() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    #[expect(clippy::disallowed_methods, reason = "where the test's DynamoDB Local is")]
+    let dynamodb = std::env::var("DAYPASS_TEST_DYNAMODB")
+        .expect("run `cargo verify --only black-box`: it starts a DynamoDB Local");
+    Whole::start(&dynamodb).await.check().await;
+}
+
+/// Everything that runs, and every secret that was seen on the way.
+struct Whole {
+    stack: Stack,
+    recorder: Recorder,
+    store: DynamoDb,
+    tables: Tables,
+    http: reqwest::Client,
+    secrets: Mutex<Vec<String>>,
+    _folder: tempfile::TempDir,
+}
+
+/// What a client gets.
+#[derive(Debug, Clone)]
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: String,
+    took: Duration,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    fn text(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn outcome(&self) -> (u16, String) {
+        (self.status, self.text("error"))
+    }
+}
+
+fn invalid_grant() -> (u16, String) {
+    (400, "invalid_grant".to_owned())
+}
+
+impl Whole {
+    async fn start(dynamodb: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::start(dynamodb).await;
+        let settings = Settings {
+            store: StoreChoice::Url(dynamodb.to_owned()),
+            concurrency: 8,
+            ..Settings::new(folder.path().to_path_buf())
+                .variable("AWS_ENDPOINT_URL_DYNAMODB", recorder.url())
+                .variable("DAYPASS_GRACE_SECONDS", "4")
+        };
+        let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
+        let variable = |name: &str| stack.variables()[name].clone();
+        let tables = Tables {
+            users: variable("DAYPASS_USERS_TABLE"),
+            sessions: variable("DAYPASS_SESSIONS_TABLE"),
+            attempts: variable("DAYPASS_ATTEMPTS_TABLE"),
+        };
+        let store = DynamoDb::local(dynamodb, TableNames::from(&tables));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { stack, recorder, store, tables, http, secrets: Mutex::default(), _folder: folder }
+    }
+
+    /// Every check in turn. What they leave behind is looked at by the last.
+    async fn check(self) {
+        macro_rules! checks {
+            ($($name:ident),+ $(,)?) => {$(
+                let before = Instant::now();
+                self.$name().await;
+                println!("{:>6.1} s  {}", before.elapsed().as_secs_f64(), stringify!($name));
+            )+};
+        }
+        checks!(
+            the_main_job,
+            requests_on_the_wire,
+            forged_tokens_cost_nothing,
+            sixty_four_refreshes_at_once,
+            a_replay_after_grace_ends_the_session,
+            a_failing_store_is_never_invalid_grant,
+            guesses_are_bounded,
+            unknown_wrong_and_disabled_take_the_same_time,
+            bad_input,
+            what_the_authorizer_refuses,
+            discovery,
+            no_secret_in_logs_or_tables,
+        );
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let before = Instant::now();
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.text().await.unwrap();
+        let answer = Answer { status, headers, body, took: before.elapsed() };
+        if let Ok(Value::Object(members)) = serde_json::from_str(&answer.body) {
+            let tokens = ["access_token", "refresh_token"].map(|name| members.get(name).and_then(Value::as_str));
+            self.secrets.lock().unwrap().extend(tokens.into_iter().flatten().map(str::to_owned));
+        }
+        answer
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.stack.url())
+    }
+
+    async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.http.post(self.url(path)).header("content-type", content_type).body(body)).await
+    }
+
+    async fn login(&self, name: &str, password: &str) -> Answer {
+        self.post("/login", JSON, json!({ "username": name, "password": password }).to_string()).await
+    }
+
+    async fn refresh(&self, token: &str) -> Answer {
+        self.post("/refresh", FORM, format!("grant_type=refresh_token&refresh_token={token}")).await
+    }
+
+    async fn revoke(&self, token: &str) -> Answer {
+        self.post("/revoke", FORM, format!("token={token}")).await
+    }
+
+    async fn whoami(&self, authorization: Option<&str>) -> Answer {
+        let request = self.http.get(self.url("/whoami"));
+        self.send(match authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        })
+        .await
+    }
+
+    /// Adds users that share one hash of [`PASSWORD`].
+    async fn users(&self, names: impl IntoIterator<Item = String>, status: UserStatus) {
+        let peppers = Peppers::from_document(self.stack.keys()).unwrap();
+        let password = Password::new(PASSWORD.to_owned()).unwrap();
+        let password_hash = Passwords::standard().hash(&password, &peppers, &OsEntropy).unwrap();
+        for name in names {
+            let now = SystemClock.now();
+            let user = User {
+                username: Passwords::standard().username(&name).unwrap(),
+                id: UserId::generate(&OsEntropy),
+                password_hash: password_hash.clone(),
+                password_version: 1,
+                status,
+                scope: Scope::parse("orders:read").unwrap(),
+                created_at: now,
+                updated_at: now,
+            };
+            assert_eq!(self.store.add_user(&user).await, Ok(true), "{name}");
+        }
+    }
+
+    /// Adds a user and logs in.
+    async fn logged_in(&self, name: &str) -> Answer {
+        self.users([name.to_owned()], UserStatus::Enabled).await;
+        let login = self.login(name, PASSWORD).await;
+        assert_eq!(login.status, 200, "{login:?}");
+        let _ = self.recorder.take();
+        login
+    }
+
+    /// The operations that went over the wire since the last look, sorted.
+    fn operations(&self) -> Vec<String> {
+        let mut seen: Vec<String> = self.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
+        seen.sort();
+        seen
+    }
+
+    async fn the_main_job(&self) {
+        let login = self.login("demo", "demo-day-pass-2026").await;
+        assert_eq!(login.status, 200, "{login:?}");
+        assert_eq!(login.headers["cache-control"], "no-store");
+        let missing = self.whoami(None).await;
+        assert_eq!(missing.status, 401, "{missing:?}");
+        let bearer = format!("Bearer {}", login.text("access_token"));
+        let whoami = self.whoami(Some(&bearer)).await;
+        assert_eq!(whoami.status, 200, "{whoami:?}");
+        assert_eq!(whoami.text("sid"), login.text("session_id"), "the context reaches the integration");
+        assert_eq!(whoami.text("client_id"), "default");
+        assert_eq!(whoami.text("scope"), login.text("scope"));
+        assert!(whoami.text("sub").starts_with("usr_"));
+
+        let refreshed = self.refresh(&login.text("refresh_token")).await;
+        assert_eq!(refreshed.status, 200, "{refreshed:?}");
+        assert_ne!(refreshed.text("refresh_token"), login.text("refresh_token"));
+        assert_eq!(self.whoami(Some(&format!("bearer {}", refreshed.text("access_token")))).await.status, 200);
+        let revoked = self.revoke(&refreshed.text("refresh_token")).await;
+        assert_eq!((revoked.status, revoked.body.as_str()), (200, "{}"));
+        assert_eq!(self.refresh(&refreshed.text("refresh_token")).await.outcome(), invalid_grant());
+    }
+
+    async fn requests_on_the_wire(&self) {
+        self.users(["wire".to_owned()], UserStatus::Enabled).await;
+        let _ = self.recorder.take();
+        self.recorder.ask_capacity(true);
+        let login = self.login("wire", PASSWORD).await;
+        assert_eq!(self.operations(), ["GetItem", "TransactWriteItems", "UpdateItem"]);
+        let refreshed = self.refresh(&login.text("refresh_token")).await;
+        let seen = self.recorder.take();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!(seen[0].operation, "UpdateItem");
+        assert_eq!(seen[0].response()["ConsumedCapacity"]["CapacityUnits"], 1.0);
+        self.recorder.ask_capacity(false);
+        assert_eq!(self.whoami(Some(&format!("Bearer {}", refreshed.text("access_token")))).await.status, 200);
+        assert_eq!(self.operations(), [""; 0], "the authorizer asks nobody");
+        self.revoke(&refreshed.text("refresh_token")).await;
+        assert_eq!(self.operations(), ["UpdateItem"]);
+    }
+
+    async fn forged_tokens_cost_nothing(&self) {
+        let token = self.logged_in("forger").await.text("refresh_token");
+        let mut forged = token.clone().into_bytes();
+        let at = forged.len() - 30;
+        forged[at] = if forged[at] == b'x' { b'y' } else { b'x' };
+        for bad in [String::from_utf8(forged).unwrap(), token[..100].to_owned(), "daypass_rt_".to_owned()] {
+            assert_eq!(self.refresh(&bad).await.outcome(), invalid_grant());
+            assert_eq!(self.revoke(&bad).await.status, 200);
+        }
+        assert_eq!(self.operations(), [""; 0]);
+    }
+
+    async fn sixty_four_refreshes_at_once(&self) {
+        let token = self.logged_in("crowd").await.text("refresh_token");
+        let answers = together(64, || self.refresh(&token)).await;
+        let successor = answers[0].text("refresh_token");
+        for answer in &answers {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.text("refresh_token"), successor);
+        }
+        let rotated = |exchange: &daypass_tests::recorder::Exchange| exchange.answer.as_ref().is_some_and(|a| a.0 == 200);
+        let writes = self.recorder.take().iter().filter(|exchange| rotated(exchange)).count();
+        assert_eq!(writes, 1, "one rotation is stored");
+    }
+
+    async fn a_replay_after_grace_ends_the_session(&self) {
+        let first = self.logged_in("robbed").await;
+        let elsewhere = self.login("robbed", PASSWORD).await;
+        let second = self.refresh(&first.text("refresh_token")).await;
+        let again = self.refresh(&first.text("refresh_token")).await;
+        assert_eq!(again.text("refresh_token"), second.text("refresh_token"), "within grace");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        for token in [&first, &second] {
+            assert_eq!(self.refresh(&token.text("refresh_token")).await.outcome(), invalid_grant());
+        }
+        let other = self.refresh(&elsewhere.text("refresh_token")).await;
+        assert_eq!(other.status, 200, "another session of the same user lives on: {other:?}");
+
+        // Any older generation, with the grace window still open.
+        let third = self.refresh(&other.text("refresh_token")).await;
+        assert_eq!(third.status, 200);
+        assert_eq!(self.refresh(&elsewhere.text("refresh_token")).await.outcome(), invalid_grant());
+        assert_eq!(self.refresh(&third.text("refresh_token")).await.outcome(), invalid_grant());
+    }
+
+    async fn a_failing_store_is_never_invalid_grant(&self) {
+        let mut token = self.logged_in("patient").await.text("refresh_token");
+        let ways = [
+            Action::refuse(400, "ThrottlingException"),
+            Action::Status(500, json!({ "__type": "InternalServerError" })),
+            Action::Hang(Duration::from_secs(30)),
+            Action::DropRequest,
+        ];
+        for way in ways {
+            self.recorder.always(way.clone());
+            for answer in
+                [self.refresh(&token).await, self.revoke(&token).await, self.login("patient", PASSWORD).await]
+            {
+                assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{way:?}");
+                assert!(answer.headers.contains_key("retry-after"), "{way:?}");
+                assert!(answer.took < Duration::from_secs(5), "{way:?} took {:?}", answer.took);
+            }
+            self.recorder.always(Action::Pass);
+            let refreshed = self.refresh(&token).await;
+            assert_eq!(refreshed.status, 200, "the same token works afterwards: {refreshed:?}");
+            token = refreshed.text("refresh_token");
+        }
+        // The write landed and its answer was lost.
+        self.recorder.next(1, Action::DropAnswer);
+        assert_eq!(self.refresh(&token).await.status, 200);
+    }
+
+    async fn guesses_are_bounded(&self) {
+        self.users(["guessed".to_owned()], UserStatus::Enabled).await;
+        let answers = together(20, || self.login("guessed", "not the password")).await;
+        let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+        // The window may turn in between, once in a long while; then there are two of five.
+        assert!(count(401) == 5 || count(401) == 10, "{} of 20 guesses were hashed", count(401));
+        assert_eq!(count(401) + count(429), 20);
+        let throttled = answers.iter().find(|answer| answer.status == 429).unwrap();
+        assert_eq!(throttled.text("error"), "slow_down");
+        assert!(throttled.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 900);
+    }
+
+    async fn unknown_wrong_and_disabled_take_the_same_time(&self) {
+        const RUNS: usize = 50;
+        let named = |kind: &str| (0..RUNS / 5).map(|n| format!("{kind}-{n}")).collect::<Vec<_>>();
+        self.users(named("wrong"), UserStatus::Enabled).await;
+        self.users(named("disabled"), UserStatus::Disabled).await;
+        let kinds = [("unknown", "not the password"), ("wrong", "not the password"), ("disabled", PASSWORD)];
+        let mut times = [const { Vec::new() }; 3];
+        let mut bodies = Vec::new();
+        for run in 0..RUNS {
+            // Each kind takes each place in turn: whatever one request leaves behind meets all of them alike.
+            for kind in (0..kinds.len()).map(|place| (place + run) % kinds.len()) {
+                let (name, password) = kinds[kind];
+                let answer = self.login(&format!("{name}-{}", run / 5), password).await;
+                assert_eq!(answer.status, 401, "{name} {answer:?}");
+                times[kind].push(answer.took);
+                let mut names: Vec<&str> = answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
+                names.sort_unstable();
+                bodies.push(format!("{names:?} {} {}", answer.headers["www-authenticate"].to_str().unwrap(), answer.body));
+            }
+        }
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "the same bytes");
+        let medians = times.map(|mut times| {
+            times.sort_unstable();
+            times[RUNS / 2].as_secs_f64()
+        });
+        println!("          medians of unknown, wrong, disabled: {medians:.4?} s");
+        let (least, most) = (medians.iter().copied().fold(f64::MAX, f64::min), medians.iter().copied().fold(0.0, f64::max));
+        assert!(most <= least * 1.1, "{medians:?} differ by more than a tenth");
+    }
+
+    async fn bad_input(&self) {
+        let deep = format!("{{\"username\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let cases: Vec<(&str, &str, Vec<u8>, u16)> = vec![
+            ("/login", JSON, b"".to_vec(), 400),
+            ("/login", JSON, b"\xff\xfe".to_vec(), 400),
+            ("/login", JSON, b"not json".to_vec(), 400),
+            ("/login", JSON, br#"{"username":1,"password":2}"#.to_vec(), 400),
+            ("/login", JSON, br#"{"username":"a","username":"a","password":"b"}"#.to_vec(), 400),
+            ("/login", JSON, deep.into(), 413),
+            ("/login", JSON, vec![b'x'; 1 << 20], 413),
+            ("/login", FORM, b"username=a&password=b".to_vec(), 415),
+            ("/login?password=x", JSON, br#"{"username":"a","password":"b"}"#.to_vec(), 400),
+            ("/refresh", FORM, b"".to_vec(), 400),
+            ("/refresh", FORM, b"grant_type=refresh_token&refresh_token=a&refresh_token=a".to_vec(), 400),
+            ("/refresh", FORM, b"grant_type=refresh_token&refresh_token=%ff%fe".to_vec(), 400),
+            ("/refresh", FORM, b"\xff=\xfe".to_vec(), 400),
+            ("/refresh", "text/plain", b"grant_type=refresh_token".to_vec(), 415),
+            ("/refresh", FORM, vec![b'x'; 1 << 20], 413),
+            ("/refresh", JSON, br#"{"grant_type":"refresh_token","refresh_token":{}}"#.to_vec(), 400),
+            ("/revoke", FORM, b"token=a&token=a".to_vec(), 400),
+            ("/revoke", JSON, b"[]".to_vec(), 400),
+            ("/revoke", "image/png", b"\x89PNG".to_vec(), 415),
+        ];
+        let _ = self.recorder.take();
+        for (path, content_type, body, status) in cases {
+            let answer = self.post(path, content_type, body).await;
+            assert_eq!(answer.outcome(), (status, "invalid_request".to_owned()), "{path} {content_type}: {answer:?}");
+            assert!(answer.took < Duration::from_millis(100), "{path} {content_type} took {:?}", answer.took);
+        }
+        for path in ["/login", "/refresh", "/revoke"] {
+            let answer = self.send(self.http.put(self.url(path)).body("x")).await;
+            assert_eq!((answer.status, answer.headers["allow"].to_str().unwrap()), (405, "POST"), "{path}");
+        }
+        assert_eq!(self.operations(), [""; 0], "nothing was asked of the store");
+    }
+
+    async fn what_the_authorizer_refuses(&self) {
+        let token = self.logged_in("guarded").await.text("access_token");
+        let mut tampered = token.clone().into_bytes();
+        let at = tampered.len() - 40;
+        tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
+        let tampered = String::from_utf8(tampered).unwrap();
+        for header in [token.clone(), "Bearer".to_owned(), "Bearer x".to_owned(), format!("Basic {token}"), format!("Bearer {tampered}")] {
+            assert_eq!(self.whoami(Some(&header)).await.status, 403, "{header}");
+        }
+        let twice = self.http.get(self.url("/whoami")).header("authorization", format!("Bearer {token}"));
+        let twice = self.send(twice.header("authorization", format!("Bearer {token}"))).await;
+        assert_eq!(twice.status, 403, "two headers: {twice:?}");
+        assert_eq!(self.whoami(Some(&format!("Bearer {token}"))).await.status, 200);
+    }
+
+    async fn discovery(&self) {
+        let get = |path: &str| self.send(self.http.get(self.url(path)));
+        let metadata = get("/.well-known/openid-configuration").await.json();
+        assert_eq!(metadata["issuer"], self.stack.url());
+        let jwks = self.send(self.http.get(metadata["jwks_uri"].as_str().unwrap())).await;
+        assert!(jwks.json()["keys"][0]["kid"].is_string());
+        assert!(jwks.headers["cache-control"].to_str().unwrap().contains("max-age"));
+        assert_eq!(get("/.well-known/oauth-authorization-server").await.json(), metadata);
+        assert_eq!(get("/.well-known/nothing").await.status, 404);
+    }
+
+    /// The last check: nothing that must stay secret is in what the functions wrote, or in the tables.
+    async fn no_secret_in_logs_or_tables(&self) {
+        let mut secrets = std::mem::take(&mut *self.secrets.lock().unwrap());
+        assert!(secrets.len() > 100, "the run has seen {} tokens", secrets.len());
+        secrets.extend([PASSWORD.to_owned(), "demo-day-pass-2026".to_owned(), "not the password".to_owned()]);
+        let keys: Value = serde_json::from_str(&self.stack.keys().to_json().unwrap()).unwrap();
+        for pointer in ["/signing/0/private", "/refresh/0/key", "/peppers/0/key"] {
+            secrets.push(keys.pointer(pointer).unwrap().as_str().unwrap().to_owned());
+        }
+        let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
+        assert!(log.contains("login.succeeded") && log.contains("refresh.reuse"), "the log is the functions' own");
+        let mut places = vec![("the log", log)];
+        for (name, table) in
+            [("users", &self.tables.users), ("sessions", &self.tables.sessions), ("attempts", &self.tables.attempts)]
+        {
+            let items = self.store.client().scan().table_name(table).send().await.unwrap();
+            assert!(items.count > 0, "{name}");
+            places.push((name, format!("{:?}", items.items())));
+        }
+        for (place, text) in &places {
+            for secret in &secrets {
+                // The body of a refresh token too, which its prefix does not mark.
+                let bare = secret.strip_prefix("daypass_rt_").unwrap_or(secret);
+                assert!(!text.contains(bare), "{bare} is in {place}");
+            }
+            assert!(!text.contains("daypass_rt_"), "something like a refresh token is in {place}");
+        }
+    }
+}
+
+/// Runs `n` requests at once.
+async fn together<F: Future<Output = Answer>>(n: usize, request: impl Fn() -> F) -> Vec<Answer> {
+    futures_util::future::join_all((0..n).map(|_| request())).await
+}
