@@ -329,34 +329,50 @@ impl Whole {
         assert!(throttled.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 900);
     }
 
+    /// The medians of 50 interleaved runs lie within a tenth of each other. A difference in the work shows in every round;
+    /// another process that takes the processor away shows in some, so there are three.
     async fn unknown_wrong_and_disabled_take_the_same_time(&self) {
+        let mut rounds = Vec::new();
+        for round in 0..3 {
+            let medians = self.medians_of_refused_logins(round).await;
+            let least = medians.iter().copied().fold(f64::MAX, f64::min);
+            let most = medians.iter().copied().fold(0.0, f64::max);
+            println!("          medians of unknown, wrong, disabled: {medians:.4?} s");
+            if most <= least * 1.1 {
+                return;
+            }
+            rounds.push(medians);
+        }
+        panic!("the times tell the kinds apart: {rounds:?}");
+    }
+
+    async fn medians_of_refused_logins(&self, round: usize) -> [f64; 3] {
         const RUNS: usize = 50;
-        let named = |kind: &str| (0..RUNS / 5).map(|n| format!("{kind}-{n}")).collect::<Vec<_>>();
+        // Five attempts at each name, which is the limit.
+        let named = |kind: &str| (0..RUNS / 5).map(|n| format!("{kind}-{round}-{n}")).collect::<Vec<_>>();
         self.users(named("wrong"), UserStatus::Enabled).await;
         self.users(named("disabled"), UserStatus::Disabled).await;
         let kinds = [("unknown", "not the password"), ("wrong", "not the password"), ("disabled", PASSWORD)];
         let mut times = [const { Vec::new() }; 3];
-        let mut bodies = Vec::new();
+        let mut answers = Vec::new();
         for run in 0..RUNS {
             // Each kind takes each place in turn: whatever one request leaves behind meets all of them alike.
             for kind in (0..kinds.len()).map(|place| (place + run) % kinds.len()) {
                 let (name, password) = kinds[kind];
-                let answer = self.login(&format!("{name}-{}", run / 5), password).await;
+                let answer = self.login(&format!("{name}-{round}-{}", run / 5), password).await;
                 assert_eq!(answer.status, 401, "{name} {answer:?}");
                 times[kind].push(answer.took);
                 let mut names: Vec<&str> = answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
                 names.sort_unstable();
-                bodies.push(format!("{names:?} {} {}", answer.headers["www-authenticate"].to_str().unwrap(), answer.body));
+                let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+                answers.push(format!("{names:?} {challenge} {}", answer.body));
             }
         }
-        assert!(bodies.iter().all(|body| *body == bodies[0]), "the same bytes");
-        let medians = times.map(|mut times| {
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "the same bytes");
+        times.map(|mut times| {
             times.sort_unstable();
             times[RUNS / 2].as_secs_f64()
-        });
-        println!("          medians of unknown, wrong, disabled: {medians:.4?} s");
-        let (least, most) = (medians.iter().copied().fold(f64::MAX, f64::min), medians.iter().copied().fold(0.0, f64::max));
-        assert!(most <= least * 1.1, "{medians:?} differ by more than a tenth");
+        })
     }
 
     async fn bad_input(&self) {
@@ -384,9 +400,15 @@ impl Whole {
         ];
         let _ = self.recorder.take();
         for (path, content_type, body, status) in cases {
-            let answer = self.post(path, content_type, body).await;
-            assert_eq!(answer.outcome(), (status, "invalid_request".to_owned()), "{path} {content_type}: {answer:?}");
-            assert!(answer.took < Duration::from_millis(100), "{path} {content_type} took {:?}", answer.took);
+            // The best of three: input that is expensive to refuse is slow each time, a busy machine is not.
+            let mut took = Duration::MAX;
+            for _ in 0..3 {
+                let answer = self.post(path, content_type, body.clone()).await;
+                let expected = (status, "invalid_request".to_owned());
+                assert_eq!(answer.outcome(), expected, "{path} {content_type}: {answer:?}");
+                took = took.min(answer.took);
+            }
+            assert!(took < Duration::from_millis(100), "{path} {content_type} took {took:?}");
         }
         for path in ["/login", "/refresh", "/revoke"] {
             let answer = self.send(self.http.put(self.url(path)).body("x")).await;

@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// One attempt, connecting included.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// All attempts at one request with the pauses between.
-pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// All requests of one `revoke_all` as the functions call it.
 pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2500);
 /// As many as the SDK's own default for DynamoDB.

@@ -23,9 +23,9 @@ where
         SdkError::ServiceError(refusal) => {
             refused(operation, refusal.err().code(), refusal.raw().status().as_u16())
         }
-        SdkError::ConstructionFailure(_) => StoreError::Broken(format!(
-            "{operation}: the request could not be built; is a region set (AWS_REGION)?"
-        )),
+        SdkError::ConstructionFailure(_) => {
+            StoreError::Broken(format!("{operation}: the request could not be built"))
+        }
         _ => StoreError::Broken(format!("{operation}: a failure that this version does not know")),
     }
 }
@@ -37,25 +37,37 @@ fn unsent(operation: &str, error: &ConnectorError) -> StoreError {
     if error.is_io() {
         return StoreError::Unavailable(format!("{operation}: no connection"));
     }
-    match credentials_error(error) {
-        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
-            StoreError::Broken(format!(
-                "{operation}: no AWS credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID"
-            ))
+    match cause(error) {
+        Some(Cause::NoCredentials) => StoreError::Broken(format!(
+            "{operation}: no AWS credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID"
+        )),
+        Some(Cause::NoRegion) => StoreError::Broken(format!("{operation}: no AWS region; set AWS_REGION")),
+        Some(Cause::Credentials) => {
+            StoreError::Unavailable(format!("{operation}: the AWS credentials could not be fetched"))
         }
-        Some(_) => StoreError::Unavailable(format!("{operation}: the AWS credentials could not be fetched")),
         None => StoreError::Unavailable(format!("{operation}: the request could not be sent")),
     }
 }
 
-/// Looks for missing credentials among the causes: the SDK reports them like a broken connection.
-fn credentials_error(error: &ConnectorError) -> Option<&CredentialsError> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+/// What the SDK reports like a broken connection and is none.
+enum Cause {
+    NoCredentials,
+    NoRegion,
+    Credentials,
+}
+
+fn cause(error: &ConnectorError) -> Option<Cause> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
+                return Some(Cause::NoCredentials);
+            }
+            Some(_) => return Some(Cause::Credentials),
+            // The words of DynamoDB's endpoint rules, which have no type of their own.
+            None if error.to_string().contains("Missing Region") => return Some(Cause::NoRegion),
+            None => next = error.source(),
         }
-        cause = error.source();
     }
     None
 }
@@ -103,6 +115,9 @@ fn is_passing(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_credential_types::provider::future;
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, ProvideCredentials, Region};
 
     fn unavailable(code: Option<&str>, status: u16) -> bool {
         matches!(refused("UpdateItem", code, status), StoreError::Unavailable(_))
@@ -140,5 +155,44 @@ mod tests {
             let StoreError::Broken(text) = refused("GetItem", Some(code), 400) else { panic!("{code}") };
             assert!(text.contains("GetItem") && text.contains(code) && text.contains(advice), "{text}");
         }
+    }
+
+    /// What a request comes to with these credentials, or without a region.
+    async fn sent_with(
+        credentials: Result<Credentials, CredentialsError>,
+        region: Option<Region>,
+    ) -> StoreError {
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region)
+            .credentials_provider(Fixed(credentials.map_err(|error| error.to_string())));
+        let error = Client::from_conf(config.build()).get_item().table_name("none").send().await.unwrap_err();
+        failure("GetItem", &error)
+    }
+
+    /// Credentials, or the lack of them.
+    #[derive(Debug)]
+    struct Fixed(Result<Credentials, String>);
+
+    impl ProvideCredentials for Fixed {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(self.0.clone().map_err(CredentialsError::not_loaded))
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_and_a_missing_region_are_named() {
+        let region = Some(Region::new("us-east-1"));
+        let StoreError::Broken(text) = sent_with(Err(CredentialsError::not_loaded("none")), region).await
+        else {
+            panic!("no credentials")
+        };
+        assert!(text.contains("AWS_PROFILE"), "{text}");
+        let credentials = Credentials::new("key", "secret", None, None, "test");
+        let StoreError::Broken(text) = sent_with(Ok(credentials), None).await else { panic!("no region") };
+        assert!(text.contains("AWS_REGION"), "{text}");
     }
 }

@@ -4,12 +4,15 @@ use super::{assert_unavailable, broken};
 use crate::bench::{Bench, NOW, after, present, session, user, username};
 use crate::recorder::Action;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveStatus,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TimeToLiveStatus,
 };
+use daypass_core::config::Tables;
 use daypass_core::session::{DeadCause, EndReason, Session, Verdict};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Adding a user never replaces one.
 pub async fn a_name_is_taken_once(bench: &Bench) {
@@ -118,6 +121,27 @@ pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
     }
 }
 
+/// Between the disabling and the deletion, somebody else removed the user and gave the name away.
+pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    bench.recorder.set_hook(|call| match call.operation {
+        "DeleteItem" => Action::Hang(Duration::from_millis(500)),
+        _ => Action::Pass,
+    });
+    let removal = bench.store.remove_user(&ada.username, after(500));
+    let replacement = async {
+        while !bench.recorder.take().iter().any(|exchange| exchange.operation == "DeleteItem") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let request = bench.raw.delete_item().table_name(&bench.tables.users);
+        request.key("username", AttributeValue::S("ada".to_owned())).send().await.unwrap();
+        bench.user("ada").await
+    };
+    let (removed, next) = tokio::join!(removal, replacement);
+    assert!(removed.unwrap().is_some());
+    assert!(bench.store.user(&ada.username).await.unwrap() == Some(next));
+}
+
 /// Changing somebody who is not there makes nobody.
 pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
     let nobody = username("nobody");
@@ -145,17 +169,20 @@ pub async fn tables_are_made_once(bench: &Bench) {
     }
 }
 
-/// A table of somebody else's is not used as ours.
+/// A table of somebody else's is not used as ours: neither with another partition key nor without the sort key.
 pub async fn a_table_with_other_keys_is_refused(bench: &Bench) {
-    let name = format!("{}-other", bench.tables.users);
-    let element = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
-    let attribute =
-        AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
-    let request = bench.raw.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
-    request.key_schema(element).attribute_definitions(attribute.build().unwrap()).send().await.unwrap();
-    let mut tables = bench.tables.clone();
-    tables.users.clone_from(&name);
-    let store = DynamoDb::local(bench.recorder.url(), TableNames::from(&tables));
-    let text = broken(store.create_tables().await, "other keys");
-    assert!(text.contains(&name), "{text}");
+    let other = |role: &str| format!("{role}-other");
+    let users = Tables { users: other(&bench.tables.users), ..bench.tables.clone() };
+    let sessions = Tables { sessions: other(&bench.tables.sessions), ..bench.tables.clone() };
+    for (tables, name, key) in [(&users, &users.users, "id"), (&sessions, &sessions.sessions, "user")] {
+        let element =
+            KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build().unwrap();
+        let attribute =
+            AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
+        let request = bench.raw.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+        request.key_schema(element).attribute_definitions(attribute.build().unwrap()).send().await.unwrap();
+        let store = DynamoDb::local(bench.recorder.url(), TableNames::from(tables));
+        let text = broken(store.create_tables().await, "other keys");
+        assert!(text.contains(name), "{text}");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::bench::{
     Bench, GRACE, LIFE, NOW, after, client, largest_session, present, rotated, scope, session,
 };
-use crate::recorder::Action;
+use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict};
 use daypass_core::{Rotation, Scope, Store, StoreError, Timestamp};
@@ -197,25 +197,26 @@ pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let presented: Vec<Presented> = (0..64).map(|_| present(&opened, 0)).collect();
     let rotations = join_all(presented.iter().map(|presented| bench.rotate(presented, after(1_000)))).await;
-    let mut stored = 0;
+    let mut winners = 0;
     for rotation in rotations {
         let session = match rotation.unwrap() {
             Rotation::Rotated(session) => {
-                stored += 1;
+                winners += 1;
                 session
             }
             Rotation::Unchanged(session, verdict) => {
-                assert_eq!(verdict, Verdict::SameSuccessor(Repeat::Grace));
+                // On a busy machine the winner's answer may come too late for the SDK, which asks again.
+                winners += usize::from(verdict == Verdict::SameSuccessor(Repeat::OwnRetry));
+                assert!(matches!(verdict, Verdict::SameSuccessor(_)), "{verdict:?}");
                 session.unwrap()
             }
         };
         assert_eq!(session.generation, 1);
         assert_eq!(session.expires_at, opened.expires_at, "the token follows from the session");
     }
-    assert_eq!(stored, 1);
-    let written =
-        bench.recorder.take().into_iter().filter(|exchange| exchange.answer.as_ref().unwrap().0 == 200);
-    assert_eq!(written.count(), 1);
+    assert_eq!(winners, 1);
+    let written = |exchange: &Exchange| exchange.answer.as_ref().is_some_and(|(status, _)| *status == 200);
+    assert_eq!(bench.recorder.take().iter().filter(|exchange| written(exchange)).count(), 1);
     assert_eq!(bench.stored(&opened).await.unwrap().generation, 1);
 }
 
