@@ -132,7 +132,8 @@ impl Whole {
         let body = response.text().await.unwrap();
         let answer = Answer { status, headers, body, took: before.elapsed() };
         if let Ok(Value::Object(members)) = serde_json::from_str(&answer.body) {
-            let tokens = ["access_token", "refresh_token"].map(|name| members.get(name).and_then(Value::as_str));
+            let tokens =
+                ["access_token", "refresh_token"].map(|name| members.get(name).and_then(Value::as_str));
             self.secrets.lock().unwrap().extend(tokens.into_iter().flatten().map(str::to_owned));
         }
         answer
@@ -199,7 +200,8 @@ impl Whole {
 
     /// The operations that went over the wire since the last look, sorted.
     fn operations(&self) -> Vec<String> {
-        let mut seen: Vec<String> = self.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
+        let mut seen: Vec<String> =
+            self.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
         seen.sort();
         seen
     }
@@ -221,7 +223,10 @@ impl Whole {
         let refreshed = self.refresh(&login.text("refresh_token")).await;
         assert_eq!(refreshed.status, 200, "{refreshed:?}");
         assert_ne!(refreshed.text("refresh_token"), login.text("refresh_token"));
-        assert_eq!(self.whoami(Some(&format!("bearer {}", refreshed.text("access_token")))).await.status, 200);
+        assert_eq!(
+            self.whoami(Some(&format!("bearer {}", refreshed.text("access_token")))).await.status,
+            200
+        );
         let revoked = self.revoke(&refreshed.text("refresh_token")).await;
         assert_eq!((revoked.status, revoked.body.as_str()), (200, "{}"));
         assert_eq!(self.refresh(&refreshed.text("refresh_token")).await.outcome(), invalid_grant());
@@ -239,7 +244,10 @@ impl Whole {
         assert_eq!(seen[0].operation, "UpdateItem");
         assert_eq!(seen[0].response()["ConsumedCapacity"]["CapacityUnits"], 1.0);
         self.recorder.ask_capacity(false);
-        assert_eq!(self.whoami(Some(&format!("Bearer {}", refreshed.text("access_token")))).await.status, 200);
+        assert_eq!(
+            self.whoami(Some(&format!("Bearer {}", refreshed.text("access_token")))).await.status,
+            200
+        );
         assert_eq!(self.operations(), [""; 0], "the authorizer asks nobody");
         self.revoke(&refreshed.text("refresh_token")).await;
         assert_eq!(self.operations(), ["UpdateItem"]);
@@ -265,7 +273,9 @@ impl Whole {
             assert_eq!(answer.status, 200, "{answer:?}");
             assert_eq!(answer.text("refresh_token"), successor);
         }
-        let rotated = |exchange: &daypass_tests::recorder::Exchange| exchange.answer.as_ref().is_some_and(|a| a.0 == 200);
+        let rotated = |exchange: &daypass_tests::recorder::Exchange| {
+            exchange.answer.as_ref().is_some_and(|a| a.0 == 200)
+        };
         let writes = self.recorder.take().iter().filter(|exchange| rotated(exchange)).count();
         assert_eq!(writes, 1, "one rotation is stored");
     }
@@ -362,7 +372,8 @@ impl Whole {
                 let answer = self.login(&format!("{name}-{round}-{}", run / 5), password).await;
                 assert_eq!(answer.status, 401, "{name} {answer:?}");
                 times[kind].push(answer.took);
-                let mut names: Vec<&str> = answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
+                let mut names: Vec<&str> =
+                    answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
                 names.sort_unstable();
                 let challenge = answer.headers["www-authenticate"].to_str().unwrap();
                 answers.push(format!("{names:?} {challenge} {}", answer.body));
@@ -423,7 +434,13 @@ impl Whole {
         let at = tampered.len() - 40;
         tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
         let tampered = String::from_utf8(tampered).unwrap();
-        for header in [token.clone(), "Bearer".to_owned(), "Bearer x".to_owned(), format!("Basic {token}"), format!("Bearer {tampered}")] {
+        for header in [
+            token.clone(),
+            "Bearer".to_owned(),
+            "Bearer x".to_owned(),
+            format!("Basic {token}"),
+            format!("Bearer {tampered}"),
+        ] {
             assert_eq!(self.whoami(Some(&header)).await.status, 403, "{header}");
         }
         let twice = self.http.get(self.url("/whoami")).header("authorization", format!("Bearer {token}"));
@@ -453,11 +470,16 @@ impl Whole {
             secrets.push(keys.pointer(pointer).unwrap().as_str().unwrap().to_owned());
         }
         let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
-        assert!(log.contains("login.succeeded") && log.contains("refresh.reuse"), "the log is the functions' own");
+        assert!(
+            log.contains("login.succeeded") && log.contains("refresh.reuse"),
+            "the log is the functions' own"
+        );
         let mut places = vec![("the log", log)];
-        for (name, table) in
-            [("users", &self.tables.users), ("sessions", &self.tables.sessions), ("attempts", &self.tables.attempts)]
-        {
+        for (name, table) in [
+            ("users", &self.tables.users),
+            ("sessions", &self.tables.sessions),
+            ("attempts", &self.tables.attempts),
+        ] {
             let items = self.store.client().scan().table_name(table).send().await.unwrap();
             assert!(items.count > 0, "{name}");
             places.push((name, format!("{:?}", items.items())));

@@ -1,8 +1,9 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
+use data_encoding::BASE64;
 use daypass_ambient::BoxError;
 use daypass_core::ApiError;
-use daypass_core::web::{Caller, Request, Response, refusal};
+use daypass_core::web::{Caller, MAX_BODY_BYTES, Request, Response, refusal};
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
@@ -23,9 +24,12 @@ where
     let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
         let handle = Arc::clone(&handle);
         async move {
-            let (event, readable) = readable(event);
+            let (event, problem) = unreadable(event);
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
-                let response = if readable { handle(to_core(request)).await } else { refusal(&UNREADABLE) };
+                let response = match problem {
+                    None => handle(to_core(request)).await,
+                    Some(error) => refusal(&error),
+                };
                 Ok::<_, Infallible>(to_lambda(response))
             }));
             adapter.call(event).await
@@ -34,27 +38,33 @@ where
     lambda_http::lambda_runtime::run(service).await
 }
 
-const UNREADABLE: ApiError =
+const NOT_BASE64: ApiError =
     ApiError::InvalidRequest("The body is not the base64 that the event says it is.");
+/// Longest text of a body that may still be short enough: base64 takes four characters for three bytes.
+const MAX_TEXT: usize = MAX_BODY_BYTES.div_ceil(3) * 4;
 
-/// Takes away a body that claims to be base64 and is not, on which `lambda_http` would panic. API Gateway sends no such
-/// event; whoever may invoke the function directly can.
-fn readable(event: LambdaEvent<LambdaRequest>) -> (LambdaEvent<LambdaRequest>, bool) {
+/// Takes away a body that must not be decoded, and says why: one that is too large anyway, however it is written, and one
+/// that claims to be base64 and is not, on which `lambda_http` would panic. API Gateway sends no such event; whoever may
+/// invoke the function directly can.
+fn unreadable(event: LambdaEvent<LambdaRequest>) -> (LambdaEvent<LambdaRequest>, Option<ApiError>) {
     let LambdaEvent { mut payload, context } = event;
     let (body, encoded) = match &mut payload {
         LambdaRequest::ApiGatewayV1(request) => (&mut request.body, request.is_base64_encoded),
         LambdaRequest::ApiGatewayV2(request) => (&mut request.body, request.is_base64_encoded),
-        _ => return (LambdaEvent::new(payload, context), true),
+        _ => return (LambdaEvent::new(payload, context), None),
     };
-    let sound = !encoded || body.as_deref().is_none_or(is_base64);
-    if !sound {
+    let problem = body.as_deref().and_then(|text| problem(text, encoded));
+    if problem.is_some() {
         *body = None;
     }
-    (LambdaEvent::new(payload, context), sound)
+    (LambdaEvent::new(payload, context), problem)
 }
 
-fn is_base64(text: &str) -> bool {
-    data_encoding::BASE64.decode(text.as_bytes()).is_ok()
+fn problem(text: &str, encoded: bool) -> Option<ApiError> {
+    if text.len() > MAX_TEXT {
+        return Some(ApiError::BodyTooLarge);
+    }
+    (encoded && BASE64.decode(text.as_bytes()).is_err()).then_some(NOT_BASE64)
 }
 
 fn to_core(request: lambda_http::Request) -> Request {
@@ -94,4 +104,45 @@ fn to_lambda(response: Response) -> lambda_http::Response<Body> {
         Err(binary) => Body::Binary(binary.into_bytes()),
     };
     lambda_http::Response::from_parts(parts, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_http::Context;
+    use serde_json::json;
+
+    fn event(body: &str, encoded: bool) -> LambdaEvent<LambdaRequest> {
+        let event = json!({
+            "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
+            "headers": { "content-type": "application/json" }, "isBase64Encoded": encoded, "body": body,
+            "requestContext": {
+                "http": { "method": "POST", "path": "/login", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+                "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+            },
+        });
+        LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
+    }
+
+    fn check(body: &str, encoded: bool, expected: Option<ApiError>) {
+        let (event, problem) = unreadable(event(body, encoded));
+        assert_eq!(problem, expected, "{} bytes", body.len());
+        // Whatever it was, lambda_http can read what is left of it.
+        let request = to_core(event.payload.into());
+        assert_eq!(Caller::of(&request).source_ip, "192.0.2.1".parse().ok());
+        assert_eq!(request.body().is_empty(), expected.is_some() || body.is_empty());
+    }
+
+    #[test]
+    fn bodies_that_lambda_http_must_not_see() {
+        check("{}", false, None);
+        check("e30=", true, None);
+        check("", true, None);
+        for broken in ["e30", "!", "e30==", "e3 0=", "ü"] {
+            check(broken, true, Some(NOT_BASE64));
+        }
+        check(&"x".repeat(MAX_TEXT + 1), false, Some(ApiError::BodyTooLarge));
+        check(&"x".repeat(MAX_TEXT + 4), true, Some(ApiError::BodyTooLarge));
+        check(&"A".repeat(MAX_TEXT), true, None);
+    }
 }

@@ -144,6 +144,13 @@ impl Functions {
     }
 }
 
+impl Drop for Functions {
+    fn drop(&mut self) {
+        // Functions that are stopped complain that the Runtime API is gone.
+        self.output.ready.store(false, Ordering::Relaxed);
+    }
+}
+
 /// The command, with the environment that the functions inherit from it: ours, and nothing of the developer's own AWS
 /// account.
 fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {

@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 
 /// Bookkeeping of cargo-lambda, `lambda_runtime` and the compiler, by how its lines begin. Cargo itself runs with
 /// `--quiet` and says nothing but errors and warnings.
-const NOISE: [&str; 4] = [
-    "INFO ",
-    "AWS_LAMBDA_MAX_CONCURRENCY is set",
-    "Lambda Runtime API returned non-200",
-    "For more information about this error",
-];
+const NOISE: [&str; 3] =
+    ["INFO ", "Lambda Runtime API returned non-200", "For more information about this error"];
+/// A remark of `lambda_runtime` that each process prints in pieces, between which others print theirs.
+const REMARK: &str = "the concurrency-tokio feature is not enabled";
 /// One edit makes every process of a function say the same within this time.
 const ECHO: Duration = Duration::from_secs(5);
 /// Members of an event that say nothing at a terminal.
@@ -63,7 +61,8 @@ impl Trim {
 
     fn single(&mut self, line: &str, now: Instant) -> Option<String> {
         let trimmed = line.trim();
-        if trimmed.is_empty() || NOISE.iter().any(|noise| trimmed.starts_with(noise)) {
+        let noise = NOISE.iter().any(|noise| trimmed.starts_with(noise)) || trimmed.contains(REMARK);
+        if noise || trimmed.is_empty() {
             return None;
         }
         let line = if trimmed.starts_with(KILLED) {
