@@ -3,6 +3,15 @@
 //!
 //! `cargo verify --only black-box` runs it on the embedded DynamoDB and on DynamoDB Local.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the helpers of a test fail as the test does, and it tells what it checks"
+)]
+
 use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_cli::dev::{Settings, Stack, StoreChoice};
 use daypass_core::config::Tables;

@@ -1,5 +1,7 @@
 //! The flows from request to answer, over the embedded DynamoDB, with every request on the wire counted.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
 use daypass_core::RefreshToken;
 use daypass_core::event::{Event, LoginFailure};
 use daypass_embedded::Embedded;

@@ -537,11 +537,13 @@ mod tests {
         ])
     }
 
+    type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
     /// The lists name exactly what is looked up.
     #[test]
     fn lists_are_what_is_read() {
         let env = complete();
-        let asked = |read: &dyn Fn(&dyn Fn(&str) -> Option<String>)| {
+        let asked = |read: fn(Lookup<'_>)| {
             let names = RefCell::new(std::collections::BTreeSet::new());
             read(&|name| {
                 names.borrow_mut().insert(name.to_owned());
@@ -550,11 +552,11 @@ mod tests {
             names.into_inner()
         };
         let set = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(asked(&|lookup| drop(login(lookup).unwrap())), set(LOGIN));
-        assert_eq!(asked(&|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
-        assert_eq!(asked(&|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
-        assert_eq!(asked(&|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
-        assert_eq!(asked(&|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
+        assert_eq!(asked(|lookup| drop(login(lookup).unwrap())), set(LOGIN));
+        assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
+        assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
+        assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
+        assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
     }
 
     #[test]

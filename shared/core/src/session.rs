@@ -259,17 +259,17 @@ mod tests {
         }
     }
 
-    fn check(item: Option<Session>, presented: &Presented, expected: Verdict) {
-        assert_eq!(judge(item.as_ref(), presented, NOW, GRACE), expected, "{presented:?}\n{item:?}");
+    fn check(item: Option<&Session>, presented: &Presented, expected: Verdict) {
+        assert_eq!(judge(item, presented, NOW, GRACE), expected, "{presented:?}\n{item:?}");
     }
 
     #[test]
     fn generations() {
-        check(Some(session()), &presented(5), Verdict::Rotate);
-        check(Some(session()), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
-        check(Some(session()), &presented(3), Verdict::Reuse(ReuseCause::SuccessorUsed));
-        check(Some(session()), &presented(0), Verdict::Reuse(ReuseCause::SuccessorUsed));
-        check(Some(session()), &presented(6), Verdict::Dead(DeadCause::AheadOfStore));
+        check(Some(&session()), &presented(5), Verdict::Rotate);
+        check(Some(&session()), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
+        check(Some(&session()), &presented(3), Verdict::Reuse(ReuseCause::SuccessorUsed));
+        check(Some(&session()), &presented(0), Verdict::Reuse(ReuseCause::SuccessorUsed));
+        check(Some(&session()), &presented(6), Verdict::Dead(DeadCause::AheadOfStore));
         check(None, &presented(5), Verdict::Dead(DeadCause::Absent));
     }
 
@@ -279,8 +279,8 @@ mod tests {
             let rotated_at = Some(Timestamp::from_millis(NOW.millis() - seconds * 1000));
             Some(Session { rotated_at, ..session() })
         };
-        check(rotated(29), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
-        check(rotated(30), &presented(4), Verdict::Reuse(ReuseCause::AfterGrace));
+        check(rotated(29).as_ref(), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
+        check(rotated(30).as_ref(), &presented(4), Verdict::Reuse(ReuseCause::AfterGrace));
         assert_eq!(
             judge(rotated(0).as_ref(), &presented(4), NOW, Duration::ZERO),
             Verdict::Reuse(ReuseCause::AfterGrace),
@@ -303,9 +303,9 @@ mod tests {
         let expired = Session { expires_at: NOW, ..session() };
         let over = Session { absolute_end: NOW, ..session() };
         for generation in 0..=6 {
-            check(Some(ended.clone()), &presented(generation), Verdict::Dead(DeadCause::Ended));
-            check(Some(expired.clone()), &presented(generation), Verdict::Dead(DeadCause::Expired));
-            check(Some(over.clone()), &presented(generation), Verdict::Dead(DeadCause::Expired));
+            check(Some(&ended), &presented(generation), Verdict::Dead(DeadCause::Ended));
+            check(Some(&expired), &presented(generation), Verdict::Dead(DeadCause::Expired));
+            check(Some(&over), &presented(generation), Verdict::Dead(DeadCause::Expired));
         }
     }
 
@@ -313,12 +313,12 @@ mod tests {
     fn another_client_changes_nothing() {
         let other = ClientId::parse("other");
         check(
-            Some(session()),
+            Some(&session()),
             &Presented { client: other.clone(), ..presented(5) },
             Verdict::Dead(DeadCause::OtherClient),
         );
         check(
-            Some(session()),
+            Some(&session()),
             &Presented { client: other, ..presented(1) },
             Verdict::Dead(DeadCause::OtherClient),
         );
@@ -328,10 +328,10 @@ mod tests {
     fn scope_narrows_only() {
         let asking =
             |scope: &str, generation| Presented { scope: Scope::parse(scope).ok(), ..presented(generation) };
-        check(Some(session()), &asking("a", 5), Verdict::Rotate);
-        check(Some(session()), &asking("a c", 5), Verdict::ScopeNotGranted);
-        check(Some(session()), &asking("a c", 4), Verdict::ScopeNotGranted);
-        check(Some(session()), &asking("a c", 3), Verdict::Reuse(ReuseCause::SuccessorUsed));
+        check(Some(&session()), &asking("a", 5), Verdict::Rotate);
+        check(Some(&session()), &asking("a c", 5), Verdict::ScopeNotGranted);
+        check(Some(&session()), &asking("a c", 4), Verdict::ScopeNotGranted);
+        check(Some(&session()), &asking("a c", 3), Verdict::Reuse(ReuseCause::SuccessorUsed));
     }
 
     #[test]

@@ -5,17 +5,28 @@ use pty_process::blocking::{Command, Pty, open};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::io::{Read, Write};
 use std::process::Child;
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest wait for the command to get somewhere.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command on a terminal of its own.
 struct Terminal {
     pty: Pty,
-    child: Child,
+    child: Arc<Mutex<Child>>,
     seen: String,
+}
+
+/// Ends a command that waits for an answer nobody gives: the test shall fail, not hang.
+fn watch(child: Weak<Mutex<Child>>) {
+    thread::spawn(move || {
+        thread::sleep(PATIENCE);
+        if let Some(child) = child.upgrade() {
+            child.lock().unwrap().kill().unwrap();
+        }
+    });
 }
 
 impl Terminal {
@@ -30,6 +41,8 @@ impl Terminal {
             .env("DAYPASS_KEYS", &bench.keys)
             .spawn(pts)
             .unwrap();
+        let child = Arc::new(Mutex::new(child));
+        watch(Arc::downgrade(&child));
         Self { pty, child, seen: String::new() }
     }
 
@@ -70,7 +83,9 @@ impl Terminal {
     /// The exit code and everything that was on the screen.
     fn end(mut self) -> (i32, String) {
         while self.read() {}
-        (self.child.wait().unwrap().code().unwrap(), self.seen.replace("\r\n", "\n"))
+        let status = self.child.lock().unwrap().wait().unwrap();
+        let screen = self.seen.replace("\r\n", "\n");
+        (status.code().unwrap_or_else(|| panic!("the command did not end by itself: {screen}")), screen)
     }
 }
 
