@@ -33,6 +33,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     std::array::from_fn(|_| RandomState::new().hash_one(()).to_be_bytes()[0])
 }
 
+/// The id of an attempt of its own.
+#[must_use]
+pub fn attempt_id() -> AttemptId {
+    AttemptId::from_bytes(&random::<9>()).unwrap()
+}
+
 /// A store over tables of its own, a recorder in between, and a client that goes past both.
 pub struct Bench {
     /// The store under test; it speaks through the recorder.
@@ -57,6 +63,13 @@ impl Bench {
         let recorder = Recorder::start(url).await;
         let store = DynamoDb::local(recorder.url(), names);
         Self { store, recorder, raw: direct.client().clone(), tables }
+    }
+
+    /// The same tables through a recorder of its own.
+    pub async fn again(&self, url: &str) -> Self {
+        let recorder = Recorder::start(url).await;
+        let store = DynamoDb::local(recorder.url(), TableNames::from(&self.tables));
+        Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
     }
 
     /// Adds a user of this name.

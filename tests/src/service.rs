@@ -71,15 +71,14 @@ impl Credentials for Counting {
         Credentials::username(&Passwords::standard(), typed)
     }
 
-    fn check(
-        &self,
-        password: &Password,
-        stored: Option<&str>,
-        peppers: &Peppers,
-        entropy: &dyn Entropy,
-    ) -> PasswordCheck {
+    fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Passwords::standard().check(password, stored, peppers, entropy)
+        Passwords::standard().check(password, stored, peppers)
+    }
+
+    fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Passwords::standard().rehash(password, peppers, entropy)
     }
 }
 
@@ -110,8 +109,11 @@ impl Service {
 
     /// With some variables of the environment set.
     pub async fn with(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
-        let bench = Bench::new(dynamodb).await;
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
+        Self::over(Bench::new(dynamodb).await, keys, settings)
+    }
+
+    fn over(bench: Bench, keys: Document, settings: &[(&str, &str)]) -> Self {
         let mut env: BTreeMap<String, String> = [
             ("DAYPASS_ISSUER", "https://id.example.com"),
             ("DAYPASS_AUDIENCE", "https://api.example.com"),
@@ -152,14 +154,26 @@ impl Service {
         }
     }
 
+    /// The same tables and keys under another configuration.
+    pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
+        let bench = self.bench.again(dynamodb).await;
+        Self::over(bench, self.keys.clone(), settings)
+    }
+
     /// Adds a user with [`PASSWORD`] and the scope `orders:read orders:write`.
     pub async fn user(&self, name: &str) -> User {
         let password = Password::new(PASSWORD.to_owned()).unwrap();
         let peppers = Peppers::from_document(&self.keys).unwrap();
+        let hash = Passwords::standard().hash(&password, &peppers, &OsEntropy).unwrap();
+        self.user_with_hash(name, &hash).await
+    }
+
+    /// Adds a user with this hash and the scope `orders:read orders:write`.
+    pub async fn user_with_hash(&self, name: &str, hash: &str) -> User {
         let user = User {
             username: Passwords::standard().username(name).unwrap(),
             id: UserId::generate(&OsEntropy),
-            password_hash: Passwords::standard().hash(&password, &peppers, &OsEntropy).unwrap(),
+            password_hash: hash.to_owned(),
             password_version: 1,
             status: UserStatus::Enabled,
             scope: Scope::parse("orders:read orders:write").unwrap(),

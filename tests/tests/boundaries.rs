@@ -87,6 +87,45 @@ fn core_touches_nothing_outside() {
     assert_eq!(linked.iter().filter(forbidden).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
+/// The compiler sees to what core links; this sees to the standard library.
+#[test]
+fn core_names_nothing_ambient() {
+    let ambient = [
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "TcpStream",
+        "UdpSocket",
+        "Instant::now",
+        "SystemTime",
+    ];
+    for file in sources(&root().join("shared/core/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Tests stand at the end of a file, or in one of their own.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for name in ambient {
+            let found = code.lines().find(|line| line.contains(name) && !line.trim_start().starts_with("//"));
+            assert_eq!(found, None, "{} names {name}", file.display());
+        }
+    }
+}
+
+/// The Rust files of a folder that are not tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if !path.ends_with("tests.rs") && path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
 #[test]
 fn one_crate_names_each_sdk() {
     let named = named_by();

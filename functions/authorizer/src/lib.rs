@@ -129,7 +129,7 @@ impl Authorizer {
                 })
             }
             Event::Unknown => {
-                Err(self.deny(Denial::Credentials(BadCredentials::Missing), &Caller::default()))
+                Err(self.deny(Denial::Credentials(BadCredentials::UnsupportedEvent), &Caller::default()))
             }
         }
     }

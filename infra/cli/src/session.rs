@@ -204,7 +204,7 @@ async fn revoke_one(
             output.result(&Revoked { user_id, ended: 1 }, |output| output.line(&line))?;
         }
         // No client is named, so none can be another's.
-        Revocation::AlreadyOver | Revocation::OtherClient => {
+        Revocation::AlreadyOver(_) | Revocation::Absent | Revocation::OtherClient => {
             // A mistyped id must not look like a session that has been dealt with.
             if !sessions(target, user_id).await?.iter().any(|known| known.session == session) {
                 return Err(Failure::new(

@@ -363,10 +363,13 @@ async fn load(sources: &[String]) -> Result<Document, Failure> {
         LoadError::File(path, _) => {
             Failure::new(error.to_string(), format!("correct the path, or make a key set with {}", make(path)))
         }
-        LoadError::Secret(arn, detail) => Failure::new(
-            // The SDK goes on for pages.
-            format!("the secret {arn} cannot be read: {}", detail.lines().next().unwrap_or_default()),
+        LoadError::Secret(..) => Failure::new(
+            error.to_string(),
             "check AWS_PROFILE, AWS_REGION and the right secretsmanager:GetSecretValue",
+        ),
+        LoadError::Unavailable(..) => Failure::new(
+            error.to_string(),
+            "try again in a moment; if it stays so, check the network, AWS_PROFILE and AWS_REGION",
         ),
         LoadError::Malformed(..) => {
             Failure::new(error.to_string(), "take the file that `daypass key generate` wrote, unchanged")

@@ -198,6 +198,8 @@ pub enum Denial {
 pub enum BadCredentials {
     /// None was sent.
     Missing,
+    /// The event is of no API that this authorizer serves.
+    UnsupportedEvent,
     /// Not `Bearer` and one token (RFC 6750 §2.1), or several headers.
     Malformed,
 }

@@ -400,12 +400,10 @@ impl RefreshKeys {
         (message, tag)
     }
 
-    /// Whether `mac` is the MAC of `message` under the key `kid`, compared in constant time.
-    pub(crate) fn verify(&self, kid: [u8; 4], message: &[u8], mac: &[u8]) -> bool {
-        self.keys
-            .iter()
-            .find(|(other, _)| *other == kid)
-            .is_some_and(|(_, key)| hmac::verify(key, message, mac).is_ok())
+    /// Whether `mac` is the MAC of `message` under the key `kid`, compared in constant time; `None` without that key.
+    pub(crate) fn verify(&self, kid: [u8; 4], message: &[u8], mac: &[u8]) -> Option<bool> {
+        let (_, key) = self.keys.iter().find(|(other, _)| *other == kid)?;
+        Some(hmac::verify(key, message, mac).is_ok())
     }
 }
 
@@ -466,9 +464,9 @@ impl Peppers {
     /// The key of the attempts table under which attempts at `subject` are counted at the time `now`, and when that
     /// window ends.
     ///
-    /// Windows are fixed in length but start at an offset that depends on the subject, so that nobody can tell when
-    /// one begins. The window is part of the key: a new window is a new item, and the count needs one unconditional
-    /// increment instead of a read and a reset.
+    /// Windows are fixed in length and start at an offset that depends on the subject, so that not all accounts are free
+    /// again at the same moment. The window is part of the key: a new window is a new item, and counting needs one
+    /// conditional increment instead of a read and a reset.
     #[must_use]
     pub fn throttle_key(&self, subject: &str, now: Timestamp, window: Duration) -> crate::ThrottleKey {
         let digest = hmac::sign(&self.throttle, subject.as_bytes());

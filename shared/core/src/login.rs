@@ -11,8 +11,8 @@ use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys};
 use crate::session::Session;
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
-    ApiError, Attempt, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store, StoreError,
-    ThrottleKey, Timestamp, User, UserStatus,
+    ApiError, Attempt, AttemptId, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store,
+    StoreError, ThrottleKey, Timestamp, User, UserStatus,
 };
 
 /// What a login request says.
@@ -105,7 +105,12 @@ impl<S: Store> Login<S> {
 
         let (user, attempt) = self
             .store
-            .begin_login(&username, &throttle, self.config.attempt_limit)
+            .begin_login(
+                &username,
+                &throttle,
+                self.config.attempt_limit,
+                AttemptId::generate(self.ambient.entropy.as_ref()),
+            )
             .await
             .map_err(|error| self.store_failed("begin_login", &error, caller))?;
         if attempt == Attempt::Exhausted {
@@ -119,7 +124,6 @@ impl<S: Store> Login<S> {
             &request.password,
             user.as_ref().map(|user| user.password_hash.as_str()),
             &self.peppers,
-            self.ambient.entropy.as_ref(),
         );
         let refused = |cause| {
             let user = user.as_ref().map(|user| user.id);
@@ -127,7 +131,7 @@ impl<S: Store> Login<S> {
             self.ambient.journal.record(&event, caller);
             ApiError::BadCredentials
         };
-        let (user, rehash) = match (&user, check) {
+        let (user, outdated) = match (&user, check) {
             (None, _) => return Err(refused(LoginFailure::UnknownUser)),
             (Some(_), PasswordCheck::Mismatch) => return Err(refused(LoginFailure::WrongPassword)),
             (Some(_), PasswordCheck::Unusable(detail)) => {
@@ -137,13 +141,18 @@ impl<S: Store> Login<S> {
             (Some(user), PasswordCheck::Match { .. }) if user.status == UserStatus::Disabled => {
                 return Err(refused(LoginFailure::Disabled));
             }
-            (Some(user), PasswordCheck::Match { rehash }) => (user, rehash),
+            (Some(user), PasswordCheck::Match { outdated }) => (user, outdated),
         };
         let scope = granted_scope(user, client, request.scope).ok_or_else(|| {
             refused(LoginFailure::ScopeNotGranted);
             ApiError::InvalidScope
         })?;
 
+        // Only now: the time of a second hash would tell that the password of a disabled user is right. A hash that cannot
+        // be renewed leaves the old one standing.
+        let rehash = outdated
+            .then(|| self.credentials.rehash(&request.password, &self.peppers, self.ambient.entropy.as_ref()))
+            .flatten();
         let session = self.new_session(user, client, scope, now, caller);
         let opened = self.open(&session, user, rehash.as_deref(), &throttle, caller).await?;
         if !opened {

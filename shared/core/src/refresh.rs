@@ -10,7 +10,8 @@ use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
 use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session, Verdict};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
-    ApiError, AttemptId, RefreshToken, Rotation, RotationRequest, Scope, Store, StoreError, Timestamp,
+    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, StoreError,
+    Timestamp,
 };
 
 /// What a refresh request says (RFC 6749 §6).
@@ -142,7 +143,18 @@ impl<S: Store> Refresh<S> {
         now: Timestamp,
         caller: &Caller,
     ) -> Result<TokenResponse, ApiError> {
+        // A client that is no longer registered gets no further, whether the request names it or not; one that may ask for
+        // less than it could is held to that.
+        let Some(client) = self.config.clients.find(Some(session.client.as_str())) else {
+            return Err(self.refused(
+                Refusal::Session(DeadCause::ClientGone),
+                Some(&session.token()),
+                caller,
+            ));
+        };
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
+        let scope =
+            client.scope.as_ref().map_or_else(|| scope.clone(), |allowed| scope.intersection(allowed));
         self.issuer.issue(session, scope, now, self.ambient.entropy.as_ref()).map_err(|error| {
             self.ambient
                 .journal
@@ -162,18 +174,16 @@ impl<S: Store> Refresh<S> {
     ) -> ApiError {
         let (user, session) = (item.user, item.session);
         let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse).await;
-        let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
-        let event = Event::Reuse {
-            user,
-            session,
-            cause,
-            presented: presented.token.generation,
-            current: item.generation,
-            age,
-        };
-        self.ambient.journal.record(&event, caller);
         match ended {
-            Ok(_) => ApiError::InvalidGrant,
+            Ok(Revocation::Ended) => {
+                let (presented, current) = (presented.token.generation, item.generation);
+                let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
+                let event = Event::Reuse { user, session, cause, presented, current, age };
+                self.ambient.journal.record(&event, caller);
+                ApiError::InvalidGrant
+            }
+            // Another replay was a moment faster: one theft is one event.
+            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(&presented.token), caller),
             // Not ended yet: the next replay is noticed again and ends it.
             Err(error) => self.store_failed("revoke_session", &error, caller),
         }

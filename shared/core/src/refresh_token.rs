@@ -39,7 +39,9 @@ pub struct RefreshToken {
 pub enum RefreshTokenError {
     /// Not the form: prefix, length, alphabet or version.
     Malformed,
-    /// The MAC is wrong or its key is not ours: nobody but us makes one.
+    /// The MAC key it names is not in the key set: forged, or older or newer than the keys that this process has.
+    UnknownKey,
+    /// The MAC is wrong: nobody but us makes a right one.
     Forged,
     /// Ours, but past its expiry.
     Expired,
@@ -99,8 +101,10 @@ impl RefreshToken {
         if version != [VERSION] {
             return Err(malformed);
         }
-        if !keys.verify(kid, message, mac) {
-            return Err(RefreshTokenError::Forged);
+        match keys.verify(kid, message, mac) {
+            None => return Err(RefreshTokenError::UnknownKey),
+            Some(false) => return Err(RefreshTokenError::Forged),
+            Some(true) => {}
         }
         Ok(Self {
             user: UserId::from_bytes(user),
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn another_key_set_forges_nothing() {
         let text = token().mint(&keys(1));
-        assert_eq!(RefreshToken::authenticate(&text, &keys(2), NOW), Err(RefreshTokenError::Forged));
+        assert_eq!(RefreshToken::authenticate(&text, &keys(2), NOW), Err(RefreshTokenError::UnknownKey));
     }
 
     #[test]

@@ -117,19 +117,19 @@ impl<S: Store> Revoke<S> {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
             }
-            Ok(Revocation::AlreadyOver) => {
-                let cause = Refusal::Session(DeadCause::Ended);
-                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
-            }
+            // An earlier call with `all` got only so far: this one finishes it.
+            Ok(Revocation::AlreadyOver(EndReason::RevokedAll)) if request.all => {}
+            // A token that ended for another reason commands nothing any more: whoever kept it could log the user out
+            // for as long as it has not expired.
+            Ok(Revocation::AlreadyOver(_)) => return Ok(self.ignored(DeadCause::Ended, caller)),
+            Ok(Revocation::Absent) => return Ok(self.ignored(DeadCause::Absent, caller)),
             Ok(Revocation::OtherClient) => {
-                let cause = Refusal::Session(DeadCause::OtherClient);
-                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
+                self.ignored(DeadCause::OtherClient, caller);
                 return Err(ApiError::InvalidGrant);
             }
             Err(error) => return Err(failed("revoke_session", &error)),
         }
         if request.all {
-            // Also when the token's own session was over before: an earlier call may have got only so far.
             let count = self
                 .store
                 .revoke_all(user, now, reason)
@@ -138,6 +138,11 @@ impl<S: Store> Revoke<S> {
             self.ambient.journal.record(&Event::SessionsEnded { user, count, reason }, caller);
         }
         Ok(Revoked {})
+    }
+
+    fn ignored(&self, cause: DeadCause, caller: &Caller) -> Revoked {
+        self.ambient.journal.record(&Event::RevokeIgnored { cause: Refusal::Session(cause) }, caller);
+        Revoked {}
     }
 
     /// Whose token it is, if it is one of ours and within its time.

@@ -181,6 +181,8 @@ pub enum DeadCause {
     Expired,
     /// The token belongs to another client than the request names (RFC 6749 §6).
     OtherClient,
+    /// The session's client is no longer registered.
+    ClientGone,
     /// The token is newer than the session, as after a table was restored from a backup.
     AheadOfStore,
 }

@@ -3,7 +3,7 @@
 
 use crate::keys::Peppers;
 use crate::session::{EndReason, Presented, Session, Verdict};
-use crate::{ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
+use crate::{AttemptId, ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -106,8 +106,10 @@ pub enum Rotation {
 pub enum Revocation {
     /// The session has ended now.
     Ended,
-    /// It had ended before, or is not there: nothing was written.
-    AlreadyOver,
+    /// It had ended before for this reason: nothing was written.
+    AlreadyOver(EndReason),
+    /// There is no such session: nothing was written.
+    Absent,
     /// It belongs to another client: nothing was written.
     OtherClient,
 }
@@ -134,11 +136,13 @@ impl std::error::Error for StoreError {}
 /// The tables, as the functions use them. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
     /// Reads the user and, at the same time, counts an attempt unless `limit` attempts were counted in this window.
+    /// `attempt` is new for each call: by it the store knows its own write again when the answer was lost.
     fn begin_login(
         &self,
         username: &Username,
         throttle: &ThrottleKey,
         limit: u32,
+        attempt: AttemptId,
     ) -> impl Future<Output = Result<(Option<User>, Attempt), StoreError>> + Send;
 
     /// Opens a session and settles the attempt, in one transaction that fails if the user has changed meanwhile.
@@ -173,10 +177,10 @@ pub trait Store: Send + Sync {
 /// What a password turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordCheck {
-    /// The right one. `rehash` is a new PHC string when the stored one was made with older parameters or pepper.
+    /// The right one.
     Match {
-        /// The hash to store in place of the old one.
-        rehash: Option<String>,
+        /// Whether the stored hash was made with older parameters or an older pepper.
+        outdated: bool,
     },
     /// A wrong one.
     Mismatch,
@@ -190,11 +194,8 @@ pub trait Credentials: Send + Sync {
     fn username(&self, typed: &str) -> Option<Username>;
 
     /// Checks a password against a stored hash, or against a decoy when there is none: both take the same time.
-    fn check(
-        &self,
-        password: &Password,
-        stored: Option<&str>,
-        peppers: &Peppers,
-        entropy: &dyn crate::Entropy,
-    ) -> PasswordCheck;
+    fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck;
+
+    /// A new hash of a password, to store in place of an outdated one; `None` when it cannot be made.
+    fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn crate::Entropy) -> Option<String>;
 }

@@ -18,6 +18,9 @@ pub type Response = http::Response<Vec<u8>>;
 /// as twelve bytes of JSON.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// Most parameters of a form: no endpoint knows more than six, and each is compared with all before it.
+const MAX_FORM_PARAMETERS: usize = 64;
+
 /// Who sent a request, as API Gateway's own context tells it: never from a header that the caller can write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -143,7 +146,7 @@ impl Params {
             if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
                 return Err(malformed);
             }
-            if params.iter().any(|(other, _)| *other == name) {
+            if params.len() == MAX_FORM_PARAMETERS || params.iter().any(|(other, _)| *other == name) {
                 return Err(malformed);
             }
             params.push((name.into_owned(), Value::String(value.into_owned())));
@@ -310,6 +313,9 @@ mod tests {
         check(&post(FORM, "a=1&%61=1"), JsonOrForm, 400);
         check(&post(FORM, "a=%ff"), JsonOrForm, 400);
         check(&post(FORM, &b"a=\xff"[..]), JsonOrForm, 400);
+        let many = |n: usize| (0..n).map(|n| format!("p{n}=")).collect::<Vec<_>>().join("&");
+        check(&post(FORM, many(64)), JsonOrForm, 200);
+        check(&post(FORM, many(65)), JsonOrForm, 400);
         check(&post("application/json", vec![b' '; MAX_BODY_BYTES + 1]), Json, 413);
     }
 

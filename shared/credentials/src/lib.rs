@@ -155,13 +155,7 @@ impl Credentials for Passwords {
         Self::username(self, typed).ok()
     }
 
-    fn check(
-        &self,
-        password: &Password,
-        stored: Option<&str>,
-        peppers: &Peppers,
-        entropy: &dyn Entropy,
-    ) -> PasswordCheck {
+    fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
         let Some(stored) = stored else {
             self.decoy(password, peppers);
             return PasswordCheck::Mismatch;
@@ -176,13 +170,12 @@ impl Credentials for Passwords {
         match stored.matches(password) {
             Err(problem) => PasswordCheck::Unusable(problem.to_owned()),
             Ok(false) => PasswordCheck::Mismatch,
-            Ok(true) => {
-                // A new hash that cannot be made leaves the old one standing: the user is who they say.
-                let rehash =
-                    stored.is_old(peppers).then(|| self.hash(password, peppers, entropy).ok()).flatten();
-                PasswordCheck::Match { rehash }
-            }
+            Ok(true) => PasswordCheck::Match { outdated: stored.is_old(peppers) },
         }
+    }
+
+    fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
+        self.hash(password, peppers, entropy).ok()
     }
 }
 

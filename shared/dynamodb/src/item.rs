@@ -57,6 +57,13 @@ pub(crate) fn precise(time: Timestamp) -> AttributeValue {
     AttributeValue::N(format!("{}.{:03}", time.seconds(), time.millis() % 1000))
 }
 
+/// Whether this attempt wrote the item last.
+pub(crate) fn is_attempt(item: &Item, attempt: AttemptId) -> bool {
+    item.get(ATTEMPT)
+        .and_then(|value| value.as_b().ok())
+        .is_some_and(|bytes| bytes.as_ref() == attempt.as_bytes())
+}
+
 /// A binary value.
 pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(bytes.to_vec().into())

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{
 };
 use daypass_core::session::{EndReason, Session, judge};
 use daypass_core::{
-    Attempt, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
+    Attempt, AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
     StoreError, ThrottleKey, Timestamp, User, UserId, Username,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -77,23 +77,33 @@ impl DynamoDb {
     }
 
     /// Counts an attempt, unless there were `limit` before. One conditional write: however many guess at the same time,
-    /// no more than `limit` are counted.
-    async fn count_attempt(&self, throttle: &ThrottleKey, limit: u32) -> Result<Attempt, StoreError> {
+    /// no more than `limit` are counted. A write that the SDK repeats because its answer was lost finds its own id and
+    /// counts once, unless another attempt came in between.
+    async fn count_attempt(
+        &self,
+        throttle: &ThrottleKey,
+        limit: u32,
+        attempt: AttemptId,
+    ) -> Result<Attempt, StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(self.attempts_table()?)
             .set_key(Some(item::attempt_key(&throttle.key)))
-            .update_expression("SET #expires_at = :window_end ADD #count :one")
-            .condition_expression("attribute_not_exists(#count) OR #count < :limit")
-            .set_expression_attribute_names(names(&[COUNT, EXPIRES_AT]))
+            .update_expression("SET #expires_at = :window_end, #attempt = :attempt ADD #count :one")
+            .condition_expression(
+                "attribute_not_exists(#count) OR (#count < :limit AND #attempt <> :attempt)",
+            )
+            .set_expression_attribute_names(names(&[COUNT, EXPIRES_AT, ATTEMPT]))
             .set_expression_attribute_values(values([
                 ("one", item::number(1_u32)),
                 ("limit", item::number(limit)),
+                ("attempt", item::binary(attempt.as_bytes())),
                 ("window_end", item::seconds(throttle.window_end)),
             ]));
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Attempt::Counted,
+            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Attempt::Counted,
             Conditional::Refused(_) => Attempt::Exhausted,
         })
     }
@@ -239,8 +249,10 @@ impl Store for DynamoDb {
         username: &Username,
         throttle: &ThrottleKey,
         limit: u32,
+        attempt: AttemptId,
     ) -> Result<(Option<User>, Attempt), StoreError> {
-        let (user, attempt) = tokio::join!(self.read_user(username), self.count_attempt(throttle, limit));
+        let (user, attempt) =
+            tokio::join!(self.read_user(username), self.count_attempt(throttle, limit, attempt));
         Ok((user?, attempt?))
     }
 
@@ -288,9 +300,16 @@ impl Store for DynamoDb {
         let request = self.ending(item::session_key(user, session), now, reason, client);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
-            Conditional::Refused(None) => Revocation::AlreadyOver,
-            Conditional::Refused(Some(item)) if item.contains_key(REVOKED_AT) => Revocation::AlreadyOver,
-            Conditional::Refused(Some(_)) => Revocation::OtherClient,
+            Conditional::Refused(None) => Revocation::Absent,
+            Conditional::Refused(Some(item)) => {
+                let session = item::to_session(&item)?;
+                match session.ended {
+                    _ if client.is_some_and(|client| *client != session.client) => Revocation::OtherClient,
+                    Some(ended) => Revocation::AlreadyOver(ended.reason),
+                    // Met alive by the condition's own reading: the client was all that could fail.
+                    None => Revocation::OtherClient,
+                }
+            }
         })
     }
 

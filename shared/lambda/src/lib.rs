@@ -2,4 +2,4 @@
 
 mod web;
 
-pub use web::serve;
+pub use web::{serve, serve_when_ready};

@@ -1,15 +1,63 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
 use data_encoding::BASE64;
-use daypass_ambient::BoxError;
+use daypass_ambient::{BoxError, ambient};
 use daypass_core::ApiError;
+use daypass_core::event::Event;
 use daypass_core::web::{Caller, MAX_BODY_BYTES, Request, Response, refusal};
 use lambda_http::aws_lambda_events::encodings::Body;
+use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+/// Builds what a function needs, then serves API Gateway's events with it. When the building fails for a reason that
+/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works.
+///
+/// # Errors
+/// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
+pub async fn serve_when_ready<T, B, BF, H, HF>(
+    build: B,
+    may_pass: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
+    handle: H,
+) -> Result<(), BoxError>
+where
+    T: Send + Sync + 'static,
+    B: Fn() -> BF + Send + Sync + 'static,
+    BF: Future<Output = Result<T, BoxError>> + Send + 'static,
+    H: Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
+    HF: Future<Output = Response> + Send + 'static,
+{
+    let ready = OnceCell::new();
+    match build().await {
+        Ok(built) => drop(ready.set(Arc::new(built))),
+        Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
+        Err(error) => return Err(error),
+    }
+    let parts = Arc::new((ready, build, handle));
+    serve(move |request| {
+        let parts = Arc::clone(&parts);
+        async move {
+            let (ready, build, handle) = parts.as_ref();
+            match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
+                Ok(built) => handle(Arc::clone(built), request).await,
+                Err(error) => {
+                    not_ready(&error, &Caller::of(&request));
+                    refusal(&ApiError::TemporarilyUnavailable)
+                }
+            }
+        }
+    })
+    .await
+}
+
+fn not_ready(error: &BoxError, caller: &Caller) {
+    let event = Event::Failure { during: "start", detail: error.to_string() };
+    ambient().journal.record(&event, caller);
+}
 
 /// Serves API Gateway's events with `handle` until Lambda ends the process.
 ///
@@ -26,9 +74,10 @@ where
         async move {
             let (event, problem) = unreadable(event);
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
+                let request = to_core(request);
                 let response = match problem {
-                    None => handle(to_core(request)).await,
-                    Some(error) => refusal(&error),
+                    None => handle(request).await,
+                    Some(error) => ambient().refuse(error, &Caller::of(&request)),
                 };
                 Ok::<_, Infallible>(to_lambda(response))
             }));
@@ -40,27 +89,52 @@ where
 
 const NOT_BASE64: ApiError =
     ApiError::InvalidRequest("The body is not the base64 that the event says it is.");
+const BAD_QUERY: ApiError = ApiError::InvalidRequest("The query string is not that of a URL.");
 /// Longest text of a body that may still be short enough: base64 takes four characters for three bytes.
 const MAX_TEXT: usize = MAX_BODY_BYTES.div_ceil(3) * 4;
+/// Headers from which `lambda_http` puts a URL together, and panics when that is none. Nothing of ours reads them.
+const URL_HEADERS: [&str; 2] = ["host", "x-forwarded-proto"];
 
-/// Takes away a body that must not be decoded, and says why: one that is too large anyway, however it is written, and one
-/// that claims to be base64 and is not, on which `lambda_http` would panic. API Gateway sends no such event; whoever may
-/// invoke the function directly can.
+/// Takes out of an event what `lambda_http` would panic on or what must not be decoded, and says what was wrong with it:
+/// a body that is too large however it is written, one that claims to be base64 and is not, a query string or path that
+/// no URL can have.
 fn unreadable(event: LambdaEvent<LambdaRequest>) -> (LambdaEvent<LambdaRequest>, Option<ApiError>) {
     let LambdaEvent { mut payload, context } = event;
-    let (body, encoded) = match &mut payload {
-        LambdaRequest::ApiGatewayV1(request) => (&mut request.body, request.is_base64_encoded),
-        LambdaRequest::ApiGatewayV2(request) => (&mut request.body, request.is_base64_encoded),
+    let mut problem = None;
+    let (path, body, encoded) = match &mut payload {
+        LambdaRequest::ApiGatewayV1(request) => {
+            for name in URL_HEADERS {
+                request.headers.remove(name);
+                request.multi_value_headers.remove(name);
+            }
+            request.request_context.domain_name = None;
+            (&mut request.path, &mut request.body, request.is_base64_encoded)
+        }
+        LambdaRequest::ApiGatewayV2(request) => {
+            for name in URL_HEADERS {
+                request.headers.remove(name);
+            }
+            request.request_context.domain_name = None;
+            let query = request.raw_query_string.as_deref().unwrap_or_default();
+            if format!("/?{query}").parse::<Uri>().is_err() {
+                request.raw_query_string = None;
+                problem = Some(BAD_QUERY);
+            }
+            (&mut request.raw_path, &mut request.body, request.is_base64_encoded)
+        }
         _ => return (LambdaEvent::new(payload, context), None),
     };
-    let problem = body.as_deref().and_then(|text| problem(text, encoded));
-    if problem.is_some() {
+    if path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+        *path = Some("/".to_owned());
+    }
+    if let Some(found) = body.as_deref().and_then(|text| problem_with_body(text, encoded)) {
         *body = None;
+        problem = Some(found);
     }
     (LambdaEvent::new(payload, context), problem)
 }
 
-fn problem(text: &str, encoded: bool) -> Option<ApiError> {
+fn problem_with_body(text: &str, encoded: bool) -> Option<ApiError> {
     if text.len() > MAX_TEXT {
         return Some(ApiError::BodyTooLarge);
     }
@@ -110,39 +184,59 @@ fn to_lambda(response: Response) -> lambda_http::Response<Body> {
 mod tests {
     use super::*;
     use lambda_http::Context;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn event(body: &str, encoded: bool) -> LambdaEvent<LambdaRequest> {
-        let event = json!({
+    fn event(changes: &Value) -> LambdaEvent<LambdaRequest> {
+        let mut event = json!({
             "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
-            "headers": { "content-type": "application/json" }, "isBase64Encoded": encoded, "body": body,
+            "headers": { "content-type": "application/json" }, "isBase64Encoded": false, "body": "{}",
             "requestContext": {
                 "http": { "method": "POST", "path": "/login", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
                 "requestId": "r1", "stage": "$default", "timeEpoch": 0,
             },
         });
+        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
     }
 
-    fn check(body: &str, encoded: bool, expected: Option<ApiError>) {
-        let (event, problem) = unreadable(event(body, encoded));
-        assert_eq!(problem, expected, "{} bytes", body.len());
+    fn check(changes: &Value, expected: Option<ApiError>) -> Request {
+        let (event, problem) = unreadable(event(changes));
+        assert_eq!(problem, expected, "{changes}");
         // Whatever it was, lambda_http can read what is left of it.
         let request = to_core(event.payload.into());
         assert_eq!(Caller::of(&request).source_ip, "192.0.2.1".parse().ok());
+        request
+    }
+
+    fn check_body(body: &str, encoded: bool, expected: Option<ApiError>) {
+        let request = check(&json!({ "body": body, "isBase64Encoded": encoded }), expected);
         assert_eq!(request.body().is_empty(), expected.is_some() || body.is_empty());
     }
 
     #[test]
     fn bodies_that_lambda_http_must_not_see() {
-        check("{}", false, None);
-        check("e30=", true, None);
-        check("", true, None);
+        check_body("{}", false, None);
+        check_body("e30=", true, None);
+        check_body("", true, None);
         for broken in ["e30", "!", "e30==", "e3 0=", "ü"] {
-            check(broken, true, Some(NOT_BASE64));
+            check_body(broken, true, Some(NOT_BASE64));
         }
-        check(&"x".repeat(MAX_TEXT + 1), false, Some(ApiError::BodyTooLarge));
-        check(&"x".repeat(MAX_TEXT + 4), true, Some(ApiError::BodyTooLarge));
-        check(&"A".repeat(MAX_TEXT), true, None);
+        check_body(&"x".repeat(MAX_TEXT + 1), false, Some(ApiError::BodyTooLarge));
+        check_body(&"x".repeat(MAX_TEXT + 4), true, Some(ApiError::BodyTooLarge));
+        check_body(&"A".repeat(MAX_TEXT), true, None);
+    }
+
+    #[test]
+    fn queries_paths_and_hosts_that_are_no_url() {
+        for query in ["q=a b", "q=<", "q=\u{1}", "q=\u{7f}"] {
+            check(&json!({ "rawQueryString": query }), Some(BAD_QUERY));
+        }
+        assert_eq!(check(&json!({ "rawQueryString": "a=1&b=%20" }), None).uri().query(), Some("a=1&b=%20"));
+        for host in ["[", "a b", "", "x:99999999", "\u{e9}"] {
+            check(&json!({ "headers": { "host": host, "x-forwarded-proto": host } }), None);
+        }
+        for path in ["", ":x", "@evil", "/a b", "/<>", "/%", "/\u{e9}", "//", "/\u{0}"] {
+            check(&json!({ "rawPath": path }), None);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! A store that refuses, hangs or is gone: never an answer about a token, always in time, and nothing is lost.
 
 use super::{assert_unavailable, broken};
-use crate::bench::{self, Bench, GRACE, NOW, after, present, rotated, session, throttle, username};
+use crate::bench::{
+    self, Bench, GRACE, NOW, after, attempt_id, present, rotated, session, throttle, username,
+};
 use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Session};
@@ -27,7 +29,7 @@ async fn every_verb(
     let new = NewSession { session: &fresh, user, rehash: None, settle: &settle };
     let request = RotationRequest { presented: &presented, now, grace: GRACE, idle: None };
     let calls = [
-        ("begin_login", store.begin_login(&user.username, &settle, 5).map_ok(drop).boxed()),
+        ("begin_login", store.begin_login(&user.username, &settle, 5, attempt_id()).map_ok(drop).boxed()),
         ("open_session", store.open_session(&new).map_ok(drop).boxed()),
         ("rotate", store.rotate(&request).map_ok(drop).boxed()),
         (
@@ -186,7 +188,10 @@ pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     let request = RotationRequest { presented: &presented, now: NOW, grace: Duration::ZERO, idle: None };
     let text = broken(store.rotate(&request).await.map(drop), "no table");
     assert!(text.contains("create the table"), "{text}");
-    let text = broken(store.begin_login(&username("ada"), &throttle("k"), 5).await.map(drop), "not given");
+    let text = broken(
+        store.begin_login(&username("ada"), &throttle("k"), 5, attempt_id()).await.map(drop),
+        "not given",
+    );
     assert!(text.contains("users table"), "{text}");
 }
 

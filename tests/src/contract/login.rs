@@ -1,10 +1,12 @@
 //! What a login asks of the store.
 
 use super::broken;
-use crate::bench::{Bench, NOW, after, largest_session, session, throttle, user, username};
+use crate::bench::{Bench, NOW, after, attempt_id, largest_session, session, throttle, user, username};
+use crate::recorder::Action;
 use daypass_core::session::{EndReason, Session};
 use daypass_core::{Attempt, NewSession, SessionId, Store, User, UserId, UserStatus};
 use futures_util::future::join_all;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const LIMIT: u32 = 5;
@@ -12,7 +14,7 @@ const LIMIT: u32 = 5;
 /// An unknown name costs its attempt like any other.
 pub async fn an_unknown_user_is_none_and_the_attempt_counts(bench: &Bench) {
     let key = throttle("k");
-    let begun = bench.store.begin_login(&username("nobody"), &key, LIMIT).await.unwrap();
+    let begun = bench.store.begin_login(&username("nobody"), &key, LIMIT, attempt_id()).await.unwrap();
     assert!(begun == (None, Attempt::Counted));
     assert_eq!(bench.attempts(&key).await, Some(("1".to_owned(), "4000000900".to_owned())));
 }
@@ -28,7 +30,8 @@ pub async fn a_user_reads_back(bench: &Bench) {
     };
     bench.store.add_user(&bare).await.unwrap();
     for expected in [ada, bare] {
-        let (found, _) = bench.store.begin_login(&expected.username, &throttle("k"), LIMIT).await.unwrap();
+        let (found, _) =
+            bench.store.begin_login(&expected.username, &throttle("k"), LIMIT, attempt_id()).await.unwrap();
         assert!(found == Some(expected));
     }
 }
@@ -37,16 +40,33 @@ pub async fn a_user_reads_back(bench: &Bench) {
 pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
     let key = throttle("k");
     for attempt in 0..LIMIT + 2 {
-        let (_, counted) = bench.store.begin_login(&username("ada"), &key, LIMIT).await.unwrap();
+        let (_, counted) =
+            bench.store.begin_login(&username("ada"), &key, LIMIT, attempt_id()).await.unwrap();
         assert_eq!(counted, if attempt < LIMIT { Attempt::Counted } else { Attempt::Exhausted }, "{attempt}");
     }
     assert_eq!(bench.attempts(&key).await.unwrap().0, "5");
 }
 
+/// The count landed and its answer was lost: the SDK's own retry counts nothing more, and at the last allowed attempt it
+/// is not taken for one too many.
+pub async fn a_lost_answer_counts_once(bench: &Bench) {
+    let key = throttle("k");
+    for expected in ["1", "2"] {
+        let seen = AtomicBool::new(false);
+        bench.recorder.set_hook(move |call| {
+            let first = call.operation == "UpdateItem" && !seen.swap(true, Ordering::SeqCst);
+            if first { Action::DropAnswer } else { Action::Pass }
+        });
+        let (_, counted) = bench.store.begin_login(&username("ada"), &key, 2, attempt_id()).await.unwrap();
+        assert_eq!(counted, Attempt::Counted);
+        assert_eq!(bench.attempts(&key).await.unwrap().0, expected);
+    }
+}
+
 /// Parallel guesses cannot slip past the counter.
 pub async fn of_twenty_parallel_attempts_five_are_counted(bench: &Bench) {
     let (name, key) = (username("ada"), throttle("k"));
-    let attempts = join_all((0..20).map(|_| bench.store.begin_login(&name, &key, LIMIT))).await;
+    let attempts = join_all((0..20).map(|_| bench.store.begin_login(&name, &key, LIMIT, attempt_id()))).await;
     let counted =
         attempts.into_iter().filter(|attempt| attempt.as_ref().unwrap().1 == Attempt::Counted).count();
     assert_eq!(counted, 5);
@@ -57,9 +77,9 @@ pub async fn of_twenty_parallel_attempts_five_are_counted(bench: &Bench) {
 pub async fn each_window_counts_for_itself(bench: &Bench) {
     let ada = username("ada");
     for key in ["one", "two"] {
-        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1).await.unwrap();
+        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1, attempt_id()).await.unwrap();
         assert_eq!(counted, Attempt::Counted, "{key}");
-        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1).await.unwrap();
+        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1, attempt_id()).await.unwrap();
         assert_eq!(counted, Attempt::Exhausted, "{key}");
     }
 }
@@ -69,7 +89,7 @@ pub async fn a_login_stores_the_session_and_settles_the_counter(bench: &Bench) {
     let ada = bench.user("ada").await;
     let (settled, other) = (throttle("settled"), throttle("other"));
     for key in [&settled, &other] {
-        bench.store.begin_login(&ada.username, key, LIMIT).await.unwrap();
+        bench.store.begin_login(&ada.username, key, LIMIT, attempt_id()).await.unwrap();
     }
     let opened = session(&ada);
     assert_eq!(bench.open(&ada, &opened).await, Ok(true));
@@ -110,7 +130,7 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
         let before = store.user(&met.username).await.unwrap();
         for rehash in [None, Some("$argon2id$rehashed")] {
             let settle = throttle(met.username.as_str());
-            store.begin_login(&met.username, &settle, LIMIT).await.unwrap();
+            store.begin_login(&met.username, &settle, LIMIT, attempt_id()).await.unwrap();
             let session = session(&met);
             let new = NewSession { session: &session, user: &met, rehash, settle: &settle };
             assert_eq!(store.open_session(&new).await, Ok(false), "{}", met.username);

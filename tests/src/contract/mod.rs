@@ -22,6 +22,7 @@ macro_rules! store_contract {
             login {
                 an_unknown_user_is_none_and_the_attempt_counts
                 a_user_reads_back
+                a_lost_answer_counts_once
                 attempts_count_up_to_the_limit
                 of_twenty_parallel_attempts_five_are_counted
                 each_window_counts_for_itself

@@ -19,7 +19,7 @@ pub async fn a_session_ends_once(bench: &Bench) {
     let ended = Some(Ended { at: after(1_007), reason: EndReason::Revoked });
     let expected = Session { ended, ..opened.clone() };
     assert_eq!(bench.stored(&opened).await, Some(expected.clone()));
-    assert_eq!(end(after(2_000), EndReason::Reuse).await, Revocation::AlreadyOver);
+    assert_eq!(end(after(2_000), EndReason::Reuse).await, Revocation::AlreadyOver(EndReason::Revoked));
     assert_eq!(bench.stored(&opened).await, Some(expected));
     assert_eq!(bench.stored(&other).await, Some(other), "another session of the user lives on");
 }
@@ -44,7 +44,7 @@ pub async fn an_absent_session_is_not_made(bench: &Bench) {
     for client in [None, Some(&web)] {
         let revocation =
             bench.store.revoke_session(never.user, never.session, client, NOW, EndReason::Revoked).await;
-        assert_eq!(revocation, Ok(Revocation::AlreadyOver));
+        assert_eq!(revocation, Ok(Revocation::Absent));
     }
     assert_eq!(bench.item(&never).await, None);
 }
@@ -63,7 +63,8 @@ pub async fn another_clients_session_stays(bench: &Bench) {
     assert_eq!(revoke("other").await, Revocation::OtherClient);
     assert_eq!(bench.stored(&opened).await, Some(opened.clone()));
     assert_eq!(revoke("web").await, Revocation::Ended);
-    assert_eq!(revoke("web").await, Revocation::AlreadyOver);
+    assert_eq!(revoke("web").await, Revocation::AlreadyOver(EndReason::Revoked));
+    assert_eq!(revoke("other").await, Revocation::OtherClient, "also when it is over");
 }
 
 /// However a revocation and a rotation interleave, the session has ended after both.

@@ -1,6 +1,8 @@
 //! What the verbs cost, counted on the wire.
 
-use crate::bench::{self, Bench, NOW, after, largest_session, present, rotated, scope, session, throttle};
+use crate::bench::{
+    self, Bench, NOW, after, attempt_id, largest_session, present, rotated, scope, session, throttle,
+};
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Presented};
@@ -18,7 +20,7 @@ pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     let ada = bench.user("ada").await;
     let _ = bench.recorder.take();
     bench.recorder.always(Action::Hang(Duration::from_millis(200)));
-    bench.store.begin_login(&ada.username, &throttle("settled"), 5).await.unwrap();
+    bench.store.begin_login(&ada.username, &throttle("settled"), 5, attempt_id()).await.unwrap();
     assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
 
     let exchanges = bench.recorder.take();
@@ -91,7 +93,7 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     opened.device = Some("marker-device".to_owned());
     let settle = throttle("marker-key");
     let store = &bench.store;
-    store.begin_login(&ada.username, &settle, 5).await.unwrap();
+    store.begin_login(&ada.username, &settle, 5, attempt_id()).await.unwrap();
     let new = NewSession { session: &opened, user: &ada, rehash: Some("marker-hash"), settle: &settle };
     assert_eq!(store.open_session(&new).await, Ok(true));
     let presented = Presented {

@@ -91,7 +91,7 @@ impl DevStore {
                 };
                 return self.client.add_user(&user).await.map(drop).map_err(|error| unusable(&error));
             };
-            match Passwords::standard().check(&password, Some(&found.password_hash), &peppers, &OsEntropy) {
+            match Passwords::standard().check(&password, Some(&found.password_hash), &peppers) {
                 PasswordCheck::Match { .. } => Ok(()),
                 PasswordCheck::Mismatch => {
                     console.say("the user demo keeps the password that you have set");

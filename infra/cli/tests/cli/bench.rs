@@ -1,6 +1,5 @@
 //! A DynamoDB with tables, a key set, and the command in front of them.
 
-use daypass_ambient::OsEntropy;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::{Credentials, Password, PasswordCheck, User};
@@ -155,7 +154,7 @@ impl Bench {
         let document = Document::parse(&std::fs::read(&self.keys).unwrap()).unwrap();
         let password = Password::new(password.to_owned()).unwrap();
         let peppers = Peppers::from_document(&document).unwrap();
-        let check = Passwords::standard().check(&password, Some(&user.password_hash), &peppers, &OsEntropy);
+        let check = Passwords::standard().check(&password, Some(&user.password_hash), &peppers);
         matches!(check, PasswordCheck::Match { .. })
     }
 }

@@ -155,7 +155,13 @@ fn sources_that_cannot_be_used() {
     // Nobody answers there, and no metadata service is asked.
     let run = show("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf").run();
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
-    assert!(run.err.starts_with("error: the secret arn:aws:secretsmanager:eu-west-1:"), "{run:?}");
-    assert!(run.err.contains("\nhint: check AWS_PROFILE, AWS_REGION"), "{run:?}");
+    assert!(
+        run.err.starts_with("error: Secrets Manager did not give arn:aws:secretsmanager:eu-west-1:"),
+        "{run:?}"
+    );
+    assert!(
+        run.err.contains("\nhint: try again in a moment; if it stays so, check the network, AWS_PROFILE"),
+        "{run:?}"
+    );
     assert!(run.err.lines().all(|line| line.len() < 300), "not the pages that the SDK writes: {run:?}");
 }
