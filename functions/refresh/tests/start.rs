@@ -1,0 +1,159 @@
+//! The binary as Lambda runs it, against a Runtime API and a Secrets Manager that is down at first.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::Clock;
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::Document;
+use serde_json::{Value, json};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+
+const ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
+
+/// The Runtime API with one kind of invocation, and Secrets Manager with one secret.
+struct Lambda {
+    url: String,
+    secrets_answer: Arc<AtomicBool>,
+    responses: Mutex<mpsc::UnboundedReceiver<Value>>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    secret: String,
+    error: &'static str,
+    secrets_answer: Arc<AtomicBool>,
+    responses: mpsc::UnboundedSender<Value>,
+}
+
+impl Lambda {
+    /// `error` is how Secrets Manager refuses until it is told to answer.
+    async fn start(error: &'static str) -> Self {
+        let (responses, received) = mpsc::unbounded_channel();
+        let secrets_answer = Arc::new(AtomicBool::new(false));
+        let keys = Document::generate(Algorithm::Es256, &OsEntropy, SystemClock.now()).unwrap();
+        let secret = keys.to_json().unwrap();
+        let shared = Shared { secret, error, secrets_answer: Arc::clone(&secrets_answer), responses };
+        let router = Router::new()
+            .route("/", post(get_secret_value))
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
+            .with_state(shared);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, secrets_answer, responses: Mutex::new(received) }
+    }
+
+    fn spawn(&self) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_refresh"))
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", self.url.as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "refresh"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_ENDPOINT_URL", &format!("http://{}", self.url)),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("DAYPASS_ISSUER", "https://id.example.com"),
+                ("DAYPASS_AUDIENCE", "https://api.example.com"),
+                ("DAYPASS_SESSIONS_TABLE", "sessions"),
+                ("DAYPASS_KEYS", ARN),
+            ])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// The function's next answer.
+    async fn response(&self) -> Value {
+        let mut responses = self.responses.lock().await;
+        tokio::time::timeout(Duration::from_secs(20), responses.recv()).await.unwrap().unwrap()
+    }
+}
+
+async fn get_secret_value(State(shared): State<Shared>) -> impl IntoResponse {
+    let json = |status: StatusCode, body: Value| {
+        (status, [("content-type", "application/x-amz-json-1.1")], body.to_string())
+    };
+    if shared.secrets_answer.load(Ordering::SeqCst) {
+        json(StatusCode::OK, json!({ "ARN": ARN, "Name": "daypass", "SecretString": shared.secret }))
+    } else {
+        json(StatusCode::BAD_REQUEST, json!({ "__type": shared.error, "message": "not now" }))
+    }
+}
+
+async fn next() -> impl IntoResponse {
+    let mut headers = HeaderMap::new();
+    headers.insert("lambda-runtime-aws-request-id", "r1".parse().unwrap());
+    headers.insert("lambda-runtime-deadline-ms", "9999999999999".parse().unwrap());
+    headers.insert(
+        "lambda-runtime-invoked-function-arn",
+        "arn:aws:lambda:us-east-1:0:function:refresh".parse().unwrap(),
+    );
+    let event = json!({
+        "version": "2.0", "routeKey": "ANY /refresh", "rawPath": "/refresh", "rawQueryString": "",
+        "headers": { "content-type": "application/json" }, "isBase64Encoded": false,
+        "body": json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" }).to_string(),
+        "requestContext": {
+            "http": { "method": "POST", "path": "/refresh", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+            "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+        },
+    });
+    (headers, event.to_string())
+}
+
+async fn respond(State(shared): State<Shared>, body: String) -> StatusCode {
+    let _ = shared.responses.send(serde_json::from_str(&body).unwrap());
+    StatusCode::ACCEPTED
+}
+
+/// Throttled at a cold start: 503 until the secret comes, and then the function works without a new start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_secrets_manager_is_503_for_as_long_as_it_lasts() {
+    let lambda = Lambda::start("ThrottlingException").await;
+    let _function = lambda.spawn();
+    for _ in 0..2 {
+        let busy = lambda.response().await;
+        assert_eq!(busy["statusCode"], 503, "{busy}");
+        assert!(busy["headers"]["retry-after"].is_string(), "{busy}");
+        assert!(busy["body"].as_str().unwrap().contains("temporarily_unavailable"), "{busy}");
+    }
+    lambda.secrets_answer.store(true, Ordering::SeqCst);
+    let mut answer = lambda.response().await;
+    // One may have been under way.
+    if answer["statusCode"] == 503 {
+        answer = lambda.response().await;
+    }
+    assert_eq!(answer["statusCode"], 400, "{answer}");
+    assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
+}
+
+/// A secret that is not there will not come by waiting: the function ends, with one line that says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_ends_the_function_with_one_clear_line() {
+    let lambda = Lambda::start("ResourceNotFoundException").await;
+    let function = lambda.spawn();
+    let output =
+        tokio::time::timeout(Duration::from_secs(20), function.wait_with_output()).await.unwrap().unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["event"], "init.failed");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.contains(ARN) && detail.contains("ResourceNotFoundException"), "{detail}");
+}
