@@ -1,10 +1,12 @@
 //! Issuing: the pair of tokens that login and refresh answer with.
 
 use crate::access::{Grant, Signer};
-use crate::keys::{KeyError, RefreshKeys};
+use crate::config::Issuer;
+use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
 use crate::session::Session;
 use crate::{Entropy, Scope, SessionId, Timestamp};
 use serde::Serialize;
+use std::time::Duration;
 
 /// Makes the two tokens of a session.
 #[derive(Debug)]
@@ -36,6 +38,25 @@ impl std::fmt::Debug for TokenResponse {
 }
 
 impl TokenIssuer {
+    /// An issuer with the active keys of a document.
+    ///
+    /// # Errors
+    /// [`KeyError`] when its sections `signing` or `refresh` are not usable.
+    pub fn new(
+        keys: &Document,
+        issuer: &Issuer,
+        audience: &str,
+        lifetime: Duration,
+    ) -> Result<Self, KeyError> {
+        let signer = Signer {
+            keys: SigningKeys::from_document(keys)?,
+            issuer: issuer.clone(),
+            audience: audience.to_owned(),
+            lifetime,
+        };
+        Ok(Self { signer, refresh_keys: RefreshKeys::from_document(keys)? })
+    }
+
     /// The tokens of `session` as it stands, the access token with `scope`. The refresh token follows from the session
     /// alone, so asking twice gives the same one.
     ///

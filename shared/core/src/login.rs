@@ -3,16 +3,15 @@
 //! Two round trips to the store: the user is read and the attempt counted at the same time, before any hashing; then
 //! one transaction opens the session, unless the user has changed meanwhile.
 
-use crate::access::Signer;
 use crate::config::{Client, LoginConfig};
 use crate::event::{Event, LoginFailure};
 use crate::issue::{TokenIssuer, TokenResponse};
-use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys};
+use crate::keys::{Document, KeyError, Peppers};
 use crate::session::Session;
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
     ApiError, Attempt, AttemptId, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store,
-    StoreError, ThrottleKey, Timestamp, User, UserStatus,
+    ThrottleKey, Timestamp, User, UserStatus,
 };
 
 /// What a login request says.
@@ -78,13 +77,7 @@ impl<S: Store> Login<S> {
         credentials: Box<dyn Credentials>,
         ambient: Ambient,
     ) -> Result<Self, KeyError> {
-        let signer = Signer {
-            keys: SigningKeys::from_document(keys)?,
-            issuer: config.issuer.clone(),
-            audience: config.audience.clone(),
-            lifetime: config.access_lifetime,
-        };
-        let issuer = TokenIssuer { signer, refresh_keys: RefreshKeys::from_document(keys)? };
+        let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         let peppers = Peppers::from_document(keys)?;
         Ok(Self { config, store, credentials, issuer, peppers, ambient })
     }
@@ -112,7 +105,7 @@ impl<S: Store> Login<S> {
                 AttemptId::generate(self.ambient.entropy.as_ref()),
             )
             .await
-            .map_err(|error| self.store_failed("begin_login", &error, caller))?;
+            .map_err(|error| self.ambient.store_failed("begin_login", &error, caller))?;
         if attempt == Attempt::Exhausted {
             let wait = throttle.window_end.since(now);
             let event = Event::LoginThrottled { account: throttle.key, retry_after: wait.as_secs() };
@@ -162,12 +155,9 @@ impl<S: Store> Login<S> {
             Event::LoginSucceeded { user: user.id, session: session.session, client: session.client.clone() };
         self.ambient.journal.record(&event, caller);
         let scope = session.scope.clone();
-        self.issuer.issue(&session, scope, now, self.ambient.entropy.as_ref()).map_err(|error| {
-            self.ambient
-                .journal
-                .record(&Event::Failure { during: "sign", detail: error.to_string() }, caller);
-            ApiError::ServerError
-        })
+        self.issuer
+            .issue(&session, scope, now, self.ambient.entropy.as_ref())
+            .map_err(|error| self.ambient.signing_failed(&error, caller))
     }
 
     async fn open(
@@ -181,7 +171,7 @@ impl<S: Store> Login<S> {
         self.store
             .open_session(&NewSession { session, user, rehash, settle })
             .await
-            .map_err(|error| self.store_failed("open_session", &error, caller))
+            .map_err(|error| self.ambient.store_failed("open_session", &error, caller))
     }
 
     fn new_session(
@@ -208,11 +198,6 @@ impl<S: Store> Login<S> {
             ended: None,
             device: caller.user_agent.as_deref().map(device_hint),
         }
-    }
-
-    fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
-        self.ambient.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
-        ApiError::from(error)
     }
 }
 

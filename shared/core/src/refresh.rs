@@ -2,11 +2,10 @@
 //!
 //! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
 
-use crate::access::Signer;
 use crate::config::RefreshConfig;
 use crate::event::{Event, Refusal, ScopeRefusal};
 use crate::issue::{TokenIssuer, TokenResponse};
-use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
+use crate::keys::{Document, KeyError};
 use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session, Verdict};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
@@ -63,13 +62,7 @@ impl<S: Store> Refresh<S> {
     /// # Errors
     /// [`KeyError`] when the key set is not usable for refreshes.
     pub fn new(config: RefreshConfig, keys: &Document, store: S, ambient: Ambient) -> Result<Self, KeyError> {
-        let signer = Signer {
-            keys: SigningKeys::from_document(keys)?,
-            issuer: config.issuer.clone(),
-            audience: config.audience.clone(),
-            lifetime: config.access_lifetime,
-        };
-        let issuer = TokenIssuer { signer, refresh_keys: RefreshKeys::from_document(keys)? };
+        let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         Ok(Self { config, store, issuer, ambient })
     }
 
@@ -101,7 +94,7 @@ impl<S: Store> Refresh<S> {
                 idle: self.config.idle,
             })
             .await
-            .map_err(|error| self.store_failed("rotate", &error, caller))?;
+            .map_err(|error| self.ambient.store_failed("rotate", &error, caller))?;
         let (user, session) = (token.user, token.session);
         match rotation {
             Rotation::Rotated(item) => {
@@ -131,7 +124,7 @@ impl<S: Store> Refresh<S> {
             Rotation::Unchanged(_, Verdict::Rotate) => {
                 let error =
                     StoreError::Unavailable("the condition failed on an item that fulfils it".to_owned());
-                Err(self.store_failed("rotate", &error, caller))
+                Err(self.ambient.store_failed("rotate", &error, caller))
             }
         }
     }
@@ -155,12 +148,9 @@ impl<S: Store> Refresh<S> {
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
         let scope =
             client.scope.as_ref().map_or_else(|| scope.clone(), |allowed| scope.intersection(allowed));
-        self.issuer.issue(session, scope, now, self.ambient.entropy.as_ref()).map_err(|error| {
-            self.ambient
-                .journal
-                .record(&Event::Failure { during: "sign", detail: error.to_string() }, caller);
-            ApiError::ServerError
-        })
+        self.issuer
+            .issue(session, scope, now, self.ambient.entropy.as_ref())
+            .map_err(|error| self.ambient.signing_failed(&error, caller))
     }
 
     /// An old token was replayed: two parties hold tokens of this session, and one of them should not. End it.
@@ -185,7 +175,7 @@ impl<S: Store> Refresh<S> {
             // Another replay was a moment faster: one theft is one event.
             Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(&presented.token), caller),
             // Not ended yet: the next replay is noticed again and ends it.
-            Err(error) => self.store_failed("revoke_session", &error, caller),
+            Err(error) => self.ambient.store_failed("revoke_session", &error, caller),
         }
     }
 
@@ -194,10 +184,5 @@ impl<S: Store> Refresh<S> {
         let session = token.map(|token| token.session);
         self.ambient.journal.record(&Event::RefreshRefused { cause, user, session }, caller);
         ApiError::InvalidGrant
-    }
-
-    fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
-        self.ambient.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
-        ApiError::from(error)
     }
 }

@@ -111,7 +111,7 @@ impl<S: Store> Revoke<S> {
                 return Ok(Revoked {});
             }
         };
-        let failed = |during, error: &StoreError| self.store_failed(during, error, caller);
+        let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
         let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
         match self.store.revoke_session(user, session, client.as_ref(), now, reason).await {
             Ok(Revocation::Ended) => {
@@ -155,10 +155,5 @@ impl<S: Store> Revoke<S> {
         let verified = self.verifier.verify(token, now).map_err(Refusal::AccessToken)?;
         let ids = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
         ids.ok_or(Refusal::Session(DeadCause::Absent))
-    }
-
-    fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
-        self.ambient.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
-        ApiError::from(error)
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP, as the endpoints speak it: reading parameters strictly, writing JSON with the right headers.
 
-use crate::ApiError;
 use crate::event::{Event, Journal};
-use crate::{Clock, Entropy};
+use crate::keys::KeyError;
+use crate::{ApiError, Clock, Entropy, StoreError};
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
@@ -57,6 +57,18 @@ impl Ambient {
         let (_, code, description) = error.parts();
         self.journal.record(&Event::RequestRefused { error: code, description }, caller);
         refusal(&error)
+    }
+
+    /// Records that the store failed, and says what the caller is told of it.
+    pub(crate) fn store_failed(&self, during: &'static str, error: &StoreError, caller: &Caller) -> ApiError {
+        self.journal.record(&Event::Failure { during, detail: error.to_string() }, caller);
+        ApiError::from(error)
+    }
+
+    /// Records that no token could be signed, and says what the caller is told of it.
+    pub(crate) fn signing_failed(&self, error: &KeyError, caller: &Caller) -> ApiError {
+        self.journal.record(&Event::Failure { during: "sign", detail: error.to_string() }, caller);
+        ApiError::ServerError
     }
 }
 

@@ -1,0 +1,103 @@
+use super::*;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+fn complete() -> BTreeMap<&'static str, String> {
+    let jwks = Jwks::new(vec![crate::jwks::Jwk::ed25519(&[1; 32])]).to_json().unwrap();
+    BTreeMap::from([
+        ("DAYPASS_ISSUER", "https://id.example.com".to_owned()),
+        ("DAYPASS_AUDIENCE", "https://api.example.com".to_owned()),
+        ("DAYPASS_USERS_TABLE", "users".to_owned()),
+        ("DAYPASS_SESSIONS_TABLE", "sessions".to_owned()),
+        ("DAYPASS_ATTEMPTS_TABLE", "attempts".to_owned()),
+        ("DAYPASS_KEYS", "a.json b.json".to_owned()),
+        ("DAYPASS_JWKS", jwks),
+    ])
+}
+
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The lists name exactly what is looked up.
+#[test]
+fn lists_are_what_is_read() {
+    let env = complete();
+    let asked = |read: fn(Lookup<'_>)| {
+        let names = RefCell::new(std::collections::BTreeSet::new());
+        read(&|name| {
+            names.borrow_mut().insert(name.to_owned());
+            env.get(name).cloned()
+        });
+        names.into_inner()
+    };
+    let set = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(asked(|lookup| drop(login(lookup).unwrap())), set(LOGIN));
+    assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
+    assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
+    assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
+    assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
+}
+
+#[test]
+fn all_problems_at_once() {
+    let mut env = complete();
+    env.remove("DAYPASS_AUDIENCE");
+    env.insert("DAYPASS_ISSUER", "http://id.example.com".to_owned());
+    env.insert("DAYPASS_ACCESS_TOKEN_SECONDS", "3600".to_owned());
+    let error = login(|name| env.get(name).cloned()).unwrap_err().to_string();
+    for expected in ["DAYPASS_AUDIENCE is not set", "DAYPASS_ISSUER must start with https", "from 300 to 600"]
+    {
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn defaults() {
+    let env = complete();
+    let config = login(|name| env.get(name).cloned()).unwrap();
+    assert_eq!(config.access_lifetime, Duration::from_secs(300));
+    assert_eq!(config.refresh_lifetime, Duration::from_secs(180 * 24 * 3600));
+    assert_eq!(config.idle, None);
+    assert_eq!(config.attempt_limit, 5);
+    assert_eq!(config.keys, ["a.json", "b.json"]);
+    assert_eq!(config.clients.find(None).unwrap().id.as_str(), "default");
+}
+
+fn check_issuer(url: &str, expected: Option<&str>) {
+    assert_eq!(Issuer::parse(url).ok().map(|issuer| issuer.path().to_owned()).as_deref(), expected, "{url}");
+}
+
+#[test]
+fn issuers() {
+    check_issuer("https://id.example.com", Some(""));
+    check_issuer("https://id.example.com:8443/auth/v1", Some("/auth/v1"));
+    check_issuer("http://127.0.0.1:9000", Some(""));
+    check_issuer("http://localhost", Some(""));
+    check_issuer("http://localhost.evil.example", None);
+    check_issuer("https://id.example.com/", None);
+    check_issuer("https://id.example.com?x", None);
+    check_issuer("https://id.example.com#x", None);
+    check_issuer("https://me@id.example.com", None);
+    check_issuer("id.example.com", None);
+    check_issuer("", None);
+}
+
+#[test]
+fn clients() {
+    let clients =
+        Clients::parse(r#"[{"client_id":"web","scope":"a b"},{"client_id":"cli","transport":"body"}]"#)
+            .unwrap();
+    assert_eq!(clients.find(None).unwrap().id.as_str(), "web");
+    assert_eq!(clients.find(Some("cli")).unwrap().scope, None);
+    assert!(clients.find(Some("other")).is_none());
+    for bad in [
+        "[]",
+        "{}",
+        r#"[{"client_id":""}]"#,
+        r#"[{"client_id":"a"},{"client_id":"a"}]"#,
+        r#"[{"client_id":"a","transport":"cookie"}]"#,
+        r#"[{"client_id":"a","secret":"s"}]"#,
+        r#"[{"client_id":"a","scope":"a  b"}]"#,
+    ] {
+        assert!(Clients::parse(bad).is_err(), "{bad}");
+    }
+}
