@@ -169,6 +169,13 @@ pub(crate) async fn open(
     }
     if environment.has_choice() {
         let tables = args.tables(None);
+        // Whoever has AWS_PROFILE set and a stack running may mean either: the variables decide, and it is said.
+        if let Ok(Some(dev)) = dev_stack(environment).await {
+            output.note(&format!(
+                "AWS_* or DAYPASS_* variables are set, so this is not the local stack of `cargo dev` ({}); --endpoint with its URL means that one",
+                dev.url
+            ));
+        }
         let url =
             environment.get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| environment.get("AWS_ENDPOINT_URL"));
         return Ok(match (url, environment.has_identity()) {

@@ -54,7 +54,7 @@ fn docs() -> Result<()> {
 }
 
 /// Not `advisories`: its database is fetched from the network, and a new entry there would fail a commit that was
-/// fine. It has its own, scheduled run (see deny.toml).
+/// fine. deny.toml names the command for it.
 fn deny() -> Result<()> {
     // Warnings are errors: an exception in deny.toml that nothing needs any more must go.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
@@ -62,9 +62,10 @@ fn deny() -> Result<()> {
 }
 
 fn template() -> Result<()> {
-    run("cfn-lint", Command::new(cfn_lint()?).current_dir(workspace_root()).arg("template.yaml"))?;
+    let mut lint = Command::new(cfn_lint()?);
+    run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).arg("template.yaml"))?;
     let mut command = Command::new(sam()?);
-    command
+    without_aws(&mut command)
         .args(["validate", "--lint", "--template", "template.yaml", "--region", "us-east-1"])
         .current_dir(workspace_root())
         .env("SAM_CLI_TELEMETRY", "0")
@@ -74,7 +75,17 @@ fn template() -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    run_tests(cargo().args(["test", "--workspace", "--locked"]))
+    run_tests(without_aws(&mut cargo()).args(["test", "--workspace", "--locked"]))
+}
+
+/// Takes the variables away by which a developer chooses an AWS account, an endpoint or a stack: no test may meet them.
+fn without_aws(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn dynamodb() -> Result<()> {
@@ -109,10 +120,12 @@ fn test_with_tool<V: AsRef<OsStr>>(
     target: &str,
     environment: impl IntoIterator<Item = (&'static str, V)>,
 ) -> Result<()> {
-    run_tests(cargo().args(["test", "--workspace", "--locked", "--test", target]).envs(environment))
+    let arguments = ["test", "--workspace", "--locked", "--test", target];
+    run_tests(without_aws(&mut cargo()).args(arguments).envs(environment))
 }
 
-/// Builds with `cargo lambda build`, as `sam build` does: what is weighed is what is deployed.
+/// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor: what is weighed is what is deployed
+/// with the parameter `Architecture` set to it.
 fn release() -> Result<()> {
     let archives = target_dir().join("lambda");
     // An archive of an earlier build must not stand in for one that was not made.
