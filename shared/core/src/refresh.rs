@@ -146,8 +146,10 @@ impl<S: Store> Refresh<S> {
             ));
         };
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
-        let scope =
-            client.scope.as_ref().map_or_else(|| scope.clone(), |allowed| scope.intersection(allowed));
+        let scope = match &client.scope {
+            Some(allowed) => scope.intersection(allowed),
+            None => scope,
+        };
         self.issuer
             .issue(session, scope, now, self.ambient.entropy.as_ref())
             .map_err(|error| self.ambient.signing_failed(&error, caller))

@@ -13,8 +13,9 @@ use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Guard, Routes};
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -228,7 +229,8 @@ impl std::fmt::Debug for Stack {
 /// Makes the folder and holds it: two stacks on one database file and one key file would destroy each other's work.
 fn take(folder: &Path) -> Result<File, StackError> {
     let failed = |error: std::io::Error| unusable(folder, &error);
-    fs::create_dir_all(folder).map_err(failed)?;
+    // Keys, password hashes and logs: nobody else on this machine has business in it.
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let lock = File::create(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
