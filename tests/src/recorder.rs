@@ -1,5 +1,7 @@
-//! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, and breaks it on demand.
+//! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, breaks it on demand, puts the requests of
+//! several clients in order, and seeds bugs.
 
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -55,10 +57,19 @@ pub enum Action {
     Status(u16, Value),
     /// Wait this long, then hand it on, if the client is still there.
     Hang(Duration),
+    /// Wait this long, then hand it on, whether the client is still there or not: a request that was under way for longer
+    /// than anybody waits, and lands all the same.
+    Late(Duration),
+    /// Hand it on, and keep the answer this long: the write has landed, and the answer comes late or out of order.
+    LateAnswer(Duration),
     /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
     DropAnswer,
     /// Close the connection at once; DynamoDB never sees it.
     DropRequest,
+    /// Hand it on, and reset the connection (RST) in place of the answer.
+    ResetAnswer,
+    /// Reset the connection (RST) at once; DynamoDB never sees it.
+    ResetRequest,
 }
 
 impl Action {
@@ -74,6 +85,31 @@ impl Action {
 
 type Hook = Arc<dyn Fn(&Call<'_>) -> Action + Send + Sync>;
 
+/// What a [`Gate`] gives out: dropped when DynamoDB has answered the request that it let in.
+pub type Turn = Box<dyn std::any::Any + Send>;
+type Gate = Arc<dyn Fn() -> BoxFuture<'static, Turn> + Send + Sync>;
+
+/// Changes requests and answers on their way: a bug in the store, seeded on the wire.
+pub trait Tamper: Send + Sync {
+    /// Changes a request before DynamoDB sees it. With an answer in return, DynamoDB never does.
+    fn request(&self, operation: &str, request: &mut Value) -> Option<(u16, Value)> {
+        let _ = (operation, request);
+        None
+    }
+
+    /// Changes DynamoDB's answer to `request` before the client sees it. What it returns, an operation and a request, is
+    /// sent to DynamoDB besides.
+    fn answer(
+        &self,
+        operation: &str,
+        request: &Value,
+        answer: &mut (u16, Value),
+    ) -> Option<(&'static str, Value)> {
+        let _ = (operation, request, answer);
+        None
+    }
+}
+
 /// A running proxy. It stops when this is dropped.
 pub struct Recorder {
     url: String,
@@ -85,6 +121,8 @@ struct Shared {
     upstream: String,
     http: reqwest::Client,
     hook: Mutex<Hook>,
+    gate: Mutex<Option<Gate>>,
+    tamper: Mutex<Option<Arc<dyn Tamper>>>,
     exchanges: Mutex<Vec<Exchange>>,
     ask_capacity: AtomicBool,
 }
@@ -98,6 +136,8 @@ impl Recorder {
             upstream: upstream.to_owned(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             hook: Mutex::new(Arc::new(|_| Action::Pass)),
+            gate: Mutex::default(),
+            tamper: Mutex::default(),
             exchanges: Mutex::default(),
             ask_capacity: AtomicBool::new(false),
         });
@@ -129,6 +169,22 @@ impl Recorder {
         });
     }
 
+    /// From now on every request waits for the gate before it is handed on, and what the gate gave is dropped once
+    /// DynamoDB has answered: so a test decides in which order the requests of several clients are applied.
+    pub fn set_gate(&self, gate: impl Fn() -> BoxFuture<'static, Turn> + Send + Sync + 'static) {
+        *self.shared.gate.lock().unwrap() = Some(Arc::new(gate));
+    }
+
+    /// Takes the gate away.
+    pub fn open_gate(&self) {
+        *self.shared.gate.lock().unwrap() = None;
+    }
+
+    /// Seeds a bug from now on.
+    pub fn set_tamper(&self, tamper: impl Tamper + 'static) {
+        *self.shared.tamper.lock().unwrap() = Some(Arc::new(tamper));
+    }
+
     /// Whether DynamoDB is asked for the capacity that each request consumed (`ConsumedCapacity` in the answers).
     pub fn ask_capacity(&self, ask: bool) {
         self.shared.ask_capacity.store(ask, Ordering::SeqCst);
@@ -154,9 +210,16 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let service = service_fn(|request| shared.answer(request));
+            let reset = AtomicBool::new(false);
+            let service = service_fn(|request| Box::pin(Arc::clone(&shared).answer(request, &reset)));
             // An error is what `Action::DropAnswer` asks for, or a client that went away.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
+            let stream = connection.into_parts().io.into_inner();
+            if reset.load(Ordering::SeqCst) {
+                // Closing with nothing to linger for sends RST where FIN would go.
+                let _ = stream.set_zero_linger();
+            }
         });
         while connections.try_join_next().is_some() {}
     }
@@ -166,7 +229,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 type Dropped = &'static str;
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        reset: &AtomicBool,
+    ) -> Result<Response<Full<Bytes>>, Dropped> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| "the request broke off")?.to_bytes();
         let operation = operation(&head.headers);
@@ -174,31 +241,73 @@ impl Shared {
         let hook = Arc::clone(&self.hook.lock().unwrap());
         let action = hook(&Call { operation: &operation, request: &request });
         let index = self.record(Exchange {
-            operation,
+            operation: operation.clone(),
             request: request.clone(),
             started: Instant::now(),
             finished: None,
             answer: None,
         });
+        let send = {
+            let (shared, headers) = (Arc::clone(&self), head.headers);
+            async move { shared.apply(&operation, &headers, request).await }
+        };
         let (status, body) = match action {
-            Action::Pass => self.forward(&head.headers, request).await,
+            Action::Pass => send.await,
             Action::Status(status, body) => (status, body),
             Action::Hang(duration) => {
                 tokio::time::sleep(duration).await;
-                self.forward(&head.headers, request).await
+                send.await
             }
-            Action::DropAnswer => {
-                let answer = self.forward(&head.headers, request).await;
+            // In a task of its own: hyper drops this one when the client goes away.
+            Action::Late(duration) => tokio::spawn(async move {
+                tokio::time::sleep(duration).await;
+                send.await
+            })
+            .await
+            .map_err(|_| "the proxy failed")?,
+            Action::LateAnswer(duration) => {
+                let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
+                tokio::time::sleep(duration).await;
+                answer
+            }
+            Action::DropAnswer | Action::ResetAnswer => {
+                reset.store(matches!(action, Action::ResetAnswer), Ordering::SeqCst);
+                let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
                 self.complete(index, None, answer);
                 return Err("dropped on demand");
             }
-            Action::DropRequest => return Err("dropped on demand"),
+            Action::DropRequest | Action::ResetRequest => {
+                reset.store(matches!(action, Action::ResetRequest), Ordering::SeqCst);
+                return Err("dropped on demand");
+            }
         };
         let bytes = Bytes::from(serde_json::to_vec(&body).unwrap());
         self.complete(index, Some(Instant::now()), (status, body));
         let response =
             Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
         Ok(response.body(Full::new(bytes)).unwrap())
+    }
+
+    /// Hands a request on when its turn has come, with the seeded bug on both ways.
+    async fn apply(&self, operation: &str, headers: &HeaderMap, mut request: Value) -> (u16, Value) {
+        let gate = self.gate.lock().unwrap().clone();
+        let _turn = match gate {
+            Some(gate) => Some(gate().await),
+            None => None,
+        };
+        let tamper = self.tamper.lock().unwrap().clone();
+        let Some(tamper) = tamper else { return self.forward(headers, request).await };
+        if let Some(answer) = tamper.request(operation, &mut request) {
+            return answer;
+        }
+        let mut answer = self.forward(headers, request.clone()).await;
+        if let Some((operation, besides)) = tamper.answer(operation, &request, &mut answer) {
+            let mut headers = headers.clone();
+            let target = format!("DynamoDB_20120810.{operation}");
+            headers.insert("x-amz-target", target.parse().unwrap());
+            self.forward(&headers, besides).await;
+        }
+        answer
     }
 
     fn record(&self, exchange: Exchange) -> (usize, Instant) {
