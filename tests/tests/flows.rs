@@ -395,12 +395,18 @@ async fn one_theft_is_one_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_no_longer_registered_gets_no_further() {
+async fn a_client_that_is_not_registered_gets_no_further_and_loses_nothing() {
     let (db, before) = service().await;
     before.user("alice").await;
     let token = before.login("alice").await.refresh_token();
     let after = before.redeployed(&db.url(), &[("DAYPASS_CLIENTS", r#"[{"client_id":"other"}]"#)]).await;
-    assert_eq!(after.refresh(&token).await.outcome(), invalid_grant(), "named or not");
+    let unknown = (400, "invalid_client".to_owned());
+    assert_eq!(after.refresh(&token).await.outcome(), unknown, "the token is good: no invalid_grant");
+    let named = format!("grant_type=refresh_token&refresh_token={token}&client_id=web");
+    assert_eq!(after.form("/refresh", &named).await.outcome(), unknown);
+    // The mistake is found after an hour, far beyond the grace window.
+    before.clock.advance(Duration::from_secs(3600));
+    assert_eq!(before.refresh(&token).await.status, 200);
     let narrowed = before.login("alice").await.refresh_token();
     let less = r#"[{"client_id":"web","scope":"orders:read"}]"#;
     let after = before.redeployed(&db.url(), &[("DAYPASS_CLIENTS", less)]).await;

@@ -170,16 +170,6 @@ pub enum Refusal {
     AccessToken(Rejection),
     /// The session.
     Session(DeadCause),
-    /// The scope.
-    Scope(ScopeRefusal),
-}
-
-/// The scope asked for was never granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScopeRefusal {
-    /// More than the session holds.
-    ScopeNotGranted,
 }
 
 /// Why the authorizer said no.

@@ -3,14 +3,13 @@
 //! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
 
 use crate::config::RefreshConfig;
-use crate::event::{Event, Refusal, ScopeRefusal};
+use crate::event::{Event, Refusal};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError};
-use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session, Verdict};
+use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
-    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, StoreError,
-    Timestamp,
+    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, Timestamp,
 };
 
 /// What a refresh request says (RFC 6749 §6).
@@ -89,6 +88,7 @@ impl<S: Store> Refresh<S> {
             .store
             .rotate(&RotationRequest {
                 presented: &presented,
+                registered: &self.config.clients.ids,
                 now,
                 grace: self.config.grace,
                 idle: self.config.idle,
@@ -102,29 +102,24 @@ impl<S: Store> Refresh<S> {
                 self.ambient.journal.record(&Event::Rotated { user, session, generation }, caller);
                 self.answer(&item, presented.scope, now, caller)
             }
-            Rotation::Unchanged(Some(item), Verdict::SameSuccessor(cause)) => {
+            Rotation::SameSuccessor(item, cause) => {
                 let generation = item.generation;
                 self.ambient.journal.record(&Event::Repeated { user, session, generation, cause }, caller);
                 self.answer(&item, presented.scope, now, caller)
             }
-            Rotation::Unchanged(Some(item), Verdict::Reuse(cause)) => {
-                Err(self.reuse(&presented, &item, cause, now, caller).await)
-            }
-            Rotation::Unchanged(_, Verdict::ScopeNotGranted) => {
-                let _ = self.refused(Refusal::Scope(ScopeRefusal::ScopeNotGranted), Some(&token), caller);
-                Err(ApiError::InvalidScope)
-            }
-            Rotation::Unchanged(_, Verdict::Dead(cause)) => {
-                Err(self.refused(Refusal::Session(cause), Some(&token), caller))
-            }
-            Rotation::Unchanged(None, Verdict::SameSuccessor(_) | Verdict::Reuse(_)) => {
-                Err(self.refused(Refusal::Session(DeadCause::Absent), Some(&token), caller))
-            }
-            // The store's promise is broken: say so, and leave the client its token.
-            Rotation::Unchanged(_, Verdict::Rotate) => {
-                let error =
-                    StoreError::Unavailable("the condition failed on an item that fulfils it".to_owned());
-                Err(self.ambient.store_failed("rotate", &error, caller))
+            Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
+            Rotation::Dead(cause) => {
+                let _ = self.refused(Refusal::Session(cause), Some(&token), caller);
+                Err(match cause {
+                    DeadCause::ScopeNotGranted => ApiError::InvalidScope,
+                    // The token is good, and `invalid_grant` would make the client throw it away.
+                    DeadCause::ClientGone => ApiError::UnknownClient,
+                    DeadCause::Absent
+                    | DeadCause::Ended
+                    | DeadCause::Expired
+                    | DeadCause::OtherClient
+                    | DeadCause::AheadOfStore => ApiError::InvalidGrant,
+                })
             }
         }
     }
@@ -136,17 +131,10 @@ impl<S: Store> Refresh<S> {
         now: Timestamp,
         caller: &Caller,
     ) -> Result<TokenResponse, ApiError> {
-        // A client that is no longer registered gets no further, whether the request names it or not; one that may ask for
-        // less than it could is held to that.
-        let Some(client) = self.config.clients.find(Some(session.client.as_str())) else {
-            return Err(self.refused(
-                Refusal::Session(DeadCause::ClientGone),
-                Some(&session.token()),
-                caller,
-            ));
-        };
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
-        let scope = match &client.scope {
+        // A client that may ask for less than it could at login is held to that.
+        let client = self.config.clients.find(Some(session.client.as_str()));
+        let scope = match client.and_then(|client| client.scope.as_ref()) {
             Some(allowed) => scope.intersection(allowed),
             None => scope,
         };
@@ -158,7 +146,7 @@ impl<S: Store> Refresh<S> {
     /// An old token was replayed: two parties hold tokens of this session, and one of them should not. End it.
     async fn reuse(
         &self,
-        presented: &Presented,
+        token: &RefreshToken,
         item: &Session,
         cause: ReuseCause,
         now: Timestamp,
@@ -168,14 +156,14 @@ impl<S: Store> Refresh<S> {
         let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse).await;
         match ended {
             Ok(Revocation::Ended) => {
-                let (presented, current) = (presented.token.generation, item.generation);
+                let (presented, current) = (token.generation, item.generation);
                 let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
                 let event = Event::Reuse { user, session, cause, presented, current, age };
                 self.ambient.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
             // Another replay was a moment faster: one theft is one event.
-            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(&presented.token), caller),
+            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), caller),
             // Not ended yet: the next replay is noticed again and ends it.
             Err(error) => self.ambient.store_failed("revoke_session", &error, caller),
         }

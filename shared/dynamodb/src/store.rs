@@ -17,16 +17,20 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::session::{EndReason, Session, judge};
+use daypass_core::session::{EndReason, Session};
 use daypass_core::{
     Attempt, AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
     StoreError, ThrottleKey, Timestamp, User, UserId, Username,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
+use std::slice;
 
 /// Sessions that are ended at the same time by one `revoke_all`.
 const REVOKE_CONCURRENCY: usize = 16;
+
+/// Operands that one `IN` may have ("Constraints in DynamoDB", expression parameters).
+const MAX_IN_OPERANDS: usize = 100;
 
 /// The placeholders `#name` for attribute names.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
@@ -152,12 +156,20 @@ impl DynamoDb {
         if let Some(idle) = request.idle {
             update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));
         }
-        if let Some(client) = &presented.client {
-            condition.push_str(" AND #client = :client");
-            update = update
-                .expression_attribute_names("#client", CLIENT)
-                .expression_attribute_values(":client", item::text(client.as_str()));
+        let clients = presented.client.as_ref().map_or(request.registered, slice::from_ref);
+        for (index, client) in clients.iter().enumerate() {
+            // `IN` takes so many operands and no more.
+            condition.push_str(match index {
+                0 => " AND (#client IN (",
+                _ if index.is_multiple_of(MAX_IN_OPERANDS) => ") OR #client IN (",
+                _ => ", ",
+            });
+            condition.push_str(&format!(":client{index}"));
+            update =
+                update.expression_attribute_values(format!(":client{index}"), item::text(client.as_str()));
         }
+        condition.push_str("))");
+        update = update.expression_attribute_names("#client", CLIENT);
         let asked = presented.scope.iter().flat_map(Scope::words);
         for (index, word) in asked.enumerate() {
             condition.push_str(&format!(" AND contains(#scope, :scope{index})"));
@@ -281,9 +293,7 @@ impl Store for DynamoDb {
         match conditional(self.rotation(request)?).await? {
             Conditional::Done(item) => Ok(Rotation::Rotated(item::to_session(&item)?)),
             Conditional::Refused(item) => {
-                let session = item.as_ref().map(item::to_session).transpose()?;
-                let verdict = judge(session.as_ref(), request.presented, request.now, request.grace);
-                Ok(Rotation::Unchanged(session, verdict))
+                Rotation::refused(item.as_ref().map(item::to_session).transpose()?, request)
             }
         }
     }

@@ -27,7 +27,9 @@ async fn every_verb(
     let (settle, presented, fresh, now) =
         (throttle("k"), present(session, 0), bench::session(user), after(1_000));
     let new = NewSession { session: &fresh, user, rehash: None, settle: &settle };
-    let request = RotationRequest { presented: &presented, now, grace: GRACE, idle: None };
+    let registered = bench::registered();
+    let request =
+        RotationRequest { presented: &presented, registered: &registered, now, grace: GRACE, idle: None };
     let calls = [
         ("begin_login", store.begin_login(&user.username, &settle, 5, attempt_id()).map_ok(drop).boxed()),
         ("open_session", store.open_session(&new).map_ok(drop).boxed()),
@@ -185,7 +187,14 @@ pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let store = DynamoDb::local(bench.recorder.url(), TableNames::sessions_only("not-there"));
     let presented = present(&opened, 0);
-    let request = RotationRequest { presented: &presented, now: NOW, grace: Duration::ZERO, idle: None };
+    let registered = bench::registered();
+    let request = RotationRequest {
+        presented: &presented,
+        registered: &registered,
+        now: NOW,
+        grace: Duration::ZERO,
+        idle: None,
+    };
     let text = broken(store.rotate(&request).await.map(drop), "no table");
     assert!(text.contains("create the table"), "{text}");
     let text = broken(

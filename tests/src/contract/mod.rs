@@ -42,6 +42,7 @@ macro_rules! store_contract {
                 time_ends_a_session_to_the_millisecond
                 either_end_counts
                 a_client_gets_its_own_tokens_only
+                a_client_that_is_not_registered_keeps_its_sessions
                 scope_is_checked_by_the_write
                 an_idle_limit_moves_with_use_up_to_the_absolute_end
                 an_idle_limit_that_was_lifted_holds_no_longer

@@ -2,7 +2,7 @@
 
 use crate::bench::{self, Bench, LIFE, NOW, after, client, present, random, rotated, session};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::session::{DeadCause, EndReason, Ended, Session, Verdict};
+use daypass_core::session::{DeadCause, EndReason, Ended, Session};
 use daypass_core::{Revocation, Rotation, SessionId, Store};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -87,10 +87,8 @@ pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
         assert_eq!(revocation, Ok(Revocation::Ended));
         let generation = match rotation.unwrap() {
             Rotation::Rotated(session) => session.generation,
-            Rotation::Unchanged(_, verdict) => {
-                assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
-                0
-            }
+            Rotation::Dead(DeadCause::Ended) => 0,
+            other => unreachable!("{other:?}"),
         };
         assert_dead(bench, &opened, generation).await;
     }
@@ -100,7 +98,7 @@ async fn assert_dead(bench: &Bench, session: &Session, generations: u32) {
     for generation in 0..=generations {
         let rotation = bench.rotate(&present(session, generation), after(1_001)).await;
         assert!(
-            matches!(rotation, Ok(Rotation::Unchanged(Some(_), Verdict::Dead(DeadCause::Ended)))),
+            matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))),
             "generation {generation} of {generations}: {rotation:?}"
         );
     }
@@ -173,10 +171,8 @@ pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
         for _ in 0..4 {
             match bench.rotate(&present(session, generation), after(1_000)).await.unwrap() {
                 Rotation::Rotated(session) => generation = session.generation,
-                Rotation::Unchanged(_, verdict) => {
-                    assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
-                    break;
-                }
+                Rotation::Dead(DeadCause::Ended) => break,
+                other => unreachable!("{other:?}"),
             }
         }
         generation

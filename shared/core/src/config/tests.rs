@@ -100,4 +100,10 @@ fn clients() {
     ] {
         assert!(Clients::parse(bad).is_err(), "{bad}");
     }
+    let many = |count: usize| {
+        let entries: Vec<String> = (0..count).map(|n| format!(r#"{{"client_id":"c{n}"}}"#)).collect();
+        Clients::parse(&format!("[{}]", entries.join(",")))
+    };
+    assert_eq!(many(Clients::MAX).unwrap().ids.len(), Clients::MAX);
+    assert!(many(Clients::MAX + 1).is_err());
 }
