@@ -239,6 +239,14 @@ impl Service {
         self.form("/refresh", &format!("grant_type=refresh_token&refresh_token={token}")).await
     }
 
+    /// Refreshes under an `Idempotency-Key`.
+    pub async fn refresh_under(&self, key: &str, token: &str) -> Answer {
+        let body = format!("grant_type=refresh_token&refresh_token={token}");
+        let mut request = post("/refresh", "application/x-www-form-urlencoded", body);
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        self.send(request).await
+    }
+
     /// Revokes.
     pub async fn revoke(&self, token: &str) -> Answer {
         self.form("/revoke", &format!("token={token}")).await

@@ -7,7 +7,7 @@ use crate::event::{Event, Refusal};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError};
 use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session};
-use crate::web::{Accepts, Ambient, Caller, Params, Request};
+use crate::web::{Accepts, Ambient, Caller, Params, Request, idempotency_key};
 use crate::{
     ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, Timestamp,
 };
@@ -17,6 +17,7 @@ pub struct RefreshRequest {
     refresh_token: String,
     client_id: Option<String>,
     scope: Option<Scope>,
+    attempt: Option<AttemptId>,
 }
 
 impl std::fmt::Debug for RefreshRequest {
@@ -39,6 +40,7 @@ impl RefreshRequest {
             refresh_token: params.required("refresh_token", "The refresh_token is missing.")?.to_owned(),
             client_id: params.text("client_id")?.map(str::to_owned),
             scope: params.text("scope")?.map(Scope::parse).transpose()?,
+            attempt: idempotency_key(request)?,
         })
     }
 }
@@ -82,7 +84,7 @@ impl<S: Store> Refresh<S> {
             token,
             client,
             scope: request.scope,
-            attempt: AttemptId::generate(self.ambient.entropy.as_ref()),
+            attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.ambient.entropy.as_ref())),
         };
         let rotation = self
             .store

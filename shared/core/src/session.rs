@@ -130,7 +130,7 @@ pub struct Presented {
     pub client: Option<ClientId>,
     /// The narrower scope that the request asks for, if it does.
     pub scope: Option<Scope>,
-    /// The id of this attempt, which the rotation stores.
+    /// The id of this attempt, which the rotation stores: from the client's `Idempotency-Key`, or fresh.
     pub attempt: AttemptId,
 }
 
@@ -151,7 +151,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeat {
-    /// Our own write: its answer was lost and the SDK sent it again.
+    /// The very attempt that made the successor: its answer was lost, and our SDK sent it again, or the client did under
+    /// the same `Idempotency-Key`.
     OwnRetry,
     /// A client's retry or second tab within the grace window, the successor still unused.
     Grace,
@@ -208,13 +209,14 @@ pub fn judge(item: Option<&Session>, request: &RotationRequest<'_>) -> Verdict {
         return Verdict::Dead(DeadCause::Expired);
     }
     let scope_granted = presented.scope.as_ref().is_none_or(|scope| scope.is_within(&item.scope));
+    let own = item.attempt == Some(presented.attempt);
     let in_grace = item.rotated_at.is_some_and(|at| request.now.since(at) < request.grace);
     match item.generation.checked_sub(presented.token.generation) {
         None => Verdict::Dead(DeadCause::AheadOfStore),
-        Some(1) if item.attempt == Some(presented.attempt) => Verdict::SameSuccessor(Repeat::OwnRetry),
-        Some(1) if !in_grace => Verdict::Reuse(ReuseCause::AfterGrace),
+        Some(1) if !own && !in_grace => Verdict::Reuse(ReuseCause::AfterGrace),
         Some(0 | 1) if !scope_granted => Verdict::Dead(DeadCause::ScopeNotGranted),
         Some(0) => Verdict::Rotate,
+        Some(1) if own => Verdict::SameSuccessor(Repeat::OwnRetry),
         Some(1) => Verdict::SameSuccessor(Repeat::Grace),
         Some(_) => Verdict::Reuse(ReuseCause::SuccessorUsed),
     }

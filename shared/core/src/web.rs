@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Journal};
 use crate::keys::KeyError;
-use crate::{ApiError, Clock, Entropy, StoreError};
+use crate::{ApiError, AttemptId, Clock, Entropy, StoreError};
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
@@ -203,6 +203,27 @@ impl Params {
             Some(_) => Err(ApiError::InvalidRequest("A parameter that must be true or false is not.")),
         }
     }
+}
+
+/// Fewest and most characters of an `Idempotency-Key`: a UUID has 36.
+const IDEMPOTENCY_KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// The attempt that the client names by its `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), if it does. The
+/// value is taken as it stands, quoted or not.
+///
+/// # Errors
+/// `invalid_request` for several of them, and for one that is too short to be anybody's own.
+pub(crate) fn idempotency_key(request: &Request) -> Result<Option<AttemptId>, ApiError> {
+    let mut values = request.headers().get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.as_bytes();
+    let visible = key.iter().all(u8::is_ascii_graphic);
+    if values.next().is_some() || !visible || !IDEMPOTENCY_KEY_CHARS.contains(&key.len()) {
+        return Err(ApiError::InvalidRequest(
+            "The Idempotency-Key is not one of 16 to 128 visible characters.",
+        ));
+    }
+    Ok(Some(AttemptId::from_key(key)))
 }
 
 /// The media type of the body in lower case; `None` when there is none, several, or one with a charset that is not UTF-8.
