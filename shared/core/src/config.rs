@@ -3,8 +3,9 @@
 //! Each function reads the names of its list ([`LOGIN`], [`REFRESH`], …) and no others; a test holds the lists against
 //! `template.yaml`.
 
+use crate::browser::{Origin, Transport};
 use crate::jwks::Jwks;
-use crate::{ClientId, Scope};
+use crate::{ApiError, ClientId, Scope};
 use serde::Deserialize;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -159,6 +160,16 @@ pub struct Client {
     pub id: ClientId,
     /// What it may ask for; `None` for all that the user has.
     pub scope: Option<Scope>,
+    /// How it holds its refresh tokens.
+    pub transport: Transport,
+    /// The origins of its pages, which may call from a browser.
+    pub origins: Vec<Origin>,
+}
+
+impl Client {
+    fn has(&self, origin: &str) -> bool {
+        self.origins.iter().any(|own| own.as_str() == origin)
+    }
 }
 
 /// The registered clients, at least one.
@@ -166,27 +177,19 @@ pub struct Client {
 pub struct Clients {
     default: Client,
     others: Vec<Client>,
-    /// The ids of all.
-    pub ids: Vec<ClientId>,
+    /// The ids of those that send their tokens in bodies.
+    pub of_body: Vec<ClientId>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClientEntry {
     client_id: String,
-    /// Read so that a word we do not know is refused.
-    #[serde(default, rename = "transport")]
-    _transport: Transport,
+    #[serde(default)]
+    transport: Transport,
+    #[serde(default)]
+    origins: Vec<String>,
     scope: Option<String>,
-}
-
-/// How a client holds its refresh token.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum Transport {
-    /// In its own keeping, sent in bodies.
-    #[default]
-    Body,
 }
 
 impl Clients {
@@ -218,19 +221,67 @@ impl Clients {
             let scope = entry.scope.map(|scope| Scope::parse(&scope)).transpose();
             let scope = scope
                 .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
-            clients.push(Client { id, scope });
+            let origins = entry.origins.iter().map(|origin| {
+                Origin::parse(origin).map_err(|problem| format!("the origin `{origin}` of `{id}` {problem}"))
+            });
+            let origins = origins.collect::<Result<Vec<_>, _>>()?;
+            if entry.transport == Transport::Cookie && origins.is_empty() {
+                return Err(format!("`{id}` has the transport cookie and names no origins"));
+            }
+            clients.push(Client { id, scope, transport: entry.transport, origins });
         }
-        let ids = clients.iter().map(|client| client.id.clone()).collect();
+        let of_body = clients.iter().filter(|client| client.transport == Transport::Body);
+        let of_body = of_body.map(|client| client.id.clone()).collect();
         let mut clients = clients.into_iter();
         let default = clients.next().ok_or("names no client")?;
-        Ok(Self { default, others: clients.collect(), ids })
+        Ok(Self { default, others: clients.collect(), of_body })
+    }
+
+    /// The id that a request names, if it names one.
+    ///
+    /// # Errors
+    /// `invalid_client` for one that is not registered, or none of those `allowed`.
+    pub(crate) fn named(
+        &self,
+        id: Option<&str>,
+        allowed: Option<&[ClientId]>,
+    ) -> Result<Option<ClientId>, ApiError> {
+        let Some(id) = id else { return Ok(None) };
+        let client = self.find(Some(id)).ok_or(ApiError::UnknownClient)?;
+        if allowed.is_some_and(|allowed| !allowed.contains(&client.id)) {
+            return Err(ApiError::UnknownClient);
+        }
+        Ok(Some(client.id.clone()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Client> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+
+    /// Whether any client has pages.
+    #[must_use]
+    pub fn have_origins(&self) -> bool {
+        self.all().any(|client| !client.origins.is_empty())
+    }
+
+    /// Whether any client has pages of this origin.
+    #[must_use]
+    pub fn know(&self, origin: &str) -> bool {
+        self.all().any(|client| client.has(origin))
+    }
+
+    /// The ids of the cookie clients that have pages of this origin.
+    #[must_use]
+    pub fn of_cookie(&self, origin: &str) -> Vec<ClientId> {
+        let cookie = |client: &&Client| client.transport == Transport::Cookie && client.has(origin);
+        self.all().filter(cookie).map(|client| client.id.clone()).collect()
     }
 
     /// The client of that name, or the first one when the request names none.
     #[must_use]
     pub fn find(&self, id: Option<&str>) -> Option<&Client> {
         let Some(id) = id else { return Some(&self.default) };
-        std::iter::once(&self.default).chain(&self.others).find(|client| client.id.as_str() == id)
+        self.all().find(|client| client.id.as_str() == id)
     }
 }
 

@@ -22,6 +22,8 @@ pub enum ApiError {
     UnsupportedGrantType,
     /// The client is not registered.
     UnknownClient,
+    /// The page that sent the request is none of the client's.
+    OriginNotAllowed,
     /// The request tries to authenticate the client in the `Authorization` header; our clients have no secrets.
     ClientAuthentication,
     /// The scope is malformed or not granted.
@@ -51,7 +53,8 @@ impl ApiError {
             Self::UnsupportedGrantType => {
                 (400, "unsupported_grant_type", "The grant_type must be refresh_token.")
             }
-            Self::UnknownClient => (400, "invalid_client", "The client is not registered."),
+            Self::UnknownClient => (400, "invalid_client", "The client is not registered, or not for this."),
+            Self::OriginNotAllowed => (403, "invalid_request", "Requests from this origin are not allowed."),
             Self::ClientAuthentication => {
                 (401, "invalid_client", "Clients have no secret here: send client_id alone.")
             }
@@ -88,6 +91,7 @@ impl ApiError {
             | Self::InvalidGrant
             | Self::UnsupportedGrantType
             | Self::UnknownClient
+            | Self::OriginNotAllowed
             | Self::InvalidScope
             | Self::ServerError => None,
         }

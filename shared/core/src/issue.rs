@@ -1,6 +1,7 @@
 //! Issuing: the pair of tokens that login and refresh answer with.
 
 use crate::access::{Grant, Signer};
+use crate::browser::Transport;
 use crate::config::Issuer;
 use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
 use crate::session::Session;
@@ -24,11 +25,15 @@ pub struct TokenResponse {
     token_type: &'static str,
     /// Seconds until the access token expires.
     expires_in: u64,
-    refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     /// Seconds until the refresh token expires.
     refresh_expires_in: u64,
     scope: Scope,
     session_id: SessionId,
+    /// The refresh token and its life, where it goes in the cookie.
+    #[serde(skip)]
+    pub(crate) cookie: Option<(String, Duration)>,
 }
 
 impl std::fmt::Debug for TokenResponse {
@@ -66,9 +71,16 @@ impl TokenIssuer {
         &self,
         session: &Session,
         scope: Scope,
+        transport: Transport,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<TokenResponse, KeyError> {
+        let token = session.token().mint(&self.refresh_keys);
+        let life = session.expires_at.since(now);
+        let (refresh_token, cookie) = match transport {
+            Transport::Body => (Some(token), None),
+            Transport::Cookie => (None, Some((token, life))),
+        };
         let grant = Grant {
             user: session.user,
             session: session.session,
@@ -79,10 +91,11 @@ impl TokenIssuer {
             access_token: self.signer.issue(&grant, now, entropy)?,
             token_type: "Bearer",
             expires_in: self.signer.lifetime.as_secs(),
-            refresh_token: session.token().mint(&self.refresh_keys),
-            refresh_expires_in: session.expires_at.since(now).as_secs(),
+            refresh_token,
+            refresh_expires_in: life.as_secs(),
             scope,
             session_id: session.session,
+            cookie,
         })
     }
 }

@@ -7,6 +7,7 @@
 //! rule can be tested with a fixed clock and seeded randomness.
 
 pub mod access;
+pub mod browser;
 pub mod config;
 pub mod discovery;
 mod entropy;

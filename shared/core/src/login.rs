@@ -3,7 +3,8 @@
 //! Two round trips to the store: the user is read and the attempt counted at the same time, before any hashing; then
 //! one transaction opens the session, unless the user has changed meanwhile.
 
-use crate::config::{Client, LoginConfig};
+use crate::browser::{Page, Transport};
+use crate::config::{Client, Clients, LoginConfig};
 use crate::event::{Event, LoginFailure};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError, Peppers};
@@ -19,7 +20,7 @@ use crate::{
 pub struct LoginRequest {
     username: String,
     password: Password,
-    client_id: Option<String>,
+    client: Client,
     scope: Option<Scope>,
 }
 
@@ -27,12 +28,18 @@ pub struct LoginRequest {
 const MAX_TYPED_NAME_BYTES: usize = 1024;
 
 impl LoginRequest {
-    /// Reads the request.
+    /// Reads the request of one of `clients`.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form.
-    pub fn parse(request: &Request) -> Result<Self, ApiError> {
+    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and for a cookie client a page that is none
+    /// of its own: a stranger's page must not log its visitor in as somebody else (login CSRF).
+    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
         let params = Params::read(request, Accepts::Json)?;
+        let client = clients.find(params.text("client_id")?).ok_or(ApiError::UnknownClient)?;
+        if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id)
+        {
+            return Err(ApiError::OriginNotAllowed);
+        }
         let username = params.required("username", "The username is missing.")?;
         if username.len() > MAX_TYPED_NAME_BYTES {
             return Err(ApiError::InvalidRequest("The username is too long."));
@@ -43,9 +50,15 @@ impl LoginRequest {
         Ok(Self {
             username: username.to_owned(),
             password,
-            client_id: params.text("client_id")?.map(str::to_owned),
+            client: client.clone(),
             scope: params.text("scope")?.map(Scope::parse).transpose()?,
         })
+    }
+
+    /// How the client of the request holds its refresh token.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.client.transport
     }
 }
 
@@ -88,7 +101,7 @@ impl<S: Store> Login<S> {
     /// The [`ApiError`] for the caller. Unknown user, wrong password and disabled user are one error after the same
     /// work.
     pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
-        let client = self.config.clients.find(request.client_id.as_deref()).ok_or(ApiError::UnknownClient)?;
+        let client = &request.client;
         let username = self
             .credentials
             .username(&request.username)
@@ -156,7 +169,7 @@ impl<S: Store> Login<S> {
         self.ambient.journal.record(&event, caller);
         let scope = session.scope.clone();
         self.issuer
-            .issue(&session, scope, now, self.ambient.entropy.as_ref())
+            .issue(&session, scope, client.transport, now, self.ambient.entropy.as_ref())
             .map_err(|error| self.ambient.signing_failed(&error, caller))
     }
 

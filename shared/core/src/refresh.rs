@@ -2,20 +2,25 @@
 //!
 //! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
 
-use crate::config::RefreshConfig;
+use crate::browser::{self, Page, Transport};
+use crate::config::{Clients, RefreshConfig};
 use crate::event::{Event, Refusal};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError};
 use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session};
 use crate::web::{Accepts, Ambient, Caller, Params, Request, idempotency_key};
 use crate::{
-    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, Timestamp,
+    ApiError, AttemptId, ClientId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store,
+    Timestamp,
 };
 
 /// What a refresh request says (RFC 6749 §6).
 pub struct RefreshRequest {
     refresh_token: String,
-    client_id: Option<String>,
+    transport: Transport,
+    client: Option<ClientId>,
+    /// The clients whose sessions may be refreshed by this request.
+    registered: Vec<ClientId>,
     scope: Option<Scope>,
     attempt: Option<AttemptId>,
 }
@@ -27,21 +32,37 @@ impl std::fmt::Debug for RefreshRequest {
 }
 
 impl RefreshRequest {
-    /// Reads the request.
+    /// Reads the request of one of `clients`. The token is in the body or in the cookie, and what it is in decides whose it
+    /// can be.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form.
-    pub fn parse(request: &Request) -> Result<Self, ApiError> {
+    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and with the cookie a page that is none of a
+    /// cookie client's.
+    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
         let params = Params::read(request, Accepts::JsonOrForm)?;
         if params.required("grant_type", "The grant_type is missing.")? != "refresh_token" {
             return Err(ApiError::UnsupportedGrantType);
         }
+        let (refresh_token, transport, registered) =
+            match (params.text("refresh_token")?, browser::cookie(request)?) {
+                (Some(token), _) => (token, Transport::Body, clients.of_body.clone()),
+                (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
+                (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
+            };
         Ok(Self {
-            refresh_token: params.required("refresh_token", "The refresh_token is missing.")?.to_owned(),
-            client_id: params.text("client_id")?.map(str::to_owned),
+            refresh_token: refresh_token.to_owned(),
+            transport,
+            client: clients.named(params.text("client_id")?, Some(&registered))?,
+            registered,
             scope: params.text("scope")?.map(Scope::parse).transpose()?,
             attempt: idempotency_key(request)?,
         })
+    }
+
+    /// How the refresh token came.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 }
 
@@ -73,16 +94,12 @@ impl<S: Store> Refresh<S> {
     /// The [`ApiError`] for the caller: `invalid_grant` only when the token is known to be no good, never because the
     /// store did not answer.
     pub async fn run(&self, request: RefreshRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
-        let client = match request.client_id.as_deref() {
-            None => None,
-            some => Some(self.config.clients.find(some).ok_or(ApiError::UnknownClient)?.id.clone()),
-        };
         let now = self.ambient.clock.now();
         let token = RefreshToken::authenticate(&request.refresh_token, &self.issuer.refresh_keys, now)
             .map_err(|cause| self.refused(Refusal::Token(cause), None, caller))?;
         let presented = Presented {
             token,
-            client,
+            client: request.client,
             scope: request.scope,
             attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.ambient.entropy.as_ref())),
         };
@@ -90,7 +107,7 @@ impl<S: Store> Refresh<S> {
             .store
             .rotate(&RotationRequest {
                 presented: &presented,
-                registered: &self.config.clients.ids,
+                registered: &request.registered,
                 now,
                 grace: self.config.grace,
                 idle: self.config.idle,
@@ -102,12 +119,12 @@ impl<S: Store> Refresh<S> {
             Rotation::Rotated(item) => {
                 let generation = item.generation;
                 self.ambient.journal.record(&Event::Rotated { user, session, generation }, caller);
-                self.answer(&item, presented.scope, now, caller)
+                self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::SameSuccessor(item, cause) => {
                 let generation = item.generation;
                 self.ambient.journal.record(&Event::Repeated { user, session, generation, cause }, caller);
-                self.answer(&item, presented.scope, now, caller)
+                self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
             Rotation::Dead(cause) => {
@@ -130,6 +147,7 @@ impl<S: Store> Refresh<S> {
         &self,
         session: &Session,
         narrowed: Option<Scope>,
+        transport: Transport,
         now: Timestamp,
         caller: &Caller,
     ) -> Result<TokenResponse, ApiError> {
@@ -141,7 +159,7 @@ impl<S: Store> Refresh<S> {
             None => scope,
         };
         self.issuer
-            .issue(session, scope, now, self.ambient.entropy.as_ref())
+            .issue(session, scope, transport, now, self.ambient.entropy.as_ref())
             .map_err(|error| self.ambient.signing_failed(&error, caller))
     }
 

@@ -1,18 +1,21 @@
 //! Revoke (RFC 7009): a session ends now, or all sessions of its user do.
 
 use crate::access::{UnusableKey, Verifier};
-use crate::config::RevokeConfig;
+use crate::browser::{self, Page, Transport};
+use crate::config::{Clients, RevokeConfig};
 use crate::event::{Event, Refusal};
 use crate::keys::{Document, KeyError, RefreshKeys};
 use crate::session::{DeadCause, EndReason};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
-use crate::{ApiError, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
+use crate::{ApiError, ClientId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
 use serde::Serialize;
 
 /// What a revocation request says (RFC 7009 §2.1).
 pub struct RevokeRequest {
     token: String,
-    client_id: Option<String>,
+    transport: Transport,
+    /// The clients whose sessions the token may end; `None` for any.
+    clients: Option<Vec<ClientId>>,
     all: bool,
 }
 
@@ -23,18 +26,31 @@ impl std::fmt::Debug for RevokeRequest {
 }
 
 impl RevokeRequest {
-    /// Reads the request. The `token_type_hint` is read and not needed: a token tells its own kind.
+    /// Reads the request of one of `clients`. The `token_type_hint` is read and not needed: a token tells its own kind.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form.
-    pub fn parse(request: &Request) -> Result<Self, ApiError> {
+    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and with the cookie a page that is none of a
+    /// cookie client's: a stranger's page must not log its visitor out.
+    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
         let params = Params::read(request, Accepts::JsonOrForm)?;
         let _ = params.text("token_type_hint")?;
-        Ok(Self {
-            token: params.required("token", "The token is missing.")?.to_owned(),
-            client_id: params.text("client_id")?.map(str::to_owned),
-            all: params.flag("all")?,
-        })
+        let all = params.flag("all")?;
+        let (token, transport, allowed) = match (params.text("token")?, browser::cookie(request)?) {
+            // Whoever has an access token of any client may end its session.
+            (Some(token), _) if !token.starts_with(RefreshToken::PREFIX) => (token, Transport::Body, None),
+            (Some(token), _) => (token, Transport::Body, Some(clients.of_body.clone())),
+            (None, Some(token)) => (token, Transport::Cookie, Some(Page::of(request).clients(clients)?)),
+            (None, None) => return Err(ApiError::InvalidRequest("The token is missing.")),
+        };
+        let named = clients.named(params.text("client_id")?, allowed.as_deref())?;
+        let clients = named.map(|client| vec![client]).or(allowed);
+        Ok(Self { token: token.to_owned(), transport, clients, all })
+    }
+
+    /// How the token came.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 }
 
@@ -99,10 +115,6 @@ impl<S: Store> Revoke<S> {
     /// `invalid_client` for an unregistered client, `invalid_grant` for another client's token (RFC 7009 §2.1), and
     /// 503 when the store did not answer: never a false success.
     pub async fn run(&self, request: RevokeRequest, caller: &Caller) -> Result<Revoked, ApiError> {
-        let client = match request.client_id.as_deref() {
-            None => None,
-            some => Some(self.config.clients.find(some).ok_or(ApiError::UnknownClient)?.id.clone()),
-        };
         let now = self.ambient.clock.now();
         let (user, session) = match self.identify(&request.token, now) {
             Ok(ids) => ids,
@@ -113,7 +125,7 @@ impl<S: Store> Revoke<S> {
         };
         let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
         let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
-        match self.store.revoke_session(user, session, client.as_ref(), now, reason).await {
+        match self.store.revoke_session(user, session, request.clients.as_deref(), now, reason).await {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
             }

@@ -180,7 +180,7 @@ pub enum DeadCause {
     Expired,
     /// The token belongs to another client than the request names (RFC 6749 §6).
     OtherClient,
-    /// The session's client is no longer registered.
+    /// The session's client is not registered, or not for the way that the token came (body or cookie, and from which page).
     ClientGone,
     /// The request asks for scope that the session was never granted (RFC 6749 §6).
     ScopeNotGranted,

@@ -179,12 +179,12 @@ pub trait Store: Send + Sync {
         request: &RotationRequest<'_>,
     ) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
 
-    /// Ends one session, if it belongs to `client` where that is given.
+    /// Ends one session, if it belongs to one of `clients` where they are given.
     fn revoke_session(
         &self,
         user: UserId,
         session: SessionId,
-        client: Option<&ClientId>,
+        clients: Option<&[ClientId]>,
         now: Timestamp,
         reason: EndReason,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;

@@ -227,7 +227,7 @@ pub(crate) fn idempotency_key(request: &Request) -> Result<Option<AttemptId>, Ap
 }
 
 /// The media type of the body in lower case; `None` when there is none, several, or one with a charset that is not UTF-8.
-fn content_type(request: &Request) -> Option<String> {
+pub(crate) fn content_type(request: &Request) -> Option<String> {
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {

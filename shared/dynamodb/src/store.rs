@@ -65,6 +65,27 @@ pub(crate) async fn conditional(request: UpdateItemFluentBuilder) -> Result<Cond
     }
 }
 
+/// Adds to a condition that the session is one of these clients'.
+fn of_clients(
+    mut update: UpdateItemFluentBuilder,
+    condition: &mut String,
+    clients: &[ClientId],
+) -> UpdateItemFluentBuilder {
+    for (index, client) in clients.iter().enumerate() {
+        // `IN` takes so many operands and no more.
+        condition.push_str(match index {
+            0 => " AND (#client IN (",
+            _ if index.is_multiple_of(MAX_IN_OPERANDS) => ") OR #client IN (",
+            _ => ", ",
+        });
+        condition.push_str(&format!(":client{index}"));
+        update = update.expression_attribute_values(format!(":client{index}"), item::text(client.as_str()));
+    }
+    // Nobody's: a list that is empty lets nothing through.
+    condition.push_str(if clients.is_empty() { " AND attribute_not_exists(#client)" } else { "))" });
+    update.expression_attribute_names("#client", CLIENT)
+}
+
 impl DynamoDb {
     /// Reads a user, strongly consistent: a password changed a moment ago is the one that counts.
     pub(crate) async fn read_user(&self, username: &Username) -> Result<Option<User>, StoreError> {
@@ -157,19 +178,7 @@ impl DynamoDb {
             update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));
         }
         let clients = presented.client.as_ref().map_or(request.registered, slice::from_ref);
-        for (index, client) in clients.iter().enumerate() {
-            // `IN` takes so many operands and no more.
-            condition.push_str(match index {
-                0 => " AND (#client IN (",
-                _ if index.is_multiple_of(MAX_IN_OPERANDS) => ") OR #client IN (",
-                _ => ", ",
-            });
-            condition.push_str(&format!(":client{index}"));
-            update =
-                update.expression_attribute_values(format!(":client{index}"), item::text(client.as_str()));
-        }
-        condition.push_str("))");
-        update = update.expression_attribute_names("#client", CLIENT);
+        update = of_clients(update, &mut condition, clients);
         let asked = presented.scope.iter().flat_map(Scope::words);
         for (index, word) in asked.enumerate() {
             condition.push_str(&format!(" AND contains(#scope, :scope{index})"));
@@ -186,7 +195,7 @@ impl DynamoDb {
         key: Item,
         now: Timestamp,
         reason: EndReason,
-        client: Option<&ClientId>,
+        clients: Option<&[ClientId]>,
     ) -> UpdateItemFluentBuilder {
         let mut condition = "attribute_exists(#session) AND attribute_not_exists(#revoked_at)".to_owned();
         let mut update = self
@@ -200,11 +209,8 @@ impl DynamoDb {
                 ("now", item::precise(now)),
                 ("why", item::text(reason.as_str())),
             ]));
-        if let Some(client) = client {
-            condition.push_str(" AND #client = :client");
-            update = update
-                .expression_attribute_names("#client", CLIENT)
-                .expression_attribute_values(":client", item::text(client.as_str()));
+        if let Some(clients) = clients {
+            update = of_clients(update, &mut condition, clients);
         }
         update.condition_expression(condition)
     }
@@ -303,18 +309,20 @@ impl Store for DynamoDb {
         &self,
         user: UserId,
         session: SessionId,
-        client: Option<&ClientId>,
+        clients: Option<&[ClientId]>,
         now: Timestamp,
         reason: EndReason,
     ) -> Result<Revocation, StoreError> {
-        let request = self.ending(item::session_key(user, session), now, reason, client);
+        let request = self.ending(item::session_key(user, session), now, reason, clients);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
             Conditional::Refused(None) => Revocation::Absent,
             Conditional::Refused(Some(item)) => {
                 let session = item::to_session(&item)?;
                 match session.ended {
-                    _ if client.is_some_and(|client| *client != session.client) => Revocation::OtherClient,
+                    _ if clients.is_some_and(|clients| !clients.contains(&session.client)) => {
+                        Revocation::OtherClient
+                    }
                     Some(ended) => Revocation::AlreadyOver(ended.reason),
                     // Met alive by the condition's own reading: the client was all that could fail.
                     None => Revocation::OtherClient,

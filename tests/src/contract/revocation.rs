@@ -2,9 +2,11 @@
 
 use crate::bench::{self, Bench, LIFE, NOW, after, client, present, random, rotated, session};
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::config::Clients;
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
-use daypass_core::{Revocation, Rotation, SessionId, Store};
+use daypass_core::{ClientId, Revocation, Rotation, SessionId, Store};
 use futures_util::future::join_all;
+use std::slice;
 use std::time::Duration;
 
 /// The first reason stays; saying it again changes nothing.
@@ -41,7 +43,7 @@ pub async fn an_absent_session_is_not_made(bench: &Bench) {
     let ada = bench.user("ada").await;
     let never = session(&ada);
     let web = client("web");
-    for client in [None, Some(&web)] {
+    for client in [None, Some(slice::from_ref(&web))] {
         let revocation =
             bench.store.revoke_session(never.user, never.session, client, NOW, EndReason::Revoked).await;
         assert_eq!(revocation, Ok(Revocation::Absent));
@@ -56,7 +58,7 @@ pub async fn another_clients_session_stays(bench: &Bench) {
         let client = client(id);
         bench
             .store
-            .revoke_session(opened.user, opened.session, Some(&client), NOW, EndReason::Revoked)
+            .revoke_session(opened.user, opened.session, Some(&[client]), NOW, EndReason::Revoked)
             .await
             .unwrap()
     };
@@ -65,6 +67,20 @@ pub async fn another_clients_session_stays(bench: &Bench) {
     assert_eq!(revoke("web").await, Revocation::Ended);
     assert_eq!(revoke("web").await, Revocation::AlreadyOver(EndReason::Revoked));
     assert_eq!(revoke("other").await, Revocation::OtherClient, "also when it is over");
+
+    // A list of clients, longer than one `IN` takes, and one of nobody.
+    let (_, opened) = bench.logged_in("bob").await;
+    let revoke = async |clients: &[ClientId]| {
+        let ending =
+            bench.store.revoke_session(opened.user, opened.session, Some(clients), NOW, EndReason::Revoked);
+        ending.await.unwrap()
+    };
+    let mut clients: Vec<ClientId> = (1..Clients::MAX).map(|n| client(&format!("c{n}"))).collect();
+    assert_eq!(revoke(&[]).await, Revocation::OtherClient);
+    assert_eq!(revoke(&clients).await, Revocation::OtherClient);
+    assert_eq!(bench.stored(&opened).await, Some(opened.clone()));
+    clients.push(client("web"));
+    assert_eq!(revoke(&clients).await, Revocation::Ended);
 }
 
 /// However a revocation and a rotation interleave, the session has ended after both.

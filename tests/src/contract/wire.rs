@@ -102,7 +102,7 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
         ..present(&opened, 0)
     };
     rotated(bench.rotate_with(&presented, after(1_000), Duration::ZERO, Some(Duration::from_secs(60))).await);
-    let client = Some(&opened.client);
+    let client = Some(std::slice::from_ref(&opened.client));
     store.revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked).await.unwrap();
     store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
     store.set_password(&ada.username, "marker-hash", NOW).await.unwrap();

@@ -95,6 +95,10 @@ fn clients() {
         r#"[{"client_id":""}]"#,
         r#"[{"client_id":"a"},{"client_id":"a"}]"#,
         r#"[{"client_id":"a","transport":"cookie"}]"#,
+        r#"[{"client_id":"a","transport":"cookie","origins":[]}]"#,
+        r#"[{"client_id":"a","transport":"cookie","origins":["*"]}]"#,
+        r#"[{"client_id":"a","transport":"Cookie","origins":["https://a.example"]}]"#,
+        r#"[{"client_id":"a","origins":["https://a.example/"]}]"#,
         r#"[{"client_id":"a","secret":"s"}]"#,
         r#"[{"client_id":"a","scope":"a  b"}]"#,
     ] {
@@ -104,6 +108,6 @@ fn clients() {
         let entries: Vec<String> = (0..count).map(|n| format!(r#"{{"client_id":"c{n}"}}"#)).collect();
         Clients::parse(&format!("[{}]", entries.join(",")))
     };
-    assert_eq!(many(Clients::MAX).unwrap().ids.len(), Clients::MAX);
+    assert_eq!(many(Clients::MAX).unwrap().of_body.len(), Clients::MAX);
     assert!(many(Clients::MAX + 1).is_err());
 }
