@@ -1,0 +1,339 @@
+//! Cookie clients as a browser's requests meet them: who may send what from where, and what is in which answer.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
+use daypass_core::browser::COOKIE;
+use daypass_embedded::Embedded;
+use daypass_tests::recorder::Action;
+use daypass_tests::service::{Answer, PASSWORD, Service};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const APP: &str = "https://app.example.com";
+const ADMIN: &str = "https://admin.example.com";
+const SPA: &str = "https://spa.example.com";
+const CLIENTS: &str = r#"[
+    {"client_id":"app","transport":"cookie","origins":["https://app.example.com"]},
+    {"client_id":"admin","transport":"cookie","origins":["https://admin.example.com"]},
+    {"client_id":"spa","origins":["https://spa.example.com"]},
+    {"client_id":"cli"}
+]"#;
+
+async fn service() -> (Embedded, Service) {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::quick(&embedded.url(), &[("DAYPASS_CLIENTS", CLIENTS)]).await;
+    service.quick_user("alice").await;
+    (embedded, service)
+}
+
+/// A request as it arrives, piece by piece.
+#[derive(Clone)]
+struct Sent<'a> {
+    method: &'a str,
+    path: &'a str,
+    content_type: Option<&'a str>,
+    origin: Option<&'a str>,
+    site: Option<&'a str>,
+    cookie: Option<String>,
+    body: String,
+}
+
+impl<'a> Sent<'a> {
+    /// What the module of `infra/browser` sends from a page of the client `app`.
+    fn json(path: &'a str, body: &Value) -> Self {
+        Sent {
+            method: "POST",
+            path,
+            content_type: Some("application/json"),
+            origin: Some(APP),
+            site: Some("same-site"),
+            cookie: None,
+            body: body.to_string(),
+        }
+    }
+
+    fn login() -> Self {
+        Self::json("/login", &json!({ "username": "alice", "password": PASSWORD, "client_id": "app" }))
+    }
+
+    fn refresh(token: &str) -> Self {
+        Self::json("/refresh", &json!({ "grant_type": "refresh_token" })).with(token)
+    }
+
+    fn revoke(token: &str) -> Self {
+        Self::json("/revoke", &json!({})).with(token)
+    }
+
+    fn with(self, token: &str) -> Self {
+        Self { cookie: Some(format!("{COOKIE}={token}")), ..self }
+    }
+
+    fn from(self, origin: &'a str) -> Self {
+        Self { origin: Some(origin), ..self }
+    }
+
+    async fn to(self, service: &Service) -> Answer {
+        let mut request = http::Request::builder().method(self.method).uri(self.path);
+        let headers = [
+            ("content-type", self.content_type),
+            ("origin", self.origin),
+            ("sec-fetch-site", self.site),
+            ("cookie", self.cookie.as_deref()),
+        ];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        service.send(request.body(self.body.into_bytes()).unwrap()).await
+    }
+}
+
+/// The token that an answer puts into the cookie, with the cookie's attributes; `None` when it sets none.
+fn set_cookie(answer: &Answer) -> Option<(String, String)> {
+    let value = answer.header("set-cookie")?;
+    let (pair, attributes) = value.split_once("; ").unwrap();
+    assert_eq!(answer.headers.iter().filter(|(name, _)| name == "set-cookie").count(), 1);
+    assert!(value.len() < 4096);
+    Some((pair.strip_prefix(COOKIE).unwrap().strip_prefix('=').unwrap().to_owned(), attributes.to_owned()))
+}
+
+fn token(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    set_cookie(answer).unwrap().0
+}
+
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
+
+fn is_cleared(answer: &Answer) -> bool {
+    set_cookie(answer) == Some((String::new(), format!("Max-Age=0; {ATTRIBUTES}")))
+}
+
+fn outcome(status: u16, error: &str) -> (u16, String) {
+    (status, error.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_in_the_cookie_and_in_no_body() {
+    let (_db, service) = service().await;
+    let login = Sent::login().to(&service).await;
+    assert!(service.lets_through(&login.access_token()));
+    let (first, attributes) = set_cookie(&login).unwrap();
+    assert_eq!(attributes, format!("Max-Age=15552000; {ATTRIBUTES}"));
+    service.clock.advance(Duration::from_secs(3600));
+    let refreshed = Sent::refresh(&first).to(&service).await;
+    let (second, attributes) = set_cookie(&refreshed).unwrap();
+    assert_eq!(
+        attributes,
+        format!("Max-Age={}; {ATTRIBUTES}", 15_552_000 - 3600),
+        "what is left of the session"
+    );
+    assert_ne!(first, second);
+    for answer in [&login, &refreshed] {
+        assert!(answer.json().get("refresh_token").is_none());
+        assert!(!String::from_utf8_lossy(&answer.body).contains("daypass_rt_"));
+        assert!(answer.json()["refresh_expires_in"].is_u64());
+    }
+    let revoked = Sent::revoke(&second).to(&service).await;
+    assert_eq!((revoked.status, revoked.json()), (200, json!({})));
+    assert!(is_cleared(&revoked));
+    let over = Sent::refresh(&second).to(&service).await;
+    assert_eq!(over.outcome(), outcome(400, "invalid_grant"));
+    assert!(is_cleared(&over), "a token that is no good leaves the browser");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_round_is_refused_and_nothing_is_written() {
+    let (_db, service) = service().await;
+    let app = token(&Sent::login().to(&service).await);
+    let cli = service
+        .post("/login", &json!({ "username": "alice", "password": PASSWORD, "client_id": "cli" }))
+        .await
+        .refresh_token();
+    let _ = service.bench.recorder.take();
+    let unknown = outcome(400, "invalid_client");
+
+    // The cookie's token in a body.
+    assert_eq!(service.refresh(&app).await.outcome(), unknown);
+    let named = format!("grant_type=refresh_token&refresh_token={app}&client_id=app");
+    assert_eq!(service.form("/refresh", &named).await.outcome(), unknown);
+    assert_eq!(service.revoke(&app).await.outcome(), outcome(400, "invalid_grant"));
+    assert_eq!(service.form("/revoke", &format!("token={app}&client_id=app")).await.outcome(), unknown);
+    // A body's token in the cookie.
+    assert_eq!(Sent::refresh(&cli).to(&service).await.outcome(), unknown);
+    assert_eq!(Sent::revoke(&cli).to(&service).await.outcome(), outcome(400, "invalid_grant"));
+    // Another cookie client's page.
+    let foreign = Sent::refresh(&app).from(ADMIN).to(&service).await;
+    assert_eq!(foreign.outcome(), unknown);
+    assert_eq!(set_cookie(&foreign), None, "the cookie of the good client stays");
+    assert_eq!(Sent::revoke(&app).from(ADMIN).to(&service).await.outcome(), outcome(400, "invalid_grant"));
+    let of_admin = json!({ "grant_type": "refresh_token", "client_id": "app" });
+    let named = Sent::json("/refresh", &of_admin).with(&app).from(ADMIN).to(&service).await;
+    assert_eq!(named.outcome(), unknown);
+
+    // All of them live.
+    assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);
+    assert_eq!(service.refresh(&cli).await.status, 200);
+}
+
+/// A body's own token goes first: a cookie that a browser adds to a body client's request is no part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_body_is_the_one_that_is_meant() {
+    let (_db, service) = service().await;
+    let app = token(&Sent::login().to(&service).await);
+    let body = json!({ "username": "alice", "password": PASSWORD, "client_id": "spa" });
+    let spa = Sent::json("/login", &body).from(SPA).to(&service).await;
+    assert_eq!(set_cookie(&spa), None);
+    let body = json!({ "grant_type": "refresh_token", "refresh_token": spa.refresh_token() });
+    let refreshed = Sent::json("/refresh", &body).with(&app).from(SPA).to(&service).await;
+    assert_eq!(set_cookie(&refreshed), None);
+    assert_eq!(refreshed.text("session_id"), spa.text("session_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_leaves_the_cookie() {
+    let (_db, service) = service().await;
+    let app = token(&Sent::login().to(&service).await);
+    service.bench.recorder.always(Action::refuse(400, "ThrottlingException"));
+    for sent in [Sent::refresh(&app), Sent::revoke(&app), Sent::login()] {
+        let answer = sent.to(&service).await;
+        assert_eq!(answer.outcome(), outcome(503, "temporarily_unavailable"));
+        assert_eq!(set_cookie(&answer), None);
+        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"), "the page can wait");
+    }
+    service.bench.recorder.always(Action::Pass);
+    assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);
+}
+
+/// A thief's replay, a forged and an expired token: the cookie goes, and the answers are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_good_is_cleared() {
+    let (_db, service) = service().await;
+    let first = token(&Sent::login().to(&service).await);
+    let second = token(&Sent::refresh(&first).to(&service).await);
+    token(&Sent::refresh(&second).to(&service).await);
+    let long = "x".repeat(8000);
+    for bad in [first.as_str(), second.as_str(), "", "x", "daypass_rt_", &long] {
+        let answer = Sent::refresh(bad).to(&service).await;
+        assert_eq!(answer.outcome(), outcome(400, "invalid_grant"), "{bad:.20}");
+        assert!(is_cleared(&answer));
+        let answer = Sent::revoke(bad).to(&service).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({})), "{bad:.20}");
+        assert!(is_cleared(&answer));
+    }
+}
+
+/// Every combination of transport, origin, `Sec-Fetch-Site`, method and content type, at each endpoint: what is refused is
+/// refused before anything is read or written, and what a browser may read of it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_headers_and_answers() {
+    let (_db, service) = service().await;
+    let origins = [
+        (None, false, false),
+        (Some(APP), true, true),
+        // A page of a body client, which may call, but not with the cookie.
+        (Some(SPA), false, true),
+        (Some("null"), false, false),
+        (Some("https://evil.example"), false, false),
+        (Some("https://app.example.com:8443"), false, false),
+        (Some("http://app.example.com"), false, false),
+        (Some("https://www.app.example.com"), false, false),
+        (Some("https://app.example.com.evil.example"), false, false),
+        (Some("https://example.com"), false, false),
+    ];
+    let sites = [
+        (None, true),
+        (Some("same-origin"), true),
+        (Some("same-site"), true),
+        (Some("cross-site"), false),
+        (Some("none"), false),
+    ];
+    let content_types = [
+        Some("application/json"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=b"),
+        Some("text/plain"),
+        None,
+    ];
+    let mut seen = 0;
+    let mut live = token(&Sent::login().to(&service).await);
+    for (origin, of_app, known) in origins {
+        for (site, near) in sites {
+            for content_type in content_types {
+                for method in ["POST", "GET", "PUT", "DELETE", "HEAD", "OPTIONS"] {
+                    for (endpoint, cookie) in [
+                        ("/login", true),
+                        ("/login", false),
+                        ("/refresh", true),
+                        ("/refresh", false),
+                        ("/revoke", true),
+                        ("/revoke", false),
+                    ] {
+                        let form = content_type == Some("application/x-www-form-urlencoded");
+                        let mut sent = match (endpoint, cookie) {
+                            ("/login", true) => Sent::login(),
+                            ("/login", false) => Sent::json(
+                                "/login",
+                                &json!({ "username": "alice", "password": PASSWORD, "client_id": "cli" }),
+                            ),
+                            ("/refresh", true) => Sent::refresh(&live),
+                            ("/refresh", false) => Sent::json(
+                                "/refresh",
+                                &json!({ "grant_type": "refresh_token", "refresh_token": "x" }),
+                            ),
+                            ("/revoke", true) => Sent::revoke(&live),
+                            _ => Sent::json("/revoke", &json!({ "token": "x" })),
+                        };
+                        if form {
+                            sent.body = match (endpoint, cookie) {
+                                ("/login", _) => format!("username=alice&password={PASSWORD}&client_id=app"),
+                                ("/refresh", true) => "grant_type=refresh_token".to_owned(),
+                                ("/refresh", false) => "grant_type=refresh_token&refresh_token=x".to_owned(),
+                                ("/revoke", true) => "all=false".to_owned(),
+                                _ => "token=x".to_owned(),
+                            };
+                        }
+                        let sent = Sent { method, origin, site, content_type, ..sent };
+                        let told = format!(
+                            "{method} {endpoint} cookie {cookie} {origin:?} {site:?} {content_type:?}"
+                        );
+                        let _ = service.bench.recorder.take();
+                        let answer = sent.to(&service).await;
+                        let asked = service.bench.recorder.take();
+                        seen += 1;
+
+                        let json = content_type == Some("application/json");
+                        let readable = json || (form && endpoint != "/login");
+                        // A token `x` is known to be none of ours, and so is every cookie that was refused.
+                        let (status, store) = match (method, cookie) {
+                            ("POST", _) if !readable => (415, false),
+                            ("POST", true) if !of_app || !near => (403, false),
+                            ("POST", true) if !json => (415, false),
+                            ("POST", true) => (200, true),
+                            ("POST", false) if endpoint == "/refresh" => (400, false),
+                            ("POST", false) => (200, endpoint == "/login"),
+                            _ => (405, false),
+                        };
+                        assert_eq!(answer.status, status, "{told}: {answer:?}");
+                        assert_eq!(!asked.is_empty(), store, "{told}: {asked:?}");
+                        assert_eq!(set_cookie(&answer).is_some(), cookie && status == 200, "{told}");
+                        assert_eq!(answer.header("vary"), Some("Origin"), "{told}");
+                        assert_eq!(answer.header("cache-control"), Some("no-store"), "{told}");
+                        assert_eq!(
+                            answer.header("access-control-allow-origin"),
+                            origin.filter(|_| known),
+                            "{told}"
+                        );
+                        let credentials = answer.header("access-control-allow-credentials");
+                        assert_eq!(credentials, of_app.then_some("true"), "{told}");
+                        if status == 200 && cookie {
+                            live = token(&Sent::login().to(&service).await);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(Sent::refresh(&live).to(&service).await.status, 200, "nothing that was refused touched it");
+    assert_eq!(seen, 10 * 5 * 5 * 6 * 6);
+}
