@@ -65,6 +65,8 @@ pub struct Setting {
 /// Life of an access token in seconds. Ten minutes at most: nothing calls one back.
 pub const ACCESS_TOKEN_SECONDS: Setting =
     Setting { name: "DAYPASS_ACCESS_TOKEN_SECONDS", default: 300, range: 300..=600 };
+/// The shortest life of an access token where the issuer is a stack on this machine (`http://localhost`).
+const LOCAL_ACCESS_TOKEN_SECONDS: u64 = 5;
 /// Life of a session in seconds, through all rotations: 180 days.
 pub const REFRESH_TOKEN_SECONDS: Setting =
     Setting { name: "DAYPASS_REFRESH_TOKEN_SECONDS", default: 15_552_000, range: 60..=15_552_000 };
@@ -145,6 +147,11 @@ impl Issuer {
     #[must_use]
     pub fn path(&self) -> &str {
         self.url.get(self.path_at..).unwrap_or_default()
+    }
+
+    /// Whether it is a stack on this machine, as only `http` tells.
+    fn is_local(&self) -> bool {
+        self.url.starts_with("http://")
     }
 
     /// The URL of an endpoint below the issuer.
@@ -388,7 +395,7 @@ pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, Con
     let issuer = read.issuer();
     let audience = read.audience();
     let clients = read.clients();
-    let access_lifetime = read.seconds(&ACCESS_TOKEN_SECONDS);
+    let access_lifetime = read.access_lifetime(issuer.as_ref());
     let refresh_lifetime = read.seconds(&REFRESH_TOKEN_SECONDS);
     let idle = read.seconds(&IDLE_SECONDS);
     let attempt_limit = read.number(&LOGIN_ATTEMPTS);
@@ -422,7 +429,7 @@ pub fn refresh(lookup: impl Fn(&str) -> Option<String>) -> Result<RefreshConfig,
     let issuer = read.issuer();
     let audience = read.audience();
     let clients = read.clients();
-    let access_lifetime = read.seconds(&ACCESS_TOKEN_SECONDS);
+    let access_lifetime = read.access_lifetime(issuer.as_ref());
     let idle = read.seconds(&IDLE_SECONDS);
     let grace = read.seconds(&GRACE_SECONDS);
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
@@ -567,6 +574,15 @@ impl<'a> Reader<'a> {
                 setting.range.end()
             )),
         })
+    }
+
+    /// On this machine as short as somebody needs it who wants to watch renewals.
+    fn access_lifetime(&mut self, issuer: Option<&Issuer>) -> Option<Duration> {
+        if !issuer.is_some_and(Issuer::is_local) {
+            return self.seconds(&ACCESS_TOKEN_SECONDS);
+        }
+        let range = LOCAL_ACCESS_TOKEN_SECONDS..=*ACCESS_TOKEN_SECONDS.range.end();
+        self.seconds(&Setting { range, ..ACCESS_TOKEN_SECONDS })
     }
 
     fn seconds(&mut self, setting: &Setting) -> Option<Duration> {

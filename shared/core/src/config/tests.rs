@@ -50,6 +50,26 @@ fn all_problems_at_once() {
     }
 }
 
+/// Renewals can be watched on a laptop, and nowhere else.
+#[test]
+fn short_access_tokens_are_for_this_machine() {
+    let check = |issuer: &str, seconds: &str, expected: bool| {
+        let mut env = complete();
+        env.insert("DAYPASS_ISSUER", issuer.to_owned());
+        env.insert("DAYPASS_ACCESS_TOKEN_SECONDS", seconds.to_owned());
+        let lookup = |name: &str| env.get(name).cloned();
+        assert_eq!(login(lookup).is_ok(), expected, "{issuer} {seconds}");
+        assert_eq!(refresh(lookup).is_ok(), expected, "{issuer} {seconds}");
+    };
+    check("http://localhost:3000", "5", true);
+    check("http://127.0.0.1:3000", "600", true);
+    check("http://localhost:3000", "4", false);
+    check("http://localhost:3000", "601", false);
+    check("https://id.example.com", "300", true);
+    check("https://id.example.com", "299", false);
+    check("https://localhost", "299", false);
+}
+
 #[test]
 fn defaults() {
     let env = complete();
