@@ -383,7 +383,7 @@ fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
                 assert_eq!(route["PayloadFormatVersion"], "2.0", "{binary}");
                 let auth = route.get("Auth");
                 let authorizer = auth.map(|auth| {
-                    assert_eq!(auth.as_object().unwrap().len(), 1, "{binary}: {auth}");
+                    assert_eq!(auth.as_object().map(Map::len), Some(1), "{binary}: {auth}");
                     text(&auth["Authorizer"])
                 });
                 (format!("{} {}", text(&route["Method"]), text(&route["Path"])), binary, authorizer)
