@@ -13,7 +13,8 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::login::Login;
 use daypass_core::refresh::Refresh;
 use daypass_core::revoke::Revoke;
-use daypass_core::web::{Ambient, Caller, Request, Response};
+use daypass_core::sessions::Sessions;
+use daypass_core::web::{Ambient, Caller, Principal, Request, Response};
 use daypass_core::{
     Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
     Username,
@@ -90,7 +91,7 @@ impl Credentials for Counting {
     }
 }
 
-/// All five functions over one store.
+/// All functions over one store.
 pub struct Service {
     /// The tables and the recorder.
     pub bench: Bench,
@@ -105,6 +106,7 @@ pub struct Service {
     login: Login<DynamoDb>,
     refresh: Refresh<DynamoDb>,
     revoke: Revoke<DynamoDb>,
+    sessions: Sessions<DynamoDb>,
     authorizer: Authorizer,
     discovery: Discovery,
     quick: bool,
@@ -160,6 +162,7 @@ impl Service {
                 .unwrap(),
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
+            sessions: Sessions::new(store(), ambient()),
             authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), ambient()).unwrap(),
             discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
             clock: clock.clone(),
@@ -214,6 +217,7 @@ impl Service {
             "/login" => daypass_login::handle(&self.login, request).await,
             "/refresh" => daypass_refresh::handle(&self.refresh, request).await,
             "/revoke" => daypass_revoke::handle(&self.revoke, request).await,
+            path if path.starts_with("/sessions") => daypass_sessions::handle(&self.sessions, request).await,
             _ => daypass_discovery::handle(&self.discovery, request).await,
         };
         Answer::from(response)
@@ -252,14 +256,33 @@ impl Service {
         self.form("/revoke", &format!("token={token}")).await
     }
 
+    /// Sends a request without a body to a guarded route: the authorizer sees the access token, and the function the
+    /// authorizer's context.
+    pub async fn guarded(&self, method: &str, path: &str, access_token: &str) -> Answer {
+        self.send_as(access_token, request(method, path)).await
+    }
+
+    /// As [`Service::guarded`], with a request of the test's own. Fails the test when the authorizer denies the token.
+    pub async fn send_as(&self, access_token: &str, mut request: Request) -> Answer {
+        let answer = self.authorized(access_token);
+        assert_eq!(answer["isAuthorized"], true, "the authorizer denied it");
+        let claim = |name: &str| answer["context"][name].as_str().unwrap();
+        let principal = Principal::parse(claim("sub"), claim("sid")).unwrap();
+        request.extensions_mut().insert(principal);
+        self.send(request).await
+    }
+
     /// Whether a guarded route of an HTTP API lets this access token through.
     #[must_use]
     pub fn lets_through(&self, access_token: &str) -> bool {
+        self.authorized(access_token)["isAuthorized"] == true
+    }
+
+    fn authorized(&self, access_token: &str) -> Value {
         let event = serde_json::json!({
             "version": "2.0", "type": "REQUEST", "headers": { "authorization": format!("Bearer {access_token}") },
         });
-        let answer = self.authorizer.handle(&event).unwrap();
-        serde_json::to_value(answer).unwrap()["isAuthorized"] == true
+        serde_json::to_value(self.authorizer.handle(&event).unwrap()).unwrap()
     }
 }
 
@@ -269,6 +292,11 @@ pub fn quick_hash(password: &str) -> String {
     let params = argon2::Params::new(argon2::Params::MIN_M_COST, 1, 1, Some(32)).unwrap();
     let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     argon2.hash_password_with_salt(password.as_bytes(), b"sixteen bytes of").unwrap().to_string()
+}
+
+/// A request without a body as the gateway hands it on.
+pub fn request(method: &str, path: &str) -> Request {
+    http::Request::builder().method(method).uri(path).body(Vec::new()).unwrap()
 }
 
 /// A POST request as the gateway hands it on.

@@ -46,6 +46,8 @@ pub const REVOKE: &[&str] = &[
     "DAYPASS_KEYS",
     "DAYPASS_JWKS",
 ];
+/// What `sessions` reads.
+pub const SESSIONS: &[&str] = &["DAYPASS_SESSIONS_TABLE"];
 /// What `authorizer` reads.
 pub const AUTHORIZER: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_AUDIENCE", "DAYPASS_JWKS"];
 /// What `discovery` reads.
@@ -366,6 +368,13 @@ pub struct RevokeConfig {
     pub jwks: Jwks,
 }
 
+/// Configuration of `sessions`.
+#[derive(Debug)]
+pub struct SessionsConfig {
+    /// The sessions table.
+    pub sessions_table: String,
+}
+
 /// Configuration of `authorizer`.
 #[derive(Debug)]
 pub struct AuthorizerConfig {
@@ -470,6 +479,16 @@ pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, C
             jwks: jwks?,
         })
     })
+}
+
+/// Reads the configuration of `sessions`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    read.finish(|| Some(SessionsConfig { sessions_table: sessions_table? }))
 }
 
 /// Reads the configuration of `authorizer`.

@@ -180,6 +180,8 @@ pub enum Denial {
     Credentials(BadCredentials),
     /// The token.
     Token(Rejection),
+    /// The session that the token names: the token is good and its session is over.
+    Session(DeadCause),
 }
 
 /// What was wrong with the `Authorization` header.

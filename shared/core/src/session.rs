@@ -60,11 +60,13 @@ pub enum EndReason {
     UserRemoved,
     /// An operator ended it.
     Operator,
+    /// The user ended it from another session.
+    EndedByUser,
 }
 
 impl EndReason {
     /// All reasons, for reading one back.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Revoked,
         Self::RevokedAll,
         Self::Reuse,
@@ -72,6 +74,7 @@ impl EndReason {
         Self::UserDisabled,
         Self::UserRemoved,
         Self::Operator,
+        Self::EndedByUser,
     ];
 
     /// The stored form.
@@ -85,6 +88,7 @@ impl EndReason {
             Self::UserDisabled => "user_disabled",
             Self::UserRemoved => "user_removed",
             Self::Operator => "operator",
+            Self::EndedByUser => "ended_by_user",
         }
     }
 

@@ -2,13 +2,13 @@
 
 use crate::event::{Event, Journal};
 use crate::keys::KeyError;
-use crate::{ApiError, AttemptId, Clock, Entropy, StoreError};
+use crate::{ApiError, AttemptId, Clock, Entropy, SessionId, StoreError, UserId};
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 use std::net::IpAddr;
 
-/// A request with its whole body. The [`Caller`] travels in its extensions.
+/// A request with its whole body. The [`Caller`] travels in its extensions, and so does the [`Principal`].
 pub type Request = http::Request<Vec<u8>>;
 
 /// An answer with its whole body.
@@ -37,6 +37,30 @@ impl Caller {
     #[must_use]
     pub fn of(request: &Request) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
+    }
+}
+
+/// Whom the authorizer in front of a route let through, as API Gateway's own context tells it: never from a header or body
+/// that the caller can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal {
+    /// The user: the access token's `sub`.
+    pub user: UserId,
+    /// The session of the access token: its `sid`.
+    pub session: SessionId,
+}
+
+impl Principal {
+    /// The one that these claims name; `None` unless both are ids of ours.
+    #[must_use]
+    pub fn parse(sub: &str, sid: &str) -> Option<Self> {
+        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)? })
+    }
+
+    /// The principal of a request; `None` when no authorizer of ours stood in front.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get::<Self>().copied()
     }
 }
 
@@ -290,7 +314,7 @@ pub fn cacheable(body: Vec<u8>, max_age: u32) -> Response {
 /// The answer for a path that names nothing.
 #[must_use]
 pub fn not_found() -> Response {
-    uncached(404, br#"{"error":"invalid_request","error_description":"There is nothing here."}"#.to_vec())
+    refusal(&ApiError::NotFound)
 }
 
 fn json(status: u16, body: Vec<u8>) -> Response {
@@ -407,6 +431,8 @@ mod tests {
             ApiError::SlowDown(std::time::Duration::from_millis(1001)),
             ApiError::TemporarilyUnavailable,
             ApiError::ServerError,
+            ApiError::InvalidToken,
+            ApiError::NotFound,
         ];
         for error in all {
             let (status, code, text) = error.parts();

@@ -190,7 +190,7 @@ impl DynamoDb {
     }
 
     /// The write that ends a session, whatever its generation.
-    fn ending(
+    pub(crate) fn ending(
         &self,
         key: Item,
         now: Timestamp,

@@ -7,6 +7,7 @@ pub mod faults;
 pub mod login;
 pub mod revocation;
 pub mod rotation;
+pub mod sessions;
 pub mod wire;
 
 use daypass_core::StoreError;
@@ -64,6 +65,18 @@ macro_rules! store_contract {
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other
             }
+            sessions {
+                a_users_sessions_are_read_with_one_query
+                all_pages_are_read
+                an_item_that_cannot_be_read_hides_no_other
+                one_session_is_read_with_one_request
+                a_session_is_ended_with_one_write
+                a_session_of_another_user_is_absent
+                an_item_that_cannot_be_read_is_ended
+                of_parallel_endings_one_ends_the_session
+                a_failing_store_is_unavailable_in_time
+                slow_pages_end_in_time
+            }
             faults {
                 what_passes_is_unavailable_and_the_token_still_works
                 a_store_that_hangs_is_unavailable_in_time
@@ -120,6 +133,7 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
         "login" => include_str!("login.rs"),
         "revocation" => include_str!("revocation.rs"),
         "rotation" => include_str!("rotation.rs"),
+        "sessions" => include_str!("sessions.rs"),
         "wire" => include_str!("wire.rs"),
         _ => "",
     };

@@ -33,6 +33,7 @@ fn lists_are_what_is_read() {
     assert_eq!(asked(|lookup| drop(login(lookup).unwrap())), set(LOGIN));
     assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
     assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
+    assert_eq!(asked(|lookup| drop(sessions(lookup).unwrap())), set(SESSIONS));
     assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
     assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
 }
