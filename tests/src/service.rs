@@ -162,7 +162,7 @@ impl Service {
                 .unwrap(),
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
-            sessions: Sessions::new(store(), ambient()),
+            sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
             authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), ambient()).unwrap(),
             discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
             clock: clock.clone(),

@@ -337,3 +337,21 @@ async fn the_table_of_headers_and_answers() {
     assert_eq!(Sent::refresh(&live).to(&service).await.status, 200, "nothing that was refused touched it");
     assert_eq!(seen, 10 * 5 * 5 * 6 * 6);
 }
+
+/// The list of sessions is for pages as well. A preflight has no token, and no authorizer stands in front of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_may_ask_for_the_sessions() {
+    let (_db, service) = service().await;
+    for path in ["/sessions", "/sessions/ses_00000000000000000000000000000000"] {
+        for (origin, status) in [(APP, 204), (SPA, 204), ("https://evil.example", 403), ("null", 403)] {
+            let request = http::Request::builder().method("OPTIONS").uri(path);
+            let request = request.header("origin", origin).header("access-control-request-method", "DELETE");
+            let answer = service.send(request.body(Vec::new()).unwrap()).await;
+            assert_eq!(answer.status, status, "{path} {origin}");
+            let allowed = (status == 204).then_some(origin);
+            assert_eq!(answer.header("access-control-allow-origin"), allowed);
+            assert_eq!(answer.header("access-control-allow-methods"), allowed.map(|_| "GET, DELETE"));
+        }
+    }
+    assert!(service.bench.recorder.take().is_empty(), "nothing is asked of the store");
+}

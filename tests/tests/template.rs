@@ -403,6 +403,8 @@ fn routes_lead_to_their_functions() {
         ("ANY /revoke", "revoke", None),
         ("ANY /sessions", "sessions", guarded),
         ("ANY /sessions/{id}", "sessions", guarded),
+        ("OPTIONS /sessions", "sessions", None),
+        ("OPTIONS /sessions/{id}", "sessions", None),
         ("ANY /.well-known/{document+}", "discovery", None),
     ];
     let expected = expected.map(|(route, binary, authorizer)| (route.to_owned(), binary, authorizer)).into();

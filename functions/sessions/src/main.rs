@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
     start(async {
         let config = config::sessions(environment)?;
         let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
-        let sessions = Arc::new(Sessions::new(store, ambient()));
+        let sessions = Arc::new(Sessions::new(config, store, ambient()));
         serve(move |request| {
             let sessions = Arc::clone(&sessions);
             async move { daypass_sessions::handle(&sessions, request).await }

@@ -465,6 +465,8 @@ Resources:
             ("ANY /revoke", "revoke", None),
             ("ANY /sessions", "sessions", Some(name)),
             ("ANY /sessions/{id}", "sessions", Some(name)),
+            ("OPTIONS /sessions", "sessions", None),
+            ("OPTIONS /sessions/{id}", "sessions", None),
             ("ANY /.well-known/{document+}", "discovery", None),
         ] {
             assert!(

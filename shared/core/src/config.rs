@@ -47,7 +47,7 @@ pub const REVOKE: &[&str] = &[
     "DAYPASS_JWKS",
 ];
 /// What `sessions` reads.
-pub const SESSIONS: &[&str] = &["DAYPASS_SESSIONS_TABLE"];
+pub const SESSIONS: &[&str] = &["DAYPASS_CLIENTS", "DAYPASS_SESSIONS_TABLE"];
 /// What `authorizer` reads.
 pub const AUTHORIZER: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_AUDIENCE", "DAYPASS_JWKS"];
 /// What `discovery` reads.
@@ -371,6 +371,8 @@ pub struct RevokeConfig {
 /// Configuration of `sessions`.
 #[derive(Debug)]
 pub struct SessionsConfig {
+    /// Whose pages may call.
+    pub clients: Clients,
     /// The sessions table.
     pub sessions_table: String,
 }
@@ -487,8 +489,9 @@ pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, C
 /// [`ConfigError`] with everything that is missing or wrong.
 pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfig, ConfigError> {
     let mut read = Reader::new(&lookup);
+    let clients = read.clients();
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
-    read.finish(|| Some(SessionsConfig { sessions_table: sessions_table? }))
+    read.finish(|| Some(SessionsConfig { clients: clients?, sessions_table: sessions_table? }))
 }
 
 /// Reads the configuration of `authorizer`.

@@ -4,6 +4,7 @@
 //! But an access token outlives its session by minutes, so the session it names must still be live: a token of a session
 //! that ended shows nothing and commands nothing.
 
+use crate::config::SessionsConfig;
 use crate::event::{Denial, Event};
 use crate::revoke::Revoked;
 use crate::session::{DeadCause, EndReason, Session};
@@ -142,8 +143,10 @@ pub fn last_used(session: &Session) -> Timestamp {
     session.rotated_at.unwrap_or(session.created_at)
 }
 
-/// The flow with all it needs. There is no configuration but the name of the table.
+/// The flow with all it needs.
 pub struct Sessions<S> {
+    /// Whose pages may call.
+    pub config: SessionsConfig,
     /// The sessions table.
     pub store: S,
     /// Time, randomness, log.
@@ -152,8 +155,8 @@ pub struct Sessions<S> {
 
 impl<S: SessionStore> Sessions<S> {
     /// The flow over a store.
-    pub fn new(store: S, ambient: Ambient) -> Self {
-        Self { store, ambient }
+    pub fn new(config: SessionsConfig, store: S, ambient: Ambient) -> Self {
+        Self { config, store, ambient }
     }
 
     /// The live sessions of the caller's user. One query.
@@ -260,6 +263,7 @@ fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Lis
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::event::Journal;
     use crate::session::Ended;
     use crate::testing::{NOW, Seeded};
@@ -382,7 +386,8 @@ mod tests {
             entropy: Box::new(Seeded::new(1)),
             journal: Box::new(journal.clone()),
         };
-        (Sessions::new(store, ambient), journal)
+        let config = config::sessions(|name| name.ends_with("TABLE").then(|| "sessions".to_owned()));
+        (Sessions::new(config.unwrap(), store, ambient), journal)
     }
 
     fn store(sessions: impl IntoIterator<Item = Session>) -> Fake {
