@@ -8,6 +8,7 @@
 
 mod admin;
 mod connect;
+mod empty;
 mod error;
 mod item;
 mod retry;
