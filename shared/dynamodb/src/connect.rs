@@ -1,5 +1,6 @@
 //! Where DynamoDB is, and how long to wait for it.
 
+use crate::empty::RefuseEmpty;
 use crate::retry::RetryConflicts;
 use crate::{DynamoDb, TableNames};
 use aws_config::BehaviorVersion;
@@ -82,6 +83,10 @@ fn client(config: Builder) -> Client {
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(FIRST_PAUSE)
         .with_max_backoff(LONGEST_PAUSE);
-    let config = config.timeout_config(timeouts).retry_config(retries).retry_classifier(RetryConflicts);
+    let config = config
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .retry_classifier(RetryConflicts)
+        .interceptor(RefuseEmpty);
     Client::from_conf(config.build())
 }

@@ -84,6 +84,7 @@ macro_rules! store_contract {
                 what_stays_is_broken_at_the_first_try
                 one_failure_is_not_noticed
                 a_transaction_conflict_is_tried_again
+                an_answer_without_a_body_is_no_answer
                 a_missing_table_is_named_as_such
                 an_unreadable_item_is_broken_and_named
                 many_sessions_are_ended_in_several_calls
