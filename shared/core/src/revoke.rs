@@ -6,7 +6,7 @@ use crate::event::{Event, Refusal};
 use crate::keys::{Document, KeyError, RefreshKeys};
 use crate::session::{DeadCause, EndReason};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
-use crate::{ApiError, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
+use crate::{ApiError, AttemptId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
 use serde::Serialize;
 
 /// What a revocation request says (RFC 7009 §2.1).
@@ -113,7 +113,8 @@ impl<S: Store> Revoke<S> {
         };
         let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
         let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
-        match self.store.revoke_session(user, session, client.as_ref(), now, reason).await {
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        match self.store.revoke_session(user, session, client.as_ref(), now, reason, attempt).await {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
             }

@@ -37,7 +37,7 @@ async fn every_verb(
         (
             "revoke_session",
             store
-                .revoke_session(user.id, session.session, None, now, EndReason::Revoked)
+                .revoke_session(user.id, session.session, None, now, EndReason::Revoked, attempt_id())
                 .map_ok(drop)
                 .boxed(),
         ),

@@ -61,6 +61,8 @@ macro_rules! store_contract {
                 another_clients_session_stays
                 a_rotation_in_between_saves_no_session
                 all_live_sessions_end_and_no_others
+                a_clock_that_is_ahead_spares_no_session
+                an_ending_knows_itself_again
                 all_pages_are_ended
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other

@@ -44,7 +44,11 @@ pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
         assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
     }
     for _ in 0..2 {
-        bench.store.revoke_session(ada.id, opened.session, None, NOW, EndReason::Revoked).await.unwrap();
+        bench
+            .store
+            .revoke_session(ada.id, opened.session, None, NOW, EndReason::Revoked, attempt_id())
+            .await
+            .unwrap();
         assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
     }
 }
@@ -90,7 +94,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         rotated(bench.rotate_with(&presented, now, Duration::ZERO, idle).await);
         weigh(write, 1.0).await;
     }
-    bench.store.revoke_session(ada.id, opened.session, None, now, reason).await.unwrap();
+    bench.store.revoke_session(ada.id, opened.session, None, now, reason, attempt_id()).await.unwrap();
     let item = weigh("revoke", 1.0).await;
     let attributes = [
         "absolute_end",
@@ -146,7 +150,10 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     };
     rotated(bench.rotate_with(&presented, after(1_000), Duration::ZERO, Some(Duration::from_secs(60))).await);
     let client = Some(&opened.client);
-    store.revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked).await.unwrap();
+    store
+        .revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked, attempt_id())
+        .await
+        .unwrap();
     store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
     store.set_password(&ada.username, "marker-hash", NOW).await.unwrap();
     store.remove_user(&ada.username, NOW).await.unwrap();
