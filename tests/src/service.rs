@@ -35,6 +35,11 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
+    /// Sets the clock.
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.millis(), Ordering::SeqCst);
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);

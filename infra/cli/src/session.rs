@@ -4,10 +4,10 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_ambient::SystemClock;
+use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::{SessionStore, last_used};
-use daypass_core::{ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
+use daypass_core::{AttemptId, ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
 use serde::Serialize;
 
 /// Arguments of `daypass session`.
@@ -265,8 +265,17 @@ async fn revoke_one(
     session: SessionId,
 ) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    let revoked =
-        target.store.revoke_session(user_id, session, None, SystemClock.now(), EndReason::Operator).await;
+    let revoked = target
+        .store
+        .revoke_session(
+            user_id,
+            session,
+            None,
+            SystemClock.now(),
+            EndReason::Operator,
+            AttemptId::generate(&OsEntropy),
+        )
+        .await;
     match revoked.map_err(|error| target.failure(&error))? {
         Revocation::Ended => {
             let line = format!("Ended {session} of {name_or_id}.");

@@ -28,6 +28,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
     Step { name: "template", reason: "template.yaml is a valid SAM template", run: template },
     Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
+    Step {
+        name: "failures",
+        reason: "what becomes of sessions when things fail: docs/failures.md",
+        run: failures,
+    },
     Step { name: "dynamodb", reason: "the store contract on the real DynamoDB Local", run: dynamodb },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
@@ -86,6 +91,17 @@ fn without_aws(command: &mut Command) -> &mut Command {
         }
     }
     command
+}
+
+/// The binaries are built with the features of the test, so that nothing is compiled twice.
+fn failures() -> Result<()> {
+    let arguments = ["build", "--workspace", "--locked", "--bins", "--test", "failures"];
+    run("failures", without_aws(&mut cargo()).args(arguments))?;
+    let arguments = ["test", "--workspace", "--locked", "--test", "failures", "--", "--nocapture"];
+    let mut command = cargo();
+    run_tests(
+        without_aws(&mut command).args(arguments).env("DAYPASS_TEST_FUNCTIONS", target_dir().join("debug")),
+    )
 }
 
 fn dynamodb() -> Result<()> {

@@ -173,19 +173,24 @@ impl<S: Store> Refresh<S> {
         caller: &Caller,
     ) -> ApiError {
         let (user, session) = (item.user, item.session);
-        let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse).await;
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse, attempt).await;
+        let (presented, current) = (token.generation, item.generation);
+        let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
+        let event = Event::Reuse { user, session, cause, presented, current, age };
         match ended {
             Ok(Revocation::Ended) => {
-                let (presented, current) = (token.generation, item.generation);
-                let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
-                let event = Event::Reuse { user, session, cause, presented, current, age };
                 self.ambient.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
             // Another replay was a moment faster: one theft is one event.
             Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), caller),
-            // Not ended yet: the next replay is noticed again and ends it.
-            Err(error) => self.ambient.store_failed("revoke_session", &error, caller),
+            // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
+            // report it: rather twice than never.
+            Err(error) => {
+                self.ambient.journal.record(&event, caller);
+                self.ambient.store_failed("revoke_session", &error, caller)
+            }
         }
     }
 

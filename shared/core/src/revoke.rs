@@ -7,7 +7,9 @@ use crate::event::{Event, Refusal};
 use crate::keys::{Document, KeyError, RefreshKeys};
 use crate::session::{DeadCause, EndReason};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
-use crate::{ApiError, ClientId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
+use crate::{
+    ApiError, AttemptId, ClientId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId,
+};
 use serde::Serialize;
 
 /// What a revocation request says (RFC 7009 §2.1).
@@ -125,7 +127,9 @@ impl<S: Store> Revoke<S> {
         };
         let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
         let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
-        match self.store.revoke_session(user, session, request.clients.as_deref(), now, reason).await {
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        match self.store.revoke_session(user, session, request.clients.as_deref(), now, reason, attempt).await
+        {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
             }

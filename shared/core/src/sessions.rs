@@ -9,7 +9,7 @@ use crate::event::{Denial, Event};
 use crate::revoke::Revoked;
 use crate::session::{DeadCause, EndReason, Session};
 use crate::web::{Ambient, Caller, Principal, Request};
-use crate::{ApiError, ClientId, Scope, SessionId, StoreError, Timestamp, UserId};
+use crate::{ApiError, AttemptId, ClientId, Scope, SessionId, StoreError, Timestamp, UserId};
 use http::Method;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -34,13 +34,14 @@ pub trait SessionStore: Send + Sync {
     ) -> impl Future<Output = Result<Option<Session>, StoreError>> + Send;
 
     /// Ends one session of a user with one conditional write, whether or not the rest of its item can be read. Safe to
-    /// repeat.
+    /// repeat. `attempt` is new for each call: by it the store knows its own write again when the answer was lost.
     fn end_session(
         &self,
         user: UserId,
         session: SessionId,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> impl Future<Output = Result<Ending, StoreError>> + Send;
 }
 
@@ -205,7 +206,8 @@ impl<S: SessionStore> Sessions<S> {
             self.still_live(stored.as_ref(), now, caller)?;
         }
         let reason = if own { EndReason::Revoked } else { EndReason::EndedByUser };
-        let ending = self.store.end_session(user, session, now, reason).await;
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let ending = self.store.end_session(user, session, now, reason, attempt).await;
         match ending.map_err(|error| self.ambient.store_failed("end_session", &error, caller))? {
             Ending::Ended => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
@@ -351,6 +353,7 @@ mod tests {
             session: SessionId,
             now: Timestamp,
             reason: EndReason,
+            _: AttemptId,
         ) -> Result<Ending, StoreError> {
             assert_eq!(now, NOW);
             self.asked(format!("end {session} {}", reason.as_str()))?;

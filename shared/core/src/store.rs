@@ -179,7 +179,8 @@ pub trait Store: Send + Sync {
         request: &RotationRequest<'_>,
     ) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
 
-    /// Ends one session, if it belongs to one of `clients` where they are given.
+    /// Ends one session, if it belongs to one of `clients` where they are given. `attempt` is new for each call: by it the store knows
+    /// its own write again when the answer was lost.
     fn revoke_session(
         &self,
         user: UserId,
@@ -187,6 +188,7 @@ pub trait Store: Send + Sync {
         clients: Option<&[ClientId]>,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
     /// Ends every session of a user that was opened before the call. Returns how many this call ended.

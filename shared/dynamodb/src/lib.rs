@@ -9,6 +9,7 @@
 
 mod admin;
 mod connect;
+mod empty;
 mod error;
 mod item;
 mod retry;

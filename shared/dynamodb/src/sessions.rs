@@ -4,10 +4,10 @@ use crate::DynamoDb;
 use crate::connect::LIST_TIMEOUT;
 use crate::error::failure;
 use crate::item::{self, USER};
-use crate::store::{Conditional, conditional, names, values};
+use crate::store::{Conditional, conditional, known_by, names, values};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
-use daypass_core::{SessionId, StoreError, Timestamp, UserId};
+use daypass_core::{AttemptId, SessionId, StoreError, Timestamp, UserId};
 
 impl DynamoDb {
     /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.
@@ -56,18 +56,19 @@ impl SessionStore for DynamoDb {
         output.item.as_ref().map(item::to_session).transpose()
     }
 
-    /// The same write as [`revoke_session`](daypass_core::Store::revoke_session). A lost answer that the SDK asks for again
-    /// may make this call's own success read as [`Ending::AlreadyOver`].
+    /// The same write as [`revoke_session`](daypass_core::Store::revoke_session).
     async fn end_session(
         &self,
         user: UserId,
         session: SessionId,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> Result<Ending, StoreError> {
-        let request = self.ending(item::session_key(user, session), now, reason, None);
+        let request = known_by(self.ending(item::session_key(user, session), now, reason, None), attempt);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Ending::Ended,
+            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Ending::Ended,
             Conditional::Refused(Some(_)) => Ending::AlreadyOver,
             Conditional::Refused(None) => Ending::Absent,
         })

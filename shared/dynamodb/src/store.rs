@@ -25,6 +25,10 @@ use daypass_core::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;
+use std::time::Duration;
+
+/// By how much the clocks of two processes may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Sessions that are ended at the same time by one `revoke_all`.
 const REVOKE_CONCURRENCY: usize = 16;
@@ -243,7 +247,8 @@ impl DynamoDb {
             .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
-                ("now", item::precise(now)),
+                // Another process's clock may be behind ours, and not take for expired what we do.
+                ("now", item::precise(now.before(CLOCK_SKEW))),
             ]))
             .into_paginator()
             .send();
@@ -304,7 +309,6 @@ impl Store for DynamoDb {
         }
     }
 
-    /// A lost answer that the SDK asks for again may make this call's own success read as [`Revocation::AlreadyOver`].
     async fn revoke_session(
         &self,
         user: UserId,
@@ -312,11 +316,14 @@ impl Store for DynamoDb {
         clients: Option<&[ClientId]>,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> Result<Revocation, StoreError> {
-        let request = self.ending(item::session_key(user, session), now, reason, clients);
+        let request = known_by(self.ending(item::session_key(user, session), now, reason, clients), attempt);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
             Conditional::Refused(None) => Revocation::Absent,
+            // The condition failed on what this very call had written: its answer was lost, and the SDK asked again.
+            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Revocation::Ended,
             Conditional::Refused(Some(item)) => {
                 let session = item::to_session(&item)?;
                 match session.ended {
@@ -340,6 +347,16 @@ impl Store for DynamoDb {
             },
         )
     }
+}
+
+/// Has an ending leave its attempt in the item, in place of the last rotation's, which nothing asks for any more.
+pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> UpdateItemFluentBuilder {
+    let update = ending.get_update_expression().as_deref().unwrap_or_default();
+    let update = format!("{update}, #attempt = :attempt");
+    ending
+        .update_expression(update)
+        .expression_attribute_names("#attempt", ATTEMPT)
+        .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()))
 }
 
 // The order of the actions, by which a cancelled transaction gives its reasons.

@@ -12,10 +12,15 @@ use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
+/// What building may take of the 5 s of a request: a revocation's own requests take up to 4.5 s.
+const BUILD_SHARE: Duration = Duration::from_millis(300);
+
 /// Builds what a function needs, then serves API Gateway's events with it. When the building fails for a reason that
-/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works.
+/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works. A request that had
+/// to wait for that is answered 503 as well, and the next one served.
 ///
 /// # Errors
 /// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
@@ -42,7 +47,10 @@ where
         let parts = Arc::clone(&parts);
         async move {
             let (ready, build, handle) = parts.as_ref();
+            let started = Instant::now();
             match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
+                // Built, and kept; but what the request itself may take would end beyond the function's time.
+                Ok(_) if started.elapsed() > BUILD_SHARE => refusal(&ApiError::TemporarilyUnavailable),
                 Ok(built) => handle(Arc::clone(built), request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));

@@ -37,7 +37,7 @@ async fn every_verb(
         (
             "revoke_session",
             store
-                .revoke_session(user.id, session.session, None, now, EndReason::Revoked)
+                .revoke_session(user.id, session.session, None, now, EndReason::Revoked, attempt_id())
                 .map_ok(drop)
                 .boxed(),
         ),
@@ -180,6 +180,17 @@ pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
     check(["None", "ValidationError", "None"], Err(())).await;
     check(["ItemCollectionSizeLimitExceeded", "None", "None"], Err(())).await;
     check(["AccessDenied", "None", "TransactionConflict"], Err(())).await;
+}
+
+/// The SDK reads nothing as `{}`: no such user, no more sessions.
+pub async fn an_answer_without_a_body_is_no_answer(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    bench.recorder.always(Action::Garbled(|_| Vec::new()));
+    for (verb, result, _) in every_verb(&bench.store, &ada, &opened).await {
+        assert_unavailable(&result, verb);
+    }
+    bench.recorder.next(1, Action::Garbled(|_| Vec::new()));
+    assert!(bench.store.user(&ada.username).await.unwrap().is_some(), "asked again");
 }
 
 /// A wrong name in the configuration says so.

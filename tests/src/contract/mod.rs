@@ -61,6 +61,8 @@ macro_rules! store_contract {
                 another_clients_session_stays
                 a_rotation_in_between_saves_no_session
                 all_live_sessions_end_and_no_others
+                a_clock_that_is_ahead_spares_no_session
+                an_ending_knows_itself_again
                 all_pages_are_ended
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other
@@ -84,6 +86,7 @@ macro_rules! store_contract {
                 what_stays_is_broken_at_the_first_try
                 one_failure_is_not_noticed
                 a_transaction_conflict_is_tried_again
+                an_answer_without_a_body_is_no_answer
                 a_missing_table_is_named_as_such
                 an_unreadable_item_is_broken_and_named
                 many_sessions_are_ended_in_several_calls

@@ -1,7 +1,7 @@
 //! What a refresh asks of the store: one conditional write, and what it means when the condition fails.
 
 use crate::bench::{
-    Bench, GRACE, LIFE, NOW, after, client, largest_session, present, rotated, scope, session,
+    Bench, GRACE, LIFE, NOW, after, attempt_id, client, largest_session, present, rotated, scope, session,
 };
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -79,7 +79,11 @@ pub async fn what_cannot_rotate_is_left_alone(bench: &Bench) {
     check(2, Verdict::SameSuccessor(Repeat::Grace)).await;
     check(1, Verdict::Reuse(ReuseCause::SuccessorUsed)).await;
     check(0, Verdict::Reuse(ReuseCause::SuccessorUsed)).await;
-    bench.store.revoke_session(opened.user, opened.session, None, now, EndReason::Reuse).await.unwrap();
+    bench
+        .store
+        .revoke_session(opened.user, opened.session, None, now, EndReason::Reuse, attempt_id())
+        .await
+        .unwrap();
     for generation in 0..=4 {
         check(generation, Verdict::Dead(DeadCause::Ended)).await;
     }

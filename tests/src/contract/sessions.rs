@@ -1,7 +1,7 @@
 //! What users ask of the store about their own sessions.
 
 use super::{assert_unavailable, broken};
-use crate::bench::{self, Bench, LIFE, NOW, after, present, random, session};
+use crate::bench::{self, Bench, LIFE, NOW, after, attempt_id, present, random, session};
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
@@ -54,8 +54,14 @@ pub async fn a_users_sessions_are_read_with_one_query(bench: &Bench) {
     for session in [&expired, &other] {
         bench.open(&ada, session).await.unwrap();
     }
-    bench.store.revoke_session(ada.id, other.session, None, after(7), EndReason::Reuse).await.unwrap();
-    let ended = Session { ended: Some(Ended { at: after(7), reason: EndReason::Reuse }), ..other };
+    let attempt = attempt_id();
+    bench
+        .store
+        .revoke_session(ada.id, other.session, None, after(7), EndReason::Reuse, attempt)
+        .await
+        .unwrap();
+    let ended = Some(Ended { at: after(7), reason: EndReason::Reuse });
+    let ended = Session { ended, attempt: Some(attempt), ..other };
     let _ = bench.recorder.take();
 
     let found = bench.store.stored_sessions(ada.id).await.unwrap();
@@ -119,16 +125,20 @@ pub async fn one_session_is_read_with_one_request(bench: &Bench) {
 /// One conditional write, whatever comes of it; the first reason stays.
 pub async fn a_session_is_ended_with_one_write(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
-    let end = async |at, reason| {
-        let ending = bench.store.end_session(ada.id, opened.session, after(at), reason).await;
+    let attempt = attempt_id();
+    let end = async |at, reason, attempt| {
+        let ending = bench.store.end_session(ada.id, opened.session, after(at), reason, attempt).await;
         assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
         ending
     };
-    assert_eq!(end(1_007, EndReason::EndedByUser).await, Ok(Ending::Ended));
+    assert_eq!(end(1_007, EndReason::EndedByUser, attempt).await, Ok(Ending::Ended));
     let ended = Some(Ended { at: after(1_007), reason: EndReason::EndedByUser });
-    assert_eq!(bench.stored(&opened).await, Some(Session { ended, ..opened.clone() }));
+    assert_eq!(
+        bench.stored(&opened).await,
+        Some(Session { ended, attempt: Some(attempt), ..opened.clone() })
+    );
     let _ = bench.recorder.take();
-    assert_eq!(end(2_000, EndReason::Revoked).await, Ok(Ending::AlreadyOver));
+    assert_eq!(end(2_000, EndReason::Revoked, attempt_id()).await, Ok(Ending::AlreadyOver));
     assert_eq!(bench.stored(&opened).await.unwrap().ended, ended);
     let rotation = bench.rotate(&present(&opened, 0), after(2_001)).await;
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))), "{rotation:?}");
@@ -140,7 +150,7 @@ pub async fn a_session_of_another_user_is_absent(bench: &Bench) {
     let (bob, _) = bench.logged_in("bob").await;
     let never = session(&ada);
     for (user, session) in [(bob.id, opened.session), (ada.id, never.session)] {
-        let ending = bench.store.end_session(user, session, NOW, EndReason::EndedByUser).await;
+        let ending = bench.store.end_session(user, session, NOW, EndReason::EndedByUser, attempt_id()).await;
         assert_eq!(ending, Ok(Ending::Absent));
     }
     assert_eq!(bench.item(&never).await, None);
@@ -154,7 +164,8 @@ pub async fn an_item_that_cannot_be_read_is_ended(bench: &Bench) {
     let odd = Session { session: SessionId::from_bytes(random()), ..session(&ada) };
     put_odd(bench, ada.id, &odd.session.to_string()).await;
     for expected in [Ending::Ended, Ending::AlreadyOver] {
-        let ending = bench.store.end_session(ada.id, odd.session, NOW, EndReason::EndedByUser).await;
+        let ending =
+            bench.store.end_session(ada.id, odd.session, NOW, EndReason::EndedByUser, attempt_id()).await;
         assert_eq!(ending, Ok(expected));
     }
     let why = bench.item(&odd).await.unwrap().remove("revoked_why");
@@ -164,9 +175,9 @@ pub async fn an_item_that_cannot_be_read_is_ended(bench: &Bench) {
 /// One of many says that it was the one: the event is reported once.
 pub async fn of_parallel_endings_one_ends_the_session(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
-    let endings = join_all(
-        (0..16).map(|n| bench.store.end_session(ada.id, opened.session, after(n), EndReason::EndedByUser)),
-    );
+    let endings = join_all((0..16).map(|n| {
+        bench.store.end_session(ada.id, opened.session, after(n), EndReason::EndedByUser, attempt_id())
+    }));
     let ended = endings.await.into_iter().filter(|ending| *ending == Ok(Ending::Ended)).count();
     assert_eq!(ended, 1);
 }
@@ -185,7 +196,7 @@ pub async fn a_failing_store_is_unavailable_in_time(bench: &Bench) {
         let (list, read, end) = tokio::join!(
             bench.store.stored_sessions(ada.id),
             bench.store.stored_session(ada.id, opened.session),
-            bench.store.end_session(ada.id, opened.session, NOW, EndReason::EndedByUser),
+            bench.store.end_session(ada.id, opened.session, NOW, EndReason::EndedByUser, attempt_id()),
         );
         let case = format!("{action:?}");
         assert_unavailable(&list, &case);

@@ -1,8 +1,8 @@
 use crate::bench::{Bench, wait_for};
-use daypass_ambient::SystemClock;
+use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::{
-    ClientId, Clock, NewSession, Scope, SessionId, Store, ThrottleKey, Timestamp, User, UserId,
+    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, ThrottleKey, Timestamp, User, UserId,
 };
 use serde_json::json;
 
@@ -48,8 +48,15 @@ fn list_shows_the_newest_first_and_how_each_stands() {
         open(&bench, &alice, 2, 50, 1000),
         open(&bench, &alice, 3, 10, 1000),
     );
-    wait_for(bench.store.revoke_session(alice.id, ended.session, None, SystemClock.now(), EndReason::Reuse))
-        .unwrap();
+    wait_for(bench.store.revoke_session(
+        alice.id,
+        ended.session,
+        None,
+        SystemClock.now(),
+        EndReason::Reuse,
+        AttemptId::generate(&OsEntropy),
+    ))
+    .unwrap();
 
     let out = bench.daypass(&["session", "list", "alice"]).ok();
     let lines: Vec<_> = out.lines().collect();
@@ -128,7 +135,14 @@ fn show_tells_the_history_that_is_known() {
     };
     put(&bench, &alice, &used);
     let ended_at = SystemClock.now();
-    let end = bench.store.revoke_session(alice.id, used.session, None, ended_at, EndReason::EndedByUser);
+    let end = bench.store.revoke_session(
+        alice.id,
+        used.session,
+        None,
+        ended_at,
+        EndReason::EndedByUser,
+        AttemptId::generate(&OsEntropy),
+    );
     wait_for(end).unwrap();
 
     let (id, user, created, end) =
