@@ -46,21 +46,29 @@ impl Clock for TestClock {
     }
 }
 
-/// A journal that keeps what it is given, as the log would show it.
+/// A journal that keeps what it is given.
 #[derive(Clone, Default)]
-pub struct Recorded(Arc<Mutex<Vec<Event>>>);
+pub struct Recorded(Arc<Mutex<Vec<(Event, Caller)>>>);
 
 impl Recorded {
     /// What was recorded since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().map(|(event, _)| event).collect()
+    }
+
+    /// As [`Recorded::take`], as the lines that a function writes to standard output.
+    #[must_use]
+    pub fn take_lines(&self) -> Vec<String> {
+        let recorded = std::mem::take(&mut *self.0.lock().unwrap());
+        let line = |(event, caller)| String::from_utf8(daypass_ambient::line(&event, &caller)).unwrap();
+        recorded.into_iter().map(line).collect()
     }
 }
 
 impl Journal for Recorded {
-    fn record(&self, event: &Event, _: &Caller) {
-        self.0.lock().unwrap().push(event.clone());
+    fn record(&self, event: &Event, caller: &Caller) {
+        self.0.lock().unwrap().push((event.clone(), caller.clone()));
     }
 }
 
