@@ -28,7 +28,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
     Step { name: "template", reason: "template.yaml is a valid SAM template", run: template },
     Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
-    Step { name: "dynamodb", reason: "the store contract on the real DynamoDB Local", run: dynamodb },
+    Step {
+        name: "dynamodb",
+        reason: "the store contract, and endings in full traffic, on DynamoDB Local",
+        run: dynamodb,
+    },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
@@ -90,7 +94,10 @@ fn without_aws(command: &mut Command) -> &mut Command {
 
 fn dynamodb() -> Result<()> {
     let server = DynamoDbLocal::start()?;
-    test_with_tool("dynamodb_local", [("DAYPASS_TEST_DYNAMODB", server.url())])
+    for target in ["dynamodb_local", "ending"] {
+        test_with_tool(target, [("DAYPASS_TEST_DYNAMODB", server.url())])?;
+    }
+    Ok(())
 }
 
 fn secrets() -> Result<()> {
