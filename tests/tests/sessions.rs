@@ -227,7 +227,12 @@ async fn the_token_of_a_session_that_ended_shows_and_commands_nothing() {
             assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
-        let denied = Event::AuthorizeDenied { cause: Denial::Session(cause) };
+        let principal = service.principal(&dead.access_token());
+        let denied = Event::AuthorizeDenied {
+            cause: Denial::Session(cause),
+            user: Some(principal.user),
+            session: Some(principal.session),
+        };
         assert_eq!(service.journal.take(), [denied.clone(), denied]);
     }
     assert_eq!(service.refresh(&live.refresh_token()).await.status, 200);

@@ -190,7 +190,7 @@ async fn a_missing_secret_ends_the_function_with_one_clear_line() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
     let line: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(line["event"], "init.failed");
+    assert_eq!((&line["v"], &line["event"]), (&json!(1), &json!("init.failed")));
     let detail = line["detail"].as_str().unwrap();
     assert!(detail.contains(ARN) && detail.contains("ResourceNotFoundException"), "{detail}");
 }

@@ -33,7 +33,11 @@ pub(crate) const STEPS: &[Step] = &[
         reason: "what becomes of sessions when things fail: docs/failures.md",
         run: failures,
     },
-    Step { name: "dynamodb", reason: "the store contract on the real DynamoDB Local", run: dynamodb },
+    Step {
+        name: "dynamodb",
+        reason: "the store contract, and endings in full traffic, on DynamoDB Local",
+        run: dynamodb,
+    },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
@@ -106,7 +110,10 @@ fn failures() -> Result<()> {
 
 fn dynamodb() -> Result<()> {
     let server = DynamoDbLocal::start()?;
-    test_with_tool("dynamodb_local", [("DAYPASS_TEST_DYNAMODB", server.url())])
+    for target in ["dynamodb_local", "ending"] {
+        test_with_tool(target, [("DAYPASS_TEST_DYNAMODB", server.url())])?;
+    }
+    Ok(())
 }
 
 fn secrets() -> Result<()> {

@@ -102,10 +102,10 @@ impl<S: Store> Login<S> {
     /// work.
     pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
         let client = &request.client;
-        let username = self
-            .credentials
-            .username(&request.username)
-            .ok_or(ApiError::InvalidRequest("The username holds characters that no user name has."))?;
+        let username = self.credentials.username(&request.username).ok_or_else(|| {
+            let error = ApiError::InvalidRequest("The username holds characters that no user name has.");
+            self.ambient.refused(error, caller)
+        })?;
         let now = self.ambient.clock.now();
         let throttle = self.peppers.throttle_key(username.as_str(), now, self.config.attempt_window);
 
@@ -121,7 +121,12 @@ impl<S: Store> Login<S> {
             .map_err(|error| self.ambient.store_failed("begin_login", &error, caller))?;
         if attempt == Attempt::Exhausted {
             let wait = throttle.window_end.since(now);
-            let event = Event::LoginThrottled { account: throttle.key, retry_after: wait.as_secs() };
+            let event = Event::LoginThrottled {
+                account: throttle.key,
+                client: client.id.clone(),
+                user: user.map(|user| user.id),
+                retry_after: wait.as_secs(),
+            };
             self.ambient.journal.record(&event, caller);
             return Err(ApiError::SlowDown(wait));
         }
@@ -133,7 +138,8 @@ impl<S: Store> Login<S> {
         );
         let refused = |cause| {
             let user = user.as_ref().map(|user| user.id);
-            let event = Event::LoginFailed { cause, account: throttle.key.clone(), user };
+            let (account, client) = (throttle.key.clone(), client.id.clone());
+            let event = Event::LoginFailed { cause, account, client, user };
             self.ambient.journal.record(&event, caller);
             ApiError::BadCredentials
         };

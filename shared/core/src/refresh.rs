@@ -96,7 +96,11 @@ impl<S: Store> Refresh<S> {
     pub async fn run(&self, request: RefreshRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
         let now = self.ambient.clock.now();
         let token = RefreshToken::authenticate(&request.refresh_token, &self.issuer.refresh_keys, now)
-            .map_err(|cause| self.refused(Refusal::Token(cause), None, caller))?;
+            .map_err(|cause| {
+                let keys = &self.issuer.refresh_keys;
+                let expired = RefreshToken::expired(&request.refresh_token, keys, cause);
+                self.refused(Refusal::Token(cause), expired.as_ref(), None, caller)
+            })?;
         let presented = Presented {
             token,
             client: request.client,
@@ -117,18 +121,19 @@ impl<S: Store> Refresh<S> {
         let (user, session) = (token.user, token.session);
         match rotation {
             Rotation::Rotated(item) => {
-                let generation = item.generation;
-                self.ambient.journal.record(&Event::Rotated { user, session, generation }, caller);
+                let (client, generation) = (item.client.clone(), item.generation);
+                self.ambient.journal.record(&Event::Rotated { user, session, client, generation }, caller);
                 self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::SameSuccessor(item, cause) => {
-                let generation = item.generation;
-                self.ambient.journal.record(&Event::Repeated { user, session, generation, cause }, caller);
+                let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
+                let event = Event::Repeated { user, session, client, generation, cause, age };
+                self.ambient.journal.record(&event, caller);
                 self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
-            Rotation::Dead(cause) => {
-                let _ = self.refused(Refusal::Session(cause), Some(&token), caller);
+            Rotation::Dead(cause, item) => {
+                let _ = self.refused(Refusal::Session(cause), Some(&token), item.as_ref(), caller);
                 Err(match cause {
                     DeadCause::ScopeNotGranted => ApiError::InvalidScope,
                     // The token is good, and `invalid_grant` would make the client throw it away.
@@ -176,15 +181,15 @@ impl<S: Store> Refresh<S> {
         let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
         let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse, attempt).await;
         let (presented, current) = (token.generation, item.generation);
-        let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
-        let event = Event::Reuse { user, session, cause, presented, current, age };
+        let (client, age) = (item.client.clone(), age(item, now));
+        let event = Event::Reuse { user, session, client, cause, presented, current, age };
         match ended {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
             // Another replay was a moment faster: one theft is one event.
-            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), caller),
+            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), Some(item), caller),
             // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
             // report it: rather twice than never.
             Err(error) => {
@@ -194,10 +199,26 @@ impl<S: Store> Refresh<S> {
         }
     }
 
-    fn refused(&self, cause: Refusal, token: Option<&RefreshToken>, caller: &Caller) -> ApiError {
-        let user = token.map(|token| token.user);
-        let session = token.map(|token| token.session);
-        self.ambient.journal.record(&Event::RefreshRefused { cause, user, session }, caller);
+    fn refused(
+        &self,
+        cause: Refusal,
+        token: Option<&RefreshToken>,
+        item: Option<&Session>,
+        caller: &Caller,
+    ) -> ApiError {
+        let event = Event::RefreshRefused {
+            cause,
+            user: token.map(|token| token.user),
+            session: token.map(|token| token.session),
+            client: item.map(|item| item.client.clone()),
+            reason: item.and_then(|item| item.ended).map(|ended| ended.reason),
+        };
+        self.ambient.journal.record(&event, caller);
         ApiError::InvalidGrant
     }
+}
+
+/// Seconds since the session's last rotation, or its login.
+fn age(session: &Session, now: Timestamp) -> u64 {
+    now.since(session.rotated_at.unwrap_or(session.created_at)).as_secs()
 }

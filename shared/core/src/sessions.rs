@@ -178,7 +178,7 @@ impl<S: SessionStore> Sessions<S> {
             self.ambient.journal.record(&Event::Failure { during: "stored_sessions", detail }, caller);
         }
         let own = stored.sessions.iter().find(|session| session.session == principal.session);
-        self.still_live(own, now, caller)?;
+        self.still_live(principal, own, now, caller)?;
         Ok(listed(stored.sessions, principal.session, now))
     }
 
@@ -203,7 +203,7 @@ impl<S: SessionStore> Sessions<S> {
             let stored = self.store.stored_session(user, principal.session).await;
             let stored =
                 stored.map_err(|error| self.ambient.store_failed("stored_session", &error, caller))?;
-            self.still_live(stored.as_ref(), now, caller)?;
+            self.still_live(principal, stored.as_ref(), now, caller)?;
         }
         let reason = if own { EndReason::Revoked } else { EndReason::EndedByUser };
         let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
@@ -215,7 +215,7 @@ impl<S: SessionStore> Sessions<S> {
             }
             // Also a logout that is sent again because its answer was lost.
             Ending::AlreadyOver => Ok(Revoked {}),
-            Ending::Absent if own => Err(self.denied(DeadCause::Absent, caller)),
+            Ending::Absent if own => Err(self.denied(principal, DeadCause::Absent, caller)),
             Ending::Absent => Err(ApiError::NotFound),
         }
     }
@@ -231,18 +231,26 @@ impl<S: SessionStore> Sessions<S> {
         })
     }
 
-    fn still_live(&self, own: Option<&Session>, now: Timestamp, caller: &Caller) -> Result<(), ApiError> {
+    fn still_live(
+        &self,
+        principal: Principal,
+        own: Option<&Session>,
+        now: Timestamp,
+        caller: &Caller,
+    ) -> Result<(), ApiError> {
         let cause = match own {
             None => DeadCause::Absent,
             Some(own) if own.is_live(now) => return Ok(()),
             Some(own) if own.ended.is_some() => DeadCause::Ended,
             Some(_) => DeadCause::Expired,
         };
-        Err(self.denied(cause, caller))
+        Err(self.denied(principal, cause, caller))
     }
 
-    fn denied(&self, cause: DeadCause, caller: &Caller) -> ApiError {
-        self.ambient.journal.record(&Event::AuthorizeDenied { cause: Denial::Session(cause) }, caller);
+    fn denied(&self, principal: Principal, cause: DeadCause, caller: &Caller) -> ApiError {
+        let (user, session) = (Some(principal.user), Some(principal.session));
+        let event = Event::AuthorizeDenied { cause: Denial::Session(cause), user, session };
+        self.ambient.journal.record(&event, caller);
         ApiError::InvalidToken
     }
 }
@@ -500,7 +508,11 @@ mod tests {
             let ended = at_once(flow.end(principal(1), Some(id(2)), &caller));
             assert_eq!(ended.err(), Some(ApiError::InvalidToken));
             assert_eq!(*flow.store.asked.lock().unwrap(), ["list".to_owned(), format!("read {}", id(1))]);
-            let denied = Event::AuthorizeDenied { cause: Denial::Session(cause) };
+            let denied = Event::AuthorizeDenied {
+                cause: Denial::Session(cause),
+                user: Some(USER),
+                session: Some(id(1)),
+            };
             assert_eq!(*journal.0.lock().unwrap(), [denied.clone(), denied]);
         }
     }

@@ -103,8 +103,8 @@ pub enum Rotation {
     SameSuccessor(Session, Repeat),
     /// The token was used up before, in this session, which is to be ended.
     Reuse(Session, ReuseCause),
-    /// The session cannot be refreshed by anybody, or not by this request.
-    Dead(DeadCause),
+    /// The session cannot be refreshed by anybody, or not by this request. The session, unless it is absent.
+    Dead(DeadCause, Option<Session>),
 }
 
 impl Rotation {
@@ -117,7 +117,7 @@ impl Rotation {
         match (judge(item.as_ref(), request), item) {
             (Verdict::SameSuccessor(cause), Some(session)) => Ok(Self::SameSuccessor(session, cause)),
             (Verdict::Reuse(cause), Some(session)) => Ok(Self::Reuse(session, cause)),
-            (Verdict::Dead(cause), _) => Ok(Self::Dead(cause)),
+            (Verdict::Dead(cause), item) => Ok(Self::Dead(cause, item)),
             (Verdict::Rotate, _) | (_, None) => {
                 Err(StoreError::Unavailable("the condition failed on an item that fulfils it".to_owned()))
             }

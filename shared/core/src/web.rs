@@ -78,9 +78,14 @@ impl Ambient {
     /// Answers a request whose form was refused before any flow began, and records that it was.
     #[must_use]
     pub fn refuse(&self, error: ApiError, caller: &Caller) -> Response {
+        refusal(&self.refused(error, caller))
+    }
+
+    /// Records that a request was refused before anything was looked up, and gives the error back.
+    pub(crate) fn refused(&self, error: ApiError, caller: &Caller) -> ApiError {
         let (_, code, description) = error.parts();
         self.journal.record(&Event::RequestRefused { error: code, description }, caller);
-        refusal(&error)
+        error
     }
 
     /// Records that the store failed, and says what the caller is told of it.

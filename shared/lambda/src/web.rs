@@ -255,6 +255,74 @@ mod tests {
         check_body(&"A".repeat(MAX_TEXT), true, None);
     }
 
+    /// Headers by which proxies tell whom they speak for. Anybody can write them, the gateway's caller first of all.
+    const CLAIMS: [&str; 10] = [
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-amzn-request-id",
+        "x-amzn-requestid",
+        "x-request-id",
+        "x-original-forwarded-for",
+    ];
+
+    fn caller_of(event: Value) -> Caller {
+        let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
+        let (event, problem) = unreadable(event);
+        assert_eq!(problem, None);
+        Caller::of(&to_core(event.payload.into()))
+    }
+
+    /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
+    #[test]
+    fn a_header_is_no_address() {
+        for claim in
+            ["198.51.100.1", "198.51.100.1, 192.0.2.1", "for=198.51.100.1;by=192.0.2.1", "", "unknown"]
+        {
+            let headers: Value = CLAIMS.iter().map(|name| ((*name).to_owned(), json!(claim))).collect();
+            let several: Value =
+                CLAIMS.iter().map(|name| ((*name).to_owned(), json!([claim, claim]))).collect();
+            let http = |context: Value| {
+                json!({
+                    "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
+                    "headers": headers, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "http": context, "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+                    },
+                })
+            };
+            let rest = |identity: Value| {
+                json!({
+                    "resource": "/login", "path": "/login", "httpMethod": "POST", "headers": headers,
+                    "multiValueHeaders": several, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "httpMethod": "POST", "path": "/login", "requestId": "r1", "stage": "prod",
+                        "identity": identity,
+                    },
+                })
+            };
+            for ip in ["192.0.2.1", "2001:db8::1"] {
+                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
+                let v1 = caller_of(rest(json!({ "sourceIp": ip })));
+                for caller in [v2, v1] {
+                    assert_eq!(
+                        (caller.source_ip, caller.request_id.as_str()),
+                        (ip.parse().ok(), "r1"),
+                        "{claim}"
+                    );
+                }
+            }
+            for nothing in [json!(null), json!(""), json!("no address")] {
+                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
+                let v1 = caller_of(rest(json!({ "sourceIp": nothing })));
+                assert_eq!((v2.source_ip, v1.source_ip), (None, None), "{claim}");
+            }
+        }
+    }
+
     #[test]
     fn queries_paths_and_hosts_that_are_no_url() {
         for query in ["q=a b", "q=<", "q=\u{1}", "q=\u{7f}"] {

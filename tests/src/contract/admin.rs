@@ -54,7 +54,7 @@ pub async fn users_come_page_by_page(bench: &Bench) {
 async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
     assert_eq!(bench.stored(session).await.unwrap().ended.unwrap().reason, reason);
     let rotation = bench.rotate(&present(session, 0), after(900)).await;
-    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))), "{rotation:?}");
+    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
 /// A disabled user has no sessions, and gets none back.

@@ -138,7 +138,7 @@ pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
         assert_eq!(revocation, Ok(Revocation::Ended));
         let generation = match rotation.unwrap() {
             Rotation::Rotated(session) => session.generation,
-            Rotation::Dead(DeadCause::Ended) => 0,
+            Rotation::Dead(DeadCause::Ended, Some(_)) => 0,
             other => unreachable!("{other:?}"),
         };
         assert_dead(bench, &opened, generation).await;
@@ -149,7 +149,7 @@ async fn assert_dead(bench: &Bench, session: &Session, generations: u32) {
     for generation in 0..=generations {
         let rotation = bench.rotate(&present(session, generation), after(1_001)).await;
         assert!(
-            matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))),
+            matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))),
             "generation {generation} of {generations}: {rotation:?}"
         );
     }
@@ -198,7 +198,7 @@ pub async fn a_clock_that_is_ahead_spares_no_session(bench: &Bench) {
     assert_eq!(bench.store.revoke_all(ada.id, after(62_000), EndReason::RevokedAll).await, Ok(2));
     let rotation =
         bench.rotate_with(&present(&idle, 0), after(59_999), GRACE, Some(Duration::from_secs(60))).await;
-    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))), "{rotation:?}");
+    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
 /// The ending landed, its answer was lost, the SDK sent it again: this call ended the session, and says so. From anybody
@@ -252,7 +252,7 @@ pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
         for _ in 0..4 {
             match bench.rotate(&present(session, generation), after(1_000)).await.unwrap() {
                 Rotation::Rotated(session) => generation = session.generation,
-                Rotation::Dead(DeadCause::Ended) => break,
+                Rotation::Dead(DeadCause::Ended, Some(_)) => break,
                 other => unreachable!("{other:?}"),
             }
         }

@@ -25,9 +25,12 @@ async fn assert_refused(
     let before = bench.item(stored).await;
     let rotation = bench.rotate(presented, now).await;
     assert_eq!(verdict(&rotation), Some(expected), "{presented:?}");
-    if let Ok(Rotation::SameSuccessor(met, _) | Rotation::Reuse(met, _)) = rotation {
-        assert_eq!(Some(met), bench.stored(stored).await);
-    }
+    let met = match rotation {
+        Ok(Rotation::SameSuccessor(met, _) | Rotation::Reuse(met, _) | Rotation::Rotated(met)) => Some(met),
+        Ok(Rotation::Dead(_, met)) => met,
+        Err(_) => None,
+    };
+    assert_eq!(met, bench.stored(stored).await);
     assert_eq!(bench.item(stored).await, before, "nothing is written");
 }
 
@@ -36,7 +39,7 @@ fn verdict(rotation: &Result<Rotation, StoreError>) -> Option<Verdict> {
         Ok(Rotation::Rotated(_)) => Verdict::Rotate,
         Ok(Rotation::SameSuccessor(_, cause)) => Verdict::SameSuccessor(*cause),
         Ok(Rotation::Reuse(_, cause)) => Verdict::Reuse(*cause),
-        Ok(Rotation::Dead(cause)) => Verdict::Dead(*cause),
+        Ok(Rotation::Dead(cause, _)) => Verdict::Dead(*cause),
         Err(_) => return None,
     })
 }
@@ -237,7 +240,7 @@ pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
                 winners += usize::from(cause == Repeat::OwnRetry);
                 session
             }
-            other @ (Rotation::Reuse(..) | Rotation::Dead(_)) => unreachable!("{other:?}"),
+            other @ (Rotation::Reuse(..) | Rotation::Dead(..)) => unreachable!("{other:?}"),
         };
         assert_eq!(session.generation, 1);
         assert_eq!(session.expires_at, opened.expires_at, "the token follows from the session");

@@ -141,7 +141,7 @@ pub async fn a_session_is_ended_with_one_write(bench: &Bench) {
     assert_eq!(end(2_000, EndReason::Revoked, attempt_id()).await, Ok(Ending::AlreadyOver));
     assert_eq!(bench.stored(&opened).await.unwrap().ended, ended);
     let rotation = bench.rotate(&present(&opened, 0), after(2_001)).await;
-    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended))), "{rotation:?}");
+    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
 /// An id alone ends nothing, and leaves no tombstone.

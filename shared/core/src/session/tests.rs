@@ -215,7 +215,10 @@ fn a_condition_that_failed_on_an_item_that_fulfils_it_is_a_failure_of_the_store(
         crate::Rotation::refused(Some(session()), &request),
         Err(crate::StoreError::Unavailable(_))
     ));
-    assert!(matches!(crate::Rotation::refused(None, &request), Ok(crate::Rotation::Dead(DeadCause::Absent))));
+    assert!(matches!(
+        crate::Rotation::refused(None, &request),
+        Ok(crate::Rotation::Dead(DeadCause::Absent, None))
+    ));
 }
 
 #[test]
