@@ -25,8 +25,8 @@ export interface DaypassSession {
 }
 
 /**
- * Why the state or the session has changed: found `start`ing, by `login` or `logout` in this tab, by either in an
- * `other-tab`, or the session has `ended`: it was revoked or has expired.
+ * Why the state or the session has changed: what this tab found at its `start`, its own `login` or `logout`, what it heard
+ * from an `other-tab`, or that the session has `ended`: it was revoked or has expired.
  */
 export type DaypassReason = "start" | "login" | "logout" | "other-tab" | "ended";
 

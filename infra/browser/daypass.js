@@ -147,7 +147,7 @@ export class Daypass extends EventTarget {
     delete this.#store[this.#name];
   }
 
-  // The same until it is answered: by it the server knows a retry, however late.
+  // The same until it is answered: the server knows a retry by it.
   #attempt() {
     try {
       return ((this.#store ??= localStorage)[this.#name] ??= crypto.randomUUID());
@@ -194,7 +194,7 @@ export class Daypass extends EventTarget {
     if (ask) {
       if (own && !this.#error && now() < this.#due) this.#tell({ ticket: own, answer: true });
     } else if (failed) {
-      if (now() >= this.#due) this.#fail(new DaypassError(failed));
+      this.#fail(new DaypassError(failed), this.#due);
     } else if (!ticket) {
       if (!own || own.session_id === old) this.#settle(null, reason === "logout" ? "other-tab" : reason);
     } else if (
@@ -213,7 +213,7 @@ export class Daypass extends EventTarget {
     this.#ticket = ticket;
     this.#error = null;
     this.#failures = 0;
-    // Ahead of the end, and not in all tabs at once.
+    // Not in all tabs at once.
     const ahead = Math.min(30, ticket?.expires_in / 10) * (1 + Math.random());
     this.#due = ticket ? ticket.end - ahead : Infinity;
     this.#stir();
@@ -221,10 +221,12 @@ export class Daypass extends EventTarget {
     if (by) this.dispatchEvent(new CustomEvent("renewed", { detail: { by } }));
   }
 
-  #fail(error) {
+  #fail(error, due = 0) {
     const wait = Math.min(30, 2 ** this.#failures++ / 2) * (1 + Math.random());
+    const again = now() + Math.max(wait, Math.min(300, error.retryAfter));
+    if (again < due) return;
     this.#error = error;
-    this.#due = now() + Math.max(wait, Math.min(300, error.retryAfter));
+    this.#due = again;
     this.#stir();
   }
 
