@@ -24,6 +24,7 @@ const seconds = (n) => `${n} second${n === 1 ? "" : "s"}`;
 
 function span(total) {
   const minutes = Math.floor(total / 60);
+  if (total > 0 && total % 60 === 0) return `${minutes} minute${minutes === 1 ? "" : "s"}`;
   return minutes > 0 ? `${minutes} min ${String(total % 60).padStart(2, "0")} s` : `${total} s`;
 }
 
@@ -35,8 +36,8 @@ function sentence(error) {
   if (status === 401 && error.error === "signed_out") return "You are signed out.";
   if (status === 401) return "This user and this password do not belong together.";
   if (status === 403) return "The server takes no logins from pages of this address.";
-  if (status === 429) return `Too many attempts. Try again in ${seconds(retryAfter ?? 60)}.`;
-  if (status === 503) return `The server is busy. Try again in ${seconds(retryAfter ?? 2)}.`;
+  if (status === 429) return `Too many attempts. Try again in ${seconds(retryAfter || 60)}.`;
+  if (status === 503) return `The server is busy. Try again in ${seconds(retryAfter || 2)}.`;
   return `The server answered with an error (${status}). Its log says why.`;
 }
 
@@ -50,7 +51,7 @@ function showState() {
   at("signed-in").hidden = !inside;
   at("signed-out").hidden = state !== "signed-out";
   at("pass").textContent = inside ? "In this browser." : state === "starting" ? "Let us see ..." : "None: log in to get one.";
-  at("cookies").textContent = document.cookie === "" ? "nothing" : `"${document.cookie}"`;
+  at("cookies").textContent = JSON.stringify(document.cookie);
   document.title = `${inside ? "Signed in" : "Signed out"} - Daypass demo`;
   if (!inside) {
     at("sessions").replaceChildren();
@@ -145,7 +146,7 @@ function loginError(text, invalid = false) {
 /** Says once how long to wait, and later that it is over; the seconds in between would only be noise to a screen reader. */
 function waitToLogIn(error) {
   loginError(sentence(error));
-  const until = performance.now() + 1000 * (error.retryAfter ?? 60);
+  const until = performance.now() + 1000 * (error.retryAfter || 60);
   wait = setInterval(() => {
     if (performance.now() >= until) loginError("You can try again now.");
   }, 1000);
@@ -302,7 +303,7 @@ function device({ device: text }) {
   if (!text) return "Unknown device";
   const first = (table) => table.find(([pattern]) => pattern.test(text))?.[1];
   const browser = first([
-    [/Edg\//, "Edge"], [/OPR\//, "Opera"], [/Firefox\//, "Firefox"], [/Chrom(e|ium)\//, "Chromium"], [/Safari\//, "Safari"],
+    [/Edg\//, "Edge"], [/OPR\//, "Opera"], [/Firefox\//, "Firefox"], [/Chrom(e|ium)\//, "Chromium"], [/Safari\/|Version\//, "Safari"],
   ]);
   const system = first([
     [/Android/, "Android"], [/iPhone|iPad/, "iOS"], [/Mac OS X/, "macOS"], [/Windows/, "Windows"], [/Linux|X11/, "Linux"],

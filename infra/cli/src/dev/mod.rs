@@ -196,3 +196,25 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused_with_an_example() {
+        assert_eq!(origin("http://localhost:5173").unwrap().as_str(), "http://localhost:5173");
+        for wrong in ["localhost:5173", "http://localhost:5173/", "http://app.example", "*", "null"] {
+            assert!(origin(wrong).unwrap_err().contains("like http://localhost:5173"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_gives_way_to_any() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        assert_eq!(free_or_any(port), 0);
+        drop(held);
+        assert_eq!(free_or_any(port), port);
+    }
+}

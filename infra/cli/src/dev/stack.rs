@@ -374,3 +374,32 @@ impl Drop for Word {
         let _ = fs::remove_file(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_no_function_would_take_are_told_before_anything_is_built() {
+        let keys = keys::load_or_make(&tempfile::tempdir().unwrap().path().join(KEYS), None).unwrap();
+        let jwks = keys.jwks().to_json().unwrap();
+        let good = [
+            ("DAYPASS_ATTEMPTS_TABLE", "daypass-attempts"),
+            ("DAYPASS_AUDIENCE", AUDIENCE),
+            ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
+            ("DAYPASS_JWKS", &jwks),
+            ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
+            ("DAYPASS_USERS_TABLE", "daypass-users"),
+        ];
+        let good: BTreeMap<_, _> =
+            good.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        checked(&good).unwrap();
+        for name in ["DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_CLIENTS", "DAYPASS_GRACE_SECONDS"] {
+            let mut wrong = good.clone();
+            wrong.insert(name.to_owned(), "soon".to_owned());
+            let error = checked(&wrong).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
