@@ -2,11 +2,13 @@
 
 use crate::answer::{self, message};
 use crate::authorizer::{Authorizer, Cache, Verdict, authorize};
+use crate::cors;
 use crate::event;
 use crate::guard::forward;
 use crate::lambda::{InvokeError, Lambda};
 use crate::request::{Incoming, Stamp, head_size, read_body};
 use crate::routes::{Found, Routes, Target};
+use crate::site::Site;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
@@ -61,19 +63,21 @@ pub struct Gateway {
     pub invoke_base: String,
     /// The limits of API Gateway, unless a test needs others.
     pub limits: Limits,
+    /// Files for paths that no route takes. API Gateway has none.
+    pub site: Option<Site>,
 }
 
 impl Gateway {
     /// A gateway with the limits of the real one.
     pub fn new(routes: Routes, invoke_base: impl Into<String>) -> Self {
-        Self { routes, invoke_base: invoke_base.into(), limits: Limits::default() }
+        Self { routes, invoke_base: invoke_base.into(), limits: Limits::default(), site: None }
     }
 }
 
 /// Serves the gateway on `listener` until `shutdown` completes. Requests under way get one more second.
 ///
 /// Each request is one `tracing` event at level INFO with method, path, status, function and milliseconds; what went
-/// wrong behind a 5xx is one at level WARN. No header, query or body is logged.
+/// wrong behind a 5xx is one at level WARN. No header, query or body is logged, and no request for a file of the site.
 ///
 /// # Errors
 /// When the listener has no address or the HTTP client for the functions cannot be built.
@@ -112,6 +116,7 @@ struct Server {
     client: reqwest::Client,
     cache: Cache,
     port: u16,
+    site: Option<Site>,
 }
 
 /// An answer with what the log says of it.
@@ -121,11 +126,13 @@ struct Outcome {
     target: String,
     /// What went wrong behind a 5xx.
     problem: Option<String>,
+    /// Whether it is a file and not the API's answer.
+    file: bool,
 }
 
 impl Outcome {
     fn gateway(status: StatusCode, text: &str) -> Self {
-        Self { response: message(status, text), target: String::new(), problem: None }
+        Self { response: message(status, text), target: String::new(), problem: None, file: false }
     }
 
     fn broken(problem: String) -> Self {
@@ -134,7 +141,7 @@ impl Outcome {
     }
 
     fn of(response: Response<Body>) -> Self {
-        Self { response, target: String::new(), problem: None }
+        Self { response, target: String::new(), problem: None, file: false }
     }
 }
 
@@ -148,6 +155,9 @@ async fn answer(
     let stamp = Stamp::now();
     let id = HeaderValue::try_from(&stamp.id);
     let mut outcome = server.handle(request, peer, stamp).await;
+    if outcome.file {
+        return outcome.response;
+    }
     log(&outcome, &method, &path, started.elapsed());
     if let Ok(id) = id {
         outcome.response.headers_mut().insert(REQUEST_ID, id);
@@ -180,6 +190,7 @@ impl Server {
             client,
             cache: Cache::default(),
             port,
+            site: gateway.site,
         })
     }
 
@@ -195,15 +206,30 @@ impl Server {
             Err(_) => return Outcome::gateway(StatusCode::BAD_REQUEST, "Bad Request"),
         };
         let request = Incoming::new(parts, body, peer, self.port, stamp);
+        if let Some(response) = cors::preflight(&self.routes, &request) {
+            return Outcome::of(response);
+        }
         let Some(found) = self.routes.find(&request.method, &request.path) else {
-            return Outcome::gateway(StatusCode::NOT_FOUND, "Not Found");
+            return self.without_route(&request).await;
         };
-        let outcome = self.routed(&request, &found).await;
+        let mut outcome = self.routed(&request, &found).await;
+        cors::share(found.route, &request, &mut outcome.response);
         let target = match found.route.target() {
             Target::Function(function) => function.clone(),
             Target::Service(guard) => guard.service().to_owned(),
         };
         Outcome { target, ..outcome }
+    }
+
+    async fn without_route(&self, request: &Incoming) -> Outcome {
+        let file = match &self.site {
+            Some(site) => site.answer(&request.method, &request.encoded_path).await,
+            None => None,
+        };
+        match file {
+            Some(response) => Outcome { file: true, ..Outcome::of(response) },
+            None => Outcome::gateway(StatusCode::NOT_FOUND, "Not Found"),
+        }
     }
 
     async fn routed(&self, request: &Incoming, found: &Found<'_>) -> Outcome {

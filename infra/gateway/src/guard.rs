@@ -40,6 +40,12 @@ impl Guard {
         &self.prefix
     }
 
+    /// The key of the route that [`Routes::add_guard`](crate::Routes::add_guard) makes of it.
+    #[must_use]
+    pub fn route_key(&self) -> String {
+        format!("ANY {}/{{proxy+}}", self.prefix.trim_end_matches('/'))
+    }
+
     /// Where the service listens.
     #[must_use]
     pub fn service(&self) -> &str {

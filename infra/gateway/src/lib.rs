@@ -7,18 +7,24 @@
 //!
 //! It is made for development and tests on loopback and imitates what Daypass depends on. What it cannot read in a
 //! template is an error, never ignored, so that a local run does not promise what a deployment will not hold.
+//!
+//! Two things are no part of the template, and are there for pages: a [`Site`] of static files, and the sharing of
+//! routes across origins ([`Routes::share`]).
 
 mod answer;
 mod authorizer;
+mod cors;
 mod event;
 mod gateway;
 mod guard;
 mod lambda;
 mod request;
 mod routes;
+mod site;
 pub mod template;
 
 pub use authorizer::{Authorizer, IdentitySource};
 pub use gateway::{Gateway, Limits, serve};
 pub use guard::Guard;
 pub use routes::{Route, RouteError, Routes, Target};
+pub use site::{Site, serve_site};

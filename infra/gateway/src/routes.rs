@@ -37,6 +37,8 @@ pub struct Route {
     pattern: Pattern,
     target: Target,
     authorizer: Option<String>,
+    /// The origins of the pages that may call and read it; none unless it was shared.
+    origins: Vec<String>,
 }
 
 impl Route {
@@ -56,6 +58,11 @@ impl Route {
     #[must_use]
     pub fn authorizer(&self) -> Option<&str> {
         self.authorizer.as_deref()
+    }
+
+    /// The origins of the pages that it is shared with.
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.origins
     }
 }
 
@@ -112,8 +119,21 @@ impl Routes {
     /// When the prefix is guarded already, or no such authorizer was added.
     pub fn add_guard(&mut self, guard: Guard, authorizer: &str) -> Result<(), RouteError> {
         let pattern = Pattern::prefix(guard.prefix());
-        let key = format!("ANY {}/{{proxy+}}", guard.prefix().trim_end_matches('/'));
+        let key = guard.route_key();
         self.add(key, None, pattern, Target::Service(guard), Some(authorizer))
+    }
+
+    /// Lets pages of `origins` call the route with this key and read its answers, as the `CorsConfiguration` of an HTTP
+    /// API would (which has one for all its routes; here each route can stand for an API of its own).
+    ///
+    /// # Errors
+    /// When there is no such route.
+    pub fn share(&mut self, key: &str, origins: &[String]) -> Result<(), RouteError> {
+        let Some(route) = self.routes.iter_mut().find(|route| route.key == key) else {
+            return Err(RouteError(format!("there is no route {key} to share")));
+        };
+        route.origins = origins.to_vec();
+        Ok(())
     }
 
     /// The name of the only authorizer: what guards a route that was not written with one in mind.
@@ -168,7 +188,8 @@ impl Routes {
         if self.routes.iter().any(|route| route.method == method && route.pattern.same_paths(&pattern)) {
             return Err(RouteError(format!("two routes take the same requests: {key}; remove one")));
         }
-        self.routes.push(Route { key, method, pattern, target, authorizer: authorizer.map(str::to_owned) });
+        let authorizer = authorizer.map(str::to_owned);
+        self.routes.push(Route { key, method, pattern, target, authorizer, origins: Vec::new() });
         Ok(())
     }
 }

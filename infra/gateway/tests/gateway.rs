@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::routing::post;
-use daypass_gateway::{Authorizer, Gateway, IdentitySource, Limits, Routes, serve};
+use daypass_gateway::{Authorizer, Gateway, IdentitySource, Limits, Routes, Site, serve, serve_site};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::future::pending;
@@ -104,6 +104,13 @@ fn routes(ttl: u64) -> Routes {
     routes
 }
 
+/// One file, and one at a path that a route takes.
+fn site() -> Site {
+    let site =
+        Site::new(None).unwrap().text("/page.html", "text/html; charset=utf-8", "<!doctype html>".to_owned());
+    site.text("/open", "text/plain", "hidden behind the route".to_owned())
+}
+
 async fn stack(function: Function, routes: Routes, limits: Limits) -> Stack {
     let events = Events::default();
     let app = Router::new()
@@ -114,7 +121,8 @@ async fn stack(function: Function, routes: Routes, limits: Limits) -> Stack {
     let invoke_api = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let (listener, address) = listen().await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let gateway = Gateway { routes, invoke_base: format!("http://{invoke_address}/"), limits };
+    let gateway =
+        Gateway { routes, invoke_base: format!("http://{invoke_address}/"), limits, site: Some(site()) };
     let gateway = tokio::spawn(serve(listener, gateway, async move {
         let _ = stopped.await;
     }));
@@ -462,4 +470,109 @@ async fn a_stop_ends_the_gateway_also_while_a_function_hangs() {
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert!(TcpStream::connect(stack.address).await.is_err(), "nobody listens any more");
     hanging.abort();
+}
+
+#[tokio::test]
+async fn files_are_served_where_no_route_is() {
+    let stack = stack(obedient, routes(0), SHORT).await;
+    let page = stack.get("/page.html").send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(page.headers().contains_key("content-security-policy"));
+    assert!(!page.headers().contains_key("apigw-requestid"), "that is no answer of API Gateway");
+    assert_eq!(page.text().await.unwrap(), "<!doctype html>");
+
+    let head = stack.client.head(format!("http://{}/page.html", stack.address)).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], "15");
+    assert_eq!(head.text().await.unwrap(), "");
+    let posted = stack.post("/page.html").send().await.unwrap();
+    assert_eq!((posted.status().as_u16(), posted.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
+    assert!(stack.events.lock().unwrap().is_empty());
+
+    let api = stack.get("/open").send().await.unwrap();
+    assert!(api.headers().contains_key("apigw-requestid"));
+    assert_eq!(stack.invocations("open").len(), 1, "the route comes before the file");
+    for path in ["/page.html/", "/page%2ehtml", "/x/../page.htm", "/Page.html"] {
+        check(stack.get(path), 404, NOT_FOUND).await;
+    }
+}
+
+#[tokio::test]
+async fn a_site_on_an_origin_of_its_own() {
+    let (listener, address) = listen().await;
+    let server = tokio::spawn(serve_site(listener, site()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (path, status) in
+        [("/page.html", 200), ("/open", 200), ("/login", 404), ("/page.html/../page.htm", 404)]
+    {
+        let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+    }
+    server.abort();
+}
+
+/// A function that speaks of CORS itself, which API Gateway does not let through once it does so.
+fn talkative(name: &str, event: &Value) -> Reply {
+    match name {
+        "authorizer" => obedient(name, event),
+        _ => Reply::Returns(
+            json!({"statusCode": 200, "body": "x", "headers": {"access-control-allow-origin": "*"}}),
+        ),
+    }
+}
+
+#[tokio::test]
+async fn a_shared_route_can_be_called_by_pages_of_its_origins() {
+    const PAGE: &str = "http://localhost:3001";
+    let mut routes = routes(0);
+    routes.share("GET /closed/{id}", &[PAGE.to_owned()]).unwrap();
+    assert!(routes.share("GET /nowhere", &[]).is_err());
+    let stack = stack(talkative, routes, SHORT).await;
+    let header = |response: &reqwest::Response, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    };
+    let preflight = |path: &str, origin: &str, method: &str| {
+        let url = format!("http://{}{path}", stack.address);
+        let request = stack.client.request(http::Method::OPTIONS, url).header("origin", origin);
+        request.header("access-control-request-method", method).send()
+    };
+
+    let allowed = preflight("/closed/1", PAGE, "GET").await.unwrap();
+    assert_eq!(allowed.status(), 204);
+    assert_eq!(header(&allowed, "access-control-allow-origin").as_deref(), Some(PAGE));
+    assert_eq!(
+        header(&allowed, "access-control-allow-headers").as_deref(),
+        Some("authorization, content-type")
+    );
+    assert_eq!(header(&allowed, "access-control-allow-credentials"), None);
+    assert_eq!(header(&allowed, "vary").as_deref(), Some("Origin"));
+    for origin in
+        ["http://localhost:3002", "null", "http://localhost:3001.evil.example", "HTTP://localhost:3001"]
+    {
+        let refused = preflight("/closed/1", origin, "GET").await.unwrap();
+        assert_eq!(header(&refused, "access-control-allow-origin"), None, "{origin}");
+        assert_eq!(header(&refused, "access-control-allow-methods"), None, "{origin}");
+    }
+    assert!(
+        stack.events.lock().unwrap().is_empty(),
+        "preflights have no credential to ask the authorizer about"
+    );
+    // Neither another method of the path, nor a route that is not shared.
+    assert_eq!(preflight("/closed/1", PAGE, "DELETE").await.unwrap().status(), 404);
+    assert_eq!(header(&preflight("/open", PAGE, "POST").await.unwrap(), "access-control-max-age"), None);
+
+    // A page can read why it was refused, and nobody else can read anything.
+    for (token, status) in [("Bearer yes", 200), ("Bearer no", 403), ("Bearer empty", 500)] {
+        let get = || stack.get("/closed/1").header("authorization", token);
+        let answer = get().header("origin", PAGE).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{token}");
+        assert_eq!(header(&answer, "access-control-allow-origin").as_deref(), Some(PAGE), "{token}");
+        for stranger in [get(), get().header("origin", "null"), get().header("origin", "http://localhost")] {
+            let answer = stranger.send().await.unwrap();
+            assert_eq!(header(&answer, "access-control-allow-origin"), None, "{token}");
+        }
+    }
+    let open = stack.get("/open").header("origin", PAGE).send().await.unwrap();
+    assert_eq!(header(&open, "access-control-allow-origin").as_deref(), Some("*"), "not shared, not touched");
 }

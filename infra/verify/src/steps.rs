@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
-use daypass_tools::{DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, run, sam, say};
-use daypass_tools::{target_dir, workspace_root};
+use daypass_tools::{DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, node};
+use daypass_tools::{playwright, run, sam, say, target_dir, workspace_root};
 
 use crate::budget::{FUNCTIONS, weigh};
 use crate::testing::run_tests;
@@ -40,6 +40,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
+    Step {
+        name: "browser",
+        reason: "the client module, alone and in Chromium before the whole",
+        run: browser,
+    },
     Step {
         name: "release",
         reason: "the functions as they are deployed, and their size budget",
@@ -133,6 +138,16 @@ fn black_box() -> Result<()> {
     cargo_lambda()?;
     let server = DynamoDbLocal::start()?;
     test_with_tool("black_box", [("DAYPASS_TEST_DYNAMODB", server.url())])
+}
+
+fn browser() -> Result<()> {
+    // Told before anything is built or installed.
+    let chromium = chromium()?;
+    let folder = workspace_root().join("infra/browser");
+    run("node", node()?.args(["--test", "test/daypass.test.mjs"]).current_dir(folder))?;
+    cargo_lambda()?;
+    let environment = [("CHROMIUM", chromium), ("DAYPASS_TEST_PLAYWRIGHT", playwright()?)];
+    test_with_tool("browser", environment)
 }
 
 /// Runs a test target of daypass-tests that plain `cargo test` leaves out, with variables that name its tool.

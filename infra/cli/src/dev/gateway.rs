@@ -1,7 +1,7 @@
 //! The local API Gateway of a stack, on a thread of its own.
 
 use super::error::StackError;
-use daypass_gateway::{Gateway, Guard, RouteError, Routes, serve, template};
+use daypass_gateway::{Gateway, Guard, RouteError, Routes, Site, serve, serve_site, template};
 use daypass_tools::workspace_root;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -12,14 +12,15 @@ use tokio::sync::oneshot;
 /// The route that shows the authorizer at work, and its function.
 const SAMPLE_ROUTE: (&str, &str) = ("GET /whoami", "whoami");
 
-/// The gateway's port, taken before anything is built: whether it is free should not be known minutes later.
-pub(super) fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StackError> {
+/// A port, taken before anything is built: whether it is free should not be known minutes later. `option` is where
+/// another one can be chosen.
+pub(super) fn listen(port: u16, option: &str) -> Result<(TcpListener, SocketAddr), StackError> {
     let failed = |error: std::io::Error| {
         let what = match error.kind() {
             ErrorKind::AddrInUse => format!("port {port} of 127.0.0.1 is taken by another program"),
-            _ => format!("the local API Gateway cannot listen on port {port}: {error}"),
+            _ => format!("nothing can listen on port {port} of 127.0.0.1: {error}"),
         };
-        StackError::new(what, "choose another port with --port, or stop that program")
+        StackError::new(what, format!("choose another port with {option}, or stop that program"))
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -27,8 +28,10 @@ pub(super) fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StackError>
     Ok((listener, address))
 }
 
-/// The routes of `template.yaml`, the sample behind the authorizer, and the guarded services.
-pub(super) fn routes(guards: &[Guard]) -> Result<Routes, StackError> {
+/// The routes of `template.yaml`, the sample behind the authorizer, and the guarded services. Pages of `origins` may call
+/// the sample and the services, as they might an API of the developer's own; whom the template's functions answer is
+/// theirs to say.
+pub(super) fn routes(guards: &[Guard], origins: &[String]) -> Result<Routes, StackError> {
     let path = workspace_root().join("template.yaml");
     let text = std::fs::read_to_string(&path).map_err(|error| {
         StackError::new(
@@ -46,9 +49,11 @@ pub(super) fn routes(guards: &[Guard]) -> Result<Routes, StackError> {
     let authorizer = routes.sole_authorizer().map_err(wrong)?.to_owned();
     let (route, function) = SAMPLE_ROUTE;
     routes.add_function(route, function, Some(&authorizer)).map_err(wrong)?;
+    routes.share(route, origins).map_err(wrong)?;
     for guard in guards {
-        routes
-            .add_guard(guard.clone(), &authorizer)
+        let added = routes.add_guard(guard.clone(), &authorizer);
+        added
+            .and_then(|()| routes.share(&guard.route_key(), origins))
             .map_err(|error| StackError::new(format!("--guard {guard}: {error}"), "choose another prefix"))?;
     }
     Ok(routes)
@@ -62,7 +67,12 @@ pub(super) struct RunningGateway {
 }
 
 impl RunningGateway {
-    pub(super) fn start(listener: TcpListener, gateway: Gateway) -> Result<Self, StackError> {
+    /// Starts the gateway, and the server of a page's second origin when there is one.
+    pub(super) fn start(
+        listener: TcpListener,
+        gateway: Gateway,
+        second: Option<(TcpListener, Site)>,
+    ) -> Result<Self, StackError> {
         let failed = |error: std::io::Error| {
             StackError::new(
                 format!("the local API Gateway cannot start: {error}"),
@@ -79,7 +89,10 @@ impl RunningGateway {
                     let _ = stopped.await;
                 };
                 // An error ends the thread, which `is_running` tells.
-                let _ = serve(listener, gateway, shutdown).await;
+                tokio::select! {
+                    _ = serve(listener, gateway, shutdown) => {}
+                    () = pages(second) => {}
+                }
             });
             runtime.shutdown_background();
         };
@@ -104,6 +117,14 @@ impl Drop for RunningGateway {
     }
 }
 
+/// Serves the second origin, or nothing, for good.
+async fn pages(second: Option<(TcpListener, Site)>) {
+    let Some((listener, site)) = second else { return std::future::pending().await };
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    // Its end is the gateway's, which `is_running` tells.
+    let _ = serve_site(listener, site).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::stack::FUNCTIONS;
@@ -112,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_route_leads_to_a_function_that_is_started() {
-        let routes = routes(&["/orders=http://localhost:1".parse().unwrap()]).unwrap();
+        let routes = routes(&["/orders=http://localhost:1".parse().unwrap()], &[]).unwrap();
         assert!(routes.iter().any(|route| route.key() == "GET /whoami" && route.authorizer().is_some()));
         for route in routes.iter() {
             match route.target() {
@@ -125,13 +146,13 @@ mod tests {
     #[test]
     fn two_guards_of_one_prefix_are_refused_by_name() {
         let guards = ["/a=http://localhost:1".parse().unwrap(), "/a=http://localhost:2".parse().unwrap()];
-        assert!(routes(&guards).unwrap_err().to_string().starts_with("--guard /a=http://localhost:2"));
+        assert!(routes(&guards, &[]).unwrap_err().to_string().starts_with("--guard /a=http://localhost:2"));
     }
 
     #[test]
     fn a_taken_port_is_named() {
-        let (_held, address) = listen(0).unwrap();
-        let error = listen(address.port()).unwrap_err().to_string();
-        assert!(error.contains(&address.port().to_string()) && error.contains("--port"), "{error}");
+        let (_held, address) = listen(0, "--port").unwrap();
+        let error = listen(address.port(), "--page-port").unwrap_err().to_string();
+        assert!(error.contains(&address.port().to_string()) && error.contains("--page-port"), "{error}");
     }
 }

@@ -3,11 +3,12 @@
 //! [`Stack`] starts and stops it and is what the black-box tests use; the rest is how the command speaks to a person.
 //!
 //! ```text
-//! curl -> local API Gateway -> cargo lambda watch -> the functions -> DynamoDB (embedded, or --dynamodb URL)
+//! curl, the demo page -> local API Gateway -> cargo lambda watch -> the functions -> DynamoDB (embedded, or --dynamodb URL)
 //! ```
 
 mod build;
 mod console;
+mod demo;
 mod error;
 mod functions;
 mod gateway;
@@ -20,15 +21,18 @@ mod trim;
 mod wait;
 
 pub use console::Console;
+pub use demo::DEMO_CLIENT;
 pub use error::StackError;
 pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Settings, Stack};
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
 use crate::output::{Failure, Output};
+use daypass_core::browser::Origin;
 use daypass_core::jwks::Algorithm;
 use daypass_gateway::Guard;
 use daypass_tools::{say, target_dir};
 use ready::Ready;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,6 +46,15 @@ pub(crate) struct Args {
     /// Port of the local API Gateway on 127.0.0.1
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+    /// Port of the demo page's second origin on 127.0.0.1 [default: the port after the gateway's, or a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    page_port: Option<u16>,
+    /// Let a page of your own log in as the demo page does: http://localhost:5173 (repeatable)
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
+    origins: Vec<Origin>,
+    /// How long an access token is good, in seconds; short ones show more renewals
+    #[arg(long, value_name = "SECONDS")]
+    access_token_seconds: Option<u32>,
     /// Use the DynamoDB at this URL, such as DynamoDB Local, instead of the embedded one
     #[arg(long, value_name = "URL")]
     dynamodb: Option<String>,
@@ -65,9 +78,14 @@ impl Args {
             Some(url) => StoreChoice::Url(url),
             None => StoreChoice::File,
         };
+        let seconds = self.access_token_seconds.map(|seconds| seconds.to_string());
+        let variables = seconds.map(|seconds| ("DAYPASS_ACCESS_TOKEN_SECONDS".to_owned(), seconds));
         Settings {
             store,
             port: self.port,
+            page_port: Some(self.page_port.unwrap_or_else(|| free_or_any(self.port.saturating_add(1)))),
+            origins: self.origins,
+            variables: variables.into_iter().collect(),
             fresh: self.fresh,
             algorithm: self.algorithm,
             guards: self.guards,
@@ -78,6 +96,16 @@ impl Args {
             ..Settings::new(folder())
         }
     }
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text)
+        .map_err(|problem| format!("an origin is like http://localhost:5173; this one {problem}"))
+}
+
+/// The port when it is free, or 0 for any.
+fn free_or_any(port: u16) -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_or(0, |_| port)
 }
 
 /// Where the stack of a checkout keeps its files, and where the other commands look for it.
@@ -166,5 +194,27 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused_with_an_example() {
+        assert_eq!(origin("http://localhost:5173").unwrap().as_str(), "http://localhost:5173");
+        for wrong in ["localhost:5173", "http://localhost:5173/", "http://app.example", "*", "null"] {
+            assert!(origin(wrong).unwrap_err().contains("like http://localhost:5173"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_gives_way_to_any() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        assert_eq!(free_or_any(port), 0);
+        drop(held);
+        assert_eq!(free_or_any(port), port);
     }
 }

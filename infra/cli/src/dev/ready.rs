@@ -10,6 +10,8 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub(super) struct Ready {
     url: String,
+    /// The demo page on the gateway's origin, and on its second one.
+    page_urls: Option<[String; 2]>,
     dynamodb_url: String,
     functions_url: String,
     function_log: String,
@@ -40,6 +42,7 @@ impl Ready {
     pub(super) fn of(stack: &Stack) -> Self {
         Self {
             url: stack.url().to_owned(),
+            page_urls: stack.page_urls().map(|urls| urls.map(str::to_owned)),
             dynamodb_url: stack.dynamodb_url().to_owned(),
             functions_url: stack.functions_url(),
             function_log: stack.function_log().display().to_string(),
@@ -52,8 +55,13 @@ impl Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, dynamodb_url, functions_url, function_log, username, password, routes } = self;
+        let Self { url, page_urls, dynamodb_url, functions_url, function_log, username, password, routes } =
+            self;
         writeln!(f, "\nDaypass runs.\n")?;
+        if let Some([own, second]) = page_urls {
+            writeln!(f, "  Demo page    {own} (open it in a browser; not at 127.0.0.1)")?;
+            writeln!(f, "               {second} is the same page on another origin than the API")?;
+        }
         writeln!(f, "  API Gateway  {url}")?;
         for RouteView { key, target, guarded } in routes {
             let guarded = if *guarded { "  (needs an access token)" } else { "" };

@@ -2,12 +2,14 @@
 
 use super::build::build;
 use super::console::Console;
+use super::demo::Demo;
 use super::error::StackError;
 use super::functions::{Functions, Plan};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
 use super::store::{DevStore, StoreChoice};
-use daypass_core::config::Tables;
+use daypass_core::browser::Origin;
+use daypass_core::config::{self, ConfigError, LoginConfig, Tables};
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
@@ -43,6 +45,10 @@ pub struct Settings {
     pub store: StoreChoice,
     /// Port of the gateway on 127.0.0.1; 0 for any free one.
     pub port: u16,
+    /// Port of the demo page's second origin on 127.0.0.1, 0 for any free one; `None` for no page and no client of it.
+    pub page_port: Option<u16>,
+    /// More origins of the demo page's client: a page of the developer's own.
+    pub origins: Vec<Origin>,
     /// Forget the database file and the keys of earlier runs.
     pub fresh: bool,
     /// What access tokens are signed with; `None` for what the kept keys are made for, ES256 at first.
@@ -65,13 +71,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A stack for tests: all in memory, any free port, quiet, four processes for each function.
+    /// A stack for tests: all in memory, any free port, no page, quiet, four processes for each function.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self {
             folder,
             store: StoreChoice::Memory,
             port: 0,
+            page_port: None,
+            origins: Vec::new(),
             fresh: false,
             algorithm: None,
             guards: Vec::new(),
@@ -115,6 +123,7 @@ pub struct Stack {
     functions: Functions,
     store: DevStore,
     url: String,
+    pages: Option<[String; 2]>,
     routes: Routes,
     keys: Document,
     variables: BTreeMap<String, String>,
@@ -135,8 +144,10 @@ impl Stack {
         let console = settings.console;
         let folder = settings.folder.clone();
         let lock = take(&folder)?;
-        let (listener, address) = listen(settings.port)?;
-        let routes = routes(&settings.guards)?;
+        let (listener, address) = listen(settings.port, "--port")?;
+        let demo = settings.page_port.map(|port| Demo::open(address.port(), port, &settings.origins));
+        let demo = demo.transpose()?;
+        let routes = routes(&settings.guards, demo.as_ref().map_or(&[], Demo::origins))?;
         if settings.fresh {
             forget(&folder)?;
         }
@@ -148,6 +159,13 @@ impl Stack {
         store.add_demo_user(&keys, console)?;
         let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
         variables.extend(settings.variables.clone());
+        if let Some(demo) = &demo {
+            let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
+            variables.insert("DAYPASS_CLIENTS".to_owned(), clients);
+        }
+        let config = checked(&variables)?;
+        let pages = demo.as_ref().map(Demo::urls);
+        let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
 
         console.say("building the functions ...");
         build(console, &folder.join(BUILD_LOG), &settings.cancel)?;
@@ -162,15 +180,36 @@ impl Stack {
         };
         let functions = Functions::start(&plan)?;
         functions.warm_up(console, &settings.cancel)?;
-        let gateway = RunningGateway::start(listener, Gateway::new(routes.clone(), functions.url()))?;
+        let (site, second) = sites.unzip();
+        let gateway = Gateway { site, ..Gateway::new(routes.clone(), functions.url()) };
+        let gateway = RunningGateway::start(listener, gateway, second)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
-        Ok(Self { gateway, functions, store, url, routes, keys, variables, folder, _word: word, _lock: lock })
+        Ok(Self {
+            gateway,
+            functions,
+            store,
+            url,
+            pages,
+            routes,
+            keys,
+            variables,
+            folder,
+            _word: word,
+            _lock: lock,
+        })
     }
 
     /// The gateway, which is the issuer too, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The demo page: its URL on the gateway's origin, and the one on an origin of its own. They are on `localhost`,
+    /// because that is what its client is registered for. `None` when the stack has no page.
+    #[must_use]
+    pub fn page_urls(&self) -> Option<[&str; 2]> {
+        self.pages.as_ref().map(|[own, second]| [own.as_str(), second.as_str()])
     }
 
     /// The DynamoDB, as an endpoint for an AWS SDK.
@@ -309,6 +348,15 @@ fn variables(
     Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
 }
 
+/// Reads the variables as the functions will: better told now than by functions that do not start.
+fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackError> {
+    let wrong = |error: ConfigError| StackError::new(error.to_string(), "correct the option that says so");
+    let lookup = |name: &str| variables.get(name).cloned();
+    config::refresh(lookup).map_err(wrong)?;
+    config::revoke(lookup).map_err(wrong)?;
+    config::login(lookup).map_err(wrong)
+}
+
 /// The file in which the other commands find a running stack; it goes with the stack.
 struct Word(PathBuf);
 
@@ -325,5 +373,34 @@ impl Drop for Word {
     fn drop(&mut self) {
         // One that stays leads to a stack that does not answer, and the commands say so.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_no_function_would_take_are_told_before_anything_is_built() {
+        let keys = keys::load_or_make(&tempfile::tempdir().unwrap().path().join(KEYS), None).unwrap();
+        let jwks = keys.jwks().to_json().unwrap();
+        let good = [
+            ("DAYPASS_ATTEMPTS_TABLE", "daypass-attempts"),
+            ("DAYPASS_AUDIENCE", AUDIENCE),
+            ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
+            ("DAYPASS_JWKS", &jwks),
+            ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
+            ("DAYPASS_USERS_TABLE", "daypass-users"),
+        ];
+        let good: BTreeMap<_, _> =
+            good.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        checked(&good).unwrap();
+        for name in ["DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_CLIENTS", "DAYPASS_GRACE_SECONDS"] {
+            let mut wrong = good.clone();
+            wrong.insert(name.to_owned(), "soon".to_owned());
+            let error = checked(&wrong).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 }

@@ -1,0 +1,505 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { API, World, cut, lost, status } from "./world.mjs";
+import * as module from "../daypass.js";
+
+const { Daypass, DaypassError } = module;
+const RIGHT = { username: "alice", password: "right" };
+
+/** A world with tabs; `log` has what their events said. */
+function open(tabs = 1, options = {}) {
+  const world = new World();
+  const log = [];
+  const tab = (name = log.length) => {
+    const daypass = new Daypass({ url: API, clientId: "web", ...options });
+    daypass.addEventListener("change", ({ detail }) => log.push(`${name} ${detail.state} ${detail.reason}`));
+    daypass.addEventListener("renewed", ({ detail }) => log.push(`${name} renewed ${detail.by}`));
+    return daypass;
+  };
+  return { world, log, tab, tabs: Array.from({ length: tabs }, (_, number) => tab(number)) };
+}
+
+/** As `open`, logged in in the first tab and known to the others. */
+async function opened(tabs = 1, options = {}) {
+  const all = open(tabs, options);
+  await all.world.get(all.tabs[0].login(RIGHT));
+  await all.world.pass(10);
+  for (const daypass of all.tabs) assert.equal(daypass.state, "signed-in");
+  all.log.length = 0;
+  return all;
+}
+
+async function failure(world, promise, fields) {
+  const { error } = await world.settled(promise);
+  assert(error instanceof DaypassError, String(error));
+  const { status, error: code, retryAfter } = error;
+  assert.deepEqual({ status, error: code, retryAfter }, { retryAfter: undefined, ...fields });
+  return error;
+}
+
+test("the module is at most 3 KB gzipped, and its types name all that it exports", () => {
+  const file = (name) => readFileSync(new URL(`../${name}`, import.meta.url));
+  const bytes = gzipSync(file("daypass.js"), { level: 9 }).length;
+  assert(bytes <= 3072, `${bytes} bytes`);
+  const types = file("daypass.d.ts").toString();
+  const names = [...types.matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(names.sort(), Object.keys(module).sort());
+  const members = Object.getOwnPropertyNames(Daypass.prototype).filter((name) => name !== "constructor");
+  for (const name of members) assert.match(types, new RegExp(`^  (readonly )?${name}[(:]`, "m"));
+});
+
+test("log in, call, log out", async () => {
+  const { world, log, tabs: [daypass] } = open();
+  assert.equal(daypass.state, "starting");
+  assert.equal(daypass.session, null);
+  assert.equal(await world.get(daypass.start()), "signed-out");
+  await failure(world, daypass.fetch(`${API}/guarded`), { status: 401, error: "signed_out" });
+  await world.get(daypass.login(RIGHT));
+  assert.deepEqual(daypass.session, { sessionId: "ses_1", scope: "all", expiresIn: 299 });
+  const answer = await world.get(daypass.fetch(`${API}/guarded`, { method: "POST", body: "hello" }));
+  assert.deepEqual(await answer.json(), { echo: "hello" });
+  await world.pass(100e3);
+  assert.equal(daypass.session.expiresIn, 199);
+  await world.get(daypass.logout());
+  assert.equal(daypass.session, null);
+  assert.equal(world.cookie, null);
+  assert.deepEqual(log, ["0 signed-out start", "0 signed-in login", "0 signed-out logout"]);
+});
+
+test("the scope is asked for, and every request of the module carries the cookie and JSON", async () => {
+  const { world } = await opened(1, { scope: "orders:read" });
+  await world.pass(300e3);
+  const [{ text, request }] = world.sent("/login");
+  assert.deepEqual(JSON.parse(text), { client_id: "web", ...RIGHT, scope: "orders:read" });
+  for (const { request } of world.requests) {
+    assert.equal(request.credentials, "include");
+    assert.equal(request.redirect, "error");
+    assert.equal(request.headers.get("content-type"), "application/json");
+  }
+  assert.equal(request.headers.get("idempotency-key"), null);
+  assert.deepEqual(JSON.parse(world.sent("/refresh")[0].text), { client_id: "web", grant_type: "refresh_token" });
+});
+
+test("a refused login says why and changes nothing", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  const wrong = daypass.login({ username: "alice", password: "wrong" });
+  const error = await failure(world, wrong, { status: 401, error: "invalid_grant", retryAfter: 0 });
+  assert.equal(error.message, "text of invalid_grant");
+  world.faults.push(status(429, { "retry-after": "77" }));
+  await failure(world, daypass.login(RIGHT), { status: 429, error: "temporarily_unavailable", retryAfter: 77 });
+  world.online = false;
+  await failure(world, daypass.login(RIGHT), { status: 0, error: "unreachable", retryAfter: 0 });
+  assert.equal(daypass.session.sessionId, "ses_1");
+  assert.deepEqual(log, []);
+});
+
+test("a tab renews ahead of the end, once in each lifetime", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  for (let lifetime = 1; lifetime <= 10; lifetime++) {
+    const { end } = world.sessions.get("ses_1");
+    await world.pass(end - world.now);
+    assert.equal(world.sent("/refresh").length, lifetime);
+    assert(world.sent("/refresh").at(-1).at <= end - 30e3 + 1e3);
+    assert(world.sent("/refresh").at(-1).at >= end - 60e3 - 1e3);
+  }
+  assert.equal(new Set(world.sent("/refresh").map(({ key }) => key)).size, 10, "each under a name of its own");
+  assert.deepEqual(log, Array(10).fill("0 renewed this-tab"));
+  assert.equal(daypass.session.sessionId, "ses_1");
+});
+
+test("eight tabs renew once in each lifetime, and all know", async () => {
+  const { world, log, tabs } = await opened(8);
+  for (let lifetime = 1; lifetime <= 10; lifetime++) {
+    await world.pass(world.sessions.get("ses_1").end - world.now);
+    assert.equal(world.sent("/refresh").length, lifetime);
+    assert.equal(log.filter((line) => line.endsWith("renewed this-tab")).length, lifetime);
+    assert.equal(log.filter((line) => line.endsWith("renewed other-tab")).length, 7 * lifetime);
+  }
+  for (const daypass of tabs) {
+    assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200);
+    assert(daypass.session.expiresIn > 200);
+  }
+});
+
+test("tabs that all want a token at once get one from one renewal, also when messages are slow", async () => {
+  for (const latency of [1, 80]) {
+    const { world, tabs } = await opened(8);
+    world.latency = latency;
+    world.hidden = true; // none renews before it is asked
+    await world.pass(400e3);
+    assert.equal(world.sent("/refresh").length, 0);
+    const answers = await world.get(Promise.all(tabs.map((daypass) => daypass.fetch(`${API}/guarded`))));
+    for (const answer of answers) assert.equal(answer.status, 200);
+    assert.equal(world.sent("/refresh").length, 1, `latency ${latency}`);
+  }
+});
+
+test("a new tab gets the token from another; alone it renews", async () => {
+  const { world, log, tab, tabs } = await opened();
+  await world.pass(100e3);
+  const second = tab("second");
+  assert.equal(await world.get(second.start()), "signed-in");
+  assert.equal(world.sent("/refresh").length, 0);
+  assert(tabs[0].session.expiresIn <= 200);
+  assert.equal(second.session.expiresIn, tabs[0].session.expiresIn);
+  for (const daypass of [tabs[0], second]) daypass.close();
+  const third = tab("third");
+  assert.equal(await world.get(third.start()), "signed-in");
+  assert.equal(world.sent("/refresh").length, 1);
+  assert.deepEqual(log, ["second signed-in other-tab", "third signed-in start", "third renewed this-tab"]);
+});
+
+test("eight tabs that start at once make one renewal", async () => {
+  const { world, tab, tabs } = await opened();
+  tabs[0].close();
+  const restored = Array.from({ length: 8 }, (_, number) => tab(number));
+  const states = await world.get(Promise.all(restored.map((daypass) => daypass.start())));
+  assert.deepEqual(new Set(states), new Set(["signed-in"]));
+  assert.equal(world.sent("/refresh").length, 1);
+});
+
+test("a hidden tab renews when it is seen, or when it is called", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.hidden = true;
+  await world.pass(1e6);
+  assert.equal(world.sent("/refresh").length, 0);
+  assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200);
+  assert.equal(world.sent("/refresh").length, 1);
+  await world.pass(1e6);
+  world.hidden = false;
+  world.dispatch("visibilitychange");
+  await world.pass(1e3);
+  assert.equal(world.sent("/refresh").length, 2);
+});
+
+for (const refusal of [401, 403]) {
+  test(`a ${refusal} is answered by one renewal, and the request is sent again as it was`, async () => {
+    const { world, tabs: [daypass] } = await opened();
+    world.refusal = refusal;
+    // The tab slept, and its clock with it.
+    world.age();
+    const answer = await world.get(daypass.fetch(`${API}/guarded`, { method: "PUT", body: "hello" }));
+    assert.deepEqual([answer.status, await answer.json()], [200, { echo: "hello" }]);
+    assert.equal(world.sent("/refresh").length, 1);
+    assert.equal(world.sent("/guarded").length, 2);
+  });
+}
+
+test("a forbidden route costs at most one renewal for each token", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  for (let call = 0; call < 5; call++) {
+    assert.equal((await world.get(daypass.fetch(`${API}/forbidden`))).status, 403);
+  }
+  assert.equal(world.sent("/refresh").length, 1);
+  assert.equal(world.sent("/forbidden").length, 6);
+});
+
+test("a request whose token another tab has replaced is repeated without a renewal", async () => {
+  const { world, tabs: [daypass, other] } = await opened(2);
+  world.age();
+  await world.get(other.fetch(`${API}/guarded`));
+  assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200);
+  assert.equal(world.sent("/refresh").length, 1);
+});
+
+for (const [fault, name] of [[lost, "lost"], [cut, "cut off"]]) {
+  test(`an answer that was ${name} costs no session: the retry has the same name`, async () => {
+    const { world, tabs: [daypass] } = await opened();
+    world.faults.push(fault);
+    await world.pass(300e3);
+    const [first, second] = world.sent("/refresh");
+    assert.equal(first.key, second.key);
+    assert.equal(daypass.session.sessionId, "ses_1");
+    assert.deepEqual(world.storage, {}, "the name is forgotten when it was answered");
+    await world.pass(300e3);
+    assert.notEqual(world.sent("/refresh").at(-1).key, first.key);
+  });
+}
+
+test("a retry has the same name a day later, from another tab or after a reload", async () => {
+  const { world, tab, tabs: [daypass] } = await opened();
+  world.hidden = true;
+  await world.pass(400e3);
+  world.faults.push(lost);
+  const call = daypass.fetch(`${API}/guarded`);
+  call.catch(() => {});
+  await world.pass(200);
+  world.online = false;
+  daypass.close();
+  await world.pass(24 * 3600e3);
+  world.online = true;
+  const reloaded = tab("reloaded");
+  assert.equal(await world.get(reloaded.start()), "signed-in");
+  assert.equal(reloaded.session.sessionId, "ses_1");
+  const keys = world.sent("/refresh").map(({ key }) => key);
+  assert.equal(keys[0], keys.at(-1));
+});
+
+test("one answer in five lost, for ten lifetimes of eight tabs: nobody is signed out", async () => {
+  const { world, log, tabs } = await opened(8);
+  for (let lifetime = 1; lifetime <= 10; lifetime++) {
+    if (lifetime % 5 === 0) world.faults.push(lost);
+    await world.pass(world.sessions.get("ses_1").end - world.now);
+    assert.equal(world.sessions.get("ses_1").generation, lifetime, "one rotation each");
+  }
+  assert.equal(world.sent("/refresh").length, 12);
+  assert(tabs.every((daypass) => daypass.state === "signed-in"));
+  assert(!log.some((line) => line.includes("signed-out")));
+});
+
+test("a busy server is left alone for as long as it says, by all tabs, and nobody is signed out", async () => {
+  const { world, tabs } = await opened(4);
+  world.faults.push(status(503, { "retry-after": "40" }));
+  await world.pass(300e3 - 70e3);
+  while (!world.sent("/refresh").length) await world.pass(100);
+  const [{ at }] = world.sent("/refresh");
+  // With a token that is still good, calls go on.
+  assert.equal((await world.get(tabs[1].fetch(`${API}/guarded`))).status, 200);
+  await world.pass(at + 39e3 - world.now);
+  assert.equal(world.sent("/refresh").length, 1);
+  await world.pass(5e3);
+  assert.equal(world.sent("/refresh").length, 2);
+  for (const daypass of tabs) assert.equal(daypass.state, "signed-in");
+});
+
+test("calls get the answer or a clear error in bounded time", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.hidden = true;
+  await world.pass(400e3);
+  world.faults.push(status(503, { "retry-after": "2" }));
+  let before = world.now;
+  assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200, "it waits for two seconds");
+  assert(world.now - before < 3e3);
+
+  await world.pass(400e3);
+  world.faults.push(status(503, { "retry-after": "60" }));
+  before = world.now;
+  const busy = { status: 503, error: "temporarily_unavailable", retryAfter: 60 };
+  await failure(world, daypass.fetch(`${API}/guarded`), busy);
+  assert(world.now - before < 1e3, "a minute is too long: it says so at once");
+  await failure(world, daypass.fetch(`${API}/guarded`), busy);
+
+  await world.pass(400e3);
+  world.serverTime = 1e9;
+  before = world.now;
+  await failure(world, daypass.fetch(`${API}/guarded`), { status: 0, error: "unreachable", retryAfter: 0 });
+  assert(world.now - before < 30e3, `${world.now - before}`);
+  assert.equal(daypass.state, "signed-in");
+});
+
+test("attempts at a dead server become rare, and the return of the network is noticed", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.online = false;
+  await world.pass(3600e3);
+  const attempts = world.sent("/refresh");
+  const gaps = attempts.slice(1).map(({ at }, index) => at - attempts[index].at);
+  assert(gaps.length > 50 && gaps.length < 200, `${gaps.length}`);
+  assert(gaps.slice(0, 4).every((gap) => gap < 10e3) && gaps.slice(8).every((gap) => gap >= 30e3 && gap < 61e3));
+  assert.equal(new Set(attempts.map(({ key }) => key)).size, 1);
+  assert.equal(daypass.state, "signed-in");
+  world.online = true;
+  world.dispatch("online");
+  await world.pass(500);
+  assert.equal(daypass.session.sessionId, "ses_1");
+  assert(daypass.session.expiresIn > 290);
+  // The next trouble starts with short waits again.
+  const before = world.sent("/refresh").length;
+  world.faults = [lost, lost];
+  await world.pass(300e3);
+  const [first, second] = world.sent("/refresh").slice(before);
+  assert(second.at - first.at < 2e3);
+});
+
+test("a start without network is not signed out, and goes on by itself", async () => {
+  const { world, log, tab, tabs } = await opened();
+  tabs[0].close();
+  world.online = false;
+  const daypass = tab("new");
+  assert.equal(await world.get(daypass.start()), "starting");
+  world.online = true;
+  await world.pass(3e3);
+  assert.equal(daypass.state, "signed-in");
+  assert.deepEqual(log, ["new signed-in start", "new renewed this-tab"]);
+});
+
+test("a session that was ended elsewhere ends in all tabs with the next renewal", async () => {
+  const { world, log } = await opened(3);
+  world.sessions.get("ses_1").ended = true;
+  await world.pass(300e3);
+  assert.deepEqual(log.sort(), [0, 1, 2].map((tab) => `${tab} signed-out ended`));
+  assert.equal(world.sent("/refresh").length, 1);
+  await world.pass(3600e3);
+  assert.equal(world.sent("/refresh").length, 1, "and it is not asked for again");
+});
+
+test("a cookie that is gone is no session; a client that is not registered is no reason to forget one", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  const misconfigured = () => Response.json({ error: "invalid_client" }, { status: 400 });
+  world.faults.push(misconfigured);
+  while (!world.sent("/refresh").length) await world.pass(1e3);
+  await world.pass(1e3);
+  assert.equal(daypass.state, "signed-in");
+  world.cookie = null;
+  await world.pass(300e3);
+  assert.equal(daypass.state, "signed-out");
+});
+
+test("messages of no concern change nothing", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  const ticket = { access_token: "older", session_id: "ses_1", expires_in: 300 };
+  const other = new BroadcastChannel(`daypass ${API} web`);
+  other.postMessage({ ticket: null, reason: "ended", old: "ses_of_before" });
+  other.postMessage({ ticket, left: 100, answer: true }); // that somebody else has asked for
+  other.postMessage({ failed: { status: 503, error: "temporarily_unavailable", retryAfter: 0 } });
+  await world.pass(5e3);
+  assert.equal(world.sent("/refresh").length, 0, "a failure elsewhere is no reason to renew");
+  assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200);
+  assert.deepEqual(log, []);
+});
+
+test("login and logout show in all tabs, and a late message brings nothing back", async () => {
+  const { world, log, tabs } = open(3);
+  await world.get(Promise.all(tabs.map((daypass) => daypass.start())));
+  log.length = 0;
+  await world.get(tabs[1].login(RIGHT));
+  await world.pass(10);
+  assert.deepEqual(log.splice(0).sort(), ["0 signed-in other-tab", "1 signed-in login", "2 signed-in other-tab"]);
+  const late = new BroadcastChannel(`daypass ${API} web`);
+  const { token } = world.sessions.get("ses_1");
+  await world.get(tabs[2].logout());
+  await world.pass(10);
+  assert.deepEqual(log.splice(0).sort(), ["0 signed-out other-tab", "1 signed-out other-tab", "2 signed-out logout"]);
+  late.postMessage({ ticket: { access_token: `${token}x`, session_id: "ses_1", expires_in: 300 }, left: 300 });
+  await world.pass(10);
+  assert(tabs.every((daypass) => daypass.state === "signed-out"));
+
+  // Another person: the session is another, which is a change, though the state is not.
+  await world.get(tabs[0].login(RIGHT));
+  await world.get(tabs[0].login(RIGHT));
+  await world.pass(10);
+  assert.deepEqual(log.filter((line) => line.startsWith("1")), Array(2).fill("1 signed-in other-tab"));
+  assert.equal(tabs[1].session.sessionId, "ses_3");
+});
+
+test("a logout that the server did not hear of is none", async () => {
+  const { world, log, tabs } = await opened(2);
+  world.online = false;
+  await failure(world, tabs[0].logout(), { status: 0, error: "unreachable", retryAfter: 0 });
+  world.online = true;
+  world.faults.push(status(503));
+  await failure(world, tabs[0].logout(), { status: 503, error: "temporarily_unavailable", retryAfter: 0 });
+  assert.deepEqual(log, []);
+  await world.get(tabs[0].logout({ everywhere: true }));
+  assert.deepEqual(JSON.parse(world.sent("/revoke").at(-1).text), { client_id: "web", all: true });
+  await world.pass(10);
+  assert.equal(tabs[1].state, "signed-out");
+});
+
+test("without its cookie a tab can log out here, and is told that it cannot everywhere", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.cookie = null;
+  const everywhere = daypass.logout({ everywhere: true });
+  await failure(world, everywhere, { status: 400, error: "invalid_request", retryAfter: 0 });
+  await world.get(daypass.logout());
+  assert.equal(daypass.state, "signed-out");
+});
+
+test("a logout waits for a renewal that is under way, so that no session comes after it", async () => {
+  const { world, tabs } = await opened(2);
+  world.serverTime = 500;
+  world.hidden = true;
+  await world.pass(400e3);
+  const call = tabs[0].fetch(`${API}/guarded`);
+  await world.pass(200); // the renewal is at the server
+  const logout = tabs[1].logout();
+  await world.settled(call);
+  await world.get(logout);
+  await world.pass(5e3);
+  assert.equal(world.cookie, null);
+  assert(tabs.every((daypass) => daypass.state === "signed-out"));
+});
+
+test("the token goes to the named origins alone", async () => {
+  const { world, tabs: [daypass] } = await opened(1, { origins: ["https://orders.example.com"] });
+  for (const url of ["https://evil.example", "http://api.example.com", "https://api.example.com.evil.example"]) {
+    await failure(world, daypass.fetch(`${url}/guarded`), { status: 0, error: "foreign_origin" });
+  }
+  for (const url of [API, "https://app.example.com", "https://orders.example.com"]) {
+    assert.equal((await world.get(daypass.fetch(`${url}/guarded`))).status, 200);
+  }
+  assert.equal(world.sent("/guarded").length, 3);
+});
+
+test("storage holds the name of an attempt and nothing else", async () => {
+  const { world } = await opened();
+  const seen = new Set();
+  for (let step = 0; step < 400; step++) {
+    if (step % 50 === 0) world.faults.push(lost);
+    await world.pass(1e3);
+    for (const [name, value] of Object.entries(world.storage)) seen.add(`${name}=${value}`);
+  }
+  assert(seen.size > 0);
+  for (const entry of seen) assert.match(entry, /^daypass https:\/\/api\.example\.com web=[0-9a-f-]{36}$/);
+});
+
+const blocked = { get: () => { throw new Error("blocked"); } };
+const full = { value: Object.freeze({}) };
+for (const [storage, name] of [[blocked, "blocked"], [full, "full"]]) {
+  test(`with storage that is ${name}, a tab remembers its attempt alone`, async () => {
+    const { world, tabs: [daypass] } = await opened();
+    Object.defineProperty(globalThis, "localStorage", { ...storage, configurable: true });
+    world.faults.push(lost);
+    await world.pass(300e3);
+    assert.equal(daypass.state, "signed-in");
+    await world.pass(300e3);
+    const [first, second, third] = world.sent("/refresh").map(({ key }) => key);
+    assert.equal(first, second);
+    assert.notEqual(second, third);
+  });
+}
+
+test("without locks, the calls of a tab share one renewal, and a login waits for it", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  navigator.locks = undefined;
+  world.hidden = true;
+  await world.pass(400e3);
+  const calls = Promise.all([1, 2, 3].map(() => daypass.fetch(`${API}/guarded`)));
+  const login = daypass.login(RIGHT);
+  for (const answer of await world.get(calls)) assert.equal(answer.status, 200);
+  await world.get(login);
+  assert.equal(world.sent("/refresh").length, 1);
+  assert.equal(daypass.session.sessionId, "ses_2");
+  const wrong = daypass.login({ ...RIGHT, password: "wrong" });
+  await failure(world, wrong, { status: 401, error: "invalid_grant", retryAfter: 0 });
+  await world.get(daypass.logout());
+});
+
+test("a tab that holds the lock and sleeps does not stop the others", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.hidden = true;
+  await world.pass(400e3);
+  world.holdLock(`daypass ${API} web`);
+  const before = world.now;
+  assert.equal((await world.get(daypass.fetch(`${API}/guarded`))).status, 200);
+  assert(world.now - before < 12e3);
+  await world.get(daypass.logout());
+});
+
+test("a closed object does nothing any more", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.hidden = true;
+  await world.pass(400e3);
+  const call = daypass.fetch(`${API}/guarded`);
+  await world.pass(50);
+  daypass.close();
+  const { value } = await world.settled(call);
+  assert.equal(value.status, 200);
+  await world.pass(20e3);
+  assert.equal(world.listeners(), 0);
+  assert.equal(world.timers(), 0);
+  const { length } = world.requests;
+  await world.pass(1e6);
+  assert.equal(world.requests.length, length);
+});

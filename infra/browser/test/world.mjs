@@ -1,0 +1,263 @@
+// A browser as far as the module meets one, with a clock that the test moves: timers, locks, channels, storage, and a
+// server that rotates refresh tokens by the rules of the real one. Each Daypass object stands for a tab.
+
+import { setImmediate as turnOfTheLoop } from "node:timers/promises";
+
+export const API = "https://api.example.com";
+const GRACE = 30e3;
+
+/** Replaces the globals that the module uses, and takes the wall clock away. */
+export class World {
+  now = 1e6;
+  hidden = false;
+  online = true;
+  /** Milliseconds that a message between tabs takes. */
+  latency = 1;
+  /** Milliseconds that the server takes. */
+  serverTime = 20;
+  /** What to do to the next answers: a function that gets the answer of the server, or null for the real one. */
+  faults = [];
+  lifetime = 300;
+  requests = [];
+  storage = {};
+  cookie = null;
+  sessions = new Map();
+  #timers = new Map();
+  #ids = 0;
+  #channels = new Set();
+  #listeners = new Map();
+  #held = new Map();
+  /** Access tokens and their ends. */
+  #tokens = new Map();
+
+  constructor() {
+    const world = this;
+    const define = (name, value) =>
+      Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    define("performance", { now: () => world.now });
+    define("setTimeout", (work, ms = 0, ...rest) => {
+      const delay = Number.isFinite(ms) && ms > 0 ? ms : 0;
+      world.#timers.set(++world.#ids, { at: world.now + delay, work: () => work(...rest) });
+      return world.#ids;
+    });
+    define("clearTimeout", (id) => void world.#timers.delete(id));
+    define("Date", class {
+      static now() {
+        throw new Error("the wall clock is nobody's business");
+      }
+      constructor() {
+        Date.now();
+      }
+    });
+    define("location", { href: "https://app.example.com/", toString: () => "https://app.example.com/" });
+    define("document", Object.defineProperty({}, "hidden", { get: () => world.hidden }));
+    define("navigator", { locks: { request: world.#lock.bind(world) } });
+    define("localStorage", world.storage);
+    define("addEventListener", (type, listener) => world.#of(type).add(listener));
+    define("removeEventListener", (type, listener) => world.#of(type).delete(listener));
+    define("fetch", (request, init) => world.#answer(request, init));
+    define("BroadcastChannel", class {
+      constructor(name) {
+        this.name = name;
+        world.#channels.add(this);
+      }
+      postMessage(message) {
+        if (!world.#channels.has(this)) throw new Error("the channel is closed");
+        const text = structuredClone(message);
+        for (const other of world.#channels) {
+          if (other === this || other.name !== this.name) continue;
+          setTimeout(() => world.#channels.has(other) && other.onmessage?.({ data: structuredClone(text) }), world.latency);
+        }
+      }
+      close() {
+        world.#channels.delete(this);
+      }
+    });
+    AbortSignal.timeout = (ms) => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new Error("too late")), ms);
+      return controller.signal;
+    };
+  }
+
+  #of(type) {
+    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+    return this.#listeners.get(type);
+  }
+
+  dispatch(type) {
+    for (const listener of this.#of(type)) listener({ type });
+  }
+
+  listeners() {
+    return [...this.#listeners.values()].reduce((sum, set) => sum + set.size, 0);
+  }
+
+  timers() {
+    return this.#timers.size;
+  }
+
+  /** Makes all access tokens old before their time. */
+  age() {
+    this.#tokens.clear();
+  }
+
+  /** Lets so many milliseconds pass. */
+  async pass(ms) {
+    const end = this.now + ms;
+    for (;;) {
+      // Promises, streams of requests and answers.
+      for (let i = 0; i < 4; i++) await turnOfTheLoop();
+      const [id, next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
+      if (!next || next.at > end) break;
+      this.#timers.delete(id);
+      this.now = Math.max(this.now, next.at);
+      next.work();
+    }
+    this.now = end;
+  }
+
+  /** Lets time pass until the promise is settled, and fails after a minute. */
+  async settled(promise) {
+    let done = false;
+    const outcome = promise.then(
+      (value) => ((done = true), { value }),
+      (error) => ((done = true), { error }),
+    );
+    for (let spent = 0; !done; spent += 10) {
+      if (spent > 60e3) throw new Error("not settled within a minute");
+      await this.pass(10);
+    }
+    return outcome;
+  }
+
+  /** As settled, and gives the value. */
+  async get(promise) {
+    const { value, error } = await this.settled(promise);
+    if (error) throw error;
+    return value;
+  }
+
+  async #lock(name, { signal }, work) {
+    const turns = this.#held.get(name) ?? [];
+    this.#held.set(name, turns);
+    const aborted = new Promise((_, reject) => {
+      if (signal.aborted) reject(signal.reason);
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+    aborted.catch(() => {});
+    let release;
+    const own = new Promise((resolve) => (release = resolve));
+    const before = turns.at(-1);
+    turns.push(own);
+    try {
+      await Promise.race([before, aborted]);
+    } catch (error) {
+      Promise.resolve(before).then(release);
+      throw error;
+    }
+    try {
+      return await work({ name });
+    } finally {
+      turns.splice(turns.indexOf(own), 1);
+      release();
+    }
+  }
+
+  /** Holds the lock and never gives it back, as a frozen tab might. */
+  holdLock(name) {
+    void this.#lock(name, { signal: new AbortController().signal }, () => new Promise(() => {}));
+  }
+
+  /** Requests to one path. */
+  sent(path) {
+    return this.requests.filter((request) => request.path === path);
+  }
+
+  async #answer(input, init) {
+    const request = new Request(input, init);
+    const path = new URL(request.url).pathname;
+    const bearer = request.headers.get("authorization")?.replace("Bearer ", "");
+    const text = await request.text();
+    const key = request.headers.get("idempotency-key");
+    this.requests.push({ path, bearer, key, text, at: this.now, request });
+    if (!this.online) throw new TypeError("offline");
+    await new Promise((resolve, reject) => {
+      setTimeout(resolve, this.serverTime);
+      request.signal.addEventListener("abort", () => reject(request.signal.reason));
+    });
+    const cookie = this.cookie;
+    const answer = this.#serve(path, text, key, bearer);
+    const fault = path === "/guarded" ? null : this.faults.shift();
+    if (!fault) return answer;
+    // What a fault does to the answer, it does before the browser has read the cookie in it.
+    if (fault.losesCookie) this.cookie = cookie;
+    return fault(answer);
+  }
+
+  #serve(path, text, key, bearer) {
+    const json = (status, body, headers) => Response.json(body, { status, headers });
+    const refuse = (status, error) => json(status, { error, error_description: `text of ${error}` });
+    if (path === "/forbidden") return refuse(403, "forbidden");
+    if (path === "/guarded") {
+      const good = this.now < this.#tokens.get(bearer);
+      return good ? json(200, { echo: text }) : refuse(this.refusal ?? 401, "invalid_token");
+    }
+    const body = JSON.parse(text);
+    if (body.client_id !== "web") return refuse(400, "invalid_client");
+    if (path === "/login") {
+      if (body.password !== "right") return refuse(401, "invalid_grant");
+      const session = { id: `ses_${this.sessions.size + 1}`, generation: 0, scope: body.scope ?? "all" };
+      this.sessions.set(session.id, session);
+      return this.#issue(session);
+    }
+    const session = this.cookie && this.sessions.get(this.cookie.id);
+    if (!this.cookie) return refuse(400, "invalid_request");
+    if (path === "/revoke") {
+      session.ended = true;
+      if (body.all) for (const other of this.sessions.values()) other.ended = true;
+      this.cookie = null;
+      return json(200, {});
+    }
+    const behind = session.generation - this.cookie.generation;
+    const retry = behind === 1 && (session.attempt === key || this.now - session.rotated < GRACE);
+    if (session.ended || (behind !== 0 && !retry)) {
+      session.ended = true;
+      this.cookie = null;
+      return refuse(400, "invalid_grant");
+    }
+    if (behind === 0) Object.assign(session, { generation: session.generation + 1, attempt: key, rotated: this.now });
+    return this.#issue(session);
+  }
+
+  #issue(session) {
+    session.token = `token-${session.id}-${session.generation}-${this.requests.length}`;
+    session.end = this.now + this.lifetime * 1e3;
+    this.#tokens.set(session.token, session.end);
+    this.cookie = { id: session.id, generation: session.generation };
+    return Response.json({
+      access_token: session.token,
+      token_type: "Bearer",
+      expires_in: this.lifetime,
+      scope: session.scope,
+      session_id: session.id,
+    });
+  }
+}
+
+/** The connection breaks before the answer has come: the browser sees neither body nor cookie. */
+export const lost = Object.assign(
+  () => {
+    throw new TypeError("connection reset");
+  },
+  { losesCookie: true },
+);
+
+/** The connection breaks within the body: the cookie is there. */
+export const cut = () => new Response('{"access_tok', { status: 200 });
+
+/** The answer of a server that cannot say whether it has rotated the token. */
+export const status = (code, headers = {}) =>
+  Object.assign(() => Response.json({ error: "temporarily_unavailable" }, { status: code, headers }), {
+    losesCookie: true,
+  });

@@ -1,0 +1,170 @@
+//! The page to look at: on the gateway's own origin, and on a second one that calls the gateway across origins.
+//!
+//! Its files are read from the checkout at each request, so an edit shows when the page is reloaded; `cargo dev` builds the
+//! functions from the same checkout, so it is always there.
+
+use super::error::StackError;
+use super::gateway::listen;
+use super::store::{DEMO_PASSWORD, DEMO_USER};
+use daypass_core::browser::Origin;
+use daypass_gateway::Site;
+use daypass_tools::workspace_root;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// The client of the page, which holds its refresh token in the cookie.
+pub const DEMO_CLIENT: &str = "demo";
+
+/// Paths, types and files below `infra/browser`.
+const FILES: [(&str, &str, &str); 6] = [
+    ("/", HTML, "demo/index.html"),
+    ("/demo.css", "text/css; charset=utf-8", "demo/demo.css"),
+    ("/demo.js", SCRIPT, "demo/demo.js"),
+    ("/daypass.js", SCRIPT, "daypass.js"),
+    ("/mark.svg", "image/svg+xml", "demo/mark.svg"),
+    // Browsers ask for it whatever the page names, and a 404 is an error in their console.
+    ("/favicon.ico", "image/svg+xml", "demo/mark.svg"),
+];
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// What the page must know of the stack.
+const SETTINGS: &str = "/demo.json";
+
+/// The demo of a stack.
+#[derive(Debug)]
+pub(super) struct Demo {
+    /// Of the second origin.
+    listener: TcpListener,
+    /// The gateway's, the second one, and those that the developer adds.
+    origins: Vec<String>,
+}
+
+impl Demo {
+    /// Takes the port of the second origin; 0 for any free one. `api_port` is the gateway's.
+    pub(super) fn open(api_port: u16, page_port: u16, others: &[Origin]) -> Result<Self, StackError> {
+        let (listener, address) = listen(page_port, "--page-port")?;
+        let mut origins = vec![local_origin(api_port), local_origin(address.port())];
+        for other in others {
+            if !origins.iter().any(|own| own == other.as_str()) {
+                origins.push(other.to_string());
+            }
+        }
+        Ok(Self { listener, origins })
+    }
+
+    /// Where pages of the client may be.
+    pub(super) fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
+    /// Where the page is: on the gateway's origin, and on the other.
+    pub(super) fn urls(&self) -> [String; 2] {
+        let url =
+            |index: usize| self.origins.get(index).map(|origin| format!("{origin}/")).unwrap_or_default();
+        [url(0), url(1)]
+    }
+
+    /// The list of clients with the page's own at its end. The first one stays the default, and without a list there is
+    /// the one that functions without a list know.
+    pub(super) fn clients(&self, list: Option<&str>) -> Result<String, StackError> {
+        let list = list.filter(|list| !list.is_empty()).unwrap_or(r#"[{"client_id":"default"}]"#);
+        let mut clients: Vec<Value> = serde_json::from_str(list).map_err(|error| {
+            StackError::new(format!("DAYPASS_CLIENTS is not a list ({error})"), "correct it")
+        })?;
+        if !clients.iter().any(|client| client.get("client_id").is_some_and(|id| id == DEMO_CLIENT)) {
+            clients.push(json!({ "client_id": DEMO_CLIENT, "transport": "cookie", "origins": self.origins }));
+        }
+        Ok(Value::from(clients).to_string())
+    }
+
+    /// The files for the gateway's origin, and listener and files of the second one.
+    pub(super) fn sites(self, access_lifetime: Duration) -> Result<(Site, (TcpListener, Site)), StackError> {
+        let api = self.origins.first().cloned().unwrap_or_default();
+        let settings = json!({
+            "api": api,
+            "origins": self.origins,
+            "client_id": DEMO_CLIENT,
+            "access_token_seconds": access_lifetime.as_secs(),
+            "username": DEMO_USER,
+            "password": DEMO_PASSWORD,
+        });
+        let site = |calls: Option<&str>| {
+            let site = Site::new(calls).map_err(|error| {
+                StackError::new(
+                    format!("the demo page cannot be served: {error}"),
+                    "this is a bug of Daypass: please report it",
+                )
+            })?;
+            let folder = workspace_root().join("infra/browser");
+            let site = FILES.iter().fold(site, |site, (path, content_type, file)| {
+                site.file(path, content_type, folder.join(file))
+            });
+            Ok(site.text(SETTINGS, "application/json", settings.to_string()))
+        };
+        Ok((site(None)?, (self.listener, site(Some(&api))?)))
+    }
+}
+
+/// The origin of a port of this machine, as browsers write it.
+fn local_origin(port: u16) -> String {
+    match port {
+        80 => "http://localhost".to_owned(),
+        _ => format!("http://localhost:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daypass_core::browser::Transport;
+    use daypass_core::config::Clients;
+
+    fn demo() -> Demo {
+        let other = |text: &str| Origin::parse(text).unwrap();
+        Demo::open(3000, 0, &[other("http://localhost:5173"), other("http://localhost:3000")]).unwrap()
+    }
+
+    #[test]
+    fn the_page_has_a_cookie_client_and_the_default_stays_what_it_was() {
+        let demo = demo();
+        let [own, second] = demo.urls();
+        assert_eq!(own, "http://localhost:3000/");
+        let clients = Clients::parse(&demo.clients(None).unwrap()).unwrap();
+        assert_eq!(clients.find(None).unwrap().id.as_str(), "default");
+        assert_eq!(clients.find(None).unwrap().transport, Transport::Body);
+        let client = clients.find(Some(DEMO_CLIENT)).unwrap();
+        assert_eq!(client.transport, Transport::Cookie);
+        let origins: Vec<_> = client.origins.iter().map(Origin::as_str).collect();
+        let second = second.trim_end_matches('/');
+        assert_eq!(origins, ["http://localhost:3000", second, "http://localhost:5173"]);
+    }
+
+    #[test]
+    fn a_list_of_ones_own_keeps_its_order_and_its_demo() {
+        let demo = demo();
+        let web = r#"{"client_id":"web","transport":"cookie","origins":["https://app.example"]}"#;
+        let clients = Clients::parse(&demo.clients(Some(&format!("[{web}]"))).unwrap()).unwrap();
+        assert_eq!(clients.find(None).unwrap().id.as_str(), "web");
+        assert!(clients.find(Some(DEMO_CLIENT)).is_some());
+
+        let own = r#"[{"client_id":"demo","transport":"cookie","origins":["https://app.example"]}]"#;
+        let clients = Clients::parse(&demo.clients(Some(own)).unwrap()).unwrap();
+        assert_eq!(clients.find(Some(DEMO_CLIENT)).unwrap().origins.len(), 1);
+        assert!(demo.clients(Some("web")).unwrap_err().to_string().contains("DAYPASS_CLIENTS"));
+    }
+
+    #[test]
+    fn every_file_of_the_page_is_in_the_checkout() {
+        for (path, _, file) in FILES {
+            assert!(workspace_root().join("infra/browser").join(file).is_file(), "{path}: {file}");
+        }
+    }
+
+    #[test]
+    fn ports_are_written_as_browsers_do() {
+        assert_eq!(local_origin(80), "http://localhost");
+        Origin::parse(&local_origin(80)).unwrap();
+        Origin::parse(&local_origin(3000)).unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! Cross-origin sharing as an HTTP API with a `CorsConfiguration` does it, for routes that are shared
+//! ([`Routes::share`](crate::Routes::share)).
+//!
+//! The gateway answers preflights itself and asks no authorizer about them, since browsers send them without a
+//! credential. It says on every answer of a shared route who may read it, also where the authorizer refuses, and takes
+//! out what the function or service says about it. Daypass' own endpoints are not shared like this: their functions
+//! decide, from the list of clients.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
+
+use crate::request::Incoming;
+use crate::routes::{Route, Routes};
+use axum::body::Body;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
+    ORIGIN, VARY,
+};
+use http::{Method, Response, StatusCode};
+
+const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT";
+const REQUEST_HEADERS: &str = "authorization, content-type";
+const RESPONSE_HEADERS: &str = "retry-after";
+/// Seconds for which a browser keeps the answer to a preflight. Short: this is a server that developers reconfigure.
+const MAX_AGE: &str = "60";
+
+/// The answer to a preflight for a shared route; `None` for every other request.
+pub(crate) fn preflight(routes: &Routes, request: &Incoming) -> Option<Response<Body>> {
+    if request.method != Method::OPTIONS || !request.headers.contains_key(ORIGIN) {
+        return None;
+    }
+    let method = request.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    let found = routes.find(&method, &request.path)?;
+    if found.route.origins().is_empty() {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    share(found.route, request, &mut response);
+    if response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+    }
+    Some(response)
+}
+
+/// Says on the answer of a shared route which page may read it. Answers of other routes stay as they are.
+pub(crate) fn share(route: &Route, request: &Incoming, response: &mut Response<Body>) {
+    if route.origins().is_empty() {
+        return;
+    }
+    let headers = response.headers_mut();
+    let theirs: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
+    for name in theirs {
+        headers.remove(name);
+    }
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = reader(route, request) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
+    }
+}
+
+/// The one origin of the request, if the route is shared with it.
+fn reader(route: &Route, request: &Incoming) -> Option<HeaderValue> {
+    let mut origins = request.headers.get_all(ORIGIN).iter();
+    let origin = origins.next().filter(|_| origins.next().is_none())?;
+    route.origins().iter().any(|own| own.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}

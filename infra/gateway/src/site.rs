@@ -1,0 +1,186 @@
+//! Files of a page, for development: beside the API, or on an origin of their own.
+//!
+//! API Gateway has no files. A [`Site`] is what `cargo dev` adds, so that a page can be looked at without another server;
+//! beside an API it answers only paths that no route takes. It is a fixed list: a path is on it, letter by letter, or
+//! there is nothing, so no spelling of a path leads to another file. Files are read anew for each request, and an edit
+//! shows when the page is reloaded.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Method, Request, Response, StatusCode};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Nothing but the site's own files; no inline script or style, no form that leaves the page, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{api}; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A list of files with their paths, served with a strict Content Security Policy.
+#[derive(Debug, Clone)]
+pub struct Site {
+    files: BTreeMap<String, (&'static str, Content)>,
+    policy: HeaderValue,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    File(PathBuf),
+    Text(String),
+}
+
+impl Site {
+    /// A site without files. Its pages may call their own origin and, when it is another one, that of `api`, such as
+    /// `http://localhost:3000`.
+    ///
+    /// # Errors
+    /// When `api` cannot stand in a header.
+    pub fn new(api: Option<&str>) -> io::Result<Self> {
+        let api = api.map(|api| format!(" {api}")).unwrap_or_default();
+        let policy = HeaderValue::try_from(POLICY.replace("{api}", &api)).map_err(io::Error::other)?;
+        Ok(Self { files: BTreeMap::new(), policy })
+    }
+
+    /// With a file on disk at `path`, such as `/page.js`.
+    #[must_use]
+    pub fn file(mut self, path: &str, content_type: &'static str, file: PathBuf) -> Self {
+        self.files.insert(path.to_owned(), (content_type, Content::File(file)));
+        self
+    }
+
+    /// With a text at `path`.
+    #[must_use]
+    pub fn text(mut self, path: &str, content_type: &'static str, text: String) -> Self {
+        self.files.insert(path.to_owned(), (content_type, Content::Text(text)));
+        self
+    }
+
+    /// The answer for a path as it was sent, percent-encoding included; `None` when there is no such file.
+    pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
+        let (content_type, content) = self.files.get(path)?;
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Some(self.protected(response));
+        }
+        let bytes = match content {
+            Content::Text(text) => Ok(text.clone().into_bytes()),
+            Content::File(file) => read(file.clone()).await,
+        };
+        let response = match bytes {
+            // hyper sends the length, and no body in answer to HEAD.
+            Ok(bytes) => {
+                let mut response = Response::new(Body::from(bytes));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                response
+            }
+            Err(problem) => {
+                tracing::warn!(%method, ?path, function = "", "the file cannot be read: {problem}");
+                plain(StatusCode::NOT_FOUND, "The file of this path is missing in the checkout.")
+            }
+        };
+        Some(self.protected(response))
+    }
+
+    fn protected(&self, mut response: Response<Body>) -> Response<Body> {
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+async fn read(file: PathBuf) -> io::Result<Vec<u8>> {
+    tokio::task::spawn_blocking(move || std::fs::read(file)).await.map_err(io::Error::other)?
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Serves a site alone on `listener`, until the future is dropped. Its requests are not logged.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve_site(listener: TcpListener, site: Site) -> io::Result<()> {
+    let app = Router::new().fallback(alone).with_state(Arc::new(site));
+    axum::serve(listener, app).await
+}
+
+async fn alone(State(site): State<Arc<Site>>, request: Request<Body>) -> Response<Body> {
+    match site.answer(request.method(), request.uri().path()).await {
+        Some(response) => response,
+        None => site.protected(plain(StatusCode::NOT_FOUND, "Not found.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Site {
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        Site::new(Some("http://localhost:3000"))
+            .unwrap()
+            .file("/", "text/html; charset=utf-8", here.join("Cargo.toml"))
+            .file("/gone.js", "text/javascript; charset=utf-8", here.join("no-such-file"))
+            .text("/a.json", "application/json", "{}".to_owned())
+    }
+
+    #[tokio::test]
+    async fn files_have_their_type_and_a_strict_policy() {
+        let of = async |path| site().answer(&Method::GET, path).await.unwrap();
+        let (page, data) = (of("/").await, of("/a.json").await);
+        for (response, content_type) in [(&page, "text/html; charset=utf-8"), (&data, "application/json")] {
+            assert_eq!(response.status(), 200);
+            let header = |name| response.headers().get(name).unwrap().to_str().unwrap();
+            assert_eq!(header(CONTENT_TYPE), content_type);
+            assert_eq!(header(CACHE_CONTROL), "no-cache");
+            assert_eq!(header(X_CONTENT_TYPE_OPTIONS), "nosniff");
+            assert_eq!(header(REFERRER_POLICY), "no-referrer");
+            assert_eq!(
+                header(CONTENT_SECURITY_POLICY),
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                 connect-src 'self' http://localhost:3000; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            );
+        }
+        let alone = Site::new(None).unwrap();
+        assert!(alone.policy.to_str().unwrap().contains("connect-src 'self'; base-uri"));
+    }
+
+    #[tokio::test]
+    async fn a_path_is_on_the_list_or_there_is_nothing() {
+        for path in
+            ["", "//", "/.", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "/Cargo.toml", "/a.json/", "/A.json"]
+        {
+            assert!(site().answer(&Method::GET, path).await.is_none(), "{path}");
+        }
+        let gone = site().answer(&Method::GET, "/gone.js").await.unwrap();
+        assert_eq!(
+            (gone.status().as_u16(), gone.headers().contains_key(CONTENT_SECURITY_POLICY)),
+            (404, true)
+        );
+    }
+
+    #[tokio::test]
+    async fn files_are_read_and_nothing_else() {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let response = site().answer(&method, "/").await.unwrap();
+            assert_eq!(response.status(), 405, "{method}");
+            assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+        }
+        assert_eq!(site().answer(&Method::HEAD, "/").await.unwrap().status(), 200);
+    }
+}

@@ -1,0 +1,399 @@
+// What the scenarios share: Chromium with a profile below target/, the page that imports the module, strangers' pages, a
+// proxy before the API that counts, shortens lifetimes and breaks connections, and a look into the table of sessions.
+//
+// tests/tests/browser.rs starts the stack and says in the environment where it is.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, readdirSync, rmSync } from "node:fs";
+import http from "node:http";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { test } from "node:test";
+
+const given = (name) => {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run \`cargo verify --only browser\``);
+  return value;
+};
+
+/** The gateway, which is also the demo page's own origin, and its second origin. Without a slash at the end. */
+export const API = given("DAYPASS_TEST_API");
+export const SECOND = given("DAYPASS_TEST_SECOND");
+/** The origin of the scenarios' page, which the client `demo` is registered for. */
+export const PAGE = given("DAYPASS_TEST_PAGE");
+/** Where screenshots and profiles go. */
+export const FOLDER = given("DAYPASS_TEST_FOLDER");
+export const USER = { username: given("DAYPASS_TEST_USERNAME"), password: given("DAYPASS_TEST_PASSWORD") };
+export const COOKIE = "__Host-daypass_refresh";
+/** A host name of another site that leads to this machine. */
+export const STRANGER = "stranger.example";
+
+const { chromium } = createRequire(path.join(given("DAYPASS_TEST_PLAYWRIGHT"), "/"))("playwright-core");
+const MODULE = new URL("../../infra/browser/daypass.js", import.meta.url);
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until `look` gives something, and fails after so many milliseconds. */
+export async function until(look, what, ms = 10e3) {
+  const end = performance.now() + ms;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    assert(performance.now() < end, `not within ${ms} ms: ${what}`);
+    await sleep(20);
+  }
+}
+
+/**
+ * A scenario: a named test with a stage of its own. It fails on any console error and any violation of a Content Security
+ * Policy that it did not announce. `start` is how Chromium starts.
+ */
+export function scenario(name, play, start = launch) {
+  test(name, { timeout: 120e3 }, async (t) => {
+    const stage = new Stage(name, start);
+    try {
+      await stage.open();
+      await play(stage, t);
+      stage.checkConsoles();
+    } finally {
+      await stage.close();
+    }
+  });
+}
+
+class Stage {
+  /** Console errors that are part of the scenario: patterns. */
+  #announced = [];
+  #errors = [];
+  #servers = [];
+
+  constructor(name, start) {
+    this.start = start;
+    this.profile = path.join(FOLDER, "profiles", name.replace(/\W+/g, "-").slice(0, 60));
+  }
+
+  async open() {
+    rmSync(this.profile, { recursive: true, force: true });
+    this.api = await Proxy.start();
+    this.#servers.push(this.api.server);
+    this.#servers.push(await servePage(Number(new URL(PAGE).port)));
+    await this.launch();
+  }
+
+  /** Starts Chromium with the stage's profile: again, when it was closed. */
+  async launch() {
+    this.context = await this.start(this.profile);
+    this.context.on("page", (page) => this.#watch(page));
+    for (const page of this.context.pages()) this.#watch(page);
+  }
+
+  async close() {
+    await this.context?.close();
+    for (const server of this.#servers) {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+
+  /** A server of a page that belongs to a stranger, on a port of its own. Gives the port. */
+  async stranger(html) {
+    const server = await serve(0, (_, response) => {
+      response.writeHead(200, { "content-type": "text/html; charset=utf-8", "cache-control": "no-store" });
+      response.end(html);
+    });
+    this.#servers.push(server);
+    return server.address().port;
+  }
+
+  /** Announces console errors. They are printed by Chromium for each failed request and cannot be turned off. */
+  expect(...patterns) {
+    this.#announced.push(...patterns);
+  }
+
+  #watch(page) {
+    if (page.watched) return;
+    page.watched = true;
+    page.on("console", (message) => {
+      const text = `${message.text()} (${message.location().url})`;
+      if (message.type() === "error") this.#errors.push({ page, text });
+    });
+    page.on("pageerror", (error) => this.#errors.push({ page, text: String(error.stack ?? error) }));
+  }
+
+  /** Pages that attack are not asked to be quiet about it. */
+  checkConsoles() {
+    const loud = this.#errors.filter(
+      ({ page, text }) => !page.stranger && !this.#announced.some((pattern) => pattern.test(text)),
+    );
+    assert.deepEqual(loud.map(({ text }) => text), [], "console errors");
+  }
+
+  /** A tab with the page, once it knows whether there is a session. */
+  async tab({ init } = {}) {
+    // Nobody is logged in at first, and Chromium calls each refused request an error.
+    const page = await this.context.newPage();
+    if (init) await page.addInitScript(init);
+    await page.goto(`${PAGE}/?api=${encodeURIComponent(this.api.url)}`);
+    await page.evaluate(() => globalThis.started);
+    return page;
+  }
+
+  /** As `tab`, and logs in. */
+  async loggedIn(options) {
+    this.expect(/status of 400 .*\/refresh\)$/);
+    const page = await this.tab(options);
+    await page.evaluate((user) => daypass.login(user), USER);
+    const { sessionId } = await session(page);
+    return { page, sessionId };
+  }
+
+  /** The refresh cookie, if there is one. */
+  async cookie() {
+    const cookies = await this.context.cookies();
+    return cookies.find(({ name }) => name === COOKIE);
+  }
+
+  /** Texts of all tokens that went over the wire. */
+  get tokens() {
+    return [...this.api.tokens];
+  }
+}
+
+const FLAGS = [
+  // As root, in a container, there is no sandbox; the pages are our own.
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  // Nothing leaves this machine.
+  `--host-resolver-rules=MAP ${STRANGER} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1`,
+];
+
+function launch(profile) {
+  const executablePath = given("CHROMIUM");
+  return chromium.launchPersistentContext(profile, { executablePath, headless: true, chromiumSandbox: false, args: FLAGS });
+}
+
+/**
+ * As Playwright starts it, every tab is told that it is seen and has the focus, and then none can be frozen. Here tabs are
+ * hidden when they are.
+ */
+export async function launchPlain(profile) {
+  const flags = [...FLAGS, "--headless", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"];
+  const child = spawn(given("CHROMIUM"), flags, { stdio: ["ignore", "ignore", "pipe"] });
+  const ended = once(child, "exit");
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (said += text));
+  try {
+    const [, url] = await until(() => /listening on (ws:\S+)/.exec(said), "Chromium's address");
+    const browser = await chromium.connectOverCDP(url, { noDefaults: true });
+    const [context] = browser.contexts();
+    context.close = async () => {
+      const devtools = await browser.newBrowserCDPSession();
+      await devtools.send("Browser.close").catch(() => {});
+      await Promise.race([ended, sleep(5e3)]);
+      child.kill("SIGKILL");
+    };
+    return context;
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw new Error(`Chromium did not start: ${said}`, { cause: error });
+  }
+}
+
+function serve(port, answer) {
+  const server = http.createServer(answer);
+  return new Promise((resolve, reject) => {
+    server.on("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
+
+const HTML = `<!doctype html><html lang="en"><title>Scenario</title><link rel="icon" href="data:,">
+<script type="module" src="/page.js"></script>`;
+const SCRIPT = `import { Daypass, DaypassError } from "/daypass.js";
+const url = new URL(location.href).searchParams.get("api");
+const daypass = new Daypass({ url, clientId: "demo" });
+const events = [];
+for (const type of ["change", "renewed"]) {
+  daypass.addEventListener(type, ({ detail }) => events.push({ type, ...detail, at: performance.now() }));
+}
+addEventListener("securitypolicyviolation", ({ violatedDirective }) => console.error("CSP", violatedDirective));
+const started = daypass.start();
+// For the scenario, which speaks to the page from outside.
+const call = async () => {
+  try {
+    return (await daypass.fetch(url + "/whoami")).status;
+  } catch (error) {
+    return error instanceof DaypassError ? error.error : String(error);
+  }
+};
+Object.assign(globalThis, { daypass, events, started, call });`;
+
+/** The page of the scenarios: nothing but the module. */
+function servePage(port) {
+  const policy =
+    "default-src 'none'; script-src 'self'; connect-src http://localhost:*; img-src data:; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'";
+  const files = { "/": ["text/html", HTML], "/page.js": ["text/javascript", SCRIPT] };
+  return serve(port, (request, response) => {
+    const { pathname } = new URL(request.url, PAGE);
+    const [type, text] = pathname === "/daypass.js" ? ["text/javascript", readFileSync(MODULE)] : files[pathname] ?? [];
+    response.writeHead(type ? 200 : 404, {
+      "content-type": `${type ?? "text/plain"}; charset=utf-8`,
+      "content-security-policy": policy,
+      "cache-control": "no-store",
+    });
+    response.end(text);
+  });
+}
+
+/** The API as the pages see it. Its cookies are those of the API: cookies do not tell ports apart. */
+class Proxy {
+  /** Seconds that access tokens claim to be good for, or null for what the server says. */
+  lifetime = null;
+  /** What becomes of an answer: a function of the request's log entry that gives `lose`, `cut`, a Response, or nothing. */
+  fault = () => undefined;
+  /** Every request: { path, method, origin, site, type, cookie, key, status, at }. */
+  log = [];
+  tokens = new Set();
+
+  static async start() {
+    const proxy = new Proxy();
+    proxy.server = await serve(0, (request, response) => {
+      proxy.#pass(request, response).catch(() => response.destroy());
+    });
+    proxy.url = `http://localhost:${proxy.server.address().port}`;
+    return proxy;
+  }
+
+  sent(path) {
+    return this.log.filter((entry) => entry.path === path && entry.method === "POST");
+  }
+
+  async #pass(request, response) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { headers } = request;
+    const entry = {
+      path: new URL(request.url, API).pathname,
+      method: request.method,
+      origin: headers.origin,
+      site: headers["sec-fetch-site"],
+      type: headers["content-type"],
+      cookie: (headers.cookie ?? "").includes(`${COOKIE}=`),
+      key: headers["idempotency-key"],
+      at: performance.now(),
+    };
+    this.log.push(entry);
+    const answer = await forward(request, Buffer.concat(chunks));
+    entry.status = answer.status;
+    let body = answer.body;
+    for (const text of answer.headers["set-cookie"] ?? []) this.#note(/=([^;]+);/.exec(text)?.[1]);
+    if (/^\/(login|refresh)$/.test(entry.path) && answer.status === 200) {
+      const parsed = JSON.parse(body);
+      this.#note(parsed.access_token);
+      if (this.lifetime) body = Buffer.from(JSON.stringify({ ...parsed, expires_in: this.lifetime }));
+    }
+    // No connection is used twice: on one that was, Chromium would repeat a lost request by itself.
+    const sent = { ...answer.headers, "content-length": body.length, connection: "close" };
+    const fault = this.fault(entry);
+    if (fault === "lose") return response.destroy();
+    if (fault === "cut") {
+      response.writeHead(answer.status, sent);
+      response.write(body.subarray(0, 20));
+      return setTimeout(() => response.destroy(), 50);
+    }
+    if (fault) {
+      const cors = Object.entries(answer.headers).filter(([name]) => /^(access-control-|vary)/.test(name));
+      response.writeHead(fault.status, { ...Object.fromEntries(cors), ...fault.headers, connection: "close" });
+      return response.end("{}");
+    }
+    response.writeHead(answer.status, sent);
+    response.end(body);
+  }
+
+  #note(token) {
+    if (token) this.tokens.add(token);
+  }
+}
+
+function forward({ method, url, headers }, body) {
+  return new Promise((resolve, reject) => {
+    const to = http.request(new URL(url, API), { method, headers: { ...headers, connection: "close" } }, (answer) => {
+      const chunks = [];
+      answer.on("data", (chunk) => chunks.push(chunk));
+      answer.on("error", reject);
+      answer.on("end", () => {
+        const headers = { ...answer.headers };
+        for (const name of ["connection", "keep-alive", "transfer-encoding"]) delete headers[name];
+        resolve({ status: answer.statusCode, headers, body: Buffer.concat(chunks) });
+      });
+    });
+    to.on("error", reject);
+    to.end(body);
+  });
+}
+
+/** The table of sessions, sorted, as text. */
+export async function table() {
+  const operation = { TableName: given("DAYPASS_TEST_SESSIONS"), ConsistentRead: true };
+  const signature = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
+  const answer = await fetch(given("DAYPASS_TEST_DYNAMODB"), {
+    method: "POST",
+    headers: {
+      authorization: signature,
+      "content-type": "application/x-amz-json-1.0",
+      "x-amz-date": "20260101T000000Z",
+      "x-amz-target": "DynamoDB_20120810.Scan",
+    },
+    body: JSON.stringify(operation),
+  });
+  const { Items: items, LastEvaluatedKey: more } = await answer.json();
+  assert(items && !more, "the whole table");
+  const sorted = (value) =>
+    value && typeof value === "object" && !Array.isArray(value)
+      ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]))
+      : value;
+  return items.map((item) => JSON.stringify(sorted(item))).sort();
+}
+
+/** How often the refresh token of the page's session was rotated, as the table says. */
+export async function generation(sessionId) {
+  const items = (await table()).map((line) => JSON.parse(line));
+  const found = items.filter((item) => Object.values(item).some(({ S }) => S === sessionId));
+  assert.equal(found.length, 1, `${sessionId} is in the table`);
+  return Number(found[0].generation.N);
+}
+
+/** Ends all sessions of the user, from a client that is no browser. */
+export async function endElsewhere() {
+  const post = async (path, body) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(API + path, { method: "POST", headers, body: JSON.stringify(body) });
+    assert.equal(answer.status, 200, path);
+    return answer.json();
+  };
+  const { refresh_token: token } = await post("/login", USER);
+  await post("/revoke", { token, all: true });
+}
+
+export const state = (page) => page.evaluate(() => daypass.state);
+export const session = (page) => page.evaluate(() => daypass.session);
+export const events = (page) => page.evaluate(() => globalThis.events);
+/** The status of a call to the guarded route, or the code of the error. */
+export const call = (page) => page.evaluate(() => globalThis.call());
+
+/** All files below a folder. */
+export function* files(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const name = path.join(folder, entry.name);
+    if (entry.isDirectory()) yield* files(name);
+    else if (entry.isFile()) yield name;
+  }
+}

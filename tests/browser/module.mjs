@@ -1,0 +1,307 @@
+// The client module in Chromium, against the real functions.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { call, endElsewhere, events, files, generation, launchPlain, scenario, session, sleep, state, until } from "./harness.mjs";
+
+/** What looks like a token, whichever it is: ours by its prefix, and any JWT. */
+const TOKEN = /daypass_rt_|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+/;
+
+/** All that a script of the page can read of what the browser keeps. */
+const kept = (page) =>
+  page.evaluate(async () => {
+    const databases = await indexedDB.databases();
+    const caches = await globalThis.caches.keys();
+    const stores = [localStorage, sessionStorage].map((store) => JSON.stringify({ ...store }));
+    return [document.cookie, ...stores, location.href, JSON.stringify([databases, caches, history.state])];
+  });
+
+scenario("logged in after a reload and after the browser was closed, with no token in reach of a script", async (stage) => {
+  const { page, sessionId } = await stage.loggedIn();
+  const looks = [await kept(page)];
+  await page.reload();
+  assert.equal(await page.evaluate(() => globalThis.started), "signed-in");
+  assert.equal((await session(page)).sessionId, sessionId);
+  assert.equal(await call(page), 200);
+  looks.push(await kept(page));
+  const { value, expires, ...cookie } = await stage.cookie();
+  assert.deepEqual(
+    { httpOnly: cookie.httpOnly, secure: cookie.secure, sameSite: cookie.sameSite, path: cookie.path },
+    { httpOnly: true, secure: true, sameSite: "Strict", path: "/" },
+  );
+  assert(expires * 1e3 > Date.now() + 170 * 24 * 3600e3, "half a year");
+  assert(value.startsWith("daypass_rt_"));
+
+  await stage.context.close();
+  await stage.launch();
+  const reopened = await stage.tab();
+  assert.equal(await state(reopened), "signed-in");
+  assert.equal((await session(reopened)).sessionId, sessionId);
+  assert.equal(await call(reopened), 200);
+  looks.push(await kept(reopened));
+
+  // While an attempt is under way, its name is stored: that, and nothing else.
+  stage.expect(/ERR_EMPTY_RESPONSE .*\/refresh\)$/);
+  stage.api.fault = ({ path }) => (path === "/refresh" ? "lose" : undefined);
+  await reopened.reload();
+  assert.equal(await reopened.evaluate(() => globalThis.started), "starting");
+  looks.push(await kept(reopened));
+  assert.match(looks.at(-1)[1], /^\{"daypass http:[^"]+ demo":"[0-9a-f-]{36}"\}$/);
+  stage.api.fault = () => undefined;
+  await until(async () => (await state(reopened)) === "signed-in", "the retry");
+
+  assert(stage.tokens.length >= 6, "the scan knows what to look for");
+  for (const text of looks.flat()) {
+    assert.doesNotMatch(text, TOKEN);
+    for (const token of stage.tokens) assert(!text.includes(token));
+  }
+  assert.equal(looks[0][0], "", "document.cookie is empty");
+  await stage.context.close();
+  let scanned = 0;
+  for (const file of files(stage.profile)) {
+    if (/^Cookies/.test(path.basename(file))) continue;
+    const content = readFileSync(file, "latin1");
+    scanned++;
+    for (const token of stage.tokens) assert(!content.includes(token), `${file} has a token`);
+  }
+  assert(scanned > 20, "the profile was scanned");
+});
+
+/** Seconds. The server allows no fewer than 300; the proxy before it says so instead. */
+const LIFETIME = 2;
+const TABS = 8;
+const LIFETIMES = 10;
+
+for (const lossy of [false, true]) {
+  const loss = lossy ? ", with one answer in five lost on the wire" : "";
+  scenario(`eight tabs, ten lifetimes, one rotation each${loss}`, async (stage) => {
+    stage.api.lifetime = LIFETIME;
+    const { page, sessionId } = await stage.loggedIn();
+    const pages = [page];
+    while (pages.length < TABS) pages.push(await stage.tab());
+    await until(async () => (await events(page)).some(({ type }) => type === "renewed"), "a first renewal");
+    let answers = 0;
+    const lost = [];
+    stage.api.fault = (entry) => {
+      if (!lossy || entry.path !== "/refresh" || entry.method !== "POST" || ++answers % 5 !== 2) return undefined;
+      lost.push(entry);
+      return "lose";
+    };
+    if (lossy) stage.expect(/ERR_EMPTY_RESPONSE .*\/refresh\)$/);
+    const start = { at: performance.now(), generation: await generation(sessionId), sent: stage.api.sent("/refresh").length };
+    for (const tab of pages) await tab.evaluate(() => void globalThis.events.splice(0));
+
+    const renewals = async (tab) => (await events(tab)).filter(({ type }) => type === "renewed");
+    await until(async () => (await renewals(page)).length >= LIFETIMES, "ten renewals", 60e3);
+    const took = performance.now() - start.at;
+    await sleep(300); // the last message
+    const sent = stage.api.sent("/refresh").slice(start.sent);
+    const rotations = (await generation(sessionId)) - start.generation;
+    assert.equal(rotations, LIFETIMES, "rotations in the table");
+    assert.equal(sent.length, LIFETIMES + lost.length, "requests at the server");
+    assert(took > LIFETIMES * LIFETIME * 1e3 * 0.8 - LIFETIME * 1e3, `no lifetime was cut short: ${took} ms`);
+    for (const [number, tab] of pages.entries()) {
+      const seen = await events(tab);
+      assert.deepEqual(new Set(seen.map(({ type }) => type)), new Set(["renewed"]), `tab ${number}`);
+      assert.equal(seen.length, LIFETIMES, `tab ${number}`);
+      assert.equal((await session(tab)).sessionId, sessionId);
+      assert.equal(await call(tab), 200);
+    }
+    const own = (await Promise.all(pages.map(renewals))).flat().filter(({ by }) => by === "this-tab");
+    assert.equal(own.length, LIFETIMES, "each by one of the tabs");
+    for (const entry of lost) {
+      const retry = sent[sent.indexOf(entry) + 1];
+      assert.equal(retry.key, entry.key, "a lost answer is asked for under the same name");
+    }
+    if (lossy) assert(lost.length >= 2);
+    const keys = new Set(sent.map(({ key }) => key));
+    assert.equal(keys.size, LIFETIMES);
+    console.log(`  ${TABS} tabs, ${rotations} rotations, ${sent.length} requests, ${lost.length} answers lost, ${(took / 1e3).toFixed(1)} s`);
+  });
+}
+
+/** Moves the clock of the page by so many hours; the clock of performance.now() stays. */
+const shiftClock = (hours) => `(() => {
+  const Real = Date;
+  globalThis.shift = ${hours} * 3600e3;
+  globalThis.Date = class extends Real {
+    constructor(...given) { super(...(given.length ? given : [Real.now() + globalThis.shift])); }
+    static now() { return Real.now() + globalThis.shift; }
+  };
+})()`;
+
+scenario("the clock of the machine two hours wrong, either way, and set while the page is open", async (stage) => {
+  stage.api.lifetime = LIFETIME;
+  const { page, sessionId } = await stage.loggedIn({ init: shiftClock(2) });
+  const behind = await stage.tab({ init: shiftClock(-2) });
+  for (const tab of [page, behind]) {
+    const wrong = await tab.evaluate(() => Date.now());
+    assert(Math.abs(wrong - Date.now()) > 7e6, "the clock is wrong");
+  }
+  const before = await generation(sessionId);
+  const started = performance.now();
+  await sleep(2 * LIFETIME * 1e3);
+  for (const tab of [page, behind]) {
+    assert.equal(await call(tab), 200);
+    assert.equal((await session(tab)).sessionId, sessionId);
+    await tab.evaluate(() => void (globalThis.shift *= -1));
+  }
+  await sleep(2 * LIFETIME * 1e3);
+  for (const tab of [page, behind]) {
+    assert.equal(await call(tab), 200);
+    const { expiresIn } = await session(tab);
+    assert(expiresIn >= 0 && expiresIn <= LIFETIME);
+  }
+  const lifetimes = (performance.now() - started) / 1e3 / LIFETIME;
+  const rotations = (await generation(sessionId)) - before;
+  assert(rotations >= 3 && rotations <= Math.ceil(lifetimes / 0.75), `${rotations} rotations in ${lifetimes} lifetimes`);
+});
+
+scenario(
+  "a tab that was frozen past the end of its token works at the next call, and so does a hidden one",
+  async (stage) => {
+    stage.api.lifetime = LIFETIME;
+    const { page, sessionId } = await stage.loggedIn();
+    const devtools = await stage.context.newCDPSession(page);
+    const freeze = (state) => devtools.send("Page.setWebLifecycleState", { state });
+    // A beat that stops when the tab is frozen.
+    await page.evaluate(() => {
+      globalThis.beats = 0;
+      setInterval(() => beats++, 100);
+    });
+    await freeze("frozen");
+    const [sent, beats] = [stage.api.sent("/refresh").length, 10];
+    await sleep(2.5 * LIFETIME * 1e3);
+    assert.equal(stage.api.sent("/refresh").length, sent);
+    await freeze("active");
+    assert((await page.evaluate(() => beats)) < beats, "it was frozen");
+    assert.equal(await call(page), 200);
+    assert.equal(stage.api.sent("/refresh").length, sent + 1, "and renewed once");
+
+    // Another tab goes on meanwhile: its messages are late, and not wrong.
+    const other = await stage.tab();
+    await other.bringToFront();
+    await freeze("frozen");
+    await sleep(2.5 * LIFETIME * 1e3);
+    assert.equal(await call(other), 200);
+    const rotations = await generation(sessionId);
+    await freeze("active");
+    assert.equal(await call(page), 200);
+    assert((await generation(sessionId)) <= rotations + 1);
+    for (const tab of [page, other]) assert.equal((await session(tab)).sessionId, sessionId);
+
+    // A hidden tab alone lets its token end, and renews when it is called or seen.
+    await other.close();
+    const blank = await stage.context.newPage();
+    await blank.bringToFront();
+    await until(() => page.evaluate(() => document.hidden), "it is hidden");
+    await sleep(2.5 * LIFETIME * 1e3);
+    const asleep = await generation(sessionId);
+    await sleep(2 * LIFETIME * 1e3);
+    assert.equal(await generation(sessionId), asleep, "it costs nothing");
+    assert.equal(await call(page), 200);
+    assert.equal(await generation(sessionId), asleep + 1);
+    await sleep(2 * LIFETIME * 1e3);
+    await page.bringToFront();
+    await until(async () => (await generation(sessionId)) > asleep + 1, "the renewal when it is seen again");
+  },
+  launchPlain,
+);
+
+scenario("a session that was ended from another device: every tab shows it at its next renewal", async (stage) => {
+  stage.api.lifetime = LIFETIME;
+  const { page } = await stage.loggedIn();
+  const pages = [page, await stage.tab(), await stage.tab()];
+  stage.expect(/status of 400 .*\/refresh\)$/);
+  const before = performance.now();
+  await endElsewhere();
+  for (const tab of pages) {
+    await until(async () => (await state(tab)) === "signed-out", "signed out", (LIFETIME + 2) * 1e3);
+    assert.equal((await events(tab)).at(-1).reason, "ended");
+    assert.equal(await call(tab), "signed_out");
+  }
+  const sent = stage.api.sent("/refresh").length;
+  assert(performance.now() - before < (LIFETIME + 2) * 1e3);
+  assert.equal(await stage.cookie(), undefined, "and the cookie is gone");
+  await sleep(2 * LIFETIME * 1e3);
+  assert.equal(stage.api.sent("/refresh").length, sent, "nobody asks again");
+});
+
+scenario("login and logout show in every tab, and no cookie stays", async (stage) => {
+  stage.expect(/status of 400 .*\/refresh\)$/);
+  const early = await stage.tab();
+  const { page, sessionId } = await stage.loggedIn();
+  await until(async () => (await state(early)) === "signed-in", "the login in the other tab");
+  assert.equal((await session(early)).sessionId, sessionId);
+  assert(await stage.cookie());
+  for (const everywhere of [false, true]) {
+    await page.evaluate((everywhere) => daypass.logout({ everywhere }), everywhere);
+    await until(async () => (await state(early)) === "signed-out", "the logout in the other tab");
+    const devtools = await stage.context.newCDPSession(page);
+    const { cookies } = await devtools.send("Storage.getCookies");
+    assert.deepEqual(cookies, []);
+    assert.equal(await call(early), "signed_out");
+    await early.reload();
+    assert.equal(await early.evaluate(() => globalThis.started), "signed-out");
+    if (everywhere) return;
+    await early.evaluate((user) => daypass.login(user), {
+      username: process.env.DAYPASS_TEST_USERNAME,
+      password: process.env.DAYPASS_TEST_PASSWORD,
+    });
+    await until(async () => (await state(page)) === "signed-in", "the second login");
+  }
+});
+
+scenario("offline, a busy server, a lost answer: the same session afterwards", async (stage) => {
+  stage.api.lifetime = LIFETIME;
+  const { page, sessionId } = await stage.loggedIn();
+  const same = async () => {
+    assert.equal(await call(page), 200);
+    assert.equal((await session(page)).sessionId, sessionId);
+    const changes = (await events(page)).filter(({ type }) => type === "change");
+    assert.deepEqual(changes.map(({ reason }) => reason), ["start", "login"], "nobody was signed out");
+  };
+
+  stage.expect(/ERR_INTERNET_DISCONNECTED/);
+  await stage.context.setOffline(true);
+  await sleep(2 * LIFETIME * 1e3);
+  assert.equal(await state(page), "signed-in");
+  const before = performance.now();
+  assert.equal(await call(page), "unreachable");
+  assert(performance.now() - before < 15e3, "a clear error in bounded time");
+  await stage.context.setOffline(false);
+  await same();
+
+  stage.expect(/status of 503 .*\/refresh\)$/);
+  let busy = 1;
+  stage.api.fault = ({ path, method }) =>
+    path === "/refresh" && method === "POST" && busy-- > 0
+      ? { status: 503, headers: { "retry-after": "2", "content-type": "application/json" } }
+      : undefined;
+  await until(() => busy <= 0, "a busy answer");
+  await same();
+  const [refused, retry] = stage.api.sent("/refresh").slice(-2);
+  assert(retry.at - refused.at >= 2e3, `it waited ${retry.at - refused.at} ms`);
+  assert.equal(refused.key, retry.key);
+
+  // The server has rotated, and neither token nor cookie has come; then there is no network until the grace is over.
+  for (const fault of ["lose", "cut"]) {
+    stage.expect(/ERR_EMPTY_RESPONSE .*\/refresh\)$/, /ERR_(INCOMPLETE_CHUNKED|CONTENT_LENGTH_MISMATCH)/);
+    let broken;
+    stage.api.fault = (entry) => {
+      if (broken || entry.path !== "/refresh" || entry.method !== "POST") return undefined;
+      broken = entry;
+      void stage.context.setOffline(true);
+      return fault;
+    };
+    await until(() => broken, "a broken answer");
+    await sleep(3.5e3);
+    const sent = stage.api.sent("/refresh").length;
+    await stage.context.setOffline(false);
+    await same();
+    const entry = stage.api.sent("/refresh")[sent];
+    assert.equal(entry.key, broken.key, "under the same name");
+    assert(entry.at - broken.at > 3e3, "after the grace window");
+  }
+});

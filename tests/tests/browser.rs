@@ -1,0 +1,94 @@
+//! The client module and the demo page in Chromium, against the whole: function processes under `cargo lambda watch`, the
+//! local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
+//! run against.
+//!
+//! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots) are in `target/browser`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "the helpers of a test fail as the test does, and it tells what it checks"
+)]
+
+use daypass_cli::dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
+use daypass_core::browser::Origin;
+use daypass_tools::{free_port, node, target_dir, workspace_root};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+/// Two, where 30 are usual: a lost answer that is asked for again later than this is recognised by the name of its attempt
+/// or costs the session.
+const GRACE_SECONDS: &str = "2";
+
+#[test]
+fn in_chromium() {
+    let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
+    let [playwright, chromium] = ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| {
+        #[expect(clippy::disallowed_methods, reason = "where the tools of this test are")]
+        std::env::var_os(name).expect(tool)
+    });
+    let folder = target_dir().join("browser");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+
+    // Pages of the scenarios themselves: one that is registered. Strangers take any other port.
+    let page = format!("http://localhost:{}", free_port().unwrap().port());
+    let state = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        page_port: Some(0),
+        origins: vec![Origin::parse(&page).unwrap()],
+        ..Settings::new(state.path().to_path_buf()).variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
+    };
+    let stack = Stack::start(&settings).unwrap();
+    let [demo, second] = stack.page_urls().unwrap();
+    let scenarios = scenarios(&workspace_root().join("tests/browser"));
+
+    let before = Instant::now();
+    let mut node = node().unwrap();
+    // One file after the other: the times of a scenario are not to depend on another's load.
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&scenarios);
+    node.current_dir(workspace_root())
+        .env("CHROMIUM", chromium)
+        .env("DAYPASS_TEST_PLAYWRIGHT", playwright)
+        .env("DAYPASS_TEST_FOLDER", &folder)
+        .env("DAYPASS_TEST_API", demo.trim_end_matches('/'))
+        .env("DAYPASS_TEST_SECOND", second.trim_end_matches('/'))
+        .env("DAYPASS_TEST_PAGE", &page)
+        .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
+        .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
+        .env("DAYPASS_TEST_USERNAME", DEMO_USER)
+        .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD);
+    let mut child = node.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut counts = [("tests", None), ("pass", None)];
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        println!("{line}");
+        for (name, count) in &mut counts {
+            if let Some(number) = line.strip_prefix(&format!("\u{2139} {name} ")) {
+                *count = number.parse::<usize>().ok();
+            }
+        }
+    }
+    let status = child.wait().unwrap();
+    println!("{} files of scenarios in {:.0} s", scenarios.len(), before.elapsed().as_secs_f64());
+    assert!(status.success(), "a scenario failed: see above");
+    let [(_, tests), (_, passed)] = counts;
+    assert!(tests > Some(scenarios.len()), "the scenarios did not run: {tests:?}");
+    assert_eq!(tests, passed, "a scenario was left out");
+}
+
+/// The files with scenarios, which is all but what they share.
+fn scenarios(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mjs"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs"))
+        .map(|path| path.display().to_string())
+        .collect();
+    files.sort();
+    files
+}
