@@ -21,8 +21,6 @@ const EXPECTED = [
 const PICTURE_LIMIT = 150_000;
 
 let browser;
-/** Whether this server has the list of sessions. */
-let hasSessions;
 
 before(async () => {
   browser = await chromium.launch({
@@ -32,12 +30,6 @@ before(async () => {
       "--disable-component-update", "--disable-sync",
     ],
   });
-  // PROBE: remove it with the branch that brings GET /sessions, and let `hasSessions` be true.
-  hasSessions = (await fetch(`${API}/sessions`)).status !== 404;
-  if (!hasSessions) {
-    EXPECTED.push([404, "/sessions"]);
-    console.log("PROBE: no GET /sessions here: the list is not looked at");
-  }
 });
 after(() => browser?.close());
 
@@ -60,9 +52,7 @@ async function inBrowser(options, scenario) {
     const known = ([status, where]) =>
       message.text().startsWith(`Failed to load resource: the server responded with a status of ${status}`) &&
       new URL(url).pathname === where;
-    // Until the server has the route, its preflight fails too.
-    const probed = !hasSessions && (url.endsWith("/sessions") || message.text().includes(`${API}/sessions`));
-    if (!probed && !expected.some(known)) complaints.push(`${message.text()} (${url})`);
+    if (!expected.some(known)) complaints.push(`${message.text()} (${url})`);
   });
   context.on("weberror", (error) => complaints.push(String(error.error())));
   try {
@@ -90,8 +80,7 @@ async function signedIn(page) {
   await page.locator("#signed-in").waitFor();
   // What it loads by itself is there.
   await text(page, "#call-result", /^GET \/whoami: 200 in \d+ ms/);
-  if (hasSessions) await page.locator("#sessions li").first().waitFor();
-  else await text(page, "#sessions-result", /./);
+  await page.locator("#sessions li").first().waitFor();
 }
 
 /** Waits until an element's text fits, and returns it. */
@@ -337,12 +326,6 @@ test("the list of sessions, and the end of another one", () =>
     const device = await otherDevice();
     const page = await open(context);
     await logIn(page);
-    if (!hasSessions) {
-      await text(page, "#sessions-result", /^This server has no list of sessions\.$/);
-      assert.equal(await page.locator("#sessions li").count(), 0);
-      await pictureForReadme(page);
-      return;
-    }
     const items = page.locator("#sessions li");
     const current = items.filter({ hasText: "this one" });
     assert.equal(await current.count(), 1);
