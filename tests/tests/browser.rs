@@ -7,7 +7,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stdout,
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
@@ -15,7 +14,7 @@ use daypass_cli::dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
 use daypass_core::browser::Origin;
 use daypass_tools::{free_port, node, target_dir, workspace_root};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
@@ -66,7 +65,7 @@ fn in_chromium() {
     let mut counts = [("tests", None), ("pass", None)];
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        println!("{line}");
+        tell(&line);
         for (name, count) in &mut counts {
             if let Some(number) = line.strip_prefix(&format!("\u{2139} {name} ")) {
                 *count = number.parse::<usize>().ok();
@@ -74,11 +73,16 @@ fn in_chromium() {
         }
     }
     let status = child.wait().unwrap();
-    println!("{} files of scenarios in {:.0} s", scenarios.len(), before.elapsed().as_secs_f64());
+    tell(&format!("{} files of scenarios in {:.0} s", scenarios.len(), before.elapsed().as_secs_f64()));
     assert!(status.success(), "a scenario failed: see above");
     let [(_, tests), (_, passed)] = counts;
     assert!(tests > Some(scenarios.len()), "the scenarios did not run: {tests:?}");
     assert_eq!(tests, passed, "a scenario was left out");
+}
+
+/// Says at once what the run has covered: what `println!` says is shown after a failure only.
+fn tell(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
 /// The files with scenarios, which is all but what they share.

@@ -144,7 +144,10 @@ fn browser() -> Result<()> {
     // Told before anything is built or installed.
     let chromium = chromium()?;
     let folder = workspace_root().join("infra/browser");
-    run("node", node()?.args(["--test", "test/daypass.test.mjs"]).current_dir(folder))?;
+    run(
+        "node",
+        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(folder),
+    )?;
     cargo_lambda()?;
     let environment = [("CHROMIUM", chromium), ("DAYPASS_TEST_PLAYWRIGHT", playwright()?)];
     test_with_tool("browser", environment)
