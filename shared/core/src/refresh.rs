@@ -7,7 +7,7 @@ use crate::config::{Clients, RefreshConfig};
 use crate::event::{Event, Refusal};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError};
-use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session};
+use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, Session};
 use crate::web::{Accepts, Ambient, Caller, Params, Request, idempotency_key};
 use crate::{
     ApiError, AttemptId, ClientId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store,
@@ -184,12 +184,16 @@ impl<S: Store> Refresh<S> {
         let (client, age) = (item.client.clone(), age(item, now));
         let event = Event::Reuse { user, session, client, cause, presented, current, age };
         match ended {
-            Ok(Revocation::Ended) => {
+            // Another replay was a moment faster: one theft is one event.
+            Ok(Revocation::AlreadyOver(ended @ Ended { reason: EndReason::Reuse, .. })) => {
+                let item = Session { ended: Some(ended), ..item.clone() };
+                self.refused(Refusal::Session(DeadCause::Ended), Some(token), Some(&item), caller)
+            }
+            // Ended by us, or gone or ended for another reason a moment before: a theft all the same.
+            Ok(_) => {
                 self.ambient.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
-            // Another replay was a moment faster: one theft is one event.
-            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), Some(item), caller),
             // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
             // report it: rather twice than never.
             Err(error) => {

@@ -5,7 +5,7 @@ use crate::browser::{self, Page, Transport};
 use crate::config::{Clients, RevokeConfig};
 use crate::event::{Event, Ignored};
 use crate::keys::{Document, KeyError, RefreshKeys};
-use crate::session::{DeadCause, EndReason};
+use crate::session::{DeadCause, EndReason, Ended};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
     ApiError, AttemptId, ClientId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId,
@@ -131,27 +131,31 @@ impl<S: Store> Revoke<S> {
         let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
         let reason = if all { EndReason::RevokedAll } else { EndReason::Revoked };
         let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
-        match self.store.revoke_session(user, session, request.clients.as_deref(), now, reason, attempt).await
-        {
+        let ending =
+            self.store.revoke_session(user, session, request.clients.as_deref(), now, reason, attempt);
+        let opened_by = match ending.await {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
+                None
             }
-            // An earlier call with `all` got only so far: this one finishes it.
-            Ok(Revocation::AlreadyOver(EndReason::RevokedAll)) if all => {}
-            // A token that ended for another reason commands nothing any more: whoever kept it could log the user out
-            // for as long as it has not expired.
-            Ok(Revocation::AlreadyOver(before)) => return Ok(ignored(DeadCause::Ended, Some(before))),
+            // An earlier call with `all` got only so far: this one finishes it, and touches nothing that was opened since.
+            // Whoever kept a token of back then could else log the user out for as long as it has not expired.
+            Ok(Revocation::AlreadyOver(Ended { at, reason: EndReason::RevokedAll })) if all => Some(at),
+            // For another reason, it commands nothing any more.
+            Ok(Revocation::AlreadyOver(before)) => {
+                return Ok(ignored(DeadCause::Ended, Some(before.reason)));
+            }
             Ok(Revocation::Absent) => return Ok(ignored(DeadCause::Absent, None)),
             Ok(Revocation::OtherClient) => {
                 ignored(DeadCause::OtherClient, None);
                 return Err(ApiError::InvalidGrant);
             }
             Err(error) => return Err(failed("revoke_session", &error)),
-        }
+        };
         if all {
             let count = self
                 .store
-                .revoke_all(user, now, reason)
+                .revoke_all(user, now, reason, opened_by)
                 .await
                 .map_err(|error| failed("revoke_all", &error))?;
             self.ambient.journal.record(&Event::SessionsEnded { user, session, count, reason }, caller);

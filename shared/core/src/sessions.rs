@@ -5,7 +5,7 @@
 //! that ended shows nothing and commands nothing.
 
 use crate::config::SessionsConfig;
-use crate::event::{Denial, Event};
+use crate::event::{Denial, Event, Ignored};
 use crate::revoke::Revoked;
 use crate::session::{DeadCause, EndReason, Session};
 use crate::web::{Ambient, Caller, Principal, Request};
@@ -214,9 +214,15 @@ impl<S: SessionStore> Sessions<S> {
                 Ok(Revoked {})
             }
             // Also a logout that is sent again because its answer was lost.
-            Ending::AlreadyOver => Ok(Revoked {}),
+            Ending::AlreadyOver => {
+                self.ignored(user, session, DeadCause::Ended, caller);
+                Ok(Revoked {})
+            }
             Ending::Absent if own => Err(self.denied(principal, DeadCause::Absent, caller)),
-            Ending::Absent => Err(ApiError::NotFound),
+            Ending::Absent => {
+                self.ignored(user, session, DeadCause::Absent, caller);
+                Err(ApiError::NotFound)
+            }
         }
     }
 
@@ -245,6 +251,13 @@ impl<S: SessionStore> Sessions<S> {
             Some(_) => DeadCause::Expired,
         };
         Err(self.denied(principal, cause, caller))
+    }
+
+    fn ignored(&self, user: UserId, session: SessionId, cause: DeadCause, caller: &Caller) {
+        let (user, session) = (Some(user), Some(session));
+        let cause = Ignored::Session(cause);
+        let event = Event::RevokeIgnored { cause, all: false, user, session, reason: None };
+        self.ambient.journal.record(&event, caller);
     }
 
     fn denied(&self, principal: Principal, cause: DeadCause, caller: &Caller) -> ApiError {

@@ -2,7 +2,7 @@
 //! `get` and a `put` nobody can rotate safely.
 
 use crate::keys::Peppers;
-use crate::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict, judge};
+use crate::session::{DeadCause, EndReason, Ended, Presented, Repeat, ReuseCause, Session, Verdict, judge};
 use crate::{AttemptId, ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
 use std::fmt;
 use std::future::Future;
@@ -130,8 +130,8 @@ impl Rotation {
 pub enum Revocation {
     /// The session has ended now.
     Ended,
-    /// It had ended before for this reason: nothing was written.
-    AlreadyOver(EndReason),
+    /// It had ended before, so: nothing was written.
+    AlreadyOver(Ended),
     /// There is no such session: nothing was written.
     Absent,
     /// It belongs to another client: nothing was written.
@@ -191,12 +191,14 @@ pub trait Store: Send + Sync {
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Ends every session of a user that was opened before the call. Returns how many this call ended.
+    /// Ends every session of a user that was opened before the call, or with `opened_by` only those that were opened by then.
+    /// Returns how many this call ended, as far as it learned.
     fn revoke_all(
         &self,
         user: UserId,
         now: Timestamp,
         reason: EndReason,
+        opened_by: Option<Timestamp>,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }
 

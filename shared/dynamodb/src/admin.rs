@@ -3,7 +3,7 @@
 
 use crate::DynamoDb;
 use crate::error::failure;
-use crate::item::{self, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USER, USERNAME};
+use crate::item::{self, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
 use crate::store::{Conditional, conditional, names, values};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -161,23 +161,11 @@ impl DynamoDb {
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = Vec::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.tables.sessions)
-            .consistent_read(true)
-            .key_condition_expression("#user = :user")
-            .set_expression_attribute_names(names(&[USER]))
-            .set_expression_attribute_values(values([("user", item::text(user.to_string()))]))
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            for item in page.map_err(|error| failure("Query", &error))?.items() {
-                sessions.push(item::to_session(item)?);
-            }
+        let found = self.all_pages(user).await?;
+        match found.unreadable.into_iter().next() {
+            None => Ok(found.sessions),
+            Some(error) => Err(error),
         }
-        Ok(sessions)
     }
 
     /// Ends the sessions that are there, and once more those that come to light a moment later.

@@ -11,7 +11,7 @@ use daypass_core::{AttemptId, SessionId, StoreError, Timestamp, UserId};
 
 impl DynamoDb {
     /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.
-    async fn all_pages(&self, user: UserId) -> Result<StoredSessions, StoreError> {
+    pub(crate) async fn all_pages(&self, user: UserId) -> Result<StoredSessions, StoreError> {
         let mut found = StoredSessions::default();
         let mut pages = self
             .client

@@ -4,8 +4,8 @@ use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, DISABLED, EXPIRES_AT, GENERATION, ID, Item, PASSWORD_HASH,
-    PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
+    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, CREATED_AT, DISABLED, EXPIRES_AT, GENERATION, ID, Item,
+    PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -233,25 +233,39 @@ impl DynamoDb {
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
+        self.end_opened_by(user, now, reason, None).await
+    }
+
+    async fn end_opened_by(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        reason: EndReason,
+        opened_by: Option<Timestamp>,
+    ) -> Result<u32, StoreError> {
         let mut ended = 0;
-        let mut pages = self
+        let mut filter =
+            "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now".to_owned();
+        let mut query = self
             .client
             .query()
             .table_name(&self.tables.sessions)
             .consistent_read(true)
             .key_condition_expression("#user = :user")
-            .filter_expression(
-                "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now",
-            )
             .projection_expression("#user, #session")
             .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
                 // Another process's clock may be behind ours, and not take for expired what we do.
                 ("now", item::precise(now.before(CLOCK_SKEW))),
-            ]))
-            .into_paginator()
-            .send();
+            ]));
+        if let Some(opened_by) = opened_by {
+            filter.push_str(" AND #created_at <= :opened_by");
+            query = query
+                .expression_attribute_names("#created_at", CREATED_AT)
+                .expression_attribute_values(":opened_by", item::precise(opened_by));
+        }
+        let mut pages = query.filter_expression(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
             let keys = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
             ended += stream::iter(keys)
@@ -330,7 +344,7 @@ impl Store for DynamoDb {
                     _ if clients.is_some_and(|clients| !clients.contains(&session.client)) => {
                         Revocation::OtherClient
                     }
-                    Some(ended) => Revocation::AlreadyOver(ended.reason),
+                    Some(ended) => Revocation::AlreadyOver(ended),
                     // Met alive by the condition's own reading: the client was all that could fail.
                     None => Revocation::OtherClient,
                 }
@@ -340,12 +354,17 @@ impl Store for DynamoDb {
 
     /// As [`DynamoDb::end_sessions`], within the time that a function has. A user with more sessions than that gets
     /// [`StoreError::Unavailable`], and the next call goes on from there.
-    async fn revoke_all(&self, user: UserId, now: Timestamp, reason: EndReason) -> Result<u32, StoreError> {
-        tokio::time::timeout(REVOKE_ALL_TIMEOUT, self.end_sessions(user, now, reason)).await.unwrap_or_else(
-            |_| {
-                Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
-            },
-        )
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        reason: EndReason,
+        opened_by: Option<Timestamp>,
+    ) -> Result<u32, StoreError> {
+        let ending = self.end_opened_by(user, now, reason, opened_by);
+        tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
+        })
     }
 }
 

@@ -50,7 +50,11 @@ where
             let started = Instant::now();
             match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
                 // Built, and kept; but what the request itself may take would end beyond the function's time.
-                Ok(_) if started.elapsed() > BUILD_SHARE => refusal(&ApiError::TemporarilyUnavailable),
+                Ok(_) if started.elapsed() > BUILD_SHARE => {
+                    let late = format!("the keys came after {} ms", started.elapsed().as_millis());
+                    not_ready(&late.into(), &Caller::of(&request));
+                    refusal(&ApiError::TemporarilyUnavailable)
+                }
                 Ok(built) => handle(Arc::clone(built), request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));

@@ -12,6 +12,7 @@ use daypass_core::session::{DeadCause, EndReason, Session};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Adding a user never replaces one.
@@ -55,6 +56,29 @@ async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
     assert_eq!(bench.stored(session).await.unwrap().ended.unwrap().reason, reason);
     let rotation = bench.rotate(&present(session, 0), after(900)).await;
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
+}
+
+/// A login that committed just before, and whose session the first query did not show yet: the second look ends it.
+pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let late = session(&ada);
+    let seen = AtomicUsize::new(0);
+    bench.recorder.set_hook(move |call| {
+        let first = call.operation == "Query" && seen.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Action::LateAnswer(Duration::from_millis(300)) } else { Action::Pass }
+    });
+    let put = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut item = bench.item(&opened).await.unwrap();
+        item.insert("session".to_owned(), AttributeValue::S(late.session.to_string()));
+        item.remove("revoked_at");
+        bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item)).send().await.unwrap();
+    };
+    let disable = bench.store.set_status(&ada.username, UserStatus::Disabled, after(700));
+    let (disabled, ()) = tokio::join!(disable, put);
+    assert!(disabled.is_ok_and(|user| user.is_some()));
+    assert_ended(bench, &opened, EndReason::UserDisabled).await;
+    assert_ended(bench, &late, EndReason::UserDisabled).await;
 }
 
 /// A disabled user has no sessions, and gets none back.

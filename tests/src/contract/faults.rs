@@ -41,7 +41,7 @@ async fn every_verb(
                 .map_ok(drop)
                 .boxed(),
         ),
-        ("revoke_all", store.revoke_all(user.id, now, EndReason::RevokedAll).map_ok(drop).boxed()),
+        ("revoke_all", store.revoke_all(user.id, now, EndReason::RevokedAll, None).map_ok(drop).boxed()),
     ];
     let start = Instant::now();
     join_all(calls.map(|(verb, call)| async move { (verb, call.await, start.elapsed()) })).await
@@ -242,10 +242,10 @@ pub async fn many_sessions_are_ended_in_several_calls(bench: &Bench) {
     // 16 at a time, 0.4 s each: after the query there is time for five of seven rounds.
     bench.recorder.always(Action::Hang(Duration::from_millis(400)));
     let start = Instant::now();
-    assert_unavailable(&bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await, "too many");
+    assert_unavailable(&bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll, None).await, "too many");
     assert!(start.elapsed() < ALL, "{:?}", start.elapsed());
     bench.recorder.always(Action::Pass);
-    let left = bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
+    let left = bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll, None).await.unwrap();
     assert!((1..SESSIONS).contains(&left), "{left} left");
     assert!(bench.store.sessions(ada.id).await.unwrap().iter().all(|session| session.ended.is_some()));
 }

@@ -161,7 +161,7 @@ pub async fn opening_again_changes_nothing(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     assert_eq!(bench.open(&ada, &opened).await, Ok(true));
     assert_eq!(bench.stored(&opened).await, Some(opened.clone()));
-    bench.store.revoke_all(ada.id, after(9), EndReason::RevokedAll).await.unwrap();
+    bench.store.revoke_all(ada.id, after(9), EndReason::RevokedAll, None).await.unwrap();
     assert_eq!(bench.open(&ada, &opened).await, Ok(false), "ended meanwhile");
     assert!(bench.stored(&opened).await.unwrap().ended.is_some());
 }

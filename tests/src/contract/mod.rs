@@ -61,6 +61,7 @@ macro_rules! store_contract {
                 another_clients_session_stays
                 a_rotation_in_between_saves_no_session
                 all_live_sessions_end_and_no_others
+                what_was_opened_since_is_spared
                 a_clock_that_is_ahead_spares_no_session
                 an_ending_knows_itself_again
                 all_pages_are_ended
@@ -101,6 +102,7 @@ macro_rules! store_contract {
                 a_name_is_taken_once
                 an_added_user_whose_answer_was_lost_is_added
                 users_come_page_by_page
+                a_session_that_comes_to_light_late_ends_too
                 disabling_ends_the_sessions_and_enabling_revives_none
                 a_new_password_ends_the_sessions
                 a_removed_user_is_gone_with_the_sessions

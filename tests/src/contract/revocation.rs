@@ -28,7 +28,7 @@ pub async fn a_session_ends_once(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await, Some(expected.clone()));
     assert_eq!(
         end(after(2_000), EndReason::Reuse, attempt_id()).await,
-        Revocation::AlreadyOver(EndReason::Revoked)
+        Revocation::AlreadyOver(Ended { at: after(1_007), reason: EndReason::Revoked })
     );
     assert_eq!(bench.stored(&opened).await, Some(expected));
     assert_eq!(bench.stored(&other).await, Some(other), "another session of the user lives on");
@@ -88,7 +88,7 @@ pub async fn another_clients_session_stays(bench: &Bench) {
     assert_eq!(revoke("other").await, Revocation::OtherClient);
     assert_eq!(bench.stored(&opened).await, Some(opened.clone()));
     assert_eq!(revoke("web").await, Revocation::Ended);
-    assert_eq!(revoke("web").await, Revocation::AlreadyOver(EndReason::Revoked));
+    assert_eq!(revoke("web").await, Revocation::AlreadyOver(Ended { at: NOW, reason: EndReason::Revoked }));
     assert_eq!(revoke("other").await, Revocation::OtherClient, "also when it is over");
 
     // A list of clients, longer than one `IN` takes, and one of nobody.
@@ -177,7 +177,7 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
 
     // Beyond what clocks may differ by.
     let now = after(62_000);
-    assert_eq!(bench.store.revoke_all(ada.id, now, EndReason::RevokedAll).await, Ok(2));
+    assert_eq!(bench.store.revoke_all(ada.id, now, EndReason::RevokedAll, None).await, Ok(2));
     let operations: Vec<String> =
         bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
     assert_eq!(operations, ["Query", "UpdateItem", "UpdateItem"]);
@@ -186,8 +186,22 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
         assert_eq!(ended, Some(Ended { at: now, reason: EndReason::RevokedAll }));
     }
     assert_eq!(join_all(untouched.map(|session| bench.item(session))).await, before);
-    assert_eq!(bench.store.revoke_all(ada.id, after(63_000), EndReason::RevokedAll).await, Ok(0));
-    assert_eq!(bench.store.revoke_all(bench::user("nobody").id, now, EndReason::RevokedAll).await, Ok(0));
+    assert_eq!(bench.store.revoke_all(ada.id, after(63_000), EndReason::RevokedAll, None).await, Ok(0));
+    assert_eq!(
+        bench.store.revoke_all(bench::user("nobody").id, now, EndReason::RevokedAll, None).await,
+        Ok(0)
+    );
+}
+
+/// A call that broke off is finished for the sessions of then, and for none that was opened since.
+pub async fn what_was_opened_since_is_spared(bench: &Bench) {
+    let (ada, before) = bench.logged_in("ada").await;
+    let since = Session { created_at: after(5_001), ..session(&ada) };
+    bench.open(&ada, &since).await.unwrap();
+    let end = bench.store.revoke_all(ada.id, after(9_000), EndReason::RevokedAll, Some(after(5_000)));
+    assert_eq!(end.await, Ok(1));
+    assert!(bench.stored(&before).await.unwrap().ended.is_some());
+    assert_eq!(bench.stored(&since).await, Some(since));
 }
 
 /// What has just expired by the clock that ends it lives a little longer by another, and could be refreshed there.
@@ -195,7 +209,7 @@ pub async fn a_clock_that_is_ahead_spares_no_session(bench: &Bench) {
     let (ada, _) = bench.logged_in("ada").await;
     let idle = Session { expires_at: after(60_000), ..session(&ada) };
     bench.open(&ada, &idle).await.unwrap();
-    assert_eq!(bench.store.revoke_all(ada.id, after(62_000), EndReason::RevokedAll).await, Ok(2));
+    assert_eq!(bench.store.revoke_all(ada.id, after(62_000), EndReason::RevokedAll, None).await, Ok(2));
     let rotation =
         bench.rotate_with(&present(&idle, 0), after(59_999), GRACE, Some(Duration::from_secs(60))).await;
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
@@ -212,7 +226,10 @@ pub async fn an_ending_knows_itself_again(bench: &Bench) {
     bench.recorder.next(1, Action::DropAnswer);
     assert_eq!(end(EndReason::Reuse).await, Ok(Revocation::Ended));
     assert_eq!(bench.recorder.take().len(), 2);
-    assert_eq!(end(EndReason::Reuse).await, Ok(Revocation::AlreadyOver(EndReason::Reuse)));
+    assert_eq!(
+        end(EndReason::Reuse).await,
+        Ok(Revocation::AlreadyOver(Ended { at: after(7), reason: EndReason::Reuse }))
+    );
 }
 
 /// A query returns 1 MB at a time.
@@ -260,7 +277,7 @@ pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
     }));
     let revoke = async {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        bench.store.revoke_all(ada.id, after(1_000), EndReason::RevokedAll).await
+        bench.store.revoke_all(ada.id, after(1_000), EndReason::RevokedAll, None).await
     };
     let (opened, generations, ended) = tokio::join!(logins, rotations, revoke);
     assert!(ended.unwrap() >= 24);
@@ -291,6 +308,6 @@ pub async fn an_item_that_cannot_be_read_shields_no_other(bench: &Bench) {
             .await
             .unwrap();
     }
-    assert_eq!(bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await, Ok(4));
+    assert_eq!(bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll, None).await, Ok(4));
     assert_dead(bench, &opened, 0).await;
 }

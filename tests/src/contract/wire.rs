@@ -154,7 +154,7 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
         .revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked, attempt_id())
         .await
         .unwrap();
-    store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
+    store.revoke_all(ada.id, NOW, EndReason::RevokedAll, None).await.unwrap();
     store.set_password(&ada.username, "marker-hash", NOW).await.unwrap();
     store.remove_user(&ada.username, NOW).await.unwrap();
 
