@@ -139,7 +139,8 @@ impl DynamoDb {
 
     /// The one write of a refresh.
     ///
-    /// Its condition is the [`Rotate`](daypass_core::session::Verdict::Rotate) row of [`judge`]. With an idle limit the
+    /// Its condition is the [`Rotate`](daypass_core::session::Verdict::Rotate) row of
+    /// [`judge`](daypass_core::session::judge). With an idle limit the
     /// new expiry is the sooner of that limit and the absolute end, but the absolute end is in the item, and DynamoDB has
     /// no minimum: so the idle limit is stored as it is, and whoever reads takes the sooner one (the condition by asking
     /// for both, [`item::to_session`] by computing it). TTL may then collect a session that much later, which is harmless.
