@@ -2,7 +2,7 @@
 //! same walks must find.
 //!
 //! - [`walk`] says what a walk is and how proptest draws and shrinks one.
-//! - [`reference`] is the model: what clients are promised, written without the code that keeps the promise.
+//! - [`mod@reference`] is the model: what clients are promised, written without the code that keeps the promise.
 //! - [`driver`] takes a walk through two function processes over one DynamoDB and compares.
 //! - [`turns`] puts the requests of two processes in any order that the walk chooses.
 //! - [`mutants`] lists the seeded bugs.
