@@ -107,7 +107,8 @@ impl Bench {
         grace: Duration,
         idle: Option<Duration>,
     ) -> Result<Rotation, StoreError> {
-        self.store.rotate(&RotationRequest { presented, now, grace, idle }).await
+        let registered = registered();
+        self.store.rotate(&RotationRequest { presented, registered: &registered, now, grace, idle }).await
     }
 
     /// The session as it is stored; `None` when it is not.
@@ -166,6 +167,12 @@ pub fn session(user: &User) -> Session {
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
     }
+}
+
+/// The clients of all sessions that are made here.
+#[must_use]
+pub fn registered() -> [ClientId; 2] {
+    [client("web"), client(&"c".repeat(ClientId::MAX_BYTES))]
 }
 
 /// The largest session that there can be, after a rotation.

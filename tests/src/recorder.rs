@@ -2,8 +2,10 @@
 //! several clients in order, and seeds bugs.
 
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
@@ -70,6 +72,10 @@ pub enum Action {
     ResetAnswer,
     /// Reset the connection (RST) at once; DynamoDB never sees it.
     ResetRequest,
+    /// Hand it on, and break off in the middle of the answer's body.
+    CutAnswer,
+    /// Hand it on, and spoil the answer's body: the write has landed, and nobody can read what came of it.
+    Garbled(fn(&[u8]) -> Vec<u8>),
 }
 
 impl Action {
@@ -230,15 +236,33 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Closes the connection without an answer.
+/// Closes the connection without an answer, or without the rest of it.
 type Dropped = &'static str;
+type Body = UnsyncBoxBody<Bytes, Dropped>;
+
+/// Long enough for what was written so far to go out.
+const FLUSHED: Duration = Duration::from_millis(20);
+
+fn whole(bytes: Vec<u8>) -> Body {
+    Full::from(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn cut(mut bytes: Vec<u8>) -> Body {
+    bytes.truncate(bytes.len() / 2);
+    let first = stream::iter([Ok(Frame::data(Bytes::from(bytes)))]);
+    let end = stream::once(async {
+        tokio::time::sleep(FLUSHED).await;
+        Err("cut on demand")
+    });
+    StreamBody::new(first.chain(end)).boxed_unsync()
+}
 
 impl Shared {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         reset: &AtomicBool,
-    ) -> Result<Response<Full<Bytes>>, Dropped> {
+    ) -> Result<Response<Body>, Dropped> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| "the request broke off")?.to_bytes();
         let operation = operation(&head.headers);
@@ -257,8 +281,16 @@ impl Shared {
             let (operation, request) = (operation.clone(), request.clone());
             async move { shared.apply(&operation, &headers, request).await }
         };
+        let spoil = match action {
+            Action::Garbled(spoil) => Some(spoil),
+            _ => None,
+        };
+        let is_cut = matches!(action, Action::CutAnswer);
         let (status, body) = match action {
             Action::Pass => send.await,
+            Action::CutAnswer | Action::Garbled(_) => {
+                tokio::spawn(send).await.map_err(|_| "the proxy failed")?
+            }
             Action::Status(status, body) => {
                 let mut answer = (status, body);
                 let tamper = self.tamper.lock().unwrap().clone();
@@ -293,11 +325,17 @@ impl Shared {
                 return Err("dropped on demand");
             }
         };
-        let bytes = Bytes::from(serde_json::to_vec(&body).unwrap());
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let bytes = match spoil {
+            Some(spoil) => spoil(&bytes),
+            None => bytes,
+        };
         self.complete(index, Some(Instant::now()), (status, body));
-        let response =
-            Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-        Ok(response.body(Full::new(bytes)).unwrap())
+        let response = Response::builder()
+            .status(status)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("content-length", bytes.len());
+        Ok(response.body(if is_cut { cut(bytes) } else { whole(bytes) }).unwrap())
     }
 
     /// Hands a request on when its turn has come, with the seeded bug on both ways.

@@ -22,6 +22,8 @@ use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_embedded::Embedded;
 use daypass_tests::recorder::{Action, Recorder};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -129,6 +131,7 @@ impl Whole {
             unknown_wrong_and_disabled_take_the_same_time,
             bad_input,
             what_the_authorizer_refuses,
+            users_see_and_end_their_sessions,
             discovery,
             no_secret_in_logs_or_tables,
         );
@@ -456,6 +459,110 @@ impl Whole {
         let twice = self.send(twice.header("authorization", format!("Bearer {token}"))).await;
         assert_eq!(twice.status, 403, "two headers: {twice:?}");
         assert_eq!(self.whoami(Some(&format!("Bearer {token}"))).await.status, 200);
+    }
+
+    /// Asks for `/sessions`, or what is below it.
+    async fn sessions(&self, method: &str, below: &str, access_token: Option<&str>) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, self.url(&format!("/sessions{below}")));
+        self.send(match access_token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        })
+        .await
+    }
+
+    /// Sends a request with its path as it stands; returns the whole answer.
+    async fn raw(&self, method: &str, path: &str, access_token: &str) -> String {
+        let address = self.stack.url().strip_prefix("http://").unwrap().to_owned();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {access_token}\r\nconnection: close\r\n\r\n"
+        );
+        let exchange = move || {
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket.write_all(head.as_bytes()).unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        tokio::task::spawn_blocking(exchange).await.unwrap()
+    }
+
+    async fn users_see_and_end_their_sessions(&self) {
+        let phone = self.logged_in("owner").await;
+        let laptop = self.login("owner", PASSWORD).await;
+        let other = self.logged_in("neighbour").await;
+        let id = |login: &Answer| login.text("session_id");
+        let token = phone.text("access_token");
+
+        let listed = self.sessions("GET", "", Some(&token)).await;
+        assert_eq!(listed.status, 200, "{listed:?}");
+        assert_eq!(listed.headers["cache-control"], "no-store");
+        assert_eq!(self.operations(), ["Query"], "the authorizer asks nobody");
+        let listed = listed.json();
+        assert_eq!(listed["total"], 2);
+        let shown = [0, 1]
+            .map(|n| (listed["sessions"][n]["session_id"].clone(), listed["sessions"][n]["current"].clone()));
+        assert_eq!(shown, [(json!(id(&phone)), json!(true)), (json!(id(&laptop)), json!(false))]);
+        assert_eq!(listed["sessions"][0]["client_id"], "default");
+
+        // Nobody without a token, and nobody by what a request says of itself.
+        for (header, value) in
+            [("x-daypass-sub", "usr_11111111111111111111111111111111"), ("x-daypass-sid", &*id(&phone))]
+        {
+            let request = self.http.get(self.url("/sessions")).header(header, value);
+            assert_eq!(self.send(request).await.status, 401, "{header}");
+        }
+        for (method, below) in [("GET", String::new()), ("DELETE", format!("/{}", id(&phone)))] {
+            assert_eq!(self.sessions(method, &below, None).await.status, 401, "{method}");
+            for bad in ["x", &phone.text("refresh_token")] {
+                assert_eq!(self.sessions(method, &below, Some(bad)).await.status, 403, "{method}");
+            }
+        }
+        let put = self.sessions("PUT", "", Some(&token)).await;
+        assert_eq!((put.status, put.headers["allow"].to_str().unwrap()), (405, "GET"));
+        let get = self.sessions("GET", &format!("/{}", id(&phone)), Some(&token)).await;
+        assert_eq!((get.status, get.headers["allow"].to_str().unwrap()), (405, "DELETE"));
+        let hostile = [
+            id(&other),
+            "ses_1".to_owned(),
+            "%00".to_owned(),
+            "%3F".to_owned(),
+            format!("{}%3Fx", id(&laptop)),
+            format!("{}%0A", id(&laptop)),
+            "x".repeat(4_000),
+        ];
+        let unknown = self.sessions("DELETE", "/ses_00000000000000000000000000000000", Some(&token)).await;
+        assert_eq!(unknown.outcome(), (404, "invalid_request".to_owned()));
+        for bad in hostile {
+            let answer = self.sessions("DELETE", &format!("/{bad}"), Some(&token)).await;
+            assert_eq!((answer.status, answer.body), (404, unknown.body.clone()), "{bad}");
+        }
+        // An HTTP client makes another path of these.
+        for dots in ["..", ".", "%2e", "%2E%2e", "..%2fsessions"] {
+            let answer = self.raw("DELETE", &format!("/sessions/{dots}"), &token).await;
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{dots}: {answer}");
+        }
+        assert_eq!(
+            self.operations().iter().filter(|name| *name == "UpdateItem").count(),
+            2,
+            "for the ids of others"
+        );
+
+        let ended = self.sessions("DELETE", &format!("/{}", id(&laptop)), Some(&token)).await;
+        assert_eq!((ended.status, ended.body.as_str()), (200, "{}"), "{ended:?}");
+        assert_eq!(self.operations(), ["GetItem", "UpdateItem"]);
+        assert_eq!(self.refresh(&laptop.text("refresh_token")).await.outcome(), invalid_grant());
+        let dead = self.sessions("GET", "", Some(&laptop.text("access_token"))).await;
+        assert_eq!(
+            dead.outcome(),
+            (401, "invalid_token".to_owned()),
+            "the authorizer lets it through: {dead:?}"
+        );
+        let own = self.sessions("DELETE", &format!("/{}", id(&phone)), Some(&token)).await;
+        assert_eq!((own.status, own.body.as_str()), (200, "{}"), "{own:?}");
+        assert_eq!(self.refresh(&phone.text("refresh_token")).await.outcome(), invalid_grant());
+        assert_eq!(self.refresh(&other.text("refresh_token")).await.status, 200, "the neighbour's lives on");
     }
 
     async fn discovery(&self) {

@@ -65,8 +65,14 @@ fn is_aws(name: &str) -> bool {
         || name == "aws-runtime"
 }
 
-const FUNCTIONS: [&str; 5] =
-    ["daypass-login", "daypass-refresh", "daypass-revoke", "daypass-authorizer", "daypass-discovery"];
+const FUNCTIONS: [&str; 6] = [
+    "daypass-login",
+    "daypass-refresh",
+    "daypass-revoke",
+    "daypass-sessions",
+    "daypass-authorizer",
+    "daypass-discovery",
+];
 const SHARED: [&str; 6] = [
     "daypass-ambient",
     "daypass-core",
@@ -149,6 +155,15 @@ fn public_keys_only_functions_link_no_aws_sdk() {
     }
 }
 
+/// It asks the authorizer's context who is calling, and nobody else: there is no secret that it could give away.
+#[test]
+fn the_sessions_function_reads_no_key_and_no_password() {
+    let linked = linked_into("daypass-sessions");
+    for secret in ["daypass-keys", "daypass-credentials", "aws-sdk-secretsmanager", "argon2"] {
+        assert!(!linked.contains(secret), "{secret}");
+    }
+}
+
 /// What the authorizer links, name by name: whoever adds a line here has read what it brings. `UPDATE_SNAPSHOTS=1`
 /// writes the list anew.
 #[test]
@@ -214,7 +229,7 @@ fn no_crate_of_ours_has_features() {
 /// `main.rs` wires and `lib.rs` answers: a function that grows belongs in core.
 #[test]
 fn functions_are_read_in_one_look() {
-    for function in ["login", "refresh", "revoke", "authorizer", "discovery"] {
+    for function in ["login", "refresh", "revoke", "sessions", "authorizer", "discovery"] {
         let lines = |file: &str| {
             let path = root().join("functions").join(function).join("src").join(file);
             std::fs::read_to_string(path).unwrap().lines().count()

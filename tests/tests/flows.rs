@@ -5,6 +5,7 @@
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use daypass_core::RefreshToken;
 use daypass_core::event::{Event, LoginFailure};
+use daypass_core::session::Repeat;
 use daypass_embedded::Embedded;
 use daypass_tests::recorder::{Action, Exchange};
 use daypass_tests::service::{Answer, PASSWORD, Service, post};
@@ -394,13 +395,56 @@ async fn one_theft_is_one_event() {
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Reuse { .. })).count(), 1, "{events:?}");
 }
 
+/// Every answer is lost, and the device comes back the next day.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_no_longer_registered_gets_no_further() {
+async fn a_client_that_names_its_attempt_loses_no_session_however_late_it_retries() {
+    let (_db, service) = with(&[("DAYPASS_GRACE_SECONDS", "0")]).await;
+    service.user("alice").await;
+    let first = service.login("alice").await.refresh_token();
+    let key = "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"";
+    service.bench.recorder.always(Action::DropAnswer);
+    assert_eq!(service.refresh_under(key, &first).await.status, 503);
+    service.bench.recorder.always(Action::Pass);
+    service.clock.advance(Duration::from_secs(24 * 3600));
+    let second = service.refresh_under(key, &first).await.refresh_token();
+    assert_eq!(service.refresh_under(key, &first).await.refresh_token(), second, "as often as it takes");
+    let events = service.journal.take();
+    assert!(matches!(events[..], [.., Event::Repeated { cause: Repeat::OwnRetry, .. }]), "{events:?}");
+
+    // The repeated attempt may ask for less, never for more.
+    let ask = |scope: &str| {
+        let body = format!("grant_type=refresh_token&refresh_token={first}&scope={scope}");
+        let mut request = post("/refresh", "application/x-www-form-urlencoded", body);
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        service.send(request)
+    };
+    assert_eq!(ask("orders:read").await.text("scope"), "orders:read");
+    assert_eq!(ask("admin").await.outcome(), (400, "invalid_scope".to_owned()));
+
+    // Once the successor is used, the key excuses nothing; and another key never did.
+    let third = service.refresh_under("a key of the next attempt", &second).await;
+    assert_eq!(third.outcome(), (400, "invalid_request".to_owned()), "a key has no spaces");
+    let third = service.refresh_under("a-key-of-the-next-attempt", &second).await.refresh_token();
+    let other = service.login("alice").await.refresh_token();
+    assert_eq!(service.refresh_under(key, &first).await.outcome(), invalid_grant());
+    assert_eq!(service.refresh(&third).await.outcome(), invalid_grant(), "the session ended");
+    assert_eq!(service.refresh_under(key, &other).await.status, 200);
+    assert_eq!(service.refresh_under("another-key-of-16", &other).await.outcome(), invalid_grant());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_registered_gets_no_further_and_loses_nothing() {
     let (db, before) = service().await;
     before.user("alice").await;
     let token = before.login("alice").await.refresh_token();
     let after = before.redeployed(&db.url(), &[("DAYPASS_CLIENTS", r#"[{"client_id":"other"}]"#)]).await;
-    assert_eq!(after.refresh(&token).await.outcome(), invalid_grant(), "named or not");
+    let unknown = (400, "invalid_client".to_owned());
+    assert_eq!(after.refresh(&token).await.outcome(), unknown, "the token is good: no invalid_grant");
+    let named = format!("grant_type=refresh_token&refresh_token={token}&client_id=web");
+    assert_eq!(after.form("/refresh", &named).await.outcome(), unknown);
+    // The mistake is found after an hour, far beyond the grace window.
+    before.clock.advance(Duration::from_secs(3600));
+    assert_eq!(before.refresh(&token).await.status, 200);
     let narrowed = before.login("alice").await.refresh_token();
     let less = r#"[{"client_id":"web","scope":"orders:read"}]"#;
     let after = before.redeployed(&db.url(), &[("DAYPASS_CLIENTS", less)]).await;

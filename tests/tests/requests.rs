@@ -17,6 +17,36 @@ fn deep(n: usize) -> String {
     format!("{{\"username\":{}{}}}", "[".repeat(n), "]".repeat(n))
 }
 
+/// An attempt is named by one key that can be somebody's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn idempotency_keys() {
+    let (_db, service) = service(&[]).await;
+    let refused = (400, "invalid_request".to_owned());
+    let longest = "k".repeat(128);
+    for (keys, accepted) in [
+        (vec![longest.as_str()], true),
+        (vec!["\"8e03978e-40d5-43e8-bc93-6894a57f9324\""], true),
+        (vec![""], false),
+        (vec!["fifteen-letters"], false),
+        (vec!["with a space in between"], false),
+        (vec!["0123456789abcdef", "0123456789abcdef"], false),
+    ] {
+        let mut request =
+            post("/refresh", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=x");
+        for key in &keys {
+            request.headers_mut().append("idempotency-key", key.parse().unwrap());
+        }
+        // A token of nobody: with a good key, that is what is wrong.
+        let outcome = service.send(request).await.outcome();
+        assert_eq!(outcome != refused, accepted, "{keys:?}: {outcome:?}");
+    }
+    let mut request =
+        post("/refresh", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=x");
+    let bytes = http::HeaderValue::from_bytes("schl\u{fc}ssel-schl\u{fc}ssel".as_bytes()).unwrap();
+    request.headers_mut().insert("idempotency-key", bytes);
+    assert_eq!(service.send(request).await.outcome(), refused, "not ASCII");
+}
+
 /// Bad input: the table's answer, no 5xx, in under 100 ms, and nothing asked of the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input() {

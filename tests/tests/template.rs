@@ -129,10 +129,11 @@ fn every_function_of_the_repository_is_deployed() {
 }
 
 /// Each function with the names that its configuration reads.
-const READ: [(&str, &[&str]); 5] = [
+const READ: [(&str, &[&str]); 6] = [
     ("login", config::LOGIN),
     ("refresh", config::REFRESH),
     ("revoke", config::REVOKE),
+    ("sessions", config::SESSIONS),
     ("authorizer", config::AUTHORIZER),
     ("discovery", config::DISCOVERY),
 ];
@@ -178,6 +179,7 @@ fn the_defaults_are_a_configuration() {
     starts("login", config::login(lookup("login")).err());
     starts("refresh", config::refresh(lookup("refresh")).err());
     starts("revoke", config::revoke(lookup("revoke")).err());
+    starts("sessions", config::sessions(lookup("sessions")).err());
     starts("authorizer", config::authorizer(lookup("authorizer")).err());
     starts("discovery", config::discovery(lookup("discovery")).err());
 }
@@ -312,6 +314,16 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
+    check(
+        &template,
+        "sessions",
+        &[
+            // stored_sessions, stored_session, end_session.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:GetItem SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+        ],
+    );
     check(&template, "authorizer", &[]);
     check(&template, "discovery", &[]);
 }
@@ -359,8 +371,8 @@ fn roles_and_logs_belong_to_one_function_each() {
     }
 }
 
-/// The routes of a template: the method and path, and the binary that answers.
-fn routes(template: &Template) -> BTreeSet<(String, &str)> {
+/// The routes of a template: the method and path, the binary that answers, and the authorizer in front if there is one.
+fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
     let functions = template.functions().into_iter();
     functions
         .flat_map(|(binary, function)| {
@@ -369,8 +381,12 @@ fn routes(template: &Template) -> BTreeSet<(String, &str)> {
                 assert_eq!(event["Type"], "HttpApi", "{binary}");
                 let route = &event["Properties"];
                 assert_eq!(route["PayloadFormatVersion"], "2.0", "{binary}");
-                assert_eq!(route.get("Auth"), None, "{binary}: the token endpoints are public");
-                (format!("{} {}", text(&route["Method"]), text(&route["Path"])), binary)
+                let auth = route.get("Auth");
+                let authorizer = auth.map(|auth| {
+                    assert_eq!(auth.as_object().map(Map::len), Some(1), "{binary}: {auth}");
+                    text(&auth["Authorizer"])
+                });
+                (format!("{} {}", text(&route["Method"]), text(&route["Path"])), binary, authorizer)
             })
         })
         .collect()
@@ -379,13 +395,17 @@ fn routes(template: &Template) -> BTreeSet<(String, &str)> {
 #[test]
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
+    // The token endpoints are public; whoever calls the others has logged in.
+    let guarded = Some("DaypassAuthorizer");
     let expected = [
-        ("ANY /login", "login"),
-        ("ANY /refresh", "refresh"),
-        ("ANY /revoke", "revoke"),
-        ("ANY /.well-known/{document+}", "discovery"),
+        ("ANY /login", "login", None),
+        ("ANY /refresh", "refresh", None),
+        ("ANY /revoke", "revoke", None),
+        ("ANY /sessions", "sessions", guarded),
+        ("ANY /sessions/{id}", "sessions", guarded),
+        ("ANY /.well-known/{document+}", "discovery", None),
     ];
-    let expected = expected.map(|(route, binary)| (route.to_owned(), binary)).into();
+    let expected = expected.map(|(route, binary, authorizer)| (route.to_owned(), binary, authorizer)).into();
     assert_eq!(routes(&Template::read()), expected);
 }
 
@@ -407,7 +427,7 @@ fn announced_endpoints_have_routes() {
         |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
     for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
         assert!(
-            routes.contains(&(format!("ANY {}", path(member)), binary)),
+            routes.contains(&(format!("ANY {}", path(member)), binary, None)),
             "{member} is not the route of {binary}"
         );
     }

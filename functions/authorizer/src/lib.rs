@@ -7,10 +7,11 @@ mod event;
 
 pub use event::Event;
 
-use daypass_core::access::{UnusableKey, Verified, Verifier};
+use daypass_core::access::{Rejected, UnusableKey, Verified, Verifier};
 use daypass_core::config::AuthorizerConfig;
 use daypass_core::event::{BadCredentials, Denial, Event as JournalEvent};
 use daypass_core::web::{Ambient, Caller};
+use daypass_core::{SessionId, UserId};
 use serde::Serialize;
 use std::fmt;
 
@@ -107,17 +108,14 @@ impl Authorizer {
         match Event::read(event) {
             Event::HttpV2 { token, caller } => {
                 // A 2.0 authorizer that fails is a 500 for the caller, so a refusal is an answer.
-                let verified =
-                    token.and_then(|token| self.verify(token)).map_err(|denial| self.deny(denial, &caller));
+                let verified = self.verify(token, &caller);
                 Ok(Answer::Simple {
                     is_authorized: verified.is_ok(),
                     context: verified.ok().map(Context::from),
                 })
             }
             Event::RestToken { token, api, caller } => {
-                let verified = token
-                    .and_then(|token| self.verify(token))
-                    .map_err(|denial| self.deny(denial, &caller))?;
+                let verified = self.verify(token, &caller)?;
                 // Without a route table a valid token may call the whole stage. Naming the method at hand alone would
                 // make a cached answer deny every other one.
                 let statement =
@@ -129,17 +127,21 @@ impl Authorizer {
                 })
             }
             Event::Unknown => {
-                Err(self.deny(Denial::Credentials(BadCredentials::UnsupportedEvent), &Caller::default()))
+                let denial = Denial::Credentials(BadCredentials::UnsupportedEvent);
+                Err(self.deny(denial, None, &Caller::default()))
             }
         }
     }
 
-    fn verify(&self, token: &str) -> Result<Verified, Denial> {
-        self.verifier.verify(token, self.ambient.clock.now()).map_err(Denial::Token)
+    fn verify(&self, token: Result<&str, Denial>, caller: &Caller) -> Result<Verified, Unauthorized> {
+        let token = token.map_err(|denial| self.deny(denial, None, caller))?;
+        let verified = self.verifier.examine(token, self.ambient.clock.now());
+        verified.map_err(|Rejected { cause, owner }| self.deny(Denial::Token(cause), owner, caller))
     }
 
-    fn deny(&self, cause: Denial, caller: &Caller) -> Unauthorized {
-        self.ambient.journal.record(&JournalEvent::AuthorizeDenied { cause }, caller);
+    fn deny(&self, cause: Denial, owner: Option<(UserId, SessionId)>, caller: &Caller) -> Unauthorized {
+        let (user, session) = owner.unzip();
+        self.ambient.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
         Unauthorized
     }
 }

@@ -1,31 +1,31 @@
 use super::*;
 use daypass_ambient::OsEntropy;
-use daypass_core::access::{Grant, Signer};
+use daypass_core::access::{Grant, Rejection, Signer};
 use daypass_core::config::Issuer;
 use daypass_core::event::Journal;
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
-use daypass_core::{ClientId, Clock, Scope, SessionId, Timestamp, UserId};
+use daypass_core::{ClientId, Clock, Scope, Timestamp};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-struct Fixed;
+struct Fixed(Timestamp);
 
 impl Clock for Fixed {
     fn now(&self) -> Timestamp {
-        NOW
+        self.0
     }
 }
 
 #[derive(Clone, Default)]
-struct Recorded(Arc<Mutex<Vec<JournalEvent>>>);
+struct Recorded(Arc<Mutex<Vec<(JournalEvent, Caller)>>>);
 
 impl Journal for Recorded {
-    fn record(&self, event: &JournalEvent, _: &Caller) {
-        self.0.lock().unwrap().push(event.clone());
+    fn record(&self, event: &JournalEvent, caller: &Caller) {
+        self.0.lock().unwrap().push((event.clone(), caller.clone()));
     }
 }
 
@@ -36,6 +36,11 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    fixture_at(NOW)
+}
+
+/// An authorizer whose clock stands at `now`, and a token that was issued at [`NOW`].
+fn fixture_at(now: Timestamp) -> Fixture {
     let document = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
     let issuer = Issuer::parse("https://id.example.com").unwrap();
     let signer = Signer {
@@ -52,8 +57,11 @@ fn fixture() -> Fixture {
     };
     let token = signer.issue(&grant, NOW, &OsEntropy).unwrap();
     let journal = Recorded::default();
-    let ambient =
-        Ambient { clock: Box::new(Fixed), entropy: Box::new(OsEntropy), journal: Box::new(journal.clone()) };
+    let ambient = Ambient {
+        clock: Box::new(Fixed(now)),
+        entropy: Box::new(OsEntropy),
+        journal: Box::new(journal.clone()),
+    };
     let config = AuthorizerConfig { issuer, audience: "api".to_owned(), jwks: document.jwks() };
     Fixture { authorizer: Authorizer::new(config, ambient).unwrap(), journal, token }
 }
@@ -164,4 +172,40 @@ fn shapes_that_we_do_not_know_are_refused() {
         authorizer.handle(&json!({ "version": "2.0" })).unwrap(),
         Answer::Simple { is_authorized: false, context: None }
     );
+}
+
+/// A denial names the user and session of a token that we had signed, and the sender as the gateway's context has it: of an
+/// unsigned token, and of a header, nothing is believed.
+#[test]
+fn a_denial_is_logged_with_whose_token_it_was_and_the_sender() {
+    let Fixture { authorizer, token, journal } = fixture_at(NOW + Duration::from_secs(3600));
+    let unsigned = format!("{}.{}", token.rsplit_once('.').unwrap().0, "A".repeat(86));
+    let mut events = Vec::new();
+    for token in [&token, &unsigned] {
+        let mut event = http(&json!(format!("Bearer {token}")));
+        for name in ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "x-amzn-requestid"] {
+            event["headers"][name] = json!("198.51.100.1");
+        }
+        events.push(event);
+        events.push(rest(&json!(format!("Bearer {token}")), ARN));
+    }
+    for event in &events {
+        let answer = authorizer.handle(event);
+        assert!(
+            matches!(answer, Ok(Answer::Simple { is_authorized: false, .. }) | Err(Unauthorized)),
+            "{answer:?}"
+        );
+    }
+    let owner = (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
+    let denied =
+        |cause, (user, session)| JournalEvent::AuthorizeDenied { cause: Denial::Token(cause), user, session };
+    let sender =
+        Caller { request_id: "r1".to_owned(), source_ip: "192.0.2.1".parse().ok(), user_agent: None };
+    let expected = [
+        (denied(Rejection::Expired, owner), sender.clone()),
+        (denied(Rejection::Expired, owner), Caller::default()),
+        (denied(Rejection::BadSignature, (None, None)), sender),
+        (denied(Rejection::BadSignature, (None, None)), Caller::default()),
+    ];
+    assert_eq!(*journal.0.lock().unwrap(), expected);
 }

@@ -14,8 +14,8 @@ use daypass_core::keys::Document;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 
@@ -25,6 +25,8 @@ const ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-
 struct Lambda {
     url: String,
     secrets_answer: Arc<AtomicBool>,
+    /// How long Secrets Manager thinks, in milliseconds.
+    delay: Arc<AtomicU64>,
     responses: Mutex<mpsc::UnboundedReceiver<Value>>,
 }
 
@@ -33,6 +35,7 @@ struct Shared {
     secret: String,
     error: &'static str,
     secrets_answer: Arc<AtomicBool>,
+    delay: Arc<AtomicU64>,
     responses: mpsc::UnboundedSender<Value>,
 }
 
@@ -43,7 +46,14 @@ impl Lambda {
         let secrets_answer = Arc::new(AtomicBool::new(false));
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, SystemClock.now()).unwrap();
         let secret = keys.to_json().unwrap();
-        let shared = Shared { secret, error, secrets_answer: Arc::clone(&secrets_answer), responses };
+        let delay = Arc::new(AtomicU64::new(0));
+        let shared = Shared {
+            secret,
+            error,
+            secrets_answer: Arc::clone(&secrets_answer),
+            delay: Arc::clone(&delay),
+            responses,
+        };
         let router = Router::new()
             .route("/", post(get_secret_value))
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -52,7 +62,7 @@ impl Lambda {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, secrets_answer, responses: Mutex::new(received) }
+        Self { url, secrets_answer, delay, responses: Mutex::new(received) }
     }
 
     fn spawn(&self) -> Child {
@@ -89,6 +99,7 @@ async fn get_secret_value(State(shared): State<Shared>) -> impl IntoResponse {
     let json = |status: StatusCode, body: Value| {
         (status, [("content-type", "application/x-amz-json-1.1")], body.to_string())
     };
+    tokio::time::sleep(Duration::from_millis(shared.delay.load(Ordering::SeqCst))).await;
     if shared.secrets_answer.load(Ordering::SeqCst) {
         json(StatusCode::OK, json!({ "ARN": ARN, "Name": "daypass", "SecretString": shared.secret }))
     } else {
@@ -142,6 +153,32 @@ async fn a_throttled_secrets_manager_is_503_for_as_long_as_it_lasts() {
     assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
 }
 
+/// The keys come late, at a request: it has no time left for a store that may be slow too. The next one has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waited_for_the_keys_is_503_and_the_next_is_served() {
+    let lambda = Lambda::start("ThrottlingException").await;
+    let _function = lambda.spawn();
+    assert_eq!(lambda.response().await["statusCode"], 503);
+    lambda.delay.store(700, Ordering::SeqCst);
+    lambda.secrets_answer.store(true, Ordering::SeqCst);
+    // One or two may have been under way.
+    let mut refused = 0;
+    let mut answer = lambda.response().await;
+    while answer["statusCode"] == 503 {
+        refused += 1;
+        let started = Instant::now();
+        answer = lambda.response().await;
+        if answer["statusCode"] != 503 {
+            assert!(
+                started.elapsed() < Duration::from_millis(500),
+                "served from what the one before had built"
+            );
+        }
+    }
+    assert!(refused >= 1, "it had waited for 0.7 s");
+    assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
+}
+
 /// A secret that is not there will not come by waiting: the function ends, with one line that says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_ends_the_function_with_one_clear_line() {
@@ -153,7 +190,7 @@ async fn a_missing_secret_ends_the_function_with_one_clear_line() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
     let line: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(line["event"], "init.failed");
+    assert_eq!((&line["v"], &line["event"]), (&json!(1), &json!("init.failed")));
     let detail = line["detail"].as_str().unwrap();
     assert!(detail.contains(ARN) && detail.contains("ResourceNotFoundException"), "{detail}");
 }

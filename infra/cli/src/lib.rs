@@ -42,7 +42,7 @@ enum Command {
     Dev(dev::Args),
     /// Who may log in: add, list, show, disable, enable, set-password, remove
     User(user::Args),
-    /// Who is logged in: list, revoke
+    /// Who is logged in: list, show, revoke
     Session(session::Args),
     /// Key sets: generate, show
     Key(key::Args),

@@ -4,9 +4,10 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_ambient::SystemClock;
+use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::{ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
+use daypass_core::sessions::{SessionStore, last_used};
+use daypass_core::{AttemptId, ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
 use serde::Serialize;
 
 /// Arguments of `daypass session`.
@@ -24,6 +25,14 @@ enum Verb {
     List {
         /// Name of the user, or the id (usr_…) that tokens and logs carry
         user: String,
+    },
+    /// Show one session of a user: the history that is known of it
+    Show {
+        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        user: String,
+        /// The session
+        #[arg(value_parser = session_id)]
+        session_id: SessionId,
     },
     /// End one session of a user, or all
     #[command(
@@ -104,15 +113,20 @@ impl<'a> SessionView<'a> {
     }
 }
 
-/// The last refresh, or the login.
-fn last_used(session: &Session) -> Timestamp {
-    session.rotated_at.unwrap_or(session.created_at)
-}
-
 #[derive(Serialize)]
 struct Listed<'a> {
     user_id: UserId,
     sessions: Vec<SessionView<'a>>,
+}
+
+/// One session, with what the list leaves out.
+#[derive(Serialize)]
+struct Shown<'a> {
+    user_id: UserId,
+    #[serde(flatten)]
+    session: SessionView<'a>,
+    /// The last refresh; `null` when there was none.
+    rotated_at: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +144,7 @@ pub(crate) async fn run(
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
         Verb::List { user } => list(&target, output, &user).await,
+        Verb::Show { user, session_id } => show(&target, output, &user, session_id).await,
         Verb::Revoke { user, session_id: Some(session), .. } => {
             revoke_one(&target, output, &user, session).await
         }
@@ -170,16 +185,9 @@ async fn list(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Res
 }
 
 fn row(session: &Session, now: Timestamp) -> [String; 8] {
-    let state = match (State::of(session, now), session.ended) {
-        (State::Live, _) => "live".to_owned(),
-        (State::Expired, _) => "expired".to_owned(),
-        (State::Ended, ended) => {
-            format!("ended: {}", ended.map_or("unknown", |ended| ended.reason.as_str()))
-        }
-    };
     [
         session.session.to_string(),
-        state,
+        state(session, now),
         time(session.created_at),
         time(last_used(session)),
         time(session.expires_at),
@@ -189,6 +197,67 @@ fn row(session: &Session, now: Timestamp) -> [String; 8] {
     ]
 }
 
+/// How a session stands, in words.
+fn state(session: &Session, now: Timestamp) -> String {
+    match (State::of(session, now), session.ended) {
+        (State::Live, _) => "live".to_owned(),
+        (State::Expired, _) => "expired".to_owned(),
+        (State::Ended, ended) => {
+            format!("ended: {}", ended.map_or("unknown", |ended| ended.reason.as_str()))
+        }
+    }
+}
+
+async fn show(
+    target: &Target,
+    output: &mut Output<'_>,
+    name_or_id: &str,
+    session_id: SessionId,
+) -> Result<(), Failure> {
+    let user_id = user_id(target, name_or_id).await?;
+    let stored = target.store.stored_session(user_id, session_id).await;
+    let session =
+        stored.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(name_or_id, session_id))?;
+    let now = SystemClock.now();
+    let rotated_at = session.rotated_at.map(Timestamp::seconds);
+    let shown = Shown { user_id, session: SessionView::new(&session, now), rotated_at };
+    output.result(&shown, |output| {
+        output.table(["session", &session_id.to_string()], &history(&session, now))
+    })?;
+    Ok(())
+}
+
+/// What is known of a session, in the order in which it happened.
+fn history(session: &Session, now: Timestamp) -> Vec<[String; 2]> {
+    // A session expires at the sooner of the two ends: they differ only when there is an idle limit that comes first.
+    let idle = Some(session.expires_at).filter(|expiry| *expiry < session.absolute_end);
+    let mut rows = vec![
+        ("user id", session.user.to_string()),
+        ("state", state(session, now)),
+        ("client", session.client.to_string()),
+        ("scope", session.scope.to_string()),
+        ("device", session.device.clone().unwrap_or_default()),
+        ("logged in", time(session.created_at)),
+        ("generation", session.generation.to_string()),
+        ("last refresh", session.rotated_at.map_or_else(|| "never".to_owned(), time)),
+        ("idle expiry", idle.map_or_else(|| "none before the absolute end".to_owned(), time)),
+        ("absolute end", time(session.absolute_end)),
+    ];
+    if let Some(ended) = session.ended {
+        rows.push(("ended", time(ended.at)));
+        rows.push(("reason", ended.reason.as_str().to_owned()));
+    }
+    rows.into_iter().map(|(label, value)| [label.to_owned(), value]).collect()
+}
+
+/// There is no such session of this user.
+fn unknown(name_or_id: &str, session: SessionId) -> Failure {
+    Failure::new(
+        format!("{name_or_id} has no session {session}"),
+        "`daypass session list USER` shows their sessions; those long expired have been collected",
+    )
+}
+
 async fn revoke_one(
     target: &Target,
     output: &mut Output<'_>,
@@ -196,8 +265,17 @@ async fn revoke_one(
     session: SessionId,
 ) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    let revoked =
-        target.store.revoke_session(user_id, session, None, SystemClock.now(), EndReason::Operator).await;
+    let revoked = target
+        .store
+        .revoke_session(
+            user_id,
+            session,
+            None,
+            SystemClock.now(),
+            EndReason::Operator,
+            AttemptId::generate(&OsEntropy),
+        )
+        .await;
     match revoked.map_err(|error| target.failure(&error))? {
         Revocation::Ended => {
             let line = format!("Ended {session} of {name_or_id}.");
@@ -207,10 +285,7 @@ async fn revoke_one(
         Revocation::AlreadyOver(_) | Revocation::Absent | Revocation::OtherClient => {
             // A mistyped id must not look like a session that has been dealt with.
             if !sessions(target, user_id).await?.iter().any(|known| known.session == session) {
-                return Err(Failure::new(
-                    format!("{name_or_id} has no session {session}"),
-                    "`daypass session list USER` shows their sessions; those long expired have been collected",
-                ));
+                return Err(unknown(name_or_id, session));
             }
             let line = format!("{session} of {name_or_id} was over already.");
             output.result(&Revoked { user_id, ended: 0 }, |output| output.line(&line))?;

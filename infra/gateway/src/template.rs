@@ -458,15 +458,21 @@ Resources:
     fn the_template_that_is_deployed_can_be_read() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
         let routes = routes(&std::fs::read_to_string(path).unwrap()).unwrap();
-        for (key, function) in [
-            ("ANY /login", "login"),
-            ("ANY /refresh", "refresh"),
-            ("ANY /revoke", "revoke"),
-            ("ANY /.well-known/{document+}", "discovery"),
-        ] {
-            assert!(listed(&routes).contains(&row(key, function, None)), "{key}: {:?}", listed(&routes));
-        }
         let name = routes.sole_authorizer().unwrap();
+        for (key, function, authorizer) in [
+            ("ANY /login", "login", None),
+            ("ANY /refresh", "refresh", None),
+            ("ANY /revoke", "revoke", None),
+            ("ANY /sessions", "sessions", Some(name)),
+            ("ANY /sessions/{id}", "sessions", Some(name)),
+            ("ANY /.well-known/{document+}", "discovery", None),
+        ] {
+            assert!(
+                listed(&routes).contains(&row(key, function, authorizer)),
+                "{key}: {:?}",
+                listed(&routes)
+            );
+        }
         let authorizer = routes.authorizer(name).unwrap();
         assert_eq!(authorizer.function, "authorizer");
         assert!(authorizer.simple_responses);

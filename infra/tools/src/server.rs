@@ -362,8 +362,13 @@ mod tests {
         thread::spawn(move || {
             for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "SSH-2.0-demo\r\n"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 16];
-                stream.read_exact(&mut request).unwrap();
+                // All of it: closing with something unread would send a reset, which may overtake the answer.
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });

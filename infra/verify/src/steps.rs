@@ -33,7 +33,16 @@ pub(crate) const STEPS: &[Step] = &[
         reason: "random walks over the functions agree with a model, and find every seeded bug",
         run: model,
     },
-    Step { name: "dynamodb", reason: "the store contract on the real DynamoDB Local", run: dynamodb },
+    Step {
+        name: "failures",
+        reason: "what becomes of sessions when things fail: docs/failures.md",
+        run: failures,
+    },
+    Step {
+        name: "dynamodb",
+        reason: "the store contract, and endings in full traffic, on DynamoDB Local",
+        run: dynamodb,
+    },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
@@ -108,9 +117,23 @@ fn without_aws(command: &mut Command) -> &mut Command {
     command
 }
 
+/// The binaries are built with the features of the test, so that nothing is compiled twice.
+fn failures() -> Result<()> {
+    let arguments = ["build", "--workspace", "--locked", "--bins", "--test", "failures"];
+    run("failures", without_aws(&mut cargo()).args(arguments))?;
+    let arguments = ["test", "--workspace", "--locked", "--test", "failures", "--", "--nocapture"];
+    let mut command = cargo();
+    run_tests(
+        without_aws(&mut command).args(arguments).env("DAYPASS_TEST_FUNCTIONS", target_dir().join("debug")),
+    )
+}
+
 fn dynamodb() -> Result<()> {
     let server = DynamoDbLocal::start()?;
-    test_with_tool("dynamodb_local", [("DAYPASS_TEST_DYNAMODB", server.url())])
+    for target in ["dynamodb_local", "ending"] {
+        test_with_tool(target, [("DAYPASS_TEST_DYNAMODB", server.url())])?;
+    }
+    Ok(())
 }
 
 fn secrets() -> Result<()> {

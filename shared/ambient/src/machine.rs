@@ -1,6 +1,6 @@
 //! The machine's clock, randomness and standard output, as core's ports.
 
-use daypass_core::event::{Event, Journal, Severity};
+use daypass_core::event::{Event, Journal, Severity, VERSION};
 use daypass_core::web::{Ambient, Caller};
 use daypass_core::{Clock, Entropy, Timestamp};
 use serde::Serialize;
@@ -41,9 +41,10 @@ impl Entropy for OsEntropy {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StdoutJournal;
 
-/// A line of the log: the event with when, where from and which request.
+/// A line of the log: the event with when, where from and which request. `docs/events.md` is what readers hold it to.
 #[derive(Serialize)]
 struct Line<'a> {
+    v: u32,
     /// RFC 3339 in UTC would need a calendar; Lambda stamps every line with one. Milliseconds since the epoch.
     timestamp: u64,
     level: Severity,
@@ -57,24 +58,27 @@ struct Line<'a> {
 
 impl Journal for StdoutJournal {
     fn record(&self, event: &Event, caller: &Caller) {
-        let line = Line {
-            timestamp: SystemClock.now().millis(),
-            level: event.severity(),
-            event,
-            request_id: &caller.request_id,
-            source_ip: caller.source_ip,
-        };
-        write_line(&line);
+        // A log that cannot be written has nowhere to be reported.
+        let _ = std::io::stdout().lock().write_all(&line(event, caller));
     }
 }
 
-/// One JSON value on one line: `serde_json` escapes line breaks, so no input can forge a line.
-pub(crate) fn write_line(line: &impl Serialize) {
-    if let Ok(mut text) = serde_json::to_vec(line) {
-        text.push(b'\n');
-        // A log that cannot be written has nowhere to be reported.
-        let _ = std::io::stdout().lock().write_all(&text);
-    }
+/// The line of an event as it goes to standard output: one JSON object and a line feed. `serde_json` escapes line breaks,
+/// so no input can forge a line.
+#[must_use]
+pub fn line(event: &Event, caller: &Caller) -> Vec<u8> {
+    let line = Line {
+        v: VERSION,
+        timestamp: SystemClock.now().millis(),
+        level: event.severity(),
+        event,
+        request_id: &caller.request_id,
+        source_ip: caller.source_ip,
+    };
+    // Texts and integers always become JSON.
+    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+    text.push(b'\n');
+    text
 }
 
 /// The machine's clock, randomness and log.

@@ -1,7 +1,8 @@
 //! Starting a function: one clear line when it cannot.
 
-use crate::machine::write_line;
-use serde_json::json;
+use crate::StdoutJournal;
+use daypass_core::event::{Event, Journal};
+use daypass_core::web::Caller;
 use std::process::ExitCode;
 
 /// Whatever kept a function from starting.
@@ -20,12 +21,13 @@ pub async fn start(function: impl Future<Output = Result<(), BoxError>>) -> Exit
     // A panic's own text is kept out of the log: it could hold input.
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        write_line(&json!({ "level": "ERROR", "event": "panic", "at": at }));
+        StdoutJournal.record(&Event::Panic { at }, &Caller::default());
     }));
     match function.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            write_line(&json!({ "level": "ERROR", "event": "init.failed", "detail": error.to_string() }));
+            let event = Event::InitFailed { detail: error.to_string() };
+            StdoutJournal.record(&event, &Caller::default());
             ExitCode::FAILURE
         }
     }

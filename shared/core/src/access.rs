@@ -151,6 +151,21 @@ pub struct Verified {
     pub expires_at: Timestamp,
 }
 
+/// A refusal as the log wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why.
+    pub cause: Rejection,
+    /// Whose token it is and of which session, when the signature is ours: an unsigned claim names nobody.
+    pub owner: Option<(UserId, SessionId)>,
+}
+
+impl From<Rejection> for Rejected {
+    fn from(cause: Rejection) -> Self {
+        Self { cause, owner: None }
+    }
+}
+
 /// Verifies access tokens against keys in memory.
 pub struct Verifier {
     issuer: Issuer,
@@ -201,6 +216,23 @@ impl Verifier {
     /// # Errors
     /// The first [`Rejection`] that applies.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Rejection> {
+        self.examine(token, now).map_err(|rejected| rejected.cause)
+    }
+
+    /// As [`Verifier::verify`], for who writes a log: of a token that we signed the refusal says whose it is.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub fn examine(&self, token: &str, now: Timestamp) -> Result<Verified, Rejected> {
+        let claims = self.signed_claims(token)?;
+        self.check_claims(&claims, now).map_err(|cause| {
+            let user = text(&claims, "sub").and_then(UserId::parse);
+            Rejected { cause, owner: user.zip(text(&claims, "sid").and_then(SessionId::parse)) }
+        })
+    }
+
+    /// The payload of a token whose signature verifies; nothing of it has been checked yet.
+    fn signed_claims(&self, token: &str) -> Result<Map<String, Value>, Rejection> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Rejection::TooLong);
         }
@@ -214,9 +246,7 @@ impl Verifier {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(Rejection::BadSignature),
         }
-        let claims =
-            crate::json::object(&decode(unverified.payload)?).map_err(|_| Rejection::MalformedClaims)?;
-        self.check_claims(&claims, now)
+        crate::json::object(&decode(unverified.payload)?).map_err(|_| Rejection::MalformedClaims)
     }
 
     /// The key that the header names, if the header is one of an access token under that key.

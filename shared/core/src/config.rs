@@ -45,6 +45,8 @@ pub const REVOKE: &[&str] = &[
     "DAYPASS_KEYS",
     "DAYPASS_JWKS",
 ];
+/// What `sessions` reads.
+pub const SESSIONS: &[&str] = &["DAYPASS_SESSIONS_TABLE"];
 /// What `authorizer` reads.
 pub const AUTHORIZER: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_AUDIENCE", "DAYPASS_JWKS"];
 /// What `discovery` reads.
@@ -166,6 +168,8 @@ pub struct Client {
 pub struct Clients {
     default: Client,
     others: Vec<Client>,
+    /// The ids of all.
+    pub ids: Vec<ClientId>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +192,9 @@ enum Transport {
 }
 
 impl Clients {
+    /// Most clients: their ids stand in the condition of each rotation, and an expression of DynamoDB takes 4 KB.
+    pub const MAX: usize = 200;
+
     /// Reads the JSON array of `DAYPASS_CLIENTS`. The first one is meant by a login that names none.
     ///
     /// # Errors
@@ -196,6 +203,9 @@ impl Clients {
         let entries: Vec<ClientEntry> = serde_json::from_str(json).map_err(|error| {
             format!("is not a list like [{{\"client_id\":\"web\",\"transport\":\"body\"}}] ({error})")
         })?;
+        if entries.len() > Self::MAX {
+            return Err(format!("names more than {} clients", Self::MAX));
+        }
         let mut clients: Vec<Client> = Vec::new();
         for entry in entries {
             let id = ClientId::parse(&entry.client_id).ok_or_else(|| {
@@ -212,9 +222,10 @@ impl Clients {
                 .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
             clients.push(Client { id, scope });
         }
+        let ids = clients.iter().map(|client| client.id.clone()).collect();
         let mut clients = clients.into_iter();
         let default = clients.next().ok_or("names no client")?;
-        Ok(Self { default, others: clients.collect() })
+        Ok(Self { default, others: clients.collect(), ids })
     }
 
     /// The client of that name, or the first one when the request names none.
@@ -297,6 +308,13 @@ pub struct RevokeConfig {
     pub keys: Vec<String>,
     /// The public signing keys.
     pub jwks: Jwks,
+}
+
+/// Configuration of `sessions`.
+#[derive(Debug)]
+pub struct SessionsConfig {
+    /// The sessions table.
+    pub sessions_table: String,
 }
 
 /// Configuration of `authorizer`.
@@ -403,6 +421,16 @@ pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, C
             jwks: jwks?,
         })
     })
+}
+
+/// Reads the configuration of `sessions`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    read.finish(|| Some(SessionsConfig { sessions_table: sessions_table? }))
 }
 
 /// Reads the configuration of `authorizer`.

@@ -26,6 +26,10 @@ pub enum ApiError {
     ClientAuthentication,
     /// The scope is malformed or not granted.
     InvalidScope,
+    /// No access token was checked, or the session of the one that was is over (RFC 6750 §3.1).
+    InvalidToken,
+    /// The path names nothing, or nothing of the caller's.
+    NotFound,
     /// Too many attempts; try again after this time.
     SlowDown(Duration),
     /// The store is throttled, slow or down.
@@ -56,6 +60,8 @@ impl ApiError {
                 (401, "invalid_client", "Clients have no secret here: send client_id alone.")
             }
             Self::InvalidScope => (400, "invalid_scope", "The scope is malformed or not granted."),
+            Self::InvalidToken => (401, "invalid_token", "The access token is not valid."),
+            Self::NotFound => (404, "invalid_request", "There is nothing here."),
             Self::SlowDown(_) => (429, "slow_down", "Too many attempts. Try again later."),
             Self::TemporarilyUnavailable => (
                 503,
@@ -75,6 +81,9 @@ impl ApiError {
             Self::BadCredentials => {
                 Some((http::header::WWW_AUTHENTICATE, r#"Bearer realm="daypass""#.to_owned()))
             }
+            Self::InvalidToken => {
+                Some((http::header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#.to_owned()))
+            }
             Self::ClientAuthentication => {
                 Some((http::header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
             }
@@ -89,6 +98,7 @@ impl ApiError {
             | Self::UnsupportedGrantType
             | Self::UnknownClient
             | Self::InvalidScope
+            | Self::NotFound
             | Self::ServerError => None,
         }
     }

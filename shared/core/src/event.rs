@@ -1,6 +1,7 @@
 //! Security events: what the log says of every login, refresh and revocation.
 //!
-//! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line.
+//! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line, and what
+//! is on it is a contract with whoever reads the log: `docs/events.md` states it, and a test holds the two together.
 
 use crate::access::Rejection;
 use crate::refresh_token::RefreshTokenError;
@@ -8,6 +9,10 @@ use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::web::Caller;
 use crate::{ClientId, SessionId, UserId};
 use serde::Serialize;
+
+/// Version of the schema, on every line as `v`. Within a version there may come new events, new optional fields and new
+/// values of a cause or reason; a field is never renamed, retyped or left out where it was always present.
+pub const VERSION: u32 = 1;
 
 /// Something that happened, for the log and whoever reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +35,8 @@ pub enum Event {
         cause: LoginFailure,
         /// The throttle key of the name: the same for every attempt at it within a window, and no name.
         account: String,
+        /// With which client.
+        client: ClientId,
         /// Who, when the name is a user's.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
@@ -39,6 +46,11 @@ pub enum Event {
     LoginThrottled {
         /// As in `login.failed`.
         account: String,
+        /// With which client.
+        client: ClientId,
+        /// Who, when the name is a user's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
         /// Until when, in seconds from now.
         retry_after: u64,
     },
@@ -49,6 +61,8 @@ pub enum Event {
         user: UserId,
         /// The session.
         session: SessionId,
+        /// The session's client.
+        client: ClientId,
         /// The generation that the caller now holds.
         generation: u32,
     },
@@ -59,10 +73,14 @@ pub enum Event {
         user: UserId,
         /// The session.
         session: SessionId,
+        /// The session's client.
+        client: ClientId,
         /// The generation that the caller now holds.
         generation: u32,
         /// Why that is no theft.
         cause: Repeat,
+        /// Seconds since the rotation that is repeated.
+        age: u64,
     },
     /// A superseded token was replayed: the session has been ended.
     #[serde(rename = "refresh.reuse")]
@@ -71,6 +89,8 @@ pub enum Event {
         user: UserId,
         /// The session.
         session: SessionId,
+        /// The session's client.
+        client: ClientId,
         /// How it was recognised.
         cause: ReuseCause,
         /// The generation that was presented.
@@ -91,6 +111,12 @@ pub enum Event {
         /// The session it named, when it was one of ours.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
+        /// The session's client, when the store was asked and has the session.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<ClientId>,
+        /// Why the session had ended, when it had.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<EndReason>,
     },
     /// One session was ended.
     #[serde(rename = "session.ended")]
@@ -107,7 +133,9 @@ pub enum Event {
     SessionsEnded {
         /// Whose.
         user: UserId,
-        /// How many were still live.
+        /// The session whose token asked for it. It is not among the counted.
+        session: SessionId,
+        /// How many others were still live.
         count: u32,
         /// Why.
         reason: EndReason,
@@ -115,14 +143,31 @@ pub enum Event {
     /// A revocation changed nothing.
     #[serde(rename = "revoke.ignored")]
     RevokeIgnored {
-        /// Why: the caller is answered 200 all the same (RFC 7009 §2.2).
-        cause: Refusal,
+        /// Why: the caller is answered 200 all the same (RFC 7009 §2.2), but for another client's token (§2.1).
+        cause: Ignored,
+        /// Whether all sessions were to end.
+        all: bool,
+        /// Whose token it was, when it was one of ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The session it named, when it was one of ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+        /// Why the session had ended before, when it had.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<EndReason>,
     },
     /// A guarded route was denied.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied {
         /// Why.
         cause: Denial,
+        /// Whose token it was, when we had signed it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The session it belongs to, when we had signed it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
     },
     /// A request was refused before anything was looked up.
     #[serde(rename = "request.refused")]
@@ -139,6 +184,18 @@ pub enum Event {
         during: &'static str,
         /// What the dependency said. It names tables and codes, never input.
         detail: String,
+    },
+    /// A function could not start.
+    #[serde(rename = "init.failed")]
+    InitFailed {
+        /// What was wrong. It names settings and keys by name, never their values.
+        detail: String,
+    },
+    /// A function panicked: a bug of ours.
+    #[serde(rename = "panic")]
+    Panic {
+        /// Where in the source: file, line and column. Never the panic's own text, which could hold input.
+        at: String,
     },
 }
 
@@ -160,26 +217,26 @@ pub enum LoginFailure {
     ScopeNotGranted,
 }
 
-/// Why a refresh or a revocation was refused.
+/// Why a refresh was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Refusal {
+    /// The refresh token itself: nothing was asked of the store.
+    Token(RefreshTokenError),
+    /// The session.
+    Session(DeadCause),
+}
+
+/// Why a revocation changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Ignored {
     /// The refresh token itself: nothing was asked of the store.
     Token(RefreshTokenError),
     /// The access token itself: nothing was asked of the store.
     AccessToken(Rejection),
     /// The session.
     Session(DeadCause),
-    /// The scope.
-    Scope(ScopeRefusal),
-}
-
-/// The scope asked for was never granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScopeRefusal {
-    /// More than the session holds.
-    ScopeNotGranted,
 }
 
 /// Why the authorizer said no.
@@ -190,6 +247,8 @@ pub enum Denial {
     Credentials(BadCredentials),
     /// The token.
     Token(Rejection),
+    /// The session that the token names: the token is good and its session is over.
+    Session(DeadCause),
 }
 
 /// What was wrong with the `Authorization` header.
@@ -209,7 +268,7 @@ impl Event {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Failure { .. } => Severity::Error,
+            Self::Failure { .. } | Self::InitFailed { .. } | Self::Panic { .. } => Severity::Error,
             Self::Reuse { .. } | Self::LoginThrottled { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginFailed { .. }

@@ -2,6 +2,7 @@
 
 use crate::Entropy;
 use crate::entropy::random;
+use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use std::fmt;
 
@@ -73,7 +74,8 @@ random_id! {
     SessionId, "ses_"
 }
 
-/// Names one attempt at a rotation, so that the SDK's own retry of a write whose answer was lost is recognised.
+/// Names one attempt at a write, so that a retry after its answer was lost is recognised: the SDK's own, and for a rotation
+/// the client's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AttemptId([u8; 9]);
 
@@ -81,6 +83,16 @@ impl AttemptId {
     /// A fresh attempt. 72 bits: it is compared with one stored value, never searched for.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(random(entropy))
+    }
+
+    /// The attempt that a client names by an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): equal keys name
+    /// the same attempt. Hashed, so the store keeps nothing that a client chose.
+    #[must_use]
+    pub fn from_key(key: &[u8]) -> Self {
+        let digest = digest::digest(&digest::SHA256, key);
+        let mut id = [0; 9];
+        id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(id)
     }
 
     /// From the bytes that the store kept; `None` when their number is wrong.

@@ -1,6 +1,6 @@
 //! The rules of Daypass, and nothing that touches the world.
 //!
-//! Tokens, sessions, keys, configuration and the flows of login, refresh, revoke, authorize and discovery live
+//! Tokens, sessions, keys, configuration and the flows of login, refresh, revoke, sessions, authorize and discovery live
 //! here as plain functions over plain values. Whatever they need from outside comes in through a port:
 //! [`Store`] for DynamoDB, [`Credentials`] for names and passwords, [`Clock`] for the time and [`Entropy`] for
 //! randomness. The crate reads no environment variable, opens no socket and knows neither AWS nor Lambda, so every
@@ -24,6 +24,7 @@ pub mod revoke;
 mod scope;
 mod secret;
 pub mod session;
+pub mod sessions;
 mod store;
 #[cfg(test)]
 mod testing;

@@ -88,11 +88,15 @@ impl<S: Store> Login<S> {
     /// The [`ApiError`] for the caller. Unknown user, wrong password and disabled user are one error after the same
     /// work.
     pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
-        let client = self.config.clients.find(request.client_id.as_deref()).ok_or(ApiError::UnknownClient)?;
-        let username = self
-            .credentials
-            .username(&request.username)
-            .ok_or(ApiError::InvalidRequest("The username holds characters that no user name has."))?;
+        let client = self
+            .config
+            .clients
+            .find(request.client_id.as_deref())
+            .ok_or_else(|| self.ambient.refused(ApiError::UnknownClient, caller))?;
+        let username = self.credentials.username(&request.username).ok_or_else(|| {
+            let error = ApiError::InvalidRequest("The username holds characters that no user name has.");
+            self.ambient.refused(error, caller)
+        })?;
         let now = self.ambient.clock.now();
         let throttle = self.peppers.throttle_key(username.as_str(), now, self.config.attempt_window);
 
@@ -108,7 +112,12 @@ impl<S: Store> Login<S> {
             .map_err(|error| self.ambient.store_failed("begin_login", &error, caller))?;
         if attempt == Attempt::Exhausted {
             let wait = throttle.window_end.since(now);
-            let event = Event::LoginThrottled { account: throttle.key, retry_after: wait.as_secs() };
+            let event = Event::LoginThrottled {
+                account: throttle.key,
+                client: client.id.clone(),
+                user: user.map(|user| user.id),
+                retry_after: wait.as_secs(),
+            };
             self.ambient.journal.record(&event, caller);
             return Err(ApiError::SlowDown(wait));
         }
@@ -120,7 +129,8 @@ impl<S: Store> Login<S> {
         );
         let refused = |cause| {
             let user = user.as_ref().map(|user| user.id);
-            let event = Event::LoginFailed { cause, account: throttle.key.clone(), user };
+            let (account, client) = (throttle.key.clone(), client.id.clone());
+            let event = Event::LoginFailed { cause, account, client, user };
             self.ambient.journal.record(&event, caller);
             ApiError::BadCredentials
         };

@@ -3,14 +3,13 @@
 //! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
 
 use crate::config::RefreshConfig;
-use crate::event::{Event, Refusal, ScopeRefusal};
+use crate::event::{Event, Refusal};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError};
-use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session, Verdict};
-use crate::web::{Accepts, Ambient, Caller, Params, Request};
+use crate::session::{DeadCause, EndReason, Presented, ReuseCause, Session};
+use crate::web::{Accepts, Ambient, Caller, Params, Request, idempotency_key};
 use crate::{
-    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, StoreError,
-    Timestamp,
+    ApiError, AttemptId, RefreshToken, Revocation, Rotation, RotationRequest, Scope, Store, Timestamp,
 };
 
 /// What a refresh request says (RFC 6749 §6).
@@ -18,6 +17,7 @@ pub struct RefreshRequest {
     refresh_token: String,
     client_id: Option<String>,
     scope: Option<Scope>,
+    attempt: Option<AttemptId>,
 }
 
 impl std::fmt::Debug for RefreshRequest {
@@ -40,6 +40,7 @@ impl RefreshRequest {
             refresh_token: params.required("refresh_token", "The refresh_token is missing.")?.to_owned(),
             client_id: params.text("client_id")?.map(str::to_owned),
             scope: params.text("scope")?.map(Scope::parse).transpose()?,
+            attempt: idempotency_key(request)?,
         })
     }
 }
@@ -74,21 +75,30 @@ impl<S: Store> Refresh<S> {
     pub async fn run(&self, request: RefreshRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
         let client = match request.client_id.as_deref() {
             None => None,
-            some => Some(self.config.clients.find(some).ok_or(ApiError::UnknownClient)?.id.clone()),
+            some => {
+                let known = self.config.clients.find(some);
+                let refused = || self.ambient.refused(ApiError::UnknownClient, caller);
+                Some(known.ok_or_else(refused)?.id.clone())
+            }
         };
         let now = self.ambient.clock.now();
         let token = RefreshToken::authenticate(&request.refresh_token, &self.issuer.refresh_keys, now)
-            .map_err(|cause| self.refused(Refusal::Token(cause), None, caller))?;
+            .map_err(|cause| {
+                let keys = &self.issuer.refresh_keys;
+                let expired = RefreshToken::expired(&request.refresh_token, keys, cause);
+                self.refused(Refusal::Token(cause), expired.as_ref(), None, caller)
+            })?;
         let presented = Presented {
             token,
             client,
             scope: request.scope,
-            attempt: AttemptId::generate(self.ambient.entropy.as_ref()),
+            attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.ambient.entropy.as_ref())),
         };
         let rotation = self
             .store
             .rotate(&RotationRequest {
                 presented: &presented,
+                registered: &self.config.clients.ids,
                 now,
                 grace: self.config.grace,
                 idle: self.config.idle,
@@ -98,33 +108,29 @@ impl<S: Store> Refresh<S> {
         let (user, session) = (token.user, token.session);
         match rotation {
             Rotation::Rotated(item) => {
-                let generation = item.generation;
-                self.ambient.journal.record(&Event::Rotated { user, session, generation }, caller);
+                let (client, generation) = (item.client.clone(), item.generation);
+                self.ambient.journal.record(&Event::Rotated { user, session, client, generation }, caller);
                 self.answer(&item, presented.scope, now, caller)
             }
-            Rotation::Unchanged(Some(item), Verdict::SameSuccessor(cause)) => {
-                let generation = item.generation;
-                self.ambient.journal.record(&Event::Repeated { user, session, generation, cause }, caller);
+            Rotation::SameSuccessor(item, cause) => {
+                let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
+                let event = Event::Repeated { user, session, client, generation, cause, age };
+                self.ambient.journal.record(&event, caller);
                 self.answer(&item, presented.scope, now, caller)
             }
-            Rotation::Unchanged(Some(item), Verdict::Reuse(cause)) => {
-                Err(self.reuse(&presented, &item, cause, now, caller).await)
-            }
-            Rotation::Unchanged(_, Verdict::ScopeNotGranted) => {
-                let _ = self.refused(Refusal::Scope(ScopeRefusal::ScopeNotGranted), Some(&token), caller);
-                Err(ApiError::InvalidScope)
-            }
-            Rotation::Unchanged(_, Verdict::Dead(cause)) => {
-                Err(self.refused(Refusal::Session(cause), Some(&token), caller))
-            }
-            Rotation::Unchanged(None, Verdict::SameSuccessor(_) | Verdict::Reuse(_)) => {
-                Err(self.refused(Refusal::Session(DeadCause::Absent), Some(&token), caller))
-            }
-            // The store's promise is broken: say so, and leave the client its token.
-            Rotation::Unchanged(_, Verdict::Rotate) => {
-                let error =
-                    StoreError::Unavailable("the condition failed on an item that fulfils it".to_owned());
-                Err(self.ambient.store_failed("rotate", &error, caller))
+            Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
+            Rotation::Dead(cause, item) => {
+                let _ = self.refused(Refusal::Session(cause), Some(&token), item.as_ref(), caller);
+                Err(match cause {
+                    DeadCause::ScopeNotGranted => ApiError::InvalidScope,
+                    // The token is good, and `invalid_grant` would make the client throw it away.
+                    DeadCause::ClientGone => ApiError::UnknownClient,
+                    DeadCause::Absent
+                    | DeadCause::Ended
+                    | DeadCause::Expired
+                    | DeadCause::OtherClient
+                    | DeadCause::AheadOfStore => ApiError::InvalidGrant,
+                })
             }
         }
     }
@@ -136,17 +142,10 @@ impl<S: Store> Refresh<S> {
         now: Timestamp,
         caller: &Caller,
     ) -> Result<TokenResponse, ApiError> {
-        // A client that is no longer registered gets no further, whether the request names it or not; one that may ask for
-        // less than it could is held to that.
-        let Some(client) = self.config.clients.find(Some(session.client.as_str())) else {
-            return Err(self.refused(
-                Refusal::Session(DeadCause::ClientGone),
-                Some(&session.token()),
-                caller,
-            ));
-        };
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
-        let scope = match &client.scope {
+        // A client that may ask for less than it could at login is held to that.
+        let client = self.config.clients.find(Some(session.client.as_str()));
+        let scope = match client.and_then(|client| client.scope.as_ref()) {
             Some(allowed) => scope.intersection(allowed),
             None => scope,
         };
@@ -158,33 +157,54 @@ impl<S: Store> Refresh<S> {
     /// An old token was replayed: two parties hold tokens of this session, and one of them should not. End it.
     async fn reuse(
         &self,
-        presented: &Presented,
+        token: &RefreshToken,
         item: &Session,
         cause: ReuseCause,
         now: Timestamp,
         caller: &Caller,
     ) -> ApiError {
         let (user, session) = (item.user, item.session);
-        let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse).await;
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse, attempt).await;
+        let (presented, current) = (token.generation, item.generation);
+        let (client, age) = (item.client.clone(), age(item, now));
+        let event = Event::Reuse { user, session, client, cause, presented, current, age };
         match ended {
             Ok(Revocation::Ended) => {
-                let (presented, current) = (presented.token.generation, item.generation);
-                let age = now.since(item.rotated_at.unwrap_or(item.created_at)).as_secs();
-                let event = Event::Reuse { user, session, cause, presented, current, age };
                 self.ambient.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
             // Another replay was a moment faster: one theft is one event.
-            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(&presented.token), caller),
-            // Not ended yet: the next replay is noticed again and ends it.
-            Err(error) => self.ambient.store_failed("revoke_session", &error, caller),
+            Ok(_) => self.refused(Refusal::Session(DeadCause::Ended), Some(token), Some(item), caller),
+            // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
+            // report it: rather twice than never.
+            Err(error) => {
+                self.ambient.journal.record(&event, caller);
+                self.ambient.store_failed("revoke_session", &error, caller)
+            }
         }
     }
 
-    fn refused(&self, cause: Refusal, token: Option<&RefreshToken>, caller: &Caller) -> ApiError {
-        let user = token.map(|token| token.user);
-        let session = token.map(|token| token.session);
-        self.ambient.journal.record(&Event::RefreshRefused { cause, user, session }, caller);
+    fn refused(
+        &self,
+        cause: Refusal,
+        token: Option<&RefreshToken>,
+        item: Option<&Session>,
+        caller: &Caller,
+    ) -> ApiError {
+        let event = Event::RefreshRefused {
+            cause,
+            user: token.map(|token| token.user),
+            session: token.map(|token| token.session),
+            client: item.map(|item| item.client.clone()),
+            reason: item.and_then(|item| item.ended).map(|ended| ended.reason),
+        };
+        self.ambient.journal.record(&event, caller);
         ApiError::InvalidGrant
     }
+}
+
+/// Seconds since the session's last rotation, or its login.
+fn age(session: &Session, now: Timestamp) -> u64 {
+    now.since(session.rotated_at.unwrap_or(session.created_at)).as_secs()
 }

@@ -83,6 +83,11 @@ impl RefreshToken {
         if token.expires_at <= now { Err(RefreshTokenError::Expired) } else { Ok(token) }
     }
 
+    /// The token that was refused for `cause`, when it is ours and only past its expiry: the log may say whose it was.
+    pub(crate) fn expired(text: &str, keys: &RefreshKeys, cause: RefreshTokenError) -> Option<Self> {
+        Self::authenticate_expired(text, keys).ok().filter(|_| cause == RefreshTokenError::Expired)
+    }
+
     /// As [`RefreshToken::authenticate`], but a token past its expiry is read too.
     fn authenticate_expired(text: &str, keys: &RefreshKeys) -> Result<Self, RefreshTokenError> {
         let malformed = RefreshTokenError::Malformed;

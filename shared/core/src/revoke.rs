@@ -2,11 +2,11 @@
 
 use crate::access::{UnusableKey, Verifier};
 use crate::config::RevokeConfig;
-use crate::event::{Event, Refusal};
+use crate::event::{Event, Ignored};
 use crate::keys::{Document, KeyError, RefreshKeys};
 use crate::session::{DeadCause, EndReason};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
-use crate::{ApiError, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
+use crate::{ApiError, AttemptId, RefreshToken, Revocation, SessionId, Store, StoreError, Timestamp, UserId};
 use serde::Serialize;
 
 /// What a revocation request says (RFC 7009 §2.1).
@@ -76,6 +76,9 @@ impl std::fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
+/// Whose token it is, and of which session.
+type Owner = (UserId, SessionId);
+
 impl<S: Store> Revoke<S> {
     /// The flow as configured. Needs the section `refresh` of the key set; signing keys only as the public JWKS.
     ///
@@ -101,59 +104,77 @@ impl<S: Store> Revoke<S> {
     pub async fn run(&self, request: RevokeRequest, caller: &Caller) -> Result<Revoked, ApiError> {
         let client = match request.client_id.as_deref() {
             None => None,
-            some => Some(self.config.clients.find(some).ok_or(ApiError::UnknownClient)?.id.clone()),
-        };
-        let now = self.ambient.clock.now();
-        let (user, session) = match self.identify(&request.token, now) {
-            Ok(ids) => ids,
-            Err(cause) => {
-                self.ambient.journal.record(&Event::RevokeIgnored { cause }, caller);
-                return Ok(Revoked {});
+            some => {
+                let known = self.config.clients.find(some);
+                let refused = || self.ambient.refused(ApiError::UnknownClient, caller);
+                Some(known.ok_or_else(refused)?.id.clone())
             }
         };
+        let now = self.ambient.clock.now();
+        let all = request.all;
+        let (user, session) = match self.identify(&request.token, now) {
+            Ok(owner) => owner,
+            Err((cause, owner)) => return Ok(self.ignored(cause, owner, None, all, caller)),
+        };
+        let ignored =
+            |cause, reason| self.ignored(Ignored::Session(cause), Some((user, session)), reason, all, caller);
         let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
-        let reason = if request.all { EndReason::RevokedAll } else { EndReason::Revoked };
-        match self.store.revoke_session(user, session, client.as_ref(), now, reason).await {
+        let reason = if all { EndReason::RevokedAll } else { EndReason::Revoked };
+        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        match self.store.revoke_session(user, session, client.as_ref(), now, reason, attempt).await {
             Ok(Revocation::Ended) => {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
             }
             // An earlier call with `all` got only so far: this one finishes it.
-            Ok(Revocation::AlreadyOver(EndReason::RevokedAll)) if request.all => {}
+            Ok(Revocation::AlreadyOver(EndReason::RevokedAll)) if all => {}
             // A token that ended for another reason commands nothing any more: whoever kept it could log the user out
             // for as long as it has not expired.
-            Ok(Revocation::AlreadyOver(_)) => return Ok(self.ignored(DeadCause::Ended, caller)),
-            Ok(Revocation::Absent) => return Ok(self.ignored(DeadCause::Absent, caller)),
+            Ok(Revocation::AlreadyOver(before)) => return Ok(ignored(DeadCause::Ended, Some(before))),
+            Ok(Revocation::Absent) => return Ok(ignored(DeadCause::Absent, None)),
             Ok(Revocation::OtherClient) => {
-                self.ignored(DeadCause::OtherClient, caller);
+                ignored(DeadCause::OtherClient, None);
                 return Err(ApiError::InvalidGrant);
             }
             Err(error) => return Err(failed("revoke_session", &error)),
         }
-        if request.all {
+        if all {
             let count = self
                 .store
                 .revoke_all(user, now, reason)
                 .await
                 .map_err(|error| failed("revoke_all", &error))?;
-            self.ambient.journal.record(&Event::SessionsEnded { user, count, reason }, caller);
+            self.ambient.journal.record(&Event::SessionsEnded { user, session, count, reason }, caller);
         }
         Ok(Revoked {})
     }
 
-    fn ignored(&self, cause: DeadCause, caller: &Caller) -> Revoked {
-        self.ambient.journal.record(&Event::RevokeIgnored { cause: Refusal::Session(cause) }, caller);
+    fn ignored(
+        &self,
+        cause: Ignored,
+        owner: Option<Owner>,
+        reason: Option<EndReason>,
+        all: bool,
+        caller: &Caller,
+    ) -> Revoked {
+        let (user, session) = owner.unzip();
+        self.ambient.journal.record(&Event::RevokeIgnored { cause, all, user, session, reason }, caller);
         Revoked {}
     }
 
-    /// Whose token it is, if it is one of ours and within its time.
-    fn identify(&self, token: &str, now: Timestamp) -> Result<(UserId, SessionId), Refusal> {
+    /// Whose token it is, if it is one of ours and within its time. The error says whose it was, if it ever was ours.
+    fn identify(&self, token: &str, now: Timestamp) -> Result<Owner, (Ignored, Option<Owner>)> {
         if token.starts_with(RefreshToken::PREFIX) {
-            return RefreshToken::authenticate(token, &self.refresh_keys, now)
-                .map(|token| (token.user, token.session))
-                .map_err(Refusal::Token);
+            let keys = &self.refresh_keys;
+            let owner = |token: RefreshToken| (token.user, token.session);
+            return RefreshToken::authenticate(token, keys, now).map(owner).map_err(|cause| {
+                (Ignored::Token(cause), RefreshToken::expired(token, keys, cause).map(owner))
+            });
         }
-        let verified = self.verifier.verify(token, now).map_err(Refusal::AccessToken)?;
-        let ids = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
-        ids.ok_or(Refusal::Session(DeadCause::Absent))
+        let verified = self
+            .verifier
+            .examine(token, now)
+            .map_err(|rejected| (Ignored::AccessToken(rejected.cause), rejected.owner))?;
+        let owner = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
+        owner.ok_or((Ignored::Session(DeadCause::Absent), None))
     }
 }

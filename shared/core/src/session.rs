@@ -1,6 +1,6 @@
 //! The session: the life of a family of refresh tokens, and the one place that says what a presented token means.
 
-use crate::{AttemptId, ClientId, RefreshToken, Scope, SessionId, Timestamp, UserId};
+use crate::{AttemptId, ClientId, RefreshToken, RotationRequest, Scope, SessionId, Timestamp, UserId};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -60,11 +60,13 @@ pub enum EndReason {
     UserRemoved,
     /// An operator ended it.
     Operator,
+    /// The user ended it from another session.
+    EndedByUser,
 }
 
 impl EndReason {
     /// All reasons, for reading one back.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Revoked,
         Self::RevokedAll,
         Self::Reuse,
@@ -72,6 +74,7 @@ impl EndReason {
         Self::UserDisabled,
         Self::UserRemoved,
         Self::Operator,
+        Self::EndedByUser,
     ];
 
     /// The stored form.
@@ -85,6 +88,7 @@ impl EndReason {
             Self::UserDisabled => "user_disabled",
             Self::UserRemoved => "user_removed",
             Self::Operator => "operator",
+            Self::EndedByUser => "ended_by_user",
         }
     }
 
@@ -130,7 +134,7 @@ pub struct Presented {
     pub client: Option<ClientId>,
     /// The narrower scope that the request asks for, if it does.
     pub scope: Option<Scope>,
-    /// The id of this attempt, which the rotation stores.
+    /// The id of this attempt, which the rotation stores: from the client's `Idempotency-Key`, or fresh.
     pub attempt: AttemptId,
 }
 
@@ -139,21 +143,20 @@ pub struct Presented {
 pub enum Verdict {
     /// It is the current one: rotate.
     Rotate,
-    /// It was rotated just now: answer with the same successor.
+    /// It was rotated just now: answer with the same successor. Nothing changes.
     SameSuccessor(Repeat),
-    /// It was used up long ago and comes again: end the session.
+    /// It was used up and comes again: end the session.
     Reuse(ReuseCause),
     /// The session cannot be refreshed by anybody, or not by this request. Nothing changes.
     Dead(DeadCause),
-    /// The token is good but the request asks for scope that was never granted. Nothing changes.
-    ScopeNotGranted,
 }
 
 /// Why an older token is no theft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeat {
-    /// Our own write: its answer was lost and the SDK sent it again.
+    /// The very attempt that made the successor: its answer was lost, and our SDK sent it again, or the client did under
+    /// the same `Idempotency-Key`.
     OwnRetry,
     /// A client's retry or second tab within the grace window, the successor still unused.
     Grace,
@@ -183,14 +186,19 @@ pub enum DeadCause {
     OtherClient,
     /// The session's client is no longer registered.
     ClientGone,
+    /// The request asks for scope that the session was never granted (RFC 6749 §6).
+    ScopeNotGranted,
     /// The token is newer than the session, as after a table was restored from a backup.
     AheadOfStore,
 }
 
 /// The rules of rotation, as one function. The store rotates with a single conditional write whose condition is the
-/// [`Verdict::Rotate`] row; when that condition fails it asks here what the item it met means.
+/// [`Verdict::Rotate`] row; when that condition fails, this says what the item that the write met means.
+///
+/// ARCHITECTURE.md has it as a table, and a test compares the two over all cases.
 #[must_use]
-pub fn judge(item: Option<&Session>, presented: &Presented, now: Timestamp, grace: Duration) -> Verdict {
+pub fn judge(item: Option<&Session>, request: &RotationRequest<'_>) -> Verdict {
+    let presented = request.presented;
     let Some(item) = item else { return Verdict::Dead(DeadCause::Absent) };
     if item.ended.is_some() {
         return Verdict::Dead(DeadCause::Ended);
@@ -198,149 +206,25 @@ pub fn judge(item: Option<&Session>, presented: &Presented, now: Timestamp, grac
     if presented.client.as_ref().is_some_and(|client| *client != item.client) {
         return Verdict::Dead(DeadCause::OtherClient);
     }
-    if !item.is_live(now) {
+    if !request.registered.contains(&item.client) {
+        return Verdict::Dead(DeadCause::ClientGone);
+    }
+    if !item.is_live(request.now) {
         return Verdict::Dead(DeadCause::Expired);
     }
-    let Some(age) = item.generation.checked_sub(presented.token.generation) else {
-        return Verdict::Dead(DeadCause::AheadOfStore);
-    };
     let scope_granted = presented.scope.as_ref().is_none_or(|scope| scope.is_within(&item.scope));
-    match age {
-        0 if scope_granted => Verdict::Rotate,
-        1 if item.attempt == Some(presented.attempt) => Verdict::SameSuccessor(Repeat::OwnRetry),
-        1 => match item.rotated_at {
-            Some(rotated_at) if now.since(rotated_at) < grace => {
-                if scope_granted {
-                    Verdict::SameSuccessor(Repeat::Grace)
-                } else {
-                    Verdict::ScopeNotGranted
-                }
-            }
-            _ => Verdict::Reuse(ReuseCause::AfterGrace),
-        },
-        0 => Verdict::ScopeNotGranted,
-        _ => Verdict::Reuse(ReuseCause::SuccessorUsed),
+    let own = item.attempt == Some(presented.attempt);
+    let in_grace = item.rotated_at.is_some_and(|at| request.now.since(at) < request.grace);
+    match item.generation.checked_sub(presented.token.generation) {
+        None => Verdict::Dead(DeadCause::AheadOfStore),
+        Some(1) if !own && !in_grace => Verdict::Reuse(ReuseCause::AfterGrace),
+        Some(0 | 1) if !scope_granted => Verdict::Dead(DeadCause::ScopeNotGranted),
+        Some(0) => Verdict::Rotate,
+        Some(1) if own => Verdict::SameSuccessor(Repeat::OwnRetry),
+        Some(1) => Verdict::SameSuccessor(Repeat::Grace),
+        Some(_) => Verdict::Reuse(ReuseCause::SuccessorUsed),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::NOW;
-
-    const GRACE: Duration = Duration::from_secs(30);
-
-    fn attempt(byte: u8) -> AttemptId {
-        AttemptId::from_bytes(&[byte; 9]).unwrap()
-    }
-
-    /// A session that was rotated to generation 5 ten seconds ago.
-    fn session() -> Session {
-        Session {
-            user: UserId::from_bytes([1; 16]),
-            session: SessionId::from_bytes([2; 16]),
-            generation: 5,
-            rotated_at: Some(Timestamp::from_seconds(NOW.seconds() - 10)),
-            attempt: Some(attempt(1)),
-            created_at: Timestamp::from_seconds(NOW.seconds() - 1000),
-            expires_at: Timestamp::from_seconds(NOW.seconds() + 1000),
-            absolute_end: Timestamp::from_seconds(NOW.seconds() + 1000),
-            client: ClientId::parse("web").unwrap(),
-            scope: Scope::parse("a b").unwrap(),
-            ended: None,
-            device: None,
-        }
-    }
-
-    fn presented(generation: u32) -> Presented {
-        Presented {
-            token: RefreshToken { generation, ..session().token() },
-            client: None,
-            scope: None,
-            attempt: attempt(9),
-        }
-    }
-
-    fn check(item: Option<&Session>, presented: &Presented, expected: Verdict) {
-        assert_eq!(judge(item, presented, NOW, GRACE), expected, "{presented:?}\n{item:?}");
-    }
-
-    #[test]
-    fn generations() {
-        check(Some(&session()), &presented(5), Verdict::Rotate);
-        check(Some(&session()), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
-        check(Some(&session()), &presented(3), Verdict::Reuse(ReuseCause::SuccessorUsed));
-        check(Some(&session()), &presented(0), Verdict::Reuse(ReuseCause::SuccessorUsed));
-        check(Some(&session()), &presented(6), Verdict::Dead(DeadCause::AheadOfStore));
-        check(None, &presented(5), Verdict::Dead(DeadCause::Absent));
-    }
-
-    #[test]
-    fn grace_closes_by_time() {
-        let rotated = |seconds: u64| {
-            let rotated_at = Some(Timestamp::from_millis(NOW.millis() - seconds * 1000));
-            Some(Session { rotated_at, ..session() })
-        };
-        check(rotated(29).as_ref(), &presented(4), Verdict::SameSuccessor(Repeat::Grace));
-        check(rotated(30).as_ref(), &presented(4), Verdict::Reuse(ReuseCause::AfterGrace));
-        assert_eq!(
-            judge(rotated(0).as_ref(), &presented(4), NOW, Duration::ZERO),
-            Verdict::Reuse(ReuseCause::AfterGrace),
-            "a grace of zero forgives nothing"
-        );
-    }
-
-    #[test]
-    fn our_own_retry_is_known_without_grace() {
-        let retry = Presented { attempt: attempt(1), ..presented(4) };
-        assert_eq!(
-            judge(Some(&session()), &retry, NOW, Duration::ZERO),
-            Verdict::SameSuccessor(Repeat::OwnRetry)
-        );
-    }
-
-    #[test]
-    fn an_ended_or_expired_session_is_dead_for_every_generation() {
-        let ended = Session { ended: Some(Ended { at: NOW, reason: EndReason::Revoked }), ..session() };
-        let expired = Session { expires_at: NOW, ..session() };
-        let over = Session { absolute_end: NOW, ..session() };
-        for generation in 0..=6 {
-            check(Some(&ended), &presented(generation), Verdict::Dead(DeadCause::Ended));
-            check(Some(&expired), &presented(generation), Verdict::Dead(DeadCause::Expired));
-            check(Some(&over), &presented(generation), Verdict::Dead(DeadCause::Expired));
-        }
-    }
-
-    #[test]
-    fn another_client_changes_nothing() {
-        let other = ClientId::parse("other");
-        check(
-            Some(&session()),
-            &Presented { client: other.clone(), ..presented(5) },
-            Verdict::Dead(DeadCause::OtherClient),
-        );
-        check(
-            Some(&session()),
-            &Presented { client: other, ..presented(1) },
-            Verdict::Dead(DeadCause::OtherClient),
-        );
-    }
-
-    #[test]
-    fn scope_narrows_only() {
-        let asking =
-            |scope: &str, generation| Presented { scope: Scope::parse(scope).ok(), ..presented(generation) };
-        check(Some(&session()), &asking("a", 5), Verdict::Rotate);
-        check(Some(&session()), &asking("a c", 5), Verdict::ScopeNotGranted);
-        check(Some(&session()), &asking("a c", 4), Verdict::ScopeNotGranted);
-        check(Some(&session()), &asking("a c", 3), Verdict::Reuse(ReuseCause::SuccessorUsed));
-    }
-
-    #[test]
-    fn end_reasons_read_back() {
-        for reason in EndReason::ALL {
-            assert_eq!(EndReason::parse(reason.as_str()), reason);
-        }
-        assert_eq!(EndReason::parse("from the future"), EndReason::Operator);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! `get` and a `put` nobody can rotate safely.
 
 use crate::keys::Peppers;
-use crate::session::{EndReason, Presented, Session, Verdict};
+use crate::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict, judge};
 use crate::{AttemptId, ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
 use std::fmt;
 use std::future::Future;
@@ -83,6 +83,9 @@ pub struct NewSession<'a> {
 pub struct RotationRequest<'a> {
     /// What the client presented.
     pub presented: &'a Presented,
+    /// The clients whose sessions may be refreshed. One that is taken off the list loses nothing: its sessions stay as
+    /// they are, for the day it is back.
+    pub registered: &'a [ClientId],
     /// The time of the attempt: condition and verdict use the same.
     pub now: Timestamp,
     /// How long a superseded token still gets the same successor.
@@ -91,14 +94,35 @@ pub struct RotationRequest<'a> {
     pub idle: Option<Duration>,
 }
 
-/// What became of a rotation.
+/// What became of a rotation. In all but the first case nothing was written.
 #[derive(Debug, Clone)]
 pub enum Rotation {
     /// The token was current and is rotated: the session as it is now.
     Rotated(Session),
-    /// The condition failed; nothing was written. The session as it was met, and what that means. The verdict is
-    /// never [`Verdict::Rotate`].
-    Unchanged(Option<Session>, Verdict),
+    /// The token was rotated before, and this is the session that it gets the same successor of.
+    SameSuccessor(Session, Repeat),
+    /// The token was used up before, in this session, which is to be ended.
+    Reuse(Session, ReuseCause),
+    /// The session cannot be refreshed by anybody, or not by this request. The session, unless it is absent.
+    Dead(DeadCause, Option<Session>),
+}
+
+impl Rotation {
+    /// What it means that the condition of a rotation failed on this item.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item fulfils the condition: the store does not do what it says. That leaves the client its
+    /// token.
+    pub fn refused(item: Option<Session>, request: &RotationRequest<'_>) -> Result<Self, StoreError> {
+        match (judge(item.as_ref(), request), item) {
+            (Verdict::SameSuccessor(cause), Some(session)) => Ok(Self::SameSuccessor(session, cause)),
+            (Verdict::Reuse(cause), Some(session)) => Ok(Self::Reuse(session, cause)),
+            (Verdict::Dead(cause), item) => Ok(Self::Dead(cause, item)),
+            (Verdict::Rotate, _) | (_, None) => {
+                Err(StoreError::Unavailable("the condition failed on an item that fulfils it".to_owned()))
+            }
+        }
+    }
 }
 
 /// What became of a revocation.
@@ -155,7 +179,8 @@ pub trait Store: Send + Sync {
         request: &RotationRequest<'_>,
     ) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
 
-    /// Ends one session, if it belongs to `client` where that is given.
+    /// Ends one session, if it belongs to `client` where that is given. `attempt` is new for each call: by it the store knows
+    /// its own write again when the answer was lost.
     fn revoke_session(
         &self,
         user: UserId,
@@ -163,6 +188,7 @@ pub trait Store: Send + Sync {
         client: Option<&ClientId>,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
     /// Ends every session of a user that was opened before the call. Returns how many this call ended.

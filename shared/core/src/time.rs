@@ -35,6 +35,12 @@ impl Timestamp {
         self.0
     }
 
+    /// This much earlier.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long ago `earlier` was; zero when it lies in the future, as it may when two machines' clocks differ.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

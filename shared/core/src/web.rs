@@ -2,13 +2,13 @@
 
 use crate::event::{Event, Journal};
 use crate::keys::KeyError;
-use crate::{ApiError, Clock, Entropy, StoreError};
+use crate::{ApiError, AttemptId, Clock, Entropy, SessionId, StoreError, UserId};
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 use std::net::IpAddr;
 
-/// A request with its whole body. The [`Caller`] travels in its extensions.
+/// A request with its whole body. The [`Caller`] travels in its extensions, and so does the [`Principal`].
 pub type Request = http::Request<Vec<u8>>;
 
 /// An answer with its whole body.
@@ -40,6 +40,30 @@ impl Caller {
     }
 }
 
+/// Whom the authorizer in front of a route let through, as API Gateway's own context tells it: never from a header or body
+/// that the caller can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal {
+    /// The user: the access token's `sub`.
+    pub user: UserId,
+    /// The session of the access token: its `sid`.
+    pub session: SessionId,
+}
+
+impl Principal {
+    /// The one that these claims name; `None` unless both are ids of ours.
+    #[must_use]
+    pub fn parse(sub: &str, sid: &str) -> Option<Self> {
+        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)? })
+    }
+
+    /// The principal of a request; `None` when no authorizer of ours stood in front.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get::<Self>().copied()
+    }
+}
+
 /// The world as the flows see it: time, randomness and the log.
 pub struct Ambient {
     /// The time.
@@ -54,9 +78,14 @@ impl Ambient {
     /// Answers a request whose form was refused before any flow began, and records that it was.
     #[must_use]
     pub fn refuse(&self, error: ApiError, caller: &Caller) -> Response {
+        refusal(&self.refused(error, caller))
+    }
+
+    /// Records that a request was refused before anything was looked up, and gives the error back.
+    pub(crate) fn refused(&self, error: ApiError, caller: &Caller) -> ApiError {
         let (_, code, description) = error.parts();
         self.journal.record(&Event::RequestRefused { error: code, description }, caller);
-        refusal(&error)
+        error
     }
 
     /// Records that the store failed, and says what the caller is told of it.
@@ -205,6 +234,27 @@ impl Params {
     }
 }
 
+/// Fewest and most characters of an `Idempotency-Key`: a UUID has 36.
+const IDEMPOTENCY_KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// The attempt that the client names by its `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), if it does. The
+/// value is taken as it stands, quoted or not.
+///
+/// # Errors
+/// `invalid_request` for several of them, and for one that is too short to be anybody's own.
+pub(crate) fn idempotency_key(request: &Request) -> Result<Option<AttemptId>, ApiError> {
+    let mut values = request.headers().get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.as_bytes();
+    let visible = key.iter().all(u8::is_ascii_graphic);
+    if values.next().is_some() || !visible || !IDEMPOTENCY_KEY_CHARS.contains(&key.len()) {
+        return Err(ApiError::InvalidRequest(
+            "The Idempotency-Key is not one of 16 to 128 visible characters.",
+        ));
+    }
+    Ok(Some(AttemptId::from_key(key)))
+}
+
 /// The media type of the body in lower case; `None` when there is none, several, or one with a charset that is not UTF-8.
 fn content_type(request: &Request) -> Option<String> {
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
@@ -269,7 +319,7 @@ pub fn cacheable(body: Vec<u8>, max_age: u32) -> Response {
 /// The answer for a path that names nothing.
 #[must_use]
 pub fn not_found() -> Response {
-    uncached(404, br#"{"error":"invalid_request","error_description":"There is nothing here."}"#.to_vec())
+    refusal(&ApiError::NotFound)
 }
 
 fn json(status: u16, body: Vec<u8>) -> Response {
@@ -386,6 +436,8 @@ mod tests {
             ApiError::SlowDown(std::time::Duration::from_millis(1001)),
             ApiError::TemporarilyUnavailable,
             ApiError::ServerError,
+            ApiError::InvalidToken,
+            ApiError::NotFound,
         ];
         for error in all {
             let (status, code, text) = error.parts();

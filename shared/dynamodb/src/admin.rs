@@ -11,6 +11,10 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::{StoreError, Timestamp, User, UserId, UserStatus, Username};
+use std::time::Duration;
+
+/// How long a transaction that has committed may take until a query sees all of it: some milliseconds, with room.
+const SETTLING: Duration = Duration::from_millis(50);
 
 impl DynamoDb {
     /// Adds a user. Returns `false`, and changes nothing, when the name is taken.
@@ -116,7 +120,7 @@ impl DynamoDb {
                 ("one", item::number(1_u32)),
             ]));
         let Some(user) = changed(request).await? else { return Ok(None) };
-        self.end_sessions(user.id, now, EndReason::PasswordChanged).await?;
+        self.end_twice(user.id, now, EndReason::PasswordChanged).await?;
         Ok(Some(user))
     }
 
@@ -176,6 +180,17 @@ impl DynamoDb {
         Ok(sessions)
     }
 
+    /// Ends the sessions that are there, and once more those that come to light a moment later.
+    ///
+    /// The user has changed by now, so no login's transaction commits any more. But DynamoDB promises a query no isolation
+    /// from a transaction as a whole: one that committed just before the change may still be putting its session in place.
+    async fn end_twice(&self, user: UserId, now: Timestamp, reason: EndReason) -> Result<(), StoreError> {
+        self.end_sessions(user, now, reason).await?;
+        tokio::time::sleep(SETTLING).await;
+        self.end_sessions(user, now, reason).await?;
+        Ok(())
+    }
+
     async fn change_status(
         &self,
         username: &Username,
@@ -193,7 +208,7 @@ impl DynamoDb {
             ]));
         let user = changed(request).await?;
         if let (Some(user), Some(reason)) = (&user, end) {
-            self.end_sessions(user.id, now, reason).await?;
+            self.end_twice(user.id, now, reason).await?;
         }
         Ok(user)
     }

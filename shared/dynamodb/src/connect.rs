@@ -1,5 +1,6 @@
 //! Where DynamoDB is, and how long to wait for it.
 
+use crate::empty::RefuseEmpty;
 use crate::retry::RetryConflicts;
 use crate::{DynamoDb, TableNames};
 use aws_config::BehaviorVersion;
@@ -17,11 +18,14 @@ pub const LOCAL_SECRET_ACCESS_KEY: &str = "daypasslocal";
 /// Region for a DynamoDB on this machine.
 pub const LOCAL_REGION: &str = "us-east-1";
 
-// A function has to say 503 itself before Lambda kills it (refresh and revoke after 5 s, login after 10 s):
+// A function that had to load its keys first says 503 at once when that took longer than 0.3 s (daypass_lambda).
+// A function has to say 503 itself before Lambda kills it (refresh, revoke and sessions after 5 s, login after 10 s):
 //
-//   refresh      rotate 2 s + end a reused session 2 s                   = 4.0 s
-//   revoke       revoke_session 2 s + revoke_all 2.5 s                   = 4.5 s
-//   login        begin_login 2 s + hash under 1 s + open_session 2 s     < 5 s
+//   refresh           rotate 2 s + end a reused session 2 s              = 4.0 s
+//   revoke            revoke_session 2 s + revoke_all 2.5 s              = 4.5 s
+//   GET /sessions     stored_sessions, all pages 4 s                     = 4.0 s
+//   DELETE /sessions  stored_session 2 s + end_session 2 s               = 4.0 s
+//   login             begin_login 2 s + hash under 1 s + open_session 2 s < 5 s
 //
 // The 2 s of an operation hold two attempts at a store that hangs (1 s, a short pause, the rest), or all four at one
 // that refuses at once. DynamoDB itself answers in single-digit milliseconds.
@@ -34,6 +38,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// All requests of one `revoke_all` as the functions call it.
 pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2500);
+/// All pages of one query for a user's sessions. Each takes tens of milliseconds and holds a thousand sessions or more.
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 /// As many as the SDK's own default for DynamoDB.
 const ATTEMPTS: u32 = 4;
 /// First pause before another attempt, doubled each time. The SDK's default for throttling, 1 s, would use up the
@@ -78,6 +84,10 @@ fn client(config: Builder) -> Client {
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(FIRST_PAUSE)
         .with_max_backoff(LONGEST_PAUSE);
-    let config = config.timeout_config(timeouts).retry_config(retries).retry_classifier(RetryConflicts);
+    let config = config
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .retry_classifier(RetryConflicts)
+        .interceptor(RefuseEmpty);
     Client::from_conf(config.build())
 }

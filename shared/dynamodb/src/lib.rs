@@ -1,17 +1,20 @@
 //! The store of Daypass on Amazon DynamoDB: the only crate that names its SDK.
 //!
-//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::Store`]; [`schema`] is the one definition of the tables;
-//! the verbs of an operator (`add_user`, `set_status`, …) are methods of [`DynamoDb`] too.
+//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::Store`] and of [`daypass_core::sessions::SessionStore`];
+//! [`schema`] is the one definition of the tables; the verbs of an operator (`add_user`, `set_status`, …) are methods of
+//! [`DynamoDb`] too.
 //!
 //! Every condition compares the time itself: DynamoDB removes expired items days late, so its TTL is the garbage collector
 //! and nothing more. No text that came from outside is ever part of an expression.
 
 mod admin;
 mod connect;
+mod empty;
 mod error;
 mod item;
 mod retry;
 pub mod schema;
+mod sessions;
 mod store;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
@@ -28,7 +31,7 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// For `refresh` and `revoke`, which know sessions only.
+    /// For `refresh`, `revoke` and `sessions`, which know sessions only.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None }

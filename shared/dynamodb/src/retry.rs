@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 /// Tries again what met a running transaction, or was cancelled by one: two logins of one user at the same moment touch
-/// the same user and the same counter. It is over in milliseconds, and the SDK leaves it to the caller.
+/// the same user and the same counter. It is over in milliseconds, and the SDK leaves it to the caller. Tries again also
+/// what was answered without a body ([`RefuseEmpty`](crate::empty::RefuseEmpty)).
 ///
 /// A cancelled transaction wrote nothing, so sending it again under the same idempotency token is sound.
 #[derive(Debug)]
@@ -17,8 +18,14 @@ pub(crate) struct RetryConflicts;
 
 impl ClassifyRetry for RetryConflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let error = context.output_or_error().and_then(Result::err).and_then(|e| e.as_operation_error());
-        let Some(error) = error else { return RetryAction::NoActionIndicated };
+        let Some(error) = context.output_or_error().and_then(Result::err) else {
+            return RetryAction::NoActionIndicated;
+        };
+        // The one interceptor of ours that fails is `RefuseEmpty`.
+        if error.is_interceptor_error() {
+            return RetryAction::transient_error();
+        }
+        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
         let code = error
             .downcast_ref::<UpdateItemError>()
             .map(ProvideErrorMetadata::code)

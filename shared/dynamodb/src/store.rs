@@ -17,16 +17,24 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::session::{EndReason, Session, judge};
+use daypass_core::session::{EndReason, Session};
 use daypass_core::{
     Attempt, AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
     StoreError, ThrottleKey, Timestamp, User, UserId, Username,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
+use std::slice;
+use std::time::Duration;
+
+/// By how much the clocks of two processes may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Sessions that are ended at the same time by one `revoke_all`.
 const REVOKE_CONCURRENCY: usize = 16;
+
+/// Operands that one `IN` may have ("Constraints in DynamoDB", expression parameters).
+const MAX_IN_OPERANDS: usize = 100;
 
 /// The placeholders `#name` for attribute names.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
@@ -152,12 +160,20 @@ impl DynamoDb {
         if let Some(idle) = request.idle {
             update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));
         }
-        if let Some(client) = &presented.client {
-            condition.push_str(" AND #client = :client");
-            update = update
-                .expression_attribute_names("#client", CLIENT)
-                .expression_attribute_values(":client", item::text(client.as_str()));
+        let clients = presented.client.as_ref().map_or(request.registered, slice::from_ref);
+        for (index, client) in clients.iter().enumerate() {
+            // `IN` takes so many operands and no more.
+            condition.push_str(match index {
+                0 => " AND (#client IN (",
+                _ if index.is_multiple_of(MAX_IN_OPERANDS) => ") OR #client IN (",
+                _ => ", ",
+            });
+            condition.push_str(&format!(":client{index}"));
+            update =
+                update.expression_attribute_values(format!(":client{index}"), item::text(client.as_str()));
         }
+        condition.push_str("))");
+        update = update.expression_attribute_names("#client", CLIENT);
         let asked = presented.scope.iter().flat_map(Scope::words);
         for (index, word) in asked.enumerate() {
             condition.push_str(&format!(" AND contains(#scope, :scope{index})"));
@@ -169,7 +185,7 @@ impl DynamoDb {
     }
 
     /// The write that ends a session, whatever its generation.
-    fn ending(
+    pub(crate) fn ending(
         &self,
         key: Item,
         now: Timestamp,
@@ -225,7 +241,8 @@ impl DynamoDb {
             .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
-                ("now", item::precise(now)),
+                // Another process's clock may be behind ours, and not take for expired what we do.
+                ("now", item::precise(now.before(CLOCK_SKEW))),
             ]))
             .into_paginator()
             .send();
@@ -281,14 +298,11 @@ impl Store for DynamoDb {
         match conditional(self.rotation(request)?).await? {
             Conditional::Done(item) => Ok(Rotation::Rotated(item::to_session(&item)?)),
             Conditional::Refused(item) => {
-                let session = item.as_ref().map(item::to_session).transpose()?;
-                let verdict = judge(session.as_ref(), request.presented, request.now, request.grace);
-                Ok(Rotation::Unchanged(session, verdict))
+                Rotation::refused(item.as_ref().map(item::to_session).transpose()?, request)
             }
         }
     }
 
-    /// A lost answer that the SDK asks for again may make this call's own success read as [`Revocation::AlreadyOver`].
     async fn revoke_session(
         &self,
         user: UserId,
@@ -296,11 +310,14 @@ impl Store for DynamoDb {
         client: Option<&ClientId>,
         now: Timestamp,
         reason: EndReason,
+        attempt: AttemptId,
     ) -> Result<Revocation, StoreError> {
-        let request = self.ending(item::session_key(user, session), now, reason, client);
+        let request = known_by(self.ending(item::session_key(user, session), now, reason, client), attempt);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
             Conditional::Refused(None) => Revocation::Absent,
+            // The condition failed on what this very call had written: its answer was lost, and the SDK asked again.
+            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Revocation::Ended,
             Conditional::Refused(Some(item)) => {
                 let session = item::to_session(&item)?;
                 match session.ended {
@@ -322,6 +339,16 @@ impl Store for DynamoDb {
             },
         )
     }
+}
+
+/// Has an ending leave its attempt in the item, in place of the last rotation's, which nothing asks for any more.
+pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> UpdateItemFluentBuilder {
+    let update = ending.get_update_expression().as_deref().unwrap_or_default();
+    let update = format!("{update}, #attempt = :attempt");
+    ending
+        .update_expression(update)
+        .expression_attribute_names("#attempt", ATTEMPT)
+        .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()))
 }
 
 // The order of the actions, by which a cancelled transaction gives its reasons.

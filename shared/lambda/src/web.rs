@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use daypass_ambient::{BoxError, ambient};
 use daypass_core::ApiError;
 use daypass_core::event::Event;
-use daypass_core::web::{Caller, MAX_BODY_BYTES, Request, Response, refusal};
+use daypass_core::web::{Caller, MAX_BODY_BYTES, Principal, Request, Response, refusal};
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
@@ -12,10 +12,15 @@ use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
+/// What building may take of the 5 s of a request: a revocation's own requests take up to 4.5 s.
+const BUILD_SHARE: Duration = Duration::from_millis(300);
+
 /// Builds what a function needs, then serves API Gateway's events with it. When the building fails for a reason that
-/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works.
+/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works. A request that had
+/// to wait for that is answered 503 as well, and the next one served.
 ///
 /// # Errors
 /// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
@@ -42,7 +47,10 @@ where
         let parts = Arc::clone(&parts);
         async move {
             let (ready, build, handle) = parts.as_ref();
+            let started = Instant::now();
             match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
+                // Built, and kept; but what the request itself may take would end beyond the function's time.
+                Ok(_) if started.elapsed() > BUILD_SHARE => refusal(&ApiError::TemporarilyUnavailable),
                 Ok(built) => handle(Arc::clone(built), request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));
@@ -94,6 +102,9 @@ const BAD_QUERY: ApiError = ApiError::InvalidRequest("The query string is not th
 const MAX_TEXT: usize = MAX_BODY_BYTES.div_ceil(3) * 4;
 /// Headers from which `lambda_http` puts a URL together, and panics when that is none. Nothing of ours reads them.
 const URL_HEADERS: [&str; 2] = ["host", "x-forwarded-proto"];
+/// What a URL takes for the end of its path, for another separator, or leaves out. API Gateway hands on a decoded path, so
+/// such a character was percent-encoded, and the path is another one than the URL would name.
+const NOT_IN_PATHS: [char; 6] = ['?', '#', '\\', '\t', '\n', '\r'];
 
 /// Takes out of an event what `lambda_http` would panic on or what must not be decoded, and says what was wrong with it:
 /// a body that is too large however it is written, one that claims to be base64 and is not, a query string or path that
@@ -124,7 +135,7 @@ fn unreadable(event: LambdaEvent<LambdaRequest>) -> (LambdaEvent<LambdaRequest>,
         }
         _ => return (LambdaEvent::new(payload, context), None),
     };
-    if path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+    if path.as_deref().is_some_and(|path| !path.starts_with('/') || path.contains(NOT_IN_PATHS)) {
         *path = Some("/".to_owned());
     }
     if let Some(found) = body.as_deref().and_then(|text| problem_with_body(text, encoded)) {
@@ -155,15 +166,33 @@ fn to_core(request: lambda_http::Request) -> Request {
         },
         _ => Caller::default(),
     };
+    let principal = request.request_context_ref().and_then(principal);
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
     parts.extensions.insert(caller);
+    if let Some(principal) = principal {
+        parts.extensions.insert(principal);
+    }
     let body = match body {
         Body::Text(text) => text.into_bytes(),
         Body::Binary(bytes) => bytes,
         _ => Vec::new(),
     };
     Request::from_parts(parts, body)
+}
+
+/// Whom the authorizer in front let through: the context of Daypass's own, or the claims of a native JWT authorizer of an HTTP
+/// API.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+fn principal(context: &RequestContext) -> Option<Principal> {
+    let authorizer = context.authorizer()?;
+    let claim = |name: &str| match &authorizer.jwt {
+        Some(jwt) => jwt.claims.get(name).map(String::as_str),
+        // `authorizer.lambda` of payload 2.0; `authorizer` itself of REST APIs and payload 1.0.
+        None => authorizer.fields.get(name)?.as_str(),
+    };
+    Principal::parse(claim("sub")?, claim("sid")?)
 }
 
 fn address(text: Option<&str>) -> Option<IpAddr> {
@@ -226,6 +255,74 @@ mod tests {
         check_body(&"A".repeat(MAX_TEXT), true, None);
     }
 
+    /// Headers by which proxies tell whom they speak for. Anybody can write them, the gateway's caller first of all.
+    const CLAIMS: [&str; 10] = [
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-amzn-request-id",
+        "x-amzn-requestid",
+        "x-request-id",
+        "x-original-forwarded-for",
+    ];
+
+    fn caller_of(event: Value) -> Caller {
+        let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
+        let (event, problem) = unreadable(event);
+        assert_eq!(problem, None);
+        Caller::of(&to_core(event.payload.into()))
+    }
+
+    /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
+    #[test]
+    fn a_header_is_no_address() {
+        for claim in
+            ["198.51.100.1", "198.51.100.1, 192.0.2.1", "for=198.51.100.1;by=192.0.2.1", "", "unknown"]
+        {
+            let headers: Value = CLAIMS.iter().map(|name| ((*name).to_owned(), json!(claim))).collect();
+            let several: Value =
+                CLAIMS.iter().map(|name| ((*name).to_owned(), json!([claim, claim]))).collect();
+            let http = |context: Value| {
+                json!({
+                    "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
+                    "headers": headers, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "http": context, "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+                    },
+                })
+            };
+            let rest = |identity: Value| {
+                json!({
+                    "resource": "/login", "path": "/login", "httpMethod": "POST", "headers": headers,
+                    "multiValueHeaders": several, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "httpMethod": "POST", "path": "/login", "requestId": "r1", "stage": "prod",
+                        "identity": identity,
+                    },
+                })
+            };
+            for ip in ["192.0.2.1", "2001:db8::1"] {
+                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
+                let v1 = caller_of(rest(json!({ "sourceIp": ip })));
+                for caller in [v2, v1] {
+                    assert_eq!(
+                        (caller.source_ip, caller.request_id.as_str()),
+                        (ip.parse().ok(), "r1"),
+                        "{claim}"
+                    );
+                }
+            }
+            for nothing in [json!(null), json!(""), json!("no address")] {
+                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
+                let v1 = caller_of(rest(json!({ "sourceIp": nothing })));
+                assert_eq!((v2.source_ip, v1.source_ip), (None, None), "{claim}");
+            }
+        }
+    }
+
     #[test]
     fn queries_paths_and_hosts_that_are_no_url() {
         for query in ["q=a b", "q=<", "q=\u{1}", "q=\u{7f}"] {
@@ -238,5 +335,105 @@ mod tests {
         for path in ["", ":x", "@evil", "/a b", "/<>", "/%", "/\u{e9}", "//", "/\u{0}"] {
             check(&json!({ "rawPath": path }), None);
         }
+    }
+
+    #[test]
+    fn a_path_is_read_as_one_path_or_not_at_all() {
+        assert_eq!(check(&json!({ "rawPath": "/a/b" }), None).uri().path(), "/a/b");
+        for path in ["/a/b?c", "/a/b#c", "/a\\b", "/a/\tb", "/a/b\n", "/a/b\r"] {
+            assert_eq!(check(&json!({ "rawPath": path }), None).uri(), "/", "{path:?}");
+        }
+    }
+
+    const SUB: &str = "usr_11111111111111111111111111111111";
+    const SID: &str = "ses_22222222222222222222222222222222";
+
+    /// Whom core takes for the caller of an event with this authorizer in its context.
+    fn check_principal(authorizer: &Value, expected: bool) {
+        let expected = if expected { Principal::parse(SUB, SID) } else { None };
+        let mut context = json!({
+            "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+            "stage": "$default", "timeEpoch": 0,
+        });
+        context["authorizer"] = authorizer.clone();
+        let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
+        assert_eq!(Principal::of(&request), expected, "{authorizer}");
+    }
+
+    #[test]
+    fn the_authorizers_context_says_who_is_calling() {
+        let ids = json!({ "sub": SUB, "sid": SID, "client_id": "web", "scope": "a b" });
+        check_principal(&json!({ "lambda": ids }), true);
+        check_principal(&json!({ "jwt": { "claims": ids, "scopes": null } }), true);
+        for nobody in [
+            json!(null),
+            json!({}),
+            json!({ "lambda": null }),
+            json!({ "lambda": {} }),
+            json!({ "lambda": { "sub": SUB } }),
+            json!({ "lambda": { "sub": SUB, "sid": "ses_1" } }),
+            json!({ "lambda": { "sub": SID, "sid": SUB } }),
+            json!({ "lambda": { "sub": [SUB], "sid": SID } }),
+            json!({ "lambda": { "claims": ids } }),
+            json!({ "jwt": { "claims": { "sub": "alice", "sid": SID } } }),
+            // Half from each would be nobody's.
+            json!({ "jwt": { "claims": { "sub": SUB } }, "lambda": ids }),
+            json!({ "iam": { "userId": SUB } }),
+            // The form of REST APIs.
+            ids.clone(),
+        ] {
+            check_principal(&nobody, false);
+        }
+    }
+
+    /// An event of a REST API, or of an HTTP API with payload 1.0, with this authorizer in its context.
+    fn rest(authorizer: &Value) -> LambdaEvent<LambdaRequest> {
+        let event = json!({
+            "resource": "/sessions", "path": "/sessions", "httpMethod": "GET", "headers": {}, "multiValueHeaders": {},
+            "queryStringParameters": null, "pathParameters": null, "stageVariables": null,
+            "requestContext": {
+                "resourcePath": "/sessions", "httpMethod": "GET", "path": "/sessions", "stage": "prod",
+                "requestId": "r1", "identity": { "sourceIp": "192.0.2.1" }, "authorizer": authorizer,
+            },
+            "body": null, "isBase64Encoded": false,
+        });
+        LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
+    }
+
+    #[test]
+    fn a_rest_apis_context_says_it_without_a_level_between() {
+        let principal = |authorizer: &Value| {
+            let (event, problem) = unreadable(rest(authorizer));
+            assert_eq!(problem, None);
+            let request = to_core(event.payload.into());
+            assert_eq!(request.uri().path(), "/prod/sessions");
+            Principal::of(&request)
+        };
+        let ids = json!({ "principalId": SUB, "sub": SUB, "sid": SID });
+        assert_eq!(principal(&ids), Principal::parse(SUB, SID));
+        for nobody in [
+            json!(null),
+            json!({}),
+            json!({ "principalId": SUB }),
+            json!({ "lambda": ids }),
+            json!({ "claims": ids }),
+        ] {
+            assert_eq!(principal(&nobody), None, "{nobody}");
+        }
+    }
+
+    #[test]
+    fn a_caller_cannot_write_who_is_calling() {
+        let forged = json!({ "requestContext": { "authorizer": { "lambda": { "sub": SUB, "sid": SID } } } });
+        let request = check(
+            &json!({
+                "headers": { "x-daypass-sub": SUB, "x-daypass-sid": SID, "authorizer": forged.to_string() },
+                "body": forged.to_string(), "rawQueryString": format!("sub={SUB}&sid={SID}"),
+                "queryStringParameters": { "sub": SUB, "sid": SID }, "pathParameters": { "sub": SUB, "sid": SID },
+                "stageVariables": { "sub": SUB, "sid": SID }, "authorizer": { "lambda": { "sub": SUB, "sid": SID } },
+            }),
+            None,
+        );
+        assert_eq!(Principal::of(&request), None);
     }
 }

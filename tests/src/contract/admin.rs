@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 use daypass_core::config::Tables;
-use daypass_core::session::{DeadCause, EndReason, Session, Verdict};
+use daypass_core::session::{DeadCause, EndReason, Session};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use std::collections::BTreeSet;
@@ -54,7 +54,7 @@ pub async fn users_come_page_by_page(bench: &Bench) {
 async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
     assert_eq!(bench.stored(session).await.unwrap().ended.unwrap().reason, reason);
     let rotation = bench.rotate(&present(session, 0), after(900)).await;
-    assert!(matches!(rotation, Ok(Rotation::Unchanged(_, Verdict::Dead(DeadCause::Ended)))), "{rotation:?}");
+    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
 /// A disabled user has no sessions, and gets none back.

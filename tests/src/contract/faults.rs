@@ -27,7 +27,9 @@ async fn every_verb(
     let (settle, presented, fresh, now) =
         (throttle("k"), present(session, 0), bench::session(user), after(1_000));
     let new = NewSession { session: &fresh, user, rehash: None, settle: &settle };
-    let request = RotationRequest { presented: &presented, now, grace: GRACE, idle: None };
+    let registered = bench::registered();
+    let request =
+        RotationRequest { presented: &presented, registered: &registered, now, grace: GRACE, idle: None };
     let calls = [
         ("begin_login", store.begin_login(&user.username, &settle, 5, attempt_id()).map_ok(drop).boxed()),
         ("open_session", store.open_session(&new).map_ok(drop).boxed()),
@@ -35,7 +37,7 @@ async fn every_verb(
         (
             "revoke_session",
             store
-                .revoke_session(user.id, session.session, None, now, EndReason::Revoked)
+                .revoke_session(user.id, session.session, None, now, EndReason::Revoked, attempt_id())
                 .map_ok(drop)
                 .boxed(),
         ),
@@ -180,12 +182,30 @@ pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
     check(["AccessDenied", "None", "TransactionConflict"], Err(())).await;
 }
 
+/// The SDK reads nothing as `{}`: no such user, no more sessions.
+pub async fn an_answer_without_a_body_is_no_answer(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    bench.recorder.always(Action::Garbled(|_| Vec::new()));
+    for (verb, result, _) in every_verb(&bench.store, &ada, &opened).await {
+        assert_unavailable(&result, verb);
+    }
+    bench.recorder.next(1, Action::Garbled(|_| Vec::new()));
+    assert!(bench.store.user(&ada.username).await.unwrap().is_some(), "asked again");
+}
+
 /// A wrong name in the configuration says so.
 pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let store = DynamoDb::local(bench.recorder.url(), TableNames::sessions_only("not-there"));
     let presented = present(&opened, 0);
-    let request = RotationRequest { presented: &presented, now: NOW, grace: Duration::ZERO, idle: None };
+    let registered = bench::registered();
+    let request = RotationRequest {
+        presented: &presented,
+        registered: &registered,
+        now: NOW,
+        grace: Duration::ZERO,
+        idle: None,
+    };
     let text = broken(store.rotate(&request).await.map(drop), "no table");
     assert!(text.contains("create the table"), "{text}");
     let text = broken(

@@ -7,6 +7,7 @@ pub mod faults;
 pub mod login;
 pub mod revocation;
 pub mod rotation;
+pub mod sessions;
 pub mod wire;
 
 use daypass_core::StoreError;
@@ -42,6 +43,7 @@ macro_rules! store_contract {
                 time_ends_a_session_to_the_millisecond
                 either_end_counts
                 a_client_gets_its_own_tokens_only
+                a_client_that_is_not_registered_keeps_its_sessions
                 scope_is_checked_by_the_write
                 an_idle_limit_moves_with_use_up_to_the_absolute_end
                 an_idle_limit_that_was_lifted_holds_no_longer
@@ -59,9 +61,23 @@ macro_rules! store_contract {
                 another_clients_session_stays
                 a_rotation_in_between_saves_no_session
                 all_live_sessions_end_and_no_others
+                a_clock_that_is_ahead_spares_no_session
+                an_ending_knows_itself_again
                 all_pages_are_ended
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other
+            }
+            sessions {
+                a_users_sessions_are_read_with_one_query
+                all_pages_are_read
+                an_item_that_cannot_be_read_hides_no_other
+                one_session_is_read_with_one_request
+                a_session_is_ended_with_one_write
+                a_session_of_another_user_is_absent
+                an_item_that_cannot_be_read_is_ended
+                of_parallel_endings_one_ends_the_session
+                a_failing_store_is_unavailable_in_time
+                slow_pages_end_in_time
             }
             faults {
                 what_passes_is_unavailable_and_the_token_still_works
@@ -70,6 +86,7 @@ macro_rules! store_contract {
                 what_stays_is_broken_at_the_first_try
                 one_failure_is_not_noticed
                 a_transaction_conflict_is_tried_again
+                an_answer_without_a_body_is_no_answer
                 a_missing_table_is_named_as_such
                 an_unreadable_item_is_broken_and_named
                 many_sessions_are_ended_in_several_calls
@@ -119,6 +136,7 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
         "login" => include_str!("login.rs"),
         "revocation" => include_str!("revocation.rs"),
         "rotation" => include_str!("rotation.rs"),
+        "sessions" => include_str!("sessions.rs"),
         "wire" => include_str!("wire.rs"),
         _ => "",
     };

@@ -1,8 +1,11 @@
 //! What a revocation asks of the store: what has ended stays so.
 
-use crate::bench::{self, Bench, LIFE, NOW, after, client, present, random, rotated, session};
+use crate::bench::{
+    self, Bench, GRACE, LIFE, NOW, after, attempt_id, client, present, random, rotated, session,
+};
+use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::session::{DeadCause, EndReason, Ended, Session, Verdict};
+use daypass_core::session::{DeadCause, EndReason, Ended, Session};
 use daypass_core::{Revocation, Rotation, SessionId, Store};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -12,14 +15,19 @@ pub async fn a_session_ends_once(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let other = session(&ada);
     bench.open(&ada, &other).await.unwrap();
-    let end = async |now, reason| {
-        bench.store.revoke_session(opened.user, opened.session, None, now, reason).await.unwrap()
+    let attempt = attempt_id();
+    let end = async |now, reason, attempt| {
+        let (user, session) = (opened.user, opened.session);
+        bench.store.revoke_session(user, session, None, now, reason, attempt).await.unwrap()
     };
-    assert_eq!(end(after(1_007), EndReason::Revoked).await, Revocation::Ended);
+    assert_eq!(end(after(1_007), EndReason::Revoked, attempt).await, Revocation::Ended);
     let ended = Some(Ended { at: after(1_007), reason: EndReason::Revoked });
-    let expected = Session { ended, ..opened.clone() };
+    let expected = Session { ended, attempt: Some(attempt), ..opened.clone() };
     assert_eq!(bench.stored(&opened).await, Some(expected.clone()));
-    assert_eq!(end(after(2_000), EndReason::Reuse).await, Revocation::AlreadyOver(EndReason::Revoked));
+    assert_eq!(
+        end(after(2_000), EndReason::Reuse, attempt_id()).await,
+        Revocation::AlreadyOver(EndReason::Revoked)
+    );
     assert_eq!(bench.stored(&opened).await, Some(expected));
     assert_eq!(bench.stored(&other).await, Some(other), "another session of the user lives on");
 }
@@ -27,11 +35,17 @@ pub async fn a_session_ends_once(bench: &Bench) {
 /// One of many says that it was the one: a security event is reported once.
 pub async fn of_parallel_revocations_one_ends_the_session(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
-    let revocations =
-        join_all((0..16_u64).map(|n| {
-            bench.store.revoke_session(opened.user, opened.session, None, after(n), EndReason::Reuse)
-        }))
-        .await;
+    let revocations = join_all((0..16_u64).map(|n| {
+        bench.store.revoke_session(
+            opened.user,
+            opened.session,
+            None,
+            after(n),
+            EndReason::Reuse,
+            attempt_id(),
+        )
+    }))
+    .await;
     let ended = revocations.into_iter().filter(|revocation| *revocation == Ok(Revocation::Ended)).count();
     assert_eq!(ended, 1);
 }
@@ -42,8 +56,10 @@ pub async fn an_absent_session_is_not_made(bench: &Bench) {
     let never = session(&ada);
     let web = client("web");
     for client in [None, Some(&web)] {
-        let revocation =
-            bench.store.revoke_session(never.user, never.session, client, NOW, EndReason::Revoked).await;
+        let revocation = bench
+            .store
+            .revoke_session(never.user, never.session, client, NOW, EndReason::Revoked, attempt_id())
+            .await;
         assert_eq!(revocation, Ok(Revocation::Absent));
     }
     assert_eq!(bench.item(&never).await, None);
@@ -56,7 +72,7 @@ pub async fn another_clients_session_stays(bench: &Bench) {
         let client = client(id);
         bench
             .store
-            .revoke_session(opened.user, opened.session, Some(&client), NOW, EndReason::Revoked)
+            .revoke_session(opened.user, opened.session, Some(&client), NOW, EndReason::Revoked, attempt_id())
             .await
             .unwrap()
     };
@@ -75,8 +91,14 @@ pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
         bench.open(&ada, &opened).await.unwrap();
         let presented = present(&opened, 0);
         let rotate = bench.rotate(&presented, after(1_000));
-        let revoke =
-            bench.store.revoke_session(ada.id, opened.session, None, after(1_000), EndReason::Revoked);
+        let revoke = bench.store.revoke_session(
+            ada.id,
+            opened.session,
+            None,
+            after(1_000),
+            EndReason::Revoked,
+            attempt_id(),
+        );
         // Polled in the order given: each goes first every other time.
         let (rotation, revocation) = if round % 2 == 0 {
             tokio::join!(rotate, revoke)
@@ -87,10 +109,8 @@ pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
         assert_eq!(revocation, Ok(Revocation::Ended));
         let generation = match rotation.unwrap() {
             Rotation::Rotated(session) => session.generation,
-            Rotation::Unchanged(_, verdict) => {
-                assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
-                0
-            }
+            Rotation::Dead(DeadCause::Ended, Some(_)) => 0,
+            other => unreachable!("{other:?}"),
         };
         assert_dead(bench, &opened, generation).await;
     }
@@ -100,7 +120,7 @@ async fn assert_dead(bench: &Bench, session: &Session, generations: u32) {
     for generation in 0..=generations {
         let rotation = bench.rotate(&present(session, generation), after(1_001)).await;
         assert!(
-            matches!(rotation, Ok(Rotation::Unchanged(Some(_), Verdict::Dead(DeadCause::Ended)))),
+            matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))),
             "generation {generation} of {generations}: {rotation:?}"
         );
     }
@@ -117,12 +137,17 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
     for session in [&second, &expired, &over, &ended] {
         bench.open(&ada, session).await.unwrap();
     }
-    bench.store.revoke_session(ada.id, ended.session, None, after(7), EndReason::Revoked).await.unwrap();
+    bench
+        .store
+        .revoke_session(ada.id, ended.session, None, after(7), EndReason::Revoked, attempt_id())
+        .await
+        .unwrap();
     let untouched = [&expired, &over, &ended, &other];
     let before = join_all(untouched.map(|session| bench.item(session))).await;
     let _ = bench.recorder.take();
 
-    let now = after(2_000);
+    // Beyond what clocks may differ by.
+    let now = after(62_000);
     assert_eq!(bench.store.revoke_all(ada.id, now, EndReason::RevokedAll).await, Ok(2));
     let operations: Vec<String> =
         bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
@@ -132,8 +157,33 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
         assert_eq!(ended, Some(Ended { at: now, reason: EndReason::RevokedAll }));
     }
     assert_eq!(join_all(untouched.map(|session| bench.item(session))).await, before);
-    assert_eq!(bench.store.revoke_all(ada.id, after(3_000), EndReason::RevokedAll).await, Ok(0));
+    assert_eq!(bench.store.revoke_all(ada.id, after(63_000), EndReason::RevokedAll).await, Ok(0));
     assert_eq!(bench.store.revoke_all(bench::user("nobody").id, now, EndReason::RevokedAll).await, Ok(0));
+}
+
+/// What has just expired by the clock that ends it lives a little longer by another, and could be refreshed there.
+pub async fn a_clock_that_is_ahead_spares_no_session(bench: &Bench) {
+    let (ada, _) = bench.logged_in("ada").await;
+    let idle = Session { expires_at: after(60_000), ..session(&ada) };
+    bench.open(&ada, &idle).await.unwrap();
+    assert_eq!(bench.store.revoke_all(ada.id, after(62_000), EndReason::RevokedAll).await, Ok(2));
+    let rotation =
+        bench.rotate_with(&present(&idle, 0), after(59_999), GRACE, Some(Duration::from_secs(60))).await;
+    assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
+}
+
+/// The ending landed, its answer was lost, the SDK sent it again: this call ended the session, and says so. From anybody
+/// else it was over before.
+pub async fn an_ending_knows_itself_again(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let end = async |reason| {
+        let (user, session) = (opened.user, opened.session);
+        bench.store.revoke_session(user, session, None, after(7), reason, attempt_id()).await
+    };
+    bench.recorder.next(1, Action::DropAnswer);
+    assert_eq!(end(EndReason::Reuse).await, Ok(Revocation::Ended));
+    assert_eq!(bench.recorder.take().len(), 2);
+    assert_eq!(end(EndReason::Reuse).await, Ok(Revocation::AlreadyOver(EndReason::Reuse)));
 }
 
 /// A query returns 1 MB at a time.
@@ -173,10 +223,8 @@ pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
         for _ in 0..4 {
             match bench.rotate(&present(session, generation), after(1_000)).await.unwrap() {
                 Rotation::Rotated(session) => generation = session.generation,
-                Rotation::Unchanged(_, verdict) => {
-                    assert_eq!(verdict, Verdict::Dead(DeadCause::Ended));
-                    break;
-                }
+                Rotation::Dead(DeadCause::Ended, Some(_)) => break,
+                other => unreachable!("{other:?}"),
             }
         }
         generation

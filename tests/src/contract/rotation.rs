@@ -1,12 +1,13 @@
 //! What a refresh asks of the store: one conditional write, and what it means when the condition fails.
 
 use crate::bench::{
-    Bench, GRACE, LIFE, NOW, after, client, largest_session, present, rotated, scope, session,
+    Bench, GRACE, LIFE, NOW, after, attempt_id, client, largest_session, present, rotated, scope, session,
 };
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::config::Clients;
 use daypass_core::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict};
-use daypass_core::{Rotation, Scope, Store, StoreError, Timestamp};
+use daypass_core::{ClientId, Rotation, RotationRequest, Scope, Store, StoreError, Timestamp};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -22,21 +23,25 @@ async fn assert_refused(
     expected: Verdict,
 ) {
     let before = bench.item(stored).await;
-    match bench.rotate(presented, now).await {
-        Ok(Rotation::Unchanged(met, verdict)) => {
-            assert_eq!(verdict, expected, "{presented:?}");
-            assert_eq!(met, bench.stored(stored).await);
-        }
-        other => assert!(matches!(other, Ok(Rotation::Unchanged(..))), "{presented:?}: {other:?}"),
-    }
+    let rotation = bench.rotate(presented, now).await;
+    assert_eq!(verdict(&rotation), Some(expected), "{presented:?}");
+    let met = match rotation {
+        Ok(Rotation::SameSuccessor(met, _) | Rotation::Reuse(met, _) | Rotation::Rotated(met)) => Some(met),
+        Ok(Rotation::Dead(_, met)) => met,
+        Err(_) => None,
+    };
+    assert_eq!(met, bench.stored(stored).await);
     assert_eq!(bench.item(stored).await, before, "nothing is written");
 }
 
 fn verdict(rotation: &Result<Rotation, StoreError>) -> Option<Verdict> {
-    match rotation {
-        Ok(Rotation::Unchanged(_, verdict)) => Some(*verdict),
-        Ok(Rotation::Rotated(_)) | Err(_) => None,
-    }
+    Some(match rotation {
+        Ok(Rotation::Rotated(_)) => Verdict::Rotate,
+        Ok(Rotation::SameSuccessor(_, cause)) => Verdict::SameSuccessor(*cause),
+        Ok(Rotation::Reuse(_, cause)) => Verdict::Reuse(*cause),
+        Ok(Rotation::Dead(cause, _)) => Verdict::Dead(*cause),
+        Err(_) => return None,
+    })
 }
 
 /// Generation, time and attempt are stored, and nothing else changes.
@@ -77,7 +82,11 @@ pub async fn what_cannot_rotate_is_left_alone(bench: &Bench) {
     check(2, Verdict::SameSuccessor(Repeat::Grace)).await;
     check(1, Verdict::Reuse(ReuseCause::SuccessorUsed)).await;
     check(0, Verdict::Reuse(ReuseCause::SuccessorUsed)).await;
-    bench.store.revoke_session(opened.user, opened.session, None, now, EndReason::Reuse).await.unwrap();
+    bench
+        .store
+        .revoke_session(opened.user, opened.session, None, now, EndReason::Reuse, attempt_id())
+        .await
+        .unwrap();
     for generation in 0..=4 {
         check(generation, Verdict::Dead(DeadCause::Ended)).await;
     }
@@ -124,13 +133,35 @@ pub async fn a_client_gets_its_own_tokens_only(bench: &Bench) {
     rotated(bench.rotate(&own, NOW).await);
 }
 
+/// A client that is taken off the list refreshes nothing and loses nothing. The list may be longer than one `IN` takes.
+pub async fn a_client_that_is_not_registered_keeps_its_sessions(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    let rotate = async |generation, registered: &[ClientId]| {
+        let presented = present(&opened, generation);
+        let request =
+            RotationRequest { presented: &presented, registered, now: NOW, grace: GRACE, idle: None };
+        bench.store.rotate(&request).await
+    };
+    let others: Vec<ClientId> = (1..Clients::MAX).map(|n| client(&format!("{n:064}"))).collect();
+    let before = bench.item(&opened).await;
+    for registered in [&others[..], &others[..1], &others[..100], &others[..101]] {
+        let rotation = rotate(0, registered).await;
+        assert_eq!(verdict(&rotation), Some(Verdict::Dead(DeadCause::ClientGone)));
+        assert_eq!(bench.item(&opened).await, before, "nothing is written");
+    }
+    let back = [others, vec![client("web")]].concat();
+    assert_eq!(back.len(), Clients::MAX);
+    rotated(rotate(0, &back).await);
+}
+
 /// Scope narrows and never widens; what was not granted leaves the token unused.
 pub async fn scope_is_checked_by_the_write(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let asking =
         |words: &str, generation| Presented { scope: Some(scope(words)), ..present(&opened, generation) };
     for words in ["orders:delete", "orders:read orders:delete", "orders", "orders:read orders:writ"] {
-        assert_refused(bench, &opened, &asking(words, 0), NOW, Verdict::ScopeNotGranted).await;
+        assert_refused(bench, &opened, &asking(words, 0), NOW, Verdict::Dead(DeadCause::ScopeNotGranted))
+            .await;
     }
     for (generation, words) in (0..).zip(["orders:read", "orders:write orders:read", ""]) {
         let session = rotated(bench.rotate(&asking(words, generation), NOW).await);
@@ -140,7 +171,7 @@ pub async fn scope_is_checked_by_the_write(bench: &Bench) {
     let bare = Session { scope: Scope::default(), ..session(&ada) };
     bench.open(&ada, &bare).await.unwrap();
     let asking = Presented { scope: Some(scope("orders:read")), ..present(&bare, 0) };
-    assert_refused(bench, &bare, &asking, NOW, Verdict::ScopeNotGranted).await;
+    assert_refused(bench, &bare, &asking, NOW, Verdict::Dead(DeadCause::ScopeNotGranted)).await;
     rotated(bench.rotate(&present(&bare, 0), NOW).await);
 
     let largest = largest_session(&ada);
@@ -204,12 +235,12 @@ pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
                 winners += 1;
                 session
             }
-            Rotation::Unchanged(session, verdict) => {
+            Rotation::SameSuccessor(session, cause) => {
                 // On a busy machine the winner's answer may come too late for the SDK, which asks again.
-                winners += usize::from(verdict == Verdict::SameSuccessor(Repeat::OwnRetry));
-                assert!(matches!(verdict, Verdict::SameSuccessor(_)), "{verdict:?}");
-                session.unwrap()
+                winners += usize::from(cause == Repeat::OwnRetry);
+                session
             }
+            other @ (Rotation::Reuse(..) | Rotation::Dead(..)) => unreachable!("{other:?}"),
         };
         assert_eq!(session.generation, 1);
         assert_eq!(session.expires_at, opened.expires_at, "the token follows from the session");
@@ -251,10 +282,9 @@ pub async fn our_own_retry_is_known_without_grace(bench: &Bench) {
     let presented = present(&opened, 0);
     bench.recorder.next(1, Action::DropAnswer);
     let rotation = bench.rotate_with(&presented, after(1_000), Duration::ZERO, None).await;
-    let Ok(Rotation::Unchanged(Some(session), verdict_of_retry)) = rotation else {
+    let Ok(Rotation::SameSuccessor(session, Repeat::OwnRetry)) = rotation else {
         unreachable!("the second write met the first: {rotation:?}")
     };
-    assert_eq!(verdict_of_retry, Verdict::SameSuccessor(Repeat::OwnRetry));
     assert_eq!(session.generation, 1);
     assert_eq!(session.attempt, Some(presented.attempt));
     let requests = bench.recorder.take();

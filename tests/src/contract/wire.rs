@@ -5,7 +5,7 @@ use crate::bench::{
 };
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::session::{EndReason, Presented};
+use daypass_core::session::{EndReason, Presented, Session};
 use daypass_core::{ClientId, NewSession, Store, User};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -44,31 +44,78 @@ pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
         assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
     }
     for _ in 0..2 {
-        bench.store.revoke_session(ada.id, opened.session, None, NOW, EndReason::Revoked).await.unwrap();
+        bench
+            .store
+            .revoke_session(ada.id, opened.session, None, NOW, EndReason::Revoked, attempt_id())
+            .await
+            .unwrap();
         assert_eq!(operations(&bench.recorder.take()), ["UpdateItem"]);
     }
 }
 
-/// A write unit is 1 KB, and no session is larger.
+/// A write unit is 1 KB, and no session is larger: with every attribute that there is, each at its longest, after every
+/// kind of write.
+#[expect(clippy::print_stdout, reason = "how much room is left")]
 pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
+    const UNIT: usize = 1_024;
     let ada = bench.user("ada").await;
-    let opened = largest_session(&ada);
-    assert_eq!(bench.open(&ada, &opened).await, Ok(true));
-    let _ = bench.recorder.take();
+    // Generations of ten digits, and room for two more.
+    let opened = Session { generation: u32::MAX - 2, ..largest_session(&ada) };
+    let reason = EndReason::ALL.into_iter().max_by_key(|reason| reason.as_str().len()).unwrap();
     bench.recorder.ask_capacity(true);
-    let cost = || {
+    let mut sizes = Vec::new();
+    let mut weigh = async |write: &'static str, units: f64| {
         let exchanges = bench.recorder.take();
-        assert_eq!(exchanges.len(), 1);
-        exchanges[0].response()["ConsumedCapacity"]["CapacityUnits"].as_f64()
+        assert_eq!(exchanges.len(), 1, "{write}");
+        let consumed = &exchanges[0].response()["ConsumedCapacity"];
+        if consumed.is_object() {
+            assert_eq!(consumed["CapacityUnits"].as_f64(), Some(units), "{write}");
+        }
+        let item = bench.item(&opened).await.unwrap();
+        let size = item_size(&item);
+        assert!((600..UNIT).contains(&size), "{write}: {size} bytes");
+        sizes.push((write, size));
+        item
     };
-    let now = after(1_007);
-    let presented = Presented { client: Some(opened.client.clone()), ..present(&opened, 0) };
-    rotated(bench.rotate_with(&presented, now, Duration::ZERO, Some(Duration::from_secs(3600))).await);
-    assert_eq!(cost(), Some(1.0));
-    bench.store.revoke_session(ada.id, opened.session, None, now, EndReason::PasswordChanged).await.unwrap();
-    assert_eq!(cost(), Some(1.0));
-    let size = item_size(&bench.item(&opened).await.unwrap());
-    assert!((600..1024).contains(&size), "{size} bytes");
+    let _ = bench.recorder.take();
+    assert_eq!(bench.open(&ada, &opened).await, Ok(true));
+    weigh("login", 0.0).await;
+    // Milliseconds that end in no zero: DynamoDB drops those.
+    let now = after(1_987);
+    for (write, generation, idle) in [
+        ("refresh, idle limit", u32::MAX - 2, Some(Duration::from_secs(3_601))),
+        ("refresh", u32::MAX - 1, None),
+    ] {
+        let presented = Presented {
+            client: Some(opened.client.clone()),
+            scope: Some(opened.scope.clone()),
+            ..present(&opened, generation)
+        };
+        rotated(bench.rotate_with(&presented, now, Duration::ZERO, idle).await);
+        weigh(write, 1.0).await;
+    }
+    bench.store.revoke_session(ada.id, opened.session, None, now, reason, attempt_id()).await.unwrap();
+    let item = weigh("revoke", 1.0).await;
+    let attributes = [
+        "absolute_end",
+        "attempt",
+        "client",
+        "created_at",
+        "device",
+        "expires_at",
+        "generation",
+        "revoked_at",
+        "revoked_why",
+        "rotated_at",
+        "scope",
+        "session",
+        "user",
+    ];
+    let mut there: Vec<&str> = item.keys().map(String::as_str).collect();
+    there.sort_unstable();
+    assert_eq!(there, attributes, "an attribute that is new has to be at its longest here");
+    let largest = sizes.iter().map(|(_, size)| *size).max().unwrap();
+    println!("the largest session, in bytes: {sizes:?}; {} of {UNIT} are left", UNIT - largest);
 }
 
 /// The size of an item as DynamoDB counts it ("DynamoDB item sizes and formats"), rounded up where it is vague: names and
@@ -103,7 +150,10 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     };
     rotated(bench.rotate_with(&presented, after(1_000), Duration::ZERO, Some(Duration::from_secs(60))).await);
     let client = Some(&opened.client);
-    store.revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked).await.unwrap();
+    store
+        .revoke_session(ada.id, opened.session, client, NOW, EndReason::Revoked, attempt_id())
+        .await
+        .unwrap();
     store.revoke_all(ada.id, NOW, EndReason::RevokedAll).await.unwrap();
     store.set_password(&ada.username, "marker-hash", NOW).await.unwrap();
     store.remove_user(&ada.username, NOW).await.unwrap();

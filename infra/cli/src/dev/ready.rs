@@ -75,12 +75,13 @@ impl fmt::Display for Ready {
     }
 }
 
-/// Log in, call the guarded route, refresh, revoke. They need a POSIX shell, curl and sed.
+/// Log in, call the guarded route, see who is logged in, refresh, revoke. They need a POSIX shell, curl and sed.
 fn lines_to_paste(url: &str, username: &str, password: &str) -> String {
     format!(
         r#"token() {{ printf '%s' "$answer" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}
 answer=$(curl -s {url}/login -H 'content-type: application/json' -d '{{"username":"{username}","password":"{password}"}}'); echo "$answer"
 curl -i {url}/whoami -H "authorization: Bearer $(token access_token)"
+curl -i {url}/sessions -H "authorization: Bearer $(token access_token)"
 answer=$(curl -s {url}/refresh -d grant_type=refresh_token -d refresh_token="$(token refresh_token)"); echo "$answer"
 curl -i {url}/revoke -d token="$(token refresh_token)"
 "#

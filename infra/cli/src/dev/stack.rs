@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 6] = ["login", "refresh", "revoke", "authorizer", "discovery", "whoami"];
+pub const FUNCTIONS: [&str; 7] =
+    ["login", "refresh", "revoke", "sessions", "authorizer", "discovery", "whoami"];
 /// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
 pub const AUDIENCE: &str = "daypass-dev";
 

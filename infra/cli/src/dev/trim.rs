@@ -14,7 +14,7 @@ const REMARK: &str = "the concurrency-tokio feature is not enabled";
 /// One edit makes every process of a function say the same within this time.
 const ECHO: Duration = Duration::from_secs(5);
 /// Members of an event that say nothing at a terminal.
-const UNSHOWN: [&str; 5] = ["timestamp", "level", "event", "request_id", "source_ip"];
+const UNSHOWN: [&str; 6] = ["v", "timestamp", "level", "event", "request_id", "source_ip"];
 /// cargo-lambda's word for a function process that it ended, because a source file was edited.
 const KILLED: &str = "ERROR command killed";
 /// cargo-lambda's word for a function process that failed.
@@ -117,7 +117,7 @@ mod tests {
     fn events_are_short_and_bookkeeping_is_gone() {
         let output = r#" INFO starting Runtime server runtime_addr=127.0.0.1:9123
 AWS_LAMBDA_MAX_CONCURRENCY is set to '1', but the concurrency-tokio feature is not enabled; running sequentially
-{"timestamp":1,"level":"INFO","event":"login.succeeded","user":"usr_1","detail":"a b","request_id":"r","source_ip":"::1"}
+{"v":1,"timestamp":1,"level":"INFO","event":"login.succeeded","user":"usr_1","detail":"a b","request_id":"r","source_ip":"::1"}
 {"timestamp":1,"level":"WARN","event":"x","nothing":null}
 a line of the developer's own
 {"not":"an event"}"#;

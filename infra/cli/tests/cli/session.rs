@@ -1,8 +1,8 @@
 use crate::bench::{Bench, wait_for};
-use daypass_ambient::SystemClock;
+use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::{
-    ClientId, Clock, NewSession, Scope, SessionId, Store, ThrottleKey, Timestamp, User, UserId,
+    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, ThrottleKey, Timestamp, User, UserId,
 };
 use serde_json::json;
 
@@ -24,10 +24,14 @@ fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
         ended: None,
         device: Some("curl\u{1b}[31m/8".to_owned()),
     };
-    let settle = ThrottleKey { key: "k".to_owned(), window_end: end };
-    let new = NewSession { session: &session, user, rehash: None, settle: &settle };
-    assert!(wait_for(bench.store.open_session(&new)).unwrap());
+    put(bench, user, &session);
     session
+}
+
+fn put(bench: &Bench, user: &User, session: &Session) {
+    let settle = ThrottleKey { key: "k".to_owned(), window_end: session.absolute_end };
+    let new = NewSession { session, user, rehash: None, settle: &settle };
+    assert!(wait_for(bench.store.open_session(&new)).unwrap());
 }
 
 fn stored(bench: &Bench, user: UserId, session: SessionId) -> Option<Ended> {
@@ -44,8 +48,15 @@ fn list_shows_the_newest_first_and_how_each_stands() {
         open(&bench, &alice, 2, 50, 1000),
         open(&bench, &alice, 3, 10, 1000),
     );
-    wait_for(bench.store.revoke_session(alice.id, ended.session, None, SystemClock.now(), EndReason::Reuse))
-        .unwrap();
+    wait_for(bench.store.revoke_session(
+        alice.id,
+        ended.session,
+        None,
+        SystemClock.now(),
+        EndReason::Reuse,
+        AttemptId::generate(&OsEntropy),
+    ))
+    .unwrap();
 
     let out = bench.daypass(&["session", "list", "alice"]).ok();
     let lines: Vec<_> = out.lines().collect();
@@ -94,6 +105,120 @@ fn list_shows_the_newest_first_and_how_each_stands() {
         })
     );
     assert_eq!(bench.daypass(&["session", "list", &alice.id.to_string()]).json(), json, "by id as by name");
+}
+
+/// The rows of a table with two columns.
+fn rows(out: &str) -> Vec<(&str, &str)> {
+    out.lines().map(|line| line.split_once("  ").map_or((line, ""), |(a, b)| (a, b.trim()))).collect()
+}
+
+/// RFC 3339, as the command writes it.
+fn time(at: Timestamp) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp(at.seconds().try_into().unwrap()).unwrap();
+    let (date, clock) = (at.date(), at.time());
+    format!("{date}T{:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
+}
+
+#[test]
+fn show_tells_the_history_that_is_known() {
+    let bench = Bench::new();
+    let alice = bench.add("alice");
+    let fresh = open(&bench, &alice, 1, 500, 1000);
+    let rotated_at = Timestamp::from_seconds(fresh.created_at.seconds() + 100);
+    let used = Session {
+        session: SessionId::from_bytes([2; 16]),
+        generation: 7,
+        rotated_at: Some(rotated_at),
+        expires_at: Timestamp::from_seconds(fresh.expires_at.seconds() - 50),
+        device: None,
+        ..fresh.clone()
+    };
+    put(&bench, &alice, &used);
+    let ended_at = SystemClock.now();
+    let end = bench.store.revoke_session(
+        alice.id,
+        used.session,
+        None,
+        ended_at,
+        EndReason::EndedByUser,
+        AttemptId::generate(&OsEntropy),
+    );
+    wait_for(end).unwrap();
+
+    let (id, user, created, end) =
+        (fresh.session.to_string(), alice.id.to_string(), time(fresh.created_at), time(fresh.absolute_end));
+    let out = bench.daypass(&["session", "show", "alice", &id]).ok();
+    assert_eq!(
+        rows(&out),
+        [
+            ("session", id.as_str()),
+            ("user id", &user),
+            ("state", "live"),
+            ("client", "web"),
+            ("scope", "orders:read"),
+            ("device", "curl\u{fffd}[31m/8"),
+            ("logged in", &created),
+            ("generation", "0"),
+            ("last refresh", "never"),
+            ("idle expiry", "none before the absolute end"),
+            ("absolute end", &end),
+        ]
+    );
+
+    let id = used.session.to_string();
+    let out = bench.daypass(&["session", "show", "alice", &id]).ok();
+    let shown = rows(&out);
+    for (label, expected) in [
+        ("state", "ended: ended_by_user".to_owned()),
+        ("device", String::new()),
+        ("generation", "7".to_owned()),
+        ("last refresh", time(rotated_at)),
+        ("idle expiry", time(used.expires_at)),
+        ("ended", time(ended_at)),
+        ("reason", "ended_by_user".to_owned()),
+    ] {
+        assert!(shown.contains(&(label, expected.as_str())), "{label} {expected}: {out}");
+    }
+    let json = bench.daypass(&["session", "show", &user, &id]).json();
+    assert_eq!(
+        json,
+        json!({
+            "user_id": user,
+            "session_id": id,
+            "state": "ended",
+            "ended_at": ended_at.seconds(),
+            "ended_reason": "ended_by_user",
+            "generation": 7,
+            "created_at": used.created_at.seconds(),
+            "last_used_at": rotated_at.seconds(),
+            "rotated_at": rotated_at.seconds(),
+            "expires_at": used.expires_at.seconds(),
+            "absolute_end": used.absolute_end.seconds(),
+            "client_id": "web",
+            "scope": "orders:read",
+            "device": null,
+        })
+    );
+    assert_eq!(
+        bench.daypass(&["session", "show", "alice", &fresh.session.to_string()]).json()["rotated_at"],
+        json!(null)
+    );
+}
+
+#[test]
+fn show_knows_an_expired_session_and_no_other_users() {
+    let bench = Bench::new();
+    let (alice, bob) = (bench.add("alice"), bench.add("bob"));
+    let expired = open(&bench, &alice, 1, 500, 100).session.to_string();
+    let out = bench.daypass(&["session", "show", "alice", &expired]).ok();
+    assert!(rows(&out).contains(&("state", "expired")), "{out}");
+    for who in ["bob".to_owned(), bob.id.to_string()] {
+        let error = format!("{who} has no session {expired}");
+        bench.daypass(&["session", "show", &who, &expired]).fails(&error, "daypass session list");
+    }
+    bench
+        .daypass(&["session", "show", "nobody", &expired])
+        .fails("there is no user nobody", "daypass user list");
 }
 
 #[test]
@@ -169,5 +294,7 @@ fn wrong_usage() {
     bench.daypass(&["session", "revoke", "alice"]).misused("<SESSION_ID|--all>");
     bench.daypass(&["session", "revoke", "alice", &id, "--all"]).misused("cannot be used with");
     bench.daypass(&["session", "revoke", "alice", "ses_1"]).misused("ses_ and 32 hexadecimal digits");
+    bench.daypass(&["session", "show", "alice"]).misused("<SESSION_ID>");
+    bench.daypass(&["session", "show", "alice", "ses_1"]).misused("ses_ and 32 hexadecimal digits");
     bench.daypass(&["session"]).misused("");
 }

@@ -525,3 +525,20 @@ fn a_megabyte_of_anything_is_refused_at_once() {
     }
     assert!(before.elapsed() < Duration::from_millis(100));
 }
+
+/// For the log: a signature of ours says whose token it was, whatever else is wrong with it. Claims alone name nobody.
+#[test]
+fn a_refused_token_names_its_owner_when_it_was_signed() {
+    let fixture = es256();
+    let verifier = Verifier::new(issuer(), AUDIENCE.to_owned(), &fixture.jwks).unwrap();
+    let good = fixture.good();
+    let owner = Some((UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16])));
+    let later = NOW + Duration::from_secs(3600);
+    assert_eq!(verifier.examine(&good, later), Err(Rejected { cause: Rejection::Expired, owner }));
+    let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, "A".repeat(86));
+    let nobody = Rejected { cause: Rejection::BadSignature, owner: None };
+    assert_eq!(verifier.examine(&forged, later), Err(nobody));
+    let other = fixture.with_claims(&json!({ "aud": "other" }));
+    let unreadable = Rejected { cause: Rejection::WrongAudience, owner: None };
+    assert_eq!(verifier.examine(&other, NOW), Err(unreadable), "usr_1 is no id of ours");
+}

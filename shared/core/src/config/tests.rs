@@ -33,6 +33,7 @@ fn lists_are_what_is_read() {
     assert_eq!(asked(|lookup| drop(login(lookup).unwrap())), set(LOGIN));
     assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
     assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
+    assert_eq!(asked(|lookup| drop(sessions(lookup).unwrap())), set(SESSIONS));
     assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
     assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
 }
@@ -100,4 +101,10 @@ fn clients() {
     ] {
         assert!(Clients::parse(bad).is_err(), "{bad}");
     }
+    let many = |count: usize| {
+        let entries: Vec<String> = (0..count).map(|n| format!(r#"{{"client_id":"c{n}"}}"#)).collect();
+        Clients::parse(&format!("[{}]", entries.join(",")))
+    };
+    assert_eq!(many(Clients::MAX).unwrap().ids.len(), Clients::MAX);
+    assert!(many(Clients::MAX + 1).is_err());
 }

@@ -1,0 +1,23 @@
+//! The `sessions` binary: wires configuration, the sessions table and the clock. It knows no keys at all.
+
+use daypass_ambient::{ambient, environment, start};
+use daypass_core::{config, sessions::Sessions};
+use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_lambda::serve;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start(async {
+        let config = config::sessions(environment)?;
+        let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+        let sessions = Arc::new(Sessions::new(store, ambient()));
+        serve(move |request| {
+            let sessions = Arc::clone(&sessions);
+            async move { daypass_sessions::handle(&sessions, request).await }
+        })
+        .await
+    })
+    .await
+}

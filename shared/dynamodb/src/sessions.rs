@@ -1,0 +1,76 @@
+//! The verbs of [`SessionStore`] as DynamoDB requests: what a user does with their own sessions.
+
+use crate::DynamoDb;
+use crate::connect::LIST_TIMEOUT;
+use crate::error::failure;
+use crate::item::{self, USER};
+use crate::store::{Conditional, conditional, known_by, names, values};
+use daypass_core::session::{EndReason, Session};
+use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
+use daypass_core::{AttemptId, SessionId, StoreError, Timestamp, UserId};
+
+impl DynamoDb {
+    /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.
+    async fn all_pages(&self, user: UserId) -> Result<StoredSessions, StoreError> {
+        let mut found = StoredSessions::default();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.tables.sessions)
+            .consistent_read(true)
+            .key_condition_expression("#user = :user")
+            .set_expression_attribute_names(names(&[USER]))
+            .set_expression_attribute_values(values([("user", item::text(user.to_string()))]))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(|error| failure("Query", &error))?.items() {
+                match item::to_session(item) {
+                    Ok(session) => found.sessions.push(session),
+                    Err(error) => found.unreadable.push(error),
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl SessionStore for DynamoDb {
+    /// Within the time that a function has: a user with more sessions than that gets [`StoreError::Unavailable`].
+    async fn stored_sessions(&self, user: UserId) -> Result<StoredSessions, StoreError> {
+        tokio::time::timeout(LIST_TIMEOUT, self.all_pages(user)).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("stored_sessions: not all sessions could be read in time".to_owned()))
+        })
+    }
+
+    async fn stored_session(&self, user: UserId, session: SessionId) -> Result<Option<Session>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(item::session_key(user, session)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failure("GetItem", &error))?;
+        output.item.as_ref().map(item::to_session).transpose()
+    }
+
+    /// The same write as [`revoke_session`](daypass_core::Store::revoke_session).
+    async fn end_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+        attempt: AttemptId,
+    ) -> Result<Ending, StoreError> {
+        let request = known_by(self.ending(item::session_key(user, session), now, reason, None), attempt);
+        Ok(match conditional(request).await? {
+            Conditional::Done(_) => Ending::Ended,
+            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Ending::Ended,
+            Conditional::Refused(Some(_)) => Ending::AlreadyOver,
+            Conditional::Refused(None) => Ending::Absent,
+        })
+    }
+}

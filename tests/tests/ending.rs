@@ -1,0 +1,560 @@
+//! Ending sessions for real, on the real DynamoDB Local, which `cargo verify` installs and starts: whoever ends a session while
+//! its clients refresh and its user logs in has ended it once the answer is there.
+//!
+//! Each of the five ways runs [`ROUNDS`] rounds. A round has a user of its own with [`SESSIONS`] sessions. [`TABS`] refresh each
+//! of them at once, over and over, and [`LOGINS`] clients log in and refresh; in the middle of that comes the ending. When
+//! it has been answered, each of them sends one request more, and then every refresh token that any of them ever got is
+//! presented again.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+use daypass_core::event::{Event, LoginFailure};
+use daypass_core::session::EndReason;
+use daypass_core::{Clock, StoreError, User, UserStatus};
+use daypass_tests::recorder::Exchange;
+use daypass_tests::service::{Answer, PASSWORD, Service, quick_hash};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Rounds of each way.
+const ROUNDS: u32 = 200;
+/// Sessions that exist before the ending.
+const SESSIONS: usize = 4;
+/// Refreshes of each of them at once.
+const TABS: usize = 7;
+/// Clients that log in meanwhile. With the tabs of all sessions these are 32 requests at once.
+const LOGINS: usize = 4;
+/// Of those, how many log in once more after the answer.
+const LATE_LOGINS: usize = 2;
+/// Rest of a client between two requests. Without one, 32 of them would keep the store so busy that most of the time went
+/// into refreshes long after the race.
+const REST: Duration = Duration::from_millis(20);
+/// The password that `Way::Password` sets.
+const NEW_PASSWORD: &str = "another horse, the same staple";
+
+/// One way at a time: five would compete for the processors, and the store for none of them.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A way to end sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// `POST /revoke`: one session.
+    Revoke,
+    /// `POST /revoke` with `all=true`.
+    RevokeAll,
+    /// `daypass user password`.
+    Password,
+    /// `daypass user disable`.
+    Disable,
+    /// `daypass user remove`.
+    Remove,
+}
+
+impl Way {
+    const fn reason(self) -> EndReason {
+        match self {
+            Self::Revoke => EndReason::Revoked,
+            Self::RevokeAll => EndReason::RevokedAll,
+            Self::Password => EndReason::PasswordChanged,
+            Self::Disable => EndReason::UserDisabled,
+            Self::Remove => EndReason::UserRemoved,
+        }
+    }
+
+    /// How many of the sessions end that there were before.
+    const fn ends(self) -> usize {
+        match self {
+            Self::Revoke => 1,
+            Self::RevokeAll | Self::Password | Self::Disable | Self::Remove => SESSIONS,
+        }
+    }
+
+    /// What becomes of a login with this password that begins after the answer: whether it opens a session that lives.
+    fn admits(self, password: &str) -> bool {
+        match self {
+            Self::Revoke | Self::RevokeAll => true,
+            Self::Password => password == NEW_PASSWORD,
+            Self::Disable | Self::Remove => false,
+        }
+    }
+
+    /// Whether no login that began before the answer may leave a live session, even if it is answered later. With
+    /// `all=true` it may: its session may have come to be after the sessions were listed, by the same right as one whose
+    /// login began a moment later.
+    fn shuts_out(self, password: &str) -> bool {
+        !self.admits(password)
+    }
+
+    /// Ends what there is to end; returns when that has been answered. Whoever is told that the store is busy asks again.
+    async fn end(self, service: &Service, user: &User, first: &Answer) {
+        for _ in 0..10 {
+            if self.try_end(service, user, first).await {
+                return;
+            }
+        }
+        panic!("{self:?}: the store was never there");
+    }
+
+    async fn try_end(self, service: &Service, user: &User, first: &Answer) -> bool {
+        let (store, name, now) = (&service.bench.store, &user.username, service.clock.now());
+        let changed = match self {
+            Self::Revoke => return is_done(&service.revoke(&first.refresh_token()).await),
+            Self::RevokeAll => {
+                let body = format!("all=true&token={}", first.access_token());
+                return is_done(&service.form("/revoke", &body).await);
+            }
+            Self::Password => store.set_password(name, &quick_hash(NEW_PASSWORD), now).await,
+            Self::Disable => store.set_status(name, UserStatus::Disabled, now).await,
+            Self::Remove => store.remove_user(name, now).await,
+        };
+        match changed {
+            // Gone at the second try: the first had an answer that was lost.
+            Ok(user) => user.is_some() || self == Self::Remove,
+            Err(StoreError::Unavailable(_)) => false,
+            Err(StoreError::Broken(detail)) => panic!("{self:?}: {detail}"),
+        }
+    }
+}
+
+/// Whether a revocation is done; the one other answer that there may be is 503.
+fn is_done(answer: &Answer) -> bool {
+    match answer.status {
+        200 => answer.json() == json!({}),
+        status => {
+            assert_eq!(status, 503, "{answer:?}");
+            false
+        }
+    }
+}
+
+/// A request with when it was sent and answered.
+struct Sent {
+    begun: Instant,
+    answered: Instant,
+    answer: Answer,
+}
+
+async fn sent(answer: impl Future<Output = Answer>) -> Sent {
+    let begun = Instant::now();
+    let answer = answer.await;
+    Sent { begun, answered: Instant::now(), answer }
+}
+
+/// A session as its client sees it.
+struct Client {
+    session: String,
+    /// Every refresh token that it ever got, the newest last.
+    tokens: Vec<String>,
+    refreshes: Vec<Sent>,
+}
+
+impl Client {
+    fn of(login: &Answer) -> Self {
+        Self { session: login.text("session_id"), tokens: vec![login.refresh_token()], refreshes: Vec::new() }
+    }
+
+    fn newest(&self) -> &str {
+        self.tokens.last().unwrap()
+    }
+
+    /// Refreshes in `tabs` at once. Whoever gets a successor gets the same.
+    async fn refresh(&mut self, service: &Service, tabs: usize) {
+        let token = self.newest().to_owned();
+        let sent = join_all((0..tabs).map(|_| sent(service.refresh(&token)))).await;
+        let successors: BTreeSet<String> = sent
+            .iter()
+            .filter(|sent| sent.answer.status == 200)
+            .map(|sent| sent.answer.refresh_token())
+            .collect();
+        assert!(successors.len() <= 1, "one successor");
+        self.tokens.extend(successors);
+        self.refreshes.extend(sent);
+        service.clock.advance(Duration::from_millis(7));
+    }
+
+    /// Refreshes until the ending has been answered, and once more after that.
+    async fn refresh_on(mut self, service: Arc<Service>, mut over: watch::Receiver<bool>) -> Self {
+        loop {
+            if *over.borrow() {
+                self.refresh(&service, 1).await;
+                return self;
+            }
+            self.refresh(&service, TABS).await;
+            tokio::time::sleep(REST).await;
+            if self.refreshes.iter().rev().take(TABS).all(|sent| sent.answer.status == 400) {
+                over.wait_for(|over| *over).await.unwrap();
+            }
+        }
+    }
+}
+
+/// A login that was sent while the sessions were ended, or just after.
+struct Login {
+    password: &'static str,
+    sent: Sent,
+    /// The session, when it opened one.
+    client: Option<Client>,
+}
+
+/// Logs in until the ending has been answered, and once more after that when it is to be `late`; of each session that it
+/// opens it refreshes once.
+async fn log_in(
+    service: Arc<Service>,
+    name: String,
+    password: &'static str,
+    late: bool,
+    over: watch::Receiver<bool>,
+) -> Vec<Login> {
+    let mut logins = Vec::new();
+    loop {
+        let last = *over.borrow();
+        if last && !late {
+            return logins;
+        }
+        let body = json!({ "username": name, "password": password });
+        let sent = sent(service.post("/login", &body)).await;
+        let mut client = (sent.answer.status == 200).then(|| Client::of(&sent.answer));
+        if let Some(client) = &mut client {
+            client.refresh(&service, 1).await;
+        }
+        logins.push(Login { password, sent, client });
+        if last {
+            return logins;
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// What the rounds of a way have covered.
+#[derive(Default)]
+struct Tally {
+    rounds: u32,
+    /// Rounds in which a refresh got a new token between the beginning and the answer of the ending.
+    raced: u32,
+    refreshes: usize,
+    /// Refreshes that were under way when the ending began.
+    met: usize,
+    /// Refreshes that got a new token between the beginning and the answer of the ending.
+    landed: usize,
+    logins: usize,
+    /// Logins that were under way when the ending began, and opened a session.
+    logins_met: usize,
+    /// Logins that had found the password right, and no longer.
+    overtaken: usize,
+    /// Requests that were answered with 503: nothing is known of them, and nothing asked.
+    unavailable: usize,
+    presented: usize,
+    took: Duration,
+    ending: Duration,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} rounds in {:.1} s; an ending took {:.1} ms\n  \
+             {} refreshes, of which {} were under way when an ending began; {} got a token before its answer, in {} rounds\n  \
+             {} logins, of which {} were under way when an ending began and opened a session; {} were overtaken\n  \
+             {} tokens presented again; {} answers of 503",
+            self.rounds,
+            self.took.as_secs_f64(),
+            self.ending.as_secs_f64() * 1000.0 / f64::from(self.rounds.max(1)),
+            self.refreshes,
+            self.met,
+            self.landed,
+            self.raced,
+            self.logins,
+            self.logins_met,
+            self.overtaken,
+            self.presented,
+            self.unavailable,
+        )
+    }
+}
+
+/// Presents a token. It is refused, and the session is dead for a reason that is no theft.
+async fn assert_dead(service: &Service, token: &str, case: &str) {
+    let answer = service.refresh(token).await;
+    assert_eq!(answer.outcome(), (400, "invalid_grant".to_owned()), "{case}");
+}
+
+async fn assert_live(service: &Service, client: &mut Client, case: &str) {
+    client.refresh(service, 1).await;
+    assert_eq!(client.refreshes.last().unwrap().answer.status, 200, "{case}");
+}
+
+async fn url() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the one thing that this test is told")]
+    let url = std::env::var("DAYPASS_TEST_DYNAMODB");
+    url.expect(
+        "DAYPASS_TEST_DYNAMODB is not set: start DynamoDB Local and set it to its URL, such as \
+         http://127.0.0.1:8000, or run `cargo verify --only dynamodb`, which does both",
+    )
+}
+
+/// A line past the test runner, which keeps what a passing test prints.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").unwrap();
+}
+
+async fn rounds(way: Way) {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let service =
+        Arc::new(Service::quick_unrecorded(&url().await, &[("DAYPASS_LOGIN_ATTEMPTS", "100")]).await);
+    let mut tally = Tally::default();
+    let before = Instant::now();
+    for round in 0..ROUNDS {
+        one_round(&service, way, round, &mut tally).await;
+    }
+    tally.took = before.elapsed();
+    say(&format!("{way:?}: {tally}"));
+    // The rounds were races: without these, nothing above would prove anything.
+    assert_eq!(tally.rounds, ROUNDS);
+    let rounds = usize::try_from(ROUNDS).unwrap();
+    assert!(tally.met >= rounds * SESSIONS * TABS / 4, "{tally}");
+    assert!(tally.raced >= ROUNDS / 2, "{tally}");
+    // A login that was under way has opened its session before the ending, or was overtaken by it.
+    assert!(tally.logins_met + tally.overtaken >= rounds / 2, "{tally}");
+    let overtakes = matches!(way, Way::Password | Way::Disable | Way::Remove);
+    assert_eq!(tally.overtaken > 0, overtakes, "{tally}");
+    assert!(tally.unavailable * 100 < tally.refreshes + tally.logins, "{tally}");
+}
+
+async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tally) {
+    let name = format!("{way:?}-{round}").to_lowercase();
+    let user = service.quick_user(&name).await;
+    let mut first = None;
+    let mut clients = Vec::new();
+    for _ in 0..SESSIONS {
+        let login = service.login(&name).await;
+        clients.push(Client::of(&login));
+        first.get_or_insert(login);
+    }
+    let first = first.unwrap();
+    let _ = service.journal.take();
+
+    let (tell, over) = watch::channel(false);
+    let refreshing: Vec<_> = clients
+        .into_iter()
+        .map(|client| tokio::spawn(client.refresh_on(Arc::clone(service), over.clone())))
+        .collect();
+    let logging_in: Vec<_> = (0..LOGINS)
+        .map(|n| {
+            let password = if way == Way::Password && n % 2 == 1 { NEW_PASSWORD } else { PASSWORD };
+            tokio::spawn(log_in(Arc::clone(service), name.clone(), password, n < LATE_LOGINS, over.clone()))
+        })
+        .collect();
+    // The others are somewhere else in each round.
+    tokio::time::sleep(Duration::from_millis(u64::from(round % 8))).await;
+    let begun = Instant::now();
+    way.end(service, &user, &first).await;
+    let answered = Instant::now();
+    tell.send(true).unwrap();
+    let mut clients: Vec<Client> =
+        join_all(refreshing).await.into_iter().map(|client| client.unwrap()).collect();
+    let mut logins: Vec<Login> =
+        join_all(logging_in).await.into_iter().flat_map(|logins| logins.unwrap()).collect();
+
+    count(tally, way, &clients, &logins, begun, answered, &service.journal.take());
+
+    // Whatever began after the answer was refused at once, while older requests were still under way.
+    for (n, client) in clients.iter().enumerate() {
+        for sent in client.refreshes.iter().filter(|sent| sent.begun > answered) {
+            let expected = if n < way.ends() { 400 } else { 200 };
+            assert!([expected, 503].contains(&sent.answer.status), "{name}, session {n}: {:?}", sent.answer);
+        }
+    }
+    for login in logins.iter().filter(|login| login.sent.begun > answered) {
+        let expected = if way.admits(login.password) { 200 } else { 401 };
+        assert!([expected, 503].contains(&login.sent.answer.status), "{name}: {:?}", login.sent.answer);
+    }
+
+    // Some time later, within the grace or after it: every token of every session that there was, and of every login that
+    // came too late, whenever it was answered.
+    service.clock.advance(Duration::from_secs(u64::from(round % 4) * 15));
+    let (dead, live) = clients.split_at_mut(way.ends());
+    let (shut_out, admitted): (Vec<&mut Login>, Vec<&mut Login>) =
+        logins.iter_mut().partition(|login| way.shuts_out(login.password));
+    let shut_out: Vec<&Client> = shut_out.into_iter().filter_map(|login| login.client.as_ref()).collect();
+    let gone: Vec<&Client> = dead.iter().chain(shut_out).collect();
+    let tokens: Vec<&str> = gone.iter().flat_map(|client| &client.tokens).map(String::as_str).collect();
+    join_all(tokens.iter().map(|token| assert_dead(service, token, &name))).await;
+    tally.presented += tokens.len();
+    let reuse = service.journal.take().into_iter().find(|event| matches!(event, Event::Reuse { .. }));
+    assert_eq!(reuse, None, "{name}: they are dead, not replayed");
+
+    // The others live on, and so do the sessions of logins that began after the answer.
+    join_all(live.iter_mut().map(|client| assert_live(service, client, &name))).await;
+    for login in admitted.into_iter().filter(|login| login.sent.begun > answered || way == Way::Revoke) {
+        if let Some(client) = &mut login.client {
+            assert_live(service, client, &name).await;
+        }
+    }
+    // As the store has it: also of sessions whose login was never answered.
+    let gone: BTreeSet<&str> = gone.iter().map(|client| client.session.as_str()).collect();
+    for stored in service.bench.store.sessions(user.id).await.unwrap() {
+        if gone.contains(stored.session.to_string().as_str())
+            || (!way.admits(PASSWORD) && !way.admits(NEW_PASSWORD))
+        {
+            assert_eq!(stored.ended.map(|ended| ended.reason), Some(way.reason()), "{name}: {stored:?}");
+        }
+    }
+    come_back(service, way, &user, &dead.iter().map(Client::newest).collect::<Vec<_>>()).await;
+    tally.rounds += 1;
+}
+
+/// A user who was disabled or removed may come back. No old session does.
+async fn come_back(service: &Service, way: Way, user: &User, tokens: &[&str]) {
+    let name = user.username.as_str();
+    match way {
+        Way::Revoke | Way::RevokeAll | Way::Password => return,
+        Way::Disable => {
+            let enabled = service
+                .bench
+                .store
+                .set_status(&user.username, UserStatus::Enabled, service.clock.now())
+                .await;
+            enabled.unwrap().unwrap();
+        }
+        Way::Remove => assert_ne!(service.quick_user(name).await.id, user.id),
+    }
+    join_all(tokens.iter().map(|token| assert_dead(service, token, name))).await;
+    let mut again = Client::of(&service.login(name).await);
+    assert_live(service, &mut again, name).await;
+}
+
+fn count(
+    tally: &mut Tally,
+    way: Way,
+    clients: &[Client],
+    logins: &[Login],
+    begun: Instant,
+    answered: Instant,
+    events: &[Event],
+) {
+    // Of the sessions that end: what the others do is no race.
+    let racing = clients[..way.ends()].iter().flat_map(|client| &client.refreshes);
+    let under_way = |sent: &&Sent| sent.begun < begun && sent.answered > begun;
+    let landed = racing
+        .filter(|sent| sent.answer.status == 200 && sent.answered > begun && sent.begun < answered)
+        .count();
+    let all = || clients.iter().flat_map(|client| &client.refreshes);
+    tally.landed += landed;
+    tally.raced += u32::from(landed > 0);
+    tally.refreshes += all().count() + logins.iter().filter(|login| login.client.is_some()).count();
+    tally.met += all().filter(under_way).count();
+    tally.logins += logins.len();
+    tally.logins_met +=
+        logins.iter().filter(|login| login.client.is_some() && under_way(&&login.sent)).count();
+    tally.overtaken += events
+        .iter()
+        .filter(|event| matches!(event, Event::LoginFailed { cause: LoginFailure::UserChanged, .. }))
+        .count();
+    let answers = all().chain(logins.iter().map(|login| &login.sent));
+    tally.unavailable += answers.filter(|sent| sent.answer.status == 503).count();
+    tally.ending += answered - begun;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoke_one() {
+    rounds(Way::Revoke).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoke_all() {
+    rounds(Way::RevokeAll).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password() {
+    rounds(Way::Password).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disable() {
+    rounds(Way::Disable).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remove() {
+    rounds(Way::Remove).await;
+}
+
+/// What each way asks of DynamoDB for `n` live sessions, and what that costs: one write for each session and no more, one
+/// query for all of them (two where the user changes). Sessions that are over already cost nothing but their place in the query.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_costs() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let service = Service::quick(&url().await, &[("DAYPASS_LOGIN_ATTEMPTS", "100")]).await;
+    service.bench.recorder.ask_capacity(true);
+    for way in [Way::Revoke, Way::RevokeAll, Way::Password, Way::Disable, Way::Remove] {
+        for live in [1, 2, 20] {
+            let name = format!("{way:?}-{live}").to_lowercase();
+            let user = service.quick_user(&name).await;
+            // Logged out before: they are not written again.
+            for _ in 0..3 {
+                assert_eq!(service.revoke(&service.login(&name).await.refresh_token()).await.status, 200);
+            }
+            let first = service.login(&name).await;
+            for _ in 1..live {
+                service.login(&name).await;
+            }
+            let _ = service.bench.recorder.take();
+            way.end(&service, &user, &first).await;
+            let exchanges = service.bench.recorder.take();
+
+            let (sessions, users) = (&service.bench.tables.sessions, &service.bench.tables.users);
+            let (update, query) = (("UpdateItem", sessions), [("Query", sessions)]);
+            let ends = |n: usize| vec![update; n];
+            let expected = match way {
+                Way::Revoke => ends(1),
+                // The session whose token asks, by which it is known that it may; then the others.
+                Way::RevokeAll => [&ends(1)[..], &query, &ends(live - 1)].concat(),
+                // The second query is for a login that committed just before the user changed.
+                Way::Password | Way::Disable => {
+                    [&[("UpdateItem", users)][..], &query, &ends(live), &query].concat()
+                }
+                Way::Remove => {
+                    [&[("UpdateItem", users)][..], &query, &ends(live), &query, &[("DeleteItem", users)]]
+                        .concat()
+                }
+            };
+            let sent: Vec<(&str, &String)> =
+                expected.iter().map(|(operation, table)| (*operation, *table)).collect();
+            let seen: Vec<(&str, String)> =
+                exchanges.iter().map(|exchange| (exchange.operation.as_str(), table_of(exchange))).collect();
+            let seen: Vec<(&str, &String)> =
+                seen.iter().map(|(operation, table)| (*operation, table)).collect();
+            assert_eq!(seen, sent, "{way:?} of {live}");
+            let units = |query: bool| {
+                let of = exchanges.iter().filter(|exchange| (exchange.operation == "Query") == query);
+                of.map(|exchange| exchange.response()["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap())
+                    .fold(0.0, |sum, units| sum + units)
+            };
+            let writes = exchanges.iter().filter(|exchange| exchange.operation != "Query").count();
+            assert_eq!(units(false), writes as f64, "{way:?} of {live}: a write unit for each write");
+            say(&format!(
+                "{way:?} of {live} live sessions (3 more are over): {} requests, {} write units, {} read units",
+                exchanges.len(),
+                units(false),
+                units(true),
+            ));
+        }
+    }
+}
+
+fn table_of(exchange: &Exchange) -> String {
+    exchange.request.get("TableName").and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,44 @@
+//! What goes wrong in the real world, and what becomes of sessions then: `docs/failures.md` is this suite in words.
+//!
+//! [`rows`] is the one table of what is expected; [`matrix`] plays it, [`order`] lets answers overtake each other,
+//! [`crash`] kills real processes, [`swarm`], [`thief`] and [`clocks`] run many sessions. `cargo verify --only failures`
+//! runs it all and shows what it covered.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the helpers of a test fail as the test does, and it tells what it covers"
+)]
+
+mod clocks;
+mod crash;
+mod doc;
+mod matrix;
+mod order;
+mod process;
+mod proxy;
+mod pulse;
+mod rows;
+mod slow;
+mod swarm;
+mod thief;
+
+use daypass_embedded::Embedded;
+use daypass_tests::service::Service;
+
+/// One part at a time: they measure times, and share two processors.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A store, and a service over it whose passwords cost nothing.
+async fn service() -> (Embedded, Service) {
+    with(&[]).await
+}
+
+async fn with(settings: &[(&str, &str)]) -> (Embedded, Service) {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::quick(&embedded.url(), settings).await;
+    (embedded, service)
+}

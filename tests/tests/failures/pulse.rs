@@ -1,0 +1,70 @@
+//! Whether the machine itself stood still: the suite measures seconds, on processors that others use too.
+
+use daypass_tests::service::Service;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
+
+/// DynamoDB answers here within milliseconds. When it takes so long without any failure of ours, time-outs run out that
+/// should not.
+const STALL: Duration = Duration::from_millis(250);
+/// How often something may be played again because the machine stood still.
+const AGAIN: usize = 6;
+
+/// Asks the embedded DynamoDB for something small, over and over, and remembers when that took long.
+pub(crate) struct Pulse {
+    stalls: Arc<Mutex<Vec<Instant>>>,
+    /// How often something was played again.
+    pub(crate) again: AtomicUsize,
+    task: AbortHandle,
+}
+
+impl Pulse {
+    pub(crate) fn start(base: &Service) -> Self {
+        let stalls = Arc::new(Mutex::new(Vec::new()));
+        let (client, table, seen) =
+            (base.bench.raw.clone(), base.bench.tables.users.clone(), Arc::clone(&stalls));
+        let task = tokio::spawn(async move {
+            loop {
+                let before = Instant::now();
+                let _ = client.describe_table().table_name(&table).send().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if before.elapsed() > STALL {
+                    seen.lock().unwrap().push(Instant::now());
+                }
+            }
+        });
+        Self { stalls, again: AtomicUsize::new(0), task: task.abort_handle() }
+    }
+
+    fn stalled_since(&self, start: Instant) -> bool {
+        self.stalls.lock().unwrap().iter().any(|stall| *stall > start)
+    }
+
+    /// Plays something, and again when it failed while the machine stood still. `None` when it failed on a machine that
+    /// did not, or always.
+    pub(crate) async fn play<T, F: Future<Output = T>>(&self, mut play: impl FnMut() -> F) -> Option<T> {
+        for _ in 0..AGAIN {
+            let start = Instant::now();
+            if let Ok(played) = AssertUnwindSafe(play()).catch_unwind().await {
+                return Some(played);
+            }
+            // A stall that is not over yet has not been noticed yet.
+            tokio::time::sleep(STALL).await;
+            if !self.stalled_since(start) {
+                return None;
+            }
+            self.again.fetch_add(1, Ordering::Relaxed);
+        }
+        None
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
