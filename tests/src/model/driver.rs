@@ -8,7 +8,7 @@ use super::mutants::Seeded;
 use super::reference::{self, Call, Grant, How, Outcome, Reference, Ruling, Seen, Time, Why};
 use super::turns::Turns;
 use super::walk::{Advance, Fault, Part, Pick, Process};
-use super::walk::{Setting, Skew, Step, Walk, Which};
+use super::walk::{Setting, Skew, Step, Theft, Walk, Which};
 use super::{Failure, Property, failed};
 use crate::recorder::Action;
 use crate::service::{Answer, PASSWORD, Service, quick_hash};
@@ -187,9 +187,7 @@ impl<'a> Journey<'a> {
                 }
                 Step::Chain(pick, count, apart) => self.chain(*pick, *count, *apart).await?,
                 Step::Retry(pick, process, late) => self.retry(*pick, *process, *late).await?,
-                Step::Thief(pick, process, starts, runs) => {
-                    self.thief(*pick, *process, *starts, runs).await?;
-                }
+                Step::Thief(pick, process, theft) => self.thief(*pick, *process, theft).await?,
                 Step::Advance(pick, advance) => self.advance(*pick, *advance),
                 Step::Collect(pick) => {
                     if let Some(session) = self.pick(*pick) {
@@ -249,13 +247,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Somebody has the oldest token of a client that goes on refreshing.
-    async fn thief(
-        &mut self,
-        pick: Pick,
-        process: Process,
-        starts: bool,
-        runs: &[u8],
-    ) -> Result<(), Failure> {
+    async fn thief(&mut self, pick: Pick, process: Process, theft: &Theft) -> Result<(), Failure> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
         let refresh = |link| Call::Refresh { session, link, client: None, scope: None };
         for process in [0, 1] {
@@ -267,10 +259,16 @@ impl<'a> Journey<'a> {
         let (Some(oldest), Some(newest)) = (self.known(session).first().copied(), newest) else {
             return Ok(());
         };
-        let (theft, own) = (refresh(oldest), refresh(newest));
-        // The first of a pair goes through the first process.
-        let (calls, first) = if process == 0 { ([theft, own], starts) } else { ([own, theft], !starts) };
-        self.pair(calls, first, runs).await
+        match theft {
+            Theft::With(fault) => self.single(process, refresh(oldest), *fault).await,
+            Theft::AtOnce(starts, runs) => {
+                let (thief, own) = (refresh(oldest), refresh(newest));
+                // The first of a pair goes through the first process.
+                let (calls, first) =
+                    if process == 0 { ([thief, own], *starts) } else { ([own, thief], !starts) };
+                self.pair(calls, first, runs).await
+            }
+        }
     }
 
     /// A client that got no answer.
@@ -307,7 +305,7 @@ impl<'a> Journey<'a> {
         self.model
             .compare(&outcome.ruling, &seen, now, &call, honest)
             .map_err(|failure| failure.of(&call))?;
-        self.expect_thefts(&thefts, &outcome.thefts).map_err(|failure| failure.of(&call))?;
+        self.expect_thefts(&thefts, outcome.thefts).map_err(|failure| failure.of(&call))?;
         self.tally(kind, &call, &before, &outcome);
         self.accept(process, &outcome.ruling, &seen, fault != Fault::Unheard)?;
         if outcome.ruling == Ruling::Refused(Why::Theft)
@@ -363,7 +361,7 @@ impl<'a> Journey<'a> {
                 let fit = after.compare(ruling, &seen[process], times[process], &calls[process], honest);
                 fits = fits.and(fit);
             }
-            let expected = outcomes[0].thefts.start() + outcomes[1].thefts.start();
+            let expected = outcomes[0].thefts + outcomes[1].thefts;
             if fits.is_ok() && thefts.len() != expected {
                 fits =
                     failed(Property::Event, format!("{} events of theft, expected {expected}", thefts.len()));
@@ -382,7 +380,7 @@ impl<'a> Journey<'a> {
                     *self.coverage.pairs.entry(order).or_default() += 1;
                     let interleaving = format!("{} + {}: {}", kinds[0], kinds[1], turns.taken());
                     self.coverage.interleavings.insert(interleaving);
-                    self.expect_thefts(&thefts, &(expected..=expected))?;
+                    self.expect_thefts(&thefts, expected)?;
                     for process in [0, 1] {
                         self.tally(kinds[process], &calls[process], &was, &outcomes[process]);
                         self.accept(process, &outcomes[process].ruling, &seen[process], true)?;
@@ -527,11 +525,7 @@ impl<'a> Journey<'a> {
         reuse.collect()
     }
 
-    fn expect_thefts(
-        &self,
-        thefts: &[String],
-        expected: &std::ops::RangeInclusive<usize>,
-    ) -> Result<(), Failure> {
+    fn expect_thefts(&self, thefts: &[String], expected: usize) -> Result<(), Failure> {
         for id in thefts {
             let session = self.model.chains.iter().position(|chain| chain.id.as_ref() == Some(id));
             if session.is_none_or(|session| !self.holders[session].suspect) {
@@ -541,11 +535,8 @@ impl<'a> Journey<'a> {
                 );
             }
         }
-        if !expected.contains(&thefts.len()) {
-            return failed(
-                Property::Event,
-                format!("{} events of theft, expected {expected:?}", thefts.len()),
-            );
+        if thefts.len() != expected {
+            return failed(Property::Event, format!("{} events of theft, expected {expected}", thefts.len()));
         }
         Ok(())
     }

@@ -593,6 +593,18 @@ pub const MUTANTS: &[Mutant] = &[
         answer: no_answer,
     },
     Mutant {
+        name: "ending-forgets-itself",
+        wrong: "an end does not store its attempt: when its answer is lost, our own retry takes it for \
+                somebody else's and theft goes untold",
+        request: |_, request| {
+            if request.is_ending(None) {
+                request.without_set("#attempt");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
         name: "ending-makes-tombstones",
         wrong: "an end does not ask whether there is a session: it leaves an item that nobody can read",
         request: |_, request| {
@@ -648,6 +660,20 @@ pub const MUTANTS: &[Mutant] = &[
             }
             None
         },
+    },
+    Mutant {
+        name: "revoke-all-spares-the-expiring",
+        wrong: "ending all sessions goes by its own clock alone: a session that it takes for expired is still \
+                refreshed by a process whose clock is behind",
+        request: |_, request| {
+            if request.is_query() {
+                let minute = 60_000;
+                let now = time(request.value(":now"))? + minute;
+                request.body["ExpressionAttributeValues"][":now"] = at(now);
+            }
+            None
+        },
+        answer: no_answer,
     },
     Mutant {
         name: "revoke-all-ends-others",

@@ -13,14 +13,13 @@
 //!
 //! **Known truths**, which are no bugs:
 //! - A rotation that landed while every answer about it was lost looks like theft when its retry comes after grace.
-//! - The event of a theft is missing when the answer to the write that ends the session is lost: our SDK asks again
-//!   and finds the session ended already, as after somebody else's replay.
+//! - A theft whose ending gets no answer is told at once, and again by the next replay if it was not ended: rather twice
+//!   than never.
 
 use super::{Failure, Property, failed};
 use crate::model::walk::{Fault, Part, Setting};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 /// Milliseconds since the epoch.
 pub type Time = u64;
@@ -29,6 +28,9 @@ pub type Time = u64;
 pub const ACCESS_SECONDS: u64 = 300;
 /// How long past its expiry an access token is still taken: clocks differ.
 const ACCESS_LEEWAY: Time = 30_000;
+/// By how much the clocks of two processes may differ: whoever ends all sessions takes none for expired that another may
+/// still take for live.
+const CLOCK_SKEW: Time = 60_000;
 /// What every user may do.
 const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
 /// The client that may do less, and what it may.
@@ -199,12 +201,12 @@ pub struct Outcome {
     /// The answer.
     pub ruling: Ruling,
     /// The events.
-    pub thefts: RangeInclusive<usize>,
+    pub thefts: usize,
 }
 
 impl From<Ruling> for Outcome {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, thefts: 0..=0 }
+        Self { ruling, thefts: 0 }
     }
 }
 
@@ -532,18 +534,11 @@ impl Reference {
                 if fault != Fault::Throttled(Part::Second) {
                     self.chains[session].end("reuse");
                 }
-                match fault {
-                    Fault::LostAlways(Part::Second) | Fault::Throttled(Part::Second) => {
-                        Ruling::Unavailable.into()
-                    }
-                    // The second request is the one that ends the session.
-                    Fault::LostOnce(1) => Outcome { ruling: Ruling::Refused(Why::Theft), thefts: 0..=1 },
-                    Fault::None
-                    | Fault::LostOnce(_)
-                    | Fault::LostAlways(_)
-                    | Fault::Throttled(_)
-                    | Fault::Unheard => Outcome { ruling: Ruling::Refused(Why::Theft), thefts: 1..=1 },
-                }
+                let ruling = match fault {
+                    Fault::LostAlways(_) | Fault::Throttled(_) => Ruling::Unavailable,
+                    Fault::None | Fault::LostOnce(_) | Fault::Unheard => Ruling::Refused(Why::Theft),
+                };
+                Outcome { ruling, thefts: 1 }
             }
         }
     }
@@ -598,11 +593,12 @@ impl Reference {
         Ruling::Revoked(true)
     }
 
-    /// Ends what lives by this clock; what has expired needs no ending.
+    /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending.
     fn end_all(&mut self, user: usize, why: &'static str, now: Time) {
-        for chain in self.chains.iter_mut().filter(|chain| chain.user == user && now < chain.expires()) {
+        let lives = |chain: &&mut Chain| chain.user == user && now < chain.expires() + CLOCK_SKEW;
+        self.chains.iter_mut().filter(lives).for_each(|chain| {
             chain.end(why);
-        }
+        });
     }
 
     /// An operator's command: first the user is changed, then the sessions are ended.

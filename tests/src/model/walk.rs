@@ -79,13 +79,22 @@ pub enum Step {
     /// A client whose answer is lost on its way, and who asks again through the other process when so much time has
     /// passed.
     Retry(Pick, Process, Option<Advance>),
-    /// A client that refreshes twice; then a thief presents its oldest token, through the given process, while the
-    /// client presents the newest: whether the thief's requests come first, and the runs, as in [`Step::Two`].
-    Thief(Pick, Process, bool, Vec<u8>),
+    /// A client that refreshes twice; then a thief presents its oldest token through the given process.
+    Thief(Pick, Process, Theft),
     /// Time passes.
     Advance(Pick, Advance),
     /// A session's item is deleted behind the functions' back, as TTL does.
     Collect(Pick),
+}
+
+/// What happens while a thief is at work.
+#[derive(Debug, Clone)]
+pub enum Theft {
+    /// The client presents its newest token at the same time. Whether the thief's requests come first, and the runs, as in
+    /// [`Step::Two`].
+    AtOnce(bool, Vec<u8>),
+    /// The network fails.
+    With(Fault),
 }
 
 /// What a user, client, thief or operator does.
@@ -332,10 +341,15 @@ fn pair() -> impl Strategy<Value = Step> {
     })
 }
 
-/// A thief and the owner at once: theft is noticed, and the owner refreshes before the session is ended.
+/// Theft is noticed, and the owner refreshes before the session is ended; or the answer about its end is lost.
 fn thief() -> impl Strategy<Value = Step> {
-    (any::<Pick>(), 0_usize..2, order(&[1, 1]))
-        .prop_map(|(pick, process, (starts, runs))| Step::Thief(pick, process, starts, runs))
+    let theft = prop_oneof![
+        4 => order(&[1, 1]).prop_map(|(starts, runs)| Theft::AtOnce(starts, runs)),
+        1 => (0_usize..2).prop_map(|number| Theft::With(Fault::LostOnce(number))),
+        1 => prop_oneof![Just(Fault::LostAlways(Part::Second)), Just(Fault::Throttled(Part::Second))]
+            .prop_map(Theft::With),
+    ];
+    (any::<Pick>(), 0_usize..2, theft).prop_map(|(pick, process, theft)| Step::Thief(pick, process, theft))
 }
 
 fn advance() -> impl Strategy<Value = Advance> {
