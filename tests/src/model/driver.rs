@@ -61,17 +61,19 @@ impl World {
     /// # Errors
     /// What did not hold.
     pub async fn walk(&self, walk: &Walk, bug: Option<&Seeded>) -> Result<Coverage, Failure> {
-        self.journey(walk, bug).await.1
+        self.journey(walk, bug, false).await.1
     }
 
-    /// As [`World::walk`], and what happened, line by line.
+    /// As [`World::walk`], and what happened, line by line, if it is to be told.
     pub async fn journey(
         &self,
         walk: &Walk,
         bug: Option<&Seeded>,
+        told: bool,
     ) -> (Vec<String>, Result<Coverage, Failure>) {
         let (processes, uses) = self.processes(walk.setting).await;
         let mut journey = Journey::start(self, processes, walk, bug).await;
+        journey.told = told;
         let result = journey.run(walk).await;
         let Journey { lines, functions, coverage, .. } = journey;
         // After a failure they may be in the middle of something.
@@ -133,6 +135,8 @@ struct Journey<'a> {
     model: Reference,
     holders: Vec<Holder>,
     coverage: Coverage,
+    /// Whether lines are wanted: making them costs as much as a request.
+    told: bool,
     lines: Vec<String>,
 }
 
@@ -164,6 +168,7 @@ impl<'a> Journey<'a> {
             model: Reference::new(walk.setting, walk.users),
             holders: Vec::new(),
             coverage,
+            told: false,
             lines: vec![format!("{:?}, clocks: {:?}, {} users", walk.setting, walk.skew, walk.users)],
         }
     }
@@ -210,7 +215,9 @@ impl<'a> Journey<'a> {
     fn pass(&mut self, time: Duration) {
         self.functions.iter().for_each(|function| function.clock.advance(time));
         self.coverage.advances += 1;
-        self.lines.push(format!("{time:?} pass"));
+        if self.told {
+            self.lines.push(format!("{time:?} pass"));
+        }
     }
 
     fn advance(&mut self, pick: Pick, advance: Advance) {
@@ -295,11 +302,13 @@ impl<'a> Journey<'a> {
         let kind = self.kind(&call);
         let before = self.model.chains.clone();
         let outcome = self.model.apply(&call, now, fault);
-        self.lines.push(format!(
-            "{}{call:?}, {fault:?}\n      model {outcome:?}\n      got   {:?}",
-            name(process),
-            seen
-        ));
+        if self.told {
+            self.lines.push(format!(
+                "{}{call:?}, {fault:?}\n      model {outcome:?}\n      got   {:?}",
+                name(process),
+                seen
+            ));
+        }
         let thefts = self.thefts();
         self.grow();
         self.model
@@ -339,7 +348,8 @@ impl<'a> Journey<'a> {
         let seen: [Seen; 2] = tokio::join!(one(0), one(1)).into();
         self.functions.iter().for_each(|function| function.bench.recorder.open_gate());
         let kinds = [self.kind(&calls[0]), self.kind(&calls[1])];
-        self.lines.push(format!(
+        if self.told {
+            self.lines.push(format!(
             "{}{:?}\n  {}{:?}\n      at once, requests in the order {}\n      got   {:?}\n      got   {:?}",
             name(0),
             calls[0],
@@ -349,6 +359,7 @@ impl<'a> Journey<'a> {
             seen[0],
             seen[1]
         ));
+        }
         let thefts = self.thefts();
         let mut why = Vec::new();
         let mut stored = None;
@@ -624,12 +635,16 @@ impl<'a> Journey<'a> {
             .await
             .unwrap();
         self.model.chains[session].gone = true;
-        self.lines.push(format!("the item of session {session} is deleted"));
+        if self.told {
+            self.lines.push(format!("the item of session {session} is deleted"));
+        }
     }
 
     /// Every token that was ever handed out comes once more; then once more without the items; and after the end.
     async fn last_rounds(&mut self, walk: &Walk) -> Result<(), Failure> {
-        self.lines.push("every token once more".to_owned());
+        if self.told {
+            self.lines.push("every token once more".to_owned());
+        }
         self.present_all(walk.oldest_first, "as things stood").await?;
         if walk.deleted {
             for session in 0..self.model.chains.len() {

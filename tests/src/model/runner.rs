@@ -74,7 +74,7 @@ fn take_share(
         Ok(()) => Ok(()),
         Err(TestError::Abort(reason)) => Err(format!("no walk could be drawn: {reason}")),
         Err(TestError::Fail(reason, walk)) => {
-            let (lines, again) = handle.block_on(world.journey(&walk, None));
+            let (lines, again) = handle.block_on(world.journey(&walk, None, true));
             let mut text = format!("the shortest walk that was found (seed {seed}, {walk:?}):\n");
             for line in lines {
                 let _ = writeln!(text, "  {line}");

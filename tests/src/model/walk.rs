@@ -389,8 +389,8 @@ pub fn walks() -> impl Strategy<Value = Walk> {
     let setting = proptest::sample::select(&SETTINGS[..]);
     let users = prop_oneof![3 => Just(1_usize), 1 => Just(2_usize)];
     let seldom = || prop_oneof![3 => Just(false), 1 => Just(true)];
-    let devices = prop_oneof![2 => Just(1_usize), 1 => Just(2_usize)];
-    (setting, skew, 0_u64..1000, users, devices, vec(step(), 3..9), seldom(), seldom()).prop_map(
+    let devices = prop_oneof![3 => Just(1_usize), 1 => Just(2_usize)];
+    (setting, skew, 0_u64..1000, users, devices, vec(step(), 2..8), seldom(), seldom()).prop_map(
         |(setting, skew, fraction, users, devices, steps, oldest_first, deleted)| Walk {
             setting,
             skew,
