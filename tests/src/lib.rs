@@ -9,5 +9,6 @@
 
 pub mod bench;
 pub mod contract;
+pub mod model;
 pub mod recorder;
 pub mod service;

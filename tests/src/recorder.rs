@@ -191,6 +191,11 @@ impl Recorder {
         *self.shared.tamper.lock().unwrap() = Some(Arc::new(tamper));
     }
 
+    /// Takes the bug out.
+    pub fn mend(&self) {
+        *self.shared.tamper.lock().unwrap() = None;
+    }
+
     /// Whether DynamoDB is asked for the capacity that each request consumed (`ConsumedCapacity` in the answers).
     pub fn ask_capacity(&self, ask: bool) {
         self.shared.ask_capacity.store(ask, Ordering::SeqCst);
@@ -273,6 +278,7 @@ impl Shared {
         });
         let send = {
             let (shared, headers) = (Arc::clone(&self), head.headers);
+            let (operation, request) = (operation.clone(), request.clone());
             async move { shared.apply(&operation, &headers, request).await }
         };
         let spoil = match action {
@@ -285,7 +291,13 @@ impl Shared {
             Action::CutAnswer | Action::Garbled(_) => {
                 tokio::spawn(send).await.map_err(|_| "the proxy failed")?
             }
-            Action::Status(status, body) => (status, body),
+            Action::Status(status, body) => {
+                let mut answer = (status, body);
+                let tamper = self.tamper.lock().unwrap().clone();
+                // What it would send besides has no meaning for a request that DynamoDB never saw.
+                let _ = tamper.and_then(|tamper| tamper.answer(&operation, &request, &mut answer));
+                answer
+            }
             Action::Hang(duration) => {
                 tokio::time::sleep(duration).await;
                 send.await

@@ -29,6 +29,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "template", reason: "template.yaml is a valid SAM template", run: template },
     Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
     Step {
+        name: "model",
+        reason: "random walks over the functions agree with a model, and find every seeded bug",
+        run: model,
+    },
+    Step {
         name: "failures",
         reason: "what becomes of sessions when things fail: docs/failures.md",
         run: failures,
@@ -90,6 +95,21 @@ fn template() -> Result<()> {
 
 fn test() -> Result<()> {
     run_tests(without_aws(&mut cargo()).args(["test", "--workspace", "--locked"]))
+}
+
+/// Walks of the model test. From 2,000 on it fails when a kind of operation or outcome was never reached.
+const MODEL_CASES: &str = "2000";
+
+fn model() -> Result<()> {
+    let mut command = cargo();
+    without_aws(&mut command)
+        .args(["test", "--workspace", "--locked", "--test", "model", "--", "--nocapture"])
+        .env("DAYPASS_MODEL_CASES", MODEL_CASES);
+    // The one variable that a developer may want to hand through: other walks.
+    if let Some(seed) = std::env::var_os("DAYPASS_MODEL_SEED") {
+        command.env("DAYPASS_MODEL_SEED", seed);
+    }
+    run_tests(&mut command)
 }
 
 /// Takes the variables away by which a developer chooses an AWS account, an endpoint or a stack: no test may meet them.

@@ -1,0 +1,199 @@
+//! What the walks reached, for the reader of the log; and what they have to reach, so that a generator which has
+//! stopped making some kind of step is noticed.
+
+use super::walk::{Fault, Part};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Counts.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage {
+    /// Walks.
+    pub cases: u64,
+    /// Walks in which the clocks of the two processes were apart.
+    pub skewed: u64,
+    /// Calls by kind and outcome.
+    pub calls: BTreeMap<(&'static str, &'static str), u64>,
+    /// What the network did.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Two calls at once, by what they came out as.
+    pub pairs: BTreeMap<&'static str, u64>,
+    /// Two calls at once: kinds, and the order of their requests.
+    pub interleavings: BTreeSet<String>,
+    /// Replays of a token that had been used, by how late they came.
+    pub replays: BTreeMap<&'static str, u64>,
+    /// Sessions, by why they ended.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Items deleted behind the functions' back.
+    pub collected: u64,
+    /// Steps of the clock.
+    pub advances: u64,
+    /// Most links of one chain.
+    pub longest_chain: usize,
+    /// Tokens presented once more at the end, by what was done before.
+    pub last_round: BTreeMap<&'static str, u64>,
+}
+
+/// How a fault is called.
+#[must_use]
+pub fn fault_name(fault: Fault) -> Option<&'static str> {
+    match fault {
+        Fault::None => None,
+        Fault::LostOnce(_) => Some("DynamoDB's answer lost once, our SDK asks again"),
+        Fault::LostAlways(Part::First) => Some("DynamoDB's answer lost every time"),
+        Fault::LostAlways(Part::Second) => Some("DynamoDB's answer lost every time, from the second part on"),
+        Fault::Throttled(Part::First) => Some("throttled"),
+        Fault::Throttled(Part::Second) => Some("throttled from the second part on"),
+        Fault::Unheard => Some("the function's answer lost on its way to the client"),
+    }
+}
+
+/// What every run reaches, however short.
+pub const ALWAYS: [(&str, &str); 14] = [
+    ("login", "logged in"),
+    ("login", "credentials refused"),
+    ("refresh, current", "rotated"),
+    ("refresh, current", "refused: ended"),
+    ("refresh, current", "503"),
+    ("refresh, predecessor", "the same successor"),
+    ("refresh, predecessor", "theft noticed"),
+    ("refresh, older", "theft noticed"),
+    ("refresh, older", "refused: ended"),
+    ("revoke", "ended"),
+    ("revoke all", "ended"),
+    ("set password", "done"),
+    ("disable", "done"),
+    ("enable", "done"),
+];
+
+/// What a full run reaches besides.
+pub const FULL: [(&str, &str); 29] = [
+    ("login", "scope refused"),
+    ("login", "503"),
+    ("refresh, current", "refused: token expired"),
+    ("refresh, current", "refused: no such session"),
+    ("refresh, current, another client", "refused: another client's"),
+    ("refresh, current, narrower scope", "rotated"),
+    ("refresh, current, scope never granted", "scope refused"),
+    ("refresh, predecessor", "refused: token expired"),
+    ("refresh, predecessor", "refused: no such session"),
+    ("refresh, predecessor", "refused: ended"),
+    ("refresh, predecessor", "503"),
+    ("refresh, predecessor, another client", "refused: another client's"),
+    ("refresh, predecessor, narrower scope", "the same successor"),
+    ("refresh, predecessor, scope never granted", "scope refused"),
+    ("refresh, predecessor, scope never granted", "theft noticed"),
+    ("refresh, older", "refused: token expired"),
+    ("refresh, older", "refused: no such session"),
+    ("revoke", "nothing to end"),
+    ("revoke", "refused: another client's"),
+    ("revoke by access token", "ended"),
+    ("revoke by access token", "nothing to end"),
+    ("revoke by access token", "refused: another client's"),
+    ("revoke all", "nothing to end"),
+    ("revoke all", "refused: another client's"),
+    ("revoke all", "503"),
+    ("set password", "503"),
+    ("set password", "no such user"),
+    ("disable", "503"),
+    ("remove", "done"),
+];
+
+/// Why sessions end.
+pub const REASONS: [&str; 6] =
+    ["reuse", "revoked", "revoked_all", "password_changed", "user_disabled", "user_removed"];
+
+impl Coverage {
+    /// Adds what another run reached.
+    pub fn add(&mut self, other: &Self) {
+        fn sum<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+            for (key, count) in from {
+                *into.entry(key.clone()).or_default() += count;
+            }
+        }
+        self.cases += other.cases;
+        self.skewed += other.skewed;
+        sum(&mut self.calls, &other.calls);
+        sum(&mut self.faults, &other.faults);
+        sum(&mut self.pairs, &other.pairs);
+        self.interleavings.extend(other.interleavings.iter().cloned());
+        sum(&mut self.replays, &other.replays);
+        sum(&mut self.ended, &other.ended);
+        self.collected += other.collected;
+        self.advances += other.advances;
+        self.longest_chain = self.longest_chain.max(other.longest_chain);
+        sum(&mut self.last_round, &other.last_round);
+    }
+
+    /// What should have been reached and was not.
+    #[must_use]
+    pub fn missing(&self, full: bool) -> Vec<String> {
+        let wanted = ALWAYS.iter().chain(FULL.iter().filter(|_| full));
+        let mut missing: Vec<String> = wanted
+            .filter(|call| !self.calls.contains_key(call))
+            .map(|(kind, outcome)| format!("{kind}: {outcome}"))
+            .collect();
+        let reasons = REASONS.iter().filter(|reason| full && !self.ended.contains_key(*reason));
+        missing.extend(reasons.map(|reason| format!("a session ended by {reason}")));
+        let parts = [Part::First, Part::Second];
+        let always = parts.map(Fault::LostAlways).into_iter().chain(parts.map(Fault::Throttled));
+        for fault in always.chain([Fault::LostOnce(0), Fault::Unheard]).filter_map(fault_name) {
+            if full && !self.faults.contains_key(fault) {
+                missing.push(fault.to_owned());
+            }
+        }
+        for name in [WITHIN_GRACE, LATE, USED] {
+            if !self.replays.contains_key(name) {
+                missing.push(format!("a replay {name}"));
+            }
+        }
+        missing
+    }
+}
+
+/// A replay of the predecessor in time.
+pub const WITHIN_GRACE: &str = "within grace, the successor unused";
+/// A replay of the predecessor too late.
+pub const LATE: &str = "of a predecessor after grace";
+/// A replay of something older.
+pub const USED: &str = "of a token whose successor was used";
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls: u64 = self.calls.values().sum();
+        let pairs: u64 = self.pairs.values().sum();
+        let tokens: u64 = self.last_round.values().sum();
+        writeln!(f, "{:>7} walks, {} of them with clocks 2 s apart", self.cases, self.skewed)?;
+        writeln!(f, "{calls:>7} calls, by kind and outcome:")?;
+        for ((kind, outcome), count) in &self.calls {
+            writeln!(f, "{count:>15}  {kind}: {outcome}")?;
+        }
+        writeln!(
+            f,
+            "{pairs:>7} pairs of calls at once, in {} interleavings; they came out as",
+            self.interleavings.len()
+        )?;
+        for (order, count) in &self.pairs {
+            writeln!(f, "{count:>15}  {order}")?;
+        }
+        writeln!(f, "{:>7} calls with a fault:", self.faults.values().sum::<u64>())?;
+        for (fault, count) in &self.faults {
+            writeln!(f, "{count:>15}  {fault}")?;
+        }
+        writeln!(f, "{:>7} replays:", self.replays.values().sum::<u64>())?;
+        for (replay, count) in &self.replays {
+            writeln!(f, "{count:>15}  {replay}")?;
+        }
+        writeln!(f, "{:>7} sessions ended early, by", self.ended.values().sum::<u64>())?;
+        for (reason, count) in &self.ended {
+            writeln!(f, "{count:>15}  {reason}")?;
+        }
+        writeln!(f, "{:>7} items deleted on the way, {} steps of the clock", self.collected, self.advances)?;
+        writeln!(f, "{:>7} links in the longest chain", self.longest_chain)?;
+        writeln!(f, "{tokens:>7} tokens presented once more at the end:")?;
+        for (when, count) in &self.last_round {
+            writeln!(f, "{count:>15}  {when}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,719 @@
+//! Takes one walk through two function processes and holds every answer against the model.
+
+mod choose;
+mod stored;
+
+use super::coverage::{self, Coverage};
+use super::mutants::Seeded;
+use super::reference::{self, Call, Grant, How, Outcome, Reference, Ruling, Seen, Time, Why};
+use super::turns::Turns;
+use super::walk::{Advance, Fault, Part, Pick, Process};
+use super::walk::{Setting, Skew, Step, Theft, Walk, Which};
+use super::{Failure, Property, failed};
+use crate::recorder::Action;
+use crate::service::{Answer, PASSWORD, Service, quick_hash};
+use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::BASE64URL_NOPAD;
+use daypass_core::event::Event;
+use daypass_core::session::Session;
+use daypass_core::{Clock, StoreError, User, UserStatus};
+use daypass_dynamodb::{DynamoDb, TableNames};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The passwords that users have in turn, and one that nobody has.
+const PASSWORDS: [&str; 3] = [PASSWORD, "another battery of correct horses", "guessed by somebody else"];
+/// How far apart two clocks are.
+const SKEW: Duration = Duration::from_secs(2);
+
+/// Tables that many walks share, one after the other.
+pub struct World {
+    url: String,
+    base: Service,
+    direct: DynamoDb,
+    names: AtomicU64,
+    hashes: [String; 2],
+    /// Function processes at rest, and how often they were used: starting them costs as much as a few walks' steps.
+    idle: Mutex<Vec<(Setting, Processes, u32)>>,
+}
+
+/// Two processes of the functions, over the same tables.
+type Processes = [Service; 2];
+
+/// How often processes are used: the SDK has an allowance of retries for each, which faults use up.
+const USES: u32 = 16;
+
+impl World {
+    /// Tables on the DynamoDB at `url`.
+    pub async fn new(url: &str) -> Self {
+        let base = Service::quick(url, &[]).await;
+        let direct = DynamoDb::local(url, TableNames::from(&base.bench.tables));
+        let hashes = [quick_hash(PASSWORDS[0]), quick_hash(PASSWORDS[1])];
+        Self { url: url.to_owned(), base, direct, names: AtomicU64::new(0), hashes, idle: Mutex::default() }
+    }
+
+    /// Takes a walk. Returns what it reached.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub async fn walk(&self, walk: &Walk, bug: Option<&Seeded>) -> Result<Coverage, Failure> {
+        self.journey(walk, bug, false).await.1
+    }
+
+    /// As [`World::walk`], and what happened, line by line, if it is to be told.
+    pub async fn journey(
+        &self,
+        walk: &Walk,
+        bug: Option<&Seeded>,
+        told: bool,
+    ) -> (Vec<String>, Result<Coverage, Failure>) {
+        let (processes, uses) = self.processes(walk.setting).await;
+        let mut journey = Journey::start(self, processes, walk, bug).await;
+        journey.told = told;
+        let result = journey.run(walk).await;
+        let Journey { lines, functions, coverage, .. } = journey;
+        // After a failure they may be in the middle of something.
+        if result.is_ok() && uses < USES {
+            functions.iter().for_each(|function| function.bench.recorder.mend());
+            self.idle.lock().unwrap().push((walk.setting, functions, uses));
+        }
+        (lines, result.map(|()| coverage))
+    }
+
+    /// Two processes with this configuration and the same time, and how often they have been used, this time
+    /// included.
+    async fn processes(&self, setting: Setting) -> (Processes, u32) {
+        let at_rest = {
+            let mut idle = self.idle.lock().unwrap();
+            let found = idle.iter().position(|(other, ..)| *other == setting);
+            found.map(|index| idle.swap_remove(index))
+        };
+        if let Some((_, processes, uses)) = at_rest {
+            let latest =
+                processes.iter().map(|process| process.clock.now().millis()).max().unwrap_or_default();
+            let start = latest.div_ceil(1000) * 1000;
+            for process in &processes {
+                process.clock.advance(Duration::from_millis(start - process.clock.now().millis()));
+                let _ = (process.journal.take(), process.bench.recorder.take());
+            }
+            return (processes, uses + 1);
+        }
+        let settings = [
+            ("DAYPASS_GRACE_SECONDS", setting.grace.to_string()),
+            ("DAYPASS_IDLE_SECONDS", setting.idle.to_string()),
+            ("DAYPASS_REFRESH_TOKEN_SECONDS", setting.life.to_string()),
+            ("DAYPASS_ACCESS_TOKEN_SECONDS", reference::ACCESS_SECONDS.to_string()),
+            // Guessing is not the subject.
+            ("DAYPASS_LOGIN_ATTEMPTS", "100".to_owned()),
+        ];
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let process = || self.base.redeployed(&self.url, &settings);
+        ([process().await, process().await], 1)
+    }
+}
+
+/// What the clients of one session hold, and have presented.
+#[derive(Debug, Default)]
+struct Holder {
+    /// The links that reached the client, oldest first.
+    received: Vec<usize>,
+    /// When each link was presented first, by the earliest clock.
+    presented: HashMap<usize, Time>,
+    /// Somebody presented a token that the client would not have.
+    suspect: bool,
+}
+
+struct Journey<'a> {
+    world: &'a World,
+    functions: [Service; 2],
+    users: Vec<User>,
+    grace: Time,
+    model: Reference,
+    holders: Vec<Holder>,
+    coverage: Coverage,
+    /// Whether lines are wanted: making them costs as much as a request.
+    told: bool,
+    lines: Vec<String>,
+}
+
+impl<'a> Journey<'a> {
+    async fn start(world: &'a World, functions: Processes, walk: &Walk, bug: Option<&Seeded>) -> Self {
+        let mut users = Vec::new();
+        for _ in 0..walk.users {
+            let name = format!("user-{}", world.names.fetch_add(1, Ordering::Relaxed));
+            users.push(functions[0].user_with_hash(&name, &world.hashes[0]).await);
+        }
+        for (process, function) in functions.iter().enumerate() {
+            let ahead = match walk.skew {
+                Skew::None => false,
+                Skew::FirstAhead => process == 0,
+                Skew::SecondAhead => process == 1,
+            };
+            function.clock.advance(Duration::from_millis(walk.fraction) + SKEW * u32::from(ahead));
+            if let Some(bug) = bug {
+                function.bench.recorder.set_tamper(bug.clone());
+            }
+        }
+        let mut coverage = Coverage { cases: 1, ..Coverage::default() };
+        coverage.skewed += u64::from(walk.skew != Skew::None);
+        Self {
+            world,
+            functions,
+            users,
+            grace: walk.setting.grace * 1000,
+            model: Reference::new(walk.setting, walk.users),
+            holders: Vec::new(),
+            coverage,
+            told: false,
+            lines: vec![format!("{:?}, clocks: {:?}, {} users", walk.setting, walk.skew, walk.users)],
+        }
+    }
+
+    async fn run(&mut self, walk: &Walk) -> Result<(), Failure> {
+        for user in (0..walk.users).flat_map(|user| std::iter::repeat_n(user, walk.devices)) {
+            let login = Call::Login { user, password: 0, client: None, scope: None };
+            self.single(0, login, Fault::None).await?;
+        }
+        for step in &walk.steps {
+            match step {
+                Step::One(process, op, fault) => {
+                    if let Some(call) = self.resolve(*op) {
+                        self.single(*process, call, *fault).await?;
+                    }
+                }
+                Step::Two(one, other, first, runs) => {
+                    if let (Some(one), Some(other)) = (self.resolve(*one), self.resolve(*other)) {
+                        self.pair([one, other], *first, runs).await?;
+                    }
+                }
+                Step::Chain(pick, count, apart) => self.chain(*pick, *count, *apart).await?,
+                Step::Retry(pick, process, late) => self.retry(*pick, *process, *late).await?,
+                Step::Thief(pick, process, theft) => self.thief(*pick, *process, theft).await?,
+                Step::Advance(pick, advance) => self.advance(*pick, *advance),
+                Step::Collect(pick) => {
+                    if let Some(session) = self.pick(*pick) {
+                        self.collect(session).await;
+                        self.coverage.collected += 1;
+                    }
+                }
+            }
+        }
+        self.check_stored().await?;
+        self.last_rounds(walk).await
+    }
+
+    // Time.
+
+    fn now(&self, process: Process) -> Time {
+        self.functions[process].clock.now().millis()
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.functions.iter().for_each(|function| function.clock.advance(time));
+        self.coverage.advances += 1;
+        if self.told {
+            self.lines.push(format!("{time:?} pass"));
+        }
+    }
+
+    fn advance(&mut self, pick: Pick, advance: Advance) {
+        let now = self.now(0);
+        let until = |to: Option<Time>, before: bool| {
+            let to = to.map(|to| to - u64::from(before)).filter(|to| *to > now);
+            Duration::from_millis(to.map_or(1_000, |to| to - now))
+        };
+        let session = self.pick(pick);
+        let chain = session.map(|session| &self.model.chains[session]);
+        let grace_end = session.and_then(|session| self.model.grace_end(session));
+        let time = match advance {
+            Advance::Seconds(seconds) => Duration::from_secs(seconds.into()),
+            Advance::Grace { before } => until(grace_end, before),
+            Advance::PastGrace => until(grace_end, false) + Duration::from_secs(3),
+            Advance::Expiry { before } => until(chain.map(reference::Chain::expires), before),
+            Advance::End { before } => until(chain.map(|chain| chain.absolute_end), before),
+        };
+        self.pass(time);
+    }
+
+    // Doing.
+
+    /// A client that goes on refreshing.
+    async fn chain(&mut self, pick: Pick, count: u8, apart: u8) -> Result<(), Failure> {
+        let Some(session) = self.pick(pick) else { return Ok(()) };
+        for turn in 0..count {
+            let Some(link) = self.link(session, Which::Newest) else { return Ok(()) };
+            let call = Call::Refresh { session, link, client: None, scope: None };
+            self.single(usize::from(turn % 2), call, Fault::None).await?;
+            self.pass(Duration::from_secs(apart.into()));
+        }
+        Ok(())
+    }
+
+    /// Somebody has the oldest token of a client that goes on refreshing.
+    async fn thief(&mut self, pick: Pick, process: Process, theft: &Theft) -> Result<(), Failure> {
+        let Some(session) = self.pick(pick) else { return Ok(()) };
+        let refresh = |link| Call::Refresh { session, link, client: None, scope: None };
+        for process in [0, 1] {
+            if let Some(newest) = self.link(session, Which::Newest) {
+                self.single(process, refresh(newest), Fault::None).await?;
+            }
+        }
+        let newest = self.link(session, Which::Newest);
+        let (Some(oldest), Some(newest)) = (self.known(session).first().copied(), newest) else {
+            return Ok(());
+        };
+        match theft {
+            Theft::With(fault) => self.single(process, refresh(oldest), *fault).await,
+            Theft::AtOnce(starts, runs) => {
+                let (thief, own) = (refresh(oldest), refresh(newest));
+                // The first of a pair goes through the first process.
+                let (calls, first) =
+                    if process == 0 { ([thief, own], *starts) } else { ([own, thief], !starts) };
+                self.pair(calls, first, runs).await
+            }
+        }
+    }
+
+    /// A client that got no answer.
+    async fn retry(&mut self, pick: Pick, process: Process, late: Option<Advance>) -> Result<(), Failure> {
+        let Some(session) = self.pick(pick) else { return Ok(()) };
+        let Some(link) = self.link(session, Which::Newest) else { return Ok(()) };
+        let call = Call::Refresh { session, link, client: None, scope: None };
+        self.single(process, call.clone(), Fault::Unheard).await?;
+        if let Some(late) = late {
+            self.advance(pick, late);
+        }
+        self.single(1 - process, call, Fault::None).await
+    }
+
+    async fn single(&mut self, process: Process, call: Call, fault: Fault) -> Result<(), Failure> {
+        let now = self.now(process);
+        let honest = self.present(&call, now);
+        if let Some(fault) = coverage::fault_name(fault) {
+            *self.coverage.faults.entry(fault).or_default() += 1;
+        }
+        self.disturb(process, &call, fault);
+        let seen = self.perform(process, &call).await;
+        self.functions[process].bench.recorder.always(Action::Pass);
+        let kind = self.kind(&call);
+        let before = self.model.chains.clone();
+        let outcome = self.model.apply(&call, now, fault);
+        if self.told {
+            self.lines.push(format!(
+                "{}{call:?}, {fault:?}\n      model {outcome:?}\n      got   {:?}",
+                name(process),
+                seen
+            ));
+        }
+        let thefts = self.thefts();
+        self.grow();
+        self.model
+            .compare(&outcome.ruling, &seen, now, &call, honest)
+            .map_err(|failure| failure.of(&call))?;
+        self.expect_thefts(&thefts, outcome.thefts).map_err(|failure| failure.of(&call))?;
+        self.tally(kind, &call, &before, &outcome);
+        self.accept(process, &outcome.ruling, &seen, fault != Fault::Unheard)?;
+        if outcome.ruling == Ruling::Refused(Why::Theft)
+            && let Call::Refresh { session, .. } = call
+            && let Some(link) = self.known(session).last().copied()
+        {
+            // Dead at once, for the side that holds the newest token as well.
+            let newest = Call::Refresh { session, link, client: None, scope: None };
+            Box::pin(self.single(1 - process, newest, Fault::None)).await?;
+        }
+        Ok(())
+    }
+
+    async fn pair(&mut self, calls: [Call; 2], first: bool, runs: &[u8]) -> Result<(), Failure> {
+        let times = [self.now(0), self.now(1)];
+        // Out of turn in either order is out of turn.
+        let honest = [
+            self.present(&calls[0], times[0]),
+            self.present(&calls[1], times[1]),
+            self.present(&calls[0], times[0]),
+        ];
+        let turns = Turns::new(first, runs);
+        for (process, function) in self.functions.iter().enumerate() {
+            function.bench.recorder.set_gate(turns.gate(process));
+        }
+        let one = async |process: Process| {
+            let seen = self.perform(process, &calls[process]).await;
+            turns.finish(process);
+            seen
+        };
+        let seen: [Seen; 2] = tokio::join!(one(0), one(1)).into();
+        self.functions.iter().for_each(|function| function.bench.recorder.open_gate());
+        let kinds = [self.kind(&calls[0]), self.kind(&calls[1])];
+        if self.told {
+            self.lines.push(format!(
+            "{}{:?}\n  {}{:?}\n      at once, requests in the order {}\n      got   {:?}\n      got   {:?}",
+            name(0),
+            calls[0],
+            name(1),
+            calls[1],
+            turns.taken(),
+            seen[0],
+            seen[1]
+        ));
+        }
+        let thefts = self.thefts();
+        let mut why = Vec::new();
+        let mut stored = None;
+        for (mut after, outcomes, order) in self.model.both([(&calls[0], times[0]), (&calls[1], times[1])]) {
+            let mut fits = Ok(());
+            // By the order of the calls: which is harmless, since tokens are learned by the link that the order gave
+            // them.
+            for process in [0, 1] {
+                let (ruling, honest) = (&outcomes[process].ruling, honest[process] && honest[2]);
+                let fit = after.compare(ruling, &seen[process], times[process], &calls[process], honest);
+                fits = fits.and(fit);
+            }
+            let expected = outcomes[0].thefts + outcomes[1].thefts;
+            if fits.is_ok() && thefts.len() != expected {
+                fits =
+                    failed(Property::Event, format!("{} events of theft, expected {expected}", thefts.len()));
+            }
+            if fits.is_ok() {
+                let items = match &stored {
+                    Some(items) => items,
+                    None => stored.insert(self.stored().await?),
+                };
+                fits = stored::adopt(&mut after, &self.users, items);
+            }
+            match fits {
+                Ok(()) => {
+                    let was = std::mem::replace(&mut self.model, after).chains;
+                    self.grow();
+                    *self.coverage.pairs.entry(order).or_default() += 1;
+                    let interleaving = format!("{} + {}: {}", kinds[0], kinds[1], turns.taken());
+                    self.coverage.interleavings.insert(interleaving);
+                    self.expect_thefts(&thefts, expected)?;
+                    for process in [0, 1] {
+                        self.tally(kinds[process], &calls[process], &was, &outcomes[process]);
+                        self.accept(process, &outcomes[process].ruling, &seen[process], true)?;
+                    }
+                    return Ok(());
+                }
+                Err(failure) => why.push((order, failure)),
+            }
+        }
+        self.grow();
+        let mut text = String::new();
+        for (order, failure) in &why {
+            let _ = write!(text, "\n      not {order}: {failure}");
+        }
+        // What no order explains is the promise itself when all say the same.
+        let property = why[0].1.property;
+        let same = why.iter().all(|(_, failure)| failure.property == property);
+        let property = if same && property != Property::Stored { property } else { Property::Race };
+        failed(property, format!("{calls:?}{text}"))
+    }
+
+    /// Notes who presents what. Returns whether the session's client would.
+    fn present(&mut self, call: &Call, now: Time) -> bool {
+        let Call::Refresh { session, link, .. } = *call else { return true };
+        let holder = &mut self.holders[session];
+        let first = holder.presented.get(&link).copied();
+        let in_grace = |first: Time| now.saturating_sub(first) < self.grace;
+        let newest = holder.received.last().copied();
+        let previous = holder.received.len().checked_sub(2).map(|at| holder.received[at]);
+        let honest = if newest == Some(link) {
+            // Once, and again within grace when no answer came.
+            first.is_none_or(in_grace)
+        } else {
+            previous == Some(link)
+                && newest.is_some_and(|newest| !holder.presented.contains_key(&newest))
+                && first.is_some_and(in_grace)
+        };
+        holder.suspect |= !honest;
+        holder.presented.entry(link).and_modify(|first| *first = now.min(*first)).or_insert(now);
+        !holder.suspect
+    }
+
+    /// A holder for each session that has come into being.
+    fn grow(&mut self) {
+        self.holders.resize_with(self.model.chains.len(), Holder::default);
+    }
+
+    /// Sets the fault up.
+    fn disturb(&self, process: Process, call: &Call, fault: Fault) {
+        let recorder = &self.functions[process].bench.recorder;
+        let always = |part: Part, action: Action| {
+            let refresh = matches!(call, Call::Refresh { .. });
+            let second = AtomicBool::new(false);
+            recorder.set_hook(move |request| {
+                let update = request.request["UpdateExpression"].as_str().unwrap_or_default();
+                if matches!(request.operation, "TransactWriteItems" | "Query")
+                    || (refresh && update.contains("revoked_why"))
+                {
+                    second.store(true, Ordering::SeqCst);
+                }
+                let now = part == Part::First || second.load(Ordering::SeqCst);
+                if now { action.clone() } else { Action::Pass }
+            });
+        };
+        match fault {
+            Fault::None | Fault::Unheard => {}
+            Fault::LostOnce(number) => {
+                let count = AtomicUsize::new(0);
+                recorder.set_hook(move |_| {
+                    let lost = count.fetch_add(1, Ordering::SeqCst) == number;
+                    if lost { Action::DropAnswer } else { Action::Pass }
+                });
+            }
+            Fault::LostAlways(part) => always(part, Action::DropAnswer),
+            Fault::Throttled(Part::First) => {
+                always(Part::First, Action::refuse(400, "ThrottlingException"));
+            }
+            Fault::Throttled(Part::Second) => {
+                always(Part::Second, Action::refuse(400, "ProvisionedThroughputExceededException"));
+            }
+        }
+    }
+
+    async fn perform(&self, process: Process, call: &Call) -> Seen {
+        let function = &self.functions[process];
+        let store = &function.bench.store;
+        let now = function.clock.now();
+        match call {
+            Call::Login { user, password, client, scope } => {
+                let name = self.users[*user].username.as_str();
+                let mut body = json!({ "username": name, "password": PASSWORDS[*password] });
+                for (name, value) in [("client_id", client), ("scope", scope)] {
+                    if let Some(value) = value {
+                        body[name] = json!(value);
+                    }
+                }
+                answer(&function.post("/login", &body).await)
+            }
+            Call::Refresh { session, link, client, scope } => {
+                let text = self.model.chains[*session].links[*link].text.as_deref().unwrap_or_default();
+                let mut form = format!("grant_type=refresh_token&refresh_token={text}");
+                for (name, value) in [("client_id", client), ("scope", scope)] {
+                    if let Some(value) = value {
+                        let _ = write!(form, "&{name}={}", value.replace(' ', "+"));
+                    }
+                }
+                answer(&function.form("/refresh", &form).await)
+            }
+            Call::Revoke { session, link, access, client, all } => {
+                let link = &self.model.chains[*session].links[*link];
+                let access_token = link.access.as_ref().map(|(text, _)| text);
+                let token = if *access { access_token } else { link.text.as_ref() };
+                let mut form = format!("token={}", token.map_or("", String::as_str));
+                if let Some(client) = client {
+                    let _ = write!(form, "&client_id={client}");
+                }
+                if *all {
+                    form.push_str("&all=true");
+                }
+                answer(&function.form("/revoke", &form).await)
+            }
+            Call::SetPassword { user, password } => operator(
+                store.set_password(&self.users[*user].username, &self.world.hashes[*password], now).await,
+            ),
+            Call::SetEnabled { user, enabled } => {
+                let status = if *enabled { UserStatus::Enabled } else { UserStatus::Disabled };
+                operator(store.set_status(&self.users[*user].username, status, now).await)
+            }
+            Call::Remove { user } => operator(store.remove_user(&self.users[*user].username, now).await),
+        }
+    }
+
+    // Looking.
+
+    /// The sessions that `refresh.reuse` was told of since the last look.
+    fn thefts(&self) -> Vec<String> {
+        let events = self.functions.iter().flat_map(|function| function.journal.take());
+        let reuse = events.filter_map(|event| match event {
+            Event::Reuse { session, .. } => Some(session.to_string()),
+            _ => None,
+        });
+        reuse.collect()
+    }
+
+    fn expect_thefts(&self, thefts: &[String], expected: usize) -> Result<(), Failure> {
+        for id in thefts {
+            let session = self.model.chains.iter().position(|chain| chain.id.as_ref() == Some(id));
+            if session.is_none_or(|session| !self.holders[session].suspect) {
+                return failed(
+                    Property::Honest,
+                    format!("theft was told of session {session:?}, where was none"),
+                );
+            }
+        }
+        if thefts.len() != expected {
+            return failed(Property::Event, format!("{} events of theft, expected {expected}", thefts.len()));
+        }
+        Ok(())
+    }
+
+    /// Gives the client its tokens, and looks at the access token.
+    fn accept(&mut self, process: Process, ruling: &Ruling, seen: &Seen, heard: bool) -> Result<(), Failure> {
+        let (Ruling::Granted { session, link, .. }, Seen::Granted(grant)) = (ruling, seen) else {
+            return Ok(());
+        };
+        let chain = &self.model.chains[*session];
+        let claims = claims(&grant.access);
+        let expected = json!({
+            "sid": grant.session, "scope": grant.scope, "client_id": chain.client,
+            "sub": self.users[chain.user].id.to_string(),
+        });
+        for (name, value) in expected.as_object().into_iter().flatten() {
+            if claims[name] != *value {
+                return failed(Property::Access, format!("`{name}` is {} and not {value}", claims[name]));
+            }
+        }
+        // By the other process, whose clock may be another.
+        if !self.functions[1 - process].lets_through(&grant.access) {
+            return failed(Property::Access, format!("denied: {claims}"));
+        }
+        self.coverage.longest_chain = self.coverage.longest_chain.max(chain.links.len());
+        let holder = &mut self.holders[*session];
+        if heard && holder.received.last().is_none_or(|last| last < link) {
+            holder.received.push(*link);
+        }
+        Ok(())
+    }
+
+    fn tally(&mut self, kind: &'static str, call: &Call, before: &[reference::Chain], outcome: &Outcome) {
+        *self.coverage.calls.entry((kind, outcome.ruling.label())).or_default() += 1;
+        if let Call::Refresh { session, link, .. } = call {
+            let replay = match outcome.ruling {
+                Ruling::Granted { how: How::Again, .. } => Some(coverage::WITHIN_GRACE),
+                Ruling::Refused(Why::Theft) => {
+                    let late = before.get(*session).is_some_and(|chain| link + 1 == chain.last());
+                    Some(if late { coverage::LATE } else { coverage::USED })
+                }
+                _ => None,
+            };
+            if let Some(replay) = replay {
+                *self.coverage.replays.entry(replay).or_default() += 1;
+            }
+        }
+        for (session, chain) in self.model.chains.iter().enumerate() {
+            let was_live = before.get(session).is_none_or(|chain| chain.ended.is_empty());
+            if let (true, Some(reason)) = (was_live, chain.ended.first()) {
+                *self.coverage.ended.entry(reason).or_default() += 1;
+            }
+        }
+    }
+
+    // The tables.
+
+    /// The sessions of every user, past functions, recorder and seeded bug.
+    async fn stored(&self) -> Result<Vec<Vec<Session>>, Failure> {
+        let mut stored = Vec::new();
+        for user in &self.users {
+            match self.world.direct.sessions(user.id).await {
+                Ok(sessions) => stored.push(sessions),
+                Err(error) => return failed(Property::Stored, format!("an item cannot be read: {error}")),
+            }
+        }
+        Ok(stored)
+    }
+
+    async fn check_stored(&mut self) -> Result<(), Failure> {
+        let stored = self.stored().await?;
+        stored::adopt(&mut self.model, &self.users, &stored)
+    }
+
+    async fn collect(&mut self, session: usize) {
+        let chain = &self.model.chains[session];
+        let Some(id) = chain.id.clone().filter(|_| !chain.gone) else { return };
+        let user = self.users[chain.user].id;
+        let request = self.world.base.bench.raw.delete_item();
+        let request = request.table_name(&self.world.base.bench.tables.sessions);
+        request
+            .key("user", AttributeValue::S(user.to_string()))
+            .key("session", AttributeValue::S(id))
+            .send()
+            .await
+            .unwrap();
+        self.model.chains[session].gone = true;
+        if self.told {
+            self.lines.push(format!("the item of session {session} is deleted"));
+        }
+    }
+
+    /// Every token that was ever handed out comes once more; then once more without the items; and after the end.
+    async fn last_rounds(&mut self, walk: &Walk) -> Result<(), Failure> {
+        if self.told {
+            self.lines.push("every token once more".to_owned());
+        }
+        self.present_all(walk.oldest_first, "as things stood").await?;
+        if walk.deleted {
+            for session in 0..self.model.chains.len() {
+                self.collect(session).await;
+                if let Some(link) = self.known(session).last().copied() {
+                    let call = Call::Revoke { session, link, access: false, client: None, all: false };
+                    self.single(0, call, Fault::None).await?;
+                }
+            }
+            self.present_all(walk.oldest_first, "after their sessions' items were deleted").await?;
+            self.check_stored().await?;
+        }
+        let end = self.model.chains.iter().map(|chain| chain.absolute_end).max();
+        let now = self.now(0).min(self.now(1));
+        self.pass(Duration::from_millis(end.unwrap_or(now).saturating_sub(now)));
+        self.present_all(walk.oldest_first, "after the absolute end").await
+    }
+
+    async fn present_all(&mut self, oldest_first: bool, when: &'static str) -> Result<(), Failure> {
+        let mut done = HashSet::new();
+        for session in 0..self.model.chains.len() {
+            let mut links = self.known(session);
+            if !oldest_first {
+                links.reverse();
+            }
+            for (index, link) in links.into_iter().enumerate() {
+                // The newest link may be one that this round made.
+                if done.insert((session, link)) {
+                    let call = Call::Refresh { session, link, client: None, scope: None };
+                    self.single(index % 2, call, Fault::None).await?;
+                    *self.coverage.last_round.entry(when).or_default() += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn answer(answer: &Answer) -> Seen {
+    let body = answer.json();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    match answer.status {
+        200 if body == json!({}) => Seen::Empty,
+        200 => Seen::Granted(Grant {
+            refresh: text("refresh_token"),
+            access: text("access_token"),
+            session: text("session_id"),
+            scope: text("scope"),
+            expires_in: body["refresh_expires_in"].as_u64().unwrap_or_default(),
+        }),
+        status => Seen::Status(status, text("error")),
+    }
+}
+
+fn operator(result: Result<Option<User>, StoreError>) -> Seen {
+    match result {
+        Ok(user) => Seen::Operator(user.is_some()),
+        Err(StoreError::Unavailable(_)) => Seen::OperatorFailed,
+        Err(StoreError::Broken(detail)) => Seen::Status(500, detail),
+    }
+}
+
+/// What an access token says, unverified.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap_or_default();
+    let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+fn name(process: Process) -> &'static str {
+    if process == 0 { "A: " } else { "B: " }
+}

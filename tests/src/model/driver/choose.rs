@@ -1,0 +1,137 @@
+//! What a step picks among what there is.
+
+use super::Journey;
+use crate::model::reference::{Call, DEFAULT_CLIENT, NARROW};
+use crate::model::walk::{Ask, Client, Credential, Op, PasswordIs, Pick, Scope, Which};
+
+impl Journey<'_> {
+    pub(super) fn pick(&self, pick: Pick) -> Option<usize> {
+        let live = |session: &usize| {
+            let chain = &self.model.chains[*session];
+            !chain.gone && chain.ended.is_empty() && self.now(0) < chain.expires()
+        };
+        let all = 0..self.model.chains.len();
+        // Mostly one that lives, if there is one.
+        let some: Vec<_> =
+            if pick.is_multiple_of(4) { all.clone().collect() } else { all.clone().filter(live).collect() };
+        let some = if some.is_empty() { all.collect() } else { some };
+        (!some.is_empty()).then(|| some[usize::from(pick / 4) % some.len()])
+    }
+
+    pub(super) fn link(&self, session: usize, which: Which) -> Option<usize> {
+        let received = &self.holders[session].received;
+        match which {
+            Which::Newest => received.last().copied(),
+            Which::Previous => received.len().checked_sub(2).map(|at| received[at]),
+            Which::Any(pick) => {
+                let links = self.known(session);
+                (!links.is_empty()).then(|| links[usize::from(pick) % links.len()])
+            }
+        }
+    }
+
+    /// The links whose text was handed out, oldest first.
+    pub(super) fn known(&self, session: usize) -> Vec<usize> {
+        let links = self.model.chains[session].links.iter().enumerate();
+        links.filter(|(_, link)| link.text.is_some()).map(|(at, _)| at).collect()
+    }
+
+    /// What an operation is at this moment; `None` where there is nothing to do it with.
+    pub(super) fn resolve(&self, op: Op) -> Option<Call> {
+        let user = |pick: Pick| usize::from(pick) % self.users.len();
+        let client = |session: usize, ask| {
+            let own = self.model.chains[session].client;
+            match ask {
+                Ask::OwnClient => Some(own),
+                Ask::OtherClient if own == NARROW.0 => Some(DEFAULT_CLIENT),
+                Ask::OtherClient => Some(NARROW.0),
+                Ask::Plain | Ask::Narrower | Ask::NeverGranted => None,
+            }
+        };
+        Some(match op {
+            Op::Login(pick, password, client, scope) => {
+                let user = user(pick);
+                let current = self.model.users[user].password;
+                Call::Login {
+                    user,
+                    password: match password {
+                        PasswordIs::Current => current,
+                        PasswordIs::Other => 1 - current,
+                        PasswordIs::Wrong => 2,
+                    },
+                    client: match client {
+                        Client::Default => None,
+                        Client::Narrow => Some(NARROW.0),
+                    },
+                    scope: match scope {
+                        Scope::All => None,
+                        Scope::Read => Some(NARROW.1),
+                        Scope::Foreign => Some("orders:delete orders:read"),
+                    },
+                }
+            }
+            Op::Refresh(pick, which, ask) => {
+                let session = self.pick(pick)?;
+                let scope = match ask {
+                    Ask::Narrower => Some(NARROW.1),
+                    Ask::NeverGranted => Some("orders:delete orders:read"),
+                    Ask::Plain | Ask::OwnClient | Ask::OtherClient => None,
+                };
+                Call::Refresh {
+                    session,
+                    link: self.link(session, which)?,
+                    client: client(session, ask),
+                    scope,
+                }
+            }
+            Op::Revoke(pick, credential, ask, all) => {
+                let session = self.pick(pick)?;
+                let (link, access) = match credential {
+                    Credential::Refresh(which) => (self.link(session, which)?, false),
+                    Credential::Access => (*self.holders[session].received.last()?, true),
+                };
+                Call::Revoke { session, link, access, client: client(session, ask), all }
+            }
+            Op::SetPassword(pick) => {
+                let user = user(pick);
+                Call::SetPassword { user, password: 1 - self.model.users[user].password }
+            }
+            Op::Disable(pick) => Call::SetEnabled { user: user(pick), enabled: false },
+            Op::Enable(pick) => Call::SetEnabled { user: user(pick), enabled: true },
+            Op::Remove(pick) => Call::Remove { user: user(pick) },
+        })
+    }
+
+    /// For the table of what was reached.
+    pub(super) fn kind(&self, call: &Call) -> &'static str {
+        match call {
+            Call::Login { .. } => "login",
+            Call::Refresh { session, link, client, scope } => {
+                let chain = &self.model.chains[*session];
+                let other = client.is_some_and(|client| client != chain.client);
+                let foreign = scope.is_some_and(|scope| scope.contains("delete"));
+                match (chain.last() - link, other, scope.is_some(), foreign) {
+                    (0, true, ..) => "refresh, current, another client",
+                    (1, true, ..) => "refresh, predecessor, another client",
+                    (_, true, ..) => "refresh, older, another client",
+                    (0, _, true, false) => "refresh, current, narrower scope",
+                    (1, _, true, false) => "refresh, predecessor, narrower scope",
+                    (_, _, true, false) => "refresh, older, narrower scope",
+                    (0, _, _, true) => "refresh, current, scope never granted",
+                    (1, _, _, true) => "refresh, predecessor, scope never granted",
+                    (_, _, _, true) => "refresh, older, scope never granted",
+                    (0, ..) => "refresh, current",
+                    (1, ..) => "refresh, predecessor",
+                    _ => "refresh, older",
+                }
+            }
+            Call::Revoke { all: true, .. } => "revoke all",
+            Call::Revoke { access: true, .. } => "revoke by access token",
+            Call::Revoke { .. } => "revoke",
+            Call::SetPassword { .. } => "set password",
+            Call::SetEnabled { enabled: false, .. } => "disable",
+            Call::SetEnabled { enabled: true, .. } => "enable",
+            Call::Remove { .. } => "remove",
+        }
+    }
+}

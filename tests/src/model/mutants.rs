@@ -1,0 +1,799 @@
+//! Seeded bugs: each rewrites requests or answers between the functions and DynamoDB as the bug in our code would,
+//! and the walks must find it.
+//!
+//! **Left out**, since no walk can tell them from the right program: a rotation without the condition on
+//! `expires_at` or on `absolute_end` alone (the token carries both times under its MAC and is refused before any
+//! request), an ending that deletes the item (absent means invalid), and an `all=true` that ends what has expired as
+//! well.
+
+use crate::recorder::Tamper;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// A bug.
+#[derive(Clone, Copy)]
+pub struct Mutant {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is wrong.
+    pub wrong: &'static str,
+    /// Changes a request, or answers in DynamoDB's place.
+    request: fn(&mut Memory, &mut Request<'_>) -> Option<Reply>,
+    /// Changes an answer. What it returns is sent to DynamoDB besides.
+    answer: fn(&mut Memory, &Request<'_>, &mut Reply) -> Option<(&'static str, Value)>,
+}
+
+/// HTTP status and body.
+type Reply = (u16, Value);
+
+/// A request on its way.
+struct Request<'a> {
+    operation: &'a str,
+    body: &'a mut Value,
+}
+
+/// What a bug remembers of earlier requests: as much as the code around it would know.
+#[derive(Default)]
+struct Memory {
+    /// User and session of every login, oldest first.
+    opened: Vec<(String, String)>,
+    /// The generation in which a session was last met.
+    met: HashMap<String, Value>,
+    /// The scope that was last asked for in a session.
+    asked: HashMap<String, Vec<Value>>,
+}
+
+/// A mutant at work: shared by the recorders of both processes.
+#[derive(Clone)]
+pub struct Seeded {
+    mutant: Mutant,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl From<Mutant> for Seeded {
+    fn from(mutant: Mutant) -> Self {
+        Self { mutant, memory: Arc::default() }
+    }
+}
+
+impl Tamper for Seeded {
+    fn request(&self, operation: &str, request: &mut Value) -> Option<Reply> {
+        let mut memory = self.memory.lock().unwrap();
+        for action in request["TransactItems"].as_array().into_iter().flatten() {
+            let item = &action["Put"]["Item"];
+            if let (Some(user), Some(session)) = (item["user"]["S"].as_str(), item["session"]["S"].as_str()) {
+                memory.opened.push((user.to_owned(), session.to_owned()));
+            }
+        }
+        (self.mutant.request)(&mut memory, &mut Request { operation, body: request })
+    }
+
+    fn answer(&self, operation: &str, request: &Value, answer: &mut Reply) -> Option<(&'static str, Value)> {
+        let mut memory = self.memory.lock().unwrap();
+        let mut body = request.clone();
+        (self.mutant.answer)(&mut memory, &Request { operation, body: &mut body }, answer)
+    }
+}
+
+fn no_request(_: &mut Memory, _: &mut Request<'_>) -> Option<Reply> {
+    None
+}
+
+fn no_answer(_: &mut Memory, _: &Request<'_>, _: &mut Reply) -> Option<(&'static str, Value)> {
+    None
+}
+
+impl Request<'_> {
+    fn update(&self) -> &str {
+        self.body["UpdateExpression"].as_str().unwrap_or_default()
+    }
+
+    /// The write of a refresh.
+    fn is_rotation(&self) -> bool {
+        self.operation == "UpdateItem" && self.update().contains("#generation = :next")
+    }
+
+    /// The write that ends a session, for this reason if one is given.
+    fn is_ending(&self, why: Option<&str>) -> bool {
+        let reason = self.body["ExpressionAttributeValues"][":why"]["S"].as_str();
+        self.operation == "UpdateItem"
+            && self.update().contains("#revoked_at = :")
+            && (why.is_none() || why == reason)
+    }
+
+    /// The query that looks for the sessions to end.
+    fn is_query(&self) -> bool {
+        self.operation == "Query"
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        &self.body["ExpressionAttributeValues"][name]
+    }
+
+    fn session(&self) -> String {
+        self.body["Key"]["session"]["S"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Leaves the parts of the condition out that contain this.
+    fn without_condition(&mut self, part: &str) {
+        let condition = self.body["ConditionExpression"].as_str().unwrap_or_default();
+        let kept: Vec<_> = split(condition, " AND ").into_iter().filter(|c| !c.contains(part)).collect();
+        self.body["ConditionExpression"] = json!(kept.join(" AND "));
+        prune(self.body);
+    }
+
+    /// Adds to the condition, with what it names.
+    fn with_condition(&mut self, part: &str, name: (&str, &str), value: (&str, Value)) {
+        let condition = self.body["ConditionExpression"].as_str().unwrap_or_default();
+        self.body["ConditionExpression"] = json!(format!("{condition} AND {part}"));
+        self.body["ExpressionAttributeNames"][name.0] = json!(name.1);
+        self.body["ExpressionAttributeValues"][value.0] = value.1;
+    }
+
+    /// Leaves the assignment to this attribute out.
+    fn without_set(&mut self, attribute: &str) {
+        let update = self.update().trim_start_matches("SET ").to_owned();
+        let assigned = format!("{attribute} =");
+        let kept: Vec<_> = split(&update, ", ").into_iter().filter(|s| !s.starts_with(&assigned)).collect();
+        self.body["UpdateExpression"] = json!(format!("SET {}", kept.join(", ")));
+        prune(self.body);
+    }
+}
+
+/// Splits at a separator outside of parentheses.
+fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let (mut depth, mut start, mut parts) = (0_i32, 0, Vec::new());
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && at >= start && text[at..].starts_with(separator) => {
+                parts.push(&text[start..at]);
+                start = at + separator.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Drops names and values that no expression uses any more: DynamoDB refuses them.
+fn prune(request: &mut Value) {
+    let expressions: String = ["UpdateExpression", "ConditionExpression", "FilterExpression"]
+        .iter()
+        .filter_map(|name| request[name].as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let used = |name: &str| {
+        let longer = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        expressions.match_indices(name).any(|(at, _)| !expressions[at + name.len()..].starts_with(longer))
+    };
+    for list in ["ExpressionAttributeNames", "ExpressionAttributeValues"] {
+        if let Some(list) = request[list].as_object_mut() {
+            list.retain(|name, _| used(name));
+        }
+    }
+}
+
+/// The item that a condition was false for.
+fn refused_item(reply: &mut Reply) -> Option<&mut Value> {
+    let refused =
+        reply.1["__type"].as_str().is_some_and(|kind| kind.ends_with("ConditionalCheckFailedException"));
+    refused.then(|| &mut reply.1["Item"]).filter(|item| item.is_object())
+}
+
+/// A number of an item.
+fn number(value: &Value) -> Option<u64> {
+    value["N"].as_str()?.parse().ok()
+}
+
+/// A time of an item in milliseconds.
+fn time(value: &Value) -> Option<u64> {
+    let (seconds, decimals) = value["N"].as_str().map(|n| n.split_once('.').unwrap_or((n, "")))?;
+    Some(seconds.parse::<u64>().ok()? * 1000 + format!("{decimals:0<3}").parse::<u64>().ok()?)
+}
+
+fn at(time: u64) -> Value {
+    json!({ "N": format!("{}.{:03}", time / 1000, time % 1000) })
+}
+
+/// By how many generations a refused rotation's token was behind, and the item that it met.
+fn behind<'r>(request: &Request<'_>, reply: &'r mut Reply) -> Option<(u64, &'r mut Value)> {
+    if !request.is_rotation() {
+        return None;
+    }
+    let presented = number(request.value(":presented"))?;
+    let item = refused_item(reply)?;
+    let age = number(&item["generation"])?.checked_sub(presented)?;
+    Some((age, item))
+}
+
+/// DynamoDB's answer when a condition was false.
+fn refusal(item: Option<Value>) -> Reply {
+    let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+    let mut body = json!({ "__type": kind, "message": "The conditional request failed" });
+    if let Some(item) = item {
+        body["Item"] = item;
+    }
+    (400, body)
+}
+
+/// A write that DynamoDB says it made, and did not.
+fn swallowed(request: &Request<'_>, why: &str) -> Option<Reply> {
+    request.is_ending(Some(why)).then(|| (200, json!({})))
+}
+
+/// The longest grace window of the walks, in milliseconds.
+const GRACE: u64 = 30_000;
+
+/// All seeded bugs.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "rotate-any-generation",
+        wrong: "the rotation does not ask for the presented generation: an old token rotates like the \
+                current one",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#generation = ");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotate-ended",
+        wrong: "the rotation does not ask whether the session has ended",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#revoked_at");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotate-for-any-client",
+        wrong: "the rotation does not ask whose token it is: another client rotates it",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#client");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotate-for-any-scope",
+        wrong: "the rotation does not ask whether the scope was granted: a client widens its access token",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#scope");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "scope-refused-after-rotating",
+        wrong: "the scope is looked at after the rotation: a refused request uses the token up",
+        request: |memory, request| {
+            if request.is_rotation() {
+                let values = request.body["ExpressionAttributeValues"].as_object()?;
+                let asked = values.iter().filter(|(name, _)| name.starts_with(":scope"));
+                let asked = asked.map(|(_, word)| word["S"].clone()).collect();
+                memory.asked.insert(request.session(), asked);
+                request.without_condition("#scope");
+            }
+            None
+        },
+        answer: |memory, request, reply| {
+            if request.is_rotation() && reply.0 == 200 {
+                let granted = reply.1["Attributes"]["scope"]["SS"].as_array()?;
+                let asked = memory.asked.get(&request.session())?;
+                if !asked.iter().all(|word| granted.contains(word)) {
+                    let mut item = reply.1["Attributes"].take();
+                    item["generation"] = request.value(":presented").clone();
+                    *reply = refusal(Some(item));
+                }
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "rotation-upserts",
+        wrong: "the rotation makes a session anew that is not there: deleting its item revives its tokens",
+        request: |_, request| {
+            if request.is_rotation() {
+                let condition = request.body["ConditionExpression"].as_str().unwrap_or_default();
+                request.body["ConditionExpression"] =
+                    json!(format!("attribute_not_exists(#generation) OR ({condition})"));
+                let update = format!(
+                    "{}, #created_at = if_not_exists(#created_at, :now), \
+                     #client = if_not_exists(#client, :web)",
+                    request.update().replace(
+                        "#expires_at = #absolute_end",
+                        "#expires_at = if_not_exists(#absolute_end, :life)"
+                    )
+                );
+                let update = format!("{update}, #absolute_end = if_not_exists(#absolute_end, :life)");
+                request.body["UpdateExpression"] = json!(update);
+                let life = time(request.value(":now")).unwrap_or_default() / 1000 + 60;
+                request.body["ExpressionAttributeValues"][":life"] = json!({ "N": life.to_string() });
+                request.body["ExpressionAttributeValues"][":web"] = json!({ "S": "web" });
+                request.body["ExpressionAttributeNames"]["#created_at"] = json!("created_at");
+                request.body["ExpressionAttributeNames"]["#client"] = json!("client");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotation-skips-a-generation",
+        wrong: "the rotation counts two generations: every retry looks older than it is",
+        request: |_, request| {
+            if request.is_rotation() {
+                let next = number(request.value(":next")).unwrap_or_default() + 1;
+                request.body["ExpressionAttributeValues"][":next"] = json!({ "N": next.to_string() });
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotation-returns-the-old-item",
+        wrong: "the rotation answers with the item before it (ALL_OLD): the client gets its used token back",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.body["ReturnValues"] = json!("ALL_OLD");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "attempt-not-stored",
+        wrong: "the rotation does not store its attempt: our own retry looks like theft when there is \
+                no grace",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_set("#attempt");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "every-repeat-our-own",
+        wrong: "every replay of the predecessor is taken for our own retry: grace never ends",
+        request: no_request,
+        answer: |_, request, reply| {
+            let attempt = request.value(":attempt").clone();
+            if let Some((1, item)) = behind(request, reply) {
+                item["attempt"] = attempt;
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "rotation-time-not-stored",
+        wrong: "the rotation does not store its time: there is no grace, or that of the rotation before",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_set("#rotated_at");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "rotation-time-in-whole-seconds",
+        wrong: "the time of the rotation is stored in whole seconds: grace is up to a second short",
+        request: |_, request| {
+            if request.is_rotation() {
+                let whole = time(request.value(":now")).unwrap_or_default() / 1000;
+                request.body["ExpressionAttributeValues"][":now"] = json!({ "N": whole.to_string() });
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "no-grace",
+        wrong: "there is no grace: a second tab and a client's retry look like theft",
+        request: no_request,
+        answer: |_, request, reply| {
+            if let Some((1, item)) = behind(request, reply)
+                && let Some(item) = item.as_object_mut()
+            {
+                item.remove("rotated_at");
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "grace-without-end",
+        wrong: "the clock does not close the grace window",
+        request: no_request,
+        answer: |_, request, reply| {
+            let now = request.value(":now").clone();
+            if let Some((1, item)) = behind(request, reply) {
+                item["rotated_at"] = now;
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "grace-includes-its-end",
+        wrong: "the grace window is a millisecond too long",
+        request: no_request,
+        answer: |_, request, reply| {
+            if let Some((1, item)) = behind(request, reply) {
+                let later = time(&item["rotated_at"]).map(|time| at(time + 1));
+                item["rotated_at"] = later.unwrap_or_default();
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "grace-re-armed",
+        wrong: "a replay within grace opens the window anew",
+        request: no_request,
+        answer: |_, request, reply| {
+            let (1, item) = behind(request, reply)? else { return None };
+            let rotated_at = time(&item["rotated_at"])?;
+            let now = time(request.value(":now"))?;
+            (now.saturating_sub(rotated_at) < GRACE).then(|| {
+                let update = json!({
+                    "TableName": request.body["TableName"], "Key": request.body["Key"],
+                    "UpdateExpression": "SET rotated_at = :now",
+                    "ExpressionAttributeValues": { ":now": at(now) },
+                });
+                ("UpdateItem", update)
+            })
+        },
+    },
+    Mutant {
+        name: "grace-open-after-use",
+        wrong: "the successor's first use does not close the grace window: a thief's older token gets \
+                the current one",
+        request: no_request,
+        answer: |_, request, reply| {
+            let now = time(request.value(":now"))?;
+            let (age, item) = behind(request, reply)?;
+            let open = now.saturating_sub(time(&item["rotated_at"])?) < GRACE;
+            if age >= 2 && open && item["revoked_at"].is_null() {
+                let item = item.take();
+                *reply = (200, json!({ "Attributes": item }));
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "clock-behind-is-theft",
+        wrong: "a clock that runs behind finds the rotation in the future, and takes that for long ago",
+        request: no_request,
+        answer: |_, request, reply| {
+            let now = time(request.value(":now"))?;
+            if let Some((1, item)) = behind(request, reply)
+                && time(&item["rotated_at"]).is_some_and(|rotated_at| rotated_at > now)
+            {
+                item["rotated_at"] = at(0);
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "cause-from-a-stale-read",
+        wrong: "why a rotation failed is read from an item that is one rotation old",
+        request: no_request,
+        answer: |_, request, reply| {
+            let presented = request.value(":presented").clone();
+            if let Some((1, item)) = behind(request, reply) {
+                item["generation"] = presented;
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "idle-limit-not-extended",
+        wrong: "the rotation does not move the idle limit: a session in daily use ends",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_set("#expires_at");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "absolute-end-moves",
+        wrong: "the rotation moves the absolute end: a session in use lives for ever",
+        request: |_, request| {
+            if request.is_rotation() {
+                let update = format!("{}, #absolute_end = #absolute_end + :minute", request.update());
+                request.body["UpdateExpression"] = json!(update);
+                request.body["ExpressionAttributeValues"][":minute"] = json!({ "N": "60" });
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "absolute-end-forgotten",
+        wrong: "the rotation knows the idle limit alone: with one, a session in use lives past its \
+                absolute end",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#absolute_end > ");
+            }
+            None
+        },
+        answer: |_, request, reply| {
+            if request.is_rotation() && reply.0 == 200 {
+                let item = &mut reply.1["Attributes"];
+                if time(&item["expires_at"]) > time(&item["absolute_end"]) {
+                    item["absolute_end"] = item["expires_at"].clone();
+                }
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "theft-not-ended",
+        wrong: "theft is noticed and told, and the session lives on",
+        request: |_, request| swallowed(request, "reuse"),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "theft-ends-what-it-met",
+        wrong: "the end of a stolen session asks for the generation that was met: whoever refreshes \
+                meanwhile keeps it",
+        request: |memory, request| {
+            if request.is_ending(Some("reuse"))
+                && let Some(met) = memory.met.get(&request.session())
+            {
+                request.with_condition("#met = :met", ("#met", "generation"), (":met", met.clone()));
+            }
+            None
+        },
+        answer: |memory, request, reply| {
+            if let Some((_, item)) = behind(request, reply) {
+                memory.met.insert(request.session(), item["generation"].clone());
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "theft-ends-all-sessions",
+        wrong: "theft of one session ends the user's others: one stolen device logs out all",
+        request: no_request,
+        answer: |memory, request, _| {
+            let user = request.body["Key"]["user"]["S"].as_str()?;
+            let own = request.session();
+            let (_, other) = memory.opened.iter().find(|(u, session)| u == user && *session != own)?;
+            request.is_ending(Some("reuse")).then(|| {
+                let mut besides = request.body.clone();
+                besides["Key"]["session"]["S"] = json!(other);
+                ("UpdateItem", besides)
+            })
+        },
+    },
+    Mutant {
+        name: "ending-overwrites",
+        wrong: "an end does not ask whether the session has ended: the reason changes, and one theft is \
+                told twice",
+        request: |_, request| {
+            if request.is_ending(None) {
+                request.without_condition("#revoked_at");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "ending-forgets-itself",
+        wrong: "an end does not store its attempt: when its answer is lost, our own retry takes it for \
+                somebody else's and theft goes untold",
+        request: |_, request| {
+            if request.is_ending(None) {
+                request.without_set("#attempt");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "ending-makes-tombstones",
+        wrong: "an end does not ask whether there is a session: it leaves an item that nobody can read",
+        request: |_, request| {
+            if request.is_ending(None) {
+                request.without_condition("attribute_exists");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-swallowed",
+        wrong: "revoke answers 200 and ends nothing",
+        request: |_, request| swallowed(request, "revoked"),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-for-any-client",
+        wrong: "revoke does not ask whose token it is: another client ends the session",
+        request: |_, request| {
+            if request.is_ending(None) {
+                request.without_condition("#client");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-all-ends-the-first",
+        wrong: "all=true, a password change and a disabled user end the first session that they find \
+                and no other",
+        request: no_request,
+        answer: |_, request, reply| {
+            if request.is_query()
+                && let Some(items) = reply.1["Items"].as_array_mut()
+            {
+                items.truncate(1);
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "revoke-all-misses-the-newest",
+        wrong: "the sessions to end are read eventually consistent: the newest is missed",
+        request: no_request,
+        answer: |memory, request, reply| {
+            let user = request.value(":user")["S"].as_str()?;
+            let (_, newest) = memory.opened.iter().rfind(|(u, _)| u == user)?;
+            if request.is_query()
+                && let Some(items) = reply.1["Items"].as_array_mut()
+            {
+                items.retain(|item| item["session"]["S"] != json!(newest));
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "revoke-all-spares-the-expiring",
+        wrong: "ending all sessions goes by its own clock alone: a session that it takes for expired is still \
+                refreshed by a process whose clock is behind",
+        request: |_, request| {
+            if request.is_query() {
+                let minute = 60_000;
+                let now = time(request.value(":now"))? + minute;
+                request.body["ExpressionAttributeValues"][":now"] = at(now);
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-all-ends-others",
+        wrong: "ending all sessions of a user ends those of other users",
+        request: no_request,
+        answer: |memory, request, reply| {
+            if request.is_query()
+                && let Some(items) = reply.1["Items"].as_array_mut()
+            {
+                let all = memory.opened.iter();
+                items.extend(all.map(|(u, s)| json!({ "user": { "S": u }, "session": { "S": s } })));
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "revoke-all-ends-what-it-met",
+        wrong: "ending all sessions asks for the generation that the query met: whoever refreshes \
+                meanwhile keeps theirs",
+        request: |memory, request| {
+            if request.is_query() {
+                let projection = request.body["ProjectionExpression"].as_str().unwrap_or_default();
+                request.body["ProjectionExpression"] = json!(format!("{projection}, #met"));
+                request.body["ExpressionAttributeNames"]["#met"] = json!("generation");
+            }
+            if request.is_ending(None)
+                && let Some(met) = memory.met.remove(&request.session())
+            {
+                request.with_condition("#met = :met", ("#met", "generation"), (":met", met));
+            }
+            None
+        },
+        answer: |memory, request, reply| {
+            if request.is_query()
+                && let Some(items) = reply.1["Items"].as_array_mut()
+            {
+                for item in items.iter_mut().filter_map(Value::as_object_mut) {
+                    let met = item.remove("generation").unwrap_or_default();
+                    let session = item["session"]["S"].as_str().unwrap_or_default().to_owned();
+                    memory.met.insert(session, met);
+                }
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "password-change-ends-nothing",
+        wrong: "a new password leaves the sessions of the old one alive",
+        request: |_, request| swallowed(request, "password_changed"),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "disabling-ends-nothing",
+        wrong: "a disabled user keeps their sessions",
+        request: |_, request| swallowed(request, "user_disabled"),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "removal-ends-nothing",
+        wrong: "a removed user keeps their sessions",
+        request: |_, request| swallowed(request, "user_removed"),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-with-the-old-password",
+        wrong: "the login's transaction does not ask for the password version: a login outlives the \
+                change that it met",
+        request: |_, request| {
+            without_check(request, "#password_version");
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-while-being-disabled",
+        wrong: "the login's transaction does not ask whether the user is disabled: a login outlives the \
+                disabling that it met",
+        request: |_, request| {
+            without_check(request, "#disabled");
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-of-the-disabled",
+        wrong: "the login does not look whether the user is disabled",
+        request: |_, request| {
+            without_check(request, "#disabled");
+            None
+        },
+        answer: |_, request, reply| {
+            if request.operation == "GetItem" && reply.1["Item"].is_object() {
+                reply.1["Item"]["disabled"] = json!({ "BOOL": false });
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "throttled-is-absent",
+        wrong: "a throttled rotation is read as a session that is not there: the client throws its \
+                token away",
+        request: no_request,
+        answer: |_, request, reply| {
+            let throttled =
+                reply.1["__type"].as_str().is_some_and(|kind| kind.ends_with("ThrottlingException"));
+            if throttled && request.is_rotation() {
+                *reply = refusal(None);
+            }
+            None
+        },
+    },
+];
+
+/// Leaves a part of the login's check of the user out.
+fn without_check(request: &mut Request<'_>, part: &str) {
+    for action in request.body["TransactItems"].as_array_mut().into_iter().flatten() {
+        for kind in ["ConditionCheck", "Update"] {
+            if let Some(body) = action.get_mut(kind) {
+                Request { operation: "TransactWriteItems", body }.without_condition(part);
+            }
+        }
+    }
+}

@@ -1,0 +1,765 @@
+//! The reference model: what the design promises (section 5), in the words of a client.
+//!
+//! A session is a **chain** of refresh tokens. The last link is the one that works: presenting it adds a link. The
+//! link before it gets the last one again while the grace window is open; as soon as the last link is used it is the
+//! last no more, so grace ends by itself. Any other link is theft, and ends the chain. There are no generations,
+//! attempts or conditions here.
+//!
+//! **Two operations at once** come out as one of their two orders, with three exceptions:
+//! - A login whose password is the one that a simultaneous change sets may succeed, and its session be ended by that
+//!   very change: it was opened before the change had ended what there was.
+//! - Two removals of a user may both have found the user: removal disables first and deletes last.
+//! - When two operations end all sessions of a user at once, each session has ended for the reason of either.
+//!
+//! **Known truths**, which are no bugs:
+//! - A rotation that landed while every answer about it was lost looks like theft when its retry comes after grace.
+//! - A theft whose ending gets no answer is told at once, and again by the next replay if it was not ended: rather twice
+//!   than never.
+
+use super::{Failure, Property, failed};
+use crate::model::walk::{Fault, Part, Setting};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Milliseconds since the epoch.
+pub type Time = u64;
+
+/// Life of an access token in seconds, as the functions are configured.
+pub const ACCESS_SECONDS: u64 = 300;
+/// How long past its expiry an access token is still taken: clocks differ.
+const ACCESS_LEEWAY: Time = 30_000;
+/// By how much the clocks of two processes may differ: whoever ends all sessions takes none for expired that another may
+/// still take for live.
+const CLOCK_SKEW: Time = 60_000;
+/// What every user may do.
+const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
+/// The client that may do less, and what it may.
+pub const NARROW: (&str, &str) = ("narrow", "orders:read");
+/// The client of a request that names none.
+pub const DEFAULT_CLIENT: &str = "web";
+
+/// One request to a function, or a command of an operator. Users, sessions and links are named by their place in the
+/// model.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// `POST /login`.
+    Login {
+        /// Who.
+        user: usize,
+        /// The password tried.
+        password: usize,
+        /// `client_id`.
+        client: Option<&'static str>,
+        /// `scope`.
+        scope: Option<&'static str>,
+    },
+    /// `POST /refresh`.
+    Refresh {
+        /// The session.
+        session: usize,
+        /// The link of its chain that is presented.
+        link: usize,
+        /// `client_id`.
+        client: Option<&'static str>,
+        /// `scope`.
+        scope: Option<&'static str>,
+    },
+    /// `POST /revoke`.
+    Revoke {
+        /// The session.
+        session: usize,
+        /// The link whose refresh or access token is presented.
+        link: usize,
+        /// Whether it is the access token.
+        access: bool,
+        /// `client_id`.
+        client: Option<&'static str>,
+        /// `all=true`.
+        all: bool,
+    },
+    /// A new password.
+    SetPassword {
+        /// Whose.
+        user: usize,
+        /// Which.
+        password: usize,
+    },
+    /// Disabled or enabled.
+    SetEnabled {
+        /// Who.
+        user: usize,
+        /// Enabled.
+        enabled: bool,
+    },
+    /// Removed.
+    Remove {
+        /// Who.
+        user: usize,
+    },
+}
+
+impl Call {
+    /// Whether it is to end all sessions of a user.
+    #[must_use]
+    pub fn ends_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Revoke { all: true, .. }
+                | Self::SetPassword { .. }
+                | Self::SetEnabled { enabled: false, .. }
+                | Self::Remove { .. }
+        )
+    }
+}
+
+/// What the answer has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// 200 with the token of this link.
+    Granted {
+        /// The session.
+        session: usize,
+        /// The link that the client now holds.
+        link: usize,
+        /// Which way.
+        how: How,
+        /// `scope`.
+        scope: String,
+        /// `refresh_expires_in`.
+        expires_in: u64,
+    },
+    /// 400 `invalid_grant`.
+    Refused(Why),
+    /// 400 `invalid_scope`.
+    Scope,
+    /// 401 `invalid_grant`.
+    Credentials,
+    /// 200 with an empty object. Whether it ended something.
+    Revoked(bool),
+    /// The operator's command found the user, or did not.
+    Operator(bool),
+    /// 503.
+    Unavailable,
+}
+
+/// How a token came to be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// A login.
+    Login,
+    /// A new link.
+    Rotated,
+    /// The last link once more.
+    Again,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// By the time written in it.
+    TokenExpired,
+    /// There is no such session any more.
+    Absent,
+    /// The session ended.
+    Ended,
+    /// It belongs to another client.
+    OtherClient,
+    /// The session is past its time.
+    Expired,
+    /// It was used up, and its successor could be anybody's.
+    Theft,
+}
+
+impl Ruling {
+    /// For the table of what was reached.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Granted { how: How::Login, .. } => "logged in",
+            Self::Granted { how: How::Rotated, .. } => "rotated",
+            Self::Granted { how: How::Again, .. } => "the same successor",
+            Self::Refused(Why::TokenExpired) => "refused: token expired",
+            Self::Refused(Why::Absent) => "refused: no such session",
+            Self::Refused(Why::Ended) => "refused: ended",
+            Self::Refused(Why::OtherClient) => "refused: another client's",
+            Self::Refused(Why::Expired) => "refused: session expired",
+            Self::Refused(Why::Theft) => "theft noticed",
+            Self::Scope => "scope refused",
+            Self::Credentials => "credentials refused",
+            Self::Revoked(true) => "ended",
+            Self::Revoked(false) => "nothing to end",
+            Self::Operator(true) => "done",
+            Self::Operator(false) => "no such user",
+            Self::Unavailable => "503",
+        }
+    }
+}
+
+/// A ruling, and how many `refresh.reuse` events go with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answer.
+    pub ruling: Ruling,
+    /// The events.
+    pub thefts: usize,
+}
+
+impl From<Ruling> for Outcome {
+    fn from(ruling: Ruling) -> Self {
+        Self { ruling, thefts: 0 }
+    }
+}
+
+/// What a client or an operator got.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// Tokens.
+    Granted(Grant),
+    /// 200 with an empty object.
+    Empty,
+    /// Another status, with its error code.
+    Status(u16, String),
+    /// The operator's command found the user, or did not.
+    Operator(bool),
+    /// The operator's command failed for now.
+    OperatorFailed,
+}
+
+/// The body of a 200 with tokens.
+#[derive(Clone)]
+pub struct Grant {
+    /// `refresh_token`.
+    pub refresh: String,
+    /// `access_token`.
+    pub access: String,
+    /// `session_id`.
+    pub session: String,
+    /// `scope`.
+    pub scope: String,
+    /// `refresh_expires_in`.
+    pub expires_in: u64,
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, scope, expires_in, .. } = self;
+        write!(f, "200 {}, {session}, scope {scope:?}, for {expires_in} s", tail(&self.refresh))
+    }
+}
+
+/// The end of a token: enough to tell it from others.
+fn tail(token: &str) -> String {
+    format!("..{}", &token[token.len().saturating_sub(6)..])
+}
+
+/// A user.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Not removed.
+    pub exists: bool,
+    /// May log in.
+    pub enabled: bool,
+    /// The password that is good.
+    pub password: usize,
+}
+
+/// A session.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// Whose.
+    pub user: usize,
+    /// Its id, once somebody was told.
+    pub id: Option<String>,
+    /// The client that logged in.
+    pub client: &'static str,
+    /// What it may do.
+    pub scope: BTreeSet<&'static str>,
+    /// When it ends, whatever happens.
+    pub absolute_end: Time,
+    /// The tokens, oldest first.
+    pub links: Vec<Link>,
+    /// When the last link came to be; `None` for the login's own.
+    pub rotated_at: Option<Time>,
+    /// Why it ended: one of these. Empty while it has not.
+    pub ended: Vec<&'static str>,
+    /// Its item was deleted.
+    pub gone: bool,
+}
+
+/// A token of a chain.
+#[derive(Clone)]
+pub struct Link {
+    /// When it expires by itself.
+    pub expires: Time,
+    /// Its text, once it was handed out.
+    pub text: Option<String>,
+    /// The last access token that was handed out with it, and its expiry.
+    pub access: Option<(String, Time)>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text.as_deref().map_or_else(|| "never handed out".to_owned(), tail);
+        write!(f, "{text} until {}", self.expires)
+    }
+}
+
+impl Chain {
+    /// The place of the last link.
+    #[must_use]
+    pub fn last(&self) -> usize {
+        self.links.len() - 1
+    }
+
+    /// When the last link expires.
+    #[must_use]
+    pub fn expires(&self) -> Time {
+        self.links[self.last()].expires
+    }
+
+    fn end(&mut self, why: &'static str) -> bool {
+        let ends = !self.gone && self.ended.is_empty();
+        if ends {
+            self.ended.push(why);
+        }
+        ends
+    }
+}
+
+/// What a presented token means.
+enum Meaning {
+    Rotate,
+    Again,
+    Theft,
+    Scope,
+    No(Why),
+}
+
+/// The model's state.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    grace: Time,
+    idle: Option<Time>,
+    life: Time,
+    /// The users.
+    pub users: Vec<Person>,
+    /// The sessions, in the order of the logins.
+    pub chains: Vec<Chain>,
+}
+
+impl Reference {
+    /// So many users, and nobody logged in.
+    #[must_use]
+    pub fn new(setting: Setting, users: usize) -> Self {
+        Self {
+            grace: setting.grace * 1000,
+            idle: (setting.idle > 0).then_some(setting.idle * 1000),
+            life: setting.life * 1000,
+            users: vec![Person { exists: true, enabled: true, password: 0 }; users],
+            chains: Vec::new(),
+        }
+    }
+
+    /// The end of the grace window of the last rotation.
+    #[must_use]
+    pub fn grace_end(&self, session: usize) -> Option<Time> {
+        self.chains[session].rotated_at.map(|at| at + self.grace)
+    }
+
+    /// When a token that is issued now expires.
+    fn expiry(&self, now: Time, absolute_end: Time) -> Time {
+        self.idle.map_or(absolute_end, |idle| whole_seconds(now + idle).min(absolute_end))
+    }
+
+    fn meaning(
+        &self,
+        session: usize,
+        link: usize,
+        client: Option<&str>,
+        scope: Option<&str>,
+        now: Time,
+    ) -> Meaning {
+        let chain = &self.chains[session];
+        if now >= chain.links[link].expires {
+            return Meaning::No(Why::TokenExpired);
+        }
+        if chain.gone {
+            return Meaning::No(Why::Absent);
+        }
+        if !chain.ended.is_empty() {
+            return Meaning::No(Why::Ended);
+        }
+        if client.is_some_and(|client| client != chain.client) {
+            return Meaning::No(Why::OtherClient);
+        }
+        if now >= chain.expires() {
+            return Meaning::No(Why::Expired);
+        }
+        let granted = scope.is_none_or(|scope| scope.split(' ').all(|word| chain.scope.contains(word)));
+        if link == chain.last() {
+            return if granted { Meaning::Rotate } else { Meaning::Scope };
+        }
+        // A clock that runs behind the one that rotated sees no time gone by.
+        let in_grace = chain.rotated_at.is_some_and(|at| now.saturating_sub(at) < self.grace);
+        if link + 1 == chain.last() && in_grace {
+            return if granted { Meaning::Again } else { Meaning::Scope };
+        }
+        Meaning::Theft
+    }
+
+    /// Takes the state on by one call at this time by the clock of the process that serves it. Says what the answer
+    /// has to be.
+    pub fn apply(&mut self, call: &Call, now: Time, fault: Fault) -> Outcome {
+        match *call {
+            Call::Login { user, password, client, scope } => {
+                self.login(user, password, client, scope, now, fault).into()
+            }
+            Call::Refresh { session, link, client, scope } => {
+                self.refresh(session, link, client, scope, now, fault)
+            }
+            Call::Revoke { session, link, access, client, all } => {
+                self.revoke(session, link, access, client, all, now, fault).into()
+            }
+            Call::SetPassword { user, password } => {
+                self.change(user, |person| person.password = password, Some("password_changed"), now, fault)
+            }
+            Call::SetEnabled { user, enabled } => {
+                let why = (!enabled).then_some("user_disabled");
+                self.change(user, |person| person.enabled = enabled, why, now, fault)
+            }
+            Call::Remove { user } => {
+                let outcome =
+                    self.change(user, |person| person.enabled = false, Some("user_removed"), now, fault);
+                if outcome.ruling == Ruling::Operator(true) {
+                    self.users[user].exists = false;
+                }
+                outcome
+            }
+        }
+    }
+
+    fn login(
+        &mut self,
+        user: usize,
+        password: usize,
+        client: Option<&'static str>,
+        scope: Option<&'static str>,
+        now: Time,
+        fault: Fault,
+    ) -> Ruling {
+        if matches!(fault, Fault::LostAlways(Part::First) | Fault::Throttled(Part::First)) {
+            return Ruling::Unavailable;
+        }
+        let person = &self.users[user];
+        if !person.exists || !person.enabled || password != person.password {
+            return Ruling::Credentials;
+        }
+        let client = client.unwrap_or(DEFAULT_CLIENT);
+        let mut granted: BTreeSet<_> = GRANTED.into();
+        if client == NARROW.0 {
+            granted.retain(|word| *word == NARROW.1);
+        }
+        if let Some(asked) = scope {
+            let asked: BTreeSet<_> = asked.split(' ').collect();
+            if !asked.is_subset(&granted) {
+                return Ruling::Scope;
+            }
+            granted = asked;
+        }
+        if fault == Fault::Throttled(Part::Second) {
+            return Ruling::Unavailable;
+        }
+        let absolute_end = whole_seconds(now + self.life);
+        let expires = self.expiry(now, absolute_end);
+        self.chains.push(Chain {
+            user,
+            id: None,
+            client,
+            scope: granted,
+            absolute_end,
+            links: vec![Link { expires, text: None, access: None }],
+            rotated_at: None,
+            ended: Vec::new(),
+            gone: false,
+        });
+        // Opened, and nobody was told.
+        if fault == Fault::LostAlways(Part::Second) {
+            return Ruling::Unavailable;
+        }
+        self.granted(self.chains.len() - 1, How::Login, None, now)
+    }
+
+    fn granted(&self, session: usize, how: How, narrowed: Option<&str>, now: Time) -> Ruling {
+        let chain = &self.chains[session];
+        let words: BTreeSet<_> = match narrowed {
+            Some(scope) => scope.split(' ').collect(),
+            None => chain.scope.iter().copied().collect(),
+        };
+        let scope = words.into_iter().collect::<Vec<_>>().join(" ");
+        let expires_in = chain.expires().saturating_sub(now) / 1000;
+        Ruling::Granted { session, link: chain.last(), how, scope, expires_in }
+    }
+
+    fn refresh(
+        &mut self,
+        session: usize,
+        link: usize,
+        client: Option<&str>,
+        scope: Option<&str>,
+        now: Time,
+        fault: Fault,
+    ) -> Outcome {
+        let meaning = self.meaning(session, link, client, scope, now);
+        // Refused before anything is asked of DynamoDB.
+        if matches!(meaning, Meaning::No(Why::TokenExpired)) {
+            return Ruling::Refused(Why::TokenExpired).into();
+        }
+        let landed = !matches!(fault, Fault::Throttled(_));
+        let unavailable = matches!(fault, Fault::LostAlways(Part::First) | Fault::Throttled(Part::First));
+        if matches!(meaning, Meaning::Rotate) && (landed || !unavailable) {
+            let expires = self.expiry(now, self.chains[session].absolute_end);
+            let chain = &mut self.chains[session];
+            chain.links.push(Link { expires, text: None, access: None });
+            chain.rotated_at = Some(now);
+        }
+        if unavailable {
+            return Ruling::Unavailable.into();
+        }
+        match meaning {
+            Meaning::Rotate => self.granted(session, How::Rotated, scope, now).into(),
+            Meaning::Again => self.granted(session, How::Again, scope, now).into(),
+            Meaning::Scope => Ruling::Scope.into(),
+            Meaning::No(why) => Ruling::Refused(why).into(),
+            Meaning::Theft => {
+                if fault != Fault::Throttled(Part::Second) {
+                    self.chains[session].end("reuse");
+                }
+                let ruling = match fault {
+                    Fault::LostAlways(_) | Fault::Throttled(_) => Ruling::Unavailable,
+                    Fault::None | Fault::LostOnce(_) | Fault::Unheard => Ruling::Refused(Why::Theft),
+                };
+                Outcome { ruling, thefts: 1 }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
+    fn revoke(
+        &mut self,
+        session: usize,
+        link: usize,
+        access: bool,
+        client: Option<&str>,
+        all: bool,
+        now: Time,
+        fault: Fault,
+    ) -> Ruling {
+        let chain = &mut self.chains[session];
+        let good_until = if access {
+            chain.links[link].access.as_ref().map_or(0, |(_, expires)| expires + ACCESS_LEEWAY)
+        } else {
+            chain.links[link].expires
+        };
+        if now >= good_until {
+            return Ruling::Revoked(false);
+        }
+        let others = client.is_some_and(|client| client != chain.client);
+        let why = if all { "revoked_all" } else { "revoked" };
+        if fault == Fault::Throttled(Part::First) {
+            return Ruling::Unavailable;
+        }
+        let ends = !others && chain.end(why);
+        if fault == Fault::LostAlways(Part::First) {
+            return Ruling::Unavailable;
+        }
+        if chain.gone {
+            return Ruling::Revoked(false);
+        }
+        if others {
+            return Ruling::Refused(Why::OtherClient);
+        }
+        // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun.
+        let commands = ends || (all && chain.ended == ["revoked_all"]);
+        if !commands {
+            return Ruling::Revoked(false);
+        }
+        if all {
+            if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
+                return Ruling::Unavailable;
+            }
+            let user = chain.user;
+            self.end_all(user, why, now);
+        }
+        Ruling::Revoked(true)
+    }
+
+    /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending.
+    fn end_all(&mut self, user: usize, why: &'static str, now: Time) {
+        let lives = |chain: &&mut Chain| chain.user == user && now < chain.expires() + CLOCK_SKEW;
+        self.chains.iter_mut().filter(lives).for_each(|chain| {
+            chain.end(why);
+        });
+    }
+
+    /// An operator's command: first the user is changed, then the sessions are ended.
+    fn change(
+        &mut self,
+        user: usize,
+        change: impl FnOnce(&mut Person),
+        ending: Option<&'static str>,
+        now: Time,
+        fault: Fault,
+    ) -> Outcome {
+        if fault == Fault::Throttled(Part::First) {
+            return Ruling::Unavailable.into();
+        }
+        let person = &mut self.users[user];
+        let exists = person.exists;
+        if exists {
+            change(person);
+        }
+        if fault == Fault::LostAlways(Part::First) {
+            return Ruling::Unavailable.into();
+        }
+        if let (true, Some(why)) = (exists, ending) {
+            if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
+                return Ruling::Unavailable.into();
+            }
+            self.end_all(user, why, now);
+        }
+        Ruling::Operator(exists).into()
+    }
+
+    /// What two calls at once may come out as: the state after, and the outcome of each.
+    #[must_use]
+    pub fn both(&self, calls: [(&Call, Time); 2]) -> Vec<(Self, [Outcome; 2], &'static str)> {
+        let in_order = |first: usize| {
+            let mut after = self.clone();
+            let (one, other) = (calls[first], calls[1 - first]);
+            let one = after.apply(one.0, one.1, Fault::None);
+            let other = after.apply(other.0, other.1, Fault::None);
+            (after, if first == 0 { [one, other] } else { [other, one] })
+        };
+        let mut results = vec![];
+        for (first, name) in
+            [(0, "the first before the second, or either order"), (1, "the second before the first")]
+        {
+            let (mut after, outcomes) = in_order(first);
+            if calls.iter().all(|(call, _)| call.ends_all()) {
+                let (turned, _) = in_order(1 - first);
+                for (chain, turned) in after.chains.iter_mut().zip(turned.chains) {
+                    if !chain.ended.is_empty() && !turned.ended.is_empty() && chain.ended != turned.ended {
+                        chain.ended.extend(turned.ended);
+                    }
+                }
+            }
+            results.push((after, outcomes, name));
+        }
+        for (login, change) in [(0, 1), (1, 0)] {
+            if let (Call::Login { user, .. }, Call::SetPassword { user: changed, .. }) =
+                (calls[login].0, calls[change].0)
+                && user == changed
+            {
+                let (mut after, outcomes) = in_order(change);
+                after.end_all(*user, "password_changed", calls[change].1);
+                results.push((after, outcomes, "the login with the new password within the change"));
+            }
+        }
+        if let (Call::Remove { user }, Call::Remove { user: other }) = (calls[0].0, calls[1].0)
+            && user == other
+            && self.users[*user].exists
+        {
+            let (after, _) = in_order(0);
+            let found = Outcome::from(Ruling::Operator(true));
+            results.push((after, [found.clone(), found], "two removals of one user"));
+        }
+        results
+    }
+
+    /// Compares an answer with the ruling, and remembers the tokens in it. `honest`: nobody but the client has
+    /// presented a token of this session, and never out of turn.
+    pub fn compare(
+        &mut self,
+        ruling: &Ruling,
+        seen: &Seen,
+        now: Time,
+        call: &Call,
+        honest: bool,
+    ) -> Result<(), Failure> {
+        match (ruling, seen) {
+            (Ruling::Granted { session, link, scope, expires_in, .. }, Seen::Granted(grant)) => {
+                self.learn(*session, *link, grant, now)?;
+                if grant.expires_in > self.chains[*session].absolute_end.saturating_sub(now) / 1000 {
+                    return failed(
+                        Property::AbsoluteEnd,
+                        format!("a token that outlives its session by the answer: {grant:?}"),
+                    );
+                }
+                if (&grant.scope, grant.expires_in) != (scope, *expires_in) {
+                    return failed(Property::Answer, format!("expected {ruling:?}, got {grant:?}"));
+                }
+                return Ok(());
+            }
+            (Ruling::Refused(_), Seen::Status(400, code)) if code == "invalid_grant" => return Ok(()),
+            (Ruling::Scope, Seen::Status(400, code)) if code == "invalid_scope" => return Ok(()),
+            (Ruling::Credentials, Seen::Status(401, code)) if code == "invalid_grant" => return Ok(()),
+            (Ruling::Unavailable, Seen::Status(503, code)) if code == "temporarily_unavailable" => {
+                return Ok(());
+            }
+            (Ruling::Unavailable, Seen::OperatorFailed) | (Ruling::Revoked(_), Seen::Empty) => return Ok(()),
+            (Ruling::Operator(found), Seen::Operator(seen)) if found == seen => return Ok(()),
+            _ => {}
+        }
+        let property = match (ruling, seen) {
+            (Ruling::Unavailable, _) | (_, Seen::Status(503, _) | Seen::OperatorFailed) => {
+                Property::Unavailable
+            }
+            (Ruling::Refused(why), Seen::Granted(_)) => self.revived(*why, call, now),
+            (Ruling::Granted { .. }, Seen::Status(400, code)) if code == "invalid_grant" && honest => {
+                Property::Honest
+            }
+            _ => Property::Answer,
+        };
+        failed(property, format!("expected {ruling:?}, got {seen:?}"))
+    }
+
+    /// Which promise it breaks when a token works that is refused for this reason.
+    fn revived(&self, why: Why, call: &Call, now: Time) -> Property {
+        let Call::Refresh { session, .. } = call else { return Property::Answer };
+        let chain = &self.chains[*session];
+        match why {
+            Why::Theft => Property::Theft,
+            Why::Ended if chain.ended.contains(&"reuse") => Property::Theft,
+            Why::TokenExpired | Why::Expired if now >= chain.absolute_end => Property::AbsoluteEnd,
+            Why::TokenExpired | Why::Expired | Why::Ended | Why::Absent => Property::Dead,
+            Why::OtherClient => Property::Answer,
+        }
+    }
+
+    fn learn(&mut self, session: usize, link: usize, grant: &Grant, now: Time) -> Result<(), Failure> {
+        let known = self.chains.iter().flat_map(|chain| &chain.links);
+        let mut known = known.filter_map(|link| link.text.as_ref());
+        let expected = self.chains[session].links[link].text.as_ref();
+        if expected.map_or_else(|| known.any(|text| *text == grant.refresh), |text| *text != grant.refresh) {
+            return failed(
+                Property::OneSuccessor,
+                format!("link {link} of session {session} has one text, and this is another: {grant:?}"),
+            );
+        }
+        let taken = self.chains.iter().any(|chain| chain.id.as_ref() == Some(&grant.session));
+        let chain = &mut self.chains[session];
+        if chain.id.as_ref().map_or(taken, |id| *id != grant.session) {
+            return failed(Property::Access, format!("not the id of session {session}: {grant:?}"));
+        }
+        chain.id = Some(grant.session.clone());
+        let link = &mut chain.links[link];
+        link.text = Some(grant.refresh.clone());
+        link.access = Some((grant.access.clone(), whole_seconds(now) + ACCESS_SECONDS * 1000));
+        Ok(())
+    }
+}
+
+/// Tokens and TTL have whole seconds.
+fn whole_seconds(time: Time) -> Time {
+    time / 1000 * 1000
+}

@@ -1,0 +1,143 @@
+//! Many walks: drawn from a seed, on threads that share a runtime.
+
+use super::coverage::Coverage;
+use super::driver::World;
+use super::mutants::{MUTANTS, Mutant, Seeded};
+use super::walk::walks;
+use super::{Failure, Property};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
+use tokio::runtime::Handle;
+
+/// The seed where none is given: the walks of a commit are the same on every machine.
+pub const SEED: u64 = 4;
+/// Walks of a plain `cargo test`.
+pub const FEW: u32 = 64;
+/// Walks within which each seeded bug must be found.
+pub const MUTANT_WALKS: u32 = 600;
+/// Tries at a shorter walk before the failure is printed.
+const SHRINKS: u32 = 400;
+
+fn runner(seed: u64, cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: SHRINKS, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// A thread for walks: the futures of whole requests, one within the other, are large without optimisation.
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    std::thread::Builder::new().stack_size(32 << 20).spawn_scoped(scope, work).unwrap()
+}
+
+/// Takes so many walks, a share of them in each world at the same time.
+///
+/// # Errors
+/// The shortest walk found that goes wrong, line by line.
+pub fn take(handle: &Handle, worlds: &[World], seed: u64, cases: u32) -> Result<Coverage, String> {
+    let total = Mutex::new(Coverage::default());
+    let share = cases.div_ceil(u32::try_from(worlds.len()).unwrap());
+    let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let threads = (0_u64..).zip(worlds).map(|(index, world)| {
+            let total = &total;
+            spawn(scope, move || take_share(handle, world, seed.wrapping_add(index << 32), share, total))
+        });
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    results.into_iter().collect::<Result<(), _>>()?;
+    Ok(total.into_inner().unwrap())
+}
+
+fn take_share(
+    handle: &Handle,
+    world: &World,
+    seed: u64,
+    cases: u32,
+    total: &Mutex<Coverage>,
+) -> Result<(), String> {
+    let taken = runner(seed, cases).run(&walks(), |walk| match handle.block_on(world.walk(&walk, None)) {
+        Ok(coverage) => {
+            total.lock().unwrap().add(&coverage);
+            Ok(())
+        }
+        Err(failure) => Err(TestCaseError::fail(failure.to_string())),
+    });
+    match taken {
+        Ok(()) => Ok(()),
+        Err(TestError::Abort(reason)) => Err(format!("no walk could be drawn: {reason}")),
+        Err(TestError::Fail(reason, walk)) => {
+            let (lines, again) = handle.block_on(world.journey(&walk, None, true));
+            let mut text = format!("the shortest walk that was found (seed {seed}, {walk:?}):\n");
+            for line in lines {
+                let _ = writeln!(text, "  {line}");
+            }
+            let _ = write!(text, "{reason}");
+            if again.is_ok() {
+                text.push_str("\n(Taken once more it went well: it depends on the order of requests.)");
+            }
+            Err(text)
+        }
+    }
+}
+
+/// How a seeded bug was found.
+#[derive(Debug)]
+pub struct Found {
+    /// After how many walks.
+    pub walks: u32,
+    /// What did not hold.
+    pub property: Property,
+}
+
+/// Looks for every one of these bugs. `None` for one that was not found.
+#[must_use]
+pub fn hunt(
+    handle: &Handle,
+    worlds: &[World],
+    seed: u64,
+    mutants: &[Mutant],
+) -> Vec<(Mutant, Option<Found>)> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for world in worlds {
+            let (next, found) = (&next, &found);
+            spawn(scope, move || {
+                while let Some((index, mutant)) =
+                    mutants.iter().enumerate().nth(next.fetch_add(1, Ordering::SeqCst))
+                {
+                    let result = hunt_one(handle, world, seed, *mutant);
+                    found.lock().unwrap().push((index, *mutant, result));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort_by_key(|(index, ..)| *index);
+    found.into_iter().map(|(_, mutant, result)| (mutant, result)).collect()
+}
+
+fn hunt_one(handle: &Handle, world: &World, seed: u64, mutant: Mutant) -> Option<Found> {
+    let mut runner = runner(seed, MUTANT_WALKS);
+    (1..=MUTANT_WALKS).find_map(|number| {
+        let walk = walks().new_tree(&mut runner).unwrap().current();
+        match handle.block_on(world.walk(&walk, Some(&Seeded::from(mutant)))) {
+            Ok(_) => None,
+            Err(Failure { property, .. }) => Some(Found { walks: number, property }),
+        }
+    })
+}
+
+/// The mutants of these names.
+#[must_use]
+pub fn named(names: &[&str]) -> Vec<Mutant> {
+    MUTANTS.iter().filter(|mutant| names.contains(&mutant.name)).copied().collect()
+}
