@@ -188,13 +188,14 @@ pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: T
     with_cookie(respond(result), cookie)
 }
 
-/// The answer of a revocation: whatever the token was, a browser that is told `200` does not keep it.
+/// The answer of a revocation: whatever the token was, a browser that is told `200` does not keep it. Told anything else it
+/// does: another client's page must not take away what it cannot end.
 #[must_use]
 pub fn respond_to_revocation<T: serde::Serialize>(
     result: Result<T, ApiError>,
     transport: Transport,
 ) -> Response {
-    let clear = transport == Transport::Cookie && matches!(result, Ok(_) | Err(ApiError::InvalidGrant));
+    let clear = transport == Transport::Cookie && result.is_ok();
     with_cookie(respond(result), clear.then(|| set_cookie("", Duration::ZERO)).flatten())
 }
 

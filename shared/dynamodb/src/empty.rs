@@ -20,8 +20,10 @@ impl Intercept for RefuseEmpty {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        match context.response().headers().get("content-length") {
-            Some("0") => Err("an answer without a body".into()),
+        let response = context.response();
+        match response.headers().get("content-length") {
+            // A refusal says what it has to say by its status.
+            Some("0") if response.status().is_success() => Err("an answer without a body".into()),
             _ => Ok(()),
         }
     }
