@@ -535,11 +535,15 @@ mod tests {
         sessions: Vec<Session>,
         target: Option<SessionId>,
         asked: &[&str],
-        expected: Result<usize, ApiError>,
+        expected: Result<(), ApiError>,
+        noted: &[&str],
     ) {
         let (flow, journal) = flow(store(sessions));
         let result = at_once(flow.end(principal(1), target, &Caller::default()));
-        assert_eq!(result.map(|_| journal.0.lock().unwrap().len()), expected, "{target:?}");
+        assert_eq!(result.map(|_| ()), expected, "{target:?}");
+        let events = serde_json::to_value(&*journal.0.lock().unwrap()).unwrap();
+        let events: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+        assert_eq!(events, noted, "{target:?}");
         let names = [id(1), id(2)].map(|id| id.to_string());
         let seen: Vec<String> = flow.store.asked.lock().unwrap().clone();
         let seen: Vec<String> =
@@ -552,15 +556,19 @@ mod tests {
         let own = || session(1, 1);
         let (one, other) = (Some(id(1)), Some(id(2)));
         let foreign = Session { user: UserId::from_bytes([9; 16]), ..session(2, 1) };
-        check_end(vec![own()], one, &["end own revoked"], Ok(1));
-        check_end(vec![ended(1)], one, &["end own revoked"], Ok(0));
-        check_end(vec![], one, &["end own revoked"], Err(ApiError::InvalidToken));
+        let done = Ok(());
+        let (ended_now, no_change, denied) = (["session.ended"], ["revoke.ignored"], ["authorize.denied"]);
+        let itself = ["end own revoked"];
+        check_end(vec![own()], one, &itself, done, &ended_now);
+        // A logout that is sent again ends nothing, and the log says so.
+        check_end(vec![ended(1)], one, &itself, done, &no_change);
+        check_end(vec![], one, &itself, Err(ApiError::InvalidToken), &denied);
         let both = ["read own", "end other ended_by_user"];
-        check_end(vec![own(), session(2, 1)], other, &both, Ok(1));
-        check_end(vec![own(), ended(2)], other, &both, Ok(0));
-        check_end(vec![own()], other, &both, Err(ApiError::NotFound));
-        check_end(vec![own(), foreign], other, &both, Err(ApiError::NotFound));
-        check_end(vec![own()], None, &[], Err(ApiError::NotFound));
+        check_end(vec![own(), session(2, 1)], other, &both, done, &ended_now);
+        check_end(vec![own(), ended(2)], other, &both, done, &no_change);
+        check_end(vec![own()], other, &both, Err(ApiError::NotFound), &no_change);
+        check_end(vec![own(), foreign], other, &both, Err(ApiError::NotFound), &no_change);
+        check_end(vec![own()], None, &[], Err(ApiError::NotFound), &[]);
     }
 
     #[test]
