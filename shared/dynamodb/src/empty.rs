@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
 /// Takes an answer without a body for one that broke off. DynamoDB always sends a JSON object, if only `{}`; the SDK reads
-/// nothing as `{}`, which would be "no such user" to a login and "no more sessions" to `revoke_all`.
+/// nothing as `{}`, which would be "no such user" to a login and "no more sessions" to `revoke_all`. The same holds for a
+/// refusal: without its body nobody knows whether a condition was false, and with which item.
 #[derive(Debug)]
 pub(crate) struct RefuseEmpty;
 
@@ -20,10 +21,8 @@ impl Intercept for RefuseEmpty {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response();
-        match response.headers().get("content-length") {
-            // A refusal says what it has to say by its status.
-            Some("0") if response.status().is_success() => Err("an answer without a body".into()),
+        match context.response().headers().get("content-length") {
+            Some("0") => Err("an answer without a body".into()),
             _ => Ok(()),
         }
     }
