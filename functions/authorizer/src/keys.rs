@@ -2,11 +2,12 @@
 //! one, and when they have become old.
 
 use daypass_core::access::{Rejected, Rejection, UnusableKey, Verified, Verifier};
-use daypass_core::config::{AuthorizerConfig, Issuer, KeySource};
+use daypass_core::config::{AuthorizerConfig, Issuer, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
 use daypass_core::event::Event;
 use daypass_core::jwks::Jwks;
 use daypass_core::web::{Ambient, Caller};
 use daypass_core::{Keyring, Need, Timestamp};
+use daypass_https::Document;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
@@ -15,6 +16,19 @@ use tokio::sync::Mutex as AsyncMutex;
 pub type Fetch = Box<dyn Fn() -> FetchResult + Send + Sync>;
 /// What comes of it.
 pub type FetchResult = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
+
+/// Asks the configured address, where keys come from one.
+///
+/// # Errors
+/// When the system has no root certificates to check the issuer's with.
+pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
+    let KeySource::Url { url, .. } = keys else { return Ok(None) };
+    let document = Arc::new(Document::new(url.clone(), JWKS_DEADLINE, JWKS_MAX_BYTES)?);
+    Ok(Some(Box::new(move || {
+        let document = Arc::clone(&document);
+        Box::pin(async move { document.get().await.map_err(|failed| failed.to_string()) })
+    })))
+}
 
 /// Why a token could not be verified.
 #[derive(Debug)]

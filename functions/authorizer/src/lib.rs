@@ -5,13 +5,15 @@
 
 mod answer;
 mod arn;
+mod error;
 mod event;
 mod keys;
 
 pub use answer::{Answer, Context, Policy, Statement};
 pub use arn::MethodArn;
+pub use error::Error;
 pub use event::{Api, Event};
-pub use keys::{Fetch, FetchResult};
+pub use keys::{Fetch, FetchResult, fetch_from};
 
 use answer::Unanswerable;
 use daypass_core::access::{UnusableKey, Verified};
@@ -21,7 +23,6 @@ use daypass_core::routes::{Bearer, RouteDenial, Routes};
 use daypass_core::web::{Ambient, Caller};
 use daypass_core::{SessionId, UserId};
 use keys::{Keys, Unverified};
-use std::fmt;
 
 /// The authorizer with its keys and routes.
 pub struct Authorizer {
@@ -30,32 +31,6 @@ pub struct Authorizer {
     http_answer: HttpAnswer,
     context_claims: Vec<String>,
     ambient: Ambient,
-}
-
-/// Why there is no answer. The text is what API Gateway is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
-    /// REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
-    Unauthorized,
-    /// The issuer has never answered, so that nothing can be verified.
-    NoKeys,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unauthorized => "Unauthorized",
-            Self::NoKeys => "no keys to verify with: the issuer has not answered yet",
-        })
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<Error> for lambda_runtime::Diagnostic {
-    fn from(error: Error) -> Self {
-        Self { error_type: format!("{error:?}"), error_message: error.to_string() }
-    }
 }
 
 /// What became of a request.
