@@ -211,8 +211,10 @@ fn functions_do_not_know_each_other_and_shared_knows_no_function() {
 fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
     let named = named_by();
     let tools = [
+        "daypass-bench",
         "daypass-cli",
         "daypass-embedded",
+        "daypass-floor",
         "daypass-gateway",
         "daypass-tools",
         "daypass-verify",

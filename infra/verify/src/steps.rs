@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
@@ -63,6 +64,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "release",
         reason: "the functions as they are deployed, and their size budget",
         run: release,
+    },
+    Step {
+        name: "bench",
+        reason: "the authorizer beside the least that it could take, and beside its peers",
+        run: bench,
     },
 ];
 
@@ -131,15 +137,19 @@ fn without_aws(command: &mut Command) -> &mut Command {
     command
 }
 
-/// The binaries are built with the features of the test, so that nothing is compiled twice.
 fn failures() -> Result<()> {
-    let arguments = ["build", "--workspace", "--locked", "--bins", "--test", "failures"];
-    run("failures", without_aws(&mut cargo()).args(arguments))?;
+    binaries("failures")?;
     let arguments = ["test", "--workspace", "--locked", "--test", "failures", "--", "--nocapture"];
     let mut command = cargo();
     run_tests(
         without_aws(&mut command).args(arguments).env("DAYPASS_TEST_FUNCTIONS", target_dir().join("debug")),
     )
+}
+
+/// Builds every binary of the workspace for `step`, with the features of the tests, so that nothing is compiled twice.
+fn binaries(step: &str) -> Result<()> {
+    let arguments = ["build", "--workspace", "--locked", "--bins", "--test", "failures"];
+    run(step, without_aws(&mut cargo()).args(arguments))
 }
 
 fn dynamodb() -> Result<()> {
@@ -208,20 +218,42 @@ fn test_with_tool<V: AsRef<OsStr>>(
 /// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor: what is weighed is what is deployed
 /// with the parameter `Architecture` set to it.
 fn release() -> Result<()> {
-    let archives = target_dir().join("lambda");
     // An archive of an earlier build must not stand in for one that was not made.
     for function in &FUNCTIONS {
-        let folder = archives.join(function.binary);
+        let folder = archives().join(function.binary);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
     }
+    run("release", cargo_lambda_build()?.args(["--output-format", "zip"]))?;
+    say(&weigh(&archives())?);
+    Ok(())
+}
+
+/// `cargo lambda build` of all functions.
+fn cargo_lambda_build() -> Result<Command> {
     let mut command = cargo_lambda()?.command()?;
-    command.args(["build", "--release", "--locked", "--output-format", "zip", "--lambda-dir"]).arg(&archives);
+    command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives());
     for function in &FUNCTIONS {
         command.args(["--package", function.package]);
     }
-    run("release", &mut command)?;
-    say(&weigh(&archives)?);
-    Ok(())
+    Ok(command)
+}
+
+/// Where it leaves them.
+fn archives() -> PathBuf {
+    target_dir().join("lambda")
+}
+
+/// How often the bench may measure anew: on a machine that is busy throughout, one try can meet a bad moment.
+const BENCH_TRIES: &str = "3";
+
+/// Measures the release builds of the step before. Together with them, so that Cargo settles on the same features, only the
+/// floor is compiled.
+fn bench() -> Result<()> {
+    run("bench", cargo_lambda_build()?.args(["--package", "daypass-floor"]))?;
+    binaries("bench")?;
+    let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
+    let command = without_aws(&mut command).current_dir(workspace_root());
+    run("bench", command.arg("--built").arg(archives()).args(["--tries", BENCH_TRIES]))
 }

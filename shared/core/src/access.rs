@@ -181,6 +181,18 @@ struct VerifyingKey {
     key: jsonwebtoken::DecodingKey,
 }
 
+impl VerifyingKey {
+    /// Whether `signature`, in base64url, is one of this key over `message`.
+    fn check(&self, signature: &str, message: &[u8]) -> Result<(), Rejection> {
+        // Canonical base64url, so that one signature has one spelling.
+        decode(signature)?;
+        match jsonwebtoken::crypto::verify(signature, message, &self.key, self.algorithm.to_jsonwebtoken()) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Rejection::BadSignature),
+        }
+    }
+}
+
 /// Why a verifier cannot be made: one of the keys is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableKey {
@@ -243,14 +255,7 @@ impl Verifier {
         }
         let unverified = UnverifiedToken::split(token)?;
         let key = self.key_for(&unverified.header()?)?;
-        // Canonical base64url, so that one signature has one spelling.
-        decode(unverified.signature)?;
-        let algorithm = key.algorithm.to_jsonwebtoken();
-        let message = unverified.signing_input.as_bytes();
-        match jsonwebtoken::crypto::verify(unverified.signature, message, &key.key, algorithm) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(Rejection::BadSignature),
-        }
+        key.check(unverified.signature, unverified.signing_input.as_bytes())?;
         crate::json::object(&decode(unverified.payload)?).map_err(|_| Rejection::MalformedClaims)
     }
 

@@ -1,5 +1,7 @@
 //! One named test per way to refuse an access token.
 
+mod wycheproof;
+
 use super::*;
 use crate::jwks::Jwk;
 use crate::keys::Document;

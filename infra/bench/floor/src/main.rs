@@ -1,0 +1,65 @@
+//! What the authorizer is measured against, built as it is built.
+//!
+//! - `floor`: a Lambda function that reads nothing and answers a constant. Its time is one round trip of the Runtime API.
+//! - `floor X Y TOKEN`: the same, but it checks the signature of TOKEN under the P-256 key (X, Y) each time. No authorizer
+//!   can be quicker.
+//! - `floor X Y TOKEN COUNT`: checks it COUNT times and prints the median in nanoseconds. No Lambda.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use data_encoding::BASE64URL_NOPAD;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde::de::IgnoredAny;
+use std::time::Instant;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => run(service_fn(|_: LambdaEvent<IgnoredAny>| async { Ok::<_, Error>(true) })).await,
+        [x, y, token] => {
+            let signed = Signed::read(x, y, token)?;
+            let verify = || signed.verify().map(|()| true);
+            run(service_fn(|_: LambdaEvent<IgnoredAny>| async move { verify() })).await
+        }
+        [x, y, token, count] => print_median(&Signed::read(x, y, token)?, count.parse()?),
+        _ => Err("usage: floor [X Y TOKEN [COUNT]]".into()),
+    }
+}
+
+/// What AWS-LC needs to check a token's signature, and nothing else of the token.
+struct Signed<'a> {
+    key: UnparsedPublicKey<Vec<u8>>,
+    message: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Signed<'a> {
+    fn read(x: &str, y: &str, token: &'a str) -> Result<Self, Error> {
+        let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes());
+        // An uncompressed point (SEC 1 §2.3.3): 0x04, x, y.
+        let key =
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [vec![4], decode(x)?, decode(y)?].concat());
+        let (message, signature) = token.rsplit_once('.').ok_or("the token has no signature")?;
+        Ok(Self { key, message: message.as_bytes(), signature: decode(signature)? })
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        Ok(self.key.verify(self.message, &self.signature)?)
+    }
+}
+
+fn print_median(signed: &Signed<'_>, count: usize) -> Result<(), Error> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let started = Instant::now();
+        signed.verify()?;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    let median = times.get(count / 2).ok_or("COUNT is zero")?;
+    #[expect(clippy::print_stdout, reason = "the one figure that this is run for")]
+    {
+        println!("{}", median.as_nanos());
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A function as a process before a Runtime API of its own.
+
+use crate::runtime_api::RuntimeApi;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How to start a function, and what it is asked.
+pub(crate) struct Function {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    /// Beside what Lambda sets; nothing else of this process' environment reaches the function.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    pub(crate) event: String,
+    /// What its answer must contain.
+    pub(crate) expected: &'static str,
+}
+
+/// A function that has answered once; killed on drop.
+pub(crate) struct Running {
+    child: Child,
+    api: RuntimeApi,
+    pub(crate) start: Start,
+}
+
+/// How long a start took.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// From the start of the process until its request for the first event: what Lambda calls the init.
+    pub(crate) until_next: Duration,
+    /// From the start of the process until its first answer had arrived.
+    pub(crate) until_answer: Duration,
+}
+
+impl Function {
+    /// Starts it and waits for its first answer.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends, or answers something else.
+    pub(crate) fn start(&self) -> Result<Running> {
+        let api = RuntimeApi::start(&self.event, self.expected, 1)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", api.address().as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "authorizer"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                ("AWS_REGION", "eu-central-1"),
+            ])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| format!("could not start {}", self.program.display()))?;
+        let start = Start { until_next: Duration::ZERO, until_answer: Duration::ZERO };
+        let mut running = Running { child, api, start };
+        let (next, answer) = running.api.first_answer(|| still_runs(&mut running.child))?;
+        running.start = Start { until_next: next - started, until_answer: answer - started };
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// What each of `count` invocations took, from handing out the event until the answer had arrived.
+    ///
+    /// # Errors
+    /// When it ends, or answers something else.
+    pub(crate) fn invoke(&mut self, count: usize) -> Result<Vec<Duration>> {
+        self.api.invoke(count, || still_runs(&mut self.child))
+    }
+
+    /// Resident memory in bytes; `None` where there is no `/proc`.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        resident(&status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Neither can fail in a way that anybody could mend.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fails with what the function printed when it has ended.
+fn still_runs(child: &mut Child) -> Result<()> {
+    let Some(status) = child.try_wait()? else { return Ok(()) };
+    let mut printed = String::new();
+    if let Some(stdout) = &mut child.stdout {
+        let _ = stdout.read_to_string(&mut printed);
+    }
+    bail!("it ended with {status} {}", printed.trim())
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resident_memory_is_read() {
+        let status = "Name:\tauthorizer\nVmHWM:\t    5000 kB\nVmRSS:\t    4508 kB\nThreads:\t1\n";
+        assert_eq!(resident(status), Some(4508 * 1024));
+        assert_eq!(resident("Name:\tauthorizer\n"), None);
+    }
+
+    #[test]
+    fn a_function_that_ends_says_why() {
+        let function = Function {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), "echo no keys; exit 3".into()],
+            environment: vec![],
+            event: "{}".to_owned(),
+            expected: "true",
+        };
+        let error = function.start().err().unwrap().to_string();
+        assert_eq!(error, "it ended with exit status: 3 no keys");
+    }
+}

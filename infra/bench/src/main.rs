@@ -1,0 +1,206 @@
+//! `cargo bench-authorizer`: what a warm invocation of the authorizer takes, its start and its memory, beside the least
+//! that any function could take, and beside authorizers in Node.js and Python.
+//!
+//! This program may be a development build: it takes the times, and what it measures are release builds.
+
+mod function;
+mod measure;
+mod peers;
+mod report;
+mod runtime_api;
+mod token;
+
+use anyhow::{Result, bail};
+use daypass_tools::{cargo, run, say, target_dir};
+use function::Function;
+use measure::Functions;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+use token::{AUDIENCE, ISSUER, Ticket};
+
+const USAGE: &str = "\
+What the authorizer takes, beside the least that it could take and beside its peers.
+
+usage: cargo bench-authorizer [--built FOLDER] [--tries NUMBER]
+
+  --built FOLDER    measure FOLDER/authorizer/bootstrap and FOLDER/floor/bootstrap, as `cargo lambda build` leaves
+                    them, instead of building both
+  --tries NUMBER    measure anew while a limit is passed, at most so often; a busy machine passes some";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let request = match parse(&arguments) {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            say(&format!("error: {error}\n\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    match bench(&request) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    built: Option<PathBuf>,
+    tries: u32,
+}
+
+/// `None` asks for help.
+fn parse(arguments: &[String]) -> Result<Option<Request>> {
+    let mut request = Request { built: None, tries: 1 };
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(argument) = rest.next() {
+        match (argument, argument.starts_with("--").then(|| rest.next()).flatten()) {
+            ("--help" | "-h", _) => return Ok(None),
+            ("--built", Some(folder)) => request.built = Some(folder.into()),
+            ("--tries", Some(number)) => match number.parse() {
+                Ok(tries) if tries > 0 => request.tries = tries,
+                _ => bail!("--tries {number} is no number of tries"),
+            },
+            ("--built" | "--tries", None) => bail!("{argument} needs a value"),
+            _ => bail!("`{argument}` is not understood"),
+        }
+    }
+    Ok(Some(request))
+}
+
+/// Measures and prints; whether every limit was kept.
+fn bench(request: &Request) -> Result<bool> {
+    let programs = match &request.built {
+        Some(folder) => Programs::in_folder(folder),
+        None => Programs::build()?,
+    };
+    let mut number = 1;
+    loop {
+        let ticket = Ticket::issue()?;
+        let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
+        let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes());
+        let again = !kept && number < request.tries;
+        // The peers have no limits: they need not be measured twice.
+        let peers = if again { vec![] } else { peers::measure(&ticket) };
+        print(&format!("\n{}\n{}\n{verdict}", machine(), report::table(&comparison, &peers)));
+        if !again {
+            return Ok(kept);
+        }
+        say(&format!("try {number} of {} passed a limit: once more", request.tries));
+        number += 1;
+    }
+}
+
+/// What is measured.
+struct Programs {
+    authorizer: PathBuf,
+    floor: PathBuf,
+    zip: PathBuf,
+}
+
+impl Programs {
+    /// As `cargo lambda build` leaves them.
+    fn in_folder(folder: &Path) -> Self {
+        let program = |name| folder.join(name).join("bootstrap");
+        Self { authorizer: program("authorizer"), floor: program("floor"), zip: zip(folder) }
+    }
+
+    /// Builds both for this machine, with the profile of the deployed function.
+    fn build() -> Result<Self> {
+        let packages = ["--package", "daypass-authorizer", "--package", "daypass-floor"];
+        run("release", cargo().args(["build", "--release", "--locked"]).args(packages))?;
+        let folder = target_dir().join("release");
+        let zip = zip(&target_dir().join("lambda"));
+        Ok(Self { authorizer: folder.join("authorizer"), floor: folder.join("floor"), zip })
+    }
+
+    fn functions(&self, ticket: &Ticket) -> Functions {
+        let configuration = vec![
+            ("DAYPASS_ISSUER", ISSUER.into()),
+            ("DAYPASS_AUDIENCE", AUDIENCE.into()),
+            ("DAYPASS_JWKS", ticket.jwks.clone().into()),
+        ];
+        let floor = |arguments| Function {
+            program: self.floor.clone(),
+            arguments,
+            environment: vec![],
+            event: ticket.event.clone(),
+            expected: "true",
+        };
+        Functions {
+            authorizer: Function {
+                program: self.authorizer.clone(),
+                arguments: vec![],
+                environment: configuration,
+                event: ticket.event.clone(),
+                expected: r#""isAuthorized":true"#,
+            },
+            round_trip: floor(vec![]),
+            verifying: floor(ticket.arguments().map(OsString::from).to_vec()),
+        }
+    }
+
+    /// The size of the archive, if it was ever built.
+    fn zip_bytes(&self) -> Option<u64> {
+        std::fs::metadata(&self.zip).ok().map(|metadata| metadata.len())
+    }
+}
+
+fn zip(folder: &Path) -> PathBuf {
+    folder.join("authorizer").join("bootstrap.zip")
+}
+
+/// Which machine, and whether it had something else to do.
+fn machine() -> String {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let text = format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH);
+    let load = std::fs::read_to_string("/proc/loadavg").ok();
+    let load = load.as_deref().and_then(|load| load.split(' ').next()?.parse::<f64>().ok());
+    match load {
+        Some(load) if load > cores as f64 => {
+            format!("{text}, busy (load {load}): figures of an idle one are lower")
+        }
+        _ => text,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this is run for")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(arguments: &[&str]) -> Result<Option<Request>> {
+        parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_arguments_are_read() {
+        assert_eq!(request(&[]).unwrap(), Some(Request { built: None, tries: 1 }));
+        let both = request(&["--tries", "3", "--built", "target/lambda"]).unwrap();
+        assert_eq!(both, Some(Request { built: Some("target/lambda".into()), tries: 3 }));
+        assert_eq!(request(&["--help"]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let refusal = |arguments: &[&str]| request(arguments).unwrap_err().to_string();
+        assert_eq!(refusal(&["--tries", "0"]), "--tries 0 is no number of tries");
+        assert_eq!(refusal(&["--built"]), "--built needs a value");
+        assert_eq!(refusal(&["fast"]), "`fast` is not understood");
+        assert_eq!(refusal(&["--fast", "1"]), "`--fast` is not understood");
+    }
+}

@@ -1,0 +1,207 @@
+//! Taking the figures: functions in turn, so that what else the machine does meets all alike.
+
+use crate::function::{Function, Running, Start};
+use crate::token::Ticket;
+use anyhow::{Context, Result};
+use std::process::Command;
+use std::time::Duration;
+
+/// Rounds in which all take turns: short ones, because the load of a shared machine changes within a second.
+const ROUNDS: usize = 40;
+/// Invocations of one turn, and verifications of one turn.
+const INVOCATIONS: usize = 250;
+/// At the beginning of a turn the processor's caches hold what the other one did.
+const NOT_COUNTED: usize = 10;
+/// Starts of each.
+const STARTS: usize = 31;
+/// Starts of a peer: one takes a hundred times as long.
+const PEER_STARTS: usize = 7;
+/// Invocations of a peer.
+const PEER_INVOCATIONS: usize = 2000;
+
+/// What was measured of one function.
+pub(crate) struct Figures {
+    pub(crate) until_next: Duration,
+    pub(crate) until_answer: Duration,
+    pub(crate) p50: Duration,
+    pub(crate) p90: Duration,
+    pub(crate) p99: Duration,
+    /// Bytes, after the last invocation.
+    pub(crate) resident: Option<u64>,
+}
+
+/// The functions that are compared: the authorizer, and the least that one could be.
+pub(crate) struct Functions {
+    pub(crate) authorizer: Function,
+    /// Answers a constant.
+    pub(crate) round_trip: Function,
+    /// Answers a constant after a bare verification.
+    pub(crate) verifying: Function,
+}
+
+/// The authorizer beside the least that it could take.
+pub(crate) struct Comparison {
+    pub(crate) authorizer: Figures,
+    pub(crate) round_trip: Figures,
+    pub(crate) verifying: Figures,
+    /// One check of the same signature by AWS-LC alone, in a loop.
+    pub(crate) verification: Duration,
+    /// The authorizer's time over the sum of a verification and a round trip.
+    pub(crate) over_sum: f64,
+    /// The authorizer's time over that of the function which does both. It is more than the sum: in a loop AWS-LC has the
+    /// processor's caches for itself.
+    pub(crate) over_both: f64,
+}
+
+/// Measures the functions in turns. Each ratio is the median of the rounds', and a round compares what was measured
+/// within a few dozen milliseconds.
+///
+/// # Errors
+/// When one of them does not work.
+pub(crate) fn compare(functions: &Functions, ticket: &Ticket) -> Result<Comparison> {
+    let mut all = [
+        Turns::start("authorizer", &functions.authorizer)?,
+        Turns::start("bare function", &functions.round_trip)?,
+        Turns::start("bare function that verifies", &functions.verifying)?,
+    ];
+    for _ in 1..STARTS {
+        for turns in &mut all {
+            turns.start_again()?;
+        }
+    }
+    let (mut verifications, mut over_sum, mut over_both) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut medians = [Duration::ZERO; 3];
+        for (turns, median) in all.iter_mut().zip(&mut medians) {
+            *median = turns.invoke()?;
+        }
+        let verification =
+            verify(&functions.round_trip, ticket).context("a bare verification could not be measured")?;
+        let [authorizer, round_trip, verifying] = medians;
+        over_sum.push(authorizer.div_duration_f64(verification + round_trip));
+        over_both.push(authorizer.div_duration_f64(verifying));
+        verifications.push(verification);
+    }
+    let [authorizer, round_trip, verifying] = all.map(Turns::figures);
+    let verification = median(&verifications);
+    let [over_sum, over_both] = [over_sum, over_both].map(|mut ratios| {
+        ratios.sort_unstable_by(f64::total_cmp);
+        ratios.get(ROUNDS / 2).copied().unwrap_or(f64::INFINITY)
+    });
+    Ok(Comparison { authorizer, round_trip, verifying, verification, over_sum, over_both })
+}
+
+/// A function that is measured in turns with others.
+struct Turns<'a> {
+    name: &'static str,
+    function: &'a Function,
+    running: Running,
+    starts: Vec<Start>,
+    times: Vec<Duration>,
+}
+
+impl<'a> Turns<'a> {
+    fn start(name: &'static str, function: &'a Function) -> Result<Self> {
+        let running = function.start().with_context(|| not_measured(name))?;
+        let starts = vec![running.start];
+        Ok(Self { name, function, running, starts, times: Vec::new() })
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        let another = self.function.start().with_context(|| not_measured(self.name))?;
+        self.starts.push(another.start);
+        Ok(())
+    }
+
+    /// One turn; returns its median.
+    fn invoke(&mut self) -> Result<Duration> {
+        let times = self.running.invoke(INVOCATIONS).with_context(|| not_measured(self.name))?;
+        let times = counted(times);
+        let median = median(&times);
+        self.times.extend(times);
+        Ok(median)
+    }
+
+    fn figures(self) -> Figures {
+        Figures::of(&self.starts, self.times, self.running.resident())
+    }
+}
+
+fn not_measured(name: &str) -> String {
+    format!("the {name} could not be measured")
+}
+
+/// Measures one function alone.
+///
+/// # Errors
+/// When it does not work.
+pub(crate) fn alone(function: &Function) -> Result<Figures> {
+    let starts: Vec<Start> = (0..PEER_STARTS).map(|_| Ok(function.start()?.start)).collect::<Result<_>>()?;
+    let mut running = function.start()?;
+    let times = running.invoke(PEER_INVOCATIONS)?;
+    Ok(Figures::of(&starts, counted(times), running.resident()))
+}
+
+/// The median of many bare verifications, which the program of the bare functions takes: it is built as the authorizer is.
+fn verify(bare: &Function, ticket: &Ticket) -> Result<Duration> {
+    let output = Command::new(&bare.program)
+        .args(ticket.arguments())
+        .arg(INVOCATIONS.to_string())
+        .output()
+        .context("could not start it")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let nanoseconds = printed.trim().parse().with_context(|| format!("it printed {printed:?}"))?;
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+fn counted(mut times: Vec<Duration>) -> Vec<Duration> {
+    times.drain(..NOT_COUNTED.min(times.len()));
+    times
+}
+
+impl Figures {
+    fn of(starts: &[Start], mut times: Vec<Duration>, resident: Option<u64>) -> Self {
+        times.sort_unstable();
+        let until = |which: fn(&Start) -> Duration| median(&starts.iter().map(which).collect::<Vec<_>>());
+        Self {
+            until_next: until(|start| start.until_next),
+            until_answer: until(|start| start.until_answer),
+            p50: percentile(&times, 50),
+            p90: percentile(&times, 90),
+            p99: percentile(&times, 99),
+            resident,
+        }
+    }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    percentile(&sorted, 50)
+}
+
+/// The time that `percent` of the sorted times do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_micros).collect();
+        for (percent, expected) in [(50, 100), (90, 180), (99, 198), (100, 200)] {
+            assert_eq!(percentile(&times, percent), Duration::from_micros(expected));
+        }
+        assert_eq!(percentile(&times[..1], 99), Duration::from_micros(1));
+        assert_eq!(percentile(&[], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_median_needs_no_order() {
+        assert_eq!(median(&[30, 10, 20].map(Duration::from_micros)), Duration::from_micros(20));
+    }
+}

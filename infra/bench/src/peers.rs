@@ -1,0 +1,56 @@
+//! The authorizer as teams write it in other languages, each with its library of choice: `infra/bench/peers`.
+
+use crate::function::Function;
+use crate::measure::{Figures, alone};
+use crate::token::{AUDIENCE, ISSUER, Ticket};
+use anyhow::Result;
+use daypass_tools::{aws_jwt_verify, node, pyjwt, workspace_root};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Measures each peer, or says in one line why it cannot be.
+pub(crate) fn measure(ticket: &Ticket) -> Vec<(&'static str, Result<Figures, String>)> {
+    let one_line = |peer: Result<Function>| {
+        let error = match peer.and_then(|function| alone(&function)) {
+            Ok(figures) => return Ok(figures),
+            Err(error) => format!("{error:#}"),
+        };
+        Err(error.lines().next().unwrap_or_default().to_owned())
+    };
+    vec![
+        ("Node.js, aws-jwt-verify", one_line(node_function(ticket))),
+        ("Python, PyJWT", one_line(python_function(ticket))),
+    ]
+}
+
+fn node_function(ticket: &Ticket) -> Result<Function> {
+    let program = PathBuf::from(node()?.get_program());
+    let modules = aws_jwt_verify()?.join("node_modules");
+    Ok(function(program, "node.cjs", vec![("NODE_PATH", modules.into())], ticket))
+}
+
+fn python_function(ticket: &Ticket) -> Result<Function> {
+    Ok(function(pyjwt()?, "python.py", vec![], ticket))
+}
+
+fn function(
+    program: PathBuf,
+    script: &str,
+    mut environment: Vec<(&'static str, OsString)>,
+    ticket: &Ticket,
+) -> Function {
+    environment.extend([
+        ("DAYPASS_ISSUER", ISSUER.into()),
+        ("DAYPASS_AUDIENCE", AUDIENCE.into()),
+        ("DAYPASS_JWKS", ticket.jwks.clone().into()),
+        // Where interpreters are found.
+        ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+    ]);
+    Function {
+        program,
+        arguments: vec![workspace_root().join("infra/bench/peers").join(script).into()],
+        environment,
+        event: ticket.event.clone(),
+        expected: r#""isAuthorized":true"#,
+    }
+}

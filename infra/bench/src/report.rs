@@ -1,0 +1,166 @@
+//! The figures as a table, and what they are held to.
+
+use crate::measure::{Comparison, Figures};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How often the time of a bare verification and a round trip a warm invocation may take.
+const MOST_RATIO: f64 = 1.3;
+/// What a start may take, until the first event is asked for.
+const MOST_START: Duration = Duration::from_millis(5);
+/// Bytes of resident memory.
+const MOST_RESIDENT: u64 = 12_000_000;
+/// Bytes of the deployed archive: what the step `release` of `cargo verify` holds, too.
+const MOST_ZIP: u64 = 2_000_000;
+
+/// One figure that has a limit.
+struct Held {
+    name: &'static str,
+    figure: String,
+    limit: String,
+    kept: bool,
+}
+
+/// The figures of an authorizer against their limits: the text, and whether all are kept.
+pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>) -> (String, bool) {
+    let Comparison { authorizer, over_sum, .. } = comparison;
+    let mut rows = vec![
+        Held {
+            name: "warm / (verification + round trip)",
+            figure: format!("{over_sum:.2}"),
+            limit: format!("{MOST_RATIO:.2}"),
+            kept: *over_sum <= MOST_RATIO,
+        },
+        Held {
+            name: "cold start",
+            figure: milliseconds(authorizer.until_next),
+            limit: milliseconds(MOST_START),
+            kept: authorizer.until_next <= MOST_START,
+        },
+    ];
+    let bytes = [("resident memory", authorizer.resident, MOST_RESIDENT), ("zip", zip, MOST_ZIP)];
+    rows.extend(bytes.into_iter().filter_map(|(name, bytes, limit)| {
+        let bytes = bytes?;
+        Some(Held { name, figure: megabytes(bytes), limit: megabytes(limit), kept: bytes < limit })
+    }));
+    let mut text =
+        format!("  {:<36} {:>8.2}\n", "warm / a bare function that verifies", comparison.over_both);
+    for row in &rows {
+        let remark = if row.kept { "" } else { "  OVER" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {:<36} {:>8}   limit {:>8}{remark}", row.name, row.figure, row.limit);
+    }
+    (text, rows.iter().all(|row| row.kept))
+}
+
+/// The table of all that was measured. Peers that were not say why.
+pub(crate) fn table(comparison: &Comparison, peers: &[(&str, Result<Figures, String>)]) -> String {
+    let mut text = row("", ["warm p50", "p90", "p99", "cold", "1st answer", "resident"].map(String::from));
+    let mut verification = [const { String::new() }; 6];
+    verification[0] = microseconds(comparison.verification);
+    text += &row("verification: AWS-LC alone", verification);
+    text += &row("round trip: a bare function", cells(&comparison.round_trip));
+    text += &row("a bare function that verifies", cells(&comparison.verifying));
+    text += &row("Daypass authorizer", cells(&comparison.authorizer));
+    for (name, peer) in peers {
+        match peer {
+            Ok(figures) => text += &row(name, cells(figures)),
+            Err(reason) => text += &format!("  {name}: not measured: {reason}\n"),
+        }
+    }
+    text
+}
+
+fn row(name: &str, cells: [String; 6]) -> String {
+    let [p50, p90, p99, next, answer, resident] = cells;
+    let line = format!("  {name:<29} {p50:>9} {p90:>9} {p99:>9} {next:>9} {answer:>10} {resident:>9}");
+    format!("{}\n", line.trim_end())
+}
+
+fn cells(figures: &Figures) -> [String; 6] {
+    [
+        microseconds(figures.p50),
+        microseconds(figures.p90),
+        microseconds(figures.p99),
+        milliseconds(figures.until_next),
+        milliseconds(figures.until_answer),
+        figures.resident.map(megabytes).unwrap_or_default(),
+    ]
+}
+
+fn microseconds(time: Duration) -> String {
+    format!("{} µs", time.as_micros())
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "two decimals of it are shown")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures() -> Figures {
+        Figures {
+            until_next: Duration::from_micros(2140),
+            until_answer: Duration::from_micros(2600),
+            p50: Duration::from_micros(118),
+            p90: Duration::from_micros(140),
+            p99: Duration::from_micros(300),
+            resident: Some(4_400_000),
+        }
+    }
+
+    fn comparison(ratio: f64) -> Comparison {
+        let verification = Duration::from_micros(50);
+        Comparison {
+            authorizer: figures(),
+            round_trip: figures(),
+            verifying: figures(),
+            verification,
+            over_sum: ratio,
+            over_both: 1.1,
+        }
+    }
+
+    fn kept(change: impl FnOnce(&mut Comparison), zip: Option<u64>) -> bool {
+        let mut comparison = comparison(1.1);
+        change(&mut comparison);
+        verdict(&comparison, zip).1
+    }
+
+    #[test]
+    fn each_limit_is_held() {
+        assert!(kept(|_| {}, Some(1_400_000)));
+        assert!(kept(|c| c.authorizer.resident = None, None), "nothing measured, nothing broken");
+        assert!(!kept(|c| c.over_sum = 1.31, None));
+        assert!(!kept(|c| c.over_sum = f64::INFINITY, None));
+        assert!(!kept(|c| c.authorizer.until_next = Duration::from_micros(5001), None));
+        assert!(!kept(|c| c.authorizer.resident = Some(12_000_000), None));
+        assert!(!kept(|_| {}, Some(2_000_000)));
+    }
+
+    #[test]
+    fn what_is_over_is_marked() {
+        let (text, _) = verdict(&comparison(1.5), Some(1_404_000));
+        let expected = "  warm / a bare function that verifies     1.10\n  \
+                        warm / (verification + round trip)       1.50   limit     1.30  OVER\n  \
+                        cold start                             2.1 ms   limit   5.0 ms\n  \
+                        resident memory                       4.40 MB   limit 12.00 MB\n  \
+                        zip                                   1.40 MB   limit  2.00 MB\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_peer_that_is_missing_takes_one_line() {
+        let peers = [("Node.js", Err("`node` was not found".to_owned())), ("Python", Ok(figures()))];
+        let text = table(&comparison(1.0), &peers);
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(text.contains("  Node.js: not measured: `node` was not found\n"), "{text}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What every function is asked: may this request pass? With a token of ours in it, which is good.
+
+use anyhow::{Context, Result, anyhow};
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::access::{Grant, Signer};
+use daypass_core::config::Issuer;
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::{Document, SigningKeys};
+use daypass_core::{ClientId, Clock, Scope, SessionId, UserId};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub(crate) const ISSUER: &str = "https://id.example.com";
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
+
+/// A token, the key it was signed with, and a request that brings it.
+pub(crate) struct Ticket {
+    token: String,
+    pub(crate) jwks: String,
+    /// The point of the public key, in base64url.
+    point: [String; 2],
+    /// The event of an HTTP API's authorizer, payload 2.0, with the headers of a browser.
+    pub(crate) event: String,
+}
+
+impl Ticket {
+    /// An ES256 token of a key of its own, good from now on for longer than any measurement takes.
+    ///
+    /// # Errors
+    /// When AWS-LC cannot make a key.
+    pub(crate) fn issue() -> Result<Self> {
+        let now = SystemClock.now();
+        let document = Document::generate(Algorithm::Es256, &OsEntropy, now)?;
+        let signer = Signer {
+            keys: SigningKeys::from_document(&document)?,
+            issuer: Issuer::parse(ISSUER).map_err(|error| anyhow!("{error}"))?,
+            audience: AUDIENCE.to_owned(),
+            lifetime: Duration::from_secs(600),
+        };
+        let grant = Grant {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            client: ClientId::parse("web").context("the client id is malformed")?,
+            scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
+        };
+        let token = signer.issue(&grant, now, &OsEntropy)?;
+        let jwks = document.jwks().to_json()?;
+        let key: Value = serde_json::from_str(&jwks)?;
+        let number =
+            |name: &str| key.pointer(&format!("/keys/0/{name}")).and_then(Value::as_str).map(str::to_owned);
+        let point = number("x").zip(number("y")).context("the key has no coordinates")?;
+        let event = event(&token).to_string();
+        Ok(Self { token, jwks, point: point.into(), event })
+    }
+
+    /// The arguments with which `floor` verifies the token.
+    pub(crate) fn arguments(&self) -> [&str; 3] {
+        let [x, y] = &self.point;
+        [x, y, &self.token]
+    }
+}
+
+fn event(token: &str) -> Value {
+    let authorization = format!("Bearer {token}");
+    json!({
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/orders/42",
+        "identitySource": [authorization],
+        "routeKey": "GET /orders/{id}",
+        "rawPath": "/orders/42",
+        "rawQueryString": "",
+        "headers": {
+            "accept": "application/json",
+            "accept-encoding": "gzip, deflate, br",
+            "accept-language": "en-GB,en;q=0.9",
+            "authorization": authorization,
+            "content-length": "0",
+            "host": "api.example.com",
+            "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            "x-amzn-trace-id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+            "x-forwarded-for": "192.0.2.1",
+            "x-forwarded-port": "443",
+            "x-forwarded-proto": "https"
+        },
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abcdef1234",
+            "domainName": "api.example.com",
+            "domainPrefix": "api",
+            "http": {
+                "method": "GET",
+                "path": "/orders/42",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "GET /orders/{id}",
+            "stage": "$default",
+            "time": "10/Mar/2026:13:40:27 +0000",
+            "timeEpoch": 1_773_150_027_000_u64
+        },
+        "pathParameters": { "id": "42" }
+    })
+}
