@@ -31,6 +31,11 @@ const PASSWORD: &str = "a password for the black box";
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
+/// A page, and the cookie of its client.
+const PAGE: &str = "https://app.example.com";
+const COOKIE: &str = "__Host-daypass_refresh";
+const CLIENTS: &str = r#"[{"client_id":"default"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+
 /// One stack at a time: two would compete for the two processors that the times are measured on.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -79,6 +84,13 @@ impl Answer {
         self.json()[member].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The token that the answer puts into the cookie; empty when it takes it away.
+    fn cookie(&self) -> Option<String> {
+        let set = self.headers.get("set-cookie")?.to_str().unwrap();
+        let (pair, _) = set.split_once(';').unwrap();
+        Some(pair.strip_prefix(COOKIE).unwrap().strip_prefix('=').unwrap().to_owned())
+    }
+
     fn outcome(&self) -> (u16, String) {
         (self.status, self.text("error"))
     }
@@ -98,6 +110,7 @@ impl Whole {
             ..Settings::new(folder.path().to_path_buf())
                 .variable("AWS_ENDPOINT_URL_DYNAMODB", recorder.url())
                 .variable("DAYPASS_GRACE_SECONDS", "4")
+                .variable("DAYPASS_CLIENTS", CLIENTS)
         };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
         let variable = |name: &str| stack.variables()[name].clone();
@@ -132,6 +145,7 @@ impl Whole {
             bad_input,
             what_the_authorizer_refuses,
             users_see_and_end_their_sessions,
+            a_page_keeps_its_token_in_the_cookie,
             discovery,
             no_secret_in_logs_or_tables,
         );
@@ -563,6 +577,68 @@ impl Whole {
         assert_eq!((own.status, own.body.as_str()), (200, "{}"), "{own:?}");
         assert_eq!(self.refresh(&phone.text("refresh_token")).await.outcome(), invalid_grant());
         assert_eq!(self.refresh(&other.text("refresh_token")).await.status, 200, "the neighbour's lives on");
+    }
+
+    /// What a page of this origin sends, with the cookies that its browser has for the host.
+    async fn of_page(&self, origin: &str, path: &str, cookies: &str, body: Value) -> Answer {
+        let request = self.http.post(self.url(path)).header("content-type", JSON).header("origin", origin);
+        let request = request.header("cookie", cookies).body(body.to_string());
+        let answer = self.send(request).await;
+        let kept = answer.cookie().into_iter().filter(|token| !token.is_empty());
+        self.secrets.lock().unwrap().extend(kept);
+        answer
+    }
+
+    /// In and out through `cookies` of the event and of the answer, as an HTTP API has them.
+    async fn a_page_keeps_its_token_in_the_cookie(&self) {
+        self.users(["surfer".to_owned()], UserStatus::Enabled).await;
+        let _ = self.recorder.take();
+        let login = json!({ "username": "surfer", "password": PASSWORD, "client_id": "app" });
+        let stranger = "https://app.example.com.evil.example";
+        let refused = (403, "invalid_request".to_owned());
+        let answer = self.of_page(stranger, "/login", "theme=dark", login.clone()).await;
+        assert_eq!((answer.outcome(), answer.cookie()), (refused.clone(), None));
+        assert_eq!(self.operations(), [""; 0], "refused before anything is read");
+
+        let login = self.of_page(PAGE, "/login", "theme=dark", login).await;
+        assert_eq!(login.status, 200, "{login:?}");
+        assert_eq!(login.headers["access-control-allow-origin"], PAGE);
+        assert_eq!(login.headers["access-control-allow-credentials"], "true");
+        assert!(login.json().get("refresh_token").is_none());
+        let first = login.cookie().unwrap();
+        assert!(first.starts_with("daypass_rt_"), "{first}");
+        let attributes = login.headers["set-cookie"].to_str().unwrap().split("; ").skip(2);
+        assert_eq!(attributes.collect::<Vec<_>>(), ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"]);
+        let bearer = format!("Bearer {}", login.text("access_token"));
+        assert_eq!(self.whoami(Some(&bearer)).await.text("client_id"), "app");
+
+        // The cookie among others of the host.
+        let jar = |token: &str| format!("theme=dark; {COOKIE}={token}; lang=en");
+        let ask = json!({ "grant_type": "refresh_token", "client_id": "app" });
+        let refreshed = self.of_page(PAGE, "/refresh", &jar(&first), ask.clone()).await;
+        assert_eq!(refreshed.status, 200, "{refreshed:?}");
+        let second = refreshed.cookie().unwrap();
+        assert_ne!(second, first);
+        let twice = format!("{COOKIE}={first}; {COOKIE}={second}");
+        let twice = self.of_page(PAGE, "/refresh", &twice, ask.clone()).await;
+        assert_eq!(twice.outcome(), (400, "invalid_request".to_owned()));
+        let _ = self.recorder.take();
+        for (path, body) in
+            [("/refresh", &ask), ("/revoke", &json!({})), ("/revoke", &json!({ "all": true }))]
+        {
+            for origin in [stranger, "null", "http://app.example.com", "https://app.example.com:444"] {
+                let answer = self.of_page(origin, path, &jar(&second), body.clone()).await;
+                assert_eq!((answer.outcome(), answer.cookie()), (refused.clone(), None), "{path} {origin}");
+                assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path} {origin}");
+            }
+        }
+        assert_eq!(self.operations(), [""; 0], "refused before anything is read");
+
+        let revoked = self.of_page(PAGE, "/revoke", &jar(&second), json!({})).await;
+        assert_eq!((revoked.status, revoked.body.as_str()), (200, "{}"), "{revoked:?}");
+        assert_eq!(revoked.cookie().as_deref(), Some(""), "taken away");
+        let dead = self.of_page(PAGE, "/refresh", &jar(&second), ask).await;
+        assert_eq!((dead.outcome(), dead.cookie().as_deref()), (invalid_grant(), Some("")));
     }
 
     async fn discovery(&self) {

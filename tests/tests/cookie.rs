@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::browser::COOKIE;
 use daypass_embedded::Embedded;
 use daypass_tests::recorder::Action;
@@ -172,6 +173,18 @@ async fn each_way_round_is_refused_and_nothing_is_written() {
     let of_admin = json!({ "grant_type": "refresh_token", "client_id": "app" });
     let named = Sent::json("/refresh", &of_admin).with(&app).from(ADMIN).to(&service).await;
     assert_eq!(named.outcome(), unknown);
+    // By its own name, as the module of `infra/browser` always asks: told what a dead token is told, but the cookie stays.
+    let own_name = json!({ "grant_type": "refresh_token", "client_id": "admin" });
+    let own_name = Sent::json("/refresh", &own_name).with(&app).from(ADMIN).to(&service).await;
+    assert_eq!(set_cookie(&own_name), None, "the cookie of the good client stays");
+    let dead = Sent::refresh("daypass_rt_").from(ADMIN).to(&service).await;
+    assert_eq!((own_name.status, &own_name.body), (dead.status, &dead.body));
+    for all in [false, true] {
+        let body = json!({ "client_id": "admin", "all": all });
+        let own_name = Sent::json("/revoke", &body).with(&app).from(ADMIN).to(&service).await;
+        assert_eq!(own_name.outcome(), outcome(400, "invalid_grant"));
+        assert_eq!(set_cookie(&own_name), None);
+    }
 
     // All of them live.
     assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);
@@ -222,6 +235,38 @@ async fn what_is_no_good_is_cleared() {
         let answer = Sent::revoke(bad).to(&service).await;
         assert_eq!((answer.status, answer.json()), (200, json!({})), "{bad:.20}");
         assert!(is_cleared(&answer));
+    }
+}
+
+/// The session is over, or its very item is gone: no cookie is left behind, whichever request meets it first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_wiped_leaves_no_cookie() {
+    let (_db, service) = service().await;
+    let all = || Sent::json("/revoke", &json!({ "all": true }));
+    for wiped in [false, true] {
+        for asks in ["refresh", "revoke", "revoke all"] {
+            let login = Sent::login().to(&service).await;
+            let cookie = token(&login);
+            let caller = service.principal(&login.access_token());
+            if wiped {
+                let request = service.bench.raw.delete_item().table_name(&service.bench.tables.sessions);
+                let request = request.key("user", AttributeValue::S(caller.user.to_string()));
+                let request = request.key("session", AttributeValue::S(caller.session.to_string()));
+                request.send().await.unwrap();
+            } else {
+                assert_eq!(Sent::revoke(&cookie).to(&service).await.status, 200);
+            }
+            let (sent, status) = match asks {
+                "refresh" => (Sent::refresh(&cookie), 400),
+                "revoke" => (Sent::revoke(&cookie), 200),
+                // Nothing else has ended, and the page is told so.
+                _ => (all().with(&cookie), 400),
+            };
+            let answer = sent.to(&service).await;
+            let error = if status == 400 { "invalid_grant" } else { "" };
+            assert_eq!(answer.outcome(), outcome(status, error), "{asks}, wiped: {wiped}");
+            assert!(is_cleared(&answer), "{asks}, wiped: {wiped}");
+        }
     }
 }
 

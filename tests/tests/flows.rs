@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::RefreshToken;
 use daypass_core::event::{Event, LoginFailure};
 use daypass_core::session::Repeat;
@@ -259,7 +260,7 @@ async fn all_sessions_end_at_once() {
     }
     assert_eq!(service.refresh(&bob.refresh_token()).await.status, 200);
     // Whoever kept a token of back then finishes that call, and cannot touch what was opened since.
-    service.clock.advance(Duration::from_secs(1));
+    service.clock.advance(Duration::from_secs(31));
     let since = service.login("alice").await;
     let again = service.form("/revoke", &format!("token={}&all=true", alice[1].refresh_token())).await;
     assert_eq!((again.status, again.json()), (200, json!({})), "idempotent");
@@ -463,7 +464,7 @@ async fn a_token_of_an_ended_session_ends_no_other() {
     assert_eq!(service.revoke(&gone.refresh_token()).await.status, 200);
     for token in [gone.refresh_token(), gone.access_token()] {
         let answer = service.form("/revoke", &format!("token={token}&all=true")).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({})));
+        assert_eq!(answer.outcome(), invalid_grant(), "{token}: no success where nothing ended");
     }
     let live = service.refresh(&live.refresh_token()).await;
     assert_eq!(live.status, 200, "whoever kept an old token cannot log the user out");
@@ -471,6 +472,55 @@ async fn a_token_of_an_ended_session_ends_no_other() {
         service.form("/revoke", &format!("token={}&all=true&client_id=narrow", live.refresh_token())).await;
     assert_eq!(other.outcome(), invalid_grant());
     assert_eq!(service.refresh(&live.refresh_token()).await.status, 200);
+}
+
+/// 200 says that all sessions of the user have ended. A token that commands nothing is told so, whichever way it is no
+/// good; for the end of its own session alone it is 200, since that has come (RFC 7009 §2.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_all_is_never_a_false_success() {
+    let (_db, service) = service().await;
+    let alice = service.user("alice").await;
+    let live = service.login("alice").await;
+    let mut dead = Vec::new();
+    let revoked = service.login("alice").await;
+    assert_eq!(service.revoke(&revoked.refresh_token()).await.status, 200);
+    dead.extend([revoked.refresh_token(), revoked.access_token()]);
+    let elsewhere = service.login("alice").await;
+    let path = format!("/sessions/{}", elsewhere.text("session_id"));
+    assert_eq!(service.guarded("DELETE", &path, &live.access_token()).await.status, 200);
+    dead.push(elsewhere.refresh_token());
+    // Robbed: the thief's use of an old token ended it, and the owner wants out everywhere.
+    let robbed = service.login("alice").await.refresh_token();
+    let mut newest = robbed.clone();
+    for _ in 0..2 {
+        newest = service.refresh(&newest).await.refresh_token();
+    }
+    assert_eq!(service.refresh(&robbed).await.outcome(), invalid_grant());
+    dead.extend([robbed, newest]);
+    let collected = service.login("alice").await;
+    let request = service.bench.raw.delete_item().table_name(&service.bench.tables.sessions);
+    let text = |text: String| AttributeValue::S(text);
+    let request = request.key("user", text(alice.id.to_string()));
+    request.key("session", text(collected.text("session_id"))).send().await.unwrap();
+    dead.extend([collected.refresh_token(), collected.access_token()]);
+    let mut forged = live.refresh_token();
+    forged.replace_range(40..41, if forged.as_bytes()[40] == b'A' { "B" } else { "A" });
+    dead.extend([forged, "daypass_rt_".to_owned(), "x".to_owned(), "a.b.c".to_owned()]);
+    for token in &dead {
+        let answer = service.form("/revoke", &format!("token={token}&all=true")).await;
+        assert_eq!(answer.outcome(), invalid_grant(), "{token}");
+        let one = service.revoke(token).await;
+        assert_eq!((one.status, one.json()), (200, json!({})), "{token}");
+    }
+    let live = service.refresh(&live.refresh_token()).await;
+    assert_eq!(live.status, 200, "and nothing had ended");
+    let all = service.form("/revoke", &format!("token={}&all=true", live.refresh_token())).await;
+    assert_eq!((all.status, all.json()), (200, json!({})));
+    let again = service.form("/revoke", &format!("token={}&all=true", live.refresh_token())).await;
+    assert_eq!((again.status, again.json()), (200, json!({})), "a client that got no answer asks again");
+    service.clock.advance(Duration::from_secs(15_552_000));
+    let late = service.form("/revoke", &format!("token={}&all=true", live.refresh_token())).await;
+    assert_eq!(late.outcome(), invalid_grant(), "expired");
 }
 
 /// argon2id with fewer resources than today's and without pepper, as from another system.

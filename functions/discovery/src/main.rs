@@ -2,7 +2,7 @@
 
 use daypass_ambient::{environment, start};
 use daypass_core::{config, discovery::Discovery};
-use daypass_lambda::serve;
+use daypass_lambda::{Pages, serve};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 async fn main() -> ExitCode {
     start(async {
         let discovery = Arc::new(Discovery::new(&config::discovery(environment)?)?);
-        serve(move |request| {
+        serve(Pages::none(), move |request| {
             let discovery = Arc::clone(&discovery);
             async move { daypass_discovery::handle(&discovery, request).await }
         })

@@ -4,14 +4,19 @@ use daypass_ambient::{BoxError, ambient, environment, start};
 use daypass_core::{config, login::Login};
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::serve_when_ready;
+use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(serve_when_ready(build, daypass_keys::may_pass, |login, request| async move {
-        daypass_login::handle(&login, request).await
-    }))
+    start(async {
+        // Known while the keys are not yet.
+        let pages = Pages::of(config::login(environment)?.clients, "POST");
+        serve_when_ready(pages, build, daypass_keys::may_pass, |login, request| async move {
+            daypass_login::handle(&login, request).await
+        })
+        .await
+    })
     .await
 }
 

@@ -3,14 +3,19 @@
 use daypass_ambient::{BoxError, ambient, environment, start};
 use daypass_core::{config, refresh::Refresh};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::serve_when_ready;
+use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(serve_when_ready(build, daypass_keys::may_pass, |refresh, request| async move {
-        daypass_refresh::handle(&refresh, request).await
-    }))
+    start(async {
+        // Known while the keys are not yet.
+        let pages = Pages::of(config::refresh(environment)?.clients, "POST");
+        serve_when_ready(pages, build, daypass_keys::may_pass, |refresh, request| async move {
+            daypass_refresh::handle(&refresh, request).await
+        })
+        .await
+    })
     .await
 }
 

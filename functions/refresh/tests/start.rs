@@ -21,12 +21,18 @@ use tokio::sync::{Mutex, mpsc};
 
 const ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
 
+const PAGE: &str = "https://app.example.com";
+const CLIENTS: &str =
+    r#"[{"client_id":"web"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+
 /// The Runtime API with one kind of invocation, and Secrets Manager with one secret.
 struct Lambda {
     url: String,
     secrets_answer: Arc<AtomicBool>,
     /// How long Secrets Manager thinks, in milliseconds.
     delay: Arc<AtomicU64>,
+    /// What the invocations to come differ in from a page's refresh with a forged token.
+    changes: Arc<Mutex<Value>>,
     responses: Mutex<mpsc::UnboundedReceiver<Value>>,
 }
 
@@ -36,6 +42,7 @@ struct Shared {
     error: &'static str,
     secrets_answer: Arc<AtomicBool>,
     delay: Arc<AtomicU64>,
+    changes: Arc<Mutex<Value>>,
     responses: mpsc::UnboundedSender<Value>,
 }
 
@@ -47,11 +54,13 @@ impl Lambda {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, SystemClock.now()).unwrap();
         let secret = keys.to_json().unwrap();
         let delay = Arc::new(AtomicU64::new(0));
+        let changes = Arc::new(Mutex::new(json!({})));
         let shared = Shared {
             secret,
             error,
             secrets_answer: Arc::clone(&secrets_answer),
             delay: Arc::clone(&delay),
+            changes: Arc::clone(&changes),
             responses,
         };
         let router = Router::new()
@@ -62,7 +71,7 @@ impl Lambda {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, secrets_answer, delay, responses: Mutex::new(received) }
+        Self { url, secrets_answer, delay, changes, responses: Mutex::new(received) }
     }
 
     fn spawn(&self) -> Child {
@@ -79,6 +88,7 @@ impl Lambda {
                 ("AWS_SECRET_ACCESS_KEY", "test"),
                 ("DAYPASS_ISSUER", "https://id.example.com"),
                 ("DAYPASS_AUDIENCE", "https://api.example.com"),
+                ("DAYPASS_CLIENTS", CLIENTS),
                 ("DAYPASS_SESSIONS_TABLE", "sessions"),
                 ("DAYPASS_KEYS", ARN),
             ])
@@ -107,7 +117,7 @@ async fn get_secret_value(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn next() -> impl IntoResponse {
+async fn next(State(shared): State<Shared>) -> impl IntoResponse {
     let mut headers = HeaderMap::new();
     headers.insert("lambda-runtime-aws-request-id", "r1".parse().unwrap());
     headers.insert("lambda-runtime-deadline-ms", "9999999999999".parse().unwrap());
@@ -115,15 +125,19 @@ async fn next() -> impl IntoResponse {
         "lambda-runtime-invoked-function-arn",
         "arn:aws:lambda:us-east-1:0:function:refresh".parse().unwrap(),
     );
-    let event = json!({
+    let mut event = json!({
         "version": "2.0", "routeKey": "ANY /refresh", "rawPath": "/refresh", "rawQueryString": "",
-        "headers": { "content-type": "application/json" }, "isBase64Encoded": false,
+        "headers": { "content-type": "application/json", "origin": PAGE }, "isBase64Encoded": false,
         "body": json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" }).to_string(),
         "requestContext": {
             "http": { "method": "POST", "path": "/refresh", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
             "requestId": "r1", "stage": "$default", "timeEpoch": 0,
         },
     });
+    let changes = shared.changes.lock().await;
+    for (name, value) in changes.as_object().unwrap() {
+        event[name] = value.clone();
+    }
     (headers, event.to_string())
 }
 
@@ -151,6 +165,53 @@ async fn a_throttled_secrets_manager_is_503_for_as_long_as_it_lasts() {
     }
     assert_eq!(answer["statusCode"], 400, "{answer}");
     assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
+}
+
+fn header<'a>(answer: &'a Value, name: &str) -> Option<&'a str> {
+    answer["headers"][name].as_str()
+}
+
+/// What a page may read is said of every answer, also of those that the function's own code has no part in: else the page
+/// sees a network error, and no `Retry-After`.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_may_read_that_the_keys_are_missing() {
+    let lambda = Lambda::start("ThrottlingException").await;
+    let _function = lambda.spawn();
+    // One of the former kind may have been under way.
+    let next = async |changes: Value| {
+        *lambda.changes.lock().await = changes;
+        lambda.response().await;
+        lambda.response().await
+    };
+    let check = |answer: &Value, status: u16| {
+        assert_eq!(answer["statusCode"], status, "{answer}");
+        assert_eq!(header(answer, "access-control-allow-origin"), Some(PAGE), "{answer}");
+        assert_eq!(header(answer, "access-control-allow-credentials"), Some("true"), "{answer}");
+        assert_eq!(header(answer, "vary"), Some("Origin"), "{answer}");
+    };
+    let preflight = json!({
+        "headers": { "origin": PAGE, "access-control-request-method": "POST" }, "body": null,
+        "requestContext": {
+            "http": { "method": "OPTIONS", "path": "/refresh", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+            "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+        },
+    });
+    let not_base64 = json!({ "isBase64Encoded": true, "body": "!" });
+    let stranger =
+        json!({ "headers": { "content-type": "application/json", "origin": "https://evil.example" } });
+    for ready in [false, true] {
+        lambda.secrets_answer.store(ready, Ordering::SeqCst);
+        let answer = next(json!({})).await;
+        check(&answer, if ready { 400 } else { 503 });
+        assert_eq!(header(&answer, "retry-after"), (!ready).then_some("2"));
+        assert_eq!(header(&answer, "access-control-expose-headers"), Some("retry-after"));
+        let answer = next(preflight.clone()).await;
+        check(&answer, 204);
+        assert_eq!(header(&answer, "access-control-allow-methods"), Some("POST"));
+        check(&next(not_base64.clone()).await, 400);
+        let answer = next(stranger.clone()).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), None, "{answer}");
+    }
 }
 
 /// The keys come late, at a request: it has no time left for a store that may be slow too. The next one has.

@@ -3,14 +3,19 @@
 use daypass_ambient::{BoxError, ambient, environment, start};
 use daypass_core::{config, revoke::Revoke};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::serve_when_ready;
+use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(serve_when_ready(build, daypass_keys::may_pass, |revoke, request| async move {
-        daypass_revoke::handle(&revoke, request).await
-    }))
+    start(async {
+        // Known while the keys are not yet.
+        let pages = Pages::of(config::revoke(environment)?.clients, "POST");
+        serve_when_ready(pages, build, daypass_keys::may_pass, |revoke, request| async move {
+            daypass_revoke::handle(&revoke, request).await
+        })
+        .await
+    })
     .await
 }
 

@@ -3,7 +3,7 @@
 use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, sessions::Sessions};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::serve;
+use daypass_lambda::{Pages, serve};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use std::sync::Arc;
 async fn main() -> ExitCode {
     start(async {
         let config = config::sessions(environment)?;
+        let pages = Pages::of(config.clients.clone(), "GET, DELETE");
         let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
         let sessions = Arc::new(Sessions::new(config, store, ambient()));
-        serve(move |request| {
+        serve(pages, move |request| {
             let sessions = Arc::clone(&sessions);
             async move { daypass_sessions::handle(&sessions, request).await }
         })

@@ -174,7 +174,7 @@ fn set_cookie(token: &str, age: Duration) -> Option<HeaderValue> {
 }
 
 /// The answer of a login or a refresh. A token that goes in the cookie is in no body, and one that is no good any more
-/// leaves the browser.
+/// leaves the browser. One that is another client's stays: it is good where it belongs.
 #[must_use]
 pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: Transport) -> Response {
     let cookie = match (transport, &result) {
@@ -188,14 +188,15 @@ pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: T
     with_cookie(respond(result), cookie)
 }
 
-/// The answer of a revocation: whatever the token was, a browser that is told `200` does not keep it. Told anything else it
-/// does: another client's page must not take away what it cannot end.
+/// The answer of a revocation: whatever the token was, a browser that is told `200`, or that the token is no good, does not
+/// keep it. Told anything else it does: another client's page must not take away what it cannot end.
 #[must_use]
 pub fn respond_to_revocation<T: serde::Serialize>(
     result: Result<T, ApiError>,
     transport: Transport,
 ) -> Response {
-    let clear = transport == Transport::Cookie && result.is_ok();
+    let over = matches!(result, Ok(_) | Err(ApiError::InvalidGrant));
+    let clear = transport == Transport::Cookie && over;
     with_cookie(respond(result), clear.then(|| set_cookie("", Duration::ZERO)).flatten())
 }
 

@@ -16,8 +16,11 @@ pub enum ApiError {
     MethodNotAllowed(&'static str),
     /// Unknown user, wrong password, disabled user.
     BadCredentials,
-    /// The refresh token is unknown, expired, revoked, reused, malformed or another client's.
+    /// The refresh token is unknown, expired, revoked, reused or malformed, or the token with `all=true` commands nothing.
     InvalidGrant,
+    /// The refresh token is another client's. The caller is told what [`ApiError::InvalidGrant`] says and nothing more; but
+    /// the token is good where it belongs, so a browser does not lose its cookie.
+    AnotherClientsGrant,
     /// A `grant_type` other than `refresh_token`.
     UnsupportedGrantType,
     /// The client is not registered.
@@ -53,7 +56,9 @@ impl ApiError {
             Self::UnsupportedMediaType(text) => (415, "invalid_request", text),
             Self::MethodNotAllowed(_) => (405, "invalid_request", "The method is not allowed here."),
             Self::BadCredentials => (401, "invalid_grant", "The user name or the password is wrong."),
-            Self::InvalidGrant => (400, "invalid_grant", "The refresh token is not valid."),
+            Self::InvalidGrant | Self::AnotherClientsGrant => {
+                (400, "invalid_grant", "The token is not valid.")
+            }
             Self::UnsupportedGrantType => {
                 (400, "unsupported_grant_type", "The grant_type must be refresh_token.")
             }
@@ -98,6 +103,7 @@ impl ApiError {
             | Self::BodyTooLarge
             | Self::UnsupportedMediaType(_)
             | Self::InvalidGrant
+            | Self::AnotherClientsGrant
             | Self::UnsupportedGrantType
             | Self::UnknownClient
             | Self::OriginNotAllowed

@@ -138,11 +138,11 @@ impl<S: Store> Refresh<S> {
                     DeadCause::ScopeNotGranted => ApiError::InvalidScope,
                     // The token is good, and `invalid_grant` would make the client throw it away.
                     DeadCause::ClientGone => ApiError::UnknownClient,
-                    DeadCause::Absent
-                    | DeadCause::Ended
-                    | DeadCause::Expired
-                    | DeadCause::OtherClient
-                    | DeadCause::AheadOfStore => ApiError::InvalidGrant,
+                    // The token is good, and `invalid_grant` would take the cookie of the client that it belongs to.
+                    DeadCause::OtherClient => ApiError::AnotherClientsGrant,
+                    DeadCause::Absent | DeadCause::Ended | DeadCause::Expired | DeadCause::AheadOfStore => {
+                        ApiError::InvalidGrant
+                    }
                 })
             }
         }

@@ -114,17 +114,18 @@ impl<S: Store> Revoke<S> {
     }
 
     /// Ends the token's session, or with `all` every session of its user. A token that is unknown, expired or malformed
-    /// is answered like one that was revoked (RFC 7009 §2.2).
+    /// is answered like one that was revoked (RFC 7009 §2.2): what was asked for is so already. With `all` it is not: such a
+    /// token commands nothing, and the other sessions live.
     ///
     /// # Errors
-    /// `invalid_client` for an unregistered client, `invalid_grant` for another client's token (RFC 7009 §2.1), and
-    /// 503 when the store did not answer: never a false success.
+    /// `invalid_client` for an unregistered client, `invalid_grant` for another client's token (RFC 7009 §2.1) and, with
+    /// `all`, for one that commands nothing, and 503 when the store did not answer: never a false success.
     pub async fn run(&self, request: RevokeRequest, caller: &Caller) -> Result<Revoked, ApiError> {
         let now = self.ambient.clock.now();
         let all = request.all;
         let (user, session) = match self.identify(&request.token, now) {
             Ok(owner) => owner,
-            Err((cause, owner)) => return Ok(self.ignored(cause, owner, None, all, caller)),
+            Err((cause, owner)) => return self.ignored(cause, owner, None, all, caller),
         };
         let ignored =
             |cause, reason| self.ignored(Ignored::Session(cause), Some((user, session)), reason, all, caller);
@@ -138,17 +139,18 @@ impl<S: Store> Revoke<S> {
                 self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
                 None
             }
-            // An earlier call with `all` got only so far: this one finishes it, and touches nothing that was opened since.
-            // Whoever kept a token of back then could else log the user out for as long as it has not expired.
+            // An earlier call with `all` got only so far: this one finishes it, and touches nothing that was opened since (by
+            // more than clocks may differ). Whoever kept a token of back then could else log the user out for as long as it
+            // has not expired.
             Ok(Revocation::AlreadyOver(Ended { at, reason: EndReason::RevokedAll })) if all => Some(at),
             // For another reason, it commands nothing any more.
             Ok(Revocation::AlreadyOver(before)) => {
-                return Ok(ignored(DeadCause::Ended, Some(before.reason)));
+                return ignored(DeadCause::Ended, Some(before.reason));
             }
-            Ok(Revocation::Absent) => return Ok(ignored(DeadCause::Absent, None)),
+            Ok(Revocation::Absent) => return ignored(DeadCause::Absent, None),
             Ok(Revocation::OtherClient) => {
-                ignored(DeadCause::OtherClient, None);
-                return Err(ApiError::InvalidGrant);
+                let _ = ignored(DeadCause::OtherClient, None);
+                return Err(ApiError::AnotherClientsGrant);
             }
             Err(error) => return Err(failed("revoke_session", &error)),
         };
@@ -163,6 +165,8 @@ impl<S: Store> Revoke<S> {
         Ok(Revoked {})
     }
 
+    /// Nothing changed. Who asked for one session's end has what they asked for; who asked for all must hear that they
+    /// live on.
     fn ignored(
         &self,
         cause: Ignored,
@@ -170,10 +174,10 @@ impl<S: Store> Revoke<S> {
         reason: Option<EndReason>,
         all: bool,
         caller: &Caller,
-    ) -> Revoked {
+    ) -> Result<Revoked, ApiError> {
         let (user, session) = owner.unzip();
         self.ambient.journal.record(&Event::RevokeIgnored { cause, all, user, session, reason }, caller);
-        Revoked {}
+        if all { Err(ApiError::InvalidGrant) } else { Ok(Revoked {}) }
     }
 
     /// Whose token it is, if it is one of ours and within its time. The error says whose it was, if it ever was ours.

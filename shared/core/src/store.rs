@@ -191,8 +191,9 @@ pub trait Store: Send + Sync {
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Ends every session of a user that was opened before the call, or with `opened_by` only those that were opened by then.
-    /// Returns how many this call ended, as far as it learned.
+    /// Ends every session of a user that was opened before the call, or with `opened_by` only those that were opened by then,
+    /// as far as clocks tell: one that another process opened may carry a time that is later by what clocks differ, and
+    /// ends too. Returns how many this call ended, as far as it learned.
     fn revoke_all(
         &self,
         user: UserId,

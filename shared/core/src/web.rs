@@ -438,6 +438,8 @@ mod tests {
             ApiError::ServerError,
             ApiError::InvalidToken,
             ApiError::NotFound,
+            ApiError::InvalidGrant,
+            ApiError::AnotherClientsGrant,
         ];
         for error in all {
             let (status, code, text) = error.parts();

@@ -2,4 +2,4 @@
 
 mod web;
 
-pub use web::{serve, serve_when_ready};
+pub use web::{Pages, serve, serve_when_ready};

@@ -3,6 +3,8 @@
 use data_encoding::BASE64;
 use daypass_ambient::{BoxError, ambient};
 use daypass_core::ApiError;
+use daypass_core::browser::share;
+use daypass_core::config::Clients;
 use daypass_core::event::Event;
 use daypass_core::web::{Caller, MAX_BODY_BYTES, Principal, Request, Response, refusal};
 use lambda_http::aws_lambda_events::encodings::Body;
@@ -15,16 +17,42 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
-/// What building may take of the 5 s of a request: a revocation's own requests take up to 4.5 s.
+/// What building may take of the 5 s of a request: a revocation's own requests take up to 4.2 s.
 const BUILD_SHARE: Duration = Duration::from_millis(300);
+
+/// Which pages may read the answers that are given before the function's own code sees the request, and the preflights to
+/// them: the list is configuration, and known without any key.
+pub struct Pages(Option<(Clients, &'static str)>);
+
+impl Pages {
+    /// Those of the clients; `methods` are the function's.
+    #[must_use]
+    pub fn of(clients: Clients, methods: &'static str) -> Self {
+        Self(Some((clients, methods)))
+    }
+
+    /// None: the function is not for pages.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    async fn answer(&self, request: Request, answer: impl FnOnce() -> Response) -> Response {
+        match &self.0 {
+            Some((clients, methods)) => share(clients, methods, request, async |_| answer()).await,
+            None => answer(),
+        }
+    }
+}
 
 /// Builds what a function needs, then serves API Gateway's events with it. When the building fails for a reason that
 /// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works. A request that had
-/// to wait for that is answered 503 as well, and the next one served.
+/// to wait for that is answered 503 as well, and the next one served. `pages` may read that answer.
 ///
 /// # Errors
 /// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
 pub async fn serve_when_ready<T, B, BF, H, HF>(
+    pages: Pages,
     build: B,
     may_pass: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
     handle: H,
@@ -42,23 +70,25 @@ where
         Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
         Err(error) => return Err(error),
     }
-    let parts = Arc::new((ready, build, handle));
-    serve(move |request| {
+    let pages = Arc::new(pages);
+    let parts = Arc::new((Arc::clone(&pages), ready, build, handle));
+    serve_for(pages, move |request| {
         let parts = Arc::clone(&parts);
         async move {
-            let (ready, build, handle) = parts.as_ref();
+            let (pages, ready, build, handle) = parts.as_ref();
+            let busy = || refusal(&ApiError::TemporarilyUnavailable);
             let started = Instant::now();
             match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
                 // Built, and kept; but what the request itself may take would end beyond the function's time.
                 Ok(_) if started.elapsed() > BUILD_SHARE => {
                     let late = format!("the keys came after {} ms", started.elapsed().as_millis());
                     not_ready(&late.into(), &Caller::of(&request));
-                    refusal(&ApiError::TemporarilyUnavailable)
+                    pages.answer(request, busy).await
                 }
                 Ok(built) => handle(Arc::clone(built), request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));
-                    refusal(&ApiError::TemporarilyUnavailable)
+                    pages.answer(request, busy).await
                 }
             }
         }
@@ -71,25 +101,37 @@ fn not_ready(error: &BoxError, caller: &Caller) {
     ambient().journal.record(&event, caller);
 }
 
-/// Serves API Gateway's events with `handle` until Lambda ends the process.
+/// Serves API Gateway's events with `handle` until Lambda ends the process. What cannot be handed to `handle` is refused,
+/// and `pages` may read that.
 ///
 /// # Errors
 /// [`BoxError`] when the Runtime API cannot be reached.
-pub async fn serve<H, F>(handle: H) -> Result<(), BoxError>
+pub async fn serve<H, F>(pages: Pages, handle: H) -> Result<(), BoxError>
+where
+    H: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    serve_for(Arc::new(pages), handle).await
+}
+
+async fn serve_for<H, F>(pages: Arc<Pages>, handle: H) -> Result<(), BoxError>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let handle = Arc::new(handle);
     let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let handle = Arc::clone(&handle);
+        let (handle, pages) = (Arc::clone(&handle), Arc::clone(&pages));
         async move {
             let (event, problem) = unreadable(event);
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
                 let request = to_core(request);
                 let response = match problem {
                     None => handle(request).await,
-                    Some(error) => ambient().refuse(error, &Caller::of(&request)),
+                    Some(error) => {
+                        let caller = Caller::of(&request);
+                        pages.answer(request, || ambient().refuse(error, &caller)).await
+                    }
                 };
                 Ok::<_, Infallible>(to_lambda(response))
             }));

@@ -67,7 +67,7 @@ pub const ALWAYS: [(&str, &str); 14] = [
 ];
 
 /// What a full run reaches besides.
-pub const FULL: [(&str, &str); 29] = [
+pub const FULL: [(&str, &str); 33] = [
     ("login", "scope refused"),
     ("login", "503"),
     ("refresh, current", "refused: token expired"),
@@ -90,7 +90,11 @@ pub const FULL: [(&str, &str); 29] = [
     ("revoke by access token", "ended"),
     ("revoke by access token", "nothing to end"),
     ("revoke by access token", "refused: another client's"),
-    ("revoke all", "nothing to end"),
+    ("refresh, predecessor", "the same successor, by its key"),
+    ("revoke all", "an earlier one finished"),
+    ("revoke all", "refused: ended"),
+    ("revoke all", "refused: no such session"),
+    ("revoke all", "refused: token expired"),
     ("revoke all", "refused: another client's"),
     ("revoke all", "503"),
     ("set password", "503"),
@@ -142,7 +146,7 @@ impl Coverage {
                 missing.push(fault.to_owned());
             }
         }
-        for name in [WITHIN_GRACE, LATE, USED] {
+        for name in [WITHIN_GRACE, LATE, USED].into_iter().chain(full.then_some(BY_KEY)) {
             if !self.replays.contains_key(name) {
                 missing.push(format!("a replay {name}"));
             }
@@ -153,6 +157,8 @@ impl Coverage {
 
 /// A replay of the predecessor in time.
 pub const WITHIN_GRACE: &str = "within grace, the successor unused";
+/// A replay of the predecessor later, under the key that made its successor.
+pub const BY_KEY: &str = "after grace, under its own key";
 /// A replay of the predecessor too late.
 pub const LATE: &str = "of a predecessor after grace";
 /// A replay of something older.

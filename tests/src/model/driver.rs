@@ -5,13 +5,13 @@ mod stored;
 
 use super::coverage::{self, Coverage};
 use super::mutants::Seeded;
-use super::reference::{self, Call, Grant, How, Outcome, Reference, Ruling, Seen, Time, Why};
+use super::reference::{self, Call, Grant, How, Key, Outcome, Reference, Ruling, Seen, Time, Why};
 use super::turns::Turns;
 use super::walk::{Advance, Fault, Part, Pick, Process};
 use super::walk::{Setting, Skew, Step, Theft, Walk, Which};
 use super::{Failure, Property, failed};
 use crate::recorder::Action;
-use crate::service::{Answer, PASSWORD, Service, quick_hash};
+use crate::service::{Answer, PASSWORD, Service, post, quick_hash};
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::event::Event;
@@ -121,8 +121,8 @@ impl World {
 struct Holder {
     /// The links that reached the client, oldest first.
     received: Vec<usize>,
-    /// When each link was presented first, by the earliest clock.
-    presented: HashMap<usize, Time>,
+    /// When each link was presented first, by the earliest clock, and under which key each time.
+    presented: HashMap<usize, (Time, Option<Key>)>,
     /// Somebody presented a token that the client would not have.
     suspect: bool,
 }
@@ -191,8 +191,13 @@ impl<'a> Journey<'a> {
                     }
                 }
                 Step::Chain(pick, count, apart) => self.chain(*pick, *count, *apart).await?,
-                Step::Retry(pick, process, late) => self.retry(*pick, *process, *late).await?,
-                Step::Thief(pick, process, theft) => self.thief(*pick, *process, theft).await?,
+                Step::Retry(pick, process, late, key) => self.retry(*pick, *process, *late, *key).await?,
+                Step::Thief(pick, process, theft, key) => {
+                    self.thief(*pick, *process, theft, *key).await?;
+                }
+                Step::Everywhere(pick, process, fault, later, again) => {
+                    self.everywhere(*pick, *process, *fault, *later, *again).await?;
+                }
                 Step::Advance(pick, advance) => self.advance(*pick, *advance),
                 Step::Collect(pick) => {
                     if let Some(session) = self.pick(*pick) {
@@ -246,7 +251,7 @@ impl<'a> Journey<'a> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
         for turn in 0..count {
             let Some(link) = self.link(session, Which::Newest) else { return Ok(()) };
-            let call = Call::Refresh { session, link, client: None, scope: None };
+            let call = Call::refresh(session, link, None);
             self.single(usize::from(turn % 2), call, Fault::None).await?;
             self.pass(Duration::from_secs(apart.into()));
         }
@@ -254,9 +259,15 @@ impl<'a> Journey<'a> {
     }
 
     /// Somebody has the oldest token of a client that goes on refreshing.
-    async fn thief(&mut self, pick: Pick, process: Process, theft: &Theft) -> Result<(), Failure> {
+    async fn thief(
+        &mut self,
+        pick: Pick,
+        process: Process,
+        theft: &Theft,
+        key: Option<Key>,
+    ) -> Result<(), Failure> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
-        let refresh = |link| Call::Refresh { session, link, client: None, scope: None };
+        let refresh = |link| Call::refresh(session, link, key);
         for process in [0, 1] {
             if let Some(newest) = self.link(session, Which::Newest) {
                 self.single(process, refresh(newest), Fault::None).await?;
@@ -279,15 +290,43 @@ impl<'a> Journey<'a> {
     }
 
     /// A client that got no answer.
-    async fn retry(&mut self, pick: Pick, process: Process, late: Option<Advance>) -> Result<(), Failure> {
+    async fn retry(
+        &mut self,
+        pick: Pick,
+        process: Process,
+        late: Option<Advance>,
+        key: Option<Key>,
+    ) -> Result<(), Failure> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
         let Some(link) = self.link(session, Which::Newest) else { return Ok(()) };
-        let call = Call::Refresh { session, link, client: None, scope: None };
+        let call = Call::refresh(session, link, key);
         self.single(process, call.clone(), Fault::Unheard).await?;
         if let Some(late) = late {
             self.advance(pick, late);
         }
         self.single(1 - process, call, Fault::None).await
+    }
+
+    /// A user who logs out everywhere, comes back, and whose old token asks for it again.
+    async fn everywhere(
+        &mut self,
+        pick: Pick,
+        process: Process,
+        fault: Fault,
+        later: u8,
+        again: Process,
+    ) -> Result<(), Failure> {
+        let Some(session) = self.pick(pick) else { return Ok(()) };
+        let Some(link) = self.link(session, Which::Newest) else { return Ok(()) };
+        let user = self.model.chains[session].user;
+        let password = self.model.users[user].password;
+        let login = Call::Login { user, password, client: None, scope: None };
+        let all = Call::Revoke { session, link, access: false, client: None, all: true };
+        self.single(1 - process, login.clone(), Fault::None).await?;
+        self.single(process, all.clone(), fault).await?;
+        self.pass(Duration::from_secs(later.into()));
+        self.single(1 - process, login, Fault::None).await?;
+        self.single(again, all, Fault::None).await
     }
 
     async fn single(&mut self, process: Process, call: Call, fault: Fault) -> Result<(), Failure> {
@@ -322,7 +361,7 @@ impl<'a> Journey<'a> {
             && let Some(link) = self.known(session).last().copied()
         {
             // Dead at once, for the side that holds the newest token as well.
-            let newest = Call::Refresh { session, link, client: None, scope: None };
+            let newest = Call::refresh(session, link, None);
             Box::pin(self.single(1 - process, newest, Fault::None)).await?;
         }
         Ok(())
@@ -415,22 +454,27 @@ impl<'a> Journey<'a> {
 
     /// Notes who presents what. Returns whether the session's client would.
     fn present(&mut self, call: &Call, now: Time) -> bool {
-        let Call::Refresh { session, link, .. } = *call else { return true };
+        let Call::Refresh { session, link, key, .. } = *call else { return true };
         let holder = &mut self.holders[session];
         let first = holder.presented.get(&link).copied();
-        let in_grace = |first: Time| now.saturating_sub(first) < self.grace;
+        // Within grace, or however late under the key of every time before.
+        let in_time = |(first, before): (Time, Option<Key>)| {
+            now.saturating_sub(first) < self.grace || (key.is_some() && key == before)
+        };
         let newest = holder.received.last().copied();
         let previous = holder.received.len().checked_sub(2).map(|at| holder.received[at]);
         let honest = if newest == Some(link) {
-            // Once, and again within grace when no answer came.
-            first.is_none_or(in_grace)
+            // Once, and again in time when no answer came.
+            first.is_none_or(in_time)
         } else {
             previous == Some(link)
                 && newest.is_some_and(|newest| !holder.presented.contains_key(&newest))
-                && first.is_some_and(in_grace)
+                && first.is_some_and(in_time)
         };
         holder.suspect |= !honest;
-        holder.presented.entry(link).and_modify(|first| *first = now.min(*first)).or_insert(now);
+        let (first, before) = holder.presented.entry(link).or_insert((now, key));
+        *first = now.min(*first);
+        *before = before.filter(|before| key == Some(*before));
         !holder.suspect
     }
 
@@ -490,7 +534,7 @@ impl<'a> Journey<'a> {
                 }
                 answer(&function.post("/login", &body).await)
             }
-            Call::Refresh { session, link, client, scope } => {
+            Call::Refresh { session, link, client, scope, key } => {
                 let text = self.model.chains[*session].links[*link].text.as_deref().unwrap_or_default();
                 let mut form = format!("grant_type=refresh_token&refresh_token={text}");
                 for (name, value) in [("client_id", client), ("scope", scope)] {
@@ -498,7 +542,12 @@ impl<'a> Journey<'a> {
                         let _ = write!(form, "&{name}={}", value.replace(' ', "+"));
                     }
                 }
-                answer(&function.form("/refresh", &form).await)
+                let mut request = post("/refresh", "application/x-www-form-urlencoded", form);
+                if let Some(key) = key {
+                    let key = format!("the walk's key number {key}").replace(' ', "-");
+                    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+                }
+                answer(&function.send(request).await)
             }
             Call::Revoke { session, link, access, client, all } => {
                 let link = &self.model.chains[*session].links[*link];
@@ -585,6 +634,7 @@ impl<'a> Journey<'a> {
         if let Call::Refresh { session, link, .. } = call {
             let replay = match outcome.ruling {
                 Ruling::Granted { how: How::Again, .. } => Some(coverage::WITHIN_GRACE),
+                Ruling::Granted { how: How::ByKey, .. } => Some(coverage::BY_KEY),
                 Ruling::Refused(Why::Theft) => {
                     let late = before.get(*session).is_some_and(|chain| link + 1 == chain.last());
                     Some(if late { coverage::LATE } else { coverage::USED })
@@ -598,7 +648,7 @@ impl<'a> Journey<'a> {
         for (session, chain) in self.model.chains.iter().enumerate() {
             let was_live = before.get(session).is_none_or(|chain| chain.ended.is_empty());
             if let (true, Some(reason)) = (was_live, chain.ended.first()) {
-                *self.coverage.ended.entry(reason).or_default() += 1;
+                *self.coverage.ended.entry(reason.why).or_default() += 1;
             }
         }
     }
@@ -673,7 +723,7 @@ impl<'a> Journey<'a> {
             for (index, link) in links.into_iter().enumerate() {
                 // The newest link may be one that this round made.
                 if done.insert((session, link)) {
-                    let call = Call::Refresh { session, link, client: None, scope: None };
+                    let call = Call::refresh(session, link, None);
                     self.single(index % 2, call, Fault::None).await?;
                     *self.coverage.last_round.entry(when).or_default() += 1;
                 }

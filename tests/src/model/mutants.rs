@@ -6,7 +6,9 @@
 //! request), an ending that deletes the item (absent means invalid), and an `all=true` that ends what has expired as
 //! well.
 
+use super::reference::CLOCK_SKEW;
 use crate::recorder::Tamper;
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -123,6 +125,14 @@ impl Request<'_> {
         prune(self.body);
     }
 
+    /// Leaves the parts of the filter out that contain this.
+    fn without_filter(&mut self, part: &str) {
+        let filter = self.body["FilterExpression"].as_str().unwrap_or_default();
+        let kept: Vec<_> = split(filter, " AND ").into_iter().filter(|c| !c.contains(part)).collect();
+        self.body["FilterExpression"] = json!(kept.join(" AND "));
+        prune(self.body);
+    }
+
     /// Adds to the condition, with what it names.
     fn with_condition(&mut self, part: &str, name: (&str, &str), value: (&str, Value)) {
         let condition = self.body["ConditionExpression"].as_str().unwrap_or_default();
@@ -159,13 +169,19 @@ fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
     parts
 }
 
+/// The members of a request that are expressions.
+const EXPRESSIONS: [&str; 5] = [
+    "UpdateExpression",
+    "ConditionExpression",
+    "FilterExpression",
+    "KeyConditionExpression",
+    "ProjectionExpression",
+];
+
 /// Drops names and values that no expression uses any more: DynamoDB refuses them.
 fn prune(request: &mut Value) {
-    let expressions: String = ["UpdateExpression", "ConditionExpression", "FilterExpression"]
-        .iter()
-        .filter_map(|name| request[name].as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let expressions: String =
+        EXPRESSIONS.iter().filter_map(|name| request[name].as_str()).collect::<Vec<_>>().join(" ");
     let used = |name: &str| {
         let longer = |c: char| c.is_ascii_alphanumeric() || c == '_';
         expressions.match_indices(name).any(|(at, _)| !expressions[at + name.len()..].starts_with(longer))
@@ -372,6 +388,40 @@ pub const MUTANTS: &[Mutant] = &[
             let attempt = request.value(":attempt").clone();
             if let Some((1, item)) = behind(request, reply) {
                 item["attempt"] = attempt;
+            }
+            None
+        },
+    },
+    Mutant {
+        name: "key-ignored",
+        wrong: "the client's key is not looked at, only our own retries are known: a client that names its attempt \
+                is a thief after grace all the same",
+        request: |_, request| {
+            if request.is_rotation() {
+                // Every call has a time of its own, and its retries have the same.
+                let now = request.value(":now")["N"].as_str().unwrap_or_default().to_owned();
+                let attempt = request.value(":attempt")["B"].as_str().unwrap_or_default();
+                let bytes = BASE64.decode(attempt.as_bytes()).unwrap_or_default();
+                let salt = now.bytes().filter(u8::is_ascii_digit).rev().chain(std::iter::repeat(0));
+                let salted: Vec<u8> = bytes.iter().zip(salt).map(|(byte, salt)| byte ^ salt).collect();
+                request.body["ExpressionAttributeValues"][":attempt"] =
+                    json!({ "B": BASE64.encode(&salted) });
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "key-outlives-its-successor",
+        wrong: "a token under the key of the last rotation gets the current one however old it is: with one key for \
+                ever no replay is noticed",
+        request: no_request,
+        answer: |_, request, reply| {
+            let attempt = request.value(":attempt").clone();
+            let (age, item) = behind(request, reply)?;
+            if age >= 2 && item["attempt"] == attempt && item["revoked_at"].is_null() {
+                let item = item.take();
+                *reply = (200, json!({ "Attributes": item }));
             }
             None
         },
@@ -667,9 +717,32 @@ pub const MUTANTS: &[Mutant] = &[
                 refreshed by a process whose clock is behind",
         request: |_, request| {
             if request.is_query() {
-                let minute = 60_000;
-                let now = time(request.value(":now"))? + minute;
+                let now = time(request.value(":now"))? + CLOCK_SKEW;
                 request.body["ExpressionAttributeValues"][":now"] = at(now);
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-all-ends-what-came-since",
+        wrong: "a token that an earlier all=true ended ends all sessions once more, those opened since as well: \
+                whoever kept one logs the user out for half a year",
+        request: |_, request| {
+            if request.is_query() {
+                request.without_filter(":opened_by");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "revoke-all-retried-by-one-clock",
+        wrong: "finishing an all=true that broke off goes by its own clock alone: a session that a process ahead \
+                had opened before lives on",
+        request: |_, request| {
+            if let Some(opened_by) = time(request.value(":opened_by")) {
+                request.body["ExpressionAttributeValues"][":opened_by"] = at(opened_by - CLOCK_SKEW);
             }
             None
         },

@@ -1,15 +1,16 @@
 //! The reference model: what the design promises (section 5), in the words of a client.
 //!
 //! A session is a **chain** of refresh tokens. The last link is the one that works: presenting it adds a link. The
-//! link before it gets the last one again while the grace window is open; as soon as the last link is used it is the
-//! last no more, so grace ends by itself. Any other link is theft, and ends the chain. There are no generations,
-//! attempts or conditions here.
+//! link before it gets the last one again while the grace window is open, or under the key that made the last one,
+//! however late; as soon as the last link is used it is the last no more, so both end by themselves. Any other link is
+//! theft, and ends the chain. There are no generations, attempts or conditions here.
 //!
-//! **Two operations at once** come out as one of their two orders, with three exceptions:
+//! **Two operations at once** come out as one of their two orders, with four exceptions:
 //! - A login whose password is the one that a simultaneous change sets may succeed, and its session be ended by that
 //!   very change: it was opened before the change had ended what there was.
 //! - Two removals of a user may both have found the user: removal disables first and deletes last.
 //! - When two operations end all sessions of a user at once, each session has ended for the reason of either.
+//! - A theft that was noticed while the session lived is told as one, though another ending comes first.
 //!
 //! **Known truths**, which are no bugs:
 //! - A rotation that landed while every answer about it was lost looks like theft when its retry comes after grace.
@@ -29,14 +30,17 @@ pub const ACCESS_SECONDS: u64 = 300;
 /// How long past its expiry an access token is still taken: clocks differ.
 const ACCESS_LEEWAY: Time = 30_000;
 /// By how much the clocks of two processes may differ: whoever ends all sessions takes none for expired that another may
-/// still take for live.
-const CLOCK_SKEW: Time = 60_000;
+/// still take for live, and none for younger than a call that broke off because another opened it.
+pub const CLOCK_SKEW: Time = 30_000;
 /// What every user may do.
 const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
 /// The client that may do less, and what it may.
 pub const NARROW: (&str, &str) = ("narrow", "orders:read");
 /// The client of a request that names none.
 pub const DEFAULT_CLIENT: &str = "web";
+
+/// An `Idempotency-Key`, by number.
+pub type Key = u8;
 
 /// One request to a function, or a command of an operator. Users, sessions and links are named by their place in the
 /// model.
@@ -63,6 +67,8 @@ pub enum Call {
         client: Option<&'static str>,
         /// `scope`.
         scope: Option<&'static str>,
+        /// `Idempotency-Key`.
+        key: Option<Key>,
     },
     /// `POST /revoke`.
     Revoke {
@@ -99,6 +105,12 @@ pub enum Call {
 }
 
 impl Call {
+    /// A refresh that names nothing but its token.
+    #[must_use]
+    pub const fn refresh(session: usize, link: usize, key: Option<Key>) -> Self {
+        Self::Refresh { session, link, client: None, scope: None, key }
+    }
+
     /// Whether it is to end all sessions of a user.
     #[must_use]
     pub fn ends_all(&self) -> bool {
@@ -136,6 +148,8 @@ pub enum Ruling {
     Credentials,
     /// 200 with an empty object. Whether it ended something.
     Revoked(bool),
+    /// 200 with an empty object: a revocation of all sessions that had been asked for before is over.
+    Finished,
     /// The operator's command found the user, or did not.
     Operator(bool),
     /// 503.
@@ -149,8 +163,10 @@ pub enum How {
     Login,
     /// A new link.
     Rotated,
-    /// The last link once more.
+    /// The last link once more, within grace.
     Again,
+    /// The last link once more, later than grace, under the key that made it.
+    ByKey,
 }
 
 /// Why a token is refused.
@@ -178,6 +194,7 @@ impl Ruling {
             Self::Granted { how: How::Login, .. } => "logged in",
             Self::Granted { how: How::Rotated, .. } => "rotated",
             Self::Granted { how: How::Again, .. } => "the same successor",
+            Self::Granted { how: How::ByKey, .. } => "the same successor, by its key",
             Self::Refused(Why::TokenExpired) => "refused: token expired",
             Self::Refused(Why::Absent) => "refused: no such session",
             Self::Refused(Why::Ended) => "refused: ended",
@@ -188,6 +205,7 @@ impl Ruling {
             Self::Credentials => "credentials refused",
             Self::Revoked(true) => "ended",
             Self::Revoked(false) => "nothing to end",
+            Self::Finished => "an earlier one finished",
             Self::Operator(true) => "done",
             Self::Operator(false) => "no such user",
             Self::Unavailable => "503",
@@ -274,16 +292,29 @@ pub struct Chain {
     pub client: &'static str,
     /// What it may do.
     pub scope: BTreeSet<&'static str>,
+    /// When it was opened, by the clock of the process that did.
+    pub created_at: Time,
     /// When it ends, whatever happens.
     pub absolute_end: Time,
     /// The tokens, oldest first.
     pub links: Vec<Link>,
     /// When the last link came to be; `None` for the login's own.
     pub rotated_at: Option<Time>,
-    /// Why it ended: one of these. Empty while it has not.
-    pub ended: Vec<&'static str>,
+    /// The key under which the last link was made, if it was.
+    pub made_under: Option<Key>,
+    /// How it ended: in one of these ways. Empty while it has not.
+    pub ended: Vec<End>,
     /// Its item was deleted.
     pub gone: bool,
+}
+
+/// An early end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub why: &'static str,
+    /// When, by the clock of the process that ended it.
+    pub at: Time,
 }
 
 /// A token of a chain.
@@ -317,19 +348,24 @@ impl Chain {
         self.links[self.last()].expires
     }
 
-    fn end(&mut self, why: &'static str) -> bool {
+    fn end(&mut self, why: &'static str, at: Time) -> bool {
         let ends = !self.gone && self.ended.is_empty();
         if ends {
-            self.ended.push(why);
+            self.ended.push(End { why, at });
         }
         ends
+    }
+
+    /// When an `all=true` ended it, if that is what did.
+    fn revoked_all_at(&self) -> Option<Time> {
+        self.ended.first().filter(|end| end.why == "revoked_all").map(|end| end.at)
     }
 }
 
 /// What a presented token means.
 enum Meaning {
     Rotate,
-    Again,
+    Again(How),
     Theft,
     Scope,
     No(Why),
@@ -377,6 +413,7 @@ impl Reference {
         link: usize,
         client: Option<&str>,
         scope: Option<&str>,
+        key: Option<Key>,
         now: Time,
     ) -> Meaning {
         let chain = &self.chains[session];
@@ -401,8 +438,9 @@ impl Reference {
         }
         // A clock that runs behind the one that rotated sees no time gone by.
         let in_grace = chain.rotated_at.is_some_and(|at| now.saturating_sub(at) < self.grace);
-        if link + 1 == chain.last() && in_grace {
-            return if granted { Meaning::Again } else { Meaning::Scope };
+        let how = if in_grace { How::Again } else { How::ByKey };
+        if link + 1 == chain.last() && (in_grace || key.is_some() && key == chain.made_under) {
+            return if granted { Meaning::Again(how) } else { Meaning::Scope };
         }
         Meaning::Theft
     }
@@ -414,8 +452,8 @@ impl Reference {
             Call::Login { user, password, client, scope } => {
                 self.login(user, password, client, scope, now, fault).into()
             }
-            Call::Refresh { session, link, client, scope } => {
-                self.refresh(session, link, client, scope, now, fault)
+            Call::Refresh { session, link, client, scope, key } => {
+                self.refresh(session, link, client, scope, key, now, fault)
             }
             Call::Revoke { session, link, access, client, all } => {
                 self.revoke(session, link, access, client, all, now, fault).into()
@@ -476,9 +514,11 @@ impl Reference {
             id: None,
             client,
             scope: granted,
+            created_at: now,
             absolute_end,
             links: vec![Link { expires, text: None, access: None }],
             rotated_at: None,
+            made_under: None,
             ended: Vec::new(),
             gone: false,
         });
@@ -500,16 +540,18 @@ impl Reference {
         Ruling::Granted { session, link: chain.last(), how, scope, expires_in }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
     fn refresh(
         &mut self,
         session: usize,
         link: usize,
         client: Option<&str>,
         scope: Option<&str>,
+        key: Option<Key>,
         now: Time,
         fault: Fault,
     ) -> Outcome {
-        let meaning = self.meaning(session, link, client, scope, now);
+        let meaning = self.meaning(session, link, client, scope, key, now);
         // Refused before anything is asked of DynamoDB.
         if matches!(meaning, Meaning::No(Why::TokenExpired)) {
             return Ruling::Refused(Why::TokenExpired).into();
@@ -521,18 +563,19 @@ impl Reference {
             let chain = &mut self.chains[session];
             chain.links.push(Link { expires, text: None, access: None });
             chain.rotated_at = Some(now);
+            chain.made_under = key;
         }
         if unavailable {
             return Ruling::Unavailable.into();
         }
         match meaning {
             Meaning::Rotate => self.granted(session, How::Rotated, scope, now).into(),
-            Meaning::Again => self.granted(session, How::Again, scope, now).into(),
+            Meaning::Again(how) => self.granted(session, how, scope, now).into(),
             Meaning::Scope => Ruling::Scope.into(),
             Meaning::No(why) => Ruling::Refused(why).into(),
             Meaning::Theft => {
                 if fault != Fault::Throttled(Part::Second) {
-                    self.chains[session].end("reuse");
+                    self.chains[session].end("reuse", now);
                 }
                 let ruling = match fault {
                     Fault::LostAlways(_) | Fault::Throttled(_) => Ruling::Unavailable,
@@ -560,44 +603,52 @@ impl Reference {
         } else {
             chain.links[link].expires
         };
+        // Who asked for the end of one session has it; who asked for the end of all must hear that the others live.
+        let nothing = |why| if all { Ruling::Refused(why) } else { Ruling::Revoked(false) };
         if now >= good_until {
-            return Ruling::Revoked(false);
+            return nothing(Why::TokenExpired);
         }
         let others = client.is_some_and(|client| client != chain.client);
         let why = if all { "revoked_all" } else { "revoked" };
         if fault == Fault::Throttled(Part::First) {
             return Ruling::Unavailable;
         }
-        let ends = !others && chain.end(why);
+        let ends = !others && chain.end(why, now);
         if fault == Fault::LostAlways(Part::First) {
             return Ruling::Unavailable;
         }
         if chain.gone {
-            return Ruling::Revoked(false);
+            return nothing(Why::Absent);
         }
         if others {
             return Ruling::Refused(Why::OtherClient);
         }
-        // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun.
-        let commands = ends || (all && chain.ended == ["revoked_all"]);
-        if !commands {
-            return Ruling::Revoked(false);
+        // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun, and ends nothing
+        // that was opened since.
+        let opened_by = if ends { None } else { chain.revoked_all_at() };
+        if !ends && !(all && opened_by.is_some()) {
+            return nothing(Why::Ended);
         }
         if all {
             if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
                 return Ruling::Unavailable;
             }
             let user = chain.user;
-            self.end_all(user, why, now);
+            self.end_all(user, why, opened_by, now);
         }
-        Ruling::Revoked(true)
+        if ends { Ruling::Revoked(true) } else { Ruling::Finished }
     }
 
-    /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending.
-    fn end_all(&mut self, user: usize, why: &'static str, now: Time) {
-        let lives = |chain: &&mut Chain| chain.user == user && now < chain.expires() + CLOCK_SKEW;
+    /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending. With
+    /// `opened_by` only what was opened by then, by that clock or by one that is ahead of it.
+    fn end_all(&mut self, user: usize, why: &'static str, opened_by: Option<Time>, now: Time) {
+        let lives = |chain: &&mut Chain| {
+            chain.user == user
+                && now < chain.expires() + CLOCK_SKEW
+                && opened_by.is_none_or(|at| chain.created_at <= at + CLOCK_SKEW)
+        };
         self.chains.iter_mut().filter(lives).for_each(|chain| {
-            chain.end(why);
+            chain.end(why, now);
         });
     }
 
@@ -625,7 +676,7 @@ impl Reference {
             if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
                 return Ruling::Unavailable.into();
             }
-            self.end_all(user, why, now);
+            self.end_all(user, why, None, now);
         }
         Ruling::Operator(exists).into()
     }
@@ -661,8 +712,20 @@ impl Reference {
                 && user == changed
             {
                 let (mut after, outcomes) = in_order(change);
-                after.end_all(*user, "password_changed", calls[change].1);
+                after.end_all(*user, "password_changed", None, calls[change].1);
                 results.push((after, outcomes, "the login with the new password within the change"));
+            }
+        }
+        for (refresh, ending) in [(0, 1), (1, 0)] {
+            if let Call::Refresh { session, link, client, scope, key } = *calls[refresh].0
+                && matches!(self.meaning(session, link, client, scope, key, calls[refresh].1), Meaning::Theft)
+            {
+                let (after, mut outcomes) = in_order(ending);
+                let otherwise = after.chains[session].ended.first().is_some_and(|end| end.why != "reuse");
+                if otherwise && outcomes[refresh].thefts == 0 {
+                    outcomes[refresh] = Outcome { ruling: Ruling::Refused(Why::Theft), thefts: 1 };
+                    results.push((after, outcomes, "a theft noticed before another ending"));
+                }
             }
         }
         if let (Call::Remove { user }, Call::Remove { user: other }) = (calls[0].0, calls[1].0)
@@ -706,7 +769,10 @@ impl Reference {
             (Ruling::Unavailable, Seen::Status(503, code)) if code == "temporarily_unavailable" => {
                 return Ok(());
             }
-            (Ruling::Unavailable, Seen::OperatorFailed) | (Ruling::Revoked(_), Seen::Empty) => return Ok(()),
+            (Ruling::Unavailable, Seen::OperatorFailed)
+            | (Ruling::Revoked(_) | Ruling::Finished, Seen::Empty) => {
+                return Ok(());
+            }
             (Ruling::Operator(found), Seen::Operator(seen)) if found == seen => return Ok(()),
             _ => {}
         }
@@ -729,7 +795,7 @@ impl Reference {
         let chain = &self.chains[*session];
         match why {
             Why::Theft => Property::Theft,
-            Why::Ended if chain.ended.contains(&"reuse") => Property::Theft,
+            Why::Ended if chain.ended.iter().any(|end| end.why == "reuse") => Property::Theft,
             Why::TokenExpired | Why::Expired if now >= chain.absolute_end => Property::AbsoluteEnd,
             Why::TokenExpired | Why::Expired | Why::Ended | Why::Absent => Property::Dead,
             Why::OtherClient => Property::Answer,

@@ -3,6 +3,7 @@
 //! Nothing here names a token: a step picks among what there is when its turn comes, so a walk keeps its sense while
 //! proptest leaves steps out of it.
 
+use super::reference::Key;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -76,11 +77,16 @@ pub enum Step {
     Two(Op, Op, bool, Vec<u8>),
     /// A client that refreshes so many times, with so many seconds in between, each time through the other process.
     Chain(Pick, u8, u8),
-    /// A client whose answer is lost on its way, and who asks again through the other process when so much time has
-    /// passed.
-    Retry(Pick, Process, Option<Advance>),
-    /// A client that refreshes twice; then a thief presents its oldest token through the given process.
-    Thief(Pick, Process, Theft),
+    /// A client whose answer is lost on its way, and who asks again through the other process, under the same key if it
+    /// names one, when so much time has passed.
+    Retry(Pick, Process, Option<Advance>, Option<Key>),
+    /// A client that refreshes twice; then a thief presents its oldest token through the given process. All of them under
+    /// one key, if there is one.
+    Thief(Pick, Process, Theft, Option<Key>),
+    /// Another device logs in through the other process, and all sessions of the user are revoked through this one, which
+    /// may break off; some seconds later yet another device logs in; then the same token revokes all once more, through
+    /// either process.
+    Everywhere(Pick, Process, Fault, u8, Process),
     /// Time passes.
     Advance(Pick, Advance),
     /// A session's item is deleted behind the functions' back, as TTL does.
@@ -102,8 +108,8 @@ pub enum Theft {
 pub enum Op {
     /// Logs in.
     Login(Pick, PasswordIs, Client, Scope),
-    /// Refreshes.
-    Refresh(Pick, Which, Ask),
+    /// Refreshes, under an `Idempotency-Key` or without.
+    Refresh(Pick, Which, Ask, Option<Key>),
     /// Revokes one session, or all sessions of its user.
     Revoke(Pick, Credential, Ask, bool),
     /// Gives the user another password.
@@ -248,12 +254,18 @@ fn ask() -> impl Strategy<Value = Ask> {
     ]
 }
 
+/// Few keys: one comes again by chance, for another token and in another session too.
+fn key() -> impl Strategy<Value = Option<Key>> {
+    prop_oneof![3 => Just(None), 1 => (0_u8..3).prop_map(Some)]
+}
+
 fn refresh() -> impl Strategy<Value = Op> {
-    (any::<Pick>(), which(), ask()).prop_map(|(pick, which, ask)| Op::Refresh(pick, which, ask))
+    (any::<Pick>(), which(), ask(), key())
+        .prop_map(|(pick, which, ask, key)| Op::Refresh(pick, which, ask, key))
 }
 
 fn newest() -> impl Strategy<Value = Op> {
-    any::<Pick>().prop_map(|pick| Op::Refresh(pick, Which::Newest, Ask::Plain))
+    any::<Pick>().prop_map(|pick| Op::Refresh(pick, Which::Newest, Ask::Plain, None))
 }
 
 fn login() -> impl Strategy<Value = Op> {
@@ -320,19 +332,27 @@ fn order(known: &'static [u8]) -> impl Strategy<Value = (bool, Vec<u8>)> {
     prop_oneof![3 => (any::<bool>(), vec(run, 0..5)), 2 => Just((true, known.to_vec()))]
 }
 
+/// A token that is perhaps used up.
+fn replay() -> impl Strategy<Value = Op> {
+    (any::<Pick>(), any::<Pick>())
+        .prop_map(|(pick, link)| Op::Refresh(pick, Which::Any(link), Ask::Plain, None))
+}
+
 /// Two operations that may get into each other's way: most pairs of independent ones would show nothing.
 fn pair() -> impl Strategy<Value = Step> {
-    let same = |(pick, one, other): (Pick, Which, Which)| {
-        (Op::Refresh(pick, one, Ask::Plain), Op::Refresh(pick, other, Ask::Plain))
+    let same = |(pick, (one, key), (other, its)): (Pick, (Which, Option<Key>), (Which, Option<Key>))| {
+        (Op::Refresh(pick, one, Ask::Plain, key), Op::Refresh(pick, other, Ask::Plain, its))
     };
     let pairs = prop_oneof![
         // A duplicated request, two tabs.
-        5 => ((any::<Pick>(), which(), which()).prop_map(same), order(&[1, 1])),
+        5 => ((any::<Pick>(), (which(), key()), (which(), key())).prop_map(same), order(&[1, 1])),
         // The sessions have been looked up, and one is refreshed before it is ended.
         4 => ((ending(), newest()), order(&[2, 1])),
         // The password has been read, and everything ends before the session is opened.
         4 => ((good_login(), ending()), order(&[2, 6])),
         1 => ((revoke(any::<bool>()), refresh()), order(&[1, 1])),
+        // A theft is noticed, and something else ends the session before that does.
+        1 => ((replay(), ending()), order(&[1, 6])),
         1 => ((ending(), ending()), order(&[2, 2])),
         2 => ((op(), op()), order(&[1, 1])),
     ];
@@ -349,7 +369,8 @@ fn thief() -> impl Strategy<Value = Step> {
         1 => prop_oneof![Just(Fault::LostAlways(Part::Second)), Just(Fault::Throttled(Part::Second))]
             .prop_map(Theft::With),
     ];
-    (any::<Pick>(), 0_usize..2, theft).prop_map(|(pick, process, theft)| Step::Thief(pick, process, theft))
+    (any::<Pick>(), 0_usize..2, theft, key())
+        .prop_map(|(pick, process, theft, key)| Step::Thief(pick, process, theft, key))
 }
 
 fn advance() -> impl Strategy<Value = Advance> {
@@ -368,7 +389,21 @@ fn retry() -> impl Strategy<Value = Step> {
         1 => (1_u8..25).prop_map(|seconds| Some(Advance::Seconds(seconds))),
         4 => any::<bool>().prop_map(|before| Some(Advance::Grace { before })),
     ];
-    (any::<Pick>(), 0_usize..2, late).prop_map(|(pick, process, late)| Step::Retry(pick, process, late))
+    (any::<Pick>(), 0_usize..2, late, key())
+        .prop_map(|(pick, process, late, key)| Step::Retry(pick, process, late, key))
+}
+
+fn everywhere() -> impl Strategy<Value = Step> {
+    let breaks_off = prop_oneof![
+        2 => Just(Fault::None),
+        1 => Just(Fault::LostAlways(Part::First)),
+        2 => Just(Fault::Throttled(Part::Second)),
+    ];
+    // About as long as clocks may differ, by clocks that do.
+    let later = prop_oneof![2 => Just(0_u8), 1 => 27_u8..34, 2 => 34_u8..70];
+    (any::<Pick>(), 0_usize..2, breaks_off, later, 0_usize..2).prop_map(
+        |(pick, process, breaks_off, later, again)| Step::Everywhere(pick, process, breaks_off, later, again),
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -376,6 +411,7 @@ fn step() -> impl Strategy<Value = Step> {
         26 => (0_usize..2, op(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
         9 => pair(),
         2 => thief(),
+        2 => everywhere(),
         2 => (any::<Pick>(), 2_u8..8, 0_u8..40).prop_map(|(pick, n, apart)| Step::Chain(pick, n, apart)),
         3 => retry(),
         8 => (any::<Pick>(), advance()).prop_map(|(pick, advance)| Step::Advance(pick, advance)),

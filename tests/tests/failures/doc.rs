@@ -2,7 +2,7 @@
 
 use crate::order::PAIRS;
 use crate::rows::{Effect, Expected, Fault, Operation, Row, Sees, Site, State, Times, done, faults, rows};
-use crate::slow::promised;
+use crate::slow::Timed;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -108,15 +108,15 @@ fn times() -> String {
     let mut text = String::from(
         "| operation | nothing answers | at its slowest | Lambda ends the function after |\n|---|---|---|---|\n",
     );
-    for operation in Operation::ALL {
-        let (at_once, at_most) = promised(operation);
+    for timed in Timed::ALL {
+        let (at_once, at_most) = timed.promised();
         writeln!(
             text,
             "| {} | 503 after {:.1} s | 503 after {:.1} s | {} s |",
-            operation.name(),
+            timed.name(),
             at_once.as_secs_f64(),
             at_most.as_secs_f64(),
-            operation.limit().as_secs()
+            timed.limit().as_secs()
         )
         .unwrap();
     }

@@ -49,6 +49,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the function over the tables of the service, through its recorder. `keys` is the file of its key set.
     pub(crate) async fn start(function: &str, service: &Service, keys: &std::path::Path) -> Self {
+        Self::start_with(function, service, &[("DAYPASS_KEYS", keys.to_str().unwrap())]).await
+    }
+
+    /// As [`Process::start`], with variables that say where its keys are.
+    pub(crate) async fn start_with(function: &str, service: &Service, keys: &[(&str, &str)]) -> Self {
         let (events, waiting) = unbounded_channel();
         let (sent, answers) = unbounded_channel();
         let runtime = Runtime { events: Arc::new(tokio::sync::Mutex::new(waiting)), answers: sent };
@@ -76,12 +81,12 @@ impl Process {
                 ("DAYPASS_ISSUER", "https://id.example.com"),
                 ("DAYPASS_AUDIENCE", "https://api.example.com"),
                 ("DAYPASS_CLIENTS", r#"[{"client_id":"web"}]"#),
-                ("DAYPASS_KEYS", keys.to_str().unwrap()),
                 ("DAYPASS_JWKS", &service.keys.jwks().to_json().unwrap()),
                 ("DAYPASS_USERS_TABLE", &tables.users),
                 ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
                 ("DAYPASS_ATTEMPTS_TABLE", &tables.attempts),
             ])
+            .envs(keys.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -164,4 +169,54 @@ async fn next(State(runtime): State<Runtime>) -> impl IntoResponse {
 async fn respond(State(runtime): State<Runtime>, Path(_): Path<String>, body: String) -> StatusCode {
     let _ = runtime.answers.send(serde_json::from_str(&body).unwrap());
     StatusCode::ACCEPTED
+}
+
+/// A Secrets Manager with one secret, throttled until it is told to answer.
+pub(crate) struct SecretsManager {
+    url: String,
+    /// How long it thinks, once it answers.
+    answers: Arc<Mutex<Option<Duration>>>,
+    server: JoinHandle<()>,
+}
+
+impl SecretsManager {
+    const ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
+
+    pub(crate) async fn start(secret: String) -> Self {
+        let answers = Arc::new(Mutex::new(None));
+        let said = Arc::clone(&answers);
+        let router = Router::new().route("/", post(async move || get_secret_value(&said, &secret).await));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, answers, server }
+    }
+
+    /// The variables of a function that has its keys from here.
+    pub(crate) fn variables(&self) -> [(&str, &str); 2] {
+        [("DAYPASS_KEYS", Self::ARN), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.url)]
+    }
+
+    /// From now on it answers, after this time.
+    pub(crate) fn answer_after(&self, time: Duration) {
+        *self.answers.lock().unwrap() = Some(time);
+    }
+}
+
+impl Drop for SecretsManager {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn get_secret_value(answers: &Mutex<Option<Duration>>, secret: &str) -> impl IntoResponse + use<> {
+    let time = *answers.lock().unwrap();
+    let (status, body) = match time {
+        None => (StatusCode::BAD_REQUEST, json!({ "__type": "ThrottlingException", "message": "not now" })),
+        Some(time) => {
+            tokio::time::sleep(time).await;
+            (StatusCode::OK, json!({ "ARN": SecretsManager::ARN, "Name": "daypass", "SecretString": secret }))
+        }
+    };
+    (status, [("content-type", "application/x-amz-json-1.1")], body.to_string())
 }

@@ -70,7 +70,7 @@ impl Journey<'_> {
                     },
                 }
             }
-            Op::Refresh(pick, which, ask) => {
+            Op::Refresh(pick, which, ask, key) => {
                 let session = self.pick(pick)?;
                 let scope = match ask {
                     Ask::Narrower => Some(NARROW.1),
@@ -82,6 +82,7 @@ impl Journey<'_> {
                     link: self.link(session, which)?,
                     client: client(session, ask),
                     scope,
+                    key,
                 }
             }
             Op::Revoke(pick, credential, ask, all) => {
@@ -106,7 +107,7 @@ impl Journey<'_> {
     pub(super) fn kind(&self, call: &Call) -> &'static str {
         match call {
             Call::Login { .. } => "login",
-            Call::Refresh { session, link, client, scope } => {
+            Call::Refresh { session, link, client, scope, .. } => {
                 let chain = &self.model.chains[*session];
                 let other = client.is_some_and(|client| client != chain.client);
                 let foreign = scope.is_some_and(|scope| scope.contains("delete"));

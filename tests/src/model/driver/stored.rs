@@ -1,6 +1,6 @@
 //! The stored items, held against the model.
 
-use crate::model::reference::{Chain, Reference};
+use crate::model::reference::{Chain, End, Reference};
 use crate::model::{Failure, Property, failed};
 use daypass_core::session::Session;
 use daypass_core::{Timestamp, User};
@@ -55,15 +55,16 @@ pub(super) fn adopt(model: &mut Reference, users: &[User], stored: &[Vec<Session
 }
 
 fn same(index: usize, chain: &mut Chain, item: &Session) -> Result<(), Failure> {
-    let ended = item.ended.map(|ended| ended.reason.as_str());
+    let ended = item.ended.map(|ended| End { why: ended.reason.as_str(), at: ended.at.millis() });
     let same_end = match ended {
         None => chain.ended.is_empty(),
-        Some(reason) => chain.ended.contains(&reason),
+        Some(end) => chain.ended.contains(&end),
     };
     let scope: Vec<_> = item.scope.words().collect();
     let same = same_end
         && usize::try_from(item.generation) == Ok(chain.last())
         && item.rotated_at.map(Timestamp::millis) == chain.rotated_at
+        && item.created_at.millis() == chain.created_at
         && item.absolute_end.millis() == chain.absolute_end
         && item.expires_at.millis() == chain.expires()
         && item.client.as_str() == chain.client
@@ -72,8 +73,8 @@ fn same(index: usize, chain: &mut Chain, item: &Session) -> Result<(), Failure> 
     if !same {
         return failed(Property::Stored, format!("session {index} is {chain:?} and stored as {item:?}"));
     }
-    if let Some(reason) = ended {
-        chain.ended.retain(|allowed| *allowed == reason);
+    if let Some(end) = ended {
+        chain.ended.retain(|allowed| *allowed == end);
     }
     Ok(())
 }
