@@ -73,11 +73,12 @@ const FUNCTIONS: [&str; 6] = [
     "daypass-authorizer",
     "daypass-discovery",
 ];
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 7] = [
     "daypass-ambient",
     "daypass-core",
     "daypass-credentials",
     "daypass-dynamodb",
+    "daypass-https",
     "daypass-keys",
     "daypass-lambda",
 ];
@@ -177,14 +178,23 @@ fn the_authorizer_links_what_it_linked() {
     assert_eq!(linked, std::fs::read_to_string(&file).unwrap(), "UPDATE_SNAPSHOTS=1 accepts the change");
 }
 
+/// Its one HTTP client for anything but the Runtime API is a crate of its own, which nobody else links.
 #[test]
-fn the_only_http_client_in_the_authorizer_is_the_runtime_apis() {
+fn what_fetches_keys_is_apart() {
+    let named = named_by();
+    let who = |name: &str| -> Vec<&str> {
+        let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(name);
+        named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(who("daypass-https"), ["daypass-authorizer"]);
+    assert_eq!(who("hyper-rustls"), ["daypass-https"]);
     let linked = linked_into("daypass-authorizer");
-    for client in ["reqwest", "ureq", "curl", "hyper-rustls", "hyper-tls", "rustls", "native-tls", "openssl"]
-    {
+    for client in ["reqwest", "ureq", "curl", "hyper-tls", "native-tls", "openssl", "ring", "webpki-roots"] {
         assert!(!linked.contains(client), "{client}");
     }
-    assert!(linked.contains("lambda_runtime_api_client"));
+    for crate_of_tls in ["rustls", "hyper-rustls", "rustls-native-certs"] {
+        assert!(!linked_into("daypass-discovery").contains(crate_of_tls), "{crate_of_tls}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use daypass_core::access::Rejection;
 use daypass_core::event::{BadCredentials, Denial, Event, Ignored, LoginFailure, Refusal};
 use daypass_core::json;
+use daypass_core::routes::RouteDenial;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::web::{Caller, Request};
 use daypass_core::{ClientId, RefreshTokenError, SessionId, UserId, UserStatus};
@@ -72,7 +73,8 @@ sample_units! {
     DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
     EndReason { Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, Operator }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
-    BadCredentials { Missing, UnsupportedEvent, Malformed }
+    BadCredentials { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
+    RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnknownKey, WrongAlgorithm,
         BadSignature, MalformedClaims, WrongIssuer, WrongAudience, Expired, NotYetValid, MalformedIdentity,
@@ -96,7 +98,7 @@ macro_rules! sample_sums {
 sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
-    Denial { Credentials, Token, Session }
+    Denial { Credentials, Token, Session, Route }
 }
 
 /// Samples of every event. A variant or a field that is not listed does not compile, so none can be forgotten; each field

@@ -97,7 +97,7 @@ async fn a_login_takes_two_round_trips() {
     let (_db, service) = service().await;
     service.user("alice").await;
     // Each request is held back a while: what runs in parallel shares the wait.
-    let hold = Duration::from_millis(250);
+    let hold = Duration::from_millis(600);
     service.bench.recorder.always(Action::Hang(hold));
     let before = Instant::now();
     assert_eq!(service.login("alice").await.status, 200);

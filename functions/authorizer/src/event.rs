@@ -1,93 +1,146 @@
-//! Authorizer events, read tolerantly: whatever is missing or of the wrong type denies, nothing panics.
+//! Authorizer events, told apart by their content and read tolerantly: whatever is missing or of the wrong type denies,
+//! nothing panics.
 
-use daypass_core::event::{BadCredentials, Denial};
+use crate::arn::MethodArn;
+use daypass_core::event::BadCredentials;
 use daypass_core::web::Caller;
 use serde_json::Value;
 
-/// An event of an API Gateway, told apart by its content.
+/// What kind of API asks. Each wants its answer in another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// A REST API with an authorizer of type `TOKEN` or `REQUEST`.
+    Rest,
+    /// An HTTP API, payload format 1.0.
+    HttpV1,
+    /// An HTTP API, payload format 2.0.
+    HttpV2,
+    /// A WebSocket API, whose `$connect` asks.
+    WebSocket,
+}
+
+/// An event of an API Gateway.
 #[derive(Debug)]
-pub enum Event<'a> {
-    /// HTTP API, payload format 2.0.
-    HttpV2 {
-        /// The bearer token.
-        token: Result<&'a str, Denial>,
-        /// Who asks.
-        caller: Caller,
-    },
-    /// REST API, type `TOKEN`.
-    RestToken {
-        /// The bearer token.
-        token: Result<&'a str, Denial>,
-        /// The API and stage: `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE`.
-        api: &'a str,
-        /// Who asks; `TOKEN` events do not say.
-        caller: Caller,
-    },
-    /// Nothing that we know.
-    Unknown,
+pub struct Event<'a> {
+    /// Who wants the answer.
+    pub api: Api,
+    /// What is called.
+    pub arn: MethodArn<'a>,
+    /// The bearer token; `None` when none was sent.
+    pub token: Result<Option<&'a str>, BadCredentials>,
+    /// Who calls; `TOKEN` events do not say.
+    pub caller: Caller,
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event.
+    /// Reads an event; `None` when it is of no shape that we know.
     #[must_use]
-    pub fn read(event: &'a Value) -> Self {
+    pub fn read(event: &'a Value) -> Option<Self> {
         let text = |name: &str| event.get(name).and_then(Value::as_str);
-        match (text("version"), text("type")) {
-            (Some("2.0"), _) => {
-                Self::HttpV2 { token: authorization(event).and_then(bearer), caller: caller(event) }
+        let arn = |name: &str| text(name).and_then(MethodArn::parse);
+        let version = match event.get("version") {
+            None => None,
+            // A version that is no text is none that we know.
+            Some(version) => Some(version.as_str()?),
+        };
+        match (version, text("type")) {
+            (None, Some("TOKEN")) => Some(Self {
+                api: Api::Rest,
+                arn: arn("methodArn").filter(|arn| !arn.is_connect())?,
+                token: match event.get("authorizationToken") {
+                    None | Some(Value::Null) => Ok(None),
+                    Some(Value::String(header)) => bearer(header).map(Some),
+                    Some(_) => Err(BadCredentials::Malformed),
+                },
+                caller: Caller::default(),
+            }),
+            (None, Some("REQUEST")) => {
+                let arn = arn("methodArn")?;
+                let api = if arn.is_connect() { Api::WebSocket } else { Api::Rest };
+                let token = authorization(event).and_then(|header| header.map(bearer).transpose());
+                Some(Self { api, arn, token, caller: caller(event, "/requestContext/identity/sourceIp") })
             }
-            (None, Some("TOKEN")) => match text("methodArn").and_then(api_and_stage) {
-                Some(api) => {
-                    let header =
-                        text("authorizationToken").ok_or(Denial::Credentials(BadCredentials::Missing));
-                    Self::RestToken { token: header.and_then(bearer), api, caller: Caller::default() }
-                }
-                None => Self::Unknown,
-            },
-            _ => Self::Unknown,
+            (Some("1.0"), Some("REQUEST")) => Some(Self {
+                api: Api::HttpV1,
+                arn: arn("methodArn").or_else(|| arn("routeArn")).filter(|arn| !arn.is_connect())?,
+                token: keyed(event).and_then(|header| header.map(bearer).transpose()),
+                caller: caller(event, "/requestContext/identity/sourceIp"),
+            }),
+            (Some("2.0"), Some("REQUEST")) => Some(Self {
+                api: Api::HttpV2,
+                arn: arn("routeArn").filter(|arn| !arn.is_connect())?,
+                token: keyed(event).and_then(|header| header.map(bearer).transpose()),
+                caller: caller(event, "/requestContext/http/sourceIp"),
+            }),
+            _ => None,
         }
     }
 }
 
-/// The one `Authorization` header. HTTP APIs send names in lower case, but whoever tests by hand may not.
-fn authorization(event: &Value) -> Result<&str, Denial> {
-    let headers = event.get("headers").and_then(Value::as_object);
-    let mut values = headers
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
-        .map(|(_, value)| value);
-    let value = values.next().ok_or(Denial::Credentials(BadCredentials::Missing))?;
-    match (value.as_str(), values.next()) {
-        (Some(value), None) => Ok(value),
-        _ => Err(Denial::Credentials(BadCredentials::Malformed)),
+/// The one `Authorization` header, as [`authorization`] finds it, where it is also what API Gateway caches the answer
+/// under: an answer that is kept under something else would be given to other tokens too.
+fn keyed(event: &Value) -> Result<Option<&str>, BadCredentials> {
+    let header = authorization(event)?;
+    let is_a_key = |header: &str| match event.get("identitySource") {
+        // Without identity sources nothing is cached.
+        None | Some(Value::Null) => true,
+        // Format 2.0 lists their values, format 1.0 joins them with commas.
+        Some(Value::Array(values)) => values.is_empty() || values.iter().any(|value| value == header),
+        Some(Value::String(values)) => values.is_empty() || values.split(',').any(|value| value == header),
+        Some(_) => false,
+    };
+    match header {
+        Some(header) if !is_a_key(header) => Err(BadCredentials::NotTheCacheKey),
+        header => Ok(header),
+    }
+}
+
+/// The one `Authorization` header. HTTP APIs send names in lower case and join what comes twice; REST APIs send names as
+/// the client wrote them, the last value in `headers` and all of them in `multiValueHeaders`.
+fn authorization(event: &Value) -> Result<Option<&str>, BadCredentials> {
+    let named = |member: &str| {
+        let headers = event.get(member).and_then(Value::as_object).into_iter().flatten();
+        headers.filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value)
+    };
+    let single = one(named("headers").map(text_of))?;
+    let listed = named("multiValueHeaders").flat_map(|values| match values {
+        Value::Array(values) => values.iter().map(text_of).collect(),
+        other => vec![text_of(other)],
+    });
+    match (single, one(listed)?) {
+        (Some(single), Some(listed)) if single != listed => Err(BadCredentials::Malformed),
+        (single, listed) => Ok(single.or(listed)),
+    }
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    value.as_str()
+}
+
+/// The only one of some values, if it is text.
+fn one<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Result<Option<&'a str>, BadCredentials> {
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Some(value)), None) => Ok(Some(value)),
+        _ => Err(BadCredentials::Malformed),
     }
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1); a comma means that
 /// two headers were joined, a second space that something else was sent.
-fn bearer(header: &str) -> Result<&str, Denial> {
-    let malformed = Denial::Credentials(BadCredentials::Malformed);
-    let (scheme, token) = header.split_once(' ').ok_or(malformed)?;
+fn bearer(header: &str) -> Result<&str, BadCredentials> {
+    let (scheme, token) = header.split_once(' ').ok_or(BadCredentials::Malformed)?;
     let one_token = !token.is_empty() && !token.contains([' ', ',', '\t']);
-    if scheme.eq_ignore_ascii_case("bearer") && one_token { Ok(token) } else { Err(malformed) }
+    let good = scheme.eq_ignore_ascii_case("bearer") && one_token;
+    if good { Ok(token) } else { Err(BadCredentials::Malformed) }
 }
 
-/// API and stage of a method ARN: `arn:PARTITION:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, cut behind the
-/// stage. A wildcard in either would widen the policy, so such an ARN is refused.
-fn api_and_stage(method_arn: &str) -> Option<&str> {
-    let is_api_gateway =
-        method_arn.starts_with("arn:") && method_arn.split(':').nth(2) == Some("execute-api");
-    let (end, _) = method_arn.match_indices('/').nth(1)?;
-    let api = method_arn.get(..end)?;
-    (is_api_gateway && !api.contains(['*', '?'])).then_some(api)
-}
-
-fn caller(event: &Value) -> Caller {
+/// Who calls, by the gateway's own context.
+fn caller(event: &Value, address: &str) -> Caller {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     Caller {
         request_id: text("/requestContext/requestId").unwrap_or_default().to_owned(),
-        source_ip: text("/requestContext/http/sourceIp").and_then(|ip| ip.parse().ok()),
+        source_ip: text(address).and_then(|ip| ip.parse().ok()),
         user_agent: None,
     }
 }

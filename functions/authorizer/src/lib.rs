@@ -1,159 +1,168 @@
-//! The Lambda authorizer: verifies access tokens in front of any API of API Gateway.
+//! The Lambda authorizer: verifies access tokens in front of any API of API Gateway, and says what they may call.
 //!
-//! This version answers HTTP API payload 2.0 with simple responses and REST `TOKEN` events. An event of any other shape
-//! is refused, never let through.
+//! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
+//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
 
+mod answer;
+mod arn;
+mod error;
 mod event;
+mod keys;
 
-pub use event::Event;
+pub use answer::{Answer, Context, Policy, Statement};
+pub use arn::MethodArn;
+pub use error::Error;
+pub use event::{Api, Event};
+pub use keys::{Fetch, FetchResult, fetch_from};
 
-use daypass_core::access::{Rejected, UnusableKey, Verified, Verifier};
-use daypass_core::config::AuthorizerConfig;
+use answer::Unanswerable;
+use daypass_core::access::{UnusableKey, Verified};
+use daypass_core::config::{AuthorizerConfig, HttpAnswer};
 use daypass_core::event::{BadCredentials, Denial, Event as JournalEvent};
+use daypass_core::routes::{Bearer, RouteDenial, Routes};
 use daypass_core::web::{Ambient, Caller};
 use daypass_core::{SessionId, UserId};
-use serde::Serialize;
-use std::fmt;
+use keys::{Keys, Unverified};
 
-/// The authorizer with its keys.
+/// The authorizer with its keys and routes.
 pub struct Authorizer {
-    verifier: Verifier,
+    keys: Keys,
+    routes: Routes,
+    http_answer: HttpAnswer,
+    context_claims: Vec<String>,
     ambient: Ambient,
 }
 
-/// The error that REST APIs turn into 401: its text must be exactly this, or the caller gets 500.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unauthorized;
-
-impl fmt::Display for Unauthorized {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unauthorized")
-    }
-}
-
-impl std::error::Error for Unauthorized {}
-
-impl From<Unauthorized> for lambda_runtime::Diagnostic {
-    fn from(error: Unauthorized) -> Self {
-        Self { error_type: error.to_string(), error_message: error.to_string() }
-    }
-}
-
-/// An answer in the form that the calling API expects.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// HTTP API payload 2.0 with simple responses.
-    #[serde(rename_all = "camelCase")]
-    Simple {
-        /// Whether the request may pass.
-        is_authorized: bool,
-        /// What the integration behind may read.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        context: Option<Context>,
-    },
-    /// REST API: an IAM policy, which API Gateway caches and uses for **every** method of the API.
-    #[serde(rename_all = "camelCase")]
-    Policy {
-        /// The user, for access logs.
-        principal_id: String,
-        /// What the token may call.
-        policy_document: Policy,
-        /// What the integration behind may read.
-        context: Context,
-    },
-}
-
-/// What the integration behind the authorizer reads: flat strings, the one form that every API type takes.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Context {
-    sub: String,
-    sid: String,
-    client_id: String,
-    scope: String,
-}
-
-/// An IAM policy document.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Policy {
-    version: &'static str,
-    statement: [Statement; 1],
-}
-
-/// The one statement of the policy.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Statement {
-    action: &'static str,
-    effect: &'static str,
-    resource: String,
+/// What became of a request.
+enum Outcome {
+    /// A verified token, and what the table says of the route at hand.
+    Token(Box<Verified>, Result<(), RouteDenial>),
+    /// No token, and none is needed.
+    Public,
+    /// No good token.
+    Refused,
 }
 
 impl Authorizer {
-    /// An authorizer for the tokens of one issuer and audience.
+    /// An authorizer for the tokens of one issuer and audience. `fetch` asks for the keys at the configured address.
     ///
     /// # Errors
-    /// [`UnusableKey`] when a key of the JWKS cannot be used.
-    pub fn new(config: AuthorizerConfig, ambient: Ambient) -> Result<Self, UnusableKey> {
-        let verifier = Verifier::new(config.issuer, config.audience, &config.jwks)?;
-        Ok(Self { verifier, ambient })
+    /// [`UnusableKey`] when a key of the configuration cannot be used.
+    pub fn new(
+        config: AuthorizerConfig,
+        fetch: Option<Fetch>,
+        ambient: Ambient,
+    ) -> Result<Self, UnusableKey> {
+        let keys = Keys::new(&config, fetch, ambient.clock.now())?;
+        let AuthorizerConfig { routes, http_answer, context_claims, .. } = config;
+        Ok(Self { keys, routes, http_answer, context_claims, ambient })
+    }
+
+    /// Fetches keys that have to be there before the first request, if any have.
+    pub async fn prepare(&self) {
+        self.keys.prepare(&self.ambient).await;
     }
 
     /// Decides about one request.
     ///
     /// # Errors
-    /// [`Unauthorized`], where the calling API makes a 401 of it.
-    pub fn handle(&self, event: &serde_json::Value) -> Result<Answer, Unauthorized> {
-        match Event::read(event) {
-            Event::HttpV2 { token, caller } => {
-                // A 2.0 authorizer that fails is a 500 for the caller, so a refusal is an answer.
-                let verified = self.verify(token, &caller);
-                Ok(Answer::Simple {
-                    is_authorized: verified.is_ok(),
-                    context: verified.ok().map(Context::from),
-                })
+    /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`].
+    pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
+        let Some(event) = Event::read(event) else {
+            self.deny(Denial::Credentials(BadCredentials::UnsupportedEvent), None, &Caller::default());
+            return Err(Error::Unauthorized);
+        };
+        let outcome = self.examine(&event).await?;
+        let answer = match &outcome {
+            Outcome::Refused => return refusal(&event, self.http_answer),
+            Outcome::Token(verified, at_hand) => {
+                let context = answer::context(verified, &self.context_claims);
+                self.answer(
+                    &event,
+                    Bearer::Scope(&verified.scope),
+                    at_hand.is_ok(),
+                    Some(&verified.subject),
+                    context,
+                )
             }
-            Event::RestToken { token, api, caller } => {
-                let verified = self.verify(token, &caller)?;
-                // Without a route table a valid token may call the whole stage. Naming the method at hand alone would
-                // make a cached answer deny every other one.
-                let statement =
-                    Statement { action: "execute-api:Invoke", effect: "Allow", resource: format!("{api}/*") };
-                Ok(Answer::Policy {
-                    principal_id: verified.subject.clone(),
-                    policy_document: Policy { version: "2012-10-17", statement: [statement] },
-                    context: verified.into(),
-                })
+            Outcome::Public => self.answer(&event, Bearer::Anonymous, true, None, Context::new()),
+        };
+        answer.or_else(|problem| {
+            let failure = JournalEvent::Failure { during: "answer", detail: problem.advice().to_owned() };
+            self.ambient.journal.record(&failure, &event.caller);
+            refusal(&event, self.http_answer)
+        })
+    }
+
+    /// Looks at the token, then at the route; what is refused is logged.
+    async fn examine(&self, event: &Event<'_>) -> Result<Outcome, Error> {
+        let (target, caller) = (event.arn.target, &event.caller);
+        let table = self.routes.of(event.arn.api);
+        let now = self.ambient.clock.now();
+        let token = match event.token {
+            Ok(Some(token)) => token,
+            Ok(None) if table.decide(target, Bearer::Anonymous).is_ok() => return Ok(Outcome::Public),
+            Ok(None) => {
+                self.deny(Denial::Credentials(BadCredentials::Missing), None, caller);
+                return Ok(Outcome::Refused);
             }
-            Event::Unknown => {
-                let denial = Denial::Credentials(BadCredentials::UnsupportedEvent);
-                Err(self.deny(denial, None, &Caller::default()))
+            // Also on a public route: whoever sends a token wants to be known, and is told that it is no good.
+            Err(problem) => {
+                self.deny(Denial::Credentials(problem), None, caller);
+                return Ok(Outcome::Refused);
             }
+        };
+        match self.keys.verify(token, now, &self.ambient, caller).await {
+            Ok(verified) => {
+                let at_hand = table.decide(target, Bearer::Scope(&verified.scope));
+                if let Err(denial) = at_hand {
+                    let owner = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
+                    self.deny(Denial::Route(denial), owner, caller);
+                    if denial == RouteDenial::AmbiguousPath {
+                        // A policy cannot say so: API Gateway would compare it with the path as it stands.
+                        return Ok(Outcome::Refused);
+                    }
+                }
+                Ok(Outcome::Token(Box::new(verified), at_hand))
+            }
+            Err(Unverified::Rejected(rejected)) => {
+                self.deny(Denial::Token(rejected.cause), rejected.owner, caller);
+                Ok(Outcome::Refused)
+            }
+            Err(Unverified::NoKeys) => Err(Error::NoKeys),
         }
     }
 
-    fn verify(&self, token: Result<&str, Denial>, caller: &Caller) -> Result<Verified, Unauthorized> {
-        let token = token.map_err(|denial| self.deny(denial, None, caller))?;
-        let verified = self.verifier.examine(token, self.ambient.clock.now());
-        verified.map_err(|Rejected { cause, owner }| self.deny(Denial::Token(cause), owner, caller))
+    /// The answer to a caller who may do something.
+    fn answer(
+        &self,
+        event: &Event<'_>,
+        bearer: Bearer<'_>,
+        at_hand: bool,
+        subject: Option<&String>,
+        context: Context,
+    ) -> Result<Answer, Unanswerable> {
+        let answer = if event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple {
+            if at_hand { Answer::Simple { is_authorized: true, context } } else { Answer::simple_refusal() }
+        } else {
+            let permissions = self.routes.of(event.arn.api).permissions(bearer, event.arn.is_connect());
+            Answer::policy(&event.arn, &permissions, subject.cloned(), context)
+        };
+        answer.fitting()
     }
 
-    fn deny(&self, cause: Denial, owner: Option<(UserId, SessionId)>, caller: &Caller) -> Unauthorized {
+    fn deny(&self, cause: Denial, owner: Option<(UserId, SessionId)>, caller: &Caller) {
         let (user, session) = owner.unzip();
         self.ambient.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
-        Unauthorized
     }
 }
 
-impl From<Verified> for Context {
-    fn from(verified: Verified) -> Self {
-        Self {
-            sub: verified.subject,
-            sid: verified.session,
-            client_id: verified.client_id,
-            scope: verified.scope,
-        }
+/// No, in the form of the calling API. HTTP APIs are told by an answer: what they make of an error is not documented.
+fn refusal(event: &Event<'_>, http_answer: HttpAnswer) -> Result<Answer, Error> {
+    match (event.api, http_answer) {
+        (Api::Rest | Api::WebSocket, _) => Err(Error::Unauthorized),
+        (Api::HttpV2, HttpAnswer::Simple) => Ok(Answer::simple_refusal()),
+        (Api::HttpV1, _) | (Api::HttpV2, HttpAnswer::Policy) => Ok(Answer::policy_refusal(&event.arn)),
     }
 }
 

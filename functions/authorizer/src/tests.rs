@@ -1,27 +1,42 @@
+mod fetched;
+mod fuzz;
+mod routes;
+mod shapes;
+
 use super::*;
 use daypass_ambient::OsEntropy;
 use daypass_core::access::{Grant, Rejection, Signer};
-use daypass_core::config::Issuer;
+use daypass_core::config::{Issuer, KeySource};
 use daypass_core::event::Journal;
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::{ClientId, Clock, Scope, Timestamp};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context as Polled, Poll, Waker};
 use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-struct Fixed(Timestamp);
+/// A clock that a test can move.
+#[derive(Clone)]
+struct Moved(Arc<Mutex<Timestamp>>);
 
-impl Clock for Fixed {
+impl Clock for Moved {
     fn now(&self) -> Timestamp {
-        self.0
+        *self.0.lock().unwrap()
     }
 }
 
 #[derive(Clone, Default)]
 struct Recorded(Arc<Mutex<Vec<(JournalEvent, Caller)>>>);
+
+impl Recorded {
+    fn take(&self) -> Vec<JournalEvent> {
+        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().map(|(event, _)| event).collect()
+    }
+}
 
 impl Journal for Recorded {
     fn record(&self, event: &JournalEvent, caller: &Caller) {
@@ -29,183 +44,223 @@ impl Journal for Recorded {
     }
 }
 
+/// An issuer with one key.
+struct TestIssuer {
+    document: Document,
+    signer: Signer,
+}
+
+impl TestIssuer {
+    fn new() -> Self {
+        let document = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
+        let signer = Signer {
+            keys: SigningKeys::from_document(&document).unwrap(),
+            issuer: issuer(),
+            audience: "api".to_owned(),
+            lifetime: Duration::from_secs(300),
+        };
+        Self { document, signer }
+    }
+
+    /// A token with this scope, issued at [`NOW`].
+    fn token(&self, scope: &str) -> String {
+        let grant = Grant {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            client: ClientId::parse("web").unwrap(),
+            scope: Scope::parse(scope).unwrap(),
+        };
+        self.signer.issue(&grant, NOW, &OsEntropy).unwrap()
+    }
+}
+
+fn issuer() -> Issuer {
+    Issuer::parse("https://id.example.com").unwrap()
+}
+
+/// What a test may set.
+#[derive(Default)]
+struct Settings<'a> {
+    routes: &'a str,
+    http_answer: Option<HttpAnswer>,
+    context_claims: &'a [&'a str],
+}
+
 struct Fixture {
     authorizer: Authorizer,
     journal: Recorded,
-    token: String,
+    clock: Moved,
+    issuer: TestIssuer,
 }
 
-fn fixture() -> Fixture {
-    fixture_at(NOW)
+/// An authorizer with the keys of an issuer in memory.
+fn fixture(settings: &Settings<'_>) -> Fixture {
+    let issuer = TestIssuer::new();
+    let keys = KeySource::Inline(issuer.document.jwks());
+    with_keys(settings, issuer, keys, None)
 }
 
-/// An authorizer whose clock stands at `now`, and a token that was issued at [`NOW`].
-fn fixture_at(now: Timestamp) -> Fixture {
-    let document = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
-    let issuer = Issuer::parse("https://id.example.com").unwrap();
-    let signer = Signer {
-        keys: SigningKeys::from_document(&document).unwrap(),
-        issuer: issuer.clone(),
-        audience: "api".to_owned(),
-        lifetime: Duration::from_secs(300),
-    };
-    let grant = Grant {
-        user: UserId::from_bytes([1; 16]),
-        session: SessionId::from_bytes([2; 16]),
-        client: ClientId::parse("web").unwrap(),
-        scope: Scope::parse("orders:read").unwrap(),
-    };
-    let token = signer.issue(&grant, NOW, &OsEntropy).unwrap();
-    let journal = Recorded::default();
+fn with_keys(
+    settings: &Settings<'_>,
+    test_issuer: TestIssuer,
+    keys: KeySource,
+    fetch: Option<Fetch>,
+) -> Fixture {
+    let (journal, clock) = (Recorded::default(), Moved(Arc::new(Mutex::new(NOW))));
     let ambient = Ambient {
-        clock: Box::new(Fixed(now)),
+        clock: Box::new(clock.clone()),
         entropy: Box::new(OsEntropy),
         journal: Box::new(journal.clone()),
     };
-    let config = AuthorizerConfig { issuer, audience: "api".to_owned(), jwks: document.jwks() };
-    Fixture { authorizer: Authorizer::new(config, ambient).unwrap(), journal, token }
+    let routes =
+        if settings.routes.is_empty() { Routes::default() } else { Routes::parse(settings.routes).unwrap() };
+    let config = AuthorizerConfig {
+        issuer: issuer(),
+        audience: "api".to_owned(),
+        keys,
+        routes,
+        http_answer: settings.http_answer.unwrap_or(HttpAnswer::Simple),
+        context_claims: settings.context_claims.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let authorizer = Authorizer::new(config, fetch, ambient).unwrap();
+    Fixture { authorizer, journal, clock, issuer: test_issuer }
 }
 
-fn http(authorization: &Value) -> Value {
+impl Fixture {
+    /// The answer as JSON, or the error's text. Everything is in memory, so there is nothing to wait for.
+    fn ask(&self, event: &Value) -> Result<Value, String> {
+        at_once(self.authorizer.handle(event))
+            .map(|answer| serde_json::to_value(answer).unwrap())
+            .map_err(|error| error.to_string())
+    }
+
+    fn bearer(&self, scope: &str) -> String {
+        format!("Bearer {}", self.issuer.token(scope))
+    }
+}
+
+/// What a future comes to that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Polled::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+const STAGE: &str = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/prod";
+const ADDRESS: &str = "192.0.2.1";
+
+/// The shapes, each as API Gateway documents it, asking for `GET /orders/7`. `authorization` is the header as the
+/// client sent it, or null for none.
+fn shapes(authorization: &Value) -> [(Api, Value); 6] {
+    [
+        (Api::Rest, rest_token(authorization, "GET/orders/7")),
+        (Api::Rest, rest_request(authorization, "GET", "/orders/7")),
+        (Api::HttpV1, http_v1(authorization, "GET", "/orders/7")),
+        (Api::HttpV2, http_v2(authorization, "GET", "/orders/7")),
+        (Api::HttpV2, without_identity_source(authorization)),
+        (Api::WebSocket, web_socket(authorization)),
+    ]
+}
+
+fn rest_token(authorization: &Value, called: &str) -> Value {
+    json!({ "type": "TOKEN", "authorizationToken": authorization, "methodArn": format!("{STAGE}/{called}") })
+}
+
+fn headers(name: &str, authorization: &Value) -> (Value, Value) {
+    let mut headers = json!({ "Host": "api.example.com", "X-Forwarded-For": "198.51.100.1, 203.0.113.9" });
+    let mut several =
+        json!({ "Host": ["api.example.com"], "X-Forwarded-For": ["198.51.100.1, 203.0.113.9"] });
+    if !authorization.is_null() {
+        headers[name] = authorization.clone();
+        several[name] = json!([authorization]);
+    }
+    (headers, several)
+}
+
+fn rest_request(authorization: &Value, method: &str, path: &str) -> Value {
+    let (headers, several) = headers("Authorization", authorization);
     json!({
-        "version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-west-1:123456789012:abc/$default/GET/x",
-        "routeKey": "GET /x", "headers": { "authorization": authorization },
-        "requestContext": { "requestId": "r1", "http": { "method": "GET", "sourceIp": "192.0.2.1" } },
+        "type": "REQUEST", "methodArn": format!("{STAGE}/{method}{path}"), "resource": "/orders/{id}", "path": path,
+        "httpMethod": method, "headers": headers, "multiValueHeaders": several, "queryStringParameters": { "q": "1" },
+        "multiValueQueryStringParameters": { "q": ["1"] }, "pathParameters": { "id": "7" }, "stageVariables": {},
+        "requestContext": { "resourceId": "rid", "resourcePath": "/orders/{id}", "httpMethod": method, "requestId": "r1",
+            "path": format!("/prod{path}"), "accountId": "123456789012", "protocol": "HTTP/1.1", "stage": "prod",
+            "identity": { "sourceIp": ADDRESS, "userAgent": "curl", "apiKey": null }, "apiId": "abcdef1234",
+            "extendedRequestId": "x=", "a_key_of_next_year": { "deep": [1] } },
     })
 }
 
-fn rest(token: &Value, arn: &str) -> Value {
-    json!({ "type": "TOKEN", "authorizationToken": token, "methodArn": arn })
+fn http_v1(authorization: &Value, method: &str, path: &str) -> Value {
+    let (headers, _) = headers("Authorization", authorization);
+    json!({
+        "version": "1.0", "type": "REQUEST", "methodArn": format!("{STAGE}/{method}{path}"),
+        "identitySource": authorization, "authorizationToken": authorization, "resource": "/orders/{id}", "path": path,
+        "httpMethod": method, "headers": headers, "queryStringParameters": {}, "pathParameters": { "id": "7" },
+        "stageVariables": {}, "requestContext": { "requestId": "r1", "identity": { "sourceIp": ADDRESS } },
+    })
 }
 
-const ARN: &str = "arn:aws:execute-api:eu-west-1:123456789012:abc/prod/GET/orders/7";
+fn http_v2(authorization: &Value, method: &str, path: &str) -> Value {
+    let (headers, _) = headers("authorization", authorization);
+    let identity = if authorization.is_null() { Value::Null } else { json!([authorization]) };
+    json!({
+        "version": "2.0", "type": "REQUEST", "routeArn": format!("{STAGE}/{method}{path}"), "identitySource": identity,
+        "routeKey": "GET /orders/{id}", "rawPath": format!("/prod{path}"), "rawQueryString": "q=1", "cookies": ["a=b"],
+        "headers": headers, "queryStringParameters": { "q": "1" }, "pathParameters": { "id": "7" },
+        "stageVariables": null,
+        "requestContext": { "accountId": "123456789012", "apiId": "abcdef1234", "domainName": "abcdef1234.execute-api",
+            "domainPrefix": "abcdef1234", "http": { "method": method, "path": format!("/prod{path}"),
+            "protocol": "HTTP/1.1", "sourceIp": ADDRESS, "userAgent": "curl" }, "requestId": "r1",
+            "routeKey": "GET /orders/{id}", "stage": "prod", "time": "x", "timeEpoch": 1 },
+    })
+}
 
-#[test]
-fn a_good_token_passes_on_an_http_api_with_its_context() {
-    let Fixture { authorizer, token, journal } = fixture();
-    for scheme in ["Bearer", "bearer", "BEARER"] {
-        let answer = authorizer.handle(&http(&json!(format!("{scheme} {token}")))).unwrap();
-        assert_eq!(
-            serde_json::to_value(answer).unwrap(),
-            json!({ "isAuthorized": true, "context": {
-                "sub": format!("usr_{}", "01".repeat(16)), "sid": format!("ses_{}", "02".repeat(16)),
-                "client_id": "web", "scope": "orders:read",
-            }})
-        );
+/// Both members can be absent, and null.
+fn without_identity_source(authorization: &Value) -> Value {
+    let mut event = http_v2(authorization, "GET", "/orders/7");
+    event["identitySource"] = Value::Null;
+    event["cookies"] = Value::Null;
+    event
+}
+
+fn web_socket(authorization: &Value) -> Value {
+    let (headers, several) = headers("Authorization", authorization);
+    json!({
+        "type": "REQUEST", "methodArn": format!("{STAGE}/$connect"), "headers": headers, "multiValueHeaders": several,
+        "queryStringParameters": {}, "multiValueQueryStringParameters": {}, "stageVariables": {},
+        "requestContext": { "routeKey": "$connect", "eventType": "CONNECT", "messageDirection": "IN", "stage": "prod",
+            "connectedAt": 1, "requestTimeEpoch": 1, "identity": { "sourceIp": ADDRESS }, "requestId": "r1",
+            "domainName": "abcdef1234.execute-api", "connectionId": "c=", "apiId": "abcdef1234" },
+    })
+}
+
+/// Whether an answer lets the request at hand pass, evaluated as API Gateway does; `None` when it is an error.
+fn passes(answer: &Result<Value, String>, arn: &str) -> Option<bool> {
+    let answer = answer.as_ref().ok()?;
+    if let Some(allowed) = answer.get("isAuthorized") {
+        return Some(allowed.as_bool().unwrap());
     }
-    assert!(journal.0.lock().unwrap().is_empty(), "a pass is not an event");
+    let statements = answer["policyDocument"]["Statement"].as_array().unwrap();
+    let matching = |effect: &str| {
+        statements.iter().filter(|statement| statement["Effect"] == effect).any(|statement| {
+            assert_eq!(statement["Action"], "execute-api:Invoke");
+            statement["Resource"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|resource| matches(resource.as_str().unwrap(), arn))
+        })
+    };
+    Some(matching("Allow") && !matching("Deny"))
 }
 
-#[test]
-fn a_good_token_may_call_the_whole_stage_of_a_rest_api() {
-    let Fixture { authorizer, token, .. } = fixture();
-    let answer =
-        serde_json::to_value(authorizer.handle(&rest(&json!(format!("Bearer {token}")), ARN)).unwrap())
-            .unwrap();
-    assert_eq!(answer["principalId"], format!("usr_{}", "01".repeat(16)));
-    assert_eq!(
-        answer["policyDocument"],
-        json!({ "Version": "2012-10-17", "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Allow",
-            "Resource": "arn:aws:execute-api:eu-west-1:123456789012:abc/prod/*" }] })
-    );
-    assert_eq!(answer["context"]["scope"], "orders:read");
-}
-
-/// Every way to send no single good token: 403 on an HTTP API, 401 on a REST API, and an event each.
-#[test]
-fn everything_else_is_denied() {
-    let Fixture { authorizer, token, journal } = fixture();
-    let at = token.len() - 40;
-    let other = if &token[at..=at] == "A" { "B" } else { "A" };
-    let tampered = format!("Bearer {}{other}{}", &token[..at], &token[at + 1..]);
-    let bad = [
-        json!(null),
-        json!(7),
-        json!(""),
-        json!("Bearer"),
-        json!("Bearer "),
-        json!(token),
-        json!(format!("Basic {token}")),
-        json!(format!("Bearer  {token}")),
-        json!(format!("Bearer {token} ")),
-        json!(format!("Bearer {token},Bearer {token}")),
-        json!(format!("Bearer {token}\tx")),
-        json!([format!("Bearer {token}")]),
-        json!(tampered),
-        json!(format!("Bearer {}", "a.".repeat(5000))),
-    ];
-    for header in &bad {
-        let answer = authorizer.handle(&http(header)).unwrap();
-        assert_eq!(answer, Answer::Simple { is_authorized: false, context: None }, "{header}");
-        assert_eq!(authorizer.handle(&rest(header, ARN)), Err(Unauthorized), "{header}");
+/// The star of IAM.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|tail| matches(after, tail)))
+        }),
     }
-    assert_eq!(journal.0.lock().unwrap().len(), bad.len() * 2);
-    assert_eq!(Unauthorized.to_string(), "Unauthorized", "any other text is a 500");
-}
-
-#[test]
-fn two_headers_are_refused() {
-    let Fixture { authorizer, token, .. } = fixture();
-    let mut event = http(&json!(format!("Bearer {token}")));
-    event["headers"]["Authorization"] = json!(format!("Bearer {token}"));
-    assert_eq!(authorizer.handle(&event).unwrap(), Answer::Simple { is_authorized: false, context: None });
-}
-
-#[test]
-fn shapes_that_we_do_not_know_are_refused() {
-    let Fixture { authorizer, token, .. } = fixture();
-    let header = json!(format!("Bearer {token}"));
-    for event in [
-        json!(null),
-        json!([]),
-        json!({}),
-        json!({ "version": 2.0 }),
-        json!({ "version": "3.0", "headers": { "authorization": header } }),
-        rest(&header, ""),
-        rest(&header, "arn:aws:s3:::bucket/a/b"),
-        rest(&header, "arn:aws:execute-api:eu-west-1:123456789012:abc"),
-        rest(&header, "arn:aws:execute-api:eu-west-1:123456789012:*/*/GET/"),
-    ] {
-        assert_eq!(authorizer.handle(&event), Err(Unauthorized), "{event}");
-    }
-    assert_eq!(
-        authorizer.handle(&json!({ "version": "2.0" })).unwrap(),
-        Answer::Simple { is_authorized: false, context: None }
-    );
-}
-
-/// A denial names the user and session of a token that we had signed, and the sender as the gateway's context has it: of an
-/// unsigned token, and of a header, nothing is believed.
-#[test]
-fn a_denial_is_logged_with_whose_token_it_was_and_the_sender() {
-    let Fixture { authorizer, token, journal } = fixture_at(NOW + Duration::from_secs(3600));
-    let unsigned = format!("{}.{}", token.rsplit_once('.').unwrap().0, "A".repeat(86));
-    let mut events = Vec::new();
-    for token in [&token, &unsigned] {
-        let mut event = http(&json!(format!("Bearer {token}")));
-        for name in ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "x-amzn-requestid"] {
-            event["headers"][name] = json!("198.51.100.1");
-        }
-        events.push(event);
-        events.push(rest(&json!(format!("Bearer {token}")), ARN));
-    }
-    for event in &events {
-        let answer = authorizer.handle(event);
-        assert!(
-            matches!(answer, Ok(Answer::Simple { is_authorized: false, .. }) | Err(Unauthorized)),
-            "{answer:?}"
-        );
-    }
-    let owner = (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
-    let denied =
-        |cause, (user, session)| JournalEvent::AuthorizeDenied { cause: Denial::Token(cause), user, session };
-    let sender =
-        Caller { request_id: "r1".to_owned(), source_ip: "192.0.2.1".parse().ok(), user_agent: None };
-    let expected = [
-        (denied(Rejection::Expired, owner), sender.clone()),
-        (denied(Rejection::Expired, owner), Caller::default()),
-        (denied(Rejection::BadSignature, (None, None)), sender),
-        (denied(Rejection::BadSignature, (None, None)), Caller::default()),
-    ];
-    assert_eq!(*journal.0.lock().unwrap(), expected);
 }

@@ -13,7 +13,8 @@ const STAMP: &str = "installed.txt";
 
 /// Returns the folder `target/tools/NAME`, in which `install` has succeeded with exactly this `recipe`.
 ///
-/// `recipe` is the text that decides what is installed (versions, and the steps if they change).
+/// `recipe` is the text that decides what is installed (versions, and the steps if they change). Its first line is what a
+/// person is told.
 /// An interrupted installation has no stamp and is thrown away; a second process waits for the first.
 pub(crate) fn ensure(name: &str, recipe: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     ensure_below(&target_dir().join("tools"), name, recipe, install)
@@ -37,7 +38,8 @@ fn ensure_below(
     }
     remove(&folder)?;
     fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
-    say(&format!("installing {recipe} in {} ...", folder.display()));
+    let told = recipe.lines().next().unwrap_or(name);
+    say(&format!("installing {told} in {} ...", folder.display()));
     install(&folder).with_context(|| format!("could not install {name}"))?;
     fs::write(folder.join(STAMP), stamp).with_context(|| format!("could not finish {}", folder.display()))?;
     Ok(folder)

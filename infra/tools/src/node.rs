@@ -1,14 +1,16 @@
-//! What the tests in a real browser need: Node.js and a Chromium of this machine, and Playwright from npm, which drives the
-//! one from the other.
+//! What tests in Node.js need: itself, packages from npm, and for those in a real browser a Chromium of this machine, which
+//! Playwright drives.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::install::ensure;
+use crate::paths::read;
 use crate::process::{require, run_quietly};
 
 /// The library alone: it brings no browser along, and nothing else.
@@ -26,15 +28,44 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 pub fn playwright() -> Result<PathBuf> {
     ensure("playwright", PLAYWRIGHT, |folder| {
         require("npm", "--version", "to install Playwright", GET_NODE)?;
-        run_quietly(
-            "npm",
-            Command::new("npm")
-                // No script of a package runs, and no browser is downloaded.
-                .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix"])
-                .arg(folder)
-                .arg(PLAYWRIGHT),
-        )
+        run_quietly("npm", npm("install", folder).args(["--no-save", PLAYWRIGHT]))
     })
+}
+
+/// Installs the packages that the `package-lock.json` in `project` pins, and returns the folder that has them in its
+/// `node_modules`: `target/tools/NAME`, where the programs of the project are copied to. Node.js looks for packages beside the
+/// program that imports them, and a checkout has nothing installed in it.
+///
+/// # Errors
+/// When Node.js or npm is missing or too old, or the installation fails.
+pub fn npm_packages(name: &str, project: &Path) -> Result<PathBuf> {
+    node()?;
+    let manifests = ["package.json", "package-lock.json"].map(|file| read(&project.join(file)));
+    let [manifest, lock] = manifests;
+    let (manifest, lock) = (manifest?, lock?);
+    let folder = ensure(name, &format!("the packages of {name}\n{manifest}{lock}"), |folder| {
+        require("npm", "--version", &format!("to install {name}"), GET_NODE)?;
+        for (file, text) in [("package.json", &manifest), ("package-lock.json", &lock)] {
+            fs::write(folder.join(file), text).with_context(|| format!("could not write {file}"))?;
+        }
+        run_quietly("npm", &mut npm("ci", folder))
+    })?;
+    for entry in fs::read_dir(project).with_context(|| format!("could not read {}", project.display()))? {
+        let program = entry?.path();
+        if let Some(file) = program.file_name().filter(|_| program.extension().is_some_and(|it| it == "mjs"))
+        {
+            fs::copy(&program, folder.join(file))
+                .with_context(|| format!("could not copy {}", program.display()))?;
+        }
+    }
+    Ok(folder)
+}
+
+/// npm in that folder: no script of a package runs, and nothing (no browser, say) is downloaded by one.
+fn npm(subcommand: &str, folder: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command.args([subcommand, "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
+    command
 }
 
 /// `node`, with all variables that choose a browser or change its own behaviour taken away.
@@ -42,11 +73,11 @@ pub fn playwright() -> Result<PathBuf> {
 /// # Errors
 /// When it is missing or too old.
 pub fn node() -> Result<Command> {
-    let needed = || format!("`node` is needed for the tests in a browser: {GET_NODE}");
+    let needed = || format!("`node` is needed for the tests: {GET_NODE}");
     let output = Command::new("node").arg("--version").output().with_context(needed)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if major(&version).is_none_or(|major| major < OLDEST_NODE) {
-        bail!("`node` is {version}, which is too old for the tests in a browser: {GET_NODE}");
+        bail!("`node` is {version}, which is too old for the tests: {GET_NODE}");
     }
     let mut command = Command::new("node");
     command.env_remove("NODE_OPTIONS");
@@ -86,8 +117,6 @@ fn find_chromium(chosen: Option<OsString>, search_path: &OsStr) -> Result<PathBu
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,9 @@
 //! Where the workspace and its build output are.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, Result};
 
 /// The folder with the workspace's `Cargo.toml`, `template.yaml` and `deny.toml`.
 #[must_use]
@@ -22,13 +24,18 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_root_is_the_folder_of_the_workspace_manifest() {
-        let manifest = std::fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
+        let manifest = fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[workspace]"));
     }
 }

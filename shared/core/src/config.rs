@@ -11,6 +11,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+mod authorizer;
+
+pub use authorizer::{
+    AUTHORIZER, AuthorizerConfig, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS,
+    JWKS_MAX_BYTES, KeySource, authorizer,
+};
+
 /// What `login` reads.
 pub const LOGIN: &[&str] = &[
     "DAYPASS_ISSUER",
@@ -48,8 +55,6 @@ pub const REVOKE: &[&str] = &[
 ];
 /// What `sessions` reads.
 pub const SESSIONS: &[&str] = &["DAYPASS_CLIENTS", "DAYPASS_SESSIONS_TABLE"];
-/// What `authorizer` reads.
-pub const AUTHORIZER: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_AUDIENCE", "DAYPASS_JWKS"];
 /// What `discovery` reads.
 pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS"];
 
@@ -83,13 +88,15 @@ pub const LOGIN_WINDOW_SECONDS: Setting =
     Setting { name: "DAYPASS_LOGIN_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 6] = [
+pub const SETTINGS: [&Setting; 8] = [
     &ACCESS_TOKEN_SECONDS,
     &REFRESH_TOKEN_SECONDS,
     &IDLE_SECONDS,
     &GRACE_SECONDS,
     &LOGIN_ATTEMPTS,
     &LOGIN_WINDOW_SECONDS,
+    &JWKS_INTERVAL_SECONDS,
+    &JWKS_MAX_AGE_SECONDS,
 ];
 
 /// Everything that is wrong with a configuration, one line each.
@@ -117,19 +124,7 @@ impl Issuer {
     /// # Errors
     /// A text that says what is wrong.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let uri: http::Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("is not a URL with a host")?;
-        let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if loopback => {}
-            _ => return Err("must start with https:// (http:// only for localhost)".to_owned()),
-        }
-        if url.contains(['?', '#'])
-            || uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
-        {
-            return Err("must have no query, fragment or user".to_owned());
-        }
+        secure_url(url)?;
         if url.ends_with('/') {
             return Err("must not end with a slash".to_owned());
         }
@@ -160,6 +155,22 @@ impl Issuer {
     pub(crate) fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
+}
+
+/// Reads a URL that is good for keys and names: https, or http on this machine, and nothing behind the path.
+fn secure_url(url: &str) -> Result<http::Uri, String> {
+    let uri: http::Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("is not a URL with a host")?;
+    let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") if loopback => {}
+        _ => return Err("must start with https:// (http:// only for localhost)".to_owned()),
+    }
+    if url.contains(['?', '#']) || uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("must have no query, fragment or user".to_owned());
+    }
+    Ok(uri)
 }
 
 /// A registered client application.
@@ -377,17 +388,6 @@ pub struct SessionsConfig {
     pub sessions_table: String,
 }
 
-/// Configuration of `authorizer`.
-#[derive(Debug)]
-pub struct AuthorizerConfig {
-    /// Whose tokens are taken.
-    pub issuer: Issuer,
-    /// For whom they must be.
-    pub audience: String,
-    /// The public signing keys.
-    pub jwks: Jwks,
-}
-
 /// Configuration of `discovery`.
 #[derive(Debug)]
 pub struct DiscoveryConfig {
@@ -492,18 +492,6 @@ pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfi
     let clients = read.clients();
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
     read.finish(|| Some(SessionsConfig { clients: clients?, sessions_table: sessions_table? }))
-}
-
-/// Reads the configuration of `authorizer`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn authorizer(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let audience = read.audience();
-    let jwks = read.jwks();
-    read.finish(|| Some(AuthorizerConfig { issuer: issuer?, audience: audience?, jwks: jwks? }))
 }
 
 /// Reads the configuration of `discovery`.

@@ -5,6 +5,7 @@
 
 use crate::access::Rejection;
 use crate::refresh_token::RefreshTokenError;
+use crate::routes::RouteDenial;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::web::Caller;
 use crate::{ClientId, SessionId, UserId};
@@ -249,6 +250,8 @@ pub enum Denial {
     Token(Rejection),
     /// The session that the token names: the token is good and its session is over.
     Session(DeadCause),
+    /// The route: the table of routes does not let this caller in.
+    Route(RouteDenial),
 }
 
 /// What was wrong with the `Authorization` header.
@@ -261,6 +264,8 @@ pub enum BadCredentials {
     UnsupportedEvent,
     /// Not `Bearer` and one token (RFC 6750 §2.1), or several headers.
     Malformed,
+    /// The header is none of the identity sources under which API Gateway caches the answer.
+    NotTheCacheKey,
 }
 
 impl Event {

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
 /// Takes an answer without a body for one that broke off. DynamoDB always sends a JSON object, if only `{}`; the SDK reads
-/// nothing as `{}`, which would be "no such user" to a login and "no more sessions" to `revoke_all`.
+/// nothing as `{}`, which would be "no such user" to a login and "no more sessions" to `revoke_all`. The same holds for a
+/// refusal of DynamoDB, which is always a 400: without its body nobody knows whether a condition was false, and with which
+/// item. Any other status is somebody else's (a proxy, a server that is no DynamoDB) and says all there is to say.
 #[derive(Debug)]
 pub(crate) struct RefuseEmpty;
 
@@ -21,9 +23,9 @@ impl Intercept for RefuseEmpty {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response();
+        let of_dynamodb = response.status().is_success() || response.status().as_u16() == 400;
         match response.headers().get("content-length") {
-            // A refusal says what it has to say by its status.
-            Some("0") if response.status().is_success() => Err("an answer without a body".into()),
+            Some("0") if of_dynamodb => Err("an answer without a body".into()),
             _ => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 use crate::output::{Failure, Output};
 use daypass_core::browser::Origin;
 use daypass_core::jwks::Algorithm;
+use daypass_core::routes::Routes;
 use daypass_gateway::Guard;
 use daypass_tools::{say, target_dir};
 use ready::Ready;
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     /// Put the authorizer in front of a service of your own: /orders=http://localhost:8080 (repeatable)
     #[arg(long = "guard", value_name = "PREFIX=URL")]
     guards: Vec<Guard>,
+    /// Which token may call which route behind the authorizer: "GET /orders/* needs orders:read; default any-token"
+    #[arg(long, value_name = "TABLE", value_parser = routes)]
+    routes: Option<String>,
     /// How many requests each function works on at the same time, each in a process of its own; an edit restarts them all
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
@@ -79,13 +83,14 @@ impl Args {
             None => StoreChoice::File,
         };
         let seconds = self.access_token_seconds.map(|seconds| seconds.to_string());
-        let variables = seconds.map(|seconds| ("DAYPASS_ACCESS_TOKEN_SECONDS".to_owned(), seconds));
+        let seconds = seconds.map(|seconds| ("DAYPASS_ACCESS_TOKEN_SECONDS".to_owned(), seconds));
+        let routes = self.routes.map(|routes| ("DAYPASS_ROUTES".to_owned(), routes));
         Settings {
             store,
             port: self.port,
             page_port: Some(self.page_port.unwrap_or_else(|| free_or_any(self.port.saturating_add(1)))),
             origins: self.origins,
-            variables: variables.into_iter().collect(),
+            variables: seconds.into_iter().chain(routes).collect(),
             fresh: self.fresh,
             algorithm: self.algorithm,
             guards: self.guards,
@@ -101,6 +106,11 @@ impl Args {
 fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text)
         .map_err(|problem| format!("an origin is like http://localhost:5173; this one {problem}"))
+}
+
+/// The table as it stands, when the authorizer will take it.
+fn routes(text: &str) -> Result<String, String> {
+    Routes::parse(text).map(|_| text.to_owned()).map_err(|problem| format!("the table {problem}"))
 }
 
 /// The port when it is free, or 0 for any.

@@ -1,0 +1,167 @@
+//! The verifier and its keys: those of the configuration, or the issuer's, fetched at start, when a token names an unknown
+//! one, and when they have become old.
+
+use daypass_core::access::{Rejected, Rejection, UnusableKey, Verified, Verifier};
+use daypass_core::config::{AuthorizerConfig, Issuer, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
+use daypass_core::event::Event;
+use daypass_core::jwks::Jwks;
+use daypass_core::web::{Ambient, Caller};
+use daypass_core::{Keyring, Need, Timestamp};
+use daypass_https::Document;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// Asks the issuer for its JWK set. The error is a text for the log.
+pub type Fetch = Box<dyn Fn() -> FetchResult + Send + Sync>;
+/// What comes of it.
+pub type FetchResult = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
+
+/// Asks the configured address, where keys come from one.
+///
+/// # Errors
+/// When the system has no root certificates to check the issuer's with.
+pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
+    let KeySource::Url { url, .. } = keys else { return Ok(None) };
+    let document = Arc::new(Document::new(url.clone(), JWKS_DEADLINE, JWKS_MAX_BYTES)?);
+    Ok(Some(Box::new(move || {
+        let document = Arc::clone(&document);
+        Box::pin(async move { document.get().await.map_err(|failed| failed.to_string()) })
+    })))
+}
+
+/// Why a token could not be verified.
+#[derive(Debug)]
+pub(crate) enum Unverified {
+    /// The token is not good.
+    Rejected(Rejected),
+    /// There are no keys: the issuer has not answered yet.
+    NoKeys,
+}
+
+/// Where the verifier's keys come from.
+pub(crate) enum Keys {
+    /// The configuration; they never change.
+    Inline(Verifier),
+    /// The issuer.
+    Fetched(Fetched),
+}
+
+/// Keys that are fetched, and the last good ones kept.
+pub(crate) struct Fetched {
+    issuer: Issuer,
+    audience: String,
+    fetch: Fetch,
+    state: Mutex<State>,
+    /// Held while the issuer is asked, so that those who need the answer wait for it instead of asking too.
+    flight: AsyncMutex<()>,
+}
+
+struct State {
+    keyring: Keyring,
+    verifier: Option<Arc<Verifier>>,
+}
+
+impl Keys {
+    /// Keys as configured. `fetch` is made where they come from the issuer, with its address.
+    pub(crate) fn new(
+        config: &AuthorizerConfig,
+        fetch: Option<Fetch>,
+        now: Timestamp,
+    ) -> Result<Self, UnusableKey> {
+        let verifier = |jwks: &Jwks| Verifier::new(config.issuer.clone(), config.audience.clone(), jwks);
+        match (&config.keys, fetch) {
+            (KeySource::Inline(jwks), _) => Ok(Self::Inline(verifier(jwks)?)),
+            (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => {
+                let first = first.as_ref().map(verifier).transpose()?;
+                let keyring = Keyring::new(*interval, *max_age, first.as_ref().map(|_| now));
+                Ok(Self::Fetched(Fetched {
+                    issuer: config.issuer.clone(),
+                    audience: config.audience.clone(),
+                    fetch,
+                    state: Mutex::new(State { keyring, verifier: first.map(Arc::new) }),
+                    flight: AsyncMutex::new(()),
+                }))
+            }
+            // The binary makes a `Fetch` for each URL.
+            (KeySource::Url { url, .. }, None) => Err(UnusableKey { kid: format!("at {url}") }),
+        }
+    }
+
+    /// Fetches what has to be there before the first answer. A failure is logged, and tried again later.
+    pub(crate) async fn prepare(&self, ambient: &Ambient) {
+        if let Self::Fetched(fetched) = self {
+            fetched.renew_if_due(Need::Age, ambient.clock.now(), ambient, &Caller::default()).await;
+        }
+    }
+
+    /// Verifies a token.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        now: Timestamp,
+        ambient: &Ambient,
+        caller: &Caller,
+    ) -> Result<Verified, Unverified> {
+        let fetched = match self {
+            Self::Inline(verifier) => return verifier.examine(token, now).map_err(Unverified::Rejected),
+            Self::Fetched(fetched) => fetched,
+        };
+        fetched.renew_if_due(Need::Age, now, ambient, caller).await;
+        let unknown = match fetched.examine(token, now) {
+            Err(Unverified::Rejected(rejected)) if rejected.cause == Rejection::UnknownKey => rejected,
+            result => return result,
+        };
+        if fetched.renew_if_due(Need::UnknownKid, now, ambient, caller).await {
+            fetched.examine(token, now)
+        } else {
+            Err(Unverified::Rejected(unknown))
+        }
+    }
+}
+
+impl Fetched {
+    fn examine(&self, token: &str, now: Timestamp) -> Result<Verified, Unverified> {
+        let verifier = self.state().verifier.clone().ok_or(Unverified::NoKeys)?;
+        verifier.examine(token, now).map_err(Unverified::Rejected)
+    }
+
+    /// Asks the issuer if that is due, or waits for whoever is asking. Returns whether there was an answer to wait for.
+    async fn renew_if_due(&self, need: Need, now: Timestamp, ambient: &Ambient, caller: &Caller) -> bool {
+        let Ok(_asking) = self.flight.try_lock() else {
+            // Somebody is asking. Old keys do until the answer is there; whoever lacks a key waits for it.
+            if need == Need::Age && self.state().verifier.is_some() {
+                return false;
+            }
+            drop(self.flight.lock().await);
+            return true;
+        };
+        if !self.state().keyring.is_due(need, now) {
+            return false;
+        }
+        self.state().keyring.ask(now);
+        let verifier = match (self.fetch)().await {
+            Err(why) => Err(why),
+            Ok(document) => Jwks::parse(&document).map_err(|error| error.to_string()).and_then(|jwks| {
+                let verifier = Verifier::new(self.issuer.clone(), self.audience.clone(), &jwks);
+                verifier.map_err(|error| error.to_string())
+            }),
+        };
+        match verifier {
+            Ok(verifier) => {
+                let mut state = self.state();
+                state.keyring.renewed(now);
+                state.verifier = Some(Arc::new(verifier));
+            }
+            Err(detail) => {
+                // The last good keys stay. Logged once per request to the issuer, which is once per interval.
+                ambient.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
+            }
+        }
+        true
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,198 @@
+//! Keys from the issuer: when it is asked, and what holds while it does not answer.
+
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the issuer answers, and how often it was asked.
+#[derive(Clone)]
+struct Published {
+    answer: Arc<Mutex<Result<Vec<u8>, String>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Published {
+    fn new(answer: Result<Vec<u8>, String>) -> Self {
+        Self { answer: Arc::new(Mutex::new(answer)), asked: Arc::default() }
+    }
+
+    fn publish(&self, keys: &[&TestIssuer]) {
+        let keys = keys.iter().flat_map(|issuer| issuer.document.jwks().iter().cloned().collect::<Vec<_>>());
+        *self.answer.lock().unwrap() =
+            Ok(daypass_core::jwks::Jwks::new(keys.collect()).to_json().unwrap().into());
+    }
+
+    fn fetch(&self) -> Fetch {
+        let published = self.clone();
+        Box::new(move || {
+            published.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = published.answer.lock().unwrap().clone();
+            Box::pin(async move { answer })
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// An authorizer whose keys come from `published`; asked at most once a minute, keys good for a quarter of an hour.
+fn fetching(published: &Published, issuer: TestIssuer, inline: bool) -> Fixture {
+    let keys = KeySource::Url {
+        url: http::Uri::from_static("https://id.example.com/jwks"),
+        first: inline.then(|| issuer.document.jwks()),
+        interval: Duration::from_secs(60),
+        max_age: Duration::from_secs(900),
+    };
+    let fixture = with_keys(&Settings::default(), issuer, keys, Some(published.fetch()));
+    at_once(fixture.authorizer.prepare());
+    fixture
+}
+
+fn down() -> Published {
+    Published::new(Err("no answer within 1500 ms".to_owned()))
+}
+
+impl Fixture {
+    fn takes(&self, token: &str) -> bool {
+        let event = http_v2(&json!(format!("Bearer {token}")), "GET", "/orders/7");
+        passes(&self.ask(&event), "").unwrap()
+    }
+
+    fn advance(&self, seconds: u64) {
+        let mut now = self.clock.0.lock().unwrap();
+        *now = *now + Duration::from_secs(seconds);
+    }
+}
+
+#[test]
+fn keys_are_fetched_at_start_and_a_new_one_when_it_is_first_seen() {
+    let (old, new) = (TestIssuer::new(), TestIssuer::new());
+    let published = down();
+    published.publish(&[&old]);
+    let token = old.token("");
+    let fixture = fetching(&published, old, false);
+    assert_eq!(published.asked(), 1);
+    assert!(fixture.takes(&token));
+    published.publish(&[&fixture.issuer, &new]);
+    fixture.advance(60);
+    assert!(fixture.takes(&new.token("")), "its kid was unknown until now");
+    assert_eq!(published.asked(), 2);
+    assert!(fixture.takes(&token) && fixture.takes(&new.token("")));
+    assert_eq!(published.asked(), 2, "the warm path asks nobody");
+    assert!(fixture.journal.take().is_empty());
+}
+
+#[test]
+fn a_flood_of_unknown_kids_is_one_request_per_interval() {
+    let published = down();
+    let issuer = TestIssuer::new();
+    published.publish(&[&issuer]);
+    let fixture = fetching(&published, issuer, false);
+    let stranger = TestIssuer::new().token("");
+    for _ in 0..10 {
+        fixture.advance(6);
+        for _ in 0..100 {
+            assert!(!fixture.takes(&stranger));
+        }
+    }
+    assert_eq!(published.asked(), 2, "at start, and once when the minute was over");
+}
+
+/// Tokens that name no key, or are none of ours by their form, give no reason to ask.
+#[test]
+fn what_is_no_token_asks_nobody() {
+    let published = down();
+    let issuer = TestIssuer::new();
+    published.publish(&[&issuer]);
+    let fixture = fetching(&published, issuer, false);
+    fixture.advance(120);
+    let good = fixture.issuer.token("");
+    let (_, rest) = good.split_once('.').unwrap();
+    let header = |json: Value| data_encoding::BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+    for bad in [
+        "x".to_owned(),
+        "a.b.c".to_owned(),
+        format!("{}.{rest}", header(json!({ "typ": "at+jwt", "alg": "none" }))),
+        format!("{}.{rest}", header(json!({ "typ": "JWT", "alg": "ES256", "kid": "unknown" }))),
+        format!("{}.{rest}", header(json!({ "typ": "at+jwt", "alg": "ES256", "kid": 7 }))),
+        format!(
+            "{}.{rest}",
+            header(json!({ "typ": "at+jwt", "alg": "ES256", "kid": "unknown", "crit": ["x"] }))
+        ),
+    ] {
+        assert!(!fixture.takes(&bad), "{bad}");
+    }
+    assert_eq!(published.asked(), 1);
+}
+
+#[test]
+fn while_the_issuer_is_down_the_last_good_keys_hold() {
+    let published = down();
+    let issuer = TestIssuer::new();
+    published.publish(&[&issuer]);
+    let fixture = fetching(&published, issuer, false);
+    for answer in [
+        Err("no answer within 1500 ms".to_owned()),
+        Ok(b"<html>".to_vec()),
+        Ok(br#"{"keys":[]}"#.to_vec()),
+        Ok(br#"{"keys":[{"kty":"oct","k":"AA","kid":"a"}]}"#.to_vec()),
+    ] {
+        *published.answer.lock().unwrap() = answer;
+        let before = published.asked();
+        fixture.advance(900);
+        // A fresh token for each: those of the start have expired by now.
+        let token =
+            fixture.issuer.signer.issue(&grant(), *fixture.clock.0.lock().unwrap(), &OsEntropy).unwrap();
+        assert!(fixture.takes(&token) && fixture.takes(&token));
+        assert_eq!(published.asked(), before + 1, "and asked again no sooner than the interval allows");
+        let events = fixture.journal.take();
+        assert!(matches!(&events[..], [JournalEvent::Failure { during: "fetch_keys", .. }]), "{events:?}");
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        user: UserId::from_bytes([1; 16]),
+        session: SessionId::from_bytes([2; 16]),
+        client: ClientId::parse("web").unwrap(),
+        scope: Scope::default(),
+    }
+}
+
+#[test]
+fn a_withdrawn_key_is_taken_no_longer_than_the_keys_may_be_old() {
+    let (cut, new) = (TestIssuer::new(), TestIssuer::new());
+    let published = down();
+    published.publish(&[&cut]);
+    let fixture = fetching(&published, cut, false);
+    published.publish(&[&new]);
+    fixture.advance(900);
+    let token = fixture.issuer.signer.issue(&grant(), *fixture.clock.0.lock().unwrap(), &OsEntropy).unwrap();
+    assert!(!fixture.takes(&token));
+}
+
+#[test]
+fn without_any_keys_the_answer_is_an_error_that_is_no_verdict() {
+    let published = down();
+    let fixture = fetching(&published, TestIssuer::new(), false);
+    let token = fixture.issuer.token("");
+    for (api, event) in shapes(&json!(format!("Bearer {token}"))) {
+        assert!(fixture.ask(&event).unwrap_err().starts_with("no keys"), "{api:?}");
+    }
+    assert_eq!(published.asked(), 1);
+    published.publish(&[&fixture.issuer]);
+    fixture.advance(60);
+    assert!(fixture.takes(&token), "and it is well again by itself");
+}
+
+#[test]
+fn keys_of_the_configuration_are_there_before_the_issuer_is_asked() {
+    let published = down();
+    let fixture = fetching(&published, TestIssuer::new(), true);
+    assert!(fixture.takes(&fixture.issuer.token("")));
+    assert_eq!(published.asked(), 0);
+    let new = TestIssuer::new();
+    published.publish(&[&fixture.issuer, &new]);
+    assert!(fixture.takes(&new.token("")));
+    assert_eq!(published.asked(), 1);
+}

@@ -1,0 +1,239 @@
+//! Every kind of API, with good tokens and bad.
+
+use super::*;
+
+/// The refusal that each kind of API expects.
+fn assert_refused(api: Api, answer: &Result<Value, String>, case: &str) {
+    match api {
+        Api::Rest | Api::WebSocket => assert_eq!(*answer, Err("Unauthorized".to_owned()), "{case}"),
+        Api::HttpV2 => assert_eq!(*answer, Ok(json!({ "isAuthorized": false })), "{case}"),
+        Api::HttpV1 => {
+            let deny = json!([{ "Action": "execute-api:Invoke", "Effect": "Deny", "Resource": [format!("{STAGE}/*")] }]);
+            let answer = answer.as_ref().unwrap();
+            assert_eq!(answer["policyDocument"]["Statement"], deny, "{case}");
+            assert_eq!(answer["principalId"], "anonymous", "{case}");
+            assert_eq!(answer.get("context"), None, "{case}");
+        }
+    }
+}
+
+fn the_context() -> Value {
+    json!({
+        "sub": format!("usr_{}", "01".repeat(16)), "sid": format!("ses_{}", "02".repeat(16)),
+        "client_id": "web", "scope": "orders:read",
+    })
+}
+
+#[test]
+fn a_good_token_passes_everywhere_with_its_context() {
+    let fixture = fixture(&Settings::default());
+    let token = fixture.issuer.token("orders:read");
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        for (api, event) in shapes(&json!(format!("{scheme} {token}"))) {
+            let answer = fixture.ask(&event).unwrap();
+            assert_eq!(answer["context"], the_context(), "{api:?}");
+            if api == Api::HttpV2 {
+                assert_eq!(answer, json!({ "isAuthorized": true, "context": the_context() }));
+                continue;
+            }
+            let everything = json!({ "Action": "execute-api:Invoke", "Effect": "Allow", "Resource": [format!("{STAGE}/*")] });
+            assert_eq!(answer["principalId"], the_context()["sub"], "{api:?}");
+            assert_eq!(
+                answer["policyDocument"],
+                json!({ "Version": "2012-10-17", "Statement": [everything] }),
+                "{api:?}: all of the stage, or a cached answer denies the next route"
+            );
+        }
+    }
+    assert!(fixture.journal.take().is_empty(), "a pass is not an event");
+}
+
+#[test]
+fn an_http_api_that_wants_policies_gets_them() {
+    let fixture = fixture(&Settings { http_answer: Some(HttpAnswer::Policy), ..Settings::default() });
+    let good = fixture.ask(&http_v2(&json!(fixture.bearer("orders:read")), "GET", "/orders/7")).unwrap();
+    assert_eq!(good["policyDocument"]["Statement"][0]["Effect"], "Allow");
+    assert_eq!(good["context"], the_context());
+    assert_eq!(good.get("isAuthorized"), None);
+    assert_refused(Api::HttpV1, &fixture.ask(&http_v2(&json!("Bearer x"), "GET", "/orders/7")), "bad");
+    assert_refused(Api::HttpV1, &fixture.ask(&http_v2(&Value::Null, "GET", "/orders/7")), "none");
+}
+
+#[test]
+fn everything_but_one_good_token_is_denied() {
+    let fixture = fixture(&Settings::default());
+    let token = fixture.issuer.token("orders:read");
+    let at = token.len() - 40;
+    let other = if &token[at..=at] == "A" { "B" } else { "A" };
+    let tampered = format!("Bearer {}{other}{}", &token[..at], &token[at + 1..]);
+    let stranger = TestIssuer::new().token("orders:read");
+    let bad = [
+        json!(null),
+        json!(7),
+        json!(true),
+        json!({ "Bearer": token }),
+        json!([format!("Bearer {token}")]),
+        json!(""),
+        json!("Bearer"),
+        json!("Bearer "),
+        json!(token),
+        json!(format!("Basic {token}")),
+        json!(format!("Bearer  {token}")),
+        json!(format!("Bearer {token} ")),
+        json!(format!(" Bearer {token}")),
+        json!(format!("Bearer\t{token}")),
+        json!(format!("Bearer {token},Bearer {token}")),
+        json!(format!("Bearer {token}, Bearer {token}")),
+        json!(format!("Bearer {token}\tx")),
+        json!(tampered),
+        json!(format!("Bearer {stranger}")),
+        json!(format!("Bearer {}", "a.".repeat(5000))),
+    ];
+    for header in &bad {
+        for (api, event) in shapes(header) {
+            assert_refused(api, &fixture.ask(&event), &format!("{api:?} {header}"));
+        }
+    }
+    let denied = fixture.journal.take();
+    assert_eq!(denied.len(), bad.len() * shapes(&json!(null)).len(), "each is logged once");
+    assert!(denied.iter().all(|event| matches!(event, JournalEvent::AuthorizeDenied { .. })));
+}
+
+/// REST hands the last one on in `headers` and all in `multiValueHeaders`; names come as the client wrote them.
+#[test]
+fn several_headers_are_refused() {
+    let fixture = fixture(&Settings::default());
+    let good = fixture.bearer("orders:read");
+    let mut twice_named = http_v2(&json!(good), "GET", "/orders/7");
+    twice_named["headers"]["Authorization"] = json!(good);
+    assert_refused(Api::HttpV2, &fixture.ask(&twice_named), "two spellings");
+
+    for several in
+        [json!([good, good]), json!(["x", good]), json!([good, 7]), json!([]), json!("other"), json!(7)]
+    {
+        let mut event = rest_request(&json!(good), "GET", "/orders/7");
+        event["multiValueHeaders"]["Authorization"] = several.clone();
+        let expected = if several == json!([]) { Some(true) } else { None };
+        assert_eq!(passes(&fixture.ask(&event), &format!("{STAGE}/GET/orders/7")), expected, "{several}");
+    }
+    let mut spelled = rest_request(&json!(null), "GET", "/orders/7");
+    spelled["headers"]["aUTHORIZATION"] = json!(good);
+    spelled["multiValueHeaders"] = Value::Null;
+    assert!(fixture.ask(&spelled).is_ok(), "as the client wrote it");
+    let mut only_listed = rest_request(&json!(null), "GET", "/orders/7");
+    only_listed["headers"] = Value::Null;
+    only_listed["multiValueHeaders"]["authorization"] = json!([good]);
+    assert!(fixture.ask(&only_listed).is_ok());
+}
+
+/// A token is taken from the one header alone (RFC 6750 §2.2 and 2.3 are not served).
+#[test]
+fn a_token_elsewhere_is_no_token() {
+    let fixture = fixture(&Settings::default());
+    let token = fixture.issuer.token("orders:read");
+    for (api, mut event) in shapes(&Value::Null) {
+        for name in ["queryStringParameters", "stageVariables", "pathParameters"] {
+            event[name] = json!({ "access_token": token, "authorization": format!("Bearer {token}") });
+        }
+        event["rawQueryString"] = json!(format!("access_token={token}"));
+        event["cookies"] = json!([format!("authorization=Bearer {token}")]);
+        event["body"] = json!(format!("access_token={token}"));
+        if api != Api::Rest || event["type"] == "REQUEST" {
+            event["authorizationToken"] = json!(format!("Bearer {token}"));
+        }
+        assert_refused(api, &fixture.ask(&event), &format!("{api:?}"));
+    }
+}
+
+/// API Gateway would give what it keeps under another key to other tokens.
+#[test]
+fn a_header_that_is_not_the_cache_key_is_refused() {
+    let fixture = fixture(&Settings::default());
+    let good = fixture.bearer("orders:read");
+    for (source, allowed) in [
+        (json!([good]), true),
+        (json!([good, "GET /orders/{id}"]), true),
+        (json!([]), true),
+        (Value::Null, true),
+        (json!(["192.0.2.1"]), false),
+        (json!({}), false),
+        (json!(7), false),
+    ] {
+        let mut event = http_v2(&json!(good), "GET", "/orders/7");
+        event["identitySource"] = source.clone();
+        let answer = fixture.ask(&event);
+        assert_eq!(passes(&answer, "").unwrap(), allowed, "{source}");
+    }
+    let mut event = http_v1(&json!(good), "GET", "/orders/7");
+    event["identitySource"] = json!("192.0.2.1,x");
+    assert_refused(Api::HttpV1, &fixture.ask(&event), "1.0");
+    let cause = Denial::Credentials(BadCredentials::NotTheCacheKey);
+    let last = fixture.journal.take().pop();
+    assert_eq!(last, Some(JournalEvent::AuthorizeDenied { cause, user: None, session: None }));
+}
+
+#[test]
+fn shapes_that_we_do_not_know_are_refused() {
+    let fixture = fixture(&Settings::default());
+    let header = json!(fixture.bearer("orders:read"));
+    let with = |event: Value, name: &str, value: Value| {
+        let mut event = event;
+        event[name] = value;
+        event
+    };
+    let rest = || rest_request(&header, "GET", "/orders/7");
+    for event in [
+        json!(null),
+        json!([]),
+        json!("TOKEN"),
+        json!({}),
+        json!({ "type": "TOKEN" }),
+        with(rest(), "version", json!(1.0)),
+        with(rest(), "version", json!("3.0")),
+        with(rest(), "type", json!("request")),
+        with(rest(), "methodArn", Value::Null),
+        with(rest(), "methodArn", json!("arn:aws:s3:::bucket/a/b")),
+        with(http_v2(&header, "GET", "/"), "type", json!("TOKEN")),
+        with(http_v2(&header, "GET", "/"), "routeArn", Value::Null),
+        with(http_v2(&header, "GET", "/"), "routeArn", json!(format!("{STAGE}/$connect"))),
+        rest_token(&header, ""),
+        rest_token(&header, "$connect"),
+        with(
+            rest_token(&header, "GET/"),
+            "methodArn",
+            json!("arn:aws:execute-api:eu-west-1:123456789012:*/*/GET/"),
+        ),
+    ]
+    .into_iter()
+    .filter(|event| event["methodArn"] != format!("{STAGE}/"))
+    {
+        assert_eq!(fixture.ask(&event), Err("Unauthorized".to_owned()), "{event}");
+    }
+    let cause = Denial::Credentials(BadCredentials::UnsupportedEvent);
+    let unsupported = JournalEvent::AuthorizeDenied { cause, user: None, session: None };
+    assert!(fixture.journal.take().iter().all(|event| *event == unsupported));
+}
+
+#[test]
+fn the_text_of_the_error_is_exactly_what_makes_a_401() {
+    let diagnostic = lambda_runtime::Diagnostic::from(Error::Unauthorized);
+    assert_eq!(diagnostic.error_message, "Unauthorized");
+    assert_eq!(lambda_runtime::Diagnostic::from(Error::NoKeys).error_type, "NoKeys");
+}
+
+/// Whose token it was, where we had signed it; and the address from the gateway's context alone.
+#[test]
+fn a_denial_names_whose_token_it_was_and_who_called() {
+    let fixture = fixture(&Settings::default());
+    let good = fixture.bearer("orders:read");
+    *fixture.clock.0.lock().unwrap() = NOW + Duration::from_secs(10_000);
+    for (_, event) in shapes(&json!(good)) {
+        let _ = fixture.ask(&event);
+    }
+    let (user, session) = (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
+    let expired = JournalEvent::AuthorizeDenied { cause: Denial::Token(Rejection::Expired), user, session };
+    let sender = Caller { request_id: "r1".to_owned(), source_ip: ADDRESS.parse().ok(), user_agent: None };
+    let mut expected = vec![(expired, sender); 6];
+    expected[0].1 = Caller::default();
+    assert_eq!(*fixture.journal.0.lock().unwrap(), expected);
+}

@@ -1,0 +1,282 @@
+use super::*;
+use proptest::prelude::*;
+
+fn table(text: &str) -> Table {
+    Routes::parse(text).unwrap().of("anything").clone()
+}
+
+const ORDERS: &str = "
+# an API of orders
+GET /orders/*        needs orders:read
+POST /orders         needs orders:write or orders:admin
+DELETE /orders/*     needs orders:write orders:admin
+* /health            public
+* /me                any-token
+GET /orders/secret/* needs secrets
+PUT /frozen          deny
+$connect             needs chat
+";
+
+/// `GET /path`, or `$connect`.
+fn target(text: &str) -> Target<'_> {
+    text.split_once(' ').map_or(Target::Connect, |(method, path)| Target::Http { method, path })
+}
+
+fn check(request: &str, bearer: Bearer<'_>, expected: Result<(), RouteDenial>) {
+    assert_eq!(table(ORDERS).decide(target(request), bearer), expected, "{request} {bearer:?}");
+}
+
+#[test]
+fn decisions() {
+    use Bearer::{Anonymous, Scope};
+    use RouteDenial::{AmbiguousPath, NoRoute, ScopeMissing};
+    check("GET /orders/7", Scope("orders:read"), Ok(()));
+    check("GET /orders/7/lines/8", Scope("a orders:read b"), Ok(()));
+    check("GET /orders/", Scope("orders:read"), Ok(()));
+    check("GET /orders/7", Scope(""), Err(ScopeMissing));
+    check("GET /orders/7", Scope("orders:reads xorders:read ORDERS:READ"), Err(ScopeMissing));
+    check("GET /orders/7", Anonymous, Err(ScopeMissing));
+    check("GET /orders", Scope("orders:read"), Err(NoRoute));
+    check("GET /Orders/7", Scope("orders:read"), Err(NoRoute));
+    check("HEAD /orders/7", Scope("orders:read"), Err(NoRoute));
+    check("get /orders/7", Scope("orders:read"), Err(NoRoute));
+    check("POST /orders", Scope("orders:admin"), Ok(()));
+    check("POST /orders", Scope("orders:write"), Ok(()));
+    check("DELETE /orders/7", Scope("orders:write"), Err(ScopeMissing));
+    check("DELETE /orders/7", Scope("orders:write orders:admin"), Ok(()));
+    // Both lines match, and both have to be met.
+    check("GET /orders/secret/1", Scope("orders:read"), Err(ScopeMissing));
+    check("GET /orders/secret/1", Scope("secrets"), Err(ScopeMissing));
+    check("GET /orders/secret/1", Scope("secrets orders:read"), Ok(()));
+    check("PATCH /health", Anonymous, Ok(()));
+    check("GET /health", Scope(""), Ok(()));
+    check("GET /admin/health", Anonymous, Err(NoRoute));
+    check("GET /me", Anonymous, Err(ScopeMissing));
+    check("GET /me", Scope(""), Ok(()));
+    check("PUT /frozen", Scope("orders:admin"), Err(NoRoute));
+    check("$connect", Scope("chat"), Ok(()));
+    check("$connect", Scope("orders:read"), Err(ScopeMissing));
+    for odd in [
+        "/orders/../me",
+        "/orders/./7",
+        "/orders//7",
+        "//me",
+        "/orders/%2e%2e/me",
+        "/orders/%2E",
+        "/orders/a%2Fb",
+        "/orders/%61",
+        "/orders/%5c",
+        "/orders/\\",
+        "/orders/%",
+        "/orders/%4",
+        "/orders/%zz",
+        "/orders/%00",
+    ] {
+        check(&format!("GET {odd}"), Scope("orders:read"), Err(AmbiguousPath));
+    }
+    check("GET /orders/a%20b%C3%A9%40", Scope("orders:read"), Ok(()));
+}
+
+#[test]
+fn without_a_table_every_valid_token_may_call_everything() {
+    let routes = Table::default();
+    for request in ["GET /", "GET /a/../b", "TRACE /x", "$connect"] {
+        assert_eq!(routes.decide(target(request), Bearer::Scope("")), Ok(()), "{request}");
+        assert_eq!(
+            routes.decide(target(request), Bearer::Anonymous),
+            Err(RouteDenial::ScopeMissing),
+            "{request}"
+        );
+    }
+    let everything = Permissions { all: true, allow: vec![], deny: vec![] };
+    assert_eq!(routes.permissions(Bearer::Scope("a"), false), everything);
+    assert!(!routes.permissions(Bearer::Anonymous, false).all);
+}
+
+#[test]
+fn the_default_is_a_choice() {
+    for (text, expected) in [
+        ("GET /a needs a", Err(RouteDenial::NoRoute)),
+        ("GET /a needs a;default deny", Err(RouteDenial::NoRoute)),
+        ("default any-token; GET /a needs a", Ok(())),
+        ("default any-token", Ok(())),
+    ] {
+        assert_eq!(table(text).decide(target("GET /b"), Bearer::Scope("")), expected, "{text}");
+    }
+}
+
+fn check_refused(text: &str, expected: &[&str]) {
+    let error = Routes::parse(text).unwrap_err();
+    for part in expected {
+        assert!(error.contains(part), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn an_api_may_have_a_table_of_its_own() {
+    let text = "GET /shared any-token\napi abc123\nGET /a needs a\ndefault deny\napi shut\napi open99\ndefault any-token";
+    let routes = Routes::parse(text).unwrap();
+    for (api, request, expected) in [
+        ("abc123", "GET /a", Ok(())),
+        ("abc123", "GET /shared", Err(RouteDenial::NoRoute)),
+        ("other", "GET /shared", Ok(())),
+        ("other", "GET /a", Err(RouteDenial::NoRoute)),
+        ("ABC123", "GET /a", Err(RouteDenial::NoRoute)),
+        ("shut", "GET /shared", Err(RouteDenial::NoRoute)),
+        ("open99", "GET /whatever", Ok(())),
+    ] {
+        assert_eq!(routes.of(api).decide(target(request), Bearer::Scope("a")), expected, "{api} {request}");
+    }
+    let only = Routes::parse("api abc123; GET /a needs a").unwrap();
+    assert_eq!(*only.of("other"), Table::default(), "others are as without a table");
+    check_refused("api abc; api abc", &["line 2", "twice"]);
+    check_refused("api a/b; GET /a any-token", &["line 1", "one API"]);
+    check_refused("api; GET /a any-token", &["line 1"]);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    check_refused("", &["no line says anything"]);
+    check_refused("# only a remark", &["no line says anything"]);
+    check_refused("GET /a needs a\nFETCH /b public", &["line 2 `FETCH /b public`", "one of DELETE GET"]);
+    check_refused("get /a public", &["line 1"]);
+    check_refused("GET a public; POST  public", &["line 1 ", "line 2 ", "starts with a slash"]);
+    check_refused("GET /a", &["line 1", "needs SCOPE"]);
+    check_refused("GET /a needs", &["followed by a scope"]);
+    check_refused("GET /a needs a or", &["followed by a scope"]);
+    check_refused("GET /a needs or b", &["followed by a scope"]);
+    check_refused("GET /a needs \"a\"", &["no scope"]);
+    check_refused("GET /a everybody", &["needs SCOPE"]);
+    check_refused("GET /a public too", &["needs SCOPE"]);
+    check_refused("GET /orders/{id} any-token", &["write *"]);
+    check_refused("GET /a?b any-token", &["`?`"]);
+    check_refused("GET /\u{e9} any-token", &["`\u{e9}`"]);
+    check_refused("GET /a//b any-token", &["no empty segment"]);
+    check_refused("GET /a/../b any-token", &["no empty segment"]);
+    check_refused("GET /%61 any-token", &["no empty segment"]);
+    check_refused(&format!("GET /{} any-token", "a".repeat(MAX_PATH)), &["longer than 256"]);
+    check_refused("default maybe", &["the default is"]);
+    check_refused("default deny; default deny", &["line 2", "line 1"]);
+    check_refused("GET /* needs a\n\n* /health public", &["lines 1 and 3 overlap"]);
+    check_refused("* /a/*/z public; GET /a/b/* any-token", &["lines 1 and 2 overlap"]);
+    check_refused(&"* /a any-token;".repeat(10), &["70 resources"]);
+    check_refused(&"x".repeat(5000), &["longer than 4096"]);
+    assert!(Routes::parse("* /health public; GET /healthy any-token; POST /h* any-token").is_err());
+    assert!(Routes::parse("GET /health public; POST /* any-token; GET /a/* any-token").is_ok());
+}
+
+#[test]
+fn a_policy_says_no_more_than_it_must() {
+    let routes = table(ORDERS);
+    let shown = |patterns: &[&Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let permissions = routes.permissions(Bearer::Scope("orders:read"), false);
+    assert!(!permissions.all);
+    assert_eq!(shown(&permissions.allow), ["GET /orders/*", "* /health", "* /me"]);
+    assert_eq!(shown(&permissions.deny), ["GET /orders/secret/*"], "the others are allowed by nothing");
+    let chat = routes.permissions(Bearer::Scope("chat"), true);
+    assert_eq!((shown(&chat.allow), shown(&chat.deny)), (vec!["$connect".to_owned()], vec![]));
+    let public = routes.permissions(Bearer::Anonymous, false);
+    assert_eq!((shown(&public.allow), shown(&public.deny)), (vec!["* /health".to_owned()], vec![]));
+}
+
+#[test]
+fn the_method_star_is_written_out() {
+    let resources = |line: &str| table(line).lines[0].pattern.resources().collect::<Vec<_>>();
+    assert_eq!(resources("* /health public"), METHODS.map(|method| format!("{method}/health")));
+    assert_eq!(resources("* /* any-token"), ["*"]);
+    assert_eq!(resources("GET /* any-token"), ["GET/*"]);
+    assert_eq!(resources("$connect any-token"), ["$connect"]);
+}
+
+/// What IAM makes of the permissions: an explicit Deny wins, else one Allow has to match. Stars match slashes.
+fn as_iam(permissions: &Permissions<'_>, target: Target<'_>) -> bool {
+    let arn = match target {
+        Target::Http { method, path } => format!("{method}{path}"),
+        Target::Connect => "$connect".to_owned(),
+    };
+    let any = |patterns: &[&Pattern]| {
+        patterns.iter().flat_map(|pattern| pattern.resources()).any(|resource| regex_like(&resource, &arn))
+    };
+    (permissions.all || any(&permissions.allow)) && !any(&permissions.deny)
+}
+
+/// The wildcard of IAM by its definition, and not by the code under test.
+fn regex_like(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|tail| regex_like(after, tail)))
+        }),
+    }
+}
+
+fn segment() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["a", "b", "ab", "*", "a*", "*b", "c"])
+}
+
+fn path() -> impl Strategy<Value = String> {
+    (prop::collection::vec(segment(), 1..4), any::<bool>()).prop_map(|(segments, slash)| {
+        let end = if slash { "/" } else { "" };
+        format!("/{}{end}", segments.join("/"))
+    })
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let method = prop::sample::select(vec!["GET", "POST", "DELETE", "*"]);
+    let who = prop::sample::select(vec![
+        "public",
+        "any-token",
+        "deny",
+        "needs x",
+        "needs y",
+        "needs x y",
+        "needs x or z",
+    ]);
+    prop_oneof![
+        9 => (method, path(), who.clone()).prop_map(|(method, path, who)| format!("{method} {path} {who}")),
+        1 => who.prop_map(|who| format!("$connect {who}")),
+    ]
+}
+
+fn request() -> impl Strategy<Value = (String, bool)> {
+    let method = prop::sample::select(METHODS.to_vec());
+    let path = path().prop_map(|path| path.replace('*', "q"));
+    prop_oneof![
+        9 => (method, path).prop_map(|(method, path)| (format!("{method} {path}"), false)),
+        1 => Just(("$connect".to_owned(), true)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+
+    /// What is cached for a bearer decides every route as asking anew would.
+    #[test]
+    fn the_policy_decides_as_the_table(
+        lines in prop::collection::vec(line(), 1..6),
+        default in prop::sample::select(vec!["", "default deny", "default any-token"]),
+        scope in prop::option::of(prop::sample::select(vec!["", "x", "y", "x y", "z", "x y z"])),
+        requests in prop::collection::vec(request(), 1..20),
+    ) {
+        let parsed = Routes::parse(&format!("{}\n{default}", lines.join("\n")));
+        prop_assume!(parsed.is_ok());
+        let routes = parsed.unwrap().of("anything").clone();
+        let bearer = scope.map_or(Bearer::Anonymous, Bearer::Scope);
+        for (request, connect) in &requests {
+            let target = target(request);
+            let permissions = routes.permissions(bearer, *connect);
+            prop_assert_eq!(routes.decide(target, bearer).is_ok(), as_iam(&permissions, target), "{} {:?}", request, lines);
+        }
+    }
+
+    #[test]
+    fn globs(pattern in "[ab*]{0,8}", other in "[ab*]{0,8}", text in "[ab]{0,8}") {
+        let (first, second) = (pattern.as_bytes(), other.as_bytes());
+        prop_assert_eq!(glob(first, text.as_bytes()), regex_like(&pattern, &text));
+        if glob(first, text.as_bytes()) && glob(second, text.as_bytes()) {
+            prop_assert!(globs_meet(first, second), "{} {} {}", pattern, other, text);
+        }
+        // A text without stars is met by what matches it, and by nothing else.
+        prop_assert_eq!(globs_meet(first, text.as_bytes()), glob(first, text.as_bytes()));
+    }
+}

@@ -1,0 +1,129 @@
+//! Verifiers and OAuth clients of others against the whole: function processes under `cargo lambda watch`, the local API
+//! Gateway in front, TLS before that, an embedded DynamoDB behind. The programs are in `tests/interop`, with the libraries as
+//! they are published and no option that makes one laxer.
+//!
+//! `cargo verify --only interop` runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+mod oauth2_client;
+mod programs;
+mod tls;
+mod tokens;
+
+use daypass_cli::dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Settings, Stack};
+use daypass_core::jwks::Algorithm;
+use daypass_tools::workspace_root;
+use programs::{CLIENT, PROGRAMS, Program, VERIFIER};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::Instant;
+use tls::Tls;
+use tokens::Refused;
+
+/// The one client that is registered.
+const CLIENT_ID: &str = "interop";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_of_others() {
+    let programs: Vec<Program> = PROGRAMS.iter().map(programs::Source::find).collect();
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256, Algorithm::EdDsa] {
+        let before = Instant::now();
+        let whole = Whole::start(algorithm).await;
+        tell(&format!("{algorithm}: a stack in {:.1} s", before.elapsed().as_secs_f64()));
+        for program in &programs {
+            let before = Instant::now();
+            let covered = program.run(&whole.case().await, &whole.tls).await;
+            let names = if program.verifies() { VERIFIER } else { CLIENT };
+            assert_eq!(covered.cases, names, "{} left out a case", covered.library);
+            tell(&format!("{covered} ({:.1} s)", before.elapsed().as_secs_f64()));
+        }
+        let covered = oauth2_client::run(&whole.case().await, whole.stack.url()).await;
+        assert_eq!(covered.cases, CLIENT);
+        tell(&covered.to_string());
+    }
+}
+
+/// The README's section shows what runs here, line by line.
+#[test]
+fn the_readme_shows_what_is_tested() {
+    let read = |path: &str| std::fs::read_to_string(workspace_root().join(path)).unwrap();
+    let readme = read("README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Other verifiers")).unwrap();
+    let snippets: Vec<&str> = section.split("```js\n").skip(1).collect();
+    assert_eq!(snippets.len(), 2);
+    for (snippet, program) in snippets.into_iter().zip(["jose", "aws-jwt-verify"]) {
+        let source = read(&format!("tests/interop/node/{program}.mjs"));
+        for line in snippet.split("```").next().unwrap().lines().map(str::trim) {
+            // The program has these values from its case.
+            let value = ["const issuer = ", "const audience = ", "const algorithms = "]
+                .iter()
+                .any(|start| line.starts_with(start));
+            assert!(value || source.contains(line), "{program}.mjs does not say: {line}");
+        }
+    }
+}
+
+/// All that runs for one algorithm.
+struct Whole {
+    stack: Stack,
+    tls: Tls,
+    algorithm: Algorithm,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Whole {
+    async fn start(algorithm: Algorithm) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::listen().await;
+        let settings = Settings {
+            algorithm: Some(algorithm),
+            ..Settings::new(folder.path().join("stack"))
+                .variable("DAYPASS_ISSUER", tls.url())
+                .variable("DAYPASS_CLIENTS", &json!([{ "client_id": CLIENT_ID }]).to_string())
+        };
+        let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
+        tls.forward_to(stack.url());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { stack, tls, algorithm, http, _folder: folder }
+    }
+
+    /// What a program is given: a login of its own, and tokens that it has to refuse.
+    async fn case(&self) -> Value {
+        let login = self.login().await;
+        let text = |member: &str| login[member].as_str().unwrap().to_owned();
+        let good = text("access_token");
+        let refused = Refused { good: &good, keys: self.stack.keys(), algorithm: self.algorithm }.all();
+        json!({
+            "issuer": self.tls.url(),
+            "audience": AUDIENCE,
+            "algorithm": self.algorithm,
+            "good": good,
+            "subject": tokens::claims(&good)["sub"],
+            "scope": DEMO_SCOPE,
+            "refused": refused,
+            "client_id": CLIENT_ID,
+            "refresh_token": text("refresh_token"),
+            "narrower_scope": DEMO_SCOPE.split(' ').next().unwrap(),
+            "wider_scope": format!("{DEMO_SCOPE} everything"),
+        })
+    }
+
+    async fn login(&self) -> Value {
+        let body = json!({ "username": DEMO_USER, "password": DEMO_PASSWORD, "client_id": CLIENT_ID });
+        let sent = self.http.post(format!("{}/login", self.stack.url())).json(&body).send().await.unwrap();
+        assert_eq!(sent.status(), 200);
+        sent.json().await.unwrap()
+    }
+}
+
+/// Says at once what the run has covered: what `println!` says is shown after a failure only.
+fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}

@@ -1,0 +1,79 @@
+//! TLS in front of the local API Gateway, as a deployed one has it: verifiers and clients insist on `https`.
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// A listener with a certificate of its own. Dropping it stops it.
+pub(crate) struct Tls {
+    url: String,
+    gateway: Arc<OnceLock<String>>,
+    certificate: PathBuf,
+    _folder: tempfile::TempDir,
+    server: JoinHandle<()>,
+}
+
+impl Tls {
+    /// Listens on any free port: the issuer's name has to be known before what is behind it starts.
+    pub(crate) async fn listen() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = folder.path().join("certificate.pem");
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![made.cert.der().clone()],
+                PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()),
+            )
+            .unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let gateway = Arc::new(OnceLock::new());
+        let server = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&gateway)));
+        Self { url, gateway, certificate, _folder: folder, server }
+    }
+
+    /// Takes what comes from now on to the HTTP server at `url`.
+    pub(crate) fn forward_to(&self, url: &str) {
+        self.gateway.set(url.strip_prefix("http://").unwrap().to_owned()).unwrap();
+    }
+
+    /// The issuer, without a slash at the end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The file with the certificate, which a client has to trust.
+    pub(crate) fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, gateway: Arc<OnceLock<String>>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (acceptor, gateway) = (acceptor.clone(), Arc::clone(&gateway));
+        tokio::spawn(async move {
+            // A client that breaks off, or does not trust us, tells of it itself.
+            let Ok(mut client) = acceptor.accept(stream).await else { return };
+            let mut server = TcpStream::connect(gateway.get().unwrap()).await.unwrap();
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        });
+    }
+}
