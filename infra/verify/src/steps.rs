@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
@@ -14,6 +14,7 @@ use daypass_tools::{
 };
 
 use crate::budget::{FUNCTIONS, weigh};
+use crate::rehearsal::rehearsal;
 use crate::testing::run_tests;
 
 /// One check.
@@ -31,7 +32,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", reason: "no compiler or clippy warning, in tests neither", run: clippy },
     Step { name: "docs", reason: "the documentation builds, and no link in it is broken", run: docs },
     Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
-    Step { name: "template", reason: "template.yaml is a valid SAM template", run: template },
+    Step {
+        name: "template",
+        reason: "template.yaml and those of the examples are valid SAM templates",
+        run: template,
+    },
     Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
     Step {
         name: "model",
@@ -70,6 +75,11 @@ pub(crate) const STEPS: &[Step] = &[
         reason: "the authorizer beside the least that it could take, and beside its peers",
         run: bench,
     },
+    Step {
+        name: "rehearsal",
+        reason: "deployed to a local AWS (MiniStack), and asked through its API Gateway",
+        run: rehearsal,
+    },
 ];
 
 fn fmt() -> Result<()> {
@@ -95,17 +105,24 @@ fn deny() -> Result<()> {
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
 
+/// The templates that are deployed: ours, the example's, and the rehearsal's.
+const TEMPLATES: [&str; 3] =
+    ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
+
 fn template() -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);
-    run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).arg("template.yaml"))?;
-    let mut command = Command::new(sam()?);
-    without_aws(&mut command)
-        .args(["validate", "--lint", "--template", "template.yaml", "--region", "us-east-1"])
-        .current_dir(workspace_root())
-        .env("SAM_CLI_TELEMETRY", "0")
-        // The check needs no AWS account: do not go looking for one.
-        .env("AWS_EC2_METADATA_DISABLED", "true");
-    run("sam validate", &mut command)
+    run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
+    for template in TEMPLATES {
+        let mut command = Command::new(sam()?);
+        without_aws(&mut command)
+            .args(["validate", "--lint", "--template", template, "--region", "us-east-1"])
+            .current_dir(workspace_root())
+            .env("SAM_CLI_TELEMETRY", "0")
+            // The check needs no AWS account: do not go looking for one.
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        run("sam validate", &mut command)?;
+    }
+    Ok(())
 }
 
 fn test() -> Result<()> {
@@ -128,7 +145,7 @@ fn model() -> Result<()> {
 }
 
 /// Takes the variables away by which a developer chooses an AWS account, an endpoint or a stack: no test may meet them.
-fn without_aws(command: &mut Command) -> &mut Command {
+pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
             command.env_remove(name);
@@ -161,7 +178,7 @@ fn dynamodb() -> Result<()> {
 }
 
 fn secrets() -> Result<()> {
-    let server = Ministack::start()?;
+    let server = Ministack::secrets_manager()?;
     // The SDK finds it as it finds AWS; MiniStack takes any credentials.
     let environment = [
         ("AWS_ENDPOINT_URL", server.url()),
@@ -216,7 +233,7 @@ fn test_with_tool<V: AsRef<OsStr>>(
 }
 
 /// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor: what is weighed is what is deployed
-/// with the parameter `Architecture` set to it.
+/// with the parameter `Architecture` set to it, and what is rehearsed.
 fn release() -> Result<()> {
     // An archive of an earlier build must not stand in for one that was not made.
     for function in &FUNCTIONS {
@@ -225,24 +242,9 @@ fn release() -> Result<()> {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
     }
-    run("release", cargo_lambda_build()?.args(["--output-format", "zip"]))?;
+    build_functions(&archives())?;
     say(&weigh(&archives())?);
     Ok(())
-}
-
-/// `cargo lambda build` of all functions.
-fn cargo_lambda_build() -> Result<Command> {
-    let mut command = cargo_lambda()?.command()?;
-    command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives());
-    for function in &FUNCTIONS {
-        command.args(["--package", function.package]);
-    }
-    Ok(command)
-}
-
-/// Where it leaves them.
-fn archives() -> PathBuf {
-    target_dir().join("lambda")
 }
 
 /// How often the bench may measure anew: on a machine that is busy throughout, one try can meet a bad moment.
@@ -251,9 +253,29 @@ const BENCH_TRIES: &str = "3";
 /// Measures the release builds of the step before. Together with them, so that Cargo settles on the same features, only the
 /// floor is compiled.
 fn bench() -> Result<()> {
-    run("bench", cargo_lambda_build()?.args(["--package", "daypass-floor"]))?;
+    run("bench", cargo_lambda_build(&archives())?.args(["--package", "daypass-floor"]))?;
     binaries("bench")?;
     let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
     let command = without_aws(&mut command).current_dir(workspace_root());
     run("bench", command.arg("--built").arg(archives()).args(["--tries", BENCH_TRIES]))
+}
+
+/// Builds the archives `FOLDER/BINARY/bootstrap.zip`, of the functions and of the sample that the examples put behind them.
+pub(crate) fn build_functions(archives: &Path) -> Result<()> {
+    run("release", cargo_lambda_build(archives)?.args(["--output-format", "zip"]))
+}
+
+/// `cargo lambda build` of the functions and the sample.
+fn cargo_lambda_build(archives: &Path) -> Result<Command> {
+    let mut command = cargo_lambda()?.command()?;
+    command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives);
+    for package in FUNCTIONS.iter().map(|function| function.package).chain(["daypass-whoami"]) {
+        command.args(["--package", package]);
+    }
+    Ok(command)
+}
+
+/// Where it leaves them.
+pub(crate) fn archives() -> PathBuf {
+    target_dir().join("lambda")
 }

@@ -1,0 +1,139 @@
+"""Turns a SAM template into one that MiniStack deploys as AWS would, and keeps a note of everything it changed.
+
+On AWS, CloudFormation runs the SAM translator itself, and API Gateway reads the routes and authorizers of an HTTP API
+from the OpenAPI document (`Body`) that the translator makes. MiniStack 1.5 ignores that document, so here it becomes the
+resources that it stands for. Nothing else is touched but what a person would have to change as well: the functions' code
+is a package in a bucket (`sam package` does that), and parameters that insist on https take this machine.
+"""
+
+import json
+import logging
+import os
+from types import SimpleNamespace
+
+# The translator asks for a region when it is loaded, and for nothing else of an account.
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+from samtranslator.translator.transform import transform  # noqa: E402
+
+# It tells of switches and metrics that are AWS' own.
+logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
+
+ANY_METHOD = "x-amazon-apigateway-any-method"
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD}
+# MiniStack cannot be had over https, and a token of five minutes cannot be watched expiring.
+LOCAL_ISSUER = "^http://127[.]0[.]0[.]1:[0-9]+/[A-Za-z0-9/_-]+$|"
+LOCAL_ACCESS_TOKEN_SECONDS = 5
+
+
+def expand(template, parameters, package):
+    """The template without SAM and without OpenAPI documents of HTTP APIs, and the notes of what was changed.
+
+    `package` gives the S3 location of a function's code, by the name of its binary.
+    """
+    notes = []
+    _package(template["Resources"], package)
+    template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
+    _allow_this_machine(template.get("Parameters", {}), notes)
+    plain = transform(template, dict(parameters), SimpleNamespace(load=dict))
+    resources = plain["Resources"]
+    for name in [name for name, resource in resources.items() if resource["Type"] == "AWS::ApiGatewayV2::Api"]:
+        body = resources[name]["Properties"].pop("Body", None)
+        if body is not None:
+            _http_api(resources, name, body, notes)
+    return plain, notes
+
+
+def _package(resources, package):
+    for resource in resources.values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource.setdefault("Properties", {})["CodeUri"] = package(resource["Metadata"]["BuildProperties"]["Binary"])
+
+
+def _allow_this_machine(parameters, notes):
+    issuer = parameters.get("Issuer", {})
+    if "AllowedPattern" in issuer:
+        issuer["AllowedPattern"] = LOCAL_ISSUER + issuer["AllowedPattern"]
+        notes.append("parameter Issuer: http://127.0.0.1 is allowed too")
+    seconds = parameters.get("AccessTokenSeconds")
+    if seconds:
+        seconds["MinValue"] = LOCAL_ACCESS_TOKEN_SECONDS
+        notes.append(f"parameter AccessTokenSeconds: from {LOCAL_ACCESS_TOKEN_SECONDS} s")
+
+
+def _http_api(resources, api, body, notes):
+    """Adds what the OpenAPI document of an HTTP API stands for."""
+    resources[api]["Properties"].setdefault("ProtocolType", "HTTP")
+    resources[api]["Properties"].setdefault("Name", api)
+    schemes = body.get("components", {}).get("securitySchemes", {})
+    authorizers = {}
+    for scheme, definition in schemes.items():
+        definition = definition["x-amazon-apigateway-authorizer"]
+        authorizers[scheme] = (f"{api}{_word(scheme)}", "JWT" if definition["type"] == "jwt" else "CUSTOM")
+        resources[authorizers[scheme][0]] = _authorizer(api, scheme, definition)
+    routes = [
+        (method, path, operation)
+        for path, methods in body["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+    for method, path, operation in routes:
+        _route(resources, api, method, path, operation, authorizers)
+    notes.append(f"{api}: its OpenAPI body became {len(authorizers)} authorizers and {len(routes)} routes")
+
+
+def _authorizer(api, name, definition):
+    properties = {"ApiId": {"Ref": api}, "Name": name}
+    sources = definition["identitySource"]
+    properties["IdentitySource"] = sources if isinstance(sources, list) else [sources]
+    if definition["type"] == "jwt":
+        jwt = definition["jwtConfiguration"]
+        properties["AuthorizerType"] = "JWT"
+        properties["JwtConfiguration"] = {"Audience": jwt["audience"], "Issuer": jwt["issuer"]}
+    else:
+        properties["AuthorizerType"] = "REQUEST"
+        properties["AuthorizerUri"] = definition["authorizerUri"]
+        properties["AuthorizerPayloadFormatVersion"] = definition["authorizerPayloadFormatVersion"]
+        properties["EnableSimpleResponses"] = definition.get("enableSimpleResponses", False)
+        # AWS caches nothing unless told to; MiniStack would take 300 s for the default.
+        properties["AuthorizerResultTtlInSeconds"] = definition.get("authorizerResultTtlInSeconds", 0)
+    return {"Type": "AWS::ApiGatewayV2::Authorizer", "Properties": properties}
+
+
+def _route(resources, api, method, path, operation, authorizers):
+    integration = operation["x-amazon-apigateway-integration"]
+    verb = "ANY" if method == ANY_METHOD else method.upper()
+    name = f"{api}{verb.title()}{_word(path)}"
+    resources[f"{name}Integration"] = {
+        "Type": "AWS::ApiGatewayV2::Integration",
+        "Properties": {
+            "ApiId": {"Ref": api},
+            "IntegrationType": integration["type"].upper(),
+            "IntegrationMethod": integration["httpMethod"],
+            "IntegrationUri": integration["uri"],
+            "PayloadFormatVersion": integration["payloadFormatVersion"],
+        },
+    }
+    properties = {
+        "ApiId": {"Ref": api},
+        "RouteKey": "$default" if path == "/$default" else f"{verb} {path}",
+        "Target": {"Fn::Sub": f"integrations/${{{name}Integration}}"},
+    }
+    for requirement in operation.get("security", []):
+        for scheme, scopes in requirement.items():
+            authorizer, kind = authorizers[scheme]
+            properties["AuthorizationType"] = kind
+            properties["AuthorizerId"] = {"Ref": authorizer}
+            if scopes:
+                properties["AuthorizationScopes"] = scopes
+    resources[f"{name}Route"] = {"Type": "AWS::ApiGatewayV2::Route", "Properties": properties}
+
+
+def _word(text):
+    """The letters and digits of a text, for a logical id; what else there is becomes the start of a new word."""
+    return "".join(part[:1].upper() + part[1:] for part in "".join(c if c.isalnum() else " " for c in text).split())
+
+
+def dump(template):
+    """The template as the JSON that CloudFormation reads."""
+    return json.dumps(template, default=str)

@@ -1,0 +1,72 @@
+//! The rehearsal: `template.yaml` and the examples deployed to a local AWS, and everything asked through its API Gateway.
+//!
+//! With `DAYPASS_URL` set nothing is built or deployed: the same suite asks the stage there. The variables that it needs are
+//! documented in `tests/tests/rehearsal/main.rs`.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use daypass_tools::{Ministack, cargo, command_line, run, say, target_dir, workspace_root};
+use serde::Deserialize;
+
+use crate::steps::{archives, build_functions, without_aws};
+use crate::testing::run_tests;
+
+/// A Daypass stack that was deployed.
+#[derive(Debug, Deserialize)]
+struct Deployed {
+    /// By which the suite finds it and its APIs.
+    variables: BTreeMap<String, String>,
+    /// Whether its tokens expire soon enough to wait for it.
+    windows: bool,
+}
+
+pub(crate) fn rehearsal() -> Result<()> {
+    if let Some(url) = env::var_os("DAYPASS_URL") {
+        say(&format!("asking {}: it takes as long as a token lives, and a cache", url.display()));
+        return run_tests(&mut suite());
+    }
+    let archives = archives();
+    build_functions(&archives)?;
+    // With all binaries and not only the one that is needed: another choice is another choice of features, and builds all anew.
+    run("rehearsal", without_aws(&mut cargo()).args(["build", "--workspace", "--locked", "--bins"]))?;
+    let ministack = Ministack::account()?;
+    for Deployed { variables, windows } in deploy(&ministack, &archives)? {
+        let mut command = suite();
+        if !windows {
+            // It would wait eleven minutes here, for what the other stack shows in one and a half.
+            command.args(["--skip", "window::"]);
+        }
+        run_tests(without_aws(&mut command).envs(variables))?;
+    }
+    Ok(())
+}
+
+/// The suite, which a person follows as it runs; its tests wait more than they compute.
+fn suite() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--locked", "--test", "rehearsal", "--", "--nocapture"]);
+    command.args(["--test-threads", "8"]);
+    command
+}
+
+/// Runs `infra/rehearsal/deploy.py`.
+fn deploy(ministack: &Ministack, archives: &Path) -> Result<Vec<Deployed>> {
+    let mut command = Command::new(ministack.python());
+    without_aws(&mut command)
+        .arg(workspace_root().join("infra/rehearsal/deploy.py"))
+        .arg(ministack.url())
+        .arg(archives)
+        .arg(target_dir().join("debug/daypass"))
+        // No compiled modules between the sources.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stderr(Stdio::inherit());
+    let output = command.output().context("could not deploy")?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}", command_line(&command), output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("what was deployed is not told as expected")
+}

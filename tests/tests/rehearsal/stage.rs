@@ -1,0 +1,258 @@
+//! The stage under test, and how to ask it.
+
+use http::request::Builder;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// What is sent as a body: nothing is an empty one.
+type Body = Full<VecDeque<u8>>;
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const JSON: &str = "application/json";
+
+/// The seconds by which the authorizer lets clocks differ.
+pub(crate) const LEEWAY_SECONDS: u64 = 30;
+
+/// What is under test.
+pub(crate) struct Stage {
+    pub(crate) url: String,
+    pub(crate) username: String,
+    password: String,
+    pub(crate) apis: Vec<Api>,
+    /// Whether MiniStack stands in for AWS.
+    pub(crate) emulated: bool,
+    // Not an HTTP client that tidies up: a path is sent as it stands.
+    http: Client<HttpsConnector<HttpConnector>, Body>,
+}
+
+/// An API that the authorizer guards.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) kind: Kind,
+    /// How long API Gateway keeps an answer of the authorizer, in seconds.
+    pub(crate) cache: u64,
+    pub(crate) url: String,
+}
+
+/// How an API asks who may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// REST API, authorizer type `TOKEN`.
+    RestToken,
+    /// REST API, authorizer type `REQUEST`.
+    RestRequest,
+    /// HTTP API, payload 2.0, simple answers.
+    HttpSimple,
+    /// HTTP API, payload 2.0, policies.
+    HttpPolicy,
+    /// HTTP API, API Gateway's own JWT authorizer.
+    HttpJwt,
+    /// WebSocket API.
+    WebSocket,
+}
+
+impl Kind {
+    fn named(name: &str) -> Self {
+        match name {
+            "rest-token" => Self::RestToken,
+            "rest-request" => Self::RestRequest,
+            "http-simple" => Self::HttpSimple,
+            "http-policy" => Self::HttpPolicy,
+            "http-jwt" => Self::HttpJwt,
+            "websocket" => Self::WebSocket,
+            _ => panic!("DAYPASS_APIS: {name} is no kind of API"),
+        }
+    }
+
+    /// Whether the Daypass authorizer decides, for requests and not for connections.
+    pub(crate) fn is_guarded(self) -> bool {
+        !matches!(self, Self::HttpJwt | Self::WebSocket)
+    }
+
+    /// What a token gets that is no good. An HTTP API has no way for a Lambda authorizer to say 401.
+    pub(crate) fn bad_token(self) -> u16 {
+        match self {
+            Self::RestToken | Self::RestRequest | Self::HttpJwt | Self::WebSocket => 401,
+            Self::HttpSimple | Self::HttpPolicy => 403,
+        }
+    }
+}
+
+impl Api {
+    pub(crate) fn request(&self, method: Method, path: &str) -> Builder {
+        Request::builder().method(method).uri(format!("{}{path}", self.url))
+    }
+}
+
+impl std::fmt::Display for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, cache {} s", self.kind, self.cache)
+    }
+}
+
+/// What a client gets.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    pub(crate) fn text(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn outcome(&self) -> (u16, String) {
+        (self.status, self.text("error"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// What a login or a refresh gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) session: String,
+    /// Seconds that the access token lives, from `issued`.
+    pub(crate) expires_in: u64,
+    /// When it was asked for.
+    pub(crate) issued: Instant,
+}
+
+impl Tokens {
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.access)
+    }
+}
+
+impl Stage {
+    pub(crate) fn find() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "where the stage under test is")]
+        let variable = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: run `cargo verify --only rehearsal`, which deploys a stage")
+            })
+        };
+        let apis = variable("DAYPASS_APIS");
+        let apis: Vec<Api> = apis.lines().filter(|line| !line.trim().is_empty()).map(api).collect();
+        assert!(apis.iter().any(|api| api.kind.is_guarded()), "DAYPASS_APIS names no guarded API");
+        Self {
+            url: variable("DAYPASS_URL").trim_end_matches('/').to_owned(),
+            username: variable("DAYPASS_USERNAME"),
+            password: variable("DAYPASS_PASSWORD"),
+            apis,
+            emulated: std::env::var_os("DAYPASS_EMULATED").is_some_and(|value| value == "true"),
+            http: client(),
+        }
+    }
+
+    /// The APIs before which the Daypass authorizer stands.
+    pub(crate) fn guarded(&self) -> impl Iterator<Item = &Api> {
+        self.apis.iter().filter(|api| api.kind.is_guarded())
+    }
+
+    /// Sends a request without a body.
+    pub(crate) async fn send(&self, request: Builder) -> Answer {
+        self.send_body(request, []).await
+    }
+
+    pub(crate) async fn send_body(&self, request: Builder, body: impl Into<Vec<u8>>) -> Answer {
+        let request = request.body(Body::new(VecDeque::from(body.into()))).unwrap();
+        let (head, body) = self.http.request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    /// A request to an endpoint of Daypass.
+    pub(crate) fn to(&self, method: Method, path: &str) -> Builder {
+        Request::builder().method(method).uri(format!("{}{path}", self.url))
+    }
+
+    pub(crate) async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        self.send_body(self.to(Method::POST, path).header("content-type", content_type), body).await
+    }
+
+    /// Logs the user in, with all of the user's scope or some.
+    pub(crate) async fn login(&self, scope: Option<&str>) -> Tokens {
+        let mut body = json!({ "username": self.username, "password": self.password });
+        if let Some(scope) = scope {
+            body["scope"] = scope.into();
+        }
+        self.tokens(self.post("/login", JSON, body.to_string())).await
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        self.post("/refresh", FORM, format!("grant_type=refresh_token&refresh_token={token}")).await
+    }
+
+    pub(crate) async fn revoke(&self, token: &str) -> Answer {
+        self.post("/revoke", FORM, format!("token={token}")).await
+    }
+
+    /// What an answer with tokens holds.
+    pub(crate) async fn tokens(&self, answer: impl Future<Output = Answer>) -> Tokens {
+        let issued = Instant::now();
+        let answer = answer.await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Tokens {
+            access: answer.text("access_token"),
+            refresh: answer.text("refresh_token"),
+            session: answer.text("session_id"),
+            expires_in: answer.json()["expires_in"].as_u64().unwrap(),
+            issued,
+        }
+    }
+
+    /// Asks a guarded API, with an `Authorization` header or without.
+    pub(crate) async fn ask(
+        &self,
+        api: &Api,
+        method: Method,
+        path: &str,
+        authorization: Option<&str>,
+    ) -> Answer {
+        let request = api.request(method, path);
+        self.send(match authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        })
+        .await
+    }
+}
+
+fn client() -> Client<HttpsConnector<HttpConnector>, Body> {
+    let connector = HttpsConnectorBuilder::new().with_native_roots().unwrap().https_or_http().enable_http1();
+    Client::builder(TokioExecutor::new()).build(connector.build())
+}
+
+/// A line of `DAYPASS_APIS`.
+fn api(line: &str) -> Api {
+    match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [kind, cache, url] => Api {
+            kind: Kind::named(kind),
+            cache: cache.parse().unwrap(),
+            url: url.trim_end_matches('/').to_owned(),
+        },
+        _ => panic!("DAYPASS_APIS: `{line}` is not KIND SECONDS URL"),
+    }
+}
