@@ -135,9 +135,7 @@ async fn next(State(shared): State<Shared>) -> impl IntoResponse {
         },
     });
     let changes = shared.changes.lock().await;
-    for (name, value) in changes.as_object().unwrap() {
-        event[name] = value.clone();
-    }
+    event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     (headers, event.to_string())
 }
 
@@ -168,7 +166,7 @@ async fn a_throttled_secrets_manager_is_503_for_as_long_as_it_lasts() {
 }
 
 fn header<'a>(answer: &'a Value, name: &str) -> Option<&'a str> {
-    answer["headers"][name].as_str()
+    answer["headers"].get(name)?.as_str()
 }
 
 /// What a page may read is said of every answer, also of those that the function's own code has no part in: else the page

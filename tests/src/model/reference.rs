@@ -626,7 +626,8 @@ impl Reference {
         // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun, and ends nothing
         // that was opened since.
         let opened_by = if ends { None } else { chain.revoked_all_at() };
-        if !ends && !(all && opened_by.is_some()) {
+        let finishes = all && opened_by.is_some();
+        if !(ends || finishes) {
             return nothing(Why::Ended);
         }
         if all {

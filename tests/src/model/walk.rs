@@ -340,12 +340,13 @@ fn replay() -> impl Strategy<Value = Op> {
 
 /// Two operations that may get into each other's way: most pairs of independent ones would show nothing.
 fn pair() -> impl Strategy<Value = Step> {
-    let same = |(pick, (one, key), (other, its)): (Pick, (Which, Option<Key>), (Which, Option<Key>))| {
+    let presented = || (which(), key());
+    let same = (any::<Pick>(), presented(), presented()).prop_map(|(pick, (one, key), (other, its))| {
         (Op::Refresh(pick, one, Ask::Plain, key), Op::Refresh(pick, other, Ask::Plain, its))
-    };
+    });
     let pairs = prop_oneof![
         // A duplicated request, two tabs.
-        5 => ((any::<Pick>(), (which(), key()), (which(), key())).prop_map(same), order(&[1, 1])),
+        5 => (same, order(&[1, 1])),
         // The sessions have been looked up, and one is refreshed before it is ended.
         4 => ((ending(), newest()), order(&[2, 1])),
         // The password has been read, and everything ends before the session is opened.
