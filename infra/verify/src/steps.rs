@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 use daypass_tools::{DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, node};
-use daypass_tools::{playwright, run, sam, say, target_dir, workspace_root};
+use daypass_tools::{playwright, run, sam, say, target_dir, tsc, workspace_root};
 
 use crate::budget::{FUNCTIONS, weigh};
 use crate::testing::run_tests;
@@ -166,8 +166,9 @@ fn browser() -> Result<()> {
     let folder = workspace_root().join("infra/browser");
     run(
         "node",
-        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(folder),
+        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(&folder),
     )?;
+    run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
     cargo_lambda()?;
     let environment = [("CHROMIUM", chromium), ("DAYPASS_TEST_PLAYWRIGHT", playwright()?)];
     test_with_tool("browser", environment)
