@@ -44,7 +44,8 @@ export class DaypassError extends Error {
   readonly status: number;
   /**
    * The server's code, such as `invalid_grant` (wrong name or password), `slow_down`, `temporarily_unavailable`; or
-   * `unreachable`, `signed_out`, and `foreign_origin` for a URL that may not have the access token.
+   * `unreachable`, `signed_out`, `foreign_origin` for a URL that may not have the access token, and `insecure_context` for a
+   * page that is neither on `https://` nor on this machine.
    */
   readonly error: string;
   /** Seconds to wait, as the server says; 0 when it does not, undefined when it was not asked. */
@@ -54,6 +55,7 @@ export class DaypassError extends Error {
 
 /** The session of this browser with one API, the same in all tabs. One object is enough for a page. */
 export class Daypass extends EventTarget {
+  /** Throws {@link DaypassError} on a page where browsers would not keep the cookie (`insecure_context`). */
   constructor(options: DaypassOptions);
   readonly state: DaypassState;
   /** The session, `null` without one. */
@@ -67,12 +69,14 @@ export class Daypass extends EventTarget {
   login(credentials: { username: string; password: string }): Promise<void>;
   /**
    * Ends the session, with `everywhere` all sessions of the user. Rejects with {@link DaypassError} when the server could
-   * not be asked to: then the cookie is still there and nobody is logged out.
+   * not be asked to: then the cookie is still there and nobody is logged out. With `everywhere` also as `signed_out`, when
+   * this session had ended already: it is signed out here, but only a session that is good ends the others.
    */
   logout(options?: { everywhere?: boolean }): Promise<void>;
   /**
-   * As the global `fetch`, with the access token. Renews it when it is about to end, and once after a 401 or 403. Rejects
-   * with {@link DaypassError} when there is no token to be had, and otherwise as `fetch` does.
+   * As the global `fetch`, with the access token. Renews it when it is about to end, and after a 401 or 403, or an error
+   * across origins, which may be one of them without CORS headers. After that an answered request, or a `GET` or `HEAD`, is
+   * sent once more. Rejects with {@link DaypassError} when there is no token to be had, and otherwise as `fetch` does.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Lets go of timers and events. The session stays. */

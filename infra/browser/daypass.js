@@ -1,6 +1,6 @@
-// The access token is in memory, the refresh token in a cookie. README.md says how this works.
+// How this works: README.md
 
-const now = () => performance.now() / 1e3; // seconds of a clock that nobody sets
+const now = () => performance.now() / 1e3; // seconds, not by the wall clock
 
 export class DaypassError extends Error {
   constructor({ status = 0, error = "unreachable", error_description = error, retryAfter }) {
@@ -9,31 +9,34 @@ export class DaypassError extends Error {
   }
 }
 
-// invalid_grant: a dead cookie; invalid_request: none.
+// A dead cookie, or none.
 const gone = ({ status, error }) => status === 400 && /^invalid_[gr]/.test(error);
 const refused = ({ status }) => status === 401 || status === 403;
 
 export class Daypass extends EventTarget {
   #options; #name; #channel; #timer; #renewing; #error; #ended; #store;
-  #ticket; // undefined until it is known, null without a session
-  #due = Infinity; // when to renew; with #error, when to try again
+  #ticket; // undefined until known
+  #due = Infinity; // to renew or try again
   #failures = 0;
-  #waiting = []; // for news: another array after each
-  #queue = Promise.resolve();
+  #calm = 0; // no renewal for a refusal before
+  #waiting = []; // for news; each makes a new array
 
   constructor(options) {
     super();
+    if (!isSecureContext) throw new DaypassError({ error: "insecure_context" });
     this.#options = { fetch, origins: [], ...options };
     this.#name = `daypass ${options.url} ${options.clientId}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    addEventListener("online", this.#wake);
-    addEventListener("visibilitychange", this.#wake);
+    addEventListener("online", this.#wake, true);
+    addEventListener("visibilitychange", this.#wake, true);
+    addEventListener("resume", this.#wake, true);
   }
 
   close() {
-    removeEventListener("online", this.#wake);
-    removeEventListener("visibilitychange", this.#wake);
+    removeEventListener("online", this.#wake, true);
+    removeEventListener("visibilitychange", this.#wake, true);
+    removeEventListener("resume", this.#wake, true);
     clearTimeout(this.#timer);
     this.#channel.close();
     this.#channel = null;
@@ -45,8 +48,8 @@ export class Daypass extends EventTarget {
 
   get session() {
     if (!this.#ticket) return null;
-    const { session_id: sessionId, scope, end } = this.#ticket;
-    return { sessionId, scope, expiresIn: Math.max(0, Math.floor(end - now())) };
+    const { session_id, scope, end } = this.#ticket;
+    return { sessionId: session_id, scope, expiresIn: Math.max(0, Math.floor(end - now())) };
   }
 
   async start() {
@@ -55,18 +58,23 @@ export class Daypass extends EventTarget {
   }
 
   login({ username, password }) {
-    const { scope } = this.#options;
-    return this.#inTurn(async () =>
-      this.#share(await this.#post("/login", { username, password, scope }), "login"),
-    );
+    return this.#inTurn(async () => {
+      const { scope } = this.#options;
+      this.#share(await this.#post("/login", { username, password, scope }), "login");
+    });
   }
 
   logout({ everywhere = false } = {}) {
     return this.#inTurn(async () => {
+      if (everywhere) await this.#refresh();
+      if (everywhere && this.#error) throw this.#error;
+      let dead = everywhere && !this.#ticket; // and ends no others
       await this.#post("/revoke", { all: everywhere }).catch((error) => {
-        if (everywhere || !gone(error)) throw error;
+        if (!gone(error)) throw error;
+        dead = everywhere;
       });
       this.#share(null, "logout");
+      if (dead) throw new DaypassError({ status: 401, error: "signed_out" });
     });
   }
 
@@ -77,19 +85,29 @@ export class Daypass extends EventTarget {
     if (![url, location, ...origins].some((own) => new URL(own).origin === origin)) {
       throw new DaypassError({ error: "foreign_origin" });
     }
-    const send = (request, { access_token }) => {
-      request.headers.set("authorization", "Bearer " + access_token);
-      return fetch(request);
+    const send = async ({ access_token }) => {
+      const copy = request.clone();
+      copy.headers.set("authorization", "Bearer " + access_token);
+      return fetch(copy);
     };
     const ticket = await this.#valid();
-    const answer = await send(request.clone(), ticket);
-    if (!refused(answer) || ticket.denied) return answer;
-    if (ticket === this.#ticket && !this.#error) await this.#renew();
+    const first = send(ticket);
+    // Across origins, a refusal may be an error.
+    const answer = await first.catch(() => {
+      if (origin === location.origin || request.signal.aborted) return first;
+    });
+    if (answer && !refused(answer)) return answer;
+    if (ticket === this.#ticket && !this.#error && now() >= this.#calm) await this.#renew();
     const next = this.#ticket;
-    if (!next || next === ticket) return answer;
-    const second = await send(request, next);
-    next.denied = refused(second);
-    return second;
+    if (next && next !== ticket) {
+      this.#calm = now() + 60;
+      if (answer || /^(GET|HEAD)$/.test(request.method)) {
+        const second = await send(next);
+        if (!refused(second)) this.#calm = 0; // it has helped
+        return second;
+      }
+    } else if (answer && this.#error) throw this.#error;
+    return first;
   }
 
   async #valid() {
@@ -101,41 +119,44 @@ export class Daypass extends EventTarget {
         if (now() >= this.#due) this.#renew();
         return ticket;
       }
-      const wait = this.#error ? this.#due - now() : 0;
-      if (wait <= 0) await this.#renew();
-      else if (now() + wait > limit) throw this.#error;
+      const wait = this.#due - now();
+      if (!this.#error || wait <= 0) await this.#renew();
+      else if (this.#due > limit) throw this.#error;
       else await this.#pause(wait);
     }
   }
 
   #renew() {
     const waiting = this.#waiting;
-    return (this.#renewing ??= this.#inTurn(async (wait) => {
-      // Another tab may have a token, and a message can be slower than the lock.
+    const asked = now();
+    return (this.#renewing ??= this.#inTurn(async () => {
+      // Messages may be slower than the lock.
       if (waiting === this.#waiting) {
         this.#tell({ ask: true });
-        await this.#pause(wait);
+        await this.#pause(Math.min(1, 0.1 + 5 * (now() - asked)));
       }
       if (waiting === this.#waiting) await this.#refresh();
     }).finally(() => (this.#renewing = null)));
   }
 
-  // One tab at a time; news, or 10 seconds, end the wait.
+  // One tab at a time.
   async #inTurn(work) {
-    const asked = now();
-    const gate = new AbortController();
     let turn;
-    const run = () => (turn = work(Math.min(1, 0.1 + 5 * (now() - asked))));
-    if (!navigator.locks) return (this.#queue = this.#queue.then(run, run));
-    this.#pause(10).then(() => gate.abort());
-    await navigator.locks.request(this.#name, { signal: gate.signal }, run).catch(() => {});
-    return turn ?? work(0);
+    const run = () => (turn ??= work());
+    await navigator.locks.request(this.#name, { signal: AbortSignal.timeout(1e4) }, run).catch(run);
+    return turn;
   }
 
   async #refresh() {
+    // The same until answered: the server knows a retry by it.
+    let key = crypto.randomUUID();
     try {
-      const headers = { "idempotency-key": this.#attempt() };
-      const ticket = await this.#post("/refresh", { grant_type: "refresh_token" }, headers);
+      key = (this.#store ??= localStorage)[this.#name] ??= key;
+    } catch {
+      this.#store = { [this.#name]: key };
+    }
+    try {
+      const ticket = await this.#post("/refresh", { grant_type: "refresh_token" }, { "idempotency-key": key });
       this.#share(ticket, "start", "this-tab");
     } catch (error) {
       if (!gone(error)) {
@@ -147,16 +168,6 @@ export class Daypass extends EventTarget {
     delete this.#store[this.#name];
   }
 
-  // The same until it is answered: the server knows a retry by it.
-  #attempt() {
-    try {
-      return ((this.#store ??= localStorage)[this.#name] ??= crypto.randomUUID());
-    } catch {
-      this.#store = {}; // blocked or full
-      return this.#attempt();
-    }
-  }
-
   async #post(path, body, headers) {
     const sent = now();
     const { url, clientId: client_id, fetch } = this.#options;
@@ -164,11 +175,11 @@ export class Daypass extends EventTarget {
     try {
       response = await fetch(url + path, {
         method: "POST",
+        signal: AbortSignal.timeout(1e4),
         credentials: "include",
         redirect: "error",
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify({ client_id, ...body }),
-        signal: AbortSignal.timeout(1e4),
       });
       answer = await response.json();
     } catch {}
@@ -196,26 +207,23 @@ export class Daypass extends EventTarget {
     } else if (failed) {
       this.#fail(new DaypassError(failed), this.#due);
     } else if (!ticket) {
-      if (!own || own.session_id === old) this.#settle(null, reason === "logout" ? "other-tab" : reason);
-    } else if (
-      ticket.session_id !== this.#ended &&
-      ticket.access_token !== own?.access_token &&
-      (!answer || this.#renewing)
-    ) {
+      if (!own || own.session_id === old) return this.#settle(null, reason === "logout" ? "other-tab" : reason);
+      this.#due = 0;
+      this.#renew();
+    } else if (ticket.access_token !== own?.access_token && (!answer || this.#renewing)) {
       this.#settle({ ...ticket, end: now() + left }, "other-tab", by && "other-tab");
     }
   }
 
   #settle(ticket, reason, by) {
+    if (ticket && ticket.session_id === this.#ended) return; // nothing late brings it back
     const old = this.#ticket && this.#ticket.session_id;
     const changed = old !== (ticket && ticket.session_id);
-    if (changed && old) this.#ended = old; // no late message brings it back
+    if (old && changed) this.#ended = old;
     this.#ticket = ticket;
     this.#error = null;
     this.#failures = 0;
-    // Not in all tabs at once.
-    const ahead = Math.min(30, ticket?.expires_in / 10) * (1 + Math.random());
-    this.#due = ticket ? ticket.end - ahead : Infinity;
+    this.#due = ticket ? ticket.end - Math.min(30, ticket.expires_in / 10) * (1 + Math.random()) : Infinity;
     this.#stir();
     if (changed) this.dispatchEvent(new CustomEvent("change", { detail: { state: this.state, reason } }));
     if (by) this.dispatchEvent(new CustomEvent("renewed", { detail: { by } }));
@@ -247,7 +255,7 @@ export class Daypass extends EventTarget {
 
   // Hidden tabs renew when called or seen.
   #wake = ({ type } = {}) => {
-    if (type === "online" && this.#error?.status === 0) this.#due = 0;
+    if (this.#error ? type === "online" && !this.#error.status : type === "resume" && this.#ticket) this.#due = 0;
     if (now() >= this.#due && !document.hidden) this.#renew();
   };
 }

@@ -15,7 +15,6 @@ const { chromium } = createRequire(path.join(process.env.DAYPASS_TEST_PLAYWRIGHT
 /** What Chromium itself writes to the console when an answer is one of these; each is an answer that a test is about. */
 const EXPECTED = [
   [400, "/refresh"], // a browser without a day pass asks for one at its start
-  [401, "/login"], // the wrong password
 ];
 /** Largest picture for the README, in bytes. */
 const PICTURE_LIMIT = 150_000;
@@ -51,7 +50,7 @@ async function inBrowser(options, scenario) {
     const { url } = message.location();
     const known = ([status, where]) =>
       message.text().startsWith(`Failed to load resource: the server responded with a status of ${status}`) &&
-      new URL(url).pathname === where;
+      (where instanceof RegExp ? where.test(new URL(url).pathname) : new URL(url).pathname === where);
     if (!expected.some(known)) complaints.push(`${message.text()} (${url})`);
   });
   context.on("weberror", (error) => complaints.push(String(error.error())));
@@ -128,12 +127,17 @@ async function otherDevice() {
     });
   const answer = await post("/login", USER);
   assert.equal(answer.status, 200);
-  let { refresh_token } = await answer.json();
+  let { access_token, refresh_token } = await answer.json();
   return {
+    async end(session) {
+      const headers = { authorization: `Bearer ${access_token}` };
+      const answer = await fetch(`${API}/sessions/${session}`, { method: "DELETE", headers });
+      assert.equal(answer.status, 200);
+    },
     async isSignedIn() {
       const answer = await post("/refresh", { grant_type: "refresh_token", refresh_token });
       if (answer.status !== 200) return false;
-      ({ refresh_token } = await answer.json());
+      ({ access_token, refresh_token } = await answer.json());
       return true;
     },
     async endAll() {
@@ -195,6 +199,7 @@ test("errors are sentences", () =>
     };
     await attempt("");
     await text(page, "#login-error", /^The password is missing\.$/);
+    expected.push([401, "/login"]);
     await attempt("not the password of demo");
     await text(page, "#login-error", /^This user and this password do not belong together\.$/);
     assert.equal(await focused(page), "password");
@@ -228,6 +233,37 @@ test("errors are sentences", () =>
     assert.equal(await page.locator("#login-error").textContent(), "");
     await page.locator("#log-out").click();
     await page.locator("#signed-out").waitFor();
+  }));
+
+test("what the server says to a call with the ticket is a sentence too", () =>
+  inBrowser({}, async (context, expected) => {
+    const page = await open(context);
+    await logIn(page);
+    const answers = [
+      [503, { "retry-after": "7" }, /^The server is busy\. Try again in 7 seconds\.$/],
+      [403, {}, /^The server does not take this ticket \(403\)\.$/],
+      [404, {}, /^This server has no list of sessions\.$/],
+      [500, {}, /^The server answered with an error \(500\)\./],
+    ];
+    for (const [status, headers, sentence] of answers) {
+      expected.push([status, "/sessions"]);
+      await page.route(`${API}/sessions`, (route) => route.fulfill({ status, headers, json: {} }));
+      await page.locator("#reload-sessions").click();
+      await text(page, "#sessions-result", sentence);
+      await page.unroute(`${API}/sessions`);
+    }
+    await page.locator("#reload-sessions").click();
+    await text(page, "#sessions-result", /^$/);
+    // The end of a session says the same, after the list was looked at again.
+    const device = await otherDevice();
+    await page.locator("#reload-sessions").click();
+    const other = page.locator("#sessions li").filter({ hasText: "another device" }).first();
+    await other.waitFor();
+    await page.route(`${API}/sessions/*`, (route) => route.fulfill({ status: 503, headers: { "retry-after": "3" }, json: {} }));
+    expected.push([503, /^\/sessions\/./]);
+    await other.getByRole("button").click();
+    await text(page, "#sessions-result", /^The server is busy\. Try again in 3 seconds\.$/);
+    await device.endAll();
   }));
 
 test("a reload and a second tab need no password", () =>
@@ -279,7 +315,9 @@ test("each renewal shows in all tabs, and so does the end from another device", 
   }));
 
 test("out everywhere: every tab, and every other device", () =>
-  inBrowser({}, async (context) => {
+  inBrowser({}, async (context, expected) => {
+    // It begins with a renewal, at which every tab looks at the sessions: that look may come after the end.
+    expected.push([401, "/sessions"]);
     const device = await otherDevice();
     assert.equal(await device.isSignedIn(), true);
     const first = await open(context);
@@ -293,6 +331,27 @@ test("out everywhere: every tab, and every other device", () =>
     await second.reload();
     await second.locator("#signed-out").waitFor();
     assert.deepEqual(await cookies(context), []);
+  }));
+
+test("out everywhere with a session that has ended says that the others are not ended", () =>
+  inBrowser({}, async (context, expected) => {
+    const device = await otherDevice();
+    const page = await open(context);
+    for (const answer of ["the server's own", 200, 400]) {
+      await logIn(page);
+      await device.end(await page.locator("#who-sid").textContent());
+      // Versions of the server differ in what they say then.
+      expected.push([400, "/revoke"]);
+      const json = answer === 200 ? {} : { error: "invalid_grant", error_description: "" };
+      if (answer > 0) await page.route(`${API}/revoke`, (route) => route.fulfill({ status: answer, json }), { times: 1 });
+      await page.locator("#log-out-everywhere").click();
+      await page.locator("#signed-out").waitFor();
+      await text(page, "#notice", /^You are signed out here\. .* your other sessions were not ended: log in again to end them\.$/);
+      assert.equal(await focused(page), "login-title");
+      assert.equal(await device.isSignedIn(), true, "and that is true");
+      assert.deepEqual(await cookies(context), []);
+    }
+    await device.endAll();
   }));
 
 test("the page on an origin of its own", () =>

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -64,7 +64,7 @@ export function scenario(name, play, start = launch) {
 }
 
 class Stage {
-  /** Console errors that are part of the scenario: patterns. */
+  /** Console errors that are part of the step: patterns. */
   #announced = [];
   #errors = [];
   #servers = [];
@@ -72,6 +72,9 @@ class Stage {
   constructor(name, start) {
     this.start = start;
     this.profile = path.join(FOLDER, "profiles", name.replace(/\W+/g, "-").slice(0, 60));
+    // Made anew for each stage, and changed in place: Chromium has it in its memory.
+    mkdirSync(path.dirname(this.profile), { recursive: true });
+    writeFileSync(clockFile(this.profile), new BigInt64Array(1));
   }
 
   async open() {
@@ -87,6 +90,13 @@ class Stage {
     this.context = await this.start(this.profile);
     this.context.on("page", (page) => this.#watch(page));
     for (const page of this.context.pages()) this.#watch(page);
+  }
+
+  /** Sets the wall clock of Chromium, where it was started by `launchWithClock`: so many hours wrong. */
+  setClock(hours) {
+    const file = openSync(clockFile(this.profile), "r+");
+    writeSync(file, new BigInt64Array([BigInt(hours * 3600)]));
+    closeSync(file);
   }
 
   async close() {
@@ -107,43 +117,46 @@ class Stage {
     return server.address().port;
   }
 
-  /** Announces console errors. They are printed by Chromium for each failed request and cannot be turned off. */
+  /**
+   * Announces the console errors of the next step, and ends what was announced before. They are printed by Chromium for each
+   * failed request and cannot be turned off.
+   */
   expect(...patterns) {
-    this.#announced.push(...patterns);
+    this.#announced = patterns;
   }
 
   #watch(page) {
     if (page.watched) return;
     page.watched = true;
+    const note = (text) => {
+      if (!this.#announced.some((pattern) => pattern.test(text))) this.#errors.push({ page, text });
+    };
     page.on("console", (message) => {
-      const text = `${message.text()} (${message.location().url})`;
-      if (message.type() === "error") this.#errors.push({ page, text });
+      if (message.type() === "error") note(`${message.text()} (${message.location().url})`);
     });
-    page.on("pageerror", (error) => this.#errors.push({ page, text: String(error.stack ?? error) }));
+    page.on("pageerror", (error) => note(String(error.stack ?? error)));
   }
 
   /** Pages that attack are not asked to be quiet about it. */
   checkConsoles() {
-    const loud = this.#errors.filter(
-      ({ page, text }) => !page.stranger && !this.#announced.some((pattern) => pattern.test(text)),
-    );
+    const loud = this.#errors.filter(({ page }) => !page.stranger);
     assert.deepEqual(loud.map(({ text }) => text), [], "console errors");
   }
 
   /** A tab with the page, once it knows whether there is a session. */
-  async tab({ init } = {}) {
-    // Nobody is logged in at first, and Chromium calls each refused request an error.
+  async tab() {
     const page = await this.context.newPage();
-    if (init) await page.addInitScript(init);
     await page.goto(`${PAGE}/?api=${encodeURIComponent(this.api.url)}`);
     await page.evaluate(() => globalThis.started);
     return page;
   }
 
   /** As `tab`, and logs in. */
-  async loggedIn(options) {
+  async loggedIn() {
+    // Nobody is logged in at first, and Chromium calls each refused request an error.
     this.expect(/status of 400 .*\/refresh\)$/);
-    const page = await this.tab(options);
+    const page = await this.tab();
+    this.expect();
     await page.evaluate((user) => daypass.login(user), USER);
     const { sessionId } = await session(page);
     return { page, sessionId };
@@ -174,9 +187,20 @@ const FLAGS = [
   `--host-resolver-rules=MAP ${STRANGER} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1`,
 ];
 
-function launch(profile) {
+function launch(profile, variables = {}) {
   const executablePath = given("CHROMIUM");
-  return chromium.launchPersistentContext(profile, { executablePath, headless: true, chromiumSandbox: false, args: FLAGS });
+  const env = { ...process.env, ...variables };
+  const options = { executablePath, headless: true, chromiumSandbox: false, args: FLAGS, env };
+  return chromium.launchPersistentContext(profile, options);
+}
+
+/** The library that gives Chromium a wall clock of its own, where there is one: on Linux. See clock.c. */
+export const CLOCK = process.env.DAYPASS_TEST_CLOCK_LIBRARY;
+const clockFile = (profile) => `${profile}.clock`;
+
+/** Chromium with a wall clock that `Stage.setClock` sets: in its pages, and where it keeps its cookies. */
+export function launchWithClock(profile) {
+  return launch(profile, { LD_PRELOAD: CLOCK, DAYPASS_TEST_CLOCK: clockFile(profile) });
 }
 
 /**
@@ -257,6 +281,8 @@ function servePage(port) {
 class Proxy {
   /** Seconds that access tokens claim to be good for, or null for what the server says. */
   lifetime = null;
+  /** Access tokens that have ended while the machine slept, and the clock of the pages with it. */
+  ended = new Set();
   /** What becomes of an answer: a function of the request's log entry that gives `lose`, `cut`, a Response, or nothing. */
   fault = () => undefined;
   /** Every request: { path, method, origin, site, type, cookie, key, status, at }. */
@@ -291,6 +317,7 @@ class Proxy {
       at: performance.now(),
     };
     this.log.push(entry);
+    if (this.ended.has(headers.authorization?.replace("Bearer ", ""))) headers.authorization = "Bearer ended";
     const answer = await forward(request, Buffer.concat(chunks));
     entry.status = answer.status;
     let body = answer.body;

@@ -2,7 +2,8 @@
 //! local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
 //! run against.
 //!
-//! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots) are in `target/browser`.
+//! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots, the library that sets Chromium's clock)
+//! are in `target/browser`.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,8 +16,8 @@ use daypass_core::browser::Origin;
 use daypass_tools::{free_port, node, target_dir, workspace_root};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Two, where 30 are usual: a lost answer that is asked for again later than this is recognised by the name of its attempt
@@ -33,6 +34,8 @@ fn in_chromium() {
     let folder = target_dir().join("browser");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
+
+    let clock = cfg!(target_os = "linux").then(|| clock(&folder));
 
     // Pages of the scenarios themselves: one that is registered. Strangers take any other port.
     let page = format!("http://localhost:{}", free_port().unwrap().port());
@@ -60,7 +63,8 @@ fn in_chromium() {
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
         .env("DAYPASS_TEST_USERNAME", DEMO_USER)
-        .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD);
+        .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD)
+        .envs(clock.map(|library| ("DAYPASS_TEST_CLOCK_LIBRARY", library)));
     let mut child = node.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut counts = [("tests", None), ("pass", None)];
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -78,6 +82,19 @@ fn in_chromium() {
     let [(_, tests), (_, passed)] = counts;
     assert!(tests > Some(scenarios.len()), "the scenarios did not run: {tests:?}");
     assert_eq!(tests, passed, "a scenario was left out");
+}
+
+/// Builds the library that sets Chromium's clock, which works as the system's loader of Linux does. Elsewhere that scenario
+/// is not there.
+fn clock(folder: &Path) -> PathBuf {
+    let library = folder.join("clock.so");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library);
+    cc.arg(workspace_root().join("tests/browser/clock.c"));
+    let status =
+        cc.status().expect("`cc`, with which Rust links too, is needed for the scenario of the clock");
+    assert!(status.success(), "clock.c was not compiled: see above");
+    library
 }
 
 /// Says at once what the run has covered: what `println!` says is shown after a failure only.

@@ -1,7 +1,7 @@
 // The demo page: what @daypass/browser does, made visible. Everything it knows of the session comes from the module's
 // public side; there is no token in this file. Texts from the server go in as text, never as HTML.
 
-import { Daypass, DaypassError } from "/daypass.js";
+import { Daypass } from "/daypass.js";
 
 const at = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
@@ -28,17 +28,22 @@ function span(total) {
   return minutes > 0 ? `${minutes} min ${String(total % 60).padStart(2, "0")} s` : `${total} s`;
 }
 
-/** What went wrong, for a person. */
-function sentence(error) {
-  const { status, retryAfter } = error;
+/** What went wrong, for a person: an error of the module, or of `fetch`, which has no status. */
+function sentence({ status, error, retryAfter }) {
   if (!navigator.onLine) return "You are offline. Nothing is lost: try again when you are back.";
-  if (!(error instanceof DaypassError) || !status) return "The server cannot be reached. Is it still running?";
-  if (status === 401 && error.error === "signed_out") return "You are signed out.";
+  if (!status) return "The server cannot be reached. Is it still running?";
+  if (error === "signed_out") return "You are signed out.";
   if (status === 401) return "This user and this password do not belong together.";
   if (status === 403) return "The server takes no logins from pages of this address.";
   if (status === 429) return `Too many attempts. Try again in ${seconds(retryAfter || 60)}.`;
   if (status === 503) return `The server is busy. Try again in ${seconds(retryAfter || 2)}.`;
   return `The server answered with an error (${status}). Its log says why.`;
+}
+
+/** As `sentence`, of an answer to a call with the ticket. */
+function refusal({ status, headers }) {
+  if (status === 401 || status === 403) return `The server does not take this ticket (${status}).`;
+  return sentence({ status, retryAfter: Number(headers.get("retry-after")) });
 }
 
 // ---- The two tokens
@@ -175,6 +180,9 @@ async function logIn(event) {
   });
 }
 
+const ONLY_HERE =
+  "You are signed out here. This session had ended already, so your other sessions were not ended: log in again to end them.";
+
 const logOut = (button, everywhere) =>
   busy(button, async () => {
     asked = true;
@@ -183,7 +191,8 @@ const logOut = (button, everywhere) =>
       await daypass.logout({ everywhere });
     } catch (error) {
       asked = false;
-      at("log-out-error").textContent = `You are still logged in. ${sentence(error)}`;
+      if (error.error === "signed_out") notice(ONLY_HERE);
+      else at("log-out-error").textContent = `You are still logged in. ${sentence(error)}`;
     }
   });
 
@@ -228,7 +237,7 @@ async function showSessions() {
     } else {
       text = answer.status === 404
         ? "This server has no list of sessions."
-        : sentence(new DaypassError(answer.status, "", "", Number(answer.headers.get("retry-after")) || undefined));
+        : refusal(answer);
     }
   } catch (error) {
     text = sentence(error);
@@ -289,7 +298,7 @@ const end = (button, session) =>
       const answer = await daypass.fetch(url, { method: "DELETE" });
       text = answer.ok || answer.status === 404
         ? `Ended: ${device(session)}. It is signed out at its next renewal.`
-        : sentence(new DaypassError(answer.status, ""));
+        : refusal(answer);
     } catch (error) {
       text = sentence(error);
     }

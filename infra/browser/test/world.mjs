@@ -18,6 +18,10 @@ export class World {
   /** What to do to the next answers: a function that gets the answer of the server, or null for the real one. */
   faults = [];
   lifetime = 300;
+  /** The status of a refused token. */
+  refusal = 401;
+  /** Whether a refusal of the API has CORS headers. Without them the browser gives the page an error instead. */
+  cors = true;
   requests = [];
   storage = {};
   cookie = null;
@@ -49,7 +53,8 @@ export class World {
         Date.now();
       }
     });
-    define("location", { href: "https://app.example.com/", toString: () => "https://app.example.com/" });
+    define("isSecureContext", true);
+    define("location", { origin: "https://app.example.com", toString: () => "https://app.example.com/" });
     define("document", Object.defineProperty({}, "hidden", { get: () => world.hidden }));
     define("navigator", { locks: { request: world.#lock.bind(world) } });
     define("localStorage", world.storage);
@@ -181,13 +186,16 @@ export class World {
     const text = await request.text();
     const key = request.headers.get("idempotency-key");
     this.requests.push({ path, bearer, key, text, at: this.now, request });
+    request.signal.throwIfAborted();
     if (!this.online) throw new TypeError("offline");
     await new Promise((resolve, reject) => {
       setTimeout(resolve, this.serverTime);
       request.signal.addEventListener("abort", () => reject(request.signal.reason));
     });
+    if (this.faultOfApi && bearer) throw this.faultOfApi;
     const cookie = this.cookie;
     const answer = this.#serve(path, text, key, bearer);
+    if (bearer && !answer.ok && !this.cors && !request.url.startsWith(location.origin)) throw new TypeError("no CORS");
     const fault = path === "/guarded" ? null : this.faults.shift();
     if (!fault) return answer;
     // What a fault does to the answer, it does before the browser has read the cookie in it.
@@ -201,7 +209,7 @@ export class World {
     if (path === "/forbidden") return refuse(403, "forbidden");
     if (path === "/guarded") {
       const good = this.now < this.#tokens.get(bearer);
-      return good ? json(200, { echo: text }) : refuse(this.refusal ?? 401, "invalid_token");
+      return good ? json(200, { echo: text }) : refuse(this.refusal, "invalid_token");
     }
     const body = JSON.parse(text);
     if (body.client_id !== "web") return refuse(400, "invalid_client");
@@ -212,6 +220,10 @@ export class World {
       return this.#issue(session);
     }
     const session = this.cookie && this.sessions.get(this.cookie.id);
+    if (path === "/revoke" && this.deadRevocation && (!session || session.ended)) {
+      this.cookie = null;
+      return this.deadRevocation === 200 ? json(200, {}) : refuse(400, session ? "invalid_grant" : "invalid_request");
+    }
     if (!this.cookie) return refuse(400, "invalid_request");
     if (path === "/revoke") {
       session.ended = true;

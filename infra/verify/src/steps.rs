@@ -10,7 +10,7 @@ use daypass_tools::{
     DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, go_program,
 };
 use daypass_tools::{
-    node, npm_packages, playwright, python_packages, run, sam, say, target_dir, workspace_root,
+    node, npm_packages, playwright, python_packages, run, sam, say, target_dir, tsc, workspace_root,
 };
 
 use crate::budget::{FUNCTIONS, weigh};
@@ -213,8 +213,9 @@ fn browser() -> Result<()> {
     let folder = workspace_root().join("infra/browser");
     run(
         "node",
-        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(folder),
+        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(&folder),
     )?;
+    run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
     cargo_lambda()?;
     let environment = [("CHROMIUM", chromium), ("DAYPASS_TEST_PLAYWRIGHT", playwright()?)];
     test_with_tool("browser", environment)
