@@ -22,8 +22,8 @@ pub enum Answer {
         /// Whether the request may pass.
         is_authorized: bool,
         /// What the integration behind may read.
-        #[serde(skip_serializing_if = "Map::is_empty")]
-        context: Context,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<Context>,
     },
     /// An IAM policy, which API Gateway may cache and then uses for **every** route of the API.
     #[serde(rename_all = "camelCase")]
@@ -33,13 +33,21 @@ pub enum Answer {
         /// What the caller may do.
         policy_document: Policy,
         /// What the integration behind may read.
-        #[serde(skip_serializing_if = "Map::is_empty")]
-        context: Context,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<Context>,
     },
 }
 
 /// What the integration behind the authorizer reads: flat scalars, the one form that every API type takes.
-pub type Context = Map<String, Value>;
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Context {
+    sub: String,
+    sid: String,
+    client_id: String,
+    scope: String,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
 
 /// An IAM policy document.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -83,44 +91,21 @@ impl Unanswerable {
 
 impl Answer {
     /// No, for an HTTP API with simple responses.
-    pub(crate) fn simple_refusal() -> Self {
-        Self::Simple { is_authorized: false, context: Context::new() }
+    pub(crate) const fn simple_refusal() -> Self {
+        Self::Simple { is_authorized: false, context: None }
     }
 
     /// No to everything, where a policy is expected.
     pub(crate) fn policy_refusal(arn: &MethodArn<'_>) -> Self {
         let nothing = Permissions { all: false, allow: Vec::new(), deny: Vec::new() };
-        Self::policy(arn, &nothing, None, Context::new())
+        Self::policy(Policy::new(arn, &nothing), None)
     }
 
-    /// Everything that a caller may do in this API and stage.
-    pub(crate) fn policy(
-        arn: &MethodArn<'_>,
-        permissions: &Permissions<'_>,
-        principal: Option<String>,
-        context: Context,
-    ) -> Self {
-        let all = || vec![format!("{}/*", arn.stage)];
-        let resources = |patterns: &[&Pattern]| -> Vec<String> {
-            let ends = patterns.iter().flat_map(|pattern| pattern.resources());
-            ends.map(|end| format!("{}/{end}", arn.stage)).collect()
-        };
-        let (allow, mut deny) = (resources(&permissions.allow), resources(&permissions.deny));
-        let allow = if permissions.all { all() } else { allow };
-        if allow.is_empty() {
-            // A policy needs a statement, and a statement a resource.
-            deny = all();
-        }
-        let statement = |effect, resource: Vec<String>| {
-            let statement = Statement { action: "execute-api:Invoke", effect, resource };
-            (!statement.resource.is_empty()).then_some(statement)
-        };
-        let statement = [statement("Allow", allow), statement("Deny", deny)].into_iter().flatten().collect();
-        Self::Policy {
-            principal_id: principal.unwrap_or_else(|| ANONYMOUS.to_owned()),
-            policy_document: Policy { version: "2012-10-17", statement },
-            context,
-        }
+    /// A policy for the user of the context.
+    pub(crate) fn policy(policy_document: Policy, context: Option<Context>) -> Self {
+        let principal_id =
+            context.as_ref().map_or_else(|| ANONYMOUS.to_owned(), |context| context.sub.clone());
+        Self::Policy { principal_id, policy_document, context }
     }
 
     /// The answer, if API Gateway takes it.
@@ -128,37 +113,88 @@ impl Answer {
     /// # Errors
     /// [`Unanswerable`].
     pub(crate) fn fitting(self) -> Result<Self, Unanswerable> {
-        if let Self::Policy { policy_document, .. } = &self {
-            let mut resources = policy_document.statement.iter().flat_map(|statement| &statement.resource);
-            if resources.any(|resource| resource.len() > MAX_RESOURCE) {
-                return Err(Unanswerable::LongResource);
+        if self.resources().any(|resource| resource.len() > MAX_RESOURCE) {
+            return Err(Unanswerable::LongResource);
+        }
+        // Nearly every answer is far below the limit, and need not be written twice to know it.
+        if self.bytes_at_most().is_none_or(|bytes| bytes > MAX_ANSWER) {
+            // Texts, numbers and lists always become JSON.
+            let bytes = serde_json::to_vec(&self).map_or(usize::MAX, |json| json.len());
+            if bytes > MAX_ANSWER {
+                return Err(Unanswerable::TooLarge);
             }
         }
-        // Texts, numbers and lists always become JSON.
-        let bytes = serde_json::to_vec(&self).map_or(usize::MAX, |json| json.len());
-        if bytes > MAX_ANSWER { Err(Unanswerable::TooLarge) } else { Ok(self) }
+        Ok(self)
+    }
+
+    fn resources(&self) -> impl Iterator<Item = &String> {
+        let statements = match self {
+            Self::Policy { policy_document, .. } => policy_document.statement.as_slice(),
+            Self::Simple { .. } => &[],
+        };
+        statements.iter().flat_map(|statement| &statement.resource)
+    }
+
+    /// More bytes than the JSON has, found without writing it; `None` where that takes a closer look.
+    fn bytes_at_most(&self) -> Option<usize> {
+        /// Names, braces and the fixed texts, twice over.
+        const FRAME: usize = 600;
+        /// A character of JSON takes six bytes at most, and a text two quotes and a comma.
+        const fn written(text: &str) -> usize {
+            text.len() * 6 + 3
+        }
+        let (Self::Simple { context, .. } | Self::Policy { context, .. }) = self;
+        let context = match context {
+            None => 0,
+            Some(context) if !context.extra.is_empty() => return None,
+            // The user stands there twice in a policy.
+            Some(Context { sub, sid, client_id, scope, .. }) => {
+                written(sub) * 2 + written(sid) + written(client_id) + written(scope)
+            }
+        };
+        Some(FRAME + context + self.resources().map(|resource| written(resource)).sum::<usize>())
     }
 }
 
-/// The context of a verified token: `sub`, `sid`, `client_id`, `scope`, and the `extra` claims that it has. A claim that is
-/// no text, number or boolean stands there as its JSON.
-pub(crate) fn context(verified: &Verified, extra: &[String]) -> Context {
-    let mut context = Context::new();
-    for (name, value) in [
-        ("sub", &verified.subject),
-        ("sid", &verified.session),
-        ("client_id", &verified.client_id),
-        ("scope", &verified.scope),
-    ] {
-        context.insert(name.to_owned(), Value::String(value.clone()));
-    }
-    for name in extra {
-        let value = match verified.claims.get(name) {
-            None | Some(Value::Null) => continue,
-            Some(scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => scalar.clone(),
-            Some(other) => Value::String(other.to_string()),
+impl Policy {
+    /// Everything that a caller may do in this API and stage.
+    pub(crate) fn new(arn: &MethodArn<'_>, permissions: &Permissions<'_>) -> Self {
+        let all = || vec![format!("{}/*", arn.stage)];
+        let resources = |patterns: &[&Pattern]| -> Vec<String> {
+            let ends = patterns.iter().flat_map(|pattern| pattern.resources());
+            ends.map(|end| format!("{}/{end}", arn.stage)).collect()
         };
-        context.insert(name.clone(), value);
+        let allow = if permissions.all { all() } else { resources(&permissions.allow) };
+        // A policy needs a statement, and a statement a resource.
+        let deny = if allow.is_empty() { all() } else { resources(&permissions.deny) };
+        let statement = |effect, resource: Vec<String>| {
+            let statement = Statement { action: "execute-api:Invoke", effect, resource };
+            (!statement.resource.is_empty()).then_some(statement)
+        };
+        let statement = [statement("Allow", allow), statement("Deny", deny)].into_iter().flatten().collect();
+        Self { version: "2012-10-17", statement }
     }
-    context
+}
+
+impl Context {
+    /// The context of a verified token, with the `extra` claims that it has. A claim that is no text, number or boolean
+    /// stands there as its JSON.
+    pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {
+        let mut others = Map::new();
+        for name in extra {
+            let value = match verified.claims.get(name) {
+                None | Some(Value::Null) => continue,
+                Some(scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => scalar.clone(),
+                Some(other) => Value::String(other.to_string()),
+            };
+            others.insert(name.clone(), value);
+        }
+        Self {
+            sub: verified.subject,
+            sid: verified.session,
+            client_id: verified.client_id,
+            scope: verified.scope,
+            extra: others,
+        }
+    }
 }

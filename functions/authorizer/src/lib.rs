@@ -8,12 +8,14 @@ mod arn;
 mod error;
 mod event;
 mod keys;
+mod pruned;
 
 pub use answer::{Answer, Context, Policy, Statement};
 pub use arn::MethodArn;
 pub use error::Error;
 pub use event::{Api, Event};
 pub use keys::{Fetch, FetchResult, fetch_from};
+pub use pruned::Pruned;
 
 use answer::Unanswerable;
 use daypass_core::access::{UnusableKey, Verified};
@@ -73,19 +75,10 @@ impl Authorizer {
             return Err(Error::Unauthorized);
         };
         let outcome = self.examine(&event).await?;
-        let answer = match &outcome {
+        let answer = match outcome {
             Outcome::Refused => return refusal(&event, self.http_answer),
-            Outcome::Token(verified, at_hand) => {
-                let context = answer::context(verified, &self.context_claims);
-                self.answer(
-                    &event,
-                    Bearer::Scope(&verified.scope),
-                    at_hand.is_ok(),
-                    Some(&verified.subject),
-                    context,
-                )
-            }
-            Outcome::Public => self.answer(&event, Bearer::Anonymous, true, None, Context::new()),
+            Outcome::Token(verified, at_hand) => self.answer(&event, Some(*verified), at_hand.is_ok()),
+            Outcome::Public => self.answer(&event, None, true),
         };
         answer.or_else(|problem| {
             let failure = JournalEvent::Failure { during: "answer", detail: problem.advice().to_owned() };
@@ -133,20 +126,25 @@ impl Authorizer {
         }
     }
 
-    /// The answer to a caller who may do something.
+    /// The answer to a caller who may do something: who holds a token, or anybody.
     fn answer(
         &self,
         event: &Event<'_>,
-        bearer: Bearer<'_>,
+        verified: Option<Verified>,
         at_hand: bool,
-        subject: Option<&String>,
-        context: Context,
     ) -> Result<Answer, Unanswerable> {
+        let context = |verified| Context::new(verified, &self.context_claims);
         let answer = if event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple {
-            if at_hand { Answer::Simple { is_authorized: true, context } } else { Answer::simple_refusal() }
+            if !at_hand {
+                return Ok(Answer::simple_refusal());
+            }
+            Answer::Simple { is_authorized: true, context: verified.map(context) }
         } else {
+            let bearer =
+                verified.as_ref().map_or(Bearer::Anonymous, |verified| Bearer::Scope(&verified.scope));
             let permissions = self.routes.of(event.arn.api).permissions(bearer, event.arn.is_connect());
-            Answer::policy(&event.arn, &permissions, subject.cloned(), context)
+            let policy = Policy::new(&event.arn, &permissions);
+            Answer::policy(policy, verified.map(context))
         };
         answer.fitting()
     }

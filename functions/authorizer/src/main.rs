@@ -1,7 +1,7 @@
 //! The `authorizer` binary: wires the configuration. It knows public keys only, and asks nobody but the issuer for them.
 
 use daypass_ambient::{ambient, environment, start};
-use daypass_authorizer::{Authorizer, fetch_from};
+use daypass_authorizer::{Authorizer, Pruned, fetch_from};
 use daypass_core::config;
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ async fn main() -> ExitCode {
         let authorizer = Authorizer::new(config, fetch, ambient())?;
         authorizer.prepare().await;
         let authorizer = &authorizer;
-        run(service_fn(|event: LambdaEvent<_>| async move { authorizer.handle(&event.payload).await })).await
+        run(service_fn(|event: LambdaEvent<Pruned>| async move { authorizer.handle(&event.payload.0).await }))
+            .await
     })
     .await
 }

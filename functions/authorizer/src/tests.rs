@@ -129,7 +129,9 @@ fn with_keys(
 impl Fixture {
     /// The answer as JSON, or the error's text. Everything is in memory, so there is nothing to wait for.
     fn ask(&self, event: &Value) -> Result<Value, String> {
-        at_once(self.authorizer.handle(event))
+        // As it comes to the function, by way of text.
+        let Pruned(event) = serde_json::from_str(&event.to_string()).unwrap();
+        at_once(self.authorizer.handle(&event))
             .map(|answer| serde_json::to_value(answer).unwrap())
             .map_err(|error| error.to_string())
     }

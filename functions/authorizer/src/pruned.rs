@@ -1,0 +1,185 @@
+//! Of an event only what the authorizer reads: an event is mostly headers and context that say nothing to it, and building
+//! all of them costs more than everything else here but the signature.
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// An event without the members that [`Event::read`](crate::Event::read) does not look at. What stands where an object is
+/// expected and is none becomes null, which is read alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pruned(pub Value);
+
+/// What is kept of a member.
+#[derive(Clone, Copy)]
+enum Keep {
+    Whole,
+    Members(&'static Members),
+}
+
+/// The members of an object that are kept.
+struct Members {
+    named: &'static [(&'static str, Keep)],
+    /// Names of headers are compared without regard to case.
+    any_case: bool,
+}
+
+const EVENT: Members = Members {
+    named: &[
+        ("version", Keep::Whole),
+        ("type", Keep::Whole),
+        ("methodArn", Keep::Whole),
+        ("routeArn", Keep::Whole),
+        ("authorizationToken", Keep::Whole),
+        ("identitySource", Keep::Whole),
+        ("headers", Keep::Members(&HEADERS)),
+        ("multiValueHeaders", Keep::Members(&HEADERS)),
+        ("requestContext", Keep::Members(&CONTEXT)),
+    ],
+    any_case: false,
+};
+static HEADERS: Members = Members { named: &[("authorization", Keep::Whole)], any_case: true };
+static CONTEXT: Members = Members {
+    named: &[
+        ("requestId", Keep::Whole),
+        ("http", Keep::Members(&SENDER)),
+        ("identity", Keep::Members(&SENDER)),
+    ],
+    any_case: false,
+};
+static SENDER: Members = Members { named: &[("sourceIp", Keep::Whole)], any_case: false };
+
+impl Members {
+    fn keep(&self, name: &str) -> Option<Keep> {
+        let is = |known: &str| if self.any_case { known.eq_ignore_ascii_case(name) } else { known == name };
+        self.named.iter().find(|(known, _)| is(known)).map(|(_, keep)| *keep)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pruned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Pruner(&EVENT)).map(Self)
+    }
+}
+
+/// Reads an object and keeps some of its members.
+struct Pruner(&'static Members);
+
+impl<'de> DeserializeSeed<'de> for Pruner {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// The name of a member, and what is kept of it.
+struct Name(&'static Members);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<(String, Keep)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Option<(String, Keep)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.keep(name).map(|keep| (name.to_owned(), keep)))
+    }
+}
+
+impl<'de> Visitor<'de> for Pruner {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = entries.next_key_seed(Name(self.0))? {
+            match name {
+                None => drop(entries.next_value::<IgnoredAny>()?),
+                Some((name, Keep::Whole)) => drop(members.insert(name, entries.next_value()?)),
+                Some((name, Keep::Members(kept))) => {
+                    members.insert(name, entries.next_value_seed(Pruner(kept))?);
+                }
+            }
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Null)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_read_is_kept_and_nothing_else() {
+        let event = json!({
+            "version": "2.0", "type": "REQUEST", "routeArn": "arn", "methodArn": ["odd"], "authorizationToken": null,
+            "identitySource": ["a"], "rawPath": "/x", "cookies": ["a=b"], "body": { "version": "1.0" },
+            "headers": { "Host": "h", "AUTHORIZATION": "Bearer x", "authorization": 7 },
+            "multiValueHeaders": { "authorization": ["a", "b"], "x": ["y"] },
+            "requestContext": { "requestId": "r", "stage": "s", "http": { "sourceIp": "1.2.3.4", "path": "/" },
+                "identity": null, "authorizer": { "requestId": "other" } },
+        });
+        let kept = json!({
+            "version": "2.0", "type": "REQUEST", "routeArn": "arn", "methodArn": ["odd"], "authorizationToken": null,
+            "identitySource": ["a"], "headers": { "AUTHORIZATION": "Bearer x", "authorization": 7 },
+            "multiValueHeaders": { "authorization": ["a", "b"] },
+            "requestContext": { "requestId": "r", "http": { "sourceIp": "1.2.3.4" }, "identity": null },
+        });
+        assert_eq!(serde_json::from_value::<Pruned>(event.clone()).unwrap(), Pruned(kept.clone()));
+        assert_eq!(serde_json::from_str::<Pruned>(&event.to_string()).unwrap(), Pruned(kept));
+    }
+
+    #[test]
+    fn what_is_no_object_is_null() {
+        for odd in ["null", "7", "-7", "7.5", "true", "\"TOKEN\"", "[1,[2],{}]"] {
+            assert_eq!(serde_json::from_str::<Pruned>(odd).unwrap(), Pruned(Value::Null), "{odd}");
+            let headers = format!("{{\"headers\":{odd}}}");
+            assert_eq!(serde_json::from_str::<Pruned>(&headers).unwrap(), Pruned(json!({ "headers": null })));
+        }
+        assert!(serde_json::from_str::<Pruned>("{\"a\":").is_err());
+    }
+}
