@@ -132,7 +132,7 @@ pub(crate) struct Tokens {
     pub(crate) session: String,
     /// Seconds that the access token lives, from `issued`.
     pub(crate) expires_in: u64,
-    /// When it was asked for.
+    /// When they came.
     pub(crate) issued: Instant,
 }
 
@@ -231,8 +231,8 @@ impl Stage {
 
     /// What an answer with tokens holds.
     pub(crate) async fn tokens(&self, answer: impl Future<Output = Answer>) -> Tokens {
-        let issued = Instant::now();
         let answer = answer.await;
+        let issued = Instant::now();
         assert_eq!(answer.status, 200, "{answer:?}");
         Tokens {
             access: answer.text("access_token"),
