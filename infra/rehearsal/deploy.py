@@ -29,7 +29,7 @@ AUDIENCE = "https://api.daypass.example"
 PLACEHOLDER = "https://daypass.example"
 USERNAME = "rider"
 PASSWORD = "a rehearsed day pass 2026"
-# Neither is among the routes' needs alone: a login asks for one or the other.
+# A login asks for one or the other, and so gets a token that a route needs or one that it does not.
 SCOPE = "orders:read profile"
 # The table of the shared authorizer: that of apis.yaml, whose authorizers have their own.
 ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; default deny"
@@ -111,7 +111,7 @@ class Aws:
 
 
 def daypass_stack(aws, stack, algorithm, **parameters):
-    """The README's section "Deploy": keys, secrets, the stack, a user. Returns the variables of the suite."""
+    """The README's section "Deploy": keys, secrets, the stack, a user. Returns the variables of the suite, and the public keys."""
     secrets = aws.client("secretsmanager")
     with tempfile.TemporaryDirectory() as folder:
         files = {part: Path(folder) / f"{part}.json" for part in ("signing", "refresh", "peppers")}
@@ -139,15 +139,16 @@ def daypass_stack(aws, stack, algorithm, **parameters):
             "DAYPASS_ATTEMPTS_TABLE": outputs["AttemptsTableName"],
         }
         aws.run("user", "add", USERNAME, "--scope", SCOPE, "--password-stdin", variables=tables, text=f"{PASSWORD}\n")
-    return {"DAYPASS_URL": url, "DAYPASS_USERNAME": USERNAME, "DAYPASS_PASSWORD": PASSWORD}
+    return {"DAYPASS_URL": url, "DAYPASS_USERNAME": USERNAME, "DAYPASS_PASSWORD": PASSWORD}, parameters["Jwks"]
 
 
-def guarded_apis(aws, daypass, caches, examples=()):
+def guarded_apis(aws, daypass, jwks, caches, examples=()):
     """Every kind of API behind the authorizer, once for each cache. Returns a line for each, for the suite."""
     lines = []
     for seconds in caches:
         stack = f"{daypass}-apis-{seconds}"
-        lines.append(aws.deploy(stack, "infra/rehearsal/apis.yaml", DaypassStack=daypass, CacheSeconds=seconds)["Apis"])
+        parameters = {"DaypassStack": daypass, "Jwks": jwks, "CacheSeconds": seconds}
+        lines.append(aws.deploy(stack, "infra/rehearsal/apis.yaml", **parameters)["Apis"])
     for seconds in examples:
         stack, template = f"{daypass}-guarded-{seconds}", "infra/examples/guarded-api/template.yaml"
         lines.append(aws.deploy(stack, template, DaypassStack=daypass, CacheSeconds=seconds)["Apis"])
@@ -159,12 +160,12 @@ def main():
     aws = Aws(endpoint, Path(archives), Path(daypass))
 
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves.
-    usual = daypass_stack(aws, "daypass", "ES256", Routes=ROUTES)
-    usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", [0, 300], examples=[0, 300])
+    usual, jwks = daypass_stack(aws, "daypass", "ES256", Routes=ROUTES)
+    usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", jwks, [0, 300], examples=[0, 300])
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA.
-    brief = daypass_stack(aws, "daypass-brief", "RS256", Routes=ROUTES, AccessTokenSeconds=5)
-    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", [0, 45])
+    brief, jwks = daypass_stack(aws, "daypass-brief", "RS256", Routes=ROUTES, AccessTokenSeconds=5)
+    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", jwks, [0, 45])
 
     account = aws.client("sts").get_caller_identity()["Account"]
     problems, checked = missing(aws.client, account, REGION)

@@ -49,7 +49,7 @@ pub(crate) fn rehearsal() -> Result<()> {
 fn suite() -> Command {
     let mut command = cargo();
     command.args(["test", "--workspace", "--locked", "--test", "rehearsal", "--", "--nocapture"]);
-    command.args(["--test-threads", "8"]);
+    command.args(["--test-threads", "4"]);
     command
 }
 

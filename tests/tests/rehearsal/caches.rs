@@ -13,13 +13,16 @@ async fn the_second_route_is_right_whichever_came_first() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         // A token of its own for each order: nothing is kept for it yet.
         let tokens = stage.login(Some("orders:read")).await;
-        for api in stage.guarded() {
-            // Twice: what is kept is right each time.
-            for (method, path, status) in order.iter().chain(&order).map(|route: &usize| &ROUTES[*route]) {
-                let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
-                assert_eq!(answer.status, *status, "{api}: {order:?}: {method} {path}: {answer:?}");
-            }
-        }
+        stage
+            .each_guarded(async |api| {
+                // Twice: what is kept is right each time.
+                for (method, path, status) in order.iter().chain(&order).map(|route: &usize| &ROUTES[*route])
+                {
+                    let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
+                    assert_eq!(answer.status, *status, "{api}: {order:?}: {method} {path}: {answer:?}");
+                }
+            })
+            .await;
     }
 }
 
@@ -28,14 +31,16 @@ async fn what_is_kept_for_one_token_says_nothing_of_another() {
     let stage = Stage::find();
     let reader = stage.login(Some("orders:read")).await;
     let other = stage.login(Some("profile")).await;
-    for api in stage.guarded() {
-        for _ in 0..2 {
-            for (tokens, status) in [(&reader, 200), (&other, 403)] {
-                let answer = stage.ask(api, Method::GET, "/orders/1", Some(&tokens.bearer())).await;
-                assert_eq!(answer.status, status, "{api}: {answer:?}");
+    stage
+        .each_guarded(async |api| {
+            for _ in 0..2 {
+                for (tokens, status) in [(&reader, 200), (&other, 403)] {
+                    let answer = stage.ask(api, Method::GET, "/orders/1", Some(&tokens.bearer())).await;
+                    assert_eq!(answer.status, status, "{api}: {answer:?}");
+                }
+                let bad = stage.ask(api, Method::GET, "/orders/1", Some("Bearer x")).await;
+                assert_eq!(bad.status, api.kind.bad_token(), "{api}: {bad:?}");
             }
-            let bad = stage.ask(api, Method::GET, "/orders/1", Some("Bearer x")).await;
-            assert_eq!(bad.status, api.kind.bad_token(), "{api}: {bad:?}");
-        }
-    }
+        })
+        .await;
 }

@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 async fn the_integration_learns_who_calls() {
     let stage = Stage::find();
     let tokens = stage.login(Some("orders:read")).await;
-    for api in stage.guarded() {
-        // RFC 9110 §11.1: the scheme in any case.
-        for authorization in [tokens.bearer(), format!("bearer {}", tokens.access)] {
-            let answer = stage.ask(api, Method::GET, "/me", Some(&authorization)).await;
-            assert_eq!(answer.status, 200, "{api}: {answer:?}");
-            assert!(answer.text("sub").starts_with("usr_"), "{api}: {answer:?}");
-            assert_eq!(answer.text("sid"), tokens.session, "{api}");
-            assert_eq!(answer.text("scope"), "orders:read", "{api}");
-            assert!(!answer.text("client_id").is_empty(), "{api}");
-        }
-    }
+    stage
+        .each_guarded(async |api| {
+            // RFC 9110 §11.1: the scheme in any case.
+            for authorization in [tokens.bearer(), format!("bearer {}", tokens.access)] {
+                let answer = stage.ask(api, Method::GET, "/me", Some(&authorization)).await;
+                assert_eq!(answer.status, 200, "{api}: {answer:?}");
+                assert!(answer.text("sub").starts_with("usr_"), "{api}: {answer:?}");
+                assert_eq!(answer.text("sid"), tokens.session, "{api}");
+                assert_eq!(answer.text("scope"), "orders:read", "{api}");
+                assert!(!answer.text("client_id").is_empty(), "{api}");
+            }
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -27,32 +29,36 @@ async fn a_scope_that_is_missing_is_403() {
     let stage = Stage::find();
     let reader = stage.login(Some("orders:read")).await;
     let other = stage.login(Some("profile")).await;
-    for api in stage.guarded() {
-        for (tokens, method, path, status) in [
-            (&reader, Method::GET, "/orders/1", 200),
-            (&reader, Method::POST, "/orders", 403),
-            (&reader, Method::GET, "/me", 200),
-            (&other, Method::GET, "/orders/1", 403),
-            (&other, Method::POST, "/orders", 403),
-            (&other, Method::GET, "/me", 200),
-        ] {
-            let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
-            assert_eq!(answer.status, status, "{api}: {method} {path}: {answer:?}");
-        }
-    }
+    stage
+        .each_guarded(async |api| {
+            for (tokens, method, path, status) in [
+                (&reader, Method::GET, "/orders/1", 200),
+                (&reader, Method::POST, "/orders", 403),
+                (&reader, Method::GET, "/me", 200),
+                (&other, Method::GET, "/orders/1", 403),
+                (&other, Method::POST, "/orders", 403),
+                (&other, Method::GET, "/me", 200),
+            ] {
+                let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
+                assert_eq!(answer.status, status, "{api}: {method} {path}: {answer:?}");
+            }
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn no_token_is_401() {
     let stage = Stage::find();
-    for api in stage.guarded() {
-        for path in ["/me", "/orders/1"] {
-            let answer = stage.ask(api, Method::GET, path, None).await;
-            assert_eq!(answer.status, 401, "{api}: {answer:?}");
-            let empty = stage.ask(api, Method::GET, path, Some("")).await;
-            assert_eq!(empty.status, 401, "{api}: {empty:?}");
-        }
-    }
+    stage
+        .each_guarded(async |api| {
+            for path in ["/me", "/orders/1"] {
+                let answer = stage.ask(api, Method::GET, path, None).await;
+                assert_eq!(answer.status, 401, "{api}: {answer:?}");
+                let empty = stage.ask(api, Method::GET, path, Some("")).await;
+                assert_eq!(empty.status, 401, "{api}: {empty:?}");
+            }
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -60,18 +66,20 @@ async fn a_malformed_or_forged_token_is_refused() {
     let stage = Stage::find();
     let tokens = stage.login(Some("orders:read")).await;
     let bad = bad_authorizations(&tokens.access, &tokens.refresh);
-    for api in stage.guarded() {
-        for authorization in &bad {
-            let request = api.request(Method::GET, "/me").header("authorization", authorization);
-            let answer = stage.send(request).await;
-            assert_eq!(answer.status, api.kind.bad_token(), "{api}: {authorization:?}: {answer:?}");
-        }
-        let twice = api.request(Method::GET, "/me").header("authorization", tokens.bearer());
-        let twice = stage.send(twice.header("authorization", tokens.bearer())).await;
-        assert_eq!(twice.status, api.kind.bad_token(), "{api}: two headers: {twice:?}");
-        let good = stage.ask(api, Method::GET, "/me", Some(&tokens.bearer())).await;
-        assert_eq!(good.status, 200, "{api}: the good one still passes: {good:?}");
-    }
+    stage
+        .each_guarded(async |api| {
+            for authorization in &bad {
+                let request = api.request(Method::GET, "/me").header("authorization", authorization);
+                let answer = stage.send(request).await;
+                assert_eq!(answer.status, api.kind.bad_token(), "{api}: {authorization:?}: {answer:?}");
+            }
+            let twice = api.request(Method::GET, "/me").header("authorization", tokens.bearer());
+            let twice = stage.send(twice.header("authorization", tokens.bearer())).await;
+            assert_eq!(twice.status, api.kind.bad_token(), "{api}: two headers: {twice:?}");
+            let good = stage.ask(api, Method::GET, "/me", Some(&tokens.bearer())).await;
+            assert_eq!(good.status, 200, "{api}: the good one still passes: {good:?}");
+        })
+        .await;
 }
 
 /// One `Authorization` header for each way of being no good.
@@ -150,23 +158,25 @@ async fn nothing_that_a_caller_sends_is_500() {
         "/",
         &format!("/orders/{}", "x".repeat(1_500)),
     ];
-    for api in stage.guarded() {
-        for path in paths {
-            for authorization in [None, Some("Bearer x"), Some(&*tokens.bearer())] {
-                let answer = stage.ask(api, Method::GET, path, authorization).await;
-                let refused = (400..500).contains(&answer.status);
-                let may_pass = answer.status == 200 && authorization.is_some_and(|it| it != "Bearer x");
-                assert!(refused || may_pass, "{api}: GET {path} with {authorization:?}: {answer:?}");
+    stage
+        .each_guarded(async |api| {
+            for path in paths {
+                for authorization in [None, Some("Bearer x"), Some(&*tokens.bearer())] {
+                    let answer = stage.ask(api, Method::GET, path, authorization).await;
+                    let refused = (400..500).contains(&answer.status);
+                    let may_pass = answer.status == 200 && authorization.is_some_and(|it| it != "Bearer x");
+                    assert!(refused || may_pass, "{api}: GET {path} with {authorization:?}: {answer:?}");
+                }
             }
-        }
-        for method in ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND"] {
-            for path in ["/orders", "/orders/1", "/me"] {
-                let method = Method::from_bytes(method.as_bytes()).unwrap();
-                let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
-                assert!((400..500).contains(&answer.status), "{api}: {method} {path}: {answer:?}");
+            for method in ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND"] {
+                for path in ["/orders", "/orders/1", "/me"] {
+                    let method = Method::from_bytes(method.as_bytes()).unwrap();
+                    let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;
+                    assert!((400..500).contains(&answer.status), "{api}: {method} {path}: {answer:?}");
+                }
             }
-        }
-    }
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -186,7 +196,8 @@ async fn a_connection_is_decided_once() {
                 Some(value) => request.header("authorization", value),
                 None => request,
             };
-            async { stage.send(request).await.status }
+            // A connection of its own: a refused handshake ends it.
+            async { Stage::find().send(request).await.status }
         };
         assert_eq!(connect(Some(reader.bearer())).await, 101, "{api}");
         assert_eq!(connect(Some(other.bearer())).await, 403, "{api}: without the scope");

@@ -1,4 +1,5 @@
-//! API Gateway's own JWT authorizer of HTTP APIs, which knows Daypass from its discovery document and nothing else.
+//! Who knows Daypass from its documents and nothing else: API Gateway's own JWT authorizer of HTTP APIs, and an authorizer
+//! of ours without inline keys.
 //!
 //! The one of REST APIs, which takes ES256 too, is newer than MiniStack: it would let everything pass there.
 
@@ -6,6 +7,7 @@ use crate::stage::{Kind, Stage, Tokens};
 use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Whether the stage signs with RSA, which is all that this authorizer takes.
 fn signs_with_rsa(access: &str) -> bool {
@@ -36,6 +38,27 @@ async fn it_verifies_our_tokens_from_our_documents() {
         assert_eq!(ask(Method::GET, "/me", tampered).await, 401, "{api}: tampered with");
         assert_eq!(ask(Method::GET, "/me", |tokens| tokens.refresh).await, 401, "{api}: no JWT");
         assert_eq!(stage.ask(api, Method::GET, "/me", None).await.status, 401, "{api}: no token");
+    }
+}
+
+/// An authorizer of ours that is told no key finds them where API Gateway's own does.
+#[tokio::test]
+async fn keys_come_from_the_issuer() {
+    let stage = Stage::find();
+    for api in stage.apis.iter().filter(|api| api.kind == Kind::HttpJwt) {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let tokens = stage.login(Some("orders:read")).await;
+            let answer = stage.ask(api, Method::GET, "/orders/fetched", Some(&tokens.bearer())).await;
+            // A cold start of the issuer may take longer than the authorizer waits; it asks again after 5 s.
+            if answer.status != 500 || Instant::now() > patience {
+                assert_eq!(answer.status, 200, "{api}: {answer:?}");
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let bad = stage.ask(api, Method::GET, "/orders/fetched", Some("Bearer x")).await;
+        assert_eq!(bad.status, 403, "{api}: {bad:?}");
     }
 }
 

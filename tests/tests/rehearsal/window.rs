@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How far apart the questions are.
 const PULSE: Duration = Duration::from_millis(250);
 /// How long before the last moment a cache is filled.
-const JUST_BEFORE: Duration = Duration::from_secs(2);
+const JUST_BEFORE: Duration = Duration::from_secs(3);
 
 /// What one API did with the token.
 struct Window {
