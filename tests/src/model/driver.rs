@@ -700,8 +700,11 @@ impl<'a> Journey<'a> {
             for session in 0..self.model.chains.len() {
                 self.collect(session).await;
                 if let Some(link) = self.known(session).last().copied() {
-                    let call = Call::Revoke { session, link, access: false, client: None, all: false };
-                    self.single(0, call, Fault::None).await?;
+                    // A refresh token is for the clients of its kind alone, an access token for any.
+                    for access in [false, true] {
+                        let call = Call::Revoke { session, link, access, client: None, all: false };
+                        self.single(0, call, Fault::None).await?;
+                    }
                 }
             }
             self.present_all(walk.oldest_first, "after their sessions' items were deleted").await?;
