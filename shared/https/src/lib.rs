@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use http::header::{ACCEPT, USER_AGENT};
 use http::{Request, StatusCode, Uri};
@@ -50,16 +51,21 @@ impl Document {
     pub fn new(uri: Uri, deadline: Duration, most: usize) -> std::io::Result<Self> {
         let roots =
             if uri.scheme_str() == Some("https") { system_roots()? } else { rustls::RootCertStore::empty() };
-        Ok(Self::with_roots(uri, deadline, most, roots))
+        Self::with_roots(uri, deadline, most, roots)
     }
 
-    fn with_roots(uri: Uri, deadline: Duration, most: usize, roots: rustls::RootCertStore) -> Self {
-        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    fn with_roots(
+        uri: Uri,
+        deadline: Duration,
+        most: usize,
+        roots: rustls::RootCertStore,
+    ) -> std::io::Result<Self> {
+        let tls = tls::client(roots).map_err(std::io::Error::other)?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         // Nothing is kept: between two requests Lambda freezes the process for longer than any peer waits.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { uri, deadline, most, client }
+        Ok(Self { uri, deadline, most, client })
     }
 
     /// Asks for it.

@@ -540,3 +540,19 @@ fn a_refused_token_names_its_owner_when_it_was_signed() {
     let unreadable = Rejected { cause: Rejection::WrongAudience, owner: None };
     assert_eq!(verifier.examine(&other, NOW), Err(unreadable), "usr_1 is no id of ours");
 }
+
+/// The header of our own signer is known by its bytes; the same header written otherwise is read, and means the same.
+#[test]
+fn a_header_need_not_be_spelled_as_we_spell_it() {
+    let fixture = es256();
+    let kid = fixture.signer.keys.kid();
+    let ours = fixture.good();
+    let usual = format!(r#"{{"typ":"at+jwt","alg":"ES256","kid":"{kid}"}}"#);
+    assert!(ours.starts_with(&format!("{}.", BASE64URL_NOPAD.encode(usual.as_bytes()))));
+    for other in [
+        format!(r#"{{"kid":"{kid}","alg":"ES256","typ":"at+jwt"}}"#),
+        format!(r#"{{ "typ": "application/at+jwt", "alg": "ES256", "kid": "{kid}", "x": 1 }}"#),
+    ] {
+        assert!(fixture.verify(&fixture.signed(&other, &claims().to_string())).is_ok(), "{other}");
+    }
+}
