@@ -8,6 +8,9 @@ use std::time::Duration;
 const MOST_RATIO: f64 = 1.3;
 /// What a start may take, until the first event is asked for.
 const MOST_START: Duration = Duration::from_millis(5);
+/// What the gate lets times be over their limits: on a machine that does other things, too, they are, and what makes the
+/// authorizer slow adds more than that. The table says OVER all the same.
+const BUSY: f64 = 1.25;
 /// Bytes of resident memory.
 const MOST_RESIDENT: u64 = 12_000_000;
 /// Bytes of the deployed archive: what the step `release` of `cargo verify` holds, too.
@@ -19,29 +22,35 @@ struct Held {
     figure: String,
     limit: String,
     kept: bool,
+    /// Whether it is kept, or over by no more than the gate lets pass.
+    passes: bool,
 }
 
-/// The figures of an authorizer against their limits: the text, and whether all are kept.
-pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>) -> (String, bool) {
+/// The figures of an authorizer against their limits: the text, and whether all are kept. A `gate` is lenient with times.
+pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>, gate: bool) -> (String, bool) {
     let Comparison { authorizer, over_sum, .. } = comparison;
+    let lenient = if gate { BUSY } else { 1.0 };
     let mut rows = vec![
         Held {
             name: "warm / (verification + round trip)",
             figure: format!("{over_sum:.2}"),
             limit: format!("{MOST_RATIO:.2}"),
             kept: *over_sum <= MOST_RATIO,
+            passes: *over_sum <= MOST_RATIO * lenient,
         },
         Held {
             name: "cold start",
             figure: milliseconds(authorizer.until_next),
             limit: milliseconds(MOST_START),
             kept: authorizer.until_next <= MOST_START,
+            passes: authorizer.until_next <= MOST_START.mul_f64(lenient),
         },
     ];
     let bytes = [("resident memory", authorizer.resident, MOST_RESIDENT), ("zip", zip, MOST_ZIP)];
     rows.extend(bytes.into_iter().filter_map(|(name, bytes, limit)| {
         let bytes = bytes?;
-        Some(Held { name, figure: megabytes(bytes), limit: megabytes(limit), kept: bytes < limit })
+        let kept = bytes < limit;
+        Some(Held { name, figure: megabytes(bytes), limit: megabytes(limit), kept, passes: kept })
     }));
     let mut text =
         format!("  {:<36} {:>8.2}\n", "warm / a bare function that verifies", comparison.over_both);
@@ -50,7 +59,7 @@ pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>) -> (String, boo
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:<36} {:>8}   limit {:>8}{remark}", row.name, row.figure, row.limit);
     }
-    (text, rows.iter().all(|row| row.kept))
+    (text, rows.iter().all(|row| row.passes))
 }
 
 /// The table of all that was measured. Peers that were not say why.
@@ -131,7 +140,7 @@ mod tests {
     fn kept(change: impl FnOnce(&mut Comparison), zip: Option<u64>) -> bool {
         let mut comparison = comparison(1.1);
         change(&mut comparison);
-        verdict(&comparison, zip).1
+        verdict(&comparison, zip, false).1
     }
 
     #[test]
@@ -146,8 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn the_gate_is_lenient_with_times_alone() {
+        let passes = |ratio, zip| verdict(&comparison(ratio), zip, true).1;
+        assert!(passes(1.6, None) && !passes(1.64, None));
+        assert!(!passes(1.1, Some(2_000_000)));
+    }
+
+    #[test]
     fn what_is_over_is_marked() {
-        let (text, _) = verdict(&comparison(1.5), Some(1_404_000));
+        let (text, _) = verdict(&comparison(1.5), Some(1_404_000), true);
         let expected = "  warm / a bare function that verifies     1.10\n  \
                         warm / (verification + round trip)       1.50   limit     1.30  OVER\n  \
                         cold start                             2.1 ms   limit   5.0 ms\n  \

@@ -7,26 +7,34 @@
 mod tests;
 mod tls;
 
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// A request has no body.
 type NoBody = Empty<&'static [u8]>;
+
+/// A connection of either kind: the code of HTTP is there once.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// One address, and how long and how much may come from it.
 pub struct Document {
     uri: Uri,
     deadline: Duration,
     most: usize,
-    client: Client<HttpsConnector<HttpConnector>, NoBody>,
+    tls: Option<TlsConnector>,
 }
 
 /// Why no document came. The text is for the log: it names the address of the configuration and no input.
@@ -49,23 +57,11 @@ impl Document {
     /// # Errors
     /// When `https` is asked for and the system has no root certificates.
     pub fn new(uri: Uri, deadline: Duration, most: usize) -> std::io::Result<Self> {
-        let roots =
-            if uri.scheme_str() == Some("https") { system_roots()? } else { rustls::RootCertStore::empty() };
-        Self::with_roots(uri, deadline, most, roots)
-    }
-
-    fn with_roots(
-        uri: Uri,
-        deadline: Duration,
-        most: usize,
-        roots: rustls::RootCertStore,
-    ) -> std::io::Result<Self> {
-        let tls = tls::client(roots).map_err(std::io::Error::other)?;
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        // Nothing is kept: between two requests Lambda freezes the process for longer than any peer waits.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { uri, deadline, most, client })
+        let tls = match uri.scheme_str() {
+            Some("https") => Some(connector(system_roots()?)?),
+            _ => None,
+        };
+        Ok(Self { uri, deadline, most, tls })
     }
 
     /// Asks for it.
@@ -78,14 +74,19 @@ impl Document {
             .unwrap_or(Err(Failed::TimedOut(self.deadline)))
     }
 
+    /// A connection of its own each time: between two requests Lambda freezes the process for longer than a peer waits.
     async fn fetch(&self) -> Result<Vec<u8>, Failed> {
-        let broken = |error: &(dyn Error + 'static)| Failed::Connection(chain(error));
-        let request = Request::get(&self.uri)
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(self.connect().await?)).await.map_err(|error| broken(&error))?;
+        // It ends with the sender, or when the peer closes; what it says of that, the answer says too.
+        let _connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+        let request = Request::get(self.uri.path())
+            .header(HOST, self.uri.authority().map_or("", |authority| authority.as_str()))
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")))
             .body(NoBody::new())
             .map_err(|error| broken(&error))?;
-        let response = self.client.request(request).await.map_err(|error| broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         if response.status() != StatusCode::OK {
             return Err(Failed::Status(response.status()));
         }
@@ -95,6 +96,34 @@ impl Document {
             Err(error) => Err(broken(error.as_ref())),
         }
     }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>, Failed> {
+        // An IPv6 address stands in brackets in a URL.
+        let host = self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = self.uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let stream = TcpStream::connect((host, port)).await.map_err(|error| broken(&error))?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| broken(&error))?;
+        Ok(Box::new(tls.connect(name, stream).await.map_err(|error| broken(&error))?))
+    }
+}
+
+/// A task that does not outlive the request it is for.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn broken(error: &(dyn Error + 'static)) -> Failed {
+    Failed::Connection(chain(error))
+}
+
+/// TLS against these roots.
+fn connector(roots: rustls::RootCertStore) -> std::io::Result<TlsConnector> {
+    Ok(TlsConnector::from(Arc::new(tls::client(roots).map_err(std::io::Error::other)?)))
 }
 
 /// The roots that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.

@@ -144,8 +144,10 @@ async fn tls_is_checked_against_the_roots_and_the_name() {
     let (roots, acceptor) = authority();
     let port = serve(GOOD, Some(acceptor)).await;
     let deadline = Duration::from_secs(5);
-    let document =
-        |host, roots| Document::with_roots(uri("https", host, port), deadline, 1000, roots).unwrap();
+    let document = |host, roots| {
+        let tls = Some(connector(roots).unwrap());
+        Document { uri: uri("https", host, port), deadline, most: 1000, tls }
+    };
     assert_eq!(document("localhost", roots.clone()).get().await.unwrap(), b"{\"keys\":[]}");
     let other_name = document("127.0.0.1", roots).get().await.unwrap_err().to_string();
     assert!(other_name.contains("not valid for name"), "{other_name}");
