@@ -3,6 +3,9 @@
 use crate::Timestamp;
 use std::time::Duration;
 
+/// How long to wait before the issuer is asked again while there are no keys at all: until then nobody gets in.
+const WITHOUT_KEYS: Duration = Duration::from_secs(1);
+
 /// Why keys might be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -12,7 +15,8 @@ pub enum Need {
     UnknownKid,
 }
 
-/// Decides when keys are fetched: never twice within the interval, whatever tokens come.
+/// Decides when keys are fetched: never twice within the interval, whatever tokens come. (Within a second, while there are
+/// none.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring {
     interval: Duration,
@@ -37,7 +41,9 @@ impl Keyring {
             since.is_none_or(|since| now < since || now.since(since) >= time)
         };
         let needed = need == Need::UnknownKid || passed(self.renewed_at, self.max_age);
-        needed && passed(self.asked_at, self.interval)
+        let interval =
+            if self.renewed_at.is_none() { self.interval.min(WITHOUT_KEYS) } else { self.interval };
+        needed && passed(self.asked_at, interval)
     }
 
     /// The issuer is being asked: nobody else does so within the interval.
@@ -65,12 +71,15 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_they_are_fetched_at_once_and_after_a_failure_not_before_the_interval() {
+    fn without_keys_they_are_fetched_at_once_and_after_a_failure_again_in_a_second() {
         let mut keyring = keyring(None);
         assert!(keyring.is_due(Need::Age, NOW));
         keyring.ask(NOW);
-        assert!(!keyring.is_due(Need::Age, after(59)));
-        assert!(keyring.is_due(Need::Age, after(60)));
+        assert!(!keyring.is_due(Need::Age, NOW + Duration::from_millis(999)));
+        assert!(keyring.is_due(Need::Age, after(1)));
+        keyring.ask(after(1));
+        keyring.renewed(after(1));
+        assert!(!keyring.is_due(Need::UnknownKid, after(2)), "with keys the interval holds");
     }
 
     #[test]
