@@ -50,6 +50,8 @@ pub struct Table {
     otherwise: Otherwise,
     /// Whether there is a table at all.
     configured: bool,
+    /// Every request that a table can speak of.
+    everything: Pattern,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +141,12 @@ pub struct Permissions<'a> {
 impl Default for Table {
     /// No table: a valid token may call everything.
     fn default() -> Self {
-        Self { lines: Vec::new(), otherwise: Otherwise::AnyToken, configured: false }
+        Self {
+            lines: Vec::new(),
+            otherwise: Otherwise::AnyToken,
+            configured: false,
+            everything: Pattern::everything(),
+        }
     }
 }
 
@@ -154,7 +161,12 @@ impl Routes {
         }
         let mut problems = Vec::new();
         let mut sections: Vec<(Option<String>, Section)> = vec![(None, Section::default())];
-        for (index, entry) in text.split(['\n', ';']).enumerate() {
+        // A remark takes its whole line: what stands behind a `;` in it is not in force.
+        let entries = text.split('\n').flat_map(|line| {
+            let is_remark = line.trim_start().starts_with('#');
+            line.split(move |c| c == ';' && !is_remark)
+        });
+        for (index, entry) in entries.enumerate() {
             let (number, entry) = (index + 1, entry.trim());
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
@@ -221,14 +233,18 @@ impl Section {
     /// The table. A section without a line denies everything.
     fn finish(self, problems: &mut Vec<String>) -> Table {
         let (numbers, lines): (Vec<_>, Vec<_>) = self.lines.into_iter().unzip();
-        let mut table =
-            Table { lines, otherwise: self.otherwise.unwrap_or(Otherwise::Deny), configured: true };
+        let mut table = Table {
+            lines,
+            otherwise: self.otherwise.unwrap_or(Otherwise::Deny),
+            configured: true,
+            everything: Pattern::everything(),
+        };
         problems.extend(table.contradictions(&numbers));
         let patterns: usize = table.lines.iter().map(|line| line.pattern.weight()).sum();
         if patterns > MAX_PATTERNS {
             problems.push(format!(
                 "a policy of {patterns} resources is more than the {MAX_PATTERNS} that fit (a line with the method * \
-                 makes seven, but for the path /*)"
+                 makes seven)"
             ));
         }
         table.mark_carve_outs();
@@ -275,6 +291,10 @@ impl Table {
         if self.configured && target.is_ambiguous() {
             return Err(RouteDenial::AmbiguousPath);
         }
+        if self.configured && !target.has_known_method() {
+            // No line speaks of it, and the default does not either: a policy names methods.
+            return Err(RouteDenial::NoRoute);
+        }
         let mut matched = false;
         for line in self.lines.iter().filter(|line| line.pattern.matches(target)) {
             line.who.admits(bearer)?;
@@ -302,8 +322,13 @@ impl Table {
             }
         }
         if all {
-            // It would say the same again, for each line.
+            // The lines would say the same again.
             permissions.allow.clear();
+            if self.configured && !connect {
+                // Denials name methods, so that another one would pass them all.
+                permissions.all = false;
+                permissions.allow.push(&self.everything);
+            }
         }
         permissions
     }
@@ -414,15 +439,14 @@ impl Who {
 }
 
 impl Pattern {
-    /// Whether it stands for every request of an API.
-    fn is_everything(&self) -> bool {
-        matches!(self, Self::Http { method: None, path } if path == "/*")
+    fn everything() -> Self {
+        Self::Http { method: None, path: "/*".to_owned() }
     }
 
     /// How many resources of a policy it takes.
     fn weight(&self) -> usize {
         match self {
-            Self::Http { method: None, .. } if !self.is_everything() => METHODS.len(),
+            Self::Http { method: None, .. } => METHODS.len(),
             Self::Http { .. } | Self::Connect => 1,
         }
     }
@@ -454,7 +478,6 @@ impl Pattern {
     pub fn resources(&self) -> impl Iterator<Item = String> + '_ {
         let (methods, path): (&[&str], &str) = match self {
             Self::Connect => (&["$connect"], ""),
-            Self::Http { .. } if self.is_everything() => (&["*"], ""),
             Self::Http { method: Some(method), path } => (std::slice::from_ref(method), path),
             Self::Http { method: None, path } => (&METHODS, path),
         };
@@ -463,6 +486,13 @@ impl Pattern {
 }
 
 impl Target<'_> {
+    fn has_known_method(self) -> bool {
+        match self {
+            Self::Http { method, .. } => METHODS.contains(&method),
+            Self::Connect => true,
+        }
+    }
+
     /// Whether its path can be read in more than one way.
     fn is_ambiguous(self) -> bool {
         match self {

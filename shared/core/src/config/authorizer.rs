@@ -59,7 +59,8 @@ pub enum KeySource {
     Url {
         /// `https`, or `http` on this machine.
         url: http::Uri,
-        /// The keys to start with. Without them they are fetched before the first answer.
+        /// The keys to start with, taken for new at each start: a key that is withdrawn has to leave them, too. Without
+        /// them they are fetched before the first answer.
         first: Option<Jwks>,
         /// At most one request in this time.
         interval: Duration,
@@ -152,6 +153,11 @@ impl Reader<'_> {
         };
         let url = fetched.then(|| self.required("DAYPASS_JWKS_URL", secure_url));
         let (interval, max_age, inline) = (interval?, max_age?, inline?);
+        if fetched && interval > max_age {
+            let problem = "DAYPASS_JWKS_INTERVAL_SECONDS is more than DAYPASS_JWKS_MAX_AGE_SECONDS";
+            self.problems.push(problem.to_owned());
+            return None;
+        }
         match url {
             None => inline.map(KeySource::Inline),
             Some(url) => Some(KeySource::Url { url: url?, first: inline, interval, max_age }),
@@ -217,6 +223,9 @@ mod tests {
         check("DAYPASS_JWKS_URL", "file:///etc/passwd", "not a URL");
         check("DAYPASS_JWKS_INTERVAL_SECONDS", "1", "from 5 to 3600");
         check("DAYPASS_JWKS_MAX_AGE_SECONDS", "never", "from 60 to 86400");
+        let url = ("DAYPASS_JWKS_URL", "https://id.example.com/jwks");
+        let slow = [url, ("DAYPASS_JWKS_INTERVAL_SECONDS", "3600"), ("DAYPASS_JWKS_MAX_AGE_SECONDS", "60")];
+        assert!(read(&slow).unwrap_err().to_string().contains("is more than DAYPASS_JWKS_MAX_AGE_SECONDS"));
         check("DAYPASS_ROUTES", "GET /a needs a\nGET b public", "line 2");
         check("DAYPASS_HTTP_ANSWER", "iam", "`simple` or `policy`");
         check("DAYPASS_CONTEXT_CLAIMS", "jti claims", "`claims`");

@@ -93,6 +93,29 @@ fn without_a_table_every_valid_token_may_call_everything() {
     assert!(!routes.permissions(Bearer::Anonymous, false).all);
 }
 
+/// Denials name methods: another one must not pass by the default.
+#[test]
+fn a_method_that_no_line_can_name_is_no_route() {
+    let routes = table("default any-token; * /admin/* needs admin");
+    for request in ["TRACE /admin/x", "FOO /x", "$default /", "get /x"] {
+        let Some((method, path)) = request.split_once(' ') else { panic!("{request}") };
+        let target = Target::Http { method, path };
+        assert_eq!(routes.decide(target, Bearer::Scope("admin")), Err(RouteDenial::NoRoute), "{request}");
+        assert!(!as_iam(&routes.permissions(Bearer::Scope(""), false), target), "{request}");
+    }
+    assert_eq!(routes.decide(target("GET /x"), Bearer::Scope("")), Ok(()));
+    assert!(as_iam(&routes.permissions(Bearer::Scope(""), false), target("GET /x")));
+}
+
+#[test]
+fn what_stands_in_a_remark_is_not_in_force() {
+    let routes = table(
+        "GET /b any-token\n# off: GET /a public; GET /debug public\nGET /c any-token; GET /d any-token",
+    );
+    assert!(routes.decide(target("GET /debug"), Bearer::Anonymous).is_err());
+    assert_eq!(routes.decide(target("GET /d"), Bearer::Scope("")), Ok(()));
+}
+
 #[test]
 fn the_default_is_a_choice() {
     for (text, expected) in [
@@ -183,7 +206,7 @@ fn a_policy_says_no_more_than_it_must() {
 fn the_method_star_is_written_out() {
     let resources = |line: &str| table(line).lines[0].pattern.resources().collect::<Vec<_>>();
     assert_eq!(resources("* /health public"), METHODS.map(|method| format!("{method}/health")));
-    assert_eq!(resources("* /* any-token"), ["*"]);
+    assert_eq!(resources("* /* any-token"), METHODS.map(|method| format!("{method}/*")));
     assert_eq!(resources("GET /* any-token"), ["GET/*"]);
     assert_eq!(resources("$connect any-token"), ["$connect"]);
 }
