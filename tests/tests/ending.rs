@@ -139,6 +139,9 @@ fn is_done(answer: &Answer) -> bool {
     }
 }
 
+/// How often a client sends a refresh that is answered with 503.
+const TRIES: usize = 5;
+
 /// A request with when it was sent and answered.
 struct Sent {
     begun: Instant,
@@ -169,18 +172,25 @@ impl Client {
         self.tokens.last().unwrap()
     }
 
-    /// Refreshes in `tabs` at once. Whoever gets a successor gets the same.
+    /// Refreshes in `tabs` at once. Whoever gets a successor gets the same. As a client does, it sends again what was
+    /// answered with 503 alone: the rotation may have landed, and after the grace window the old token looks stolen.
     async fn refresh(&mut self, service: &Service, tabs: usize) {
         let token = self.newest().to_owned();
-        let sent = join_all((0..tabs).map(|_| sent(service.refresh(&token)))).await;
-        let successors: BTreeSet<String> = sent
-            .iter()
-            .filter(|sent| sent.answer.status == 200)
-            .map(|sent| sent.answer.refresh_token())
-            .collect();
-        assert!(successors.len() <= 1, "one successor");
-        self.tokens.extend(successors);
-        self.refreshes.extend(sent);
+        for _ in 0..TRIES {
+            let sent = join_all((0..tabs).map(|_| sent(service.refresh(&token)))).await;
+            let successors: BTreeSet<String> = sent
+                .iter()
+                .filter(|sent| sent.answer.status == 200)
+                .map(|sent| sent.answer.refresh_token())
+                .collect();
+            assert!(successors.len() <= 1, "one successor");
+            self.tokens.extend(successors);
+            let answered = sent.iter().any(|sent| sent.answer.status != 503);
+            self.refreshes.extend(sent);
+            if answered {
+                break;
+            }
+        }
         service.clock.advance(Duration::from_millis(7));
     }
 
