@@ -1,13 +1,12 @@
 //! What a revocation asks of the store: what has ended stays so.
 
-use crate::bench::{
-    self, Bench, GRACE, LIFE, NOW, after, attempt_id, client, present, random, rotated, session,
-};
+use super::sessions::put_padded;
+use crate::bench::{self, Bench, GRACE, LIFE, NOW, after, attempt_id, client, present, rotated, session};
 use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Clients;
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
-use daypass_core::{ClientId, Revocation, Rotation, SessionId, Store};
+use daypass_core::{ClientId, Revocation, Rotation, Store};
 use futures_util::future::join_all;
 use std::slice;
 use std::time::Duration;
@@ -241,18 +240,9 @@ pub async fn an_ending_knows_itself_again(bench: &Bench) {
 /// A query returns 1 MB at a time.
 pub async fn all_pages_are_ended(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
-    let template = bench.item(&opened).await.unwrap();
-    let count = 30;
-    join_all((0..count).map(|_| async {
-        let mut item = template.clone();
-        item.insert("session".to_owned(), AttributeValue::S(SessionId::from_bytes(random()).to_string()));
-        item.insert("padding".to_owned(), AttributeValue::S("x".repeat(100_000)));
-        let request = bench.raw.put_item().table_name(&bench.tables.sessions);
-        request.set_item(Some(item)).send().await.unwrap();
-    }))
-    .await;
+    put_padded(bench, &opened, 30, 100_000).await;
     let _ = bench.recorder.take();
-    assert_eq!(bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await, Ok(count + 1));
+    assert_eq!(bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await, Ok(31));
     let queries = bench.recorder.take().into_iter().filter(|exchange| exchange.operation == "Query").count();
     assert!(queries >= 3, "{queries} pages");
     let sessions = bench.store.sessions(ada.id).await.unwrap();

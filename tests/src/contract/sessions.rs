@@ -34,7 +34,7 @@ async fn put_odd(bench: &Bench, user: UserId, key: &str) {
 }
 
 /// Puts so many copies of a session, each with so many bytes of padding and an id of its own.
-async fn put_padded(bench: &Bench, like: &Session, count: usize, padding: usize) {
+pub(crate) async fn put_padded(bench: &Bench, like: &Session, count: usize, padding: usize) {
     let template = bench.item(like).await.unwrap();
     // A few at a time: these are megabytes, and a client waits two seconds for each write.
     let puts = futures_util::stream::iter(0..count).for_each_concurrent(4, |_| async {
