@@ -445,7 +445,9 @@ impl Whole {
                 assert_eq!(answer.outcome(), expected, "{path} {content_type}: {answer:?}");
                 took = took.min(answer.took);
             }
-            assert!(took < Duration::from_millis(100), "{path} {content_type} took {took:?}");
+            // A megabyte goes through the gateway's base64 and four JSON parsers of development builds, which takes up to
+            // 120 ms on a slow day; what is quadratic in it takes seconds.
+            assert!(took < Duration::from_millis(250), "{path} {content_type} took {took:?}");
         }
         for path in ["/login", "/refresh", "/revoke"] {
             let answer = self.send(self.http.put(self.url(path)).body("x")).await;
