@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 6] = [
+pub(crate) const FUNCTIONS: [Function; 7] = [
     Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
+    Function { package: "daypass-password", binary: "password", budget: WITH_AWS },
     Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
     // It stands before every request of every guarded API, and links no AWS SDK.
     Function { package: "daypass-authorizer", binary: "authorizer", budget: 2_000_000 },

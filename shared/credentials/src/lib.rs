@@ -174,6 +174,13 @@ impl Credentials for Passwords {
         }
     }
 
+    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
+        self.accept(password, username).err().map(|refused| match refused {
+            PasswordRefused::TooShort => "The new password is too short.",
+            PasswordRefused::EqualsName => "The new password is the user name.",
+        })
+    }
+
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
         self.hash(password, peppers, entropy).ok()
     }

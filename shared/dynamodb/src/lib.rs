@@ -8,10 +8,12 @@
 //! and nothing more. No text that came from outside is ever part of an expression.
 
 mod admin;
+mod attempts;
 mod connect;
 mod empty;
 mod error;
 mod item;
+mod password;
 mod retry;
 pub mod schema;
 mod sessions;

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 7] =
-    ["login", "refresh", "revoke", "sessions", "authorizer", "discovery", "whoami"];
+pub const FUNCTIONS: [&str; 8] =
+    ["login", "refresh", "revoke", "sessions", "password", "authorizer", "discovery", "whoami"];
 /// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
 pub const AUDIENCE: &str = "daypass-dev";
 
@@ -354,6 +354,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let lookup = |name: &str| variables.get(name).cloned();
     config::refresh(lookup).map_err(wrong)?;
     config::revoke(lookup).map_err(wrong)?;
+    config::password(lookup).map_err(wrong)?;
     config::login(lookup).map_err(wrong)
 }
 
