@@ -13,6 +13,7 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::login::Login;
 use daypass_core::password::ChangePassword;
 use daypass_core::refresh::Refresh;
+use daypass_core::revocations::{NotFollowed, Revocations};
 use daypass_core::revoke::Revoke;
 use daypass_core::sessions::Sessions;
 use daypass_core::web::{Ambient, Caller, Principal, Request, Response};
@@ -140,7 +141,8 @@ pub struct Service {
     revoke: Revoke<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
-    authorizer: Authorizer,
+    authorizer: Authorizer<NotFollowed>,
+    revocations: Revocations<DynamoDb>,
     discovery: Discovery,
     quick: bool,
 }
@@ -206,7 +208,9 @@ impl Service {
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
             password: ChangePassword::new(password, &keys, store(), credentials(), ambient()).unwrap(),
-            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, ambient()).unwrap(),
+            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, NotFollowed, ambient())
+                .unwrap(),
+            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
             discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
             clock: clock.clone(),
             journal: journal.clone(),
@@ -262,6 +266,7 @@ impl Service {
             "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
             "/password" => daypass_password::handle(&self.password, request).boxed(),
+            "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
             path if path.starts_with("/sessions") => {
                 daypass_sessions::handle(&self.sessions, request).boxed()
             }

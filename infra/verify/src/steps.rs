@@ -61,6 +61,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
+        name: "revocation",
+        reason: "access tokens called back: how soon, under load, and while the feed fails",
+        run: revocation,
+    },
+    Step {
         name: "interop",
         reason: "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust), before the whole",
         run: interop,
@@ -208,6 +213,14 @@ fn black_box() -> Result<()> {
     test_with_tool("black_box", [("DAYPASS_TEST_DYNAMODB", server.url())])
 }
 
+fn revocation() -> Result<()> {
+    cargo_lambda()?;
+    // Told before anything is built that it is missing.
+    node()?;
+    let arguments = ["test", "--workspace", "--locked", "--test", "revocation", "--", "--nocapture"];
+    run_tests(without_aws(&mut cargo()).args(arguments))
+}
+
 fn interop() -> Result<()> {
     let folder = workspace_root().join("tests/interop");
     let environment = [
@@ -271,6 +284,9 @@ fn bench() -> Result<()> {
     binaries("bench")?;
     let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
     let command = without_aws(&mut command).current_dir(workspace_root());
+    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
+    let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
+    let command = without_aws(&mut command).current_dir(workspace_root()).arg("--revocations");
     run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))
 }
 
@@ -286,7 +302,9 @@ pub(crate) fn build_functions(archives: &Path) -> Result<()> {
 
 /// The functions that link an AWS SDK, or those that do not.
 fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let links_aws = |package: &str| !["daypass-authorizer", "daypass-discovery"].contains(&package);
+    let links_aws = |package: &str| {
+        !["daypass-authorizer-function", "daypass-authorizer-lean", "daypass-discovery"].contains(&package)
+    };
     FUNCTIONS.iter().map(|function| function.package).filter(move |package| links_aws(package) == with_aws)
 }
 

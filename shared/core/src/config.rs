@@ -15,8 +15,9 @@ use std::time::Duration;
 mod authorizer;
 
 pub use authorizer::{
-    AUTHORIZER, AuthorizerConfig, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS,
-    JWKS_MAX_BYTES, KeySource, authorizer,
+    AUTHORIZER, AuthorizerConfig, FollowedFeed, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS,
+    JWKS_MAX_AGE_SECONDS, JWKS_MAX_BYTES, KeySource, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS,
+    authorizer,
 };
 
 /// What `login` reads.
@@ -76,6 +77,9 @@ pub const PASSWORD: &[&str] = &[
     "DAYPASS_ATTEMPTS_TABLE",
     "DAYPASS_KEYS",
 ];
+/// What `revocations` reads.
+pub const REVOCATIONS: &[&str] =
+    &["DAYPASS_ISSUER", "DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_SESSIONS_TABLE"];
 /// What `discovery` reads.
 pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS"];
 
@@ -124,7 +128,7 @@ pub const KNOWN_ADDRESS_DAYS: Setting =
     Setting { name: "DAYPASS_KNOWN_ADDRESS_DAYS", default: 30, range: 0..=365 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 13] = [
+pub const SETTINGS: [&Setting; 15] = [
     &ACCESS_TOKEN_SECONDS,
     &REFRESH_TOKEN_SECONDS,
     &IDLE_SECONDS,
@@ -138,6 +142,8 @@ pub const SETTINGS: [&Setting; 13] = [
     &KNOWN_ADDRESS_DAYS,
     &JWKS_INTERVAL_SECONDS,
     &JWKS_MAX_AGE_SECONDS,
+    &REVOCATIONS_INTERVAL_SECONDS,
+    &REVOCATIONS_STALE_SECONDS,
 ];
 
 /// Everything that is wrong with a configuration, one line each.
@@ -440,6 +446,17 @@ pub struct PasswordConfig {
     pub keys: Vec<String>,
 }
 
+/// Configuration of `revocations`.
+#[derive(Debug)]
+pub struct RevocationsConfig {
+    /// Whose sessions.
+    pub issuer: Issuer,
+    /// Life of an access token: so long an ending counts.
+    pub access_lifetime: Duration,
+    /// The sessions table.
+    pub sessions_table: String,
+}
+
 /// Configuration of `discovery`.
 #[derive(Debug)]
 pub struct DiscoveryConfig {
@@ -553,6 +570,24 @@ pub fn password(lookup: impl Fn(&str) -> Option<String>) -> Result<PasswordConfi
     let tables = read.tables();
     let keys = read.keys();
     read.finish(|| Some(PasswordConfig { clients: clients?, limits: limits?, tables: tables?, keys: keys? }))
+}
+
+/// Reads the configuration of `revocations`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn revocations(lookup: impl Fn(&str) -> Option<String>) -> Result<RevocationsConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let access_lifetime = read.access_lifetime(issuer.as_ref());
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    read.finish(|| {
+        Some(RevocationsConfig {
+            issuer: issuer?,
+            access_lifetime: access_lifetime?,
+            sessions_table: sessions_table?,
+        })
+    })
 }
 
 /// Reads the configuration of `discovery`.

@@ -23,6 +23,7 @@ pub mod login;
 pub mod password;
 pub mod refresh;
 mod refresh_token;
+pub mod revocations;
 pub mod revoke;
 pub mod routes;
 mod scope;

@@ -4,7 +4,7 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
-use crate::store::{Conditional, conditional, names, values};
+use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -110,6 +110,7 @@ impl DynamoDb {
         hash: &str,
         now: Timestamp,
     ) -> Result<Option<User>, StoreError> {
+        let moment = Moment::new(now);
         let request = self
             .change(username)?
             .update_expression(
@@ -128,7 +129,7 @@ impl DynamoDb {
                 ("one", item::number(1_u32)),
             ]));
         let Some(user) = changed(request).await? else { return Ok(None) };
-        self.end_twice(user.id, now, EndReason::PasswordChanged, None).await?;
+        self.end_twice(user.id, moment, EndReason::PasswordChanged, None).await?;
         Ok(Some(user))
     }
 
@@ -183,13 +184,13 @@ impl DynamoDb {
     pub(crate) async fn end_twice(
         &self,
         user: UserId,
-        now: Timestamp,
+        now: Moment,
         reason: EndReason,
         spared: Option<SessionId>,
     ) -> Result<u32, StoreError> {
-        let ended = self.end_matching(user, now, reason, None, spared).await?;
+        let ended = self.end_opened_by(user, now, reason, None, spared).await?;
         tokio::time::sleep(SETTLING).await;
-        Ok(ended + self.end_matching(user, now, reason, None, spared).await?)
+        Ok(ended + self.end_opened_by(user, now, reason, None, spared).await?)
     }
 
     async fn change_status(
@@ -199,6 +200,7 @@ impl DynamoDb {
         now: Timestamp,
         end: Option<EndReason>,
     ) -> Result<Option<User>, StoreError> {
+        let moment = Moment::new(now);
         let request = self
             .change(username)?
             .update_expression("SET #disabled = :disabled, #updated_at = :now")
@@ -209,7 +211,7 @@ impl DynamoDb {
             ]));
         let user = changed(request).await?;
         if let (Some(user), Some(reason)) = (&user, end) {
-            self.end_twice(user.id, now, reason, None).await?;
+            self.end_twice(user.id, moment, reason, None).await?;
         }
         Ok(user)
     }

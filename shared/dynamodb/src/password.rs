@@ -4,7 +4,7 @@ use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
 use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
-use crate::store::{Conditional, conditional, names, values};
+use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::password::{PasswordChange, PasswordStore};
 use daypass_core::session::{EndReason, Session};
@@ -81,7 +81,7 @@ impl PasswordStore for DynamoDb {
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_twice(user, now, reason, Some(spared));
+        let ending = self.end_twice(user, Moment::new(now), reason, Some(spared));
         tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable("end_others: not all sessions could be ended in time".to_owned()))
         })
