@@ -263,6 +263,10 @@ impl Whole {
         self.users(["wire".to_owned()], UserStatus::Enabled).await;
         let _ = self.recorder.take();
         self.recorder.ask_capacity(true);
+        // From a new address: two more counters, and their slots given back.
+        self.login("wire", PASSWORD).await;
+        let first = [&["GetItem", "TransactWriteItems"][..], &["UpdateItem"; 5]].concat();
+        assert_eq!(self.operations(), first);
         let login = self.login("wire", PASSWORD).await;
         assert_eq!(self.operations(), ["GetItem", "TransactWriteItems", "UpdateItem"]);
         let refreshed = self.refresh(&login.text("refresh_token")).await;
