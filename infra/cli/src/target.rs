@@ -76,7 +76,7 @@ impl<'a> Environment<'a> {
     }
 
     /// A variable; one that is empty counts as not set.
-    fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.trim().is_empty())
     }
 

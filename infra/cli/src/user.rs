@@ -139,7 +139,7 @@ pub(crate) async fn run(
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
         Verb::Add { name, scope, password } => {
-            add(&target, environment, output, username(&name)?, scope, &password).await
+            add(&target, environment, output, new_username(&name)?, scope, &password).await
         }
         Verb::List { limit, cursor } => list(&target, output, limit, cursor).await,
         Verb::Show { name } => show(&target, output, &username(&name)?).await,
@@ -160,6 +160,23 @@ pub(crate) fn username(typed: &str) -> Result<Username, Failure> {
             "choose another name, such as an e-mail address",
         )
     })
+}
+
+/// The name of a user who is to be added, as it will be stored.
+fn new_username(typed: &str) -> Result<Username, Failure> {
+    username(typed)?;
+    Passwords::standard().new_username(typed).map_err(|refused| {
+        Failure::new(
+            format!("{typed:?} is no name for a new user: {refused}"),
+            "choose another name, such as an e-mail address",
+        )
+    })
+}
+
+/// Passwords as the variables say.
+pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Failure> {
+    Passwords::configured(|name| environment.get(name))
+        .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 
 /// There is no such user.
@@ -205,7 +222,8 @@ async fn add(
     if target.store.user(&username).await.map_err(|error| target.failure(&error))?.is_some() {
         return Err(taken());
     }
-    let password_hash = hash(&new_password(&username, password)?, &peppers)?;
+    let passwords = passwords(environment)?;
+    let password_hash = hash(&passwords, &new_password(&passwords, &username, password)?, &peppers)?;
     let now = SystemClock.now();
     let user = User {
         username: username.clone(),
@@ -320,7 +338,8 @@ async fn set_password(
 ) -> Result<(), Failure> {
     let peppers = peppers(target, environment).await?;
     find(target, username).await?;
-    let hash = hash(&new_password(username, password)?, &peppers)?;
+    let passwords = passwords(environment)?;
+    let hash = hash(&passwords, &new_password(&passwords, username, password)?, &peppers)?;
     let changed = target.store.set_password(username, &hash, SystemClock.now()).await;
     let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
     report(
@@ -356,16 +375,23 @@ async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppe
     })
 }
 
-fn new_password(username: &Username, args: &PasswordArgs) -> Result<Password, Failure> {
+fn new_password(
+    passwords: &Passwords,
+    username: &Username,
+    args: &PasswordArgs,
+) -> Result<Password, Failure> {
     let password = input::new_password(args.password_stdin)?;
-    Passwords::standard().accept(&password, username).map_err(|refused| {
-        Failure::new(refused.to_string(), "take a longer one; a few unrelated words are easy to remember")
+    passwords.accept(&password, username).map_err(|refused| {
+        Failure::new(
+            refused.to_string(),
+            "take a longer one that is not on any list; a few unrelated words are easy to remember",
+        )
     })?;
     Ok(password)
 }
 
-fn hash(password: &Password, peppers: &Peppers) -> Result<String, Failure> {
-    Passwords::standard()
+fn hash(passwords: &Passwords, password: &Password, peppers: &Peppers) -> Result<String, Failure> {
+    passwords
         .hash(password, peppers, &OsEntropy)
         .map_err(|error| Failure::new(error.to_string(), "check the key set with `daypass key show`"))
 }
