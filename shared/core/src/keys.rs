@@ -205,6 +205,19 @@ impl Document {
         Ok(kid)
     }
 
+    /// Adds the peppers of another key set as retired ones under their ids, those that are not there yet, and returns these ids.
+    /// Users who were exported from there log in here then.
+    pub fn adopt_peppers_of(&mut self, other: &Self) -> Vec<String> {
+        let mut adopted = Vec::new();
+        for entry in &other.peppers {
+            if !self.peppers.iter().any(|mine| mine.kid == entry.kid) {
+                self.peppers.push(SecretEntry { status: Status::Retired, ..entry.clone() });
+                adopted.push(entry.kid.clone());
+            }
+        }
+        adopted
+    }
+
     /// The public half of the signing keys: what `discovery` serves and verifiers read.
     #[must_use]
     pub fn jwks(&self) -> Jwks {

@@ -229,7 +229,7 @@ impl Shape {
     }
 
     /// Does the work of checking a password against a hash of this shape, and keeps nothing of it.
-    pub(crate) fn work(self, password: &[u8]) {
+    pub fn work(self, password: &[u8]) {
         let mut output = [0; 64];
         let done = match self {
             Self::Argon2 { algorithm, .. } => self.argon2_params().and_then(|params| {

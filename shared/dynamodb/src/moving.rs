@@ -2,7 +2,7 @@
 
 use crate::DynamoDb;
 use crate::error::failure;
-use crate::item::{self, CREATED_AT, DISABLED, Item, PASSWORD_HASH, USERNAME};
+use crate::item::{self, CREATED_AT, DISABLED, Item, USERNAME};
 use crate::store::names;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -12,9 +12,14 @@ use std::collections::HashMap;
 /// Names the line that a user came from, so that the same line is known again.
 const IMPORTED: &str = "imported";
 
-/// A line of an import, as 16 bytes of its hash.
+/// Where an imported user comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin(pub [u8; 16]);
+pub struct Origin {
+    /// The line, as 16 bytes of its hash.
+    pub line: [u8; 16],
+    /// Whether the line gave the user's id. One that was drawn for this very put tells it from every other.
+    pub with_id: bool,
+}
 
 /// What became of an imported user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +44,6 @@ pub struct UserFilter {
     pub created_before: Option<Timestamp>,
     /// Those whose name starts so.
     pub name_prefix: Option<String>,
-    /// Those whose hash starts with one of these.
-    pub hash_prefixes: Vec<String>,
 }
 
 impl UserFilter {
@@ -75,12 +78,6 @@ impl UserFilter {
         if let Some(prefix) = &self.name_prefix {
             terms.push(add(USERNAME, "begins_with(#, ?)", item::text(prefix)));
         }
-        let kinds = self.hash_prefixes.iter();
-        let kinds: Vec<String> =
-            kinds.map(|prefix| add(PASSWORD_HASH, "begins_with(#, ?)", item::text(prefix))).collect();
-        if !kinds.is_empty() {
-            terms.push(format!("({})", kinds.join(" OR ")));
-        }
         (!terms.is_empty()).then(|| (terms.join(" AND "), names, values))
     }
 }
@@ -105,7 +102,7 @@ impl DynamoDb {
     /// [`StoreError`] when DynamoDB does not answer or refuses. The user may have been added by then.
     pub async fn import_user(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
         let mut new = item::from_user(user);
-        new.insert(IMPORTED.to_owned(), item::binary(&origin.0));
+        new.insert(IMPORTED.to_owned(), item::binary(&origin.line));
         let sent = self
             .client
             .put_item()
@@ -196,11 +193,12 @@ fn compare(met: &Item, user: &User, origin: Origin) -> Import {
     let of_this_line = met
         .get(IMPORTED)
         .and_then(|value| value.as_b().ok())
-        .is_some_and(|bytes| bytes.as_ref() == origin.0.as_slice());
+        .is_some_and(|bytes| bytes.as_ref() == origin.line.as_slice());
     let found = item::to_user(met).ok();
     if of_this_line {
         // Down to the random id: the SDK asked again after it had lost the answer.
-        return if found.as_ref() == Some(user) { Import::Added } else { Import::Unchanged };
+        let ours = !origin.with_id && found.as_ref() == Some(user);
+        return if ours { Import::Added } else { Import::Unchanged };
     }
     // What was exported from here and comes back as it is.
     let same = found.is_some_and(|found| User { updated_at: user.updated_at, ..found } == *user);

@@ -10,6 +10,7 @@
 
 mod bench;
 mod key;
+mod moving;
 mod session;
 mod target;
 #[cfg(unix)]
