@@ -53,6 +53,11 @@ pub(crate) const STEPS: &[Step] = &[
         reason: "the store contract, and endings in full traffic, on DynamoDB Local",
         run: dynamodb,
     },
+    Step {
+        name: "moving",
+        reason: "many users move in, on the embedded DynamoDB and on DynamoDB Local",
+        run: moving,
+    },
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
@@ -175,6 +180,20 @@ fn dynamodb() -> Result<()> {
         test_with_tool(target, [("DAYPASS_TEST_DYNAMODB", server.url())])?;
     }
     Ok(())
+}
+
+/// Users who move in; 100,000 are what the documentation speaks of, and take a quarter of an hour.
+const MOVING_USERS: &str = "4000";
+
+fn moving() -> Result<()> {
+    let server = DynamoDbLocal::start()?;
+    let mut command = cargo();
+    without_aws(&mut command)
+        .args(["test", "--workspace", "--locked", "--test", "cli", "--", "--nocapture", "scale::"])
+        .env("DAYPASS_TEST_DYNAMODB", server.url())
+        // The one variable that a developer may want to hand through: how many.
+        .env("DAYPASS_MOVING_USERS", std::env::var_os("DAYPASS_MOVING_USERS").unwrap_or(MOVING_USERS.into()));
+    run_tests(&mut command)
 }
 
 fn secrets() -> Result<()> {
