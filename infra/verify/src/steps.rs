@@ -77,7 +77,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "bench",
-        reason: "the authorizer beside the least that it could take, and beside its peers",
+        reason: "the authorizer beside the least that it could take, and beside its peers; argon2id beside C",
         run: bench,
     },
     Step {
@@ -278,7 +278,9 @@ fn bench() -> Result<()> {
     binaries("bench")?;
     let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
     let command = without_aws(&mut command).current_dir(workspace_root());
-    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))
+    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
+    // A development build has the same code for it: see the profiles in Cargo.toml.
+    run("bench-argon2", &mut Command::new(target_dir().join("debug/bench-argon2")))
 }
 
 /// Builds the archives `FOLDER/BINARY/bootstrap.zip`, of the functions and of the sample that the examples put behind them.

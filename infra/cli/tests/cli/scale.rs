@@ -90,6 +90,9 @@ fn name(number: usize) -> String {
     format!("user.{number}@example.com")
 }
 
+/// Requests under way at a time in the import that is killed.
+const UNDER_WAY: usize = 8;
+
 struct Silent;
 
 impl Journal for Silent {
@@ -148,7 +151,9 @@ impl Scene {
 
     /// Kills an import while it runs; returns how many users it left.
     fn kill_half_way(&self, file: &Path) -> usize {
-        let mut import = self.command(&["user", "import", file.to_str().unwrap(), "--concurrency", "8"]);
+        let under_way = UNDER_WAY.to_string();
+        let mut import =
+            self.command(&["user", "import", file.to_str().unwrap(), "--concurrency", &under_way]);
         let mut child = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while self.stored() < self.users / 10 {
             assert_eq!(child.try_wait().unwrap(), None, "the import is over before it was killed");
@@ -226,7 +231,9 @@ impl Scene {
             finished["changed"].as_u64().unwrap() + finished["unchanged"].as_u64().unwrap(),
             self.users as u64
         );
-        assert_eq!(finished["unchanged"], left, "nothing is imported twice, and nobody is missing");
+        // Requests that were under way when it was killed may have landed after the counting.
+        let met = usize::try_from(finished["unchanged"].as_u64().unwrap()).unwrap();
+        assert!((left..=left + UNDER_WAY).contains(&met), "{left} were in, and {met} were met");
         assert_eq!(self.stored(), self.users);
         let started = Instant::now();
         let moved = self.log_in();
