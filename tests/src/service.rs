@@ -12,6 +12,7 @@ use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::login::Login;
 use daypass_core::refresh::Refresh;
+use daypass_core::revocations::{NotFollowed, Revocations};
 use daypass_core::revoke::Revoke;
 use daypass_core::sessions::Sessions;
 use daypass_core::web::{Ambient, Caller, Principal, Request, Response};
@@ -125,7 +126,8 @@ pub struct Service {
     refresh: Refresh<DynamoDb>,
     revoke: Revoke<DynamoDb>,
     sessions: Sessions<DynamoDb>,
-    authorizer: Authorizer,
+    authorizer: Authorizer<NotFollowed>,
+    revocations: Revocations<DynamoDb>,
     discovery: Discovery,
     quick: bool,
 }
@@ -189,7 +191,9 @@ impl Service {
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
-            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, ambient()).unwrap(),
+            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, NotFollowed, ambient())
+                .unwrap(),
+            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
             discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
             clock: clock.clone(),
             journal: journal.clone(),
@@ -243,6 +247,7 @@ impl Service {
             "/login" => daypass_login::handle(&self.login, request).await,
             "/refresh" => daypass_refresh::handle(&self.refresh, request).await,
             "/revoke" => daypass_revoke::handle(&self.revoke, request).await,
+            "/revocations" => daypass_revocations::handle(&self.revocations, request).await,
             path if path.starts_with("/sessions") => daypass_sessions::handle(&self.sessions, request).await,
             _ => daypass_discovery::handle(&self.discovery, request).await,
         };

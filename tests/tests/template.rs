@@ -110,6 +110,10 @@ fn get_att<'a>(value: &'a Value, attribute: &str) -> &'a str {
 
 /// The parameter or resource that the resource of a statement stands for. Never text: an ARN with a `*` in it is refused.
 fn target(value: &Value) -> &str {
+    if value.get("Fn::Sub").is_some() {
+        assert_eq!(text(&value["Fn::Sub"]), "${SessionsTable.Arn}/index/ended");
+        return "SessionsTable/index/ended";
+    }
     if value.get("Ref").is_some() { text(&value["Ref"]) } else { get_att(value, "Arn") }
 }
 
@@ -118,7 +122,10 @@ fn every_function_of_the_repository_is_deployed() {
     let folders = fs::read_dir(root().join("functions")).unwrap();
     let crates: Names = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let template = Template::read();
-    assert_eq!(names(template.functions().into_keys()), crates);
+    let mut deployed = names(template.functions().into_keys());
+    // For whoever follows no feed: deployed in place of `authorizer`.
+    deployed.insert("authorizer-lean".to_owned());
+    assert_eq!(deployed, crates);
 
     for (id, function) in template.resources("AWS::Serverless::Function") {
         assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
@@ -129,12 +136,13 @@ fn every_function_of_the_repository_is_deployed() {
 }
 
 /// Each function with the names that its configuration reads.
-const READ: [(&str, &[&str]); 6] = [
+const READ: [(&str, &[&str]); 7] = [
     ("login", config::LOGIN),
     ("refresh", config::REFRESH),
     ("revoke", config::REVOKE),
     ("sessions", config::SESSIONS),
     ("authorizer", config::AUTHORIZER),
+    ("revocations", config::REVOCATIONS),
     ("discovery", config::DISCOVERY),
 ];
 
@@ -184,11 +192,16 @@ fn the_defaults_are_a_configuration() {
     starts("revoke", config::revoke(lookup("revoke")).err());
     starts("sessions", config::sessions(lookup("sessions")).err());
     starts("authorizer", config::authorizer(lookup("authorizer")).err());
+    starts("revocations", config::revocations(lookup("revocations")).err());
     starts("discovery", config::discovery(lookup("discovery")).err());
 }
 
 /// What CloudFormation would make of a value: defaults, an example where there is none, and a name for a table.
 fn example(parameters: &Value, value: &Value) -> String {
+    if value.get("Fn::If").is_some() {
+        assert_eq!(text(&value["Fn::If"][1]["Fn::Sub"]), "${Issuer}/revocations");
+        return format!("{}/revocations", example(parameters, &json!({ "Ref": "Issuer" })));
+    }
     let Some(name) = value.get("Ref").map(text) else {
         let parts = parameters_of(value).into_iter().map(|name| example(parameters, &json!({ "Ref": name })));
         return parts.collect::<Vec<_>>().join(" ");
@@ -228,6 +241,11 @@ fn the_longest_parameters_fit_into_the_environment() {
     }
     /// The bytes that a value may take.
     fn longest(parameters: &Value, value: &Value) -> usize {
+        if let Some(choices) = value.get("Fn::If") {
+            assert_eq!(text(&choices[1]["Fn::Sub"]), "${Issuer}/revocations");
+            let issuers = longest(parameters, &json!({ "Ref": "Issuer" })) + "/revocations".len();
+            return issuers.max(longest(parameters, &choices[2]));
+        }
         let Some(name) = value.get("Ref").map(text) else {
             let parts =
                 parameters_of(value).into_iter().map(|name| longest(parameters, &json!({ "Ref": name })) + 1);
@@ -241,7 +259,7 @@ fn the_longest_parameters_fit_into_the_environment() {
             (Some(most), _) if ["Clients", "Jwks"].contains(&name) => usize::try_from(most * 5 / 4).unwrap(),
             (Some(most), _) => usize::try_from(most).unwrap(),
             (None, Some(most)) => most.to_string().len(),
-            (None, None) if name == "HttpAnswer" => "simple".len(),
+            (None, None) if ["HttpAnswer", "RevocationsWhenStale"].contains(&name) => "simple".len(),
             (None, None) => panic!("{name} has no limit"),
         }
     }
@@ -330,6 +348,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:UpdateItem SessionsTable",
         ],
     );
+    // ended_since: the index and not the table.
+    check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
     check(&template, "authorizer", &[]);
     check(&template, "discovery", &[]);
 }
@@ -411,6 +431,7 @@ fn routes_lead_to_their_functions() {
         ("ANY /sessions/{id}", "sessions", guarded),
         ("OPTIONS /sessions", "sessions", None),
         ("OPTIONS /sessions/{id}", "sessions", None),
+        ("ANY /revocations", "revocations", None),
         ("ANY /.well-known/{document+}", "discovery", None),
     ];
     let expected = expected.map(|(route, binary, authorizer)| (route.to_owned(), binary, authorizer)).into();
@@ -464,7 +485,12 @@ fn tables_and_secrets_reach_the_functions_that_may_use_them() {
         let environment = template.environment(binary);
         let granted = |service: &str| -> Names {
             let grants = template.grants(binary).into_iter();
-            grants.filter(|(action, _)| action.starts_with(service)).map(|(_, resource)| resource).collect()
+            // An index by the table that it is of.
+            let whole = |resource: String| resource.split('/').next().unwrap_or_default().to_owned();
+            grants
+                .filter(|(action, _)| action.starts_with(service))
+                .map(|(_, resource)| whole(resource))
+                .collect()
         };
 
         let mut tables = Names::new();
@@ -523,12 +549,23 @@ fn tables_are_those_of_the_store() {
         let schema: Vec<Value> =
             keys().map(|(name, kind)| json!({ "AttributeName": name, "KeyType": kind })).collect();
         assert_eq!(properties["KeySchema"], json!(schema), "{id}");
-        let attributes: Vec<Value> =
-            keys().map(|(name, _)| json!({ "AttributeName": name, "AttributeType": "S" })).collect();
+        let attribute = |name: &str, kind: &str| json!({ "AttributeName": name, "AttributeType": kind });
+        let mut attributes: Vec<Value> = keys().map(|(name, _)| attribute(name, "S")).collect();
+        let index = table.index.map(|index| {
+            attributes.push(attribute(index.partition_key, "S"));
+            attributes.push(attribute(index.sort_key, "N"));
+            json!([{
+                "IndexName": index.name,
+                "KeySchema": [
+                    { "AttributeName": index.partition_key, "KeyType": "HASH" },
+                    { "AttributeName": index.sort_key, "KeyType": "RANGE" },
+                ],
+                "Projection": { "ProjectionType": "KEYS_ONLY" },
+            }])
+        });
         assert_eq!(properties["AttributeDefinitions"], json!(attributes), "{id}");
-        for index in ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
-            assert_eq!(properties.get(index), None, "{id}");
-        }
+        assert_eq!(properties.get("GlobalSecondaryIndexes"), index.as_ref(), "{id}");
+        assert_eq!(properties.get("LocalSecondaryIndexes"), None, "{id}");
 
         let ttl = table.ttl.map(|name| json!({ "AttributeName": name, "Enabled": true }));
         assert_eq!(properties.get("TimeToLiveSpecification"), ttl.as_ref(), "{id}");

@@ -1,9 +1,11 @@
-//! The `authorizer` binary: wires the configuration. It knows public keys only, and asks nobody but the issuer for them.
+//! The `authorizer` binary: wires the configuration. It knows public keys only, and asks nobody but the issuer, for them and for
+//! what was revoked.
 
 use daypass_ambient::{ambient, environment, start};
-use daypass_authorizer::{Authorizer, Pruned, fetch_from};
+use daypass_authorizer::{Authorizer, fetch_from, serve};
 use daypass_core::config;
-use lambda_runtime::{LambdaEvent, run, service_fn};
+use daypass_core::revocations::NotFollowed;
+use daypass_follower::Follower;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,11 +13,14 @@ async fn main() -> ExitCode {
     start(async {
         let config = config::authorizer(environment)?;
         let fetch = fetch_from(&config.keys)?;
-        let authorizer = Authorizer::new(config, fetch, ambient())?;
-        authorizer.prepare().await;
-        let authorizer = &authorizer;
-        run(service_fn(|event: LambdaEvent<Pruned>| async move { authorizer.handle(&event.payload.0).await }))
-            .await
+        // Two programs in one: without a feed nothing on the way of a request asks for one.
+        match config.revocations.clone() {
+            None => serve(Authorizer::new(config, fetch, NotFollowed, ambient())?).await,
+            Some(feed) => {
+                let follower = Follower::new(config.issuer.clone(), &feed)?;
+                serve(Authorizer::new(config, fetch, follower, ambient())?).await
+            }
+        }
     })
     .await
 }

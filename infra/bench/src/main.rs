@@ -123,7 +123,7 @@ impl Programs {
 
     /// Builds both for this machine, with the profile of the deployed function.
     fn build() -> Result<Self> {
-        let packages = ["--package", "daypass-authorizer", "--package", "daypass-floor"];
+        let packages = ["--package", "daypass-authorizer-function", "--package", "daypass-floor"];
         run("release", cargo().args(["build", "--release", "--locked"]).args(packages))?;
         let folder = target_dir().join("release");
         let zip = zip(&target_dir().join("lambda"));

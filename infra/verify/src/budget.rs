@@ -7,13 +7,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 6] = [
+pub(crate) const FUNCTIONS: [Function; 8] = [
     Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
     Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
-    // It stands before every request of every guarded API, and links no AWS SDK.
-    Function { package: "daypass-authorizer", binary: "authorizer", budget: 2_000_000 },
+    Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
+    // They stand before every request of every guarded API, and link no AWS SDK.
+    Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_250_000 },
+    Function { package: "daypass-authorizer-lean", binary: "authorizer-lean", budget: 2_000_000 },
     Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
 ];
 
@@ -49,11 +51,11 @@ pub(crate) fn weigh(folder: &Path) -> Result<String> {
 }
 
 fn table(weighed: &[(&Function, u64)]) -> String {
-    let mut text = format!("  {:<12} {:>10} {:>10}", "zip", "bytes", "budget");
+    let mut text = format!("  {:<16} {:>10} {:>10}", "zip", "bytes", "budget");
     for (function, bytes) in weighed {
         let remark = if *bytes >= function.budget { "  TOO LARGE" } else { "" };
         // Writing to a String cannot fail.
-        let _ = write!(text, "\n  {:<12} {bytes:>10} {:>10}{remark}", function.binary, function.budget);
+        let _ = write!(text, "\n  {:<16} {bytes:>10} {:>10}{remark}", function.binary, function.budget);
     }
     text
 }
@@ -69,7 +71,7 @@ mod tests {
         let folder = daypass_tools::target_dir().join("tmp").join(name);
         for function in &FUNCTIONS {
             fs::create_dir_all(folder.join(function.binary)).unwrap();
-            let bytes = if function.binary == "authorizer" { authorizer_bytes } else { 10 };
+            let bytes = if function.binary == "authorizer-lean" { authorizer_bytes } else { 10 };
             fs::write(folder.join(function.binary).join("bootstrap.zip"), vec![0; bytes]).unwrap();
         }
         folder
@@ -78,12 +80,12 @@ mod tests {
     #[test]
     fn the_budget_is_a_limit_that_is_not_reached() {
         let folder = scratch("under", 1_999_999);
-        assert!(weigh(&folder).unwrap().contains("  authorizer      1999999    2000000"));
+        assert!(weigh(&folder).unwrap().contains("  authorizer-lean     1999999    2000000"));
         fs::remove_dir_all(folder).unwrap();
 
         let folder = scratch("over", 2_000_000);
         let error = weigh(&folder).unwrap_err().to_string();
-        assert!(error.contains("authorizer      2000000    2000000  TOO LARGE"), "{error}");
+        assert!(error.contains("authorizer-lean     2000000    2000000  TOO LARGE"), "{error}");
         assert_eq!(error.matches("TOO LARGE").count(), 1);
         fs::remove_dir_all(folder).unwrap();
     }

@@ -14,8 +14,9 @@ use std::time::Duration;
 mod authorizer;
 
 pub use authorizer::{
-    AUTHORIZER, AuthorizerConfig, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS,
-    JWKS_MAX_BYTES, KeySource, authorizer,
+    AUTHORIZER, AuthorizerConfig, FollowedFeed, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS,
+    JWKS_MAX_AGE_SECONDS, JWKS_MAX_BYTES, KeySource, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS,
+    authorizer,
 };
 
 /// What `login` reads.
@@ -55,6 +56,9 @@ pub const REVOKE: &[&str] = &[
 ];
 /// What `sessions` reads.
 pub const SESSIONS: &[&str] = &["DAYPASS_CLIENTS", "DAYPASS_SESSIONS_TABLE"];
+/// What `revocations` reads.
+pub const REVOCATIONS: &[&str] =
+    &["DAYPASS_ISSUER", "DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_SESSIONS_TABLE"];
 /// What `discovery` reads.
 pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS"];
 
@@ -88,7 +92,7 @@ pub const LOGIN_WINDOW_SECONDS: Setting =
     Setting { name: "DAYPASS_LOGIN_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 8] = [
+pub const SETTINGS: [&Setting; 10] = [
     &ACCESS_TOKEN_SECONDS,
     &REFRESH_TOKEN_SECONDS,
     &IDLE_SECONDS,
@@ -97,6 +101,8 @@ pub const SETTINGS: [&Setting; 8] = [
     &LOGIN_WINDOW_SECONDS,
     &JWKS_INTERVAL_SECONDS,
     &JWKS_MAX_AGE_SECONDS,
+    &REVOCATIONS_INTERVAL_SECONDS,
+    &REVOCATIONS_STALE_SECONDS,
 ];
 
 /// Everything that is wrong with a configuration, one line each.
@@ -388,6 +394,17 @@ pub struct SessionsConfig {
     pub sessions_table: String,
 }
 
+/// Configuration of `revocations`.
+#[derive(Debug)]
+pub struct RevocationsConfig {
+    /// Whose sessions.
+    pub issuer: Issuer,
+    /// Life of an access token: so long an ending counts.
+    pub access_lifetime: Duration,
+    /// The sessions table.
+    pub sessions_table: String,
+}
+
 /// Configuration of `discovery`.
 #[derive(Debug)]
 pub struct DiscoveryConfig {
@@ -492,6 +509,24 @@ pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfi
     let clients = read.clients();
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
     read.finish(|| Some(SessionsConfig { clients: clients?, sessions_table: sessions_table? }))
+}
+
+/// Reads the configuration of `revocations`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn revocations(lookup: impl Fn(&str) -> Option<String>) -> Result<RevocationsConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let issuer = read.issuer();
+    let access_lifetime = read.access_lifetime(issuer.as_ref());
+    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
+    read.finish(|| {
+        Some(RevocationsConfig {
+            issuer: issuer?,
+            access_lifetime: access_lifetime?,
+            sessions_table: sessions_table?,
+        })
+    })
 }
 
 /// Reads the configuration of `discovery`.

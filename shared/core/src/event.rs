@@ -170,6 +170,28 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
     },
+    /// The revocation feed does not answer, or not well. Once, not for each request.
+    #[serde(rename = "feed.failing")]
+    FeedFailing {
+        /// How many sessions are known to have ended.
+        sessions: u64,
+        /// What the feed did. It names no input.
+        detail: String,
+    },
+    /// The list of revocations has become too old. Once, not for each request.
+    #[serde(rename = "feed.stale")]
+    FeedStale {
+        /// How many sessions are known to have ended.
+        sessions: u64,
+        /// What the feed did last. It names no input.
+        detail: String,
+    },
+    /// The revocation feed answers again.
+    #[serde(rename = "feed.recovered")]
+    FeedRecovered {
+        /// How many sessions are known to have ended.
+        sessions: u64,
+    },
     /// A request was refused before anything was looked up.
     #[serde(rename = "request.refused")]
     RequestRefused {
@@ -273,8 +295,10 @@ impl Event {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Failure { .. } | Self::InitFailed { .. } | Self::Panic { .. } => Severity::Error,
-            Self::Reuse { .. } | Self::LoginThrottled { .. } => Severity::Warning,
+            Self::Failure { .. } | Self::InitFailed { .. } | Self::Panic { .. } | Self::FeedStale { .. } => {
+                Severity::Error
+            }
+            Self::FeedFailing { .. } | Self::Reuse { .. } | Self::LoginThrottled { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
@@ -284,6 +308,7 @@ impl Event {
             | Self::SessionsEnded { .. }
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
+            | Self::FeedRecovered { .. }
             | Self::RequestRefused { .. } => Severity::Info,
         }
     }

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod login;
 pub mod refresh;
 mod refresh_token;
+pub mod revocations;
 pub mod revoke;
 pub mod routes;
 mod scope;

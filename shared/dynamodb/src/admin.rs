@@ -4,7 +4,7 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{self, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
-use crate::store::{Conditional, conditional, names, values};
+use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -110,6 +110,7 @@ impl DynamoDb {
         hash: &str,
         now: Timestamp,
     ) -> Result<Option<User>, StoreError> {
+        let moment = Moment::new(now);
         let request = self
             .change(username)?
             .update_expression("SET #password_hash = :hash, #updated_at = :now ADD #password_version :one")
@@ -120,7 +121,7 @@ impl DynamoDb {
                 ("one", item::number(1_u32)),
             ]));
         let Some(user) = changed(request).await? else { return Ok(None) };
-        self.end_twice(user.id, now, EndReason::PasswordChanged).await?;
+        self.end_twice(user.id, moment, EndReason::PasswordChanged).await?;
         Ok(Some(user))
     }
 
@@ -172,10 +173,10 @@ impl DynamoDb {
     ///
     /// The user has changed by now, so no login's transaction commits any more. But DynamoDB promises a query no isolation
     /// from a transaction as a whole: one that committed just before the change may still be putting its session in place.
-    async fn end_twice(&self, user: UserId, now: Timestamp, reason: EndReason) -> Result<(), StoreError> {
-        self.end_sessions(user, now, reason).await?;
+    async fn end_twice(&self, user: UserId, now: Moment, reason: EndReason) -> Result<(), StoreError> {
+        self.end_opened_by(user, now, reason, None).await?;
         tokio::time::sleep(SETTLING).await;
-        self.end_sessions(user, now, reason).await?;
+        self.end_opened_by(user, now, reason, None).await?;
         Ok(())
     }
 
@@ -186,6 +187,7 @@ impl DynamoDb {
         now: Timestamp,
         end: Option<EndReason>,
     ) -> Result<Option<User>, StoreError> {
+        let moment = Moment::new(now);
         let request = self
             .change(username)?
             .update_expression("SET #disabled = :disabled, #updated_at = :now")
@@ -196,7 +198,7 @@ impl DynamoDb {
             ]));
         let user = changed(request).await?;
         if let (Some(user), Some(reason)) = (&user, end) {
-            self.end_twice(user.id, now, reason).await?;
+            self.end_twice(user.id, moment, reason).await?;
         }
         Ok(user)
     }

@@ -26,6 +26,7 @@ pub const LOCAL_REGION: &str = "us-east-1";
 //   revoke            revoke_session 2 s + revoke_all 2.2 s              = 4.2 s
 //   GET /sessions     stored_sessions, all pages 4 s                     = 4.0 s
 //   DELETE /sessions  stored_session 2 s + end_session 2 s               = 4.0 s
+//   revocations       ended_since, all buckets 9 s (it has 10 s)         = 9.0 s
 //   login             begin_login 2 s + hash under 1 s + open_session 2 s < 5 s
 //
 // The 2 s of an operation hold two attempts at a store that hangs (1 s, a short pause, the rest), or all four at one
@@ -41,6 +42,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2200);
 /// All pages of one query for a user's sessions. Each takes tens of milliseconds and holds a thousand sessions or more.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
+/// All buckets of the index of ended sessions. The function has 10 s: a million entries are 150 pages of a megabyte.
+pub(crate) const WINDOW_TIMEOUT: Duration = Duration::from_secs(9);
 /// As many as the SDK's own default for DynamoDB.
 const ATTEMPTS: u32 = 4;
 /// First pause before another attempt, doubled each time. The SDK's default for throttling, 1 s, would use up the

@@ -1,6 +1,7 @@
 //! Users and sessions as items, and back. Reading is strict: an attribute that is missing or odd is named in the error.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::revocations::{EndedSession, SessionDigest};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::{
     AttemptId, ClientId, Scope, SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username,
@@ -32,6 +33,9 @@ pub(crate) const SCOPE: &str = "scope";
 pub(crate) const REVOKED_AT: &str = "revoked_at";
 pub(crate) const REVOKED_WHY: &str = "revoked_why";
 pub(crate) const DEVICE: &str = "device";
+// Only on a session that ended early: the key of the index of ended sessions.
+pub(crate) const ENDED_BUCKET: &str = "ended_bucket";
+pub(crate) const ENDED_AT: &str = "ended_at";
 
 // Attributes of an attempt.
 pub(crate) const KEY: &str = "key";
@@ -74,6 +78,17 @@ fn put_scope(item: &mut Item, scope: &Scope) {
     if !scope.is_empty() {
         item.insert(SCOPE.to_owned(), AttributeValue::Ss(scope.words().map(str::to_owned).collect()));
     }
+}
+
+/// The buckets of the index of ended sessions: by the last digit of the session's id, which is random.
+pub(crate) const ENDED_BUCKETS: [&str; 16] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
+
+/// The bucket of the session with this key. One whose id is none of ours has a bucket too, since its ending counts.
+pub(crate) fn ended_bucket(key: &Item) -> &'static str {
+    let id = key.get(SESSION).and_then(|id| id.as_s().ok());
+    let digit = id.and_then(|id| id.chars().next_back()).and_then(|last| last.to_digit(16));
+    digit.and_then(|digit| ENDED_BUCKETS.get(digit as usize)).copied().unwrap_or("0")
 }
 
 /// The key of a session.
@@ -142,6 +157,12 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
+}
+
+/// Reads an entry of the index of ended sessions: which, and when. The id is whatever text is there.
+pub(crate) fn to_ended(item: &Item) -> Result<EndedSession, StoreError> {
+    let read = Reader { table: "sessions", item };
+    Ok(EndedSession { at: read.time(ENDED_AT)?, session: SessionDigest::of(read.text(SESSION)?) })
 }
 
 /// A user as an item.
@@ -307,6 +328,18 @@ mod tests {
         let mut item = from_session(&session());
         item.insert(EXPIRES_AT.to_owned(), number(1_763_928_001_u64));
         assert_eq!(to_session(&item).unwrap().expires_at, session().absolute_end);
+    }
+
+    #[test]
+    fn the_buckets_are_one_for_each_last_digit() {
+        for (digit, bucket) in (0..16).zip(ENDED_BUCKETS) {
+            let session = SessionId::from_bytes([digit; 16]);
+            assert_eq!(ended_bucket(&session_key(UserId::from_bytes([1; 16]), session)), bucket);
+        }
+        for odd in ["", "?", "G", "ü"] {
+            assert_eq!(ended_bucket(&Item::from([(SESSION.to_owned(), text(odd))])), "0", "{odd}");
+        }
+        assert_eq!(ended_bucket(&Item::new()), "0");
     }
 
     #[test]

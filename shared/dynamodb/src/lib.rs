@@ -10,6 +10,7 @@
 mod admin;
 mod connect;
 mod empty;
+mod ended;
 mod error;
 mod item;
 mod moving;
@@ -33,7 +34,7 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// For `refresh`, `revoke` and `sessions`, which know sessions only.
+    /// For `refresh`, `revoke`, `sessions` and `revocations`, which know sessions only.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None }

@@ -1,7 +1,7 @@
 //! The one definition of the tables: `template.yaml` is compared with it, local runs and tests create theirs from it.
 
 use crate::error::failure;
-use crate::item::{EXPIRES_AT, KEY, SESSION, USER, USERNAME};
+use crate::item::{ENDED_AT, ENDED_BUCKET, EXPIRES_AT, KEY, SESSION, USER, USERNAME};
 use crate::{DynamoDb, TableNames, not_given};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
-    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use daypass_core::StoreError;
 use std::time::Duration;
@@ -27,7 +28,18 @@ pub enum Role {
     Attempts,
 }
 
-/// One table. All key attributes are strings (`S`), all tables are billed on demand and encrypted.
+/// An index of a table that holds only the items which have both its keys, and of them the keys alone (`KEYS_ONLY`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// Partition key, a string (`S`).
+    pub partition_key: &'static str,
+    /// Sort key, a number (`N`).
+    pub sort_key: &'static str,
+}
+
+/// One table. All its key attributes are strings (`S`), all tables are billed on demand and encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSchema {
     /// What it is for.
@@ -38,11 +50,18 @@ pub struct TableSchema {
     pub sort_key: Option<&'static str>,
     /// TTL attribute (seconds since the epoch), where items expire.
     pub ttl: Option<&'static str>,
+    /// Its index, where it has one.
+    pub index: Option<IndexSchema>,
     /// Whether the deployed table is protected from deletion.
     pub deletion_protection: bool,
     /// Whether the deployed table can be restored to a point in time.
     pub point_in_time_recovery: bool,
 }
+
+/// The sessions that ended early, by when, in sixteen partitions: what `GET /revocations` reads. Only an ending puts an item there,
+/// so a refresh writes to the table alone.
+pub const ENDED_INDEX: IndexSchema =
+    IndexSchema { name: "ended", partition_key: ENDED_BUCKET, sort_key: ENDED_AT };
 
 /// All tables.
 pub const TABLES: [TableSchema; 3] = [
@@ -51,6 +70,7 @@ pub const TABLES: [TableSchema; 3] = [
         partition_key: USERNAME,
         sort_key: None,
         ttl: None,
+        index: None,
         deletion_protection: true,
         point_in_time_recovery: true,
     },
@@ -59,6 +79,7 @@ pub const TABLES: [TableSchema; 3] = [
         partition_key: USER,
         sort_key: Some(SESSION),
         ttl: Some(EXPIRES_AT),
+        index: Some(ENDED_INDEX),
         deletion_protection: true,
         // On purpose not: in an older copy, ended sessions live and used tokens are good again.
         point_in_time_recovery: false,
@@ -68,6 +89,7 @@ pub const TABLES: [TableSchema; 3] = [
         partition_key: KEY,
         sort_key: None,
         ttl: Some(EXPIRES_AT),
+        index: None,
         deletion_protection: false,
         point_in_time_recovery: false,
     },
@@ -102,6 +124,9 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
         };
         create_one(client, table, name).await?;
         wait_until_active(client, table, name).await?;
+        if let Some(index) = &table.index {
+            add_index(client, index, name).await?;
+        }
         if let Some(attribute) = table.ttl {
             enable_ttl(client, name, attribute).await?;
         }
@@ -124,20 +149,14 @@ async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<
     for (attribute, key) in keys {
         let Some(attribute) = attribute else { continue };
         request = request
-            .key_schema(
-                KeySchemaElement::builder()
-                    .attribute_name(attribute)
-                    .key_type(key)
-                    .build()
-                    .map_err(|error| bug(&error))?,
-            )
-            .attribute_definitions(
-                AttributeDefinition::builder()
-                    .attribute_name(attribute)
-                    .attribute_type(ScalarAttributeType::S)
-                    .build()
-                    .map_err(|error| bug(&error))?,
-            );
+            .key_schema(key_element(attribute, key)?)
+            .attribute_definitions(definition(attribute, ScalarAttributeType::S)?);
+    }
+    if let Some(index) = &table.index {
+        request = request
+            .global_secondary_indexes(sparse(index)?)
+            .attribute_definitions(definition(index.partition_key, ScalarAttributeType::S)?)
+            .attribute_definitions(definition(index.sort_key, ScalarAttributeType::N)?);
     }
     match request.customize().config_override(patient()).send().await {
         Ok(_) => Ok(()),
@@ -146,6 +165,58 @@ async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<
             _ => Err(failure("CreateTable", &error)),
         },
     }
+}
+
+/// Adds the index to a table of a time when it had none.
+async fn add_index(client: &Client, index: &IndexSchema, name: &str) -> Result<(), StoreError> {
+    let has_it = |table: &TableDescription| {
+        table.global_secondary_indexes().iter().any(|found| found.index_name() == Some(index.name))
+    };
+    if describe(client, name).await?.as_ref().is_some_and(has_it) {
+        return Ok(());
+    }
+    let create = CreateGlobalSecondaryIndexAction::builder()
+        .index_name(index.name)
+        .key_schema(key_element(index.partition_key, KeyType::Hash)?)
+        .key_schema(key_element(index.sort_key, KeyType::Range)?)
+        .projection(keys_only())
+        .build()
+        .map_err(|error| bug(&error))?;
+    client
+        .update_table()
+        .table_name(name)
+        .attribute_definitions(definition(index.partition_key, ScalarAttributeType::S)?)
+        .attribute_definitions(definition(index.sort_key, ScalarAttributeType::N)?)
+        .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(create).build())
+        .customize()
+        .config_override(patient())
+        .send()
+        .await
+        .map_err(|error| failure("UpdateTable", &error))?;
+    Ok(())
+}
+
+fn keys_only() -> Projection {
+    Projection::builder().projection_type(ProjectionType::KeysOnly).build()
+}
+
+fn key_element(attribute: &str, key: KeyType) -> Result<KeySchemaElement, StoreError> {
+    KeySchemaElement::builder().attribute_name(attribute).key_type(key).build().map_err(|error| bug(&error))
+}
+
+fn definition(attribute: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, StoreError> {
+    let definition = AttributeDefinition::builder().attribute_name(attribute).attribute_type(kind);
+    definition.build().map_err(|error| bug(&error))
+}
+
+fn sparse(index: &IndexSchema) -> Result<GlobalSecondaryIndex, StoreError> {
+    GlobalSecondaryIndex::builder()
+        .index_name(index.name)
+        .key_schema(key_element(index.partition_key, KeyType::Hash)?)
+        .key_schema(key_element(index.sort_key, KeyType::Range)?)
+        .projection(keys_only())
+        .build()
+        .map_err(|error| bug(&error))
 }
 
 async fn wait_until_active(client: &Client, table: &TableSchema, name: &str) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use crate::DynamoDb;
 use crate::connect::LIST_TIMEOUT;
 use crate::error::failure;
 use crate::item::{self, USER};
-use crate::store::{Conditional, conditional, known_by, names, values};
+use crate::store::{Conditional, Moment, conditional, known_by, names, values};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
 use daypass_core::{AttemptId, SessionId, StoreError, Timestamp, UserId};
@@ -65,7 +65,8 @@ impl SessionStore for DynamoDb {
         reason: EndReason,
         attempt: AttemptId,
     ) -> Result<Ending, StoreError> {
-        let request = known_by(self.ending(item::session_key(user, session), now, reason, None), attempt);
+        let ending = self.ending(item::session_key(user, session), Moment::new(now), reason, None);
+        let request = known_by(ending, attempt);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Ending::Ended,
             Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Ending::Ended,

@@ -4,8 +4,9 @@ use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, CREATED_AT, DISABLED, EXPIRES_AT, GENERATION, ID, Item,
-    PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
+    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
+    GENERATION, ID, Item, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE,
+    SESSION, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -26,6 +27,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// By how much the clocks of two processes may differ: as much as the authorizer allows. Clocks further apart do not go
 /// unnoticed, since fresh access tokens are then refused.
@@ -89,6 +91,26 @@ fn of_clients(
     // Nobody's: a list that is empty lets nothing through.
     condition.push_str(if clients.is_empty() { " AND attribute_not_exists(#client)" } else { "))" });
     update.expression_attribute_names("#client", CLIENT)
+}
+
+/// The time that a verb was given, and how much has passed since: what is written late says so, or whoever follows what
+/// ended would look for it too far back.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    /// As it was given.
+    pub(crate) given: Timestamp,
+    started: Instant,
+}
+
+impl Moment {
+    /// Now is this time.
+    pub(crate) fn new(given: Timestamp) -> Self {
+        Self { given, started: Instant::now() }
+    }
+
+    fn later(self) -> Timestamp {
+        self.given + self.started.elapsed()
+    }
 }
 
 impl DynamoDb {
@@ -195,25 +217,37 @@ impl DynamoDb {
         Ok(update.condition_expression(condition))
     }
 
-    /// The write that ends a session, whatever its generation.
+    /// The write that ends a session, whatever its generation. It puts the session into the index of ended ones too: one
+    /// request, and a write unit of the table and one of the index.
     pub(crate) fn ending(
         &self,
         key: Item,
-        now: Timestamp,
+        now: Moment,
         reason: EndReason,
         clients: Option<&[ClientId]>,
     ) -> UpdateItemFluentBuilder {
         let mut condition = "attribute_exists(#session) AND attribute_not_exists(#revoked_at)".to_owned();
+        let bucket = item::ended_bucket(&key);
         let mut update = self
             .client
             .update_item()
             .table_name(&self.tables.sessions)
             .set_key(Some(key))
-            .update_expression("SET #revoked_at = :now, #revoked_why = :why")
-            .set_expression_attribute_names(names(&[SESSION, REVOKED_AT, REVOKED_WHY]))
+            .update_expression(
+                "SET #revoked_at = :now, #revoked_why = :why, #ended_bucket = :bucket, #ended_at = :ended_at",
+            )
+            .set_expression_attribute_names(names(&[
+                SESSION,
+                REVOKED_AT,
+                REVOKED_WHY,
+                ENDED_BUCKET,
+                ENDED_AT,
+            ]))
             .set_expression_attribute_values(values([
-                ("now", item::precise(now)),
+                ("now", item::precise(now.given)),
                 ("why", item::text(reason.as_str())),
+                ("bucket", item::text(bucket)),
+                ("ended_at", item::precise(now.later())),
             ]));
         if let Some(clients) = clients {
             update = of_clients(update, &mut condition, clients);
@@ -235,13 +269,13 @@ impl DynamoDb {
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
-        self.end_opened_by(user, now, reason, None).await
+        self.end_opened_by(user, Moment::new(now), reason, None).await
     }
 
-    async fn end_opened_by(
+    pub(crate) async fn end_opened_by(
         &self,
         user: UserId,
-        now: Timestamp,
+        now: Moment,
         reason: EndReason,
         opened_by: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
@@ -259,7 +293,7 @@ impl DynamoDb {
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
                 // Another process's clock may be behind ours, and not take for expired what we do.
-                ("now", item::precise(now.before(CLOCK_SKEW))),
+                ("now", item::precise(now.given.before(CLOCK_SKEW))),
             ]));
         if let Some(opened_by) = opened_by {
             // By the login's clock, which may be ahead of the one that says `opened_by`.
@@ -336,7 +370,8 @@ impl Store for DynamoDb {
         reason: EndReason,
         attempt: AttemptId,
     ) -> Result<Revocation, StoreError> {
-        let request = known_by(self.ending(item::session_key(user, session), now, reason, clients), attempt);
+        let ending = self.ending(item::session_key(user, session), Moment::new(now), reason, clients);
+        let request = known_by(ending, attempt);
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
             Conditional::Refused(None) => Revocation::Absent,
@@ -365,7 +400,7 @@ impl Store for DynamoDb {
         reason: EndReason,
         opened_by: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_opened_by(user, now, reason, opened_by);
+        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_by);
         tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
         })

@@ -1,14 +1,18 @@
 //! Asking one address for a small document: what an authorizer needs of HTTP, and nothing else.
 //!
-//! Bounded in time and size, no redirects, TLS against the roots of the system. The crate is apart so that a function
+//! Bounded in time and size, no redirects, TLS against the roots of the system. A [`Document`] is asked for now and then, each time
+//! over a connection of its own; a [`Channel`] again and again, over one that it keeps. The crate is apart so that a function
 //! which asks nobody does not link it, and it brings no AWS SDK.
 
+mod channel;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{Request, StatusCode, Uri};
+pub use channel::{Answer, Channel, Question};
+
+use http::header::{ACCEPT, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -76,22 +80,43 @@ impl Document {
 
     /// A connection of its own each time: between two requests Lambda freezes the process for longer than a peer waits.
     async fn fetch(&self) -> Result<Vec<u8>, Failed> {
-        let (mut sender, connection) =
+        let (status, _, body) = self.exchange(&mut self.open().await?, None, None).await?;
+        if status == StatusCode::OK { Ok(body) } else { Err(Failed::Status(status)) }
+    }
+
+    async fn open(&self) -> Result<Open, Failed> {
+        let (sender, connection) =
             http1::handshake(TokioIo::new(self.connect().await?)).await.map_err(|error| broken(&error))?;
         // It ends with the sender, or when the peer closes; what it says of that, the answer says too.
-        let _connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-        let request = Request::get(self.uri.path())
+        let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+        Ok(Open { sender, _connection: connection })
+    }
+
+    /// One request and its answer: 200 with its body, or 304. Anything else is an error, and the connection is spent.
+    async fn exchange(
+        &self,
+        open: &mut Open,
+        query: Option<&str>,
+        known: Option<&str>,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failed> {
+        let path = self.uri.path();
+        let target = query.map(|query| format!("{path}?{query}"));
+        let mut request = Request::get(target.as_deref().unwrap_or(path))
             .header(HOST, self.uri.authority().map_or("", |authority| authority.as_str()))
             .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")))
-            .body(NoBody::new())
-            .map_err(|error| broken(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(Failed::Status(response.status()));
+            .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")));
+        if let Some(tag) = known {
+            request = request.header(IF_NONE_MATCH, tag);
         }
-        match Limited::new(response.into_body(), self.most).collect().await {
-            Ok(body) => Ok(body.to_bytes().into()),
+        let request = request.body(NoBody::new()).map_err(|error| broken(&error))?;
+        open.sender.ready().await.map_err(|error| broken(&error))?;
+        let response = open.sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let (head, body) = response.into_parts();
+        if !matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
+            return Err(Failed::Status(head.status));
+        }
+        match Limited::new(body, self.most).collect().await {
+            Ok(body) => Ok((head.status, head.headers, body.to_bytes().into())),
             Err(error) if error.is::<LengthLimitError>() => Err(Failed::TooLarge(self.most)),
             Err(error) => Err(broken(error.as_ref())),
         }
@@ -106,6 +131,12 @@ impl Document {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| broken(&error))?;
         Ok(Box::new(tls.connect(name, stream).await.map_err(|error| broken(&error))?))
     }
+}
+
+/// A connection that speaks HTTP.
+struct Open {
+    sender: http1::SendRequest<NoBody>,
+    _connection: AbortOnDrop,
 }
 
 /// A task that does not outlive the request it is for.

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 use daypass_core::config::Tables;
+use daypass_core::revocations::EndedSessions;
 use daypass_core::session::{DeadCause, EndReason, Session};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -209,4 +210,23 @@ pub async fn a_table_with_other_keys_is_refused(bench: &Bench) {
         let text = broken(store.create_tables().await, "other keys");
         assert!(text.contains(name), "{text}");
     }
+}
+
+/// A table of a version that had no index of ended sessions.
+pub async fn a_table_without_the_index_gets_it(bench: &Bench) {
+    let name = format!("{}-old", bench.tables.sessions);
+    let key =
+        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let text = |name: &str| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    let request = bench.raw.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let request = request.key_schema(key("user", KeyType::Hash)).key_schema(key("session", KeyType::Range));
+    request.attribute_definitions(text("user")).attribute_definitions(text("session")).send().await.unwrap();
+    let tables = Tables { sessions: name, ..bench.tables.clone() };
+    let store = DynamoDb::local(bench.recorder.url(), TableNames::from(&tables));
+    store.create_tables().await.unwrap();
+    store.create_tables().await.unwrap();
+    assert_eq!(store.ended_since(NOW, 10).await.unwrap(), []);
 }

@@ -3,6 +3,7 @@
 //! [`store_contract!`](crate::store_contract) turns them into tests over one DynamoDB.
 
 pub mod admin;
+pub mod ended;
 pub mod faults;
 pub mod login;
 pub mod moving;
@@ -69,6 +70,13 @@ macro_rules! store_contract {
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other
             }
+            ended {
+                every_ending_is_in_the_index_and_nothing_else
+                all_buckets_are_read
+                what_is_written_late_says_so
+                too_many_are_no_list
+                a_failing_index_is_unavailable
+            }
             sessions {
                 a_users_sessions_are_read_with_one_query
                 all_pages_are_read
@@ -112,6 +120,7 @@ macro_rules! store_contract {
                 nobody_is_changed_who_is_not_there
                 tables_are_made_once
                 a_table_with_other_keys_is_refused
+                a_table_without_the_index_gets_it
             }
             moving {
                 a_line_is_imported_once
@@ -144,6 +153,7 @@ macro_rules! store_contract {
 pub fn assert_listed(module: &str, listed: &[&str]) {
     let source = match module {
         "admin" => include_str!("admin.rs"),
+        "ended" => include_str!("ended.rs"),
         "faults" => include_str!("faults.rs"),
         "login" => include_str!("login.rs"),
         "moving" => include_str!("moving.rs"),

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 7] =
-    ["login", "refresh", "revoke", "sessions", "authorizer", "discovery", "whoami"];
+pub const FUNCTIONS: [&str; 8] =
+    ["login", "refresh", "revoke", "sessions", "revocations", "authorizer", "discovery", "whoami"];
 /// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
 pub const AUDIENCE: &str = "daypass-dev";
 
@@ -179,10 +179,11 @@ impl Stack {
             console,
         };
         let functions = Functions::start(&plan)?;
-        functions.warm_up(console, &settings.cancel)?;
         let (site, second) = sites.unzip();
         let gateway = Gateway { site, ..Gateway::new(routes.clone(), functions.url()) };
+        // Before the functions are asked: the authorizer reads the revocation feed through it when it starts.
         let gateway = RunningGateway::start(listener, gateway, second)?;
+        functions.warm_up(console, &settings.cancel)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
         Ok(Self {
             gateway,
@@ -342,6 +343,7 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
+        ("DAYPASS_REVOCATIONS_URL", &format!("{url}/revocations")),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_USERS_TABLE", &tables.users),
     ];
@@ -354,6 +356,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let lookup = |name: &str| variables.get(name).cloned();
     config::refresh(lookup).map_err(wrong)?;
     config::revoke(lookup).map_err(wrong)?;
+    config::authorizer(lookup).map_err(wrong)?;
     config::login(lookup).map_err(wrong)
 }
 

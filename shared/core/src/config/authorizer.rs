@@ -2,6 +2,7 @@
 
 use super::{ConfigError, Issuer, Reader, Setting, secure_url};
 use crate::jwks::Jwks;
+use crate::revocations::{Limits, WhenStale};
 use crate::routes::Routes;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ pub const AUTHORIZER: &[&str] = &[
     "DAYPASS_ROUTES",
     "DAYPASS_HTTP_ANSWER",
     "DAYPASS_CONTEXT_CLAIMS",
+    "DAYPASS_REVOCATIONS_URL",
+    "DAYPASS_REVOCATIONS_INTERVAL_SECONDS",
+    "DAYPASS_REVOCATIONS_STALE_SECONDS",
+    "DAYPASS_REVOCATIONS_WHEN_STALE",
 ];
 
 /// The issuer is asked for its keys at most once in so many seconds, however many unknown `kid`s come.
@@ -24,6 +29,13 @@ pub const JWKS_INTERVAL_SECONDS: Setting =
 /// Keys older than this many seconds are fetched anew: that is how long a key is taken after it was withdrawn.
 pub const JWKS_MAX_AGE_SECONDS: Setting =
     Setting { name: "DAYPASS_JWKS_MAX_AGE_SECONDS", default: 900, range: 60..=86_400 };
+
+/// The revocation feed is asked at most once in so many seconds by each process, however many requests come.
+pub const REVOCATIONS_INTERVAL_SECONDS: Setting =
+    Setting { name: "DAYPASS_REVOCATIONS_INTERVAL_SECONDS", default: 5, range: 1..=60 };
+/// A list of revocations older than this many seconds is stale: see [`WhenStale`].
+pub const REVOCATIONS_STALE_SECONDS: Setting =
+    Setting { name: "DAYPASS_REVOCATIONS_STALE_SECONDS", default: 60, range: 5..=600 };
 
 /// How long the issuer may take. API Gateway waits 10 s for an authorizer, and the function has 3 s.
 pub const JWKS_DEADLINE: Duration = Duration::from_millis(1500);
@@ -48,6 +60,17 @@ pub struct AuthorizerConfig {
     pub http_answer: HttpAnswer,
     /// Claims that the context carries beside `sub`, `sid`, `client_id` and `scope`.
     pub context_claims: Vec<String>,
+    /// The revocation feed to follow, if one is.
+    pub revocations: Option<FollowedFeed>,
+}
+
+/// A revocation feed, and how it is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedFeed {
+    /// `https`, or `http` on this machine.
+    pub url: http::Uri,
+    /// How often it is asked, and what happens when it does not answer.
+    pub limits: Limits,
 }
 
 /// Where the public signing keys come from.
@@ -99,6 +122,7 @@ pub fn authorizer(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerC
         Some(_) => read.required("DAYPASS_CONTEXT_CLAIMS", parse_claims),
         None => Some(Vec::new()),
     };
+    let revocations = read.followed_feed();
     read.finish(|| {
         Some(AuthorizerConfig {
             issuer: issuer?,
@@ -107,6 +131,7 @@ pub fn authorizer(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerC
             routes: routes?,
             http_answer: http_answer?,
             context_claims: context_claims?,
+            revocations: revocations?,
         })
     })
 }
@@ -116,6 +141,14 @@ fn parse_http_answer(text: &str) -> Result<HttpAnswer, String> {
         "simple" => Ok(HttpAnswer::Simple),
         "policy" => Ok(HttpAnswer::Policy),
         _ => Err("is not `simple` or `policy`".to_owned()),
+    }
+}
+
+fn parse_when_stale(text: &str) -> Result<WhenStale, String> {
+    match text {
+        "open" => Ok(WhenStale::Open),
+        "closed" => Ok(WhenStale::Closed),
+        _ => Err("is not `open` or `closed`".to_owned()),
     }
 }
 
@@ -143,6 +176,29 @@ fn parse_claims(text: &str) -> Result<Vec<String>, String> {
 }
 
 impl Reader<'_> {
+    /// The feed; `Some(None)` without one.
+    fn followed_feed(&mut self) -> Option<Option<FollowedFeed>> {
+        let interval = self.seconds(&REVOCATIONS_INTERVAL_SECONDS);
+        let stale_after = self.seconds(&REVOCATIONS_STALE_SECONDS);
+        let when_stale = match self.get("DAYPASS_REVOCATIONS_WHEN_STALE") {
+            Some(_) => self.required("DAYPASS_REVOCATIONS_WHEN_STALE", parse_when_stale),
+            None => Some(WhenStale::Open),
+        };
+        let url = match self.get("DAYPASS_REVOCATIONS_URL") {
+            Some(_) => Some(self.required("DAYPASS_REVOCATIONS_URL", secure_url)?),
+            None => None,
+        };
+        let (interval, stale_after, when_stale) = (interval?, stale_after?, when_stale?);
+        // With less, the list would be stale between two good answers.
+        if stale_after < 2 * interval {
+            let problem =
+                "DAYPASS_REVOCATIONS_STALE_SECONDS is less than twice DAYPASS_REVOCATIONS_INTERVAL_SECONDS";
+            self.problems.push(problem.to_owned());
+            return None;
+        }
+        Some(url.map(|url| FollowedFeed { url, limits: Limits { interval, stale_after, when_stale } }))
+    }
+
     fn key_source(&mut self) -> Option<KeySource> {
         let interval = self.seconds(&JWKS_INTERVAL_SECONDS);
         let max_age = self.seconds(&JWKS_MAX_AGE_SECONDS);
@@ -190,6 +246,24 @@ mod tests {
         assert_eq!(config.routes, Routes::default());
         assert_eq!(config.http_answer, HttpAnswer::Simple);
         assert!(config.context_claims.is_empty());
+        assert_eq!(config.revocations, None);
+    }
+
+    #[test]
+    fn a_feed_is_followed_when_there_is_a_url() {
+        let feed = |settings: &[(&str, &str)]| {
+            let url = ("DAYPASS_REVOCATIONS_URL", "https://id.example.com/revocations");
+            let feed = read(&[&[url], settings].concat()).unwrap().revocations.unwrap();
+            assert_eq!(feed.url, url.1);
+            (feed.limits.interval.as_secs(), feed.limits.stale_after.as_secs(), feed.limits.when_stale)
+        };
+        assert_eq!(feed(&[]), (5, 60, WhenStale::Open));
+        let all = [
+            ("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", "1"),
+            ("DAYPASS_REVOCATIONS_STALE_SECONDS", "10"),
+            ("DAYPASS_REVOCATIONS_WHEN_STALE", "closed"),
+        ];
+        assert_eq!(feed(&all), (1, 10, WhenStale::Closed));
     }
 
     #[test]
@@ -231,5 +305,11 @@ mod tests {
         check("DAYPASS_CONTEXT_CLAIMS", "jti claims", "`claims`");
         check("DAYPASS_CONTEXT_CLAIMS", "jti jti", "twice");
         check("DAYPASS_CONTEXT_CLAIMS", "a.b", "`a.b`");
+        check("DAYPASS_REVOCATIONS_URL", "http://id.example.com/revocations", "https://");
+        check("DAYPASS_REVOCATIONS_URL", "https://id.example.com/revocations?after=1", "no query");
+        check("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", "0", "from 1 to 60");
+        check("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", "60", "less than twice");
+        check("DAYPASS_REVOCATIONS_STALE_SECONDS", "4", "from 5 to 600");
+        check("DAYPASS_REVOCATIONS_WHEN_STALE", "shut", "`open` or `closed`");
     }
 }

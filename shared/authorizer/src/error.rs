@@ -9,6 +9,8 @@ pub enum Error {
     Unauthorized,
     /// The issuer has never answered, so that nothing can be verified.
     NoKeys,
+    /// The list of revocations is too old, and the configuration says that nobody is served then.
+    StaleRevocations,
 }
 
 impl fmt::Display for Error {
@@ -16,6 +18,7 @@ impl fmt::Display for Error {
         f.write_str(match self {
             Self::Unauthorized => "Unauthorized",
             Self::NoKeys => "no keys to verify with: the issuer has not answered yet",
+            Self::StaleRevocations => "the list of revocations is too old: the feed does not answer",
         })
     }
 }

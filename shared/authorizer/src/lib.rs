@@ -2,6 +2,9 @@
 //!
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
 //! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
+//!
+//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_core::revocations::NotFollowed)
+//! unless a revocation feed is.
 
 mod answer;
 mod arn;
@@ -9,6 +12,7 @@ mod error;
 mod event;
 mod keys;
 mod pruned;
+mod serve;
 
 pub use answer::{Answer, Context, Policy, Statement};
 pub use arn::MethodArn;
@@ -16,19 +20,23 @@ pub use error::Error;
 pub use event::{Api, Event};
 pub use keys::{Fetch, FetchResult, fetch_from};
 pub use pruned::Pruned;
+pub use serve::serve;
 
 use answer::Unanswerable;
 use daypass_core::access::{UnusableKey, Verified};
 use daypass_core::config::{AuthorizerConfig, HttpAnswer};
 use daypass_core::event::{BadCredentials, Denial, Event as JournalEvent};
+use daypass_core::revocations::{Follow, Lookup};
 use daypass_core::routes::{Bearer, RouteDenial, Routes};
+use daypass_core::session::DeadCause;
 use daypass_core::web::{Ambient, Caller};
 use daypass_core::{SessionId, UserId};
 use keys::{Keys, Unverified};
 
 /// The authorizer with its keys and routes.
-pub struct Authorizer {
+pub struct Authorizer<F> {
     keys: Keys,
+    revocations: F,
     routes: Routes,
     http_answer: HttpAnswer,
     context_claims: Vec<String>,
@@ -45,30 +53,33 @@ enum Outcome {
     Refused,
 }
 
-impl Authorizer {
-    /// An authorizer for the tokens of one issuer and audience. `fetch` asks for the keys at the configured address.
+impl<F: Follow> Authorizer<F> {
+    /// An authorizer for the tokens of one issuer and audience. `fetch` asks for the keys at the configured address, and
+    /// `revocations` knows which sessions have ended.
     ///
     /// # Errors
     /// [`UnusableKey`] when a key of the configuration cannot be used.
     pub fn new(
         config: AuthorizerConfig,
         fetch: Option<Fetch>,
+        revocations: F,
         ambient: Ambient,
     ) -> Result<Self, UnusableKey> {
         let keys = Keys::new(&config, fetch, ambient.clock.now())?;
         let AuthorizerConfig { routes, http_answer, context_claims, .. } = config;
-        Ok(Self { keys, routes, http_answer, context_claims, ambient })
+        Ok(Self { keys, revocations, routes, http_answer, context_claims, ambient })
     }
 
-    /// Fetches keys that have to be there before the first request, if any have.
+    /// Fetches the keys and revocations that have to be there before the first request, if any have.
     pub async fn prepare(&self) {
         self.keys.prepare(&self.ambient).await;
+        self.revocations.prepare(&self.ambient).await;
     }
 
     /// Decides about one request.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`].
+    /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`]; [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         let Some(event) = Event::read(event) else {
             self.deny(Denial::Credentials(BadCredentials::UnsupportedEvent), None, &Caller::default());
@@ -107,10 +118,17 @@ impl Authorizer {
         };
         match self.keys.verify(token, now, &self.ambient, caller).await {
             Ok(verified) => {
+                match self.revocations.lookup(&verified.session, &self.ambient, caller).await {
+                    Lookup::Live => {}
+                    Lookup::Ended => {
+                        self.deny(Denial::Session(DeadCause::Ended), owner(&verified), caller);
+                        return Ok(Outcome::Refused);
+                    }
+                    Lookup::Stale => return Err(Error::StaleRevocations),
+                }
                 let at_hand = table.decide(target, Bearer::Scope(&verified.scope));
                 if let Err(denial) = at_hand {
-                    let owner = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
-                    self.deny(Denial::Route(denial), owner, caller);
+                    self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
                         // A policy cannot say so: API Gateway would compare it with the path as it stands.
                         return Ok(Outcome::Refused);
@@ -153,6 +171,11 @@ impl Authorizer {
         let (user, session) = owner.unzip();
         self.ambient.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
     }
+}
+
+/// Whose token it is and of which session, where both are ids of ours.
+fn owner(verified: &Verified) -> Option<(UserId, SessionId)> {
+    UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session))
 }
 
 /// No, in the form of the calling API. HTTP APIs are told by an answer: what they make of an error is not documented.

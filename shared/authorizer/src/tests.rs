@@ -1,3 +1,4 @@
+mod ended;
 mod fetched;
 mod fuzz;
 mod routes;
@@ -44,6 +45,25 @@ impl Journal for Recorded {
     }
 }
 
+/// What a list of revocations says of every session.
+#[derive(Clone)]
+struct Told(Arc<Mutex<Lookup>>);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Lookup::Live)))
+    }
+}
+
+impl Follow for Told {
+    async fn prepare(&self, _: &Ambient) {}
+
+    async fn lookup(&self, sid: &str, _: &Ambient, _: &Caller) -> Lookup {
+        assert_eq!(sid, SessionId::from_bytes([2; 16]).to_string(), "the session of the token");
+        *self.0.lock().unwrap()
+    }
+}
+
 /// An issuer with one key.
 struct TestIssuer {
     document: Document,
@@ -87,7 +107,8 @@ struct Settings<'a> {
 }
 
 struct Fixture {
-    authorizer: Authorizer,
+    authorizer: Authorizer<Told>,
+    ended: Told,
     journal: Recorded,
     clock: Moved,
     issuer: TestIssuer,
@@ -121,9 +142,11 @@ fn with_keys(
         routes,
         http_answer: settings.http_answer.unwrap_or(HttpAnswer::Simple),
         context_claims: settings.context_claims.iter().map(|&name| name.to_owned()).collect(),
+        revocations: None,
     };
-    let authorizer = Authorizer::new(config, fetch, ambient).unwrap();
-    Fixture { authorizer, journal, clock, issuer: test_issuer }
+    let ended = Told::default();
+    let authorizer = Authorizer::new(config, fetch, ended.clone(), ambient).unwrap();
+    Fixture { authorizer, ended, journal, clock, issuer: test_issuer }
 }
 
 impl Fixture {

@@ -1,0 +1,16 @@
+//! The loop of the Runtime API around an authorizer.
+
+use crate::{Authorizer, Pruned};
+use daypass_core::revocations::Follow;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+/// Answers Lambda's events with this authorizer until Lambda ends the process.
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn serve<F: Follow>(authorizer: Authorizer<F>) -> Result<(), Error> {
+    authorizer.prepare().await;
+    let authorizer = &authorizer;
+    run(service_fn(|event: LambdaEvent<Pruned>| async move { authorizer.handle(&event.payload.0).await }))
+        .await
+}

@@ -1,0 +1,69 @@
+//! The index of ended sessions, as the revocation feed reads it.
+
+use crate::DynamoDb;
+use crate::connect::WINDOW_TIMEOUT;
+use crate::error::failure;
+use crate::item::{self, ENDED_AT, ENDED_BUCKET, ENDED_BUCKETS, SESSION};
+use crate::schema::ENDED_INDEX;
+use crate::store::{names, values};
+use daypass_core::revocations::{EndedSession, EndedSessions};
+use daypass_core::{StoreError, Timestamp};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+/// Buckets that are read at the same time: with more, a cold start would spend its time on as many TLS handshakes.
+const READ_CONCURRENCY: usize = 8;
+
+impl DynamoDb {
+    /// All entries of one bucket that are not older, however many pages they are on.
+    async fn bucket(
+        &self,
+        bucket: &'static str,
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let mut ended = Vec::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.tables.sessions)
+            .index_name(ENDED_INDEX.name)
+            .key_condition_expression("#ended_bucket = :bucket AND #ended_at >= :since")
+            .projection_expression("#session, #ended_at")
+            .set_expression_attribute_names(names(&[ENDED_BUCKET, ENDED_AT, SESSION]))
+            .set_expression_attribute_values(values([
+                ("bucket", item::text(bucket)),
+                ("since", item::precise(since)),
+            ]))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(|error| failure("Query", &error))?.items() {
+                ended.push(item::to_ended(item)?);
+            }
+            if ended.len() > most {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+}
+
+impl EndedSessions for DynamoDb {
+    async fn ended_since(&self, since: Timestamp, most: usize) -> Result<Vec<EndedSession>, StoreError> {
+        let buckets: Vec<_> = ENDED_BUCKETS.iter().map(|bucket| self.bucket(bucket, since, most)).collect();
+        let reading = stream::iter(buckets).buffer_unordered(READ_CONCURRENCY).try_fold(
+            Vec::new(),
+            |mut all, bucket| async move {
+                all.extend(bucket);
+                if all.len() > most {
+                    let text = format!("ended_since: more than {most} sessions ended");
+                    return Err(StoreError::Unavailable(text));
+                }
+                Ok(all)
+            },
+        );
+        tokio::time::timeout(WINDOW_TIMEOUT, reading).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("ended_since: not all buckets could be read in time".to_owned()))
+        })
+    }
+}

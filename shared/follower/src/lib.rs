@@ -1,0 +1,198 @@
+//! Follows the revocation feed: asks it at most once per interval, however many requests come, and remembers what it said.
+//!
+//! Lambda freezes a process between two requests, so nothing runs in the background: the request that finds the list older than the
+//! interval carries the question, and waits for the answer, but never for long. While the feed does not answer, no request
+//! waits for it; it is asked all the same, once per interval, and what it says is taken in by whichever request comes next.
+
+#[cfg(test)]
+mod tests;
+
+use daypass_core::Timestamp;
+use daypass_core::config::{FollowedFeed, Issuer};
+use daypass_core::event::Event;
+use daypass_core::revocations::{
+    AS_OF, Answer, Follow, Known, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, WhenStale,
+};
+use daypass_core::web::{Ambient, Caller};
+use daypass_https::{Channel, Failed, Question};
+use http::header::ETAG;
+use http::{HeaderMap, StatusCode};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long one question may take, connecting included.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a request waits for the answer. API Gateway gives an authorizer 10 s, and the function has 3 s; keys may take 1.5 s more.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits while the feed fails: as long as one that works again may need.
+const IMPATIENCE: Duration = Duration::from_millis(50);
+/// How long a process waits for the whole list before its first answer. Lambda's init may take 10 s.
+const AT_START: Duration = Duration::from_secs(3);
+/// Longest pause after which a connection is used again: gateways and proxies close theirs after a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Follows one feed.
+pub struct Follower(Arc<Shared>);
+
+struct Shared {
+    issuer: Issuer,
+    when_stale: WhenStale,
+    channel: Channel,
+    state: Mutex<State>,
+    /// Whether the feed is being asked.
+    flying: watch::Sender<bool>,
+}
+
+struct State {
+    known: Known,
+    /// How the last reading went, until a request has taken notice of it.
+    landed: Option<Landed>,
+}
+
+/// A reading that is over: when it began, and what went wrong.
+struct Landed {
+    asked: Timestamp,
+    result: Result<(), String>,
+}
+
+impl Follower {
+    /// Follows the feed of this issuer.
+    ///
+    /// # Errors
+    /// When the system has no root certificates to check the feed's with.
+    pub fn new(issuer: Issuer, feed: &FollowedFeed) -> std::io::Result<Self> {
+        let channel = Channel::new(feed.url.clone(), DEADLINE, MAX_ANSWER_BYTES)?;
+        let state = Mutex::new(State { known: Known::new(feed.limits), landed: None });
+        let when_stale = feed.limits.when_stale;
+        Ok(Self(Arc::new(Shared { issuer, when_stale, channel, state, flying: watch::Sender::new(false) })))
+    }
+
+    /// Sees to it that the feed is asked when that is due, and waits for an answer that is under way.
+    async fn follow(&self, patience: Option<Duration>, ambient: &Ambient, caller: &Caller) {
+        let now = ambient.clock.now();
+        let patience = {
+            let mut state = self.0.state();
+            state.notice(now, ambient, caller);
+            if !*self.0.flying.borrow() && state.known.is_due(now) {
+                self.take_off(&mut state, now);
+            }
+            let needed = self.0.when_stale == WhenStale::Closed && state.known.is_stale(now);
+            let usual = if state.known.is_following() || needed { PATIENCE } else { IMPATIENCE };
+            patience.unwrap_or(usual)
+        };
+        let mut flying = self.0.flying.subscribe();
+        // It may take longer; the answer is then there for a later request.
+        let _ = tokio::time::timeout(patience, flying.wait_for(|flying| !flying)).await;
+        self.0.state().notice(ambient.clock.now(), ambient, caller);
+    }
+
+    fn take_off(&self, state: &mut State, now: Timestamp) {
+        let reuse = state.known.last_asked(now).is_some_and(|pause| pause < KEEP_ALIVE);
+        let first = state.known.ask(now);
+        let flight = Flight(Arc::clone(&self.0));
+        flight.0.flying.send_replace(true);
+        tokio::spawn(async move {
+            let result = flight.0.read(first, reuse, now).await;
+            flight.0.state().landed = Some(Landed { asked: now, result });
+        });
+    }
+}
+
+/// A reading that is under way. It ends however its task ends, a panic included.
+struct Flight(Arc<Shared>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.flying.send_replace(false);
+    }
+}
+
+impl Follow for Follower {
+    async fn prepare(&self, ambient: &Ambient) {
+        self.follow(Some(AT_START), ambient, &Caller::default()).await;
+    }
+
+    async fn lookup(&self, sid: &str, ambient: &Ambient, caller: &Caller) -> Lookup {
+        let now = ambient.clock.now();
+        {
+            let state = self.0.state();
+            if state.landed.is_none() && !state.known.is_due(now) && !*self.0.flying.borrow() {
+                return state.known.lookup(sid, now);
+            }
+        }
+        self.follow(None, ambient, caller).await;
+        self.0.state().known.lookup(sid, ambient.clock.now())
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads all pages.
+    async fn read(&self, first: Poll, mut reuse: bool, now: Timestamp) -> Result<(), String> {
+        let mut poll = first;
+        for _ in 0..MOST_PAGES {
+            let more = self.read_page(&poll, reuse, now).await?;
+            if !more {
+                return Ok(());
+            }
+            reuse = true;
+            poll = self.state().known.question();
+        }
+        Err(format!("the list has no end: {MOST_PAGES} pages"))
+    }
+
+    /// Reads one page; returns whether there is more.
+    async fn read_page(&self, poll: &Poll, reuse: bool, now: Timestamp) -> Result<bool, String> {
+        // A cursor is taken from an answer only when it needs no encoding.
+        let query = poll.after.as_ref().map(|after| format!("after={after}"));
+        let question = Question { query: query.as_deref(), known: poll.tag.as_deref(), reuse };
+        let answer = self.channel.ask(question).await.map_err(|failed| {
+            if matches!(failed, Failed::Status(StatusCode::BAD_REQUEST)) {
+                self.state().known.start_over();
+            }
+            failed.to_string()
+        })?;
+        let as_of = as_of(&answer.headers)?;
+        let more = if answer.unchanged {
+            if poll.tag.is_none() {
+                return Err("the answer was 304 to a question that names no answer".to_owned());
+            }
+            false
+        } else {
+            let page =
+                Answer::parse(&answer.body, &self.issuer).map_err(|unreadable| unreadable.to_string())?;
+            let more = page.more;
+            let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            self.state().known.told(poll, page, tag, now)?;
+            more
+        };
+        Known::is_recent(as_of, now)?;
+        Ok(more)
+    }
+}
+
+fn as_of(headers: &HeaderMap) -> Result<Timestamp, String> {
+    let value = headers.get(AS_OF).and_then(|value| value.to_str().ok());
+    let millis = value.and_then(|value| value.parse().ok()).map(Timestamp::from_millis);
+    millis.ok_or_else(|| format!("the answer has no header {AS_OF}"))
+}
+
+impl State {
+    /// Takes notice of a reading that is over, and tells the log when that changes something.
+    fn notice(&mut self, now: Timestamp, ambient: &Ambient, caller: &Caller) {
+        let Some(Landed { asked, result }) = self.landed.take() else { return };
+        let change = self.known.finish(result.is_ok(), asked, now);
+        let (sessions, detail) = (self.known.len() as u64, result.err().unwrap_or_default());
+        let event = match change {
+            Polled::AsBefore => return,
+            Polled::Recovered => Event::FeedRecovered { sessions },
+            Polled::Failing => Event::FeedFailing { sessions, detail },
+            Polled::Stale => Event::FeedStale { sessions, detail },
+        };
+        ambient.journal.record(&event, caller);
+    }
+}

@@ -1,0 +1,365 @@
+//! Against feeds that answer and feeds that do not, over real connections.
+
+use super::*;
+use daypass_ambient::OsEntropy;
+use daypass_core::Clock;
+use daypass_core::event::Journal;
+use daypass_core::revocations::{Limits, SessionDigest};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const START: u64 = 1_800_000_000_000;
+
+/// What a feed does with a question.
+#[derive(Clone)]
+enum Answers {
+    /// Tells of these sessions.
+    Sessions(Vec<&'static str>),
+    /// Says what the test says, after the head of a good answer.
+    Body(String),
+    /// As of this many milliseconds ago.
+    Old(u64),
+    Status(u16),
+    Silence,
+    /// Half an answer, and the connection is closed.
+    Truncated,
+    /// Pages without an end.
+    Endless,
+    /// More than anybody takes.
+    Huge,
+    WithoutAge,
+}
+
+/// A world with a clock, a journal and a feed.
+#[derive(Clone)]
+struct World {
+    now: Arc<AtomicU64>,
+    events: Arc<Mutex<Vec<Event>>>,
+    answers: Arc<Mutex<Answers>>,
+    questions: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    port: u16,
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+}
+
+impl Journal for World {
+    fn record(&self, event: &Event, _: &Caller) {
+        self.events.lock().unwrap().push(event.clone());
+    }
+}
+
+fn issuer() -> Issuer {
+    Issuer::parse("https://id.example.com").unwrap()
+}
+
+impl World {
+    async fn new(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let world = Self {
+            now: Arc::new(AtomicU64::new(START)),
+            events: Arc::default(),
+            answers: Arc::new(Mutex::new(answers)),
+            questions: Arc::default(),
+            connections: Arc::default(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let serving = world.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let serving = serving.clone();
+                // The follower may hang up at any time.
+                tokio::spawn(async move { drop(serving.serve(stream).await) });
+            }
+        });
+        world
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        loop {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await?);
+            }
+            let request = String::from_utf8(request).unwrap();
+            let line = request.lines().next().unwrap();
+            let target = line.strip_prefix("GET ").unwrap().strip_suffix(" HTTP/1.1").unwrap().to_owned();
+            let known = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: \"1\""));
+            self.questions.lock().unwrap().push(format!("{target}{}", if known { " known" } else { "" }));
+            let answers = self.answers.lock().unwrap().clone();
+            let now = self.now.load(Ordering::SeqCst);
+            let page = |sids: &[&str], cursor: &str, more| {
+                let sessions = sids.iter().map(|sid| SessionDigest::of(sid)).collect();
+                let keep = Duration::from_secs(390);
+                let answer = Answer { cursor: cursor.to_owned(), more, keep, sessions };
+                String::from_utf8(answer.to_json(&issuer())).unwrap()
+            };
+            let (as_of, body) = match answers {
+                Answers::Sessions(sids) if known && sids.is_empty() => {
+                    let head = format!("HTTP/1.1 304 Not Modified\r\n{AS_OF}: {now}\r\netag: \"1\"\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await?;
+                    continue;
+                }
+                Answers::Sessions(sids) => {
+                    let cursor = if sids.is_empty() { "1.0".to_owned() } else { format!("1.{now}") };
+                    (now, page(&sids, &cursor, false))
+                }
+                Answers::Body(body) => (now, body),
+                Answers::Old(age) => (now - age, page(&["ses_old"], "1.7", false)),
+                Answers::Status(status) => {
+                    let head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 2\r\n\r\n{{}}");
+                    stream.write_all(head.as_bytes()).await?;
+                    continue;
+                }
+                Answers::Silence => std::future::pending().await,
+                Answers::Truncated => {
+                    let head = format!("HTTP/1.1 200 OK\r\n{AS_OF}: {now}\r\ncontent-length: 1000\r\n\r\n{{");
+                    return stream.write_all(head.as_bytes()).await;
+                }
+                Answers::Endless => (now, page(&["ses_1"], "1.5.6.0000000000000000", true)),
+                Answers::Huge => (now, " ".repeat(MAX_ANSWER_BYTES + 1)),
+                Answers::WithoutAge => {
+                    let body = page(&[], "1.0", false);
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(head.as_bytes()).await?;
+                    continue;
+                }
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{AS_OF}: {as_of}\r\netag: \"1\"\r\ncontent-length: {length}\r\n\r\n"
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        }
+    }
+
+    fn follower(&self, when_stale: WhenStale) -> Follower {
+        let feed = FollowedFeed {
+            url: format!("http://127.0.0.1:{}/revocations", self.port).parse().unwrap(),
+            limits: Limits {
+                interval: Duration::from_secs(5),
+                stale_after: Duration::from_secs(60),
+                when_stale,
+            },
+        };
+        Follower::new(issuer(), &feed).unwrap()
+    }
+
+    fn ambient(&self) -> Ambient {
+        Ambient {
+            clock: Box::new(self.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(self.clone()),
+        }
+    }
+
+    async fn ask(&self, follower: &Follower, sid: &str) -> Lookup {
+        follower.lookup(sid, &self.ambient(), &Caller::default()).await
+    }
+
+    async fn prepared(&self, when_stale: WhenStale) -> Follower {
+        let follower = self.follower(when_stale);
+        follower.prepare(&self.ambient()).await;
+        follower
+    }
+
+    fn answer(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.now.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    fn questions(&self) -> Vec<String> {
+        std::mem::take(&mut self.questions.lock().unwrap())
+    }
+
+    fn events(&self) -> Vec<Event> {
+        std::mem::take(&mut self.events.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_process_knows_the_whole_list_before_its_first_answer() {
+    let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    assert_eq!(world.questions(), ["/revocations"]);
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live);
+    assert_eq!((world.questions(), world.events()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
+    let world = World::new(Answers::Sessions(vec![])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    world.questions();
+    for _ in 0..3 {
+        for _ in 0..1000 {
+            assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Live);
+        }
+        assert_eq!(world.questions(), Vec::<String>::new());
+        world.advance(5);
+        world.ask(&follower, "ses_1").await;
+        assert_eq!(world.questions().len(), 1);
+    }
+    world.advance(5);
+    world.answer(Answers::Sessions(vec!["ses_1"]));
+    // While nothing ended, the feed was told which answer is known.
+    *world.questions.lock().unwrap() = vec![];
+    assert_eq!(world.connections.load(Ordering::SeqCst), 1);
+    // Frozen for a minute: what lies between may have forgotten the connection.
+    world.advance(60);
+    world.answer(Answers::Sessions(vec![]));
+    world.ask(&follower, "ses_1").await;
+    assert_eq!(world.questions(), ["/revocations?after=1.0 known"]);
+    assert_eq!(world.connections.load(Ordering::SeqCst), 2);
+}
+
+/// However many requests a process works on, one carries the question, and all of them have the answer.
+#[tokio::test]
+async fn a_thousand_requests_at_once_are_one_question() {
+    let world = World::new(Answers::Sessions(vec![])).await;
+    let follower = Arc::new(world.prepared(WhenStale::Open).await);
+    world.questions();
+    world.answer(Answers::Sessions(vec!["ses_1"]));
+    world.advance(60);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let (world, follower) = (world.clone(), Arc::clone(&follower));
+        tasks.spawn(async move { world.ask(&follower, "ses_1").await });
+    }
+    assert!(tasks.join_all().await.into_iter().all(|lookup| lookup == Lookup::Ended));
+    assert_eq!(world.questions().len(), 1);
+}
+
+/// Every way in which a feed can fail or lie: nothing that is known is forgotten, nobody is refused for it, and it is told once.
+#[tokio::test]
+async fn a_feed_that_fails_or_lies_does_no_harm() {
+    let other =
+        Answer { cursor: "1.5".to_owned(), more: false, keep: Duration::from_secs(390), sessions: vec![] };
+    let other = other.to_json(&Issuer::parse("https://id.example.org").unwrap());
+    let cases = [
+        (Answers::Status(500), "HTTP 500"),
+        (Answers::Status(302), "HTTP 302"),
+        (Answers::Status(404), "HTTP 404"),
+        (Answers::Truncated, ""),
+        (Answers::Body("<html>".to_owned()), "not one JSON object"),
+        (Answers::Body(r#"{"v":2}"#.to_owned()), "another version"),
+        (Answers::Body(String::from_utf8(other).unwrap()), "another issuer"),
+        (Answers::Body(r#"{"v":1,"iss":"https://id.example.com"}"#.to_owned()), "missing or malformed"),
+        (Answers::Old(36_000), "36 s old"),
+        (Answers::Endless, "no end"),
+        (Answers::Huge, "larger than"),
+        (Answers::WithoutAge, "no header"),
+        (Answers::Silence, "no answer within 1000 ms"),
+    ];
+    for (answers, says) in cases {
+        let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
+        let follower = world.prepared(WhenStale::Open).await;
+        world.answer(answers);
+        for _ in 0..3 {
+            world.advance(5);
+            assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "{says}");
+            assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "{says}");
+            // The answer that nobody waited for.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if says.starts_with("no answer") {
+            tokio::time::sleep(DEADLINE).await;
+            world.ask(&follower, "ses_2").await;
+        }
+        let events = world.events();
+        let [Event::FeedFailing { sessions, detail }] = &events[..] else { panic!("{says}: {events:?}") };
+        assert!(*sessions >= 1 && detail.contains(says), "{says}: {detail}");
+        world.answer(Answers::Sessions(vec!["ses_1", "ses_2"]));
+        // A question may be under way that nobody will answer.
+        let mut asked = 0;
+        while world.ask(&follower, "ses_2").await == Lookup::Live {
+            asked += 1;
+            assert!(asked < 30, "{says}: it recovers by itself");
+            world.advance(5);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(matches!(world.events()[..], [Event::FeedRecovered { .. }]), "{says}");
+    }
+}
+
+/// One request waits for a feed that hangs; the next ones do not.
+#[tokio::test]
+async fn a_feed_that_hangs_holds_one_request_and_no_other() {
+    let world = World::new(Answers::Sessions(vec![])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    world.answer(Answers::Silence);
+    let mut waited = Vec::new();
+    for _ in 0..4 {
+        world.advance(5);
+        let started = Instant::now();
+        world.ask(&follower, "ses_1").await;
+        waited.push(started.elapsed());
+        // Until the question is given up.
+        tokio::time::sleep(DEADLINE + Duration::from_millis(100)).await;
+    }
+    assert!(waited[0] < PATIENCE + Duration::from_millis(200), "{waited:?}");
+    assert!(waited[1..].iter().all(|waited| *waited < 4 * IMPATIENCE), "{waited:?}");
+}
+
+#[tokio::test]
+async fn closed_serves_nobody_by_a_list_that_is_too_old() {
+    let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
+    let follower = world.prepared(WhenStale::Closed).await;
+    world.answer(Answers::Status(503));
+    for seconds in (5..60).step_by(5) {
+        world.advance(5);
+        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "after {seconds} s");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..3 {
+        world.advance(5);
+        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Stale);
+    }
+    let events = world.events();
+    assert!(matches!(events[..], [Event::FeedFailing { .. }, Event::FeedStale { .. }]), "{events:?}");
+    world.answer(Answers::Sessions(vec![]));
+    world.advance(5);
+    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "the first request that finds it answers");
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "and nothing was forgotten");
+    assert!(matches!(world.events()[..], [Event::FeedRecovered { .. }]));
+}
+
+/// A feed that is not there when a process starts.
+#[tokio::test]
+async fn a_start_without_the_feed_is_open_or_closed() {
+    for (when_stale, expected) in [(WhenStale::Open, Lookup::Live), (WhenStale::Closed, Lookup::Stale)] {
+        let world = World::new(Answers::Status(503)).await;
+        let follower = world.prepared(when_stale).await;
+        assert_eq!(world.ask(&follower, "ses_1").await, expected);
+        assert!(matches!(world.events()[..], [Event::FeedStale { sessions: 0, .. }]));
+        world.answer(Answers::Sessions(vec!["ses_1"]));
+        world.advance(5);
+        assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+    }
+}
+
+/// A cursor that the feed does not know any more costs the place in the list, not the list.
+#[tokio::test]
+async fn a_cursor_that_is_refused_is_given_up() {
+    let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    world.answer(Answers::Status(400));
+    world.advance(5);
+    world.ask(&follower, "ses_1").await;
+    world.questions();
+    world.answer(Answers::Sessions(vec![]));
+    world.advance(5);
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.questions(), ["/revocations"]);
+}
