@@ -62,7 +62,7 @@ pub async fn every_ending_is_in_the_index_and_nothing_else(bench: &Bench) {
         .unwrap();
     assert!(!ended(bench, after(60_000)).await.contains(&digest(&opened)));
 
-    let users = ["all", "password", "disable", "remove"].map(|name| bench::user(name));
+    let users = ["all", "password", "disable", "remove"].map(bench::user);
     for user in &users {
         bench.store.add_user(user).await.unwrap();
         for _ in 0..3 {
