@@ -152,7 +152,9 @@ fn each_function_is_told_what_its_configuration_reads() {
     assert_eq!(names(template.functions().into_keys()), names(READ.map(|(binary, _)| binary)));
     for (binary, read) in READ {
         let told = template.environment(binary).keys().map(String::as_str);
-        assert_eq!(names(told), names(read.iter().copied()), "{binary}");
+        // What checks passwords reads how, too.
+        let passwords: &[&str] = if binary == "login" { &daypass_credentials::CHECKING } else { &[] };
+        assert_eq!(names(told), names(read.iter().chain(passwords).copied()), "{binary}");
     }
 }
 
@@ -185,6 +187,7 @@ fn the_defaults_are_a_configuration() {
     };
     let starts = |binary: &str, outcome: Option<ConfigError>| assert_eq!(outcome, None, "{binary}");
     starts("login", config::login(lookup("login")).err());
+    assert!(daypass_credentials::Passwords::configured(lookup("login")).is_ok());
     starts("refresh", config::refresh(lookup("refresh")).err());
     starts("revoke", config::revoke(lookup("revoke")).err());
     starts("sessions", config::sessions(lookup("sessions")).err());

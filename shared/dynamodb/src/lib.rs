@@ -13,12 +13,14 @@ mod empty;
 mod ended;
 mod error;
 mod item;
+mod moving;
 mod retry;
 pub mod schema;
 mod sessions;
 mod store;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
+pub use moving::{Import, Origin, Segment, UserFilter};
 
 use aws_sdk_dynamodb::Client;
 use daypass_core::{StoreError, config::Tables};
