@@ -24,5 +24,6 @@ async fn build() -> Result<Login<DynamoDb>, BoxError> {
     let config = config::login(environment)?;
     let keys = daypass_keys::load(&config.keys).await?;
     let store = DynamoDb::connect(TableNames::from(&config.tables)).await;
-    Ok(Login::new(config, &keys, store, Box::new(Passwords::standard()), ambient())?)
+    let passwords = Passwords::configured(environment)?;
+    Ok(Login::new(config, &keys, store, Box::new(passwords), ambient())?)
 }

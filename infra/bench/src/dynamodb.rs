@@ -51,7 +51,10 @@ impl Ended {
                 .collect();
             let answer = ended.call("BatchWriteItem", &json!({ "RequestItems": { SESSIONS: puts } }))?;
             ensure!(
-                answer["UnprocessedItems"].as_object().is_none_or(serde_json::Map::is_empty),
+                answer
+                    .get("UnprocessedItems")
+                    .and_then(Value::as_object)
+                    .is_none_or(serde_json::Map::is_empty),
                 "not all were written"
             );
         }
@@ -74,12 +77,13 @@ impl Ended {
                     },
                     "ReturnConsumedCapacity": "TOTAL",
                 });
-                if !start.is_null() {
-                    query["ExclusiveStartKey"] = start;
+                if let (Some(query), false) = (query.as_object_mut(), start.is_null()) {
+                    query.insert("ExclusiveStartKey".to_owned(), start);
                 }
-                let mut answer = self.call("Query", &query)?;
-                units += answer["ConsumedCapacity"]["CapacityUnits"].as_f64().context("no capacity")?;
-                start = answer["LastEvaluatedKey"].take();
+                let answer = self.call("Query", &query)?;
+                let capacity = answer.pointer("/ConsumedCapacity/CapacityUnits");
+                units += capacity.and_then(Value::as_f64).context("the answer names no capacity")?;
+                start = answer.get("LastEvaluatedKey").cloned().unwrap_or_default();
                 if start.is_null() {
                     break;
                 }

@@ -1,7 +1,7 @@
 //! What a person types: passwords without echo, and a yes before something is removed.
 
 use crate::output::Failure;
-use daypass_core::Password;
+use daypass_core::{Password, Secret};
 use std::io::{self, IsTerminal, Read, Write};
 
 /// More bytes than the longest password and its line break have: [`Password::MAX_CHARS`] code points of four bytes.
@@ -28,6 +28,26 @@ pub(crate) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
         Failure::new(
             format!("the password is empty or longer than {} characters", Password::MAX_CHARS),
             "choose one in between",
+        )
+    })
+}
+
+/// The secret of another system: one line of standard input, or the bytes that it is the base64 of.
+pub(crate) fn foreign_secret(base64: bool) -> Result<Secret, Failure> {
+    if io::stdin().is_terminal() {
+        return Err(Failure::new(
+            "standard input is a terminal, which would show the secret",
+            "pipe it in: from your password manager, or from a file that you remove afterwards",
+        ));
+    }
+    let text = zeroize::Zeroizing::new(first_line(io::stdin())?);
+    if !base64 {
+        return Ok(Secret::new(text.as_bytes().to_vec()));
+    }
+    data_encoding::BASE64.decode(text.trim().as_bytes()).map(Secret::new).map_err(|_| {
+        Failure::new(
+            "standard input is not base64",
+            "pipe it in as the other system shows it, padding included",
         )
     })
 }

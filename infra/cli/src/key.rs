@@ -1,5 +1,6 @@
 //! `daypass key`: the key sets that sign, authenticate and pepper.
 
+use crate::input;
 use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment};
 use clap::{Subcommand, ValueEnum};
@@ -32,6 +33,22 @@ enum Verb {
         /// Write to a new file, which only you may read, instead of to standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Take over what old password hashes need: the secret of another system, from standard input, or the peppers of another
+    /// key set
+    Adopt {
+        /// The key set, a file; the one that is written holds its keys and the adopted ones
+        #[arg(value_name = "FILE")]
+        keys: PathBuf,
+        /// Take over the peppers of this key set
+        #[arg(long, value_name = "FILE", conflicts_with = "base64")]
+        from: Option<PathBuf>,
+        /// Standard input is base64, such as Firebase's signer key; without, its one line is taken as it is, such as Devise's pepper
+        #[arg(long)]
+        base64: bool,
+        /// Write to a new file, which only you may read
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Show the keys without their secrets
     Show {
@@ -105,6 +122,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match args.verb {
         Verb::Generate { algorithm, section, out } => generate(output, algorithm, section, out.as_deref()),
+        Verb::Adopt { keys, from, base64, out } => adopt(output, &keys, from.as_deref(), base64, &out).await,
         Verb::Show { sources, jwks } => show(environment, output, &sources, jwks).await,
     }
 }
@@ -138,6 +156,41 @@ fn generate(
         table(output, &keys.keys)
     })?;
     Ok(())
+}
+
+#[derive(Serialize)]
+struct Adopted {
+    file: String,
+    adopted: Vec<String>,
+}
+
+async fn adopt(
+    output: &mut Output<'_>,
+    keys: &Path,
+    from: Option<&Path>,
+    base64: bool,
+    out: &Path,
+) -> Result<(), Failure> {
+    let load = async |path: &Path| target::load(&[path.display().to_string()]).await;
+    let mut document = load(keys).await?;
+    let adopted = if let Some(from) = from {
+        document.adopt_peppers_of(&load(from).await?)
+    } else {
+        let secret = input::foreign_secret(base64)?;
+        let adopted = document.adopt_pepper(secret.expose(), &OsEntropy, SystemClock.now());
+        vec![
+            adopted
+                .map_err(|error| Failure::new(error.to_string(), "pipe the secret of the other system in"))?,
+        ]
+    };
+    let json = document.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;
+    write_new(out, &json).map_err(|error| refused(out, &error))?;
+    let file = out.display().to_string();
+    let line = match adopted.as_slice() {
+        [] => format!("Wrote {file}; there was nothing to adopt."),
+        kids => format!("Wrote {file} with the adopted peppers {}; only you may read it.", kids.join(", ")),
+    };
+    Ok(output.result(&Adopted { file, adopted }, |output| output.line(&line))?)
 }
 
 fn new_document(algorithm: SigningAlgorithm, section: Option<Section>) -> Result<Document, KeyError> {

@@ -40,11 +40,11 @@ struct Cli {
 enum Command {
     /// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
     Dev(dev::Args),
-    /// Who may log in: add, list, show, disable, enable, set-password, remove
+    /// Who may log in: add, list, show, disable, enable, set-password, remove; import, export, calibrate
     User(user::Args),
     /// Who is logged in: list, show, revoke
     Session(session::Args),
-    /// Key sets: generate, show
+    /// Key sets: generate, adopt, show
     Key(key::Args),
 }
 

@@ -32,6 +32,16 @@ impl Failure {
         Self { kind: Kind::Usage, ..Self::new(what, hint) }
     }
 
+    /// The same failure with another next step.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// What went wrong.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     fn exit_code(&self) -> ExitCode {
         match self.kind {
             Kind::Failed => ExitCode::FAILURE,
@@ -78,6 +88,11 @@ impl<'a> Output<'a> {
         }
         serde_json::to_writer_pretty(&mut self.out, value)?;
         writeln!(self.out)
+    }
+
+    /// Whether scripts read the results.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Prints a text as it is, whether people or scripts read it.

@@ -76,7 +76,7 @@ impl<'a> Environment<'a> {
     }
 
     /// A variable; one that is empty counts as not set.
-    fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.trim().is_empty())
     }
 
@@ -364,7 +364,8 @@ fn sources(named: Option<String>) -> Vec<String> {
     named.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
-async fn load(sources: &[String]) -> Result<Document, Failure> {
+/// Loads a key set from these sources.
+pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
     daypass_keys::load(sources).await.map_err(|error| match &error {
         LoadError::File(path, _) => {

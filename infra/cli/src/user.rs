@@ -9,6 +9,18 @@ use daypass_core::keys::Peppers;
 use daypass_core::{Clock, Password, Scope, ScopeError, User, UserId, UserStatus, Username};
 use daypass_credentials::Passwords;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+mod batch;
+mod calibrate;
+mod everyone;
+mod export;
+mod filter;
+mod import;
+mod lines;
+mod progress;
+mod record;
+mod spelling;
 
 /// Most users on a page: more would not fit into the megabyte that DynamoDB reads at a time.
 const MAX_PAGE: i64 = 1000;
@@ -34,6 +46,10 @@ enum Verb {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Add users with the password hashes that another system made, or another Daypass
+    Import(Box<import::Args>),
+    /// Write all users with their password hashes as JSON lines, which import reads
+    Export(export::Args),
     /// List users, in no order
     List {
         /// Most users to list
@@ -42,6 +58,8 @@ enum Verb {
         /// Go on where the page before ended: the `next_cursor` that it gave
         #[arg(long, value_name = "CURSOR")]
         cursor: Option<String>,
+        #[command(flatten)]
+        filter: filter::Args,
     },
     /// Show one user
     Show {
@@ -51,7 +69,13 @@ enum Verb {
     /// Keep a user from logging in and end all their sessions
     Disable {
         /// The user's name
-        name: String,
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
+        name: Option<String>,
+        /// Disable everybody whose name is a line of this file; - is standard input
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        batch: batch::BatchArgs,
     },
     /// Let a disabled user log in again
     Enable {
@@ -65,6 +89,8 @@ enum Verb {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Measure password hashes on this machine, and say what they would take and cost in Lambda
+    Calibrate(calibrate::Args),
     /// Remove a user for good and end all their sessions
     Remove {
         /// The user's name
@@ -136,14 +162,30 @@ pub(crate) async fn run(
     environment: &Environment<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
+    // That needs no store.
+    if let Verb::Calibrate(args) = &args.verb {
+        return calibrate::run(environment, output, args);
+    }
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
         Verb::Add { name, scope, password } => {
-            add(&target, environment, output, username(&name)?, scope, &password).await
+            add(&target, environment, output, new_username(&name)?, scope, &password).await
         }
-        Verb::List { limit, cursor } => list(&target, output, limit, cursor).await,
+        Verb::Import(args) => import::run(&target, environment, output, *args).await,
+        Verb::Export(args) => export::run(&target, environment, output, args).await,
+        Verb::Calibrate(args) => calibrate::run(environment, output, &args),
+        Verb::List { limit, cursor, filter } => {
+            if filter.is_set() {
+                return filter::run(&target, output, &filter).await;
+            }
+            list(&target, output, limit, cursor).await
+        }
         Verb::Show { name } => show(&target, output, &username(&name)?).await,
-        Verb::Disable { name } => set_status(&target, output, &username(&name)?, UserStatus::Disabled).await,
+        Verb::Disable { from: Some(from), batch, .. } => disable_all(&target, output, &from, &batch).await,
+        Verb::Disable { name, .. } => {
+            let name = username(&name.unwrap_or_default())?;
+            set_status(&target, output, &name, UserStatus::Disabled).await
+        }
         Verb::Enable { name } => set_status(&target, output, &username(&name)?, UserStatus::Enabled).await,
         Verb::SetPassword { name, password } => {
             set_password(&target, environment, output, &username(&name)?, &password).await
@@ -160,6 +202,23 @@ pub(crate) fn username(typed: &str) -> Result<Username, Failure> {
             "choose another name, such as an e-mail address",
         )
     })
+}
+
+/// The name of a user who is to be added, as it will be stored.
+fn new_username(typed: &str) -> Result<Username, Failure> {
+    username(typed)?;
+    Passwords::standard().new_username(typed).map_err(|refused| {
+        Failure::new(
+            format!("{typed:?} is no name for a new user: {refused}"),
+            "choose another name, such as an e-mail address",
+        )
+    })
+}
+
+/// Passwords as the variables say.
+pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Failure> {
+    Passwords::configured(|name| environment.get(name))
+        .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 
 /// There is no such user.
@@ -205,7 +264,8 @@ async fn add(
     if target.store.user(&username).await.map_err(|error| target.failure(&error))?.is_some() {
         return Err(taken());
     }
-    let password_hash = hash(&new_password(&username, password)?, &peppers)?;
+    let passwords = passwords(environment)?;
+    let password_hash = hash(&passwords, &new_password(&passwords, &username, password)?, &peppers)?;
     let now = SystemClock.now();
     let user = User {
         username: username.clone(),
@@ -311,6 +371,55 @@ async fn set_status(
     }
 }
 
+/// What disabling a list came to.
+#[derive(Serialize)]
+struct Disabled {
+    result: &'static str,
+    #[serde(flatten)]
+    tally: batch::Tally,
+}
+
+/// Disables everybody on a list. Whoever is disabled already is disabled again: a run that broke off in between may have
+/// left sessions.
+async fn disable_all(
+    target: &Target,
+    output: &mut Output<'_>,
+    from: &Path,
+    args: &batch::BatchArgs,
+) -> Result<(), Failure> {
+    let input = lines::open(from)?;
+    let tally = batch::run(target, output, args, input, false, |_, text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let username = record::existing_name(text)?;
+        let name = username.as_str().to_owned();
+        let store = target.store.clone();
+        let work: batch::Work = Box::pin(async move {
+            let disable = || store.set_status(&username, UserStatus::Disabled, SystemClock.now());
+            Ok(match batch::patiently(disable).await? {
+                Some(_) => batch::Outcome::Changed,
+                None => batch::Outcome::Refused("there is no such user".to_owned()),
+            })
+        });
+        Ok(Some((name, work)))
+    })
+    .await?;
+    output.result(&Disabled { result: "disabled", tally }, |output| {
+        output.line(&format!(
+            "Disabled {} of {} users and ended their sessions, in {:.1} s.",
+            tally.changed, tally.users, tally.seconds
+        ))
+    })?;
+    if tally.refused > 0 {
+        return Err(Failure::new(
+            format!("{} of {} lines name nobody", tally.refused, tally.users),
+            "correct them and run it again: that changes nothing twice",
+        ));
+    }
+    Ok(())
+}
+
 async fn set_password(
     target: &Target,
     environment: &Environment<'_>,
@@ -320,7 +429,8 @@ async fn set_password(
 ) -> Result<(), Failure> {
     let peppers = peppers(target, environment).await?;
     find(target, username).await?;
-    let hash = hash(&new_password(username, password)?, &peppers)?;
+    let passwords = passwords(environment)?;
+    let hash = hash(&passwords, &new_password(&passwords, username, password)?, &peppers)?;
     let changed = target.store.set_password(username, &hash, SystemClock.now()).await;
     let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
     report(
@@ -356,16 +466,23 @@ async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppe
     })
 }
 
-fn new_password(username: &Username, args: &PasswordArgs) -> Result<Password, Failure> {
+fn new_password(
+    passwords: &Passwords,
+    username: &Username,
+    args: &PasswordArgs,
+) -> Result<Password, Failure> {
     let password = input::new_password(args.password_stdin)?;
-    Passwords::standard().accept(&password, username).map_err(|refused| {
-        Failure::new(refused.to_string(), "take a longer one; a few unrelated words are easy to remember")
+    passwords.accept(&password, username).map_err(|refused| {
+        Failure::new(
+            refused.to_string(),
+            "take a longer one that is not on any list; a few unrelated words are easy to remember",
+        )
     })?;
     Ok(password)
 }
 
-fn hash(password: &Password, peppers: &Peppers) -> Result<String, Failure> {
-    Passwords::standard()
+fn hash(passwords: &Passwords, password: &Password, peppers: &Peppers) -> Result<String, Failure> {
+    passwords
         .hash(password, peppers, &OsEntropy)
         .map_err(|error| Failure::new(error.to_string(), "check the key set with `daypass key show`"))
 }

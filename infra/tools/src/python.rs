@@ -39,6 +39,12 @@ const MINISTACK: Environment = Environment {
 const PYJWT: Environment =
     Environment { name: "pyjwt", requirements: &["pyjwt==2.15.1", "cryptography==50.0.2"] };
 
+/// C libargon2, which the Python package brings along: the bench measures ours beside it.
+const ARGON2_CFFI: Environment = Environment {
+    name: "argon2-cffi",
+    requirements: &["argon2-cffi==25.1.0", "argon2-cffi-bindings==26.2.0"],
+};
+
 /// A Python virtual environment below `target/tools`.
 struct Environment {
     name: &'static str,
@@ -153,6 +159,14 @@ pub fn sam() -> Result<PathBuf> {
 /// As [`cargo_lambda`].
 pub fn pyjwt() -> Result<PathBuf> {
     Ok(PYJWT.programs()?.join("python"))
+}
+
+/// Installs argon2-cffi when it is missing, and returns the Python that finds it.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn argon2_cffi() -> Result<PathBuf> {
+    Ok(ARGON2_CFFI.programs()?.join("python"))
 }
 
 /// What the rehearsal's stacks are made of, and what deploys them.

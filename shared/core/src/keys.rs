@@ -15,6 +15,9 @@ use std::fmt;
 /// The version of the document format that this code reads and writes.
 pub const VERSION: u32 = 1;
 
+/// Longest secret of another system that a key set takes, in bytes.
+pub const MAX_ADOPTED_BYTES: usize = 256;
+
 /// What is wrong with a key set: one line for the operator, without any key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyError(String);
@@ -174,6 +177,44 @@ impl Document {
             _ => return Err(bad(format!("`{section}` is no section: take signing, refresh or peppers"))),
         }
         Ok(part)
+    }
+
+    /// Adds a secret of another system as a retired pepper, and returns its id: Firebase's signer key, Devise's pepper.
+    /// Hashes that were imported from there name it.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is empty or longer than [`MAX_ADOPTED_BYTES`].
+    pub fn adopt_pepper(
+        &mut self,
+        secret: &[u8],
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<String, KeyError> {
+        if secret.is_empty() || secret.len() > MAX_ADOPTED_BYTES {
+            return Err(bad(format!("the secret is empty or longer than {MAX_ADOPTED_BYTES} bytes")));
+        }
+        // Random: an id that came from the secret would tell something of it to whoever reads the users table.
+        let kid = HEXLOWER.encode(&random::<4>(entropy));
+        self.peppers.push(SecretEntry {
+            kid: kid.clone(),
+            status: Status::Retired,
+            created_at: now.seconds(),
+            key: BASE64URL_NOPAD.encode(secret),
+        });
+        Ok(kid)
+    }
+
+    /// Adds the peppers of another key set as retired ones under their ids, those that are not there yet, and returns these ids.
+    /// Users who were exported from there log in here then.
+    pub fn adopt_peppers_of(&mut self, other: &Self) -> Vec<String> {
+        let mut adopted = Vec::new();
+        for entry in &other.peppers {
+            if !self.peppers.iter().any(|mine| mine.kid == entry.kid) {
+                self.peppers.push(SecretEntry { status: Status::Retired, ..entry.clone() });
+                adopted.push(entry.kid.clone());
+            }
+        }
+        adopted
     }
 
     /// The public half of the signing keys: what `discovery` serves and verifiers read.
@@ -362,6 +403,14 @@ fn secret_bytes(section: &str, entry: &SecretEntry) -> Result<Secret, KeyError> 
     }
 }
 
+/// One of ours, or one that was adopted: those have the length that the other system gave them.
+fn retired_pepper(entry: &SecretEntry) -> Result<Secret, KeyError> {
+    match BASE64URL_NOPAD.decode(entry.key.as_bytes()).map(Secret::new) {
+        Ok(secret) if (1..=MAX_ADOPTED_BYTES).contains(&secret.expose().len()) => Ok(secret),
+        _ => Err(bad(format!("pepper {} is not 1 to {MAX_ADOPTED_BYTES} bytes of base64url", entry.kid))),
+    }
+}
+
 /// The keys that authenticate refresh tokens (HMAC-SHA-256, RFC 2104).
 pub struct RefreshKeys {
     keys: Vec<([u8; 4], hmac::Key)>,
@@ -436,7 +485,11 @@ impl Peppers {
             if peppers.iter().any(|(other, _)| *other == entry.kid) {
                 return Err(bad(format!("pepper {} stands in the key set twice", entry.kid)));
             }
-            peppers.push((entry.kid.clone(), secret_bytes("peppers", entry)?));
+            let secret = match entry.status {
+                Status::Retired => retired_pepper(entry)?,
+                Status::Next | Status::Active => secret_bytes("peppers", entry)?,
+            };
+            peppers.push((entry.kid.clone(), secret));
         }
         let secret =
             peppers.get(active).map(|(_, secret)| secret.clone()).ok_or_else(|| bad("no active pepper"))?;

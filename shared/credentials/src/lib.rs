@@ -1,56 +1,43 @@
 //! Usernames and passwords.
 //!
 //! Names follow the profile `UsernameCaseMapped` of RFC 8265 §3.3: width-mapped, lower-cased, NFC, and without spaces,
-//! controls or compatibility characters. Passwords are normalised to NFC and otherwise hashed as typed, with argon2id
-//! (RFC 9106) and a pepper as argon2's secret input, whose id the PHC string carries as `keyid`.
+//! controls or compatibility characters. A new name has to be of one script too, and without anything invisible.
+//! Passwords are normalised to NFC and otherwise hashed as typed, with argon2id (RFC 9106) and a pepper as argon2's secret
+//! input, whose id the PHC string carries as `keyid`.
+//!
+//! RFC 8265's own profile for passwords, `OpaqueString`, also turns every other space into U+0020 and refuses some code
+//! points at each login. That we leave out: NIST SP 800-63B-4 has passwords taken as they are typed, and a code point that
+//! an older table of Unicode does not know would lock its user out.
+//!
+//! Users who come from another system bring hashes along that other software made: [`StoredHash`] checks them, and a login
+//! replaces them. [`Passwords::check`](Credentials::check) says how these stay out of the login's time.
 
-use argon2::password_hash::phc::PasswordHash;
+mod new;
+mod settings;
+mod shape;
+mod stored;
+
+pub use new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NameRefused, PasswordRefused};
+pub use settings::{
+    ARGON2, CHECKING, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_SHAPES, MIN_CHARS, SettingsError,
+};
+pub use shape::{Digest, MAX_MEMORY_KIB, MAX_MILLIS, NoShape, Shape, Unfit};
+pub use stored::{HashRefused, StoredHash};
+
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher, Version};
 use daypass_core::keys::Peppers;
 use daypass_core::{Credentials, Entropy, Password, PasswordCheck, Username};
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile;
+use settings::Settings;
 use std::fmt;
-use unicode_normalization::UnicodeNormalization;
-use zeroize::Zeroizing;
+use stored::{Checked, normalise};
 
-/// Memory in KiB, passes and lanes of a new hash: the least that OWASP and ASVS 5.0 (App. C) recommend for argon2id.
-const MEMORY_KIB: u32 = 19_456;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
 /// Salt and output in bytes (RFC 9106 §4).
 const SALT_BYTES: usize = 16;
 const OUTPUT_BYTES: usize = 32;
 
-/// The most that a stored hash may ask for: 256 MiB and ten passes. More would let one row of the users table take the
-/// function down.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_PASSES: u32 = 10;
-
-/// Shortest password that may be set, in code points (NIST SP 800-63B-4 §3.1.1.2 for a single factor).
-pub const MIN_PASSWORD_CHARS: usize = 15;
-
-/// Why a password cannot be set. The text is for the person who chose it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PasswordRefused {
-    /// Fewer than [`MIN_PASSWORD_CHARS`] code points.
-    TooShort,
-    /// The same as the user's name, whatever the case.
-    EqualsName,
-}
-
-impl fmt::Display for PasswordRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooShort => write!(f, "the password is shorter than {MIN_PASSWORD_CHARS} characters"),
-            Self::EqualsName => f.write_str("the password is the user's name"),
-        }
-    }
-}
-
-impl std::error::Error for PasswordRefused {}
-
-/// Why no user can have a name. The text is for the person who chose it.
+/// Why no user can have a name. The text is for the person who typed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameError;
 
@@ -79,14 +66,35 @@ impl fmt::Display for HashError {
 impl std::error::Error for HashError {}
 
 /// The one implementation of [`Credentials`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Passwords;
+#[derive(Debug, Clone)]
+pub struct Passwords(Settings);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::standard()
+    }
+}
 
 impl Passwords {
-    /// With the parameters for new hashes of this build: m = 19,456 KiB, t = 2, p = 1.
+    /// With the parameters for new hashes of this build, m = 19,456 KiB, t = 2, p = 1, and new passwords of
+    /// [`MIN_PASSWORD_CHARS`] characters.
     #[must_use]
     pub const fn standard() -> Self {
-        Self
+        Self(Settings::standard())
+    }
+
+    /// As [`ARGON2`], [`IMPORTED_HASHES`] and [`MIN_CHARS`] say, where they are set.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every value that is wrong.
+    pub fn configured(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        Settings::read(lookup).map(Self)
+    }
+
+    /// What a hash costs that is made now.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.0.standard
     }
 
     /// Normalises a name.
@@ -98,18 +106,24 @@ impl Passwords {
         Username::from_normalised(name.into_owned()).ok_or(NameError)
     }
 
+    /// Normalises the name of a user who is to be created. Asks for more than [`Passwords::username`], so that nobody gets a
+    /// name that looks like somebody else's.
+    ///
+    /// # Errors
+    /// [`NameRefused`] with the reason.
+    pub fn new_username(&self, typed: &str) -> Result<Username, NameRefused> {
+        let name = self.username(typed).map_err(|NameError| NameRefused::Profile)?;
+        new::accept_name(&name)?;
+        Ok(name)
+    }
+
     /// Whether a new password is good enough for a user.
     ///
     /// # Errors
     /// [`PasswordRefused`] with the reason.
     pub fn accept(&self, password: &Password, username: &Username) -> Result<(), PasswordRefused> {
-        if self.username(password.expose()).is_ok_and(|name| name == *username) {
-            return Err(PasswordRefused::EqualsName);
-        }
-        if normalise(password).chars().count() < MIN_PASSWORD_CHARS {
-            return Err(PasswordRefused::TooShort);
-        }
-        Ok(())
+        let as_name = self.username(password.expose()).ok();
+        new::accept_password(password, username, as_name.as_ref(), self.0.min_chars)
     }
 
     /// A new hash as a PHC string, with a fresh salt and the active pepper.
@@ -125,8 +139,7 @@ impl Passwords {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt);
         let (kid, pepper) = peppers.active();
-        let failed = |error: String| HashError(error);
-        let params = standard_params(kid).map_err(failed)?;
+        let params = self.params(kid).map_err(HashError)?;
         let argon2 = Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)
             .map_err(|error| HashError(error.to_string()))?;
         let hash = argon2
@@ -135,18 +148,26 @@ impl Passwords {
         Ok(hash.to_string())
     }
 
-    /// Does the work of checking a password where there is no hash to check: an unknown user takes as long as a known
-    /// one.
-    fn decoy(&self, password: &Password, peppers: &Peppers) {
-        let (kid, pepper) = peppers.active();
-        let mut output = [0; OUTPUT_BYTES];
-        let hashed = standard_params(kid).ok().and_then(|params| {
-            let argon2 =
-                Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params).ok()?;
-            argon2.hash_password_into(normalise(password).as_bytes(), &[0; SALT_BYTES], &mut output).ok()
-        });
-        // The result must look needed, or the optimiser could drop the work.
-        std::hint::black_box((hashed, output));
+    fn params(&self, kid: &str) -> Result<Params, String> {
+        let Shape::Argon2 { memory, passes, lanes, .. } = self.0.standard else {
+            return Err("the standard is not argon2".to_owned());
+        };
+        let id = data_encoding::HEXLOWER
+            .decode(kid.as_bytes())
+            .map_err(|_| "the pepper's id is not hexadecimal".to_owned())?;
+        let mut builder = ParamsBuilder::new();
+        builder.m_cost(memory).t_cost(passes).p_cost(lanes).output_len(OUTPUT_BYTES);
+        builder.keyid(KeyId::new(&id).map_err(|error| error.to_string())?);
+        builder.build().map_err(|error| error.to_string())
+    }
+
+    /// What is to be computed beside the comparison with a hash of shape `stored`, so that each login computes the same.
+    ///
+    /// A hash of a shape that is not among the configured ones stands out by its time already: nothing is added to it.
+    fn decoys(&self, stored: Option<Shape>) -> impl Iterator<Item = Shape> {
+        let all = || [self.0.standard].into_iter().chain(self.0.imported.iter().copied());
+        let known = stored.is_none_or(|stored| all().any(|shape| shape == stored));
+        all().filter(move |shape| known && Some(*shape) != stored)
     }
 }
 
@@ -155,110 +176,51 @@ impl Credentials for Passwords {
         Self::username(self, typed).ok()
     }
 
+    /// Checks a password, in the same time for every name.
+    ///
+    /// Every check does the work of one hash of the standard and one of each [imported](IMPORTED_HASHES) shape: one of them
+    /// against the stored hash, the others against nothing. So the time tells neither whether there is such a user nor
+    /// whether they have moved yet. Without imported shapes that is one hash.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
-        let Some(stored) = stored else {
-            self.decoy(password, peppers);
-            return PasswordCheck::Mismatch;
+        let (outcome, done) = match stored.map(StoredHash::parse) {
+            None => (PasswordCheck::Mismatch, None),
+            Some(Err(refused)) => (PasswordCheck::Unusable(refused.to_string()), None),
+            Some(Ok(hash)) => match hash.check(password, peppers) {
+                Err(problem) => (PasswordCheck::Unusable(problem.to_owned()), None),
+                Ok(Checked::Mismatch) => (PasswordCheck::Mismatch, Some(hash.shape())),
+                // Nothing to renew it with: somebody may have mistyped what bcrypt never saw.
+                Ok(Checked::MatchOfTheBeginning) => {
+                    (PasswordCheck::Match { outdated: false }, Some(hash.shape()))
+                }
+                Ok(Checked::Match) => {
+                    let outdated = hash.is_old(self.0.standard, OUTPUT_BYTES, peppers.active().0);
+                    (PasswordCheck::Match { outdated }, Some(hash.shape()))
+                }
+            },
         };
-        let stored = match StoredHash::parse(stored, peppers) {
-            Ok(stored) => stored,
-            Err(problem) => {
-                self.decoy(password, peppers);
-                return PasswordCheck::Unusable(problem.to_owned());
-            }
-        };
-        match stored.matches(password) {
-            Err(problem) => PasswordCheck::Unusable(problem.to_owned()),
-            Ok(false) => PasswordCheck::Mismatch,
-            Ok(true) => PasswordCheck::Match { outdated: stored.is_old(peppers) },
+        for shape in self.decoys(done) {
+            shape.work(normalise(password).as_bytes());
         }
+        outcome
     }
 
     fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
         self.accept(password, username).err().map(|refused| match refused {
-            PasswordRefused::TooShort => "The new password is too short.",
+            PasswordRefused::TooShort(_) => "The new password is too short.",
             PasswordRefused::EqualsName => "The new password is the user name.",
+            PasswordRefused::Common => "The new password is one of the most common ones.",
+            PasswordRefused::TooSimple => {
+                "The new password is little but repetitions and runs of characters."
+            }
+            PasswordRefused::Unassigned => {
+                "The new password holds code points that Unicode has not assigned."
+            }
         })
     }
 
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
         self.hash(password, peppers, entropy).ok()
     }
-}
-
-/// NFC and nothing else (NIST SP 800-63B-4 §3.1.1.2): no trimming, no case folding.
-fn normalise(password: &Password) -> Zeroizing<String> {
-    Zeroizing::new(password.expose().nfc().collect())
-}
-
-fn standard_params(kid: &str) -> Result<Params, String> {
-    let mut id = Vec::with_capacity(4);
-    for pair in kid.as_bytes().chunks(2) {
-        let digits =
-            std::str::from_utf8(pair).map_err(|_| "the pepper's id is not hexadecimal".to_owned())?;
-        id.push(u8::from_str_radix(digits, 16).map_err(|_| "the pepper's id is not hexadecimal".to_owned())?);
-    }
-    let mut builder = ParamsBuilder::new();
-    builder.m_cost(MEMORY_KIB).t_cost(PASSES).p_cost(LANES).output_len(OUTPUT_BYTES);
-    builder.keyid(KeyId::new(&id).map_err(|error| error.to_string())?);
-    builder.build().map_err(|error| error.to_string())
-}
-
-/// A stored argon2id hash that can be checked.
-struct StoredHash<'a> {
-    params: Params,
-    salt: Vec<u8>,
-    output: Vec<u8>,
-    pepper_id: String,
-    pepper: &'a [u8],
-}
-
-impl<'a> StoredHash<'a> {
-    fn parse(phc: &str, peppers: &'a Peppers) -> Result<Self, &'static str> {
-        let hash = PasswordHash::new(phc).map_err(|_| "the stored hash is not a PHC string")?;
-        if hash.algorithm.as_str() != "argon2id" || hash.version.is_some_and(|version| version != 19) {
-            return Err("the stored hash is not argon2id version 19");
-        }
-        let params =
-            Params::try_from(&hash).map_err(|_| "the stored hash has parameters that argon2 refuses")?;
-        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES {
-            return Err("the stored hash asks for more memory or passes than is allowed");
-        }
-        let pepper_id: String = params.keyid().iter().map(|byte| format!("{byte:02x}")).collect();
-        let pepper: &[u8] = if pepper_id.is_empty() {
-            &[]
-        } else {
-            peppers.get(&pepper_id).ok_or("the pepper of the stored hash is not in the key set")?.expose()
-        };
-        let salt = hash.salt.ok_or("the stored hash has no salt")?.as_ref().to_vec();
-        let output = hash.hash.ok_or("the stored hash has no output")?.as_bytes().to_vec();
-        Ok(Self { params, salt, output, pepper_id, pepper })
-    }
-
-    fn matches(&self, password: &Password) -> Result<bool, &'static str> {
-        let refused = |_| "argon2 refuses the parameters of the stored hash";
-        let argon2 =
-            Argon2::new_with_secret(self.pepper, Algorithm::Argon2id, Version::V0x13, self.params.clone())
-                .map_err(refused)?;
-        let mut output = vec![0; self.output.len()];
-        argon2
-            .hash_password_into(normalise(password).as_bytes(), &self.salt, &mut output)
-            .map_err(refused)?;
-        Ok(constant_time_eq(&output, &self.output))
-    }
-
-    fn is_old(&self, peppers: &Peppers) -> bool {
-        let (active, _) = peppers.active();
-        let current = (MEMORY_KIB, PASSES, LANES);
-        self.pepper_id != active
-            || (self.params.m_cost(), self.params.t_cost(), self.params.p_cost()) != current
-            || self.output.len() != OUTPUT_BYTES
-    }
-}
-
-/// Equal without telling where the first difference is.
-fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
-    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
 #[cfg(test)]

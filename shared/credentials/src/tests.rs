@@ -1,4 +1,5 @@
 use super::*;
+use argon2::password_hash::phc::PasswordHash;
 use daypass_core::Timestamp;
 use daypass_core::jwks;
 use daypass_core::keys::Document;
@@ -29,12 +30,13 @@ fn password(text: &str) -> Password {
 }
 
 fn check(typed: &str, stored: Option<&str>) -> PasswordCheck {
-    Passwords.check(&password(typed), stored, &peppers())
+    Passwords::standard().check(&password(typed), stored, &peppers())
 }
 
 #[test]
 fn a_hash_is_a_phc_string_that_names_its_pepper() {
-    let hash = Passwords.hash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
+    let hash =
+        Passwords::standard().hash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="), "{hash}");
     let parsed = PasswordHash::new(&hash).unwrap();
     assert_eq!(parsed.salt.unwrap().as_ref().len(), 16);
@@ -43,7 +45,8 @@ fn a_hash_is_a_phc_string_that_names_its_pepper() {
 
 #[test]
 fn the_right_password_matches_and_no_other() {
-    let hash = Passwords.hash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
+    let hash =
+        Passwords::standard().hash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
     assert_eq!(check("correct horse battery", Some(&hash)), PasswordCheck::Match { outdated: false });
     for wrong in
         ["correct horse batterY", "correct horse battery ", " correct horse battery", "correct horse batter"]
@@ -56,15 +59,18 @@ fn the_right_password_matches_and_no_other() {
 #[test]
 fn nothing_is_truncated() {
     let long = "a".repeat(1023);
-    let hash = Passwords.hash(&password(&format!("{long}b")), &peppers(), &counter()).unwrap();
+    let hash = Passwords::standard().hash(&password(&format!("{long}b")), &peppers(), &counter()).unwrap();
     assert_eq!(check(&format!("{long}c"), Some(&hash)), PasswordCheck::Mismatch);
-    let hash = Passwords.hash(&password("before\0after, long enough"), &peppers(), &counter()).unwrap();
+    let hash =
+        Passwords::standard().hash(&password("before\0after, long enough"), &peppers(), &counter()).unwrap();
     assert_eq!(check("before\0AFTER, long enough", Some(&hash)), PasswordCheck::Mismatch);
 }
 
 #[test]
 fn composed_and_decomposed_are_one_password() {
-    let hash = Passwords.hash(&password("caf\u{e9} au lait, s'il vous"), &peppers(), &counter()).unwrap();
+    let hash = Passwords::standard()
+        .hash(&password("caf\u{e9} au lait, s'il vous"), &peppers(), &counter())
+        .unwrap();
     assert_eq!(
         check("cafe\u{301} au lait, s'il vous", Some(&hash)),
         PasswordCheck::Match { outdated: false }
@@ -78,7 +84,8 @@ fn an_older_hash_is_made_anew() {
     let old =
         argon2.hash_password_with_salt(b"correct horse battery", b"0123456789abcdef").unwrap().to_string();
     assert_eq!(check("correct horse battery", Some(&old)), PasswordCheck::Match { outdated: true });
-    let new = Passwords.rehash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
+    let new =
+        Passwords::standard().rehash(&password("correct horse battery"), &peppers(), &counter()).unwrap();
     assert_eq!(check("correct horse battery", Some(&new)), PasswordCheck::Match { outdated: false });
     assert_eq!(check("wrong", Some(&old)), PasswordCheck::Mismatch);
 }
@@ -90,7 +97,7 @@ fn a_pepper_is_needed() {
         &Counter(std::sync::atomic::AtomicU8::new(99)),
         Timestamp::from_seconds(1),
     );
-    let hash = Passwords
+    let hash = Passwords::standard()
         .hash(
             &password("correct horse battery"),
             &Peppers::from_document(&other.unwrap()).unwrap(),
@@ -106,15 +113,52 @@ fn a_pepper_is_needed() {
 #[test]
 fn hashes_that_cannot_be_checked_say_why() {
     for (stored, problem) in [
-        ("", "not a PHC string"),
-        ("plain text", "not a PHC string"),
-        ("$argon2i$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg", "not argon2id"),
-        ("$argon2id$v=19$m=4194304,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg", "more memory"),
+        ("", "no known form"),
+        ("plain text", "no known form"),
+        ("5f4dcc3b5aa765d61d8327deb882cf99", "no known form"),
+        ("$argon2", "no known form"),
+        ("$argon2id$v=19$m=4194304,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg", "of memory"),
         (
             "$argon2id$v=19$m=19456,t=2000,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg",
-            "more memory or passes",
+            "ms of a processor",
+        ),
+        (
+            "$argon2id$v=19$m=4294967295,t=4294967295,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg",
+            "of memory",
+        ),
+        ("$argon2id$v=18$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg", "no such version"),
+        (
+            "$argon2id$v=19$m=19456,t=2,p=1,keyid=AQI$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg",
+            "id of its pepper",
         ),
         ("$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg", "no output"),
+        ("$2b$31$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy", "ms of a processor"),
+        ("$2b$03$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy", "no such parameters"),
+        ("$2b$10$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nq", "53 characters"),
+        ("$2b$10$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nq!", "53 characters"),
+        ("$2x$10$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy", "no known form"),
+        ("$wp$2x$10$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy", "53 characters"),
+        (
+            "$bcrypt-pepper$k=0102030$2b$10$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy",
+            "id of its pepper",
+        ),
+        ("$bcrypt-pepper$k=01020304", "ends early"),
+        ("$scrypt$ln=30,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "of memory"),
+        ("$scrypt$ln=10,r=8,p=4000$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "ms of a processor"),
+        ("$scrypt$ln=10,r=0,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
+        ("$scrypt$ln=4000000000,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
+        ("$scrypt$r=8,ln=10,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not those of its algorithm"),
+        ("$scrypt$ln=10,r=8,p=1,x=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not those of its algorithm"),
+        ("$scrypt$ln=ten,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not a number"),
+        ("$scrypt$ln=10,r=8,p=1$MDEy$MDEyMzQ1", "too short or too long"),
+        ("$scrypt$ln=10,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg==", "not base64"),
+        ("$pbkdf2-sha256$i=4000000$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "ms of a processor"),
+        ("$pbkdf2-sha256$i=0$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
+        ("$pbkdf2-md5$i=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no known form"),
+        ("$P$QIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0", "ms of a processor"),
+        ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L", "31 characters"),
+        ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L!", "31 characters"),
+        (&format!("$scrypt$ln=10,r=8,p=1$MDEy${}", "A".repeat(2000)), "too long"),
     ] {
         match check("x", Some(stored)) {
             PasswordCheck::Unusable(text) => assert!(text.contains(problem), "{stored}: {text}"),
@@ -123,9 +167,24 @@ fn hashes_that_cannot_be_checked_say_why() {
     }
 }
 
+/// Text that is cut or mangled anywhere is refused or read, and never a panic.
+#[test]
+fn mangled_hashes_are_no_panic() {
+    for (_, stored) in vectors::ALL {
+        for end in 0..stored.len() {
+            let _ = StoredHash::parse(&stored[..end]);
+            let mut mangled = stored.as_bytes().to_vec();
+            for other in [b'$', b',', b'=', b'9', 0xff] {
+                mangled[end] = other;
+                let _ = StoredHash::parse(&String::from_utf8_lossy(&mangled));
+            }
+        }
+    }
+}
+
 #[test]
 fn names() {
-    let name = |typed: &str| Passwords.username(typed).ok().map(|name| name.as_str().to_owned());
+    let name = |typed: &str| Passwords::standard().username(typed).ok().map(|name| name.as_str().to_owned());
     assert_eq!(name("Alice"), Some("alice".to_owned()));
     assert_eq!(name("alice@Example.com"), Some("alice@example.com".to_owned()));
     assert_eq!(name("\u{ff21}lice"), Some("alice".to_owned()), "full width");
@@ -138,11 +197,118 @@ fn names() {
 }
 
 #[test]
-fn new_passwords() {
-    let alice = Passwords.username("alice.of.wonderland").unwrap();
-    let accept = |text: &str| Passwords.accept(&password(text), &alice);
-    assert_eq!(accept("fifteen letters"), Ok(()));
-    assert_eq!(accept("fourteen chars"), Err(PasswordRefused::TooShort));
-    assert_eq!(accept("Alice.of.Wonderland"), Err(PasswordRefused::EqualsName));
-    assert_eq!(accept("🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀"), Ok(()), "code points count, not bytes");
+fn new_names_are_not_somebody_elses_in_disguise() {
+    let name = |typed: &str| Passwords::standard().new_username(typed).map(|name| name.as_str().to_owned());
+    for good in [
+        "alice@example.com",
+        "o'neil+shop@example.com",
+        "j\u{fc}rgen",
+        "\u{430}\u{43d}\u{43d}\u{430}",
+        "\u{5c71}\u{7530}\u{592a}\u{90ce}",
+        "\u{5c71}\u{7530}\u{3055}\u{3093}",
+        // Japanese, Chinese and Korean names are written beside Latin ones.
+        "yamada\u{5c71}\u{7530}",
+        "user_1-2.3",
+    ] {
+        assert_eq!(name(good), Ok(good.to_owned()));
+    }
+    for (bad, why) in [
+        ("p\u{430}ypal", NameRefused::MixedScripts),
+        ("\u{3b1}lice@example.com", NameRefused::MixedScripts),
+        ("\u{43e}ffice", NameRefused::MixedScripts),
+        ("\u{301}alice", NameRefused::Invisible),
+        // The virama before it makes the profile let a joiner through.
+        ("\u{915}\u{94d}\u{200d}\u{937}", NameRefused::Invisible),
+        ("al\u{200b}ice", NameRefused::Profile),
+        ("al\u{ad}ice", NameRefused::Profile),
+        ("alice\u{7}", NameRefused::Profile),
+        ("al ice", NameRefused::Profile),
+        ("", NameRefused::Profile),
+    ] {
+        assert_eq!(name(bad), Err(why), "{bad:?}");
+    }
+    // A login only normalises: who has such a name keeps it.
+    assert!(Passwords::standard().username("p\u{430}ypal").is_ok());
 }
+
+#[test]
+fn new_passwords() {
+    let alice = Passwords::standard().username("alice.of.wonderland").unwrap();
+    let accept = |text: &str| Passwords::standard().accept(&password(text), &alice);
+    assert_eq!(accept("fifteen letters"), Ok(()));
+    assert_eq!(accept("fourteen chars"), Err(PasswordRefused::TooShort(15)));
+    assert_eq!(accept("Alice.of.Wonderland"), Err(PasswordRefused::EqualsName));
+    assert_eq!(accept("Alice.of.WonderlandAlice.of.Wonderland"), Err(PasswordRefused::EqualsName));
+    assert_eq!(accept("alice.of.wonderland1234"), Err(PasswordRefused::EqualsName));
+    assert_eq!(accept("\u{1f980}crab\u{1f600}and\u{1f30a}waves"), Ok(()), "code points count, not bytes");
+    assert_eq!(accept("  spaces at the ends  "), Ok(()));
+    assert_eq!(
+        accept(
+            "\u{5bc6}\u{7801}\u{5f88}\u{957f}\u{4f46}\u{662f}\u{5bb9}\u{6613}\u{8bb0}\u{4f4f}\u{7684}\u{4e00}\u{53e5}\u{8bdd}\u{554a}"
+        ),
+        Ok(())
+    );
+    for common in [
+        "PasswordPassword",
+        "password12345678",
+        "PASSWORD!!!!!!!!",
+        "12345678baseball1234",
+        "1qaz2wsx1qaz2wsx",
+    ] {
+        assert_eq!(accept(common), Err(PasswordRefused::Common), "{common}");
+    }
+    for simple in [
+        "aaaaaaaaaaaaaaa",
+        "abcabcabcabcabc",
+        "abcdefghijklmnop",
+        "ponmlkjihgfedcba",
+        "zx9zx9zx9zx9zx9zx9",
+        "1234567890abcdefghij",
+    ] {
+        assert_eq!(accept(simple), Err(PasswordRefused::TooSimple), "{simple}");
+    }
+    for odd in ["fifteen letters\u{378}", "fifteen letters\u{e000}"] {
+        assert_eq!(accept(odd), Err(PasswordRefused::Unassigned), "{odd:?}");
+    }
+}
+
+#[test]
+fn the_shortest_password_is_configured() {
+    let short = Passwords::configured(|name| (name == MIN_CHARS).then(|| "8".to_owned())).unwrap();
+    let alice = short.username("alice").unwrap();
+    let accept = |text: &str| short.accept(&password(text), &alice);
+    assert_eq!(accept("x7#kQ2!p"), Ok(()));
+    assert_eq!(accept("x7#kQ2!"), Err(PasswordRefused::TooShort(8)));
+    for common in ["password", "iloveyou", "Football", "baseball"] {
+        assert_eq!(accept(common), Err(PasswordRefused::Common), "{common}");
+    }
+}
+
+/// What a check computes is counted, not timed: whatever is stored, the same.
+#[test]
+fn every_check_does_the_same_work() {
+    let imported = "bcrypt,c=4 scrypt,ln=4,r=8,p=1 pbkdf2-sha256,i=1000,b=1";
+    let passwords =
+        Passwords::configured(|name| (name == IMPORTED_HASHES).then(|| imported.to_owned())).unwrap();
+    let work = |stored: Option<&str>| {
+        let stored = stored.map(|shape| shape.parse().unwrap());
+        let mut all: Vec<String> =
+            passwords.decoys(stored).chain(stored).map(|shape| shape.to_string()).collect();
+        all.sort();
+        all
+    };
+    let unknown = work(None);
+    assert_eq!(
+        unknown,
+        ["argon2id,m=19456,t=2,p=1", "bcrypt,c=4", "pbkdf2-sha256,i=1000,b=1", "scrypt,ln=4,r=8,p=1"]
+    );
+    for shape in &unknown {
+        assert_eq!(work(Some(shape)), unknown, "{shape}");
+    }
+    // One that nobody has listed costs what it costs.
+    assert_eq!(work(Some("bcrypt,c=5")), ["bcrypt,c=5"]);
+    assert_eq!(Passwords::standard().decoys(None).count(), 1);
+    assert_eq!(Passwords::standard().decoys(Some(Passwords::standard().shape())).count(), 0);
+}
+
+mod vectors;

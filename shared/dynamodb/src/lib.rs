@@ -14,6 +14,7 @@ mod empty;
 mod ended;
 mod error;
 mod item;
+mod moving;
 mod password;
 mod retry;
 pub mod schema;
@@ -21,6 +22,7 @@ mod sessions;
 mod store;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
+pub use moving::{Import, Origin, Segment, UserFilter};
 
 use aws_sdk_dynamodb::Client;
 use daypass_core::{StoreError, config::Tables};

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod ended;
 pub mod faults;
 pub mod login;
+pub mod moving;
 pub mod revocation;
 pub mod rotation;
 pub mod sessions;
@@ -125,6 +126,15 @@ macro_rules! store_contract {
                 a_table_with_other_keys_is_refused
                 a_table_without_the_index_gets_it
             }
+            moving {
+                a_line_is_imported_once
+                who_has_changed_since_is_left
+                an_export_changes_nothing_where_it_was_made
+                an_import_whose_answer_was_lost_is_one
+                segments_give_everybody_once
+                a_filter_gives_who_fits
+                an_item_that_is_no_user_hides_nobody
+            }
         }
     };
     ($start:ident: $($module:ident { $($rule:ident)* })*) => {
@@ -150,6 +160,7 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
         "ended" => include_str!("ended.rs"),
         "faults" => include_str!("faults.rs"),
         "login" => include_str!("login.rs"),
+        "moving" => include_str!("moving.rs"),
         "revocation" => include_str!("revocation.rs"),
         "rotation" => include_str!("rotation.rs"),
         "sessions" => include_str!("sessions.rs"),

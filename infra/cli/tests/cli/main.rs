@@ -10,6 +10,8 @@
 
 mod bench;
 mod key;
+mod moving;
+mod scale;
 mod session;
 mod target;
 #[cfg(unix)]

@@ -1,0 +1,148 @@
+//! `daypass user export`: users with their hashes, as lines that import reads.
+
+use super::everyone;
+use super::record::Record;
+use crate::output::{Failure, Output};
+use crate::target::{Environment, Target};
+use daypass_credentials::StoredHash;
+use daypass_dynamodb::UserFilter;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `daypass user export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Write to a new file, which only you may read, instead of to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Parts of the table that are read at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    segments: u16,
+}
+
+/// Runs `daypass user export`.
+pub(crate) async fn run(
+    target: &Target,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+    args: Args,
+) -> Result<(), Failure> {
+    let Some(path) = &args.out else {
+        if io::stdout().is_terminal() {
+            output.note("these are password hashes, and they stay in the scroll-back of this terminal; --out FILE keeps them apart");
+        }
+        let mut out = BufWriter::new(io::stdout());
+        let exported = write(target, output, &mut out, args.segments).await?;
+        out.flush()?;
+        return exported.report(target, environment, output).await;
+    };
+    let file = create(path)?;
+    let mut out = BufWriter::new(file);
+    let written = write(target, output, &mut out, args.segments).await;
+    let exported = written
+        .and_then(|exported| {
+            out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| unwritable(path, &error))?;
+            Ok(exported)
+        })
+        .inspect_err(|_| {
+            // Half of the users must not pass for all of them. The first error says more than a failure to tidy up.
+            let _ = std::fs::remove_file(path);
+        })?;
+    exported.report(target, environment, output).await
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            format!("{} exists already and is left as it is", path.display()),
+            "name another file",
+        ),
+        _ => unwritable(path, &error),
+    })
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        format!("{} cannot be written: {error}", path.display()),
+        "name another file, or correct the rights",
+    )
+}
+
+/// What an export came to.
+#[derive(Default)]
+struct Exported {
+    users: u64,
+    unreadable: u64,
+    /// Users by the pepper that their hash needs.
+    peppers: BTreeMap<String, u64>,
+}
+
+async fn write(
+    target: &Target,
+    output: &mut Output<'_>,
+    out: &mut impl Write,
+    segments: u16,
+) -> Result<Exported, Failure> {
+    let mut exported = Exported::default();
+    let scanned = everyone::scan(target, output, &UserFilter::default(), segments, |_, users| {
+        for user in users {
+            exported.users += 1;
+            if let Some(kid) =
+                StoredHash::parse(&user.password_hash).ok().as_ref().and_then(StoredHash::pepper)
+            {
+                *exported.peppers.entry(kid.to_owned()).or_default() += 1;
+            }
+            serde_json::to_writer(&mut *out, &Record::from(user))?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+    .await?;
+    exported.unreadable = scanned.unreadable;
+    Ok(exported)
+}
+
+impl Exported {
+    async fn report(
+        &self,
+        target: &Target,
+        environment: &Environment<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
+        output.note(&format!("exported {} users", self.users));
+        if !self.peppers.is_empty() {
+            let kids: Vec<_> =
+                self.peppers.iter().map(|(kid, users)| format!("{kid} ({users} users)")).collect();
+            output.note(&format!(
+                "their hashes need the peppers {}: without them nobody logs in elsewhere; `daypass key adopt --from` takes them over into the other key set",
+                kids.join(", ")
+            ));
+            match target.keys(environment).await {
+                Err(failure) => {
+                    output.note(&format!("whether the key set has them was not checked: {}", failure.what()));
+                }
+                Ok(document) => {
+                    let kids: Vec<_> = document.summary().into_iter().map(|key| key.kid).collect();
+                    for (kid, users) in self.peppers.iter().filter(|(kid, _)| !kids.contains(kid)) {
+                        output.note(&format!(
+                            "WARNING: the key set of DAYPASS_KEYS lacks the pepper {kid}: {users} users cannot log in with it, here or elsewhere"
+                        ));
+                    }
+                }
+            }
+        }
+        if self.unreadable > 0 {
+            return Err(Failure::new(
+                format!("{} items of the users table are no users, and were left out", self.unreadable),
+                "look at them in the table: something else wrote them",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! `daypass user list --scan`: who is disabled, new, or still has an imported hash.
+
+use super::everyone;
+use super::{UserView, status};
+use crate::output::{Failure, Output, time};
+use crate::target::Target;
+use ::time::{Date, Month};
+use clap::ValueEnum;
+use daypass_core::{Timestamp, User, UserStatus};
+use daypass_credentials::{Shape, StoredHash};
+use daypass_dynamodb::UserFilter;
+
+/// Which users to list. Any of these means reading the whole table.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Filters, which read the whole table")]
+pub(crate) struct Args {
+    /// Read the whole table: a read unit for each 4 KB, about 100,000 for a million users
+    #[arg(long)]
+    scan: bool,
+    /// Only those who are
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// Only those added on this day (YYYY-MM-DD, UTC) or later
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    created_from: Option<Timestamp>,
+    /// Only those added before this day
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    created_before: Option<Timestamp>,
+    /// Only those whose name starts so; write it in lower case
+    #[arg(long, value_name = "TEXT")]
+    name_prefix: Option<String>,
+    /// Only those whose hash is of this kind
+    #[arg(long, value_enum)]
+    hash: Option<Kind>,
+    /// Parts of the table that are read at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    segments: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Status {
+    /// May log in
+    Enabled,
+    /// May not
+    Disabled,
+}
+
+/// Kinds of hashes, as an operator asks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Made here: argon2id with a pepper
+    Ours,
+    /// Everything else: those who have not logged in since they were imported
+    Imported,
+    /// argon2 of another system
+    Argon2,
+    /// bcrypt
+    Bcrypt,
+    /// scrypt, Firebase's too
+    Scrypt,
+    /// PBKDF2
+    Pbkdf2,
+    /// phpass
+    Phpass,
+    /// Nobody can log in with it: malformed, or too expensive
+    Unusable,
+}
+
+impl Kind {
+    fn fits(self, hash: &str) -> bool {
+        let Ok(hash) = StoredHash::parse(hash) else { return self == Self::Unusable };
+        let ours = matches!(hash.shape(), Shape::Argon2 { .. }) && hash.pepper().is_some();
+        match self {
+            Self::Ours => ours,
+            Self::Imported => !ours,
+            Self::Argon2 => !ours && matches!(hash.shape(), Shape::Argon2 { .. }),
+            Self::Bcrypt => matches!(hash.shape(), Shape::Bcrypt { .. }),
+            Self::Scrypt => matches!(hash.shape(), Shape::Scrypt { .. }),
+            Self::Pbkdf2 => matches!(hash.shape(), Shape::Pbkdf2 { .. }),
+            Self::Phpass => matches!(hash.shape(), Shape::Phpass { .. }),
+            Self::Unusable => false,
+        }
+    }
+}
+
+fn day(text: &str) -> Result<Timestamp, String> {
+    let parse = || {
+        let mut parts = text.split('-');
+        let (year, month, day) =
+            (parts.next()?.parse().ok()?, parts.next()?.parse::<u8>().ok()?, parts.next()?.parse().ok()?);
+        let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
+        let seconds = u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok()?;
+        parts.next().is_none().then_some(Timestamp::from_seconds(seconds))
+    };
+    parse().ok_or_else(|| "not a day such as 2026-01-31".to_owned())
+}
+
+impl Args {
+    /// Whether anything of it was asked for.
+    pub(crate) fn is_set(&self) -> bool {
+        self.scan || self.hash.is_some() || !self.filter().is_empty()
+    }
+
+    fn filter(&self) -> UserFilter {
+        UserFilter {
+            status: self.status.map(|status| match status {
+                Status::Enabled => UserStatus::Enabled,
+                Status::Disabled => UserStatus::Disabled,
+            }),
+            created_from: self.created_from,
+            created_before: self.created_before,
+            name_prefix: self.name_prefix.clone(),
+        }
+    }
+}
+
+/// Lists who fits, as they are found.
+pub(crate) async fn run(target: &Target, output: &mut Output<'_>, args: &Args) -> Result<(), Failure> {
+    if !args.scan {
+        return Err(Failure::usage(
+            "these filters read the whole table: no index serves them",
+            "say so with --scan, or leave them out and go page by page",
+        ));
+    }
+    let json = output.is_json();
+    let mut found = 0_u64;
+    if json {
+        output.raw("{\n  \"users\": [")?;
+    }
+    let scanned = everyone::scan(target, output, &args.filter(), args.segments, |output, users| {
+        for user in users.iter().filter(|user| args.hash.is_none_or(|kind| kind.fits(&user.password_hash))) {
+            found += 1;
+            if json {
+                let comma = if found == 1 { " " } else { "," };
+                output.raw(&format!("  {comma} {}", serde_json::to_string(&UserView::from(user))?))?;
+            } else {
+                output.line(&row(user))?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    if json {
+        output.raw(&format!("  ],\n  \"read\": {}\n}}", scanned.read))?;
+    } else {
+        output.note(&format!("{found} of {} users", scanned.read));
+    }
+    if scanned.unreadable > 0 {
+        return Err(Failure::new(
+            format!("{} items of the users table are no users", scanned.unreadable),
+            "look at them in the table: something else wrote them",
+        ));
+    }
+    Ok(())
+}
+
+/// Columns of one width each, the name last, so that they line up without knowing all of them.
+fn row(user: &User) -> String {
+    format!("{}  {:<8}  {}  {}", user.id, status(user.status), time(user.created_at), user.username)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days() {
+        assert_eq!(day("2027-01-15"), Ok(Timestamp::from_seconds(1_799_971_200)));
+        for bad in [
+            "",
+            "2027-13-01",
+            "2027-02-30",
+            "2027-01",
+            "2027-01-01-01",
+            "yesterday",
+            "-1-01-01",
+            "1969-12-31",
+        ] {
+            assert!(day(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kinds() {
+        let ours =
+            "$argon2id$v=19$m=19456,t=2,p=1,keyid=AQIDBA$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
+        let theirs = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
+        assert!(Kind::Ours.fits(ours) && !Kind::Imported.fits(ours) && !Kind::Argon2.fits(ours));
+        assert!(!Kind::Ours.fits(theirs) && Kind::Imported.fits(theirs) && Kind::Argon2.fits(theirs));
+        assert!(Kind::Phpass.fits("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"));
+        assert!(Kind::Unusable.fits("plain") && !Kind::Unusable.fits(ours) && !Kind::Imported.fits("plain"));
+    }
+}

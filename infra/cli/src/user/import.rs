@@ -1,0 +1,313 @@
+//! `daypass user import`: users and their hashes from a file.
+
+use super::batch::{self, BatchArgs, Outcome, Tally, Task, Work, patiently};
+use super::lines;
+use super::record::{Reading, Row, System};
+use super::spelling::{self, Firebase};
+use crate::output::{Failure, Output};
+use crate::target::{Environment, Target};
+use clap::ValueEnum;
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::{Clock, Scope, UserId};
+use daypass_credentials::{IMPORTED_HASHES, MAX_IMPORTED_SHAPES, Passwords, Shape};
+use daypass_dynamodb::Import;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `daypass user import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// JSON lines or CSV with a heading; - is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// How the file is written [default: by its name's ending, else JSON lines]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Where it comes from: that says what its members are called
+    #[arg(long, value_enum, default_value_t = System::Daypass)]
+    system: System,
+    /// The member or column with the name to log in with, such as email
+    #[arg(long, value_name = "MEMBER")]
+    name: Option<String>,
+    /// What users may be granted whose line says nothing of it
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = super::scope)]
+    scope: Scope,
+    /// Read and check everything, ask the store who is there, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Id of the pepper that `daypass key adopt` made of Devise's: goes behind every password before bcrypt
+    #[arg(long, value_name = "KID")]
+    bcrypt_pepper: Option<String>,
+    /// Id of the pepper that `daypass key adopt` made of Firebase's signer key
+    #[arg(long, value_name = "KID")]
+    firebase_signer: Option<String>,
+    /// Firebase's salt separator
+    #[arg(long, value_name = "BASE64", default_value = "Bw==", value_parser = separator)]
+    firebase_salt_separator: Separator,
+    /// Firebase's rounds
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    firebase_rounds: u32,
+    /// Firebase's memory cost
+    #[arg(long, value_name = "N", default_value_t = 14)]
+    firebase_mem_cost: u32,
+    #[command(flatten)]
+    batch: BatchArgs,
+}
+
+/// Bytes that stand for one argument, not for several.
+#[derive(Debug, Clone)]
+struct Separator(Vec<u8>);
+
+fn separator(text: &str) -> Result<Separator, String> {
+    spelling::base64(text).map(Separator)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line
+    Jsonl,
+    /// Fields with commas between, names in the first line
+    Csv,
+}
+
+impl Format {
+    fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
+            Some(_) | None => Self::Jsonl,
+        }
+    }
+}
+
+/// What an import came to.
+#[derive(Serialize)]
+struct Summary {
+    result: &'static str,
+    #[serde(flatten)]
+    tally: Tally,
+    /// Users of each kind of hash among the lines that were not refused for what is on them.
+    kinds: BTreeMap<String, u64>,
+    /// The value of `DAYPASS_IMPORTED_HASHES` that hides them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported_hashes: Option<String>,
+}
+
+/// Runs `daypass user import`.
+pub(crate) async fn run(
+    target: &Target,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+    args: Args,
+) -> Result<(), Failure> {
+    let format = args.format.unwrap_or_else(|| Format::of(&args.file));
+    let (separator, rounds, mem_cost) =
+        (args.firebase_salt_separator.0, args.firebase_rounds, args.firebase_mem_cost);
+    let reading = Reading {
+        system: args.system,
+        name: args.name,
+        scope: args.scope,
+        firebase: args.firebase_signer.map(|signer| Firebase {
+            signer,
+            salt_separator: separator,
+            rounds,
+            mem_cost,
+        }),
+        bcrypt_pepper: args.bcrypt_pepper,
+    };
+    if reading.system == System::Firebase && reading.firebase.is_none() {
+        return Err(Failure::usage(
+            "Firebase's hashes cannot be checked without the project's signer key",
+            "put it into the key set with `daypass key adopt --base64`, and name its id with --firebase-signer",
+        ));
+    }
+    let passwords = super::passwords(environment)?;
+    let peppers = Kids::load(target, environment).await;
+    let input = lines::open(&args.file)?;
+    let now = SystemClock.now();
+    let mut columns = Columns::default();
+    let mut kinds: BTreeMap<Shape, u64> = BTreeMap::new();
+    let dry_run = args.dry_run;
+    let heading = format == Format::Csv;
+    let tally = batch::run(target, output, &args.batch, input, heading, |number, text| {
+        let row = match format {
+            Format::Jsonl => json_row(text)?,
+            Format::Csv => columns.row(number, text)?,
+        };
+        let Some(row) = row else { return Ok(None) };
+        let prepared = reading.prepare(reading.record(&row)?, UserId::generate(&OsEntropy), now)?;
+        peppers.require(prepared.hash.pepper())?;
+        *kinds.entry(prepared.hash.shape()).or_default() += 1;
+        let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
+        let name = user.username.as_str().to_owned();
+        let work: Work = Box::pin(async move {
+            let imported = if dry_run {
+                patiently(|| store.preview_import(&user, origin)).await?
+            } else {
+                patiently(|| store.import_user(&user, origin)).await?
+            };
+            Ok(match imported {
+                Import::Added => Outcome::Changed,
+                Import::Unchanged => Outcome::Unchanged,
+                Import::Taken => Outcome::Refused(
+                    "there is another user of that name, or one from another line: nothing was written"
+                        .to_owned(),
+                ),
+            })
+        });
+        let task: Task = Some((name, work));
+        Ok(task)
+    })
+    .await?;
+    let summary = Summary {
+        result: if dry_run { "would_import" } else { "imported" },
+        tally,
+        imported_hashes: setting(&kinds, &passwords),
+        kinds: kinds.iter().map(|(shape, users)| (shape.to_string(), *users)).collect(),
+    };
+    report(output, &summary, &passwords, environment)
+}
+
+fn report(
+    output: &mut Output<'_>,
+    summary: &Summary,
+    passwords: &Passwords,
+    environment: &Environment<'_>,
+) -> Result<(), Failure> {
+    let Tally { users, changed, unchanged, refused, seconds, users_per_second } = summary.tally;
+    output.result(summary, |output| {
+        let would = if summary.result == "imported" { "" } else { "would be " };
+        output.line(&format!(
+            "{users} users: {changed} {would}added, {unchanged} unchanged, {refused} refused, in {seconds:.1} s ({users_per_second:.0} a second)."
+        ))?;
+        if !summary.kinds.is_empty() {
+            let rows: Vec<_> =
+                summary.kinds.iter().map(|(kind, users)| [kind.clone(), users.to_string()]).collect();
+            output.table(["KIND OF HASH", "USERS"], &rows)?;
+        }
+        Ok(())
+    })?;
+    let standard = passwords.shape().to_string();
+    let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
+    if others > MAX_IMPORTED_SHAPES {
+        output.note(&format!(
+            "{others} kinds of hashes are more than {IMPORTED_HASHES} takes ({MAX_IMPORTED_SHAPES}): name those that most users have; the time of a login tells who has one of the others"
+        ));
+    } else if let Some(value) = &summary.imported_hashes
+        && environment.get(IMPORTED_HASHES).as_deref() != Some(value)
+    {
+        output.note(&format!(
+            "set {IMPORTED_HASHES} (the stack's parameter ImportedHashes) to \"{value}\" until these users have logged in, or the time of a login tells who they are"
+        ));
+    }
+    if refused > 0 {
+        return Err(Failure::new(
+            format!("{refused} of {users} users were refused"),
+            "correct their lines and import the file again: those who are in are left as they are",
+        ));
+    }
+    Ok(())
+}
+
+/// What the setting has to be, when it can be.
+fn setting(kinds: &BTreeMap<Shape, u64>, passwords: &Passwords) -> Option<String> {
+    let others: Vec<String> =
+        kinds.keys().filter(|shape| **shape != passwords.shape()).map(ToString::to_string).collect();
+    (1..=MAX_IMPORTED_SHAPES).contains(&others.len()).then(|| others.join(" "))
+}
+
+/// The ids of the peppers of the key set, or why it is not at hand.
+struct Kids(Result<BTreeSet<String>, String>);
+
+impl Kids {
+    async fn load(target: &Target, environment: &Environment<'_>) -> Self {
+        Self(target.keys(environment).await.map_err(|failure| failure.what().to_owned()).map(|document| {
+            let peppers = document.summary().into_iter().filter(|key| key.section == "peppers");
+            peppers.map(|key| key.kid).collect()
+        }))
+    }
+
+    /// Nobody could log in with a hash whose pepper is missing.
+    fn require(&self, pepper: Option<&str>) -> Result<(), String> {
+        match (pepper, &self.0) {
+            (None, _) => Ok(()),
+            (Some(kid), Ok(kids)) if kids.contains(kid) => Ok(()),
+            (Some(kid), Ok(_)) => Err(format!(
+                "the hash needs the pepper {kid}, which the key set lacks: take it over with `daypass key adopt`"
+            )),
+            (Some(kid), Err(why)) => Err(format!("the hash needs the pepper {kid}, and {why}")),
+        }
+    }
+}
+
+fn json_row(text: &str) -> Result<Option<Row>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    daypass_core::json::object(text.as_bytes())
+        .map(Some)
+        .map_err(|_| "the line is no JSON object with each member once".to_owned())
+}
+
+/// The names in the first line of CSV.
+#[derive(Default)]
+struct Columns(Vec<String>);
+
+impl Columns {
+    fn row(&mut self, number: u64, text: &str) -> Result<Option<Row>, String> {
+        if text.trim().is_empty() && number > 1 {
+            return Ok(None);
+        }
+        let fields = fields(text)?;
+        if number == 1 {
+            let names: BTreeSet<&String> = fields.iter().collect();
+            if names.len() != fields.len() || fields.iter().any(String::is_empty) {
+                return Err("the first line does not name each column, once".to_owned());
+            }
+            self.0 = fields;
+            return Ok(None);
+        }
+        if self.0.is_empty() {
+            return Err("the first line named no columns".to_owned());
+        }
+        if fields.len() != self.0.len() {
+            return Err(format!("the line has {} fields, the first one {}", fields.len(), self.0.len()));
+        }
+        // An empty field is one that is not there, as databases write it.
+        let filled = self.0.iter().cloned().zip(fields).filter(|(_, value)| !value.is_empty());
+        Ok(Some(filled.map(|(name, value)| (name, Value::String(value))).collect()))
+    }
+}
+
+/// The fields of one line (RFC 4180). No field of a user has a line break in it.
+fn fields(text: &str) -> Result<Vec<String>, String> {
+    if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
+        return Err("a quote is not closed on its line".to_owned());
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let mut record = csv::StringRecord::new();
+    reader.read_record(&mut record).map_err(|error| format!("the line is no CSV: {error}"))?;
+    Ok(record.iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_lines_have_the_columns_of_the_first() {
+        let mut columns = Columns::default();
+        assert_eq!(columns.row(1, "name,\"pass,word\",empty"), Ok(None));
+        let row = columns.row(2, "\"say \"\"hi\"\"\",$2y$10$x,").unwrap().unwrap();
+        assert_eq!(Value::Object(row), serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x" }));
+        assert_eq!(columns.row(3, ""), Ok(None));
+        for bad in ["a,b", "a,b,c,d", "a,\"b,c"] {
+            assert!(columns.row(4, bad).is_err(), "{bad}");
+        }
+        for bad in ["", "a,a", "a,,b"] {
+            assert!(Columns::default().row(1, bad).is_err(), "{bad:?}");
+        }
+        assert!(Columns::default().row(2, "a").is_err());
+    }
+}

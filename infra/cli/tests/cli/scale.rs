@@ -1,0 +1,286 @@
+//! Many users of mixed kinds move in, by the real command: some log in, a second run changes nothing, and one that was killed
+//! half-way is finished by the next.
+//!
+//! `DAYPASS_MOVING_USERS` says how many (400 where nobody says), `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to do it on as
+//! well. `DAYPASS_MOVING_USERS=100000 cargo verify --only moving` does both, and prints the figures.
+
+use crate::bench::{Bench, daypass, wait_for};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use aws_lc_rs::{digest, hmac, pbkdf2};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::config::{self, Tables};
+use daypass_core::event::{Event, Journal};
+use daypass_core::keys::Document;
+use daypass_core::login::Login;
+use daypass_core::web::{Ambient, Caller};
+use daypass_credentials::{Passwords, StoredHash};
+use daypass_dynamodb::{DynamoDb, UserFilter};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+#[expect(clippy::disallowed_methods, reason = "the size of this run, and where it takes place")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn users() -> usize {
+    variable("DAYPASS_MOVING_USERS").map_or(400, |users| users.parse().unwrap())
+}
+
+/// Of a hundred users one logs in, and of few every tenth.
+fn logins(users: usize) -> usize {
+    (users / 100).max(users.min(400) / 10)
+}
+
+/// The password of a user, and a hash of it that another system could have made, as cheap as its kind can be.
+fn user(number: usize) -> (String, String) {
+    if number % 8 == 7 {
+        // phpass, test.php.
+        return ("test12345".to_owned(), "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0".to_owned());
+    }
+    let password = format!("the password of user {number}");
+    let salt = *digest::digest(&digest::SHA256, password.as_bytes()).as_ref().first_chunk::<16>().unwrap();
+    let argon2 = |algorithm| {
+        let params = Params::new(Params::MIN_M_COST, 1, 1, Some(32)).unwrap();
+        let argon2 = Argon2::new(algorithm, Version::V0x13, params);
+        argon2.hash_password_with_salt(password.as_bytes(), &salt).unwrap().to_string()
+    };
+    let bcrypt = |input: &[u8]| bcrypt::hash_with_salt(input, 4, salt).unwrap().to_string();
+    let hash = match number % 8 {
+        0 => argon2(Algorithm::Argon2id),
+        1 => format!("argon2{}", argon2(Algorithm::Argon2i)),
+        2 => bcrypt(password.as_bytes()),
+        3 => {
+            let digest = digest::digest(&digest::SHA256, password.as_bytes());
+            format!("bcrypt_sha256${}", bcrypt(HEXLOWER.encode(digest.as_ref()).as_bytes()))
+        }
+        4 => {
+            let key = hmac::Key::new(hmac::HMAC_SHA384, b"wp-sha384");
+            format!("$wp{}", bcrypt(BASE64.encode(hmac::sign(&key, password.as_bytes()).as_ref()).as_bytes()))
+        }
+        5 => {
+            let mut output = [0; 32];
+            let params = scrypt::Params::new(4, 8, 1).unwrap();
+            scrypt::scrypt(password.as_bytes(), &salt, &params, &mut output).unwrap();
+            format!("$scrypt$ln=4,r=8,p=1${}${}", BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&output))
+        }
+        _ => {
+            let mut output = [0; 32];
+            let iterations = NonZeroU32::new(100).unwrap();
+            let salt = HEXLOWER.encode(&salt);
+            pbkdf2::derive(
+                pbkdf2::PBKDF2_HMAC_SHA256,
+                iterations,
+                salt.as_bytes(),
+                password.as_bytes(),
+                &mut output,
+            );
+            format!("pbkdf2_sha256$100${salt}${}", BASE64.encode(&output))
+        }
+    };
+    (password, hash)
+}
+
+fn name(number: usize) -> String {
+    format!("user.{number}@example.com")
+}
+
+/// Requests under way at a time in the import that is killed.
+const UNDER_WAY: usize = 8;
+
+struct Silent;
+
+impl Journal for Silent {
+    fn record(&self, _: &Event, _: &Caller) {}
+}
+
+/// A DynamoDB with tables of its own, a key set, and a file of users.
+struct Scene {
+    url: String,
+    tables: Tables,
+    store: DynamoDb,
+    keys: PathBuf,
+    folder: PathBuf,
+    users: usize,
+}
+
+impl Scene {
+    fn on(url: &str, bench: &Bench, users: usize) -> Self {
+        let mark = format!("{:x}", std::process::id());
+        let table = |role: &str| format!("moving-{role}-{mark}");
+        let tables =
+            Tables { users: table("users"), sessions: table("sessions"), attempts: table("attempts") };
+        let store = DynamoDb::local(url, (&tables).into());
+        wait_for(store.create_tables()).unwrap();
+        let (keys, folder) = (bench.keys.clone(), bench.folder.path().to_owned());
+        Self { url: url.to_owned(), tables, store, keys, folder, users }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = daypass(&self.folder, args).env("DAYPASS_KEYS", &self.keys).command;
+        command.args(["--json", "--endpoint", &self.url, "--users-table", &self.tables.users]);
+        command.args(["--sessions-table", &self.tables.sessions, "--attempts-table", &self.tables.attempts]);
+        command
+    }
+
+    fn import(&self, file: &Path) -> Value {
+        let output = self.command(&["user", "import", file.to_str().unwrap()]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// How many users are in the table.
+    fn stored(&self) -> usize {
+        wait_for(async {
+            let (mut stored, mut after) = (0, None);
+            loop {
+                let page = self.store.scan_users(0, 1, &UserFilter::default(), after.as_ref()).await.unwrap();
+                stored += page.users.len();
+                after = page.next;
+                if after.is_none() {
+                    return stored;
+                }
+            }
+        })
+    }
+
+    /// Kills an import while it runs; returns how many users it left.
+    fn kill_half_way(&self, file: &Path) -> usize {
+        let under_way = UNDER_WAY.to_string();
+        let mut import =
+            self.command(&["user", "import", file.to_str().unwrap(), "--concurrency", &under_way]);
+        let mut child = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while self.stored() < self.users / 10 {
+            assert_eq!(child.try_wait().unwrap(), None, "the import is over before it was killed");
+        }
+        // SIGKILL: it has no last word.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.stored()
+    }
+
+    fn login(&self) -> Login<DynamoDb> {
+        let keys = Document::parse(&std::fs::read(&self.keys).unwrap()).unwrap();
+        let config = config::login(|name| {
+            let value = match name {
+                "DAYPASS_ISSUER" => "https://id.example.com",
+                "DAYPASS_AUDIENCE" => "https://api.example.com",
+                "DAYPASS_KEYS" => "keys.json",
+                "DAYPASS_USERS_TABLE" => &self.tables.users,
+                "DAYPASS_SESSIONS_TABLE" => &self.tables.sessions,
+                "DAYPASS_ATTEMPTS_TABLE" => &self.tables.attempts,
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let ambient =
+            Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
+        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), ambient)
+            .unwrap()
+    }
+
+    /// Logs users in who are drawn at random, by the function's own handler. Each gets a hash of ours.
+    fn log_in(&self) -> Vec<usize> {
+        let login = self.login();
+        let mut drawn = std::collections::BTreeSet::new();
+        while drawn.len() < logins(self.users) {
+            let mut bytes = [0; 8];
+            daypass_core::Entropy::fill(&OsEntropy, &mut bytes);
+            drawn.insert(usize::from_be_bytes(bytes) % self.users);
+        }
+        wait_for(async {
+            for number in &drawn {
+                let (password, _) = user(*number);
+                let send = async |password: &str| {
+                    let body = json!({ "username": name(*number), "password": password }).to_string();
+                    let request = http::Request::post("/login").header("content-type", "application/json");
+                    daypass_login::handle(&login, request.body(body.into_bytes()).unwrap())
+                        .await
+                        .status()
+                        .as_u16()
+                };
+                assert_eq!(send(&password).await, 200, "user {number}");
+                let username = Passwords::standard().username(&name(*number)).unwrap();
+                let stored = self.store.user(&username).await.unwrap().unwrap();
+                assert_eq!(
+                    StoredHash::parse(&stored.password_hash).unwrap().shape(),
+                    Passwords::standard().shape()
+                );
+                // Of the new hash, and of the old one's for a few: another password is another.
+                if number % 50 == 0 {
+                    assert_eq!(send(&password).await, 200, "user {number}, again");
+                    assert_eq!(send("another password").await, 401, "user {number}");
+                }
+            }
+        });
+        drawn.into_iter().collect()
+    }
+
+    #[expect(clippy::print_stdout, reason = "the figures of a run are what it is for")]
+    fn play(&self, place: &str, file: &Path) {
+        let left = self.kill_half_way(file);
+        assert!(left < self.users, "{left} users were in when it was killed");
+        let finished = self.import(file);
+        assert_eq!(finished["users"], self.users);
+        assert_eq!(
+            finished["changed"].as_u64().unwrap() + finished["unchanged"].as_u64().unwrap(),
+            self.users as u64
+        );
+        // Requests that were under way when it was killed may have landed after the counting.
+        let met = usize::try_from(finished["unchanged"].as_u64().unwrap()).unwrap();
+        assert!((left..=left + UNDER_WAY).contains(&met), "{left} were in, and {met} were met");
+        assert_eq!(self.stored(), self.users);
+        let started = Instant::now();
+        let moved = self.log_in();
+        let took = started.elapsed();
+        let before = self.snapshot(&moved);
+        let again = self.import(file);
+        assert_eq!((&again["changed"], &again["unchanged"]), (&json!(0), &json!(self.users)));
+        assert_eq!(self.snapshot(&moved), before, "who has moved is not set back");
+        let rate =
+            |summary: &Value| format!("{:.0} users a second", summary["users_per_second"].as_f64().unwrap());
+        println!(
+            "{place}: {} users of {} kinds of hashes; killed with {left} in, finished at {}, again at {} with nothing changed; {} logged in, in {:.1} s",
+            self.users,
+            again["kinds"].as_object().unwrap().len(),
+            rate(&finished),
+            rate(&again),
+            moved.len(),
+            took.as_secs_f64(),
+        );
+    }
+
+    /// The hashes of those who have moved.
+    fn snapshot(&self, moved: &[usize]) -> Vec<String> {
+        wait_for(async {
+            let mut hashes = Vec::new();
+            for number in moved {
+                let username = Passwords::standard().username(&name(*number)).unwrap();
+                hashes.push(self.store.user(&username).await.unwrap().unwrap().password_hash);
+            }
+            hashes
+        })
+    }
+}
+
+#[test]
+fn many_move_in_and_a_run_that_was_killed_is_finished() {
+    let bench = Bench::new();
+    let users = users();
+    let file = bench.folder.path().join("many.jsonl");
+    let mut lines = String::new();
+    for number in 0..users {
+        let (_, hash) = user(number);
+        writeln!(lines, "{}", json!({ "username": name(number), "password_hash": hash })).unwrap();
+    }
+    std::fs::write(&file, lines).unwrap();
+    Scene::on(&bench.url(), &bench, users).play("embedded", &file);
+    if let Some(url) = variable("DAYPASS_TEST_DYNAMODB") {
+        Scene::on(&url, &bench, users).play("DynamoDB Local", &file);
+    }
+}

@@ -1,0 +1,148 @@
+//! Hashes that the original systems made.
+
+use super::*;
+
+/// Password and hash in the form that is stored.
+pub(super) const ALL: [(&str, &str); 17] = [
+    // Django, tests/auth_tests/test_hashers.py, salt and hash turned into base64 without padding: pbkdf2_sha256, 390,000
+    // iterations, salt "seasalt"; pbkdf2_sha1, salt "seasalt2"; scrypt with parallelism 1 (4.0) and 5 (5.1).
+    ("lètmein", "$pbkdf2-sha256$i=390000$c2Vhc2FsdA$8xBlGd3jVgvJ+92hWPxi5ww0uuAuAnKgC45eudxro7c"),
+    ("lètmein", "$pbkdf2-sha1$i=390000$c2Vhc2FsdDI$aDapRanzW8aHTz97v2TcfHzWD+I"),
+    (
+        "lètmein",
+        "$scrypt$ln=14,r=8,p=1$c2Vhc2FsdA$Qj3+9PPyRjSJIebHnG81TMjsqtaIGxNQG/aEB/NYafTJ7tibgfYz71m0ldQESkXFRkdVCBhhY8mx7rQwite/Pw",
+    ),
+    (
+        "lètmein",
+        "$scrypt$ln=14,r=8,p=5$c2Vhc2FsdA$ECMIUp+LMxMSK8xB/IVyba+KYGTI7FTnet025q/1f/vBAVnnP3hdYqJuRi+mJn6ji6ze3Fbb7JEFPKGpuEf5vw",
+    ),
+    // The same file: argon2i of the version of 2015 and of 2016, and what Django 4 made by default.
+    (
+        "secret",
+        "$argon2i$m=8,t=1,p=1$c29tZXNhbHQ$gwQOXSNhxiOxPOA0+PY10P9QFO4NAYysnqRt1GSQLE55m+2GYDt9FEjPMHhP2Cuf0nOEXXMocVrsJAtNSsKyfg",
+    ),
+    ("secret", "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YC9+jJCrQhs5R6db7LlN8Q"),
+    ("secret", "$argon2id$v=19$m=102400,t=2,p=8$Y041dExhNkljRUUy$TMa6A8fPJhCAUXRhJXCXdw"),
+    // Made by Django 5.2.19's make_password.
+    ("lètmein", "bcrypt_sha256$$2b$12$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy"),
+    ("lètmein", "$2b$12$2Yur4W1PODiN1bsIh74tYeyH8JTBjTghJRv3L69C/jAswcGD9sE/a"),
+    // The argon2 reference implementation, src/test.c: argon2d is checked by its own vectors in the crate.
+    ("password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"),
+    // OpenBSD's and PHP's spelling, of crypt_blowfish's wrapper.c.
+    ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+    ("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+    // phpass, test.php.
+    ("test12345", "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
+    // WordPress 6.8, a seed of a public demo, checked there with PHP's password_verify.
+    ("admin", "$wp$2y$10$Q1xinFjrZeLWJBvxviIL6u834Fu.evIEFHAUVisQ5O.w9Dm0sMdES"),
+    // Keycloak: a user of its documentation's realm (27,500 iterations, 32 bytes).
+    ("admin", "$pbkdf2-sha256$i=27500$x/bm4Y3DcuV9eU97ervkPA$1u7BLvfSPxQFpwc5jpGSA+88EGl9pZYKhaZ8YPIu9N4"),
+    // The PHC form that Auth0 takes, from the documentation of Azure's MQTT broker.
+    (
+        "password",
+        "$pbkdf2-sha512$i=100000$HqJwOCHweNk1pLryiu3RsA$KVSvxKYcibIG5S5n55RvxKRTdAAfCUtBJoy5IuFzdSZyzkwvUcU+FPawEWFPn+06JyZsndfRTfpiEh+2eSJLkg",
+    ),
+    // RFC 7914 §12, the third.
+    (
+        "pleaseletmein",
+        "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw",
+    ),
+];
+
+#[test]
+fn each_is_taken_with_its_password_and_no_other() {
+    for (right, stored) in ALL {
+        assert_eq!(check(right, Some(stored)), PasswordCheck::Match { outdated: true }, "{stored}");
+        for wrong in [format!("{right} "), format!(" {right}"), format!("x{right}"), "x".to_owned()] {
+            assert_eq!(check(&wrong, Some(stored)), PasswordCheck::Mismatch, "{wrong} {stored}");
+        }
+    }
+}
+
+/// A key set with one more pepper: a secret of another system.
+fn with_secret(secret: &[u8]) -> (Peppers, String) {
+    let mut document = document();
+    let kid = document.adopt_pepper(secret, &counter(), Timestamp::from_seconds(1)).unwrap();
+    (Peppers::from_document(&document).unwrap(), kid)
+}
+
+/// The README of firebase/scrypt: project parameters, one account, its password.
+#[test]
+fn firebase() {
+    let signer = "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==";
+    let (peppers, kid) = with_secret(&data_encoding::BASE64.decode(signer.as_bytes()).unwrap());
+    // The salt "42xEC+ixf3L2lw==" and the separator "Bw==" behind it.
+    let stored = format!(
+        "$firebase-scrypt$ln=14,r=8,k={kid}$42xEC+ixf3L2lwc$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ"
+    );
+    let check = |typed: &str, peppers: &Peppers| {
+        Passwords::standard().check(&password(typed), Some(&stored), peppers)
+    };
+    assert_eq!(check("user1password", &peppers), PasswordCheck::Match { outdated: true });
+    assert_eq!(check("user2password", &peppers), PasswordCheck::Mismatch);
+    let (other, _) = with_secret(b"another signer key");
+    assert_ne!(check("user1password", &other), PasswordCheck::Match { outdated: true });
+}
+
+/// Devise hashes `"#{password}#{pepper}"` (lib/devise/encryptor.rb); this one is bcrypt's of both.
+#[test]
+fn devise() {
+    let (peppers, kid) = with_secret(b"peppered by devise");
+    let stored =
+        format!("$bcrypt-pepper$k={kid}$2a$11$Z4jyMbBG43zKyChIw9jEjulUASbCv1ITd/1RoiumxJtcjAnGjQIee");
+    let check = |typed: &str, peppers: &Peppers| {
+        Passwords::standard().check(&password(typed), Some(&stored), peppers)
+    };
+    assert_eq!(check("correct horse battery", &peppers), PasswordCheck::Match { outdated: true });
+    assert_eq!(check("correct horse batter", &peppers), PasswordCheck::Mismatch);
+    assert!(matches!(check("correct horse battery", &super::peppers()), PasswordCheck::Unusable(_)));
+}
+
+/// bcrypt sees 72 bytes. Who typed the first 72 right gets in, as before; but a new hash would hold the rest as it was typed
+/// now, so there is none.
+#[test]
+fn what_bcrypt_never_saw_is_not_hashed_anew() {
+    let long = "0123456789".repeat(8);
+    let stored = bcrypt::hash_with_salt(&long, 4, [7; 16]).unwrap().to_string();
+    assert_eq!(check(&long, Some(&stored)), PasswordCheck::Match { outdated: false });
+    assert_eq!(check(&format!("{}x", &long[..79]), Some(&stored)), PasswordCheck::Match { outdated: false });
+    assert_eq!(check(&long[..71], Some(&stored)), PasswordCheck::Mismatch);
+    let short = &long[..71];
+    let stored = bcrypt::hash_with_salt(short, 4, [7; 16]).unwrap().to_string();
+    assert_eq!(check(short, Some(&stored)), PasswordCheck::Match { outdated: true });
+}
+
+/// Other systems hashed what was typed; only ours are of the composed form.
+#[test]
+fn imported_hashes_are_of_the_password_as_typed() {
+    let decomposed = "cafe\u{301} au lait";
+    let stored = bcrypt::hash_with_salt(decomposed, 4, [7; 16]).unwrap().to_string();
+    assert_eq!(check(decomposed, Some(&stored)), PasswordCheck::Match { outdated: true });
+    assert_eq!(check("caf\u{e9} au lait", Some(&stored)), PasswordCheck::Mismatch);
+}
+
+/// The estimate that limits are made of is within reach of the truth, so that no hash within them takes a function down.
+#[test]
+fn shapes_say_what_they_cost() {
+    for shape in [
+        "bcrypt,c=8",
+        "scrypt,ln=13,r=8,p=1",
+        "pbkdf2-sha256,i=50000,b=1",
+        "pbkdf2-sha512,i=50000,b=1",
+        "argon2id,m=16384,t=1,p=1",
+        "phpass,ln=16",
+    ] {
+        let shape: Shape = shape.parse().unwrap();
+        let took = (0..3)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                shape.work(b"correct horse battery");
+                start.elapsed()
+            })
+            .min()
+            .unwrap();
+        let ratio = took.as_secs_f64() * 1000.0 / shape.millis() as f64;
+        println!("{shape}: {took:?}, {} ms by the estimate", shape.millis());
+        assert!((0.05..5.0).contains(&ratio), "{shape}: {took:?}, {} ms by the estimate", shape.millis());
+    }
+}

@@ -1,0 +1,206 @@
+//! Moving users in and out: conditional puts that can be repeated, and reads of the whole table in segments.
+
+use crate::DynamoDb;
+use crate::error::failure;
+use crate::item::{self, CREATED_AT, DISABLED, Item, USERNAME};
+use crate::store::names;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use daypass_core::{StoreError, Timestamp, User, UserStatus, Username};
+use std::collections::HashMap;
+
+/// Names the line that a user came from, so that the same line is known again.
+const IMPORTED: &str = "imported";
+
+/// Where an imported user comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The line, as 16 bytes of its hash.
+    pub line: [u8; 16],
+    /// Whether the line gave the user's id. One that was drawn for this very put tells it from every other.
+    pub with_id: bool,
+}
+
+/// What became of an imported user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// Added now.
+    Added,
+    /// Added before, from the same line: nothing was written. The user may have a new hash by now, or be disabled; that
+    /// stays.
+    Unchanged,
+    /// There is another user of that name, or one from another line: nothing was written.
+    Taken,
+}
+
+/// Which users a read of the whole table is to give.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserFilter {
+    /// Those of this status.
+    pub status: Option<UserStatus>,
+    /// Those added at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// Those added before this time.
+    pub created_before: Option<Timestamp>,
+    /// Those whose name starts so.
+    pub name_prefix: Option<String>,
+}
+
+impl UserFilter {
+    /// Whether every user passes it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The filter as an expression of constants, with what came from outside as its values.
+    fn expression(&self) -> Option<(String, HashMap<String, String>, Item)> {
+        let mut terms = Vec::new();
+        let mut names = HashMap::new();
+        let mut values = Item::new();
+        let mut add = |name: &'static str, term: &str, value: AttributeValue| {
+            let placeholder = format!(":v{}", values.len());
+            names.insert(format!("#{name}"), name.to_owned());
+            let term = term.replace('#', &format!("#{name}")).replace('?', &placeholder);
+            values.insert(placeholder, value);
+            term
+        };
+        if let Some(status) = self.status {
+            let disabled = AttributeValue::Bool(status == UserStatus::Disabled);
+            terms.push(add(DISABLED, "# = ?", disabled));
+        }
+        if let Some(from) = self.created_from {
+            terms.push(add(CREATED_AT, "# >= ?", item::precise(from)));
+        }
+        if let Some(before) = self.created_before {
+            terms.push(add(CREATED_AT, "# < ?", item::precise(before)));
+        }
+        if let Some(prefix) = &self.name_prefix {
+            terms.push(add(USERNAME, "begins_with(#, ?)", item::text(prefix)));
+        }
+        (!terms.is_empty()).then(|| (terms.join(" AND "), names, values))
+    }
+}
+
+/// One page of a segment.
+#[derive(Debug)]
+pub struct Segment {
+    /// The users that passed the filter.
+    pub users: Vec<User>,
+    /// What could not be read as a user, by the name in the item's key.
+    pub unreadable: Vec<(Option<String>, StoreError)>,
+    /// How many items were read.
+    pub read: u64,
+    /// The last name of the page, when there is more.
+    pub next: Option<Username>,
+}
+
+impl DynamoDb {
+    /// Adds a user who comes from `origin`, unless there is one of that name. One conditional put.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The user may have been added by then.
+    pub async fn import_user(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
+        let mut new = item::from_user(user);
+        new.insert(IMPORTED.to_owned(), item::binary(&origin.line));
+        let sent = self
+            .client
+            .put_item()
+            .table_name(self.users_table()?)
+            .set_item(Some(new))
+            .condition_expression("attribute_not_exists(#username)")
+            .set_expression_attribute_names(names(&[USERNAME]))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Import::Added),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                    Ok(refusal.item.as_ref().map_or(Import::Taken, |met| compare(met, user, origin)))
+                }
+                _ => Err(failure("PutItem", &error)),
+            },
+        }
+    }
+
+    /// What [`DynamoDb::import_user`] would do now. One read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses.
+    pub async fn preview_import(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(self.users_table()?)
+            .set_key(Some(item::user_key(&user.username)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failure("GetItem", &error))?;
+        Ok(output.item.as_ref().map_or(Import::Added, |met| compare(met, user, origin)))
+    }
+
+    /// One page of one of `segments` parts of the users table, in no order, from behind the user named `after`. DynamoDB
+    /// reads a megabyte at a time and filters afterwards, so a page may be empty and not the last.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB does not answer or refuses.
+    pub async fn scan_users(
+        &self,
+        segment: u16,
+        segments: u16,
+        filter: &UserFilter,
+        after: Option<&Username>,
+    ) -> Result<Segment, StoreError> {
+        let mut request = self
+            .client
+            .scan()
+            .table_name(self.users_table()?)
+            .consistent_read(true)
+            .segment(i32::from(segment))
+            .total_segments(i32::from(segments))
+            .set_exclusive_start_key(after.map(item::user_key));
+        if let Some((expression, names, values)) = filter.expression() {
+            request = request
+                .filter_expression(expression)
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(Some(values));
+        }
+        let output = request.send().await.map_err(|error| failure("Scan", &error))?;
+        let next = output.last_evaluated_key.as_ref().and_then(|key| key.get(USERNAME)?.as_s().ok());
+        let mut page = Segment {
+            users: Vec::new(),
+            unreadable: Vec::new(),
+            read: u64::try_from(output.scanned_count).unwrap_or_default(),
+            next: next.and_then(|name| Username::from_normalised(name.clone())),
+        };
+        for item in output.items.iter().flatten() {
+            match item::to_user(item) {
+                Ok(user) => page.users.push(user),
+                Err(error) => {
+                    let name = item.get(USERNAME).and_then(|name| name.as_s().ok()).cloned();
+                    page.unreadable.push((name, error));
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// What it means to meet `met` where `user` was to be put.
+fn compare(met: &Item, user: &User, origin: Origin) -> Import {
+    let of_this_line = met
+        .get(IMPORTED)
+        .and_then(|value| value.as_b().ok())
+        .is_some_and(|bytes| bytes.as_ref() == origin.line.as_slice());
+    let found = item::to_user(met).ok();
+    if of_this_line {
+        // Down to the random id: the SDK asked again after it had lost the answer.
+        let ours = !origin.with_id && found.as_ref() == Some(user);
+        return if ours { Import::Added } else { Import::Unchanged };
+    }
+    // What was exported from here and comes back as it is.
+    let same = found.is_some_and(|found| User { updated_at: user.updated_at, ..found } == *user);
+    if same { Import::Unchanged } else { Import::Taken }
+}
