@@ -5,9 +5,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
 use daypass_core::session::{Presented, Session};
+use daypass_core::throttle::{Counter, Limit};
 use daypass_core::{
     AttemptId, ClientId, NewSession, RefreshToken, Rotation, RotationRequest, Scope, SessionId, Store,
-    StoreError, ThrottleKey, Timestamp, User, UserId, UserStatus, Username,
+    StoreError, Timestamp, User, UserId, UserStatus, Username,
 };
 use daypass_dynamodb::{DynamoDb, TableNames};
 use std::collections::HashMap;
@@ -81,8 +82,8 @@ impl Bench {
 
     /// Opens this session as a login does.
     pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
-        let settle = throttle("settled");
-        self.store.open_session(&NewSession { session, user, rehash: None, settle: &settle }).await
+        let new = NewSession { session, user, rehash: None, known: None, settle: "settled" };
+        self.store.open_session(&new).await
     }
 
     /// Adds a user with one session.
@@ -126,12 +127,13 @@ impl Bench {
         request.send().await.unwrap().item
     }
 
-    /// The count and the expiry of an attempt counter.
-    pub async fn attempts(&self, key: &ThrottleKey) -> Option<(String, String)> {
+    /// How many slots of a counter were taken, and when its item expires; `None` when it is not there.
+    pub async fn attempts(&self, key: &str) -> Option<(usize, String)> {
         let request = self.raw.get_item().table_name(&self.tables.attempts).consistent_read(true);
-        let item = request.key("key", AttributeValue::S(key.key.clone())).send().await.unwrap().item?;
-        let number = |name: &str| item.get(name)?.as_n().ok().cloned();
-        Some((number("count")?, number("expires_at")?))
+        let item = request.key("key", AttributeValue::S(key.to_owned())).send().await.unwrap().item?;
+        let slot = |name: &str| name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok());
+        let taken = item.keys().filter(|name| slot(name)).count();
+        Some((taken, item.get("expires_at")?.as_n().ok()?.clone()))
     }
 }
 
@@ -200,10 +202,11 @@ pub fn present(session: &Session, generation: u32) -> Presented {
     }
 }
 
-/// The counter of that name, with a window that ends after 15 minutes.
+/// The counter of that name at [`NOW`], with a window of 15 minutes.
 #[must_use]
-pub fn throttle(key: &str) -> ThrottleKey {
-    ThrottleKey { key: key.to_owned(), window_end: NOW + Duration::from_secs(900) }
+pub fn counter(key: &str, attempts: u32) -> Counter {
+    let limit = Limit { attempts, window: Duration::from_secs(900) };
+    Counter { key: key.to_owned(), limit, now: NOW }
 }
 
 /// A normalised name.

@@ -11,6 +11,7 @@ use daypass_core::event::{Event, Journal};
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::login::Login;
+use daypass_core::password::ChangePassword;
 use daypass_core::refresh::Refresh;
 use daypass_core::revocations::{NotFollowed, Revocations};
 use daypass_core::revoke::Revoke;
@@ -37,6 +38,12 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
+    /// A clock that stands at this time.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(time.millis())))
+    }
+
     /// Sets the clock.
     pub fn set(&self, to: Timestamp) {
         self.0.store(to.millis(), Ordering::SeqCst);
@@ -104,8 +111,15 @@ impl Credentials for Counting {
         }
     }
 
+    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
+        Passwords::standard().refusal(password, username)
+    }
+
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
         self.count.fetch_add(1, Ordering::SeqCst);
+        if self.content {
+            return Some(quick_hash(password.expose()));
+        }
         Passwords::standard().rehash(password, peppers, entropy)
     }
 }
@@ -126,6 +140,7 @@ pub struct Service {
     refresh: Refresh<DynamoDb>,
     revoke: Revoke<DynamoDb>,
     sessions: Sessions<DynamoDb>,
+    password: ChangePassword<DynamoDb>,
     authorizer: Authorizer<NotFollowed>,
     revocations: Revocations<DynamoDb>,
     discovery: Discovery,
@@ -175,7 +190,7 @@ impl Service {
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let lookup = |name: &str| env.get(name).cloned();
 
-        let clock = TestClock(Arc::new(AtomicU64::new(NOW.millis())));
+        let clock = TestClock::at(NOW);
         let journal = Recorded::default();
         let hashes = Arc::new(AtomicUsize::new(0));
         let ambient = || Ambient {
@@ -184,13 +199,15 @@ impl Service {
             journal: Box::new(journal.clone()),
         };
         let store = || bench.store.clone();
-        let credentials = Box::new(Counting { count: Arc::clone(&hashes), content });
+        let credentials = || Box::new(Counting { count: Arc::clone(&hashes), content });
+        let password = config::password(lookup).unwrap();
         Self {
-            login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials, ambient())
+            login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials(), ambient())
                 .unwrap(),
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
+            password: ChangePassword::new(password, &keys, store(), credentials(), ambient()).unwrap(),
             authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, NotFollowed, ambient())
                 .unwrap(),
             revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
@@ -243,14 +260,19 @@ impl Service {
     /// Sends a request to the function that its path belongs to.
     pub async fn send(&self, request: Request) -> Answer {
         let path = request.uri().path().to_owned();
+        // Boxed: a test that awaits dozens of them one after the other would have a stack as large as all.
         let response = match path.as_str() {
-            "/login" => daypass_login::handle(&self.login, request).await,
-            "/refresh" => daypass_refresh::handle(&self.refresh, request).await,
-            "/revoke" => daypass_revoke::handle(&self.revoke, request).await,
-            "/revocations" => daypass_revocations::handle(&self.revocations, request).await,
-            path if path.starts_with("/sessions") => daypass_sessions::handle(&self.sessions, request).await,
-            _ => daypass_discovery::handle(&self.discovery, request).await,
+            "/login" => daypass_login::handle(&self.login, request).boxed(),
+            "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
+            "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
+            "/password" => daypass_password::handle(&self.password, request).boxed(),
+            "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if path.starts_with("/sessions") => {
+                daypass_sessions::handle(&self.sessions, request).boxed()
+            }
+            _ => daypass_discovery::handle(&self.discovery, request).boxed(),
         };
+        let response = response.await;
         Answer::from(response)
     }
 
@@ -267,6 +289,25 @@ impl Service {
     /// Logs in with [`PASSWORD`].
     pub async fn login(&self, name: &str) -> Answer {
         self.post("/login", &serde_json::json!({ "username": name, "password": PASSWORD })).await
+    }
+
+    /// Logs in from an address, as API Gateway's context tells it.
+    pub async fn login_from(&self, address: &str, name: &str, password: &str) -> Answer {
+        let body = serde_json::json!({ "username": name, "password": password });
+        self.send(from(address, post("/login", "application/json", body.to_string()))).await
+    }
+
+    /// Changes the password with this access token, from an address.
+    pub async fn change_password(
+        &self,
+        address: &str,
+        access_token: &str,
+        current: &str,
+        new: &str,
+    ) -> Answer {
+        let body = serde_json::json!({ "current_password": current, "new_password": new });
+        let request = from(address, post("/password", "application/json", body.to_string()));
+        self.send_as(access_token, request).await
     }
 
     /// Refreshes.
@@ -341,6 +382,14 @@ pub fn request(method: &str, path: &str) -> Request {
 /// A POST request as the gateway hands it on.
 pub fn post(path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Request {
     http::Request::post(path).header("content-type", content_type).body(body.into()).unwrap()
+}
+
+/// A request from that address.
+#[must_use]
+pub fn from(address: &str, mut request: Request) -> Request {
+    let source_ip = Some(address.parse().unwrap());
+    request.extensions_mut().insert(Caller { source_ip, ..Caller::default() });
+    request
 }
 
 /// What a client gets.

@@ -65,11 +65,12 @@ fn is_aws(name: &str) -> bool {
         || name == "aws-runtime"
 }
 
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
     "daypass-login",
     "daypass-refresh",
     "daypass-revoke",
     "daypass-sessions",
+    "daypass-password",
     "daypass-revocations",
     "daypass-authorizer-function",
     "daypass-authorizer-lean",

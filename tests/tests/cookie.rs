@@ -385,11 +385,15 @@ async fn the_table_of_headers_and_answers() {
     assert_eq!(seen, 10 * 5 * 5 * 6 * 6);
 }
 
-/// The list of sessions is for pages as well. A preflight has no token, and no authorizer stands in front of it.
+/// The list of sessions and the change of the password are for pages as well. A preflight has no token, and no authorizer stands in front of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_may_ask_for_the_sessions() {
+async fn pages_may_ask_for_what_is_guarded() {
     let (_db, service) = service().await;
-    for path in ["/sessions", "/sessions/ses_00000000000000000000000000000000"] {
+    for (path, methods) in [
+        ("/sessions", "GET, DELETE"),
+        ("/sessions/ses_00000000000000000000000000000000", "GET, DELETE"),
+        ("/password", "POST"),
+    ] {
         for (origin, status) in [(APP, 204), (SPA, 204), ("https://evil.example", 403), ("null", 403)] {
             let request = http::Request::builder().method("OPTIONS").uri(path);
             let request = request.header("origin", origin).header("access-control-request-method", "DELETE");
@@ -397,7 +401,7 @@ async fn pages_may_ask_for_the_sessions() {
             assert_eq!(answer.status, status, "{path} {origin}");
             let allowed = (status == 204).then_some(origin);
             assert_eq!(answer.header("access-control-allow-origin"), allowed);
-            assert_eq!(answer.header("access-control-allow-methods"), allowed.map(|_| "GET, DELETE"));
+            assert_eq!(answer.header("access-control-allow-methods"), allowed.map(|_| methods));
         }
     }
     assert!(service.bench.recorder.take().is_empty(), "nothing is asked of the store");

@@ -1,7 +1,7 @@
 //! Ending sessions for real, on the real DynamoDB Local, which `cargo verify` installs and starts: whoever ends a session while
 //! its clients refresh and its user logs in has ended it once the answer is there.
 //!
-//! Each of the five ways runs [`ROUNDS`] rounds. A round has a user of its own with [`SESSIONS`] sessions. [`TABS`] refresh each
+//! Each of the six ways runs [`ROUNDS`] rounds. A round has a user of its own with [`SESSIONS`] sessions. [`TABS`] refresh each
 //! of them at once, over and over, and [`LOGINS`] clients log in and refresh; in the middle of that comes the ending. When
 //! it has been answered, each of them sends one request more, and then every refresh token that any of them ever got is
 //! presented again.
@@ -18,7 +18,7 @@ use daypass_core::event::{Event, LoginFailure};
 use daypass_core::session::EndReason;
 use daypass_core::{Clock, StoreError, User, UserStatus};
 use daypass_tests::recorder::Exchange;
-use daypass_tests::service::{Answer, PASSWORD, Service, quick_hash};
+use daypass_tests::service::{Answer, PASSWORD, Service, post, quick_hash};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ const REST: Duration = Duration::from_millis(20);
 /// The password that `Way::Password` sets.
 const NEW_PASSWORD: &str = "another horse, the same staple";
 
-/// One way at a time: five would compete for the processors, and the store for none of them.
+/// One way at a time: six would compete for the processors, and the store for none of them.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A way to end sessions.
@@ -56,6 +56,8 @@ enum Way {
     RevokeAll,
     /// `daypass user password`.
     Password,
+    /// `POST /password`: all but the one that asks.
+    Change,
     /// `daypass user disable`.
     Disable,
     /// `daypass user remove`.
@@ -67,7 +69,7 @@ impl Way {
         match self {
             Self::Revoke => EndReason::Revoked,
             Self::RevokeAll => EndReason::RevokedAll,
-            Self::Password => EndReason::PasswordChanged,
+            Self::Password | Self::Change => EndReason::PasswordChanged,
             Self::Disable => EndReason::UserDisabled,
             Self::Remove => EndReason::UserRemoved,
         }
@@ -77,6 +79,7 @@ impl Way {
     const fn ends(self) -> usize {
         match self {
             Self::Revoke => 1,
+            Self::Change => SESSIONS - 1,
             Self::RevokeAll | Self::Password | Self::Disable | Self::Remove => SESSIONS,
         }
     }
@@ -85,7 +88,7 @@ impl Way {
     fn admits(self, password: &str) -> bool {
         match self {
             Self::Revoke | Self::RevokeAll => true,
-            Self::Password => password == NEW_PASSWORD,
+            Self::Password | Self::Change => password == NEW_PASSWORD,
             Self::Disable | Self::Remove => false,
         }
     }
@@ -114,6 +117,11 @@ impl Way {
             Self::RevokeAll => {
                 let body = format!("all=true&token={}", first.access_token());
                 return is_done(&service.form("/revoke", &body).await);
+            }
+            Self::Change => {
+                let words = json!({ "current_password": PASSWORD, "new_password": NEW_PASSWORD }).to_string();
+                let request = post("/password", "application/json", words);
+                return is_done(&service.send_as(&first.access_token(), request).await);
             }
             Self::Password => store.set_password(name, &quick_hash(NEW_PASSWORD), now).await,
             Self::Disable => store.set_status(name, UserStatus::Disabled, now).await,
@@ -337,7 +345,7 @@ async fn rounds(way: Way) {
     assert!(tally.raced >= ROUNDS / 2, "{tally}");
     // A login that was under way has opened its session before the ending, or was overtaken by it.
     assert!(tally.logins_met + tally.overtaken >= rounds / 2, "{tally}");
-    let overtakes = matches!(way, Way::Password | Way::Disable | Way::Remove);
+    let overtakes = matches!(way, Way::Password | Way::Change | Way::Disable | Way::Remove);
     assert_eq!(tally.overtaken > 0, overtakes, "{tally}");
     assert!(tally.unavailable * 100 < tally.refreshes + tally.logins, "{tally}");
 }
@@ -350,7 +358,10 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
     for _ in 0..SESSIONS {
         let login = service.login(&name).await;
         clients.push(Client::of(&login));
-        first.get_or_insert(login);
+        // The one that asks is among those that end, which come first; or the last, which is spared.
+        if first.is_none() || way == Way::Change {
+            first = Some(login);
+        }
     }
     let first = first.unwrap();
     let _ = service.journal.take();
@@ -362,7 +373,8 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
         .collect();
     let logging_in: Vec<_> = (0..LOGINS)
         .map(|n| {
-            let password = if way == Way::Password && n % 2 == 1 { NEW_PASSWORD } else { PASSWORD };
+            let changes = matches!(way, Way::Password | Way::Change);
+            let password = if changes && n % 2 == 1 { NEW_PASSWORD } else { PASSWORD };
             tokio::spawn(log_in(Arc::clone(service), name.clone(), password, n < LATE_LOGINS, over.clone()))
         })
         .collect();
@@ -429,7 +441,7 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
 async fn come_back(service: &Service, way: Way, user: &User, tokens: &[&str]) {
     let name = user.username.as_str();
     match way {
-        Way::Revoke | Way::RevokeAll | Way::Password => return,
+        Way::Revoke | Way::RevokeAll | Way::Password | Way::Change => return,
         Way::Disable => {
             let enabled = service
                 .bench
@@ -493,6 +505,11 @@ async fn a_new_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password() {
+    rounds(Way::Change).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disable() {
     rounds(Way::Disable).await;
 }
@@ -529,6 +546,8 @@ async fn what_it_costs() {
             let (update, query) = (("UpdateItem", sessions), [("Query", sessions)]);
             let ends = |n: usize| vec![update; n];
             let expected = match way {
+                // `password::requests_on_the_wire` counts that.
+                Way::Change => unreachable!("not on the list"),
                 Way::Revoke => ends(1),
                 // The session whose token asks, by which it is known that it may; then the others.
                 Way::RevokeAll => [&ends(1)[..], &query, &ends(live - 1)].concat(),

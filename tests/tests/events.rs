@@ -9,10 +9,11 @@
 )]
 
 use daypass_core::access::Rejection;
-use daypass_core::event::{BadCredentials, Denial, Event, Ignored, LoginFailure, Refusal};
+use daypass_core::event::{BadCredentials, Denial, Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
 use daypass_core::json;
 use daypass_core::routes::RouteDenial;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
+use daypass_core::throttle::Exhausted;
 use daypass_core::web::{Caller, Request};
 use daypass_core::{ClientId, RefreshTokenError, SessionId, UserId, UserStatus};
 use daypass_embedded::Embedded;
@@ -68,6 +69,8 @@ macro_rules! sample_units {
 
 sample_units! {
     LoginFailure { UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted }
+    Exhausted { AccountAndAddress, Address, Account }
+    PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
     DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
@@ -125,13 +128,15 @@ fn pick<T: Clone>(values: &[T], n: usize) -> T {
 sample_events! {
     LoginSucceeded { user, session, client }
     LoginFailed { cause, account, client, user }
-    LoginThrottled { account, client, user, retry_after }
+    LoginThrottled { limit, account, client, user, retry_after }
     Rotated { user, session, client, generation }
     Repeated { user, session, client, generation, cause, age }
     Reuse { user, session, client, cause, presented, current, age }
     RefreshRefused { cause, user, session, client, reason }
     SessionEnded { user, session, reason }
     SessionsEnded { user, session, count, reason }
+    PasswordChanged { user, session }
+    PasswordRefused { cause, user, session }
     RevokeIgnored { cause, all, user, session, reason }
     AuthorizeDenied { cause, user, session }
     FeedFailing { sessions, detail }
@@ -157,12 +162,12 @@ type Fields = BTreeMap<String, Field>;
 struct Shape {
     level: String,
     fields: Fields,
-    /// The values of `cause` and `reason`.
+    /// The values of `cause`, `reason` and `limit`.
     values: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Fields whose values are listed one by one.
-const LISTED: [&str; 2] = ["cause", "reason"];
+const LISTED: [&str; 3] = ["cause", "reason", "limit"];
 
 fn caller() -> Caller {
     Caller {
@@ -543,6 +548,15 @@ impl Walk {
         self.form("/revoke", &format!("token={token}&all={all}"), expected).await
     }
 
+    async fn password(&mut self, login: &Answer, current: &str, new: &str, expected: &[&Value]) {
+        self.secrets.extend([current, new].map(str::to_owned));
+        let body = json!({ "current_password": current, "new_password": new }).to_string();
+        let mut request = post("/password", "application/json", body);
+        request.extensions_mut().insert(self.service.principal(&login.access_token()));
+        self.send(request).await;
+        self.expect(expected);
+    }
+
     /// These events, one line each, with these fields at least; each line with its caller.
     fn expect(&mut self, expected: &[&Value]) {
         let lines = self.service.journal.take_lines();
@@ -585,7 +599,9 @@ async fn a_walk_past_every_event() {
     for n in 0..3 {
         w.login("marker-name", &format!("marker-password-2{n}"), &wrong).await;
     }
-    let locked = json!({ "event": "login.throttled", "level": "WARN", "user": user, "client": "web" });
+    let locked = json!({
+        "event": "login.throttled", "level": "WARN", "limit": "account_and_address", "user": user, "client": "web",
+    });
     assert_eq!(w.login("marker-name", PASSWORD, &locked).await.status, 429);
     w.service.clock.advance(Duration::from_secs(900));
     let body = json!({ "username": "marker-name", "password": PASSWORD, "scope": "marker:scope" });
@@ -661,6 +677,25 @@ async fn a_walk_past_every_event() {
     let disabled = json!({ "event": "login.failed", "cause": "disabled", "user": user });
     w.login("marker-name", PASSWORD, &disabled).await;
     w.set_status("marker-name", UserStatus::Enabled).await;
+
+    // A change of the password: refused for each half, and done.
+    let (asks, other) = (
+        w.login("marker-name", PASSWORD, &succeeded).await,
+        w.login("marker-name", PASSWORD, &succeeded).await,
+    );
+    let refused = |cause: &str| with(of(&asks, "password.refused"), &json!({ "cause": cause }));
+    let new = "marker-password-of-its-own";
+    w.secrets.push(new.to_owned());
+    w.password(&asks, PASSWORD, "marker", &[&refused("new_password")]).await;
+    w.password(&asks, "marker-password-4", new, &[&refused("wrong_password")]).await;
+    let changed = of(&asks, "password.changed");
+    let more = json!({ "reason": "password_changed", "count": 1 });
+    w.password(&asks, PASSWORD, new, &[&changed, &with(of(&asks, "session.ended_all"), &more)]).await;
+    let more = json!({ "cause": "ended", "reason": "password_changed" });
+    w.refresh(&other.refresh_token(), &with(of(&other, "refresh.refused"), &more)).await;
+    let changed_back = of(&asks, "password.changed");
+    let more = json!({ "reason": "password_changed", "count": 0 });
+    w.password(&asks, new, PASSWORD, &[&changed_back, &with(of(&asks, "session.ended_all"), &more)]).await;
 
     // Tokens that are none, or no longer.
     let none = json!({ "event": "refresh.refused", "cause": "malformed", "user": null, "session": null });

@@ -136,11 +136,12 @@ fn every_function_of_the_repository_is_deployed() {
 }
 
 /// Each function with the names that its configuration reads.
-const READ: [(&str, &[&str]); 7] = [
+const READ: [(&str, &[&str]); 8] = [
     ("login", config::LOGIN),
     ("refresh", config::REFRESH),
     ("revoke", config::REVOKE),
     ("sessions", config::SESSIONS),
+    ("password", config::PASSWORD),
     ("authorizer", config::AUTHORIZER),
     ("revocations", config::REVOCATIONS),
     ("discovery", config::DISCOVERY),
@@ -191,6 +192,7 @@ fn the_defaults_are_a_configuration() {
     starts("refresh", config::refresh(lookup("refresh")).err());
     starts("revoke", config::revoke(lookup("revoke")).err());
     starts("sessions", config::sessions(lookup("sessions")).err());
+    starts("password", config::password(lookup("password")).err());
     starts("authorizer", config::authorizer(lookup("authorizer")).err());
     starts("revocations", config::revocations(lookup("revocations")).err());
     starts("discovery", config::discovery(lookup("discovery")).err());
@@ -301,7 +303,7 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
         &template,
         "login",
         &[
-            // begin_login: the user and the counter, in parallel.
+            // begin: the user and the first counter, in parallel; count; settle.
             "dynamodb:GetItem UsersTable",
             "dynamodb:UpdateItem AttemptsTable",
             // open_session: one transaction, in which a rehash takes the place of the check.
@@ -346,6 +348,25 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:Query SessionsTable",
             "dynamodb:GetItem SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
+        ],
+    );
+    check(
+        &template,
+        "password",
+        &[
+            // session_and_name.
+            "dynamodb:GetItem SessionsTable",
+            // begin, count, settle.
+            "dynamodb:GetItem UsersTable",
+            "dynamodb:UpdateItem AttemptsTable",
+            "dynamodb:DeleteItem AttemptsTable",
+            // change_password.
+            "dynamodb:UpdateItem UsersTable",
+            // end_others.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+            "secretsmanager:GetSecretValue PeppersSecretArn",
+            "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
     // ended_since: the index and not the table.
@@ -429,6 +450,8 @@ fn routes_lead_to_their_functions() {
         ("ANY /revoke", "revoke", None),
         ("ANY /sessions", "sessions", guarded),
         ("ANY /sessions/{id}", "sessions", guarded),
+        ("ANY /password", "password", guarded),
+        ("OPTIONS /password", "password", None),
         ("OPTIONS /sessions", "sessions", None),
         ("OPTIONS /sessions/{id}", "sessions", None),
         ("ANY /revocations", "revocations", None),

@@ -3,10 +3,11 @@
 use daypass_core::Store;
 use daypass_core::browser::{respond_with_tokens, share};
 use daypass_core::login::{Login, LoginRequest};
+use daypass_core::throttle::AttemptStore;
 use daypass_core::web::{Caller, Request, Response};
 
 /// Answers a login.
-pub async fn handle<S: Store>(login: &Login<S>, request: Request) -> Response {
+pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
     let clients = &login.config.clients;
     share(clients, "POST", request, async |request| {
         let caller = Caller::of(&request);

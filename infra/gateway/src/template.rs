@@ -465,6 +465,8 @@ Resources:
             ("ANY /revoke", "revoke", None),
             ("ANY /sessions", "sessions", Some(name)),
             ("ANY /sessions/{id}", "sessions", Some(name)),
+            ("ANY /password", "password", Some(name)),
+            ("OPTIONS /password", "password", None),
             ("OPTIONS /sessions", "sessions", None),
             ("OPTIONS /sessions/{id}", "sessions", None),
             ("ANY /.well-known/{document+}", "discovery", None),

@@ -49,6 +49,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: failures,
     },
     Step {
+        name: "guesses",
+        reason: "10,000 guesses pass no limit, and 500 refusals of each kind take the same time",
+        run: guesses,
+    },
+    Step {
         name: "dynamodb",
         reason: "the store contract, and endings in full traffic, on DynamoDB Local",
         run: dynamodb,
@@ -171,6 +176,13 @@ fn failures() -> Result<()> {
     run_tests(
         without_aws(&mut command).args(arguments).env("DAYPASS_TEST_FUNCTIONS", target_dir().join("debug")),
     )
+}
+
+/// What `test` does with fewer, and says how it went.
+fn guesses() -> Result<()> {
+    let arguments =
+        ["test", "--workspace", "--locked", "--test", "throttle", "--test", "oracle", "--", "--nocapture"];
+    run_tests(without_aws(&mut cargo()).args(arguments).env("DAYPASS_TEST_GUESSES", "10000"))
 }
 
 /// Builds every binary of the workspace for `step`, with the features of the tests, so that nothing is compiled twice.

@@ -5,6 +5,7 @@
 
 use crate::browser::{Origin, Transport};
 use crate::jwks::Jwks;
+use crate::throttle::{Limit, Limits};
 use crate::{ApiError, ClientId, Scope};
 use serde::Deserialize;
 use std::fmt;
@@ -29,6 +30,11 @@ pub const LOGIN: &[&str] = &[
     "DAYPASS_IDLE_SECONDS",
     "DAYPASS_LOGIN_ATTEMPTS",
     "DAYPASS_LOGIN_WINDOW_SECONDS",
+    "DAYPASS_ADDRESS_ATTEMPTS",
+    "DAYPASS_ADDRESS_WINDOW_SECONDS",
+    "DAYPASS_ACCOUNT_ATTEMPTS",
+    "DAYPASS_ACCOUNT_WINDOW_SECONDS",
+    "DAYPASS_KNOWN_ADDRESS_DAYS",
     "DAYPASS_USERS_TABLE",
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_ATTEMPTS_TABLE",
@@ -56,6 +62,21 @@ pub const REVOKE: &[&str] = &[
 ];
 /// What `sessions` reads.
 pub const SESSIONS: &[&str] = &["DAYPASS_CLIENTS", "DAYPASS_SESSIONS_TABLE"];
+/// What `password` reads.
+pub const PASSWORD: &[&str] = &[
+    "DAYPASS_CLIENTS",
+    "DAYPASS_LOGIN_ATTEMPTS",
+    "DAYPASS_LOGIN_WINDOW_SECONDS",
+    "DAYPASS_ADDRESS_ATTEMPTS",
+    "DAYPASS_ADDRESS_WINDOW_SECONDS",
+    "DAYPASS_ACCOUNT_ATTEMPTS",
+    "DAYPASS_ACCOUNT_WINDOW_SECONDS",
+    "DAYPASS_KNOWN_ADDRESS_DAYS",
+    "DAYPASS_USERS_TABLE",
+    "DAYPASS_SESSIONS_TABLE",
+    "DAYPASS_ATTEMPTS_TABLE",
+    "DAYPASS_KEYS",
+];
 /// What `revocations` reads.
 pub const REVOCATIONS: &[&str] =
     &["DAYPASS_ISSUER", "DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_SESSIONS_TABLE"];
@@ -85,20 +106,40 @@ pub const REFRESH_TOKEN_SECONDS: Setting =
 pub const IDLE_SECONDS: Setting = Setting { name: "DAYPASS_IDLE_SECONDS", default: 0, range: 0..=15_552_000 };
 /// How long a superseded refresh token still gets the same successor, in seconds.
 pub const GRACE_SECONDS: Setting = Setting { name: "DAYPASS_GRACE_SECONDS", default: 30, range: 0..=120 };
-/// Attempts at one name within a window. SP 800-63B-4 §3.2.2 allows 100 in a row.
+/// Attempts at one name from one address within a window. SP 800-63B-4 §3.2.2 allows 100 in a row.
 pub const LOGIN_ATTEMPTS: Setting = Setting { name: "DAYPASS_LOGIN_ATTEMPTS", default: 5, range: 1..=100 };
 /// Length of that window in seconds.
 pub const LOGIN_WINDOW_SECONDS: Setting =
     Setting { name: "DAYPASS_LOGIN_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
+/// Attempts from one address at all names that do not know it, within a window.
+pub const ADDRESS_ATTEMPTS: Setting =
+    Setting { name: "DAYPASS_ADDRESS_ATTEMPTS", default: 60, range: 1..=100 };
+/// Length of that window in seconds. Short ones suit addresses that many people share: 100 in a minute are 6,000 an hour.
+pub const ADDRESS_WINDOW_SECONDS: Setting =
+    Setting { name: "DAYPASS_ADDRESS_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
+/// Attempts at one name from all addresses that it does not know, within a window.
+pub const ACCOUNT_ATTEMPTS: Setting =
+    Setting { name: "DAYPASS_ACCOUNT_ATTEMPTS", default: 20, range: 1..=100 };
+/// Length of that window in seconds.
+pub const ACCOUNT_WINDOW_SECONDS: Setting =
+    Setting { name: "DAYPASS_ACCOUNT_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
+/// For how many days a login makes its address known; 0 for not at all.
+pub const KNOWN_ADDRESS_DAYS: Setting =
+    Setting { name: "DAYPASS_KNOWN_ADDRESS_DAYS", default: 30, range: 0..=365 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 10] = [
+pub const SETTINGS: [&Setting; 15] = [
     &ACCESS_TOKEN_SECONDS,
     &REFRESH_TOKEN_SECONDS,
     &IDLE_SECONDS,
     &GRACE_SECONDS,
     &LOGIN_ATTEMPTS,
     &LOGIN_WINDOW_SECONDS,
+    &ADDRESS_ATTEMPTS,
+    &ADDRESS_WINDOW_SECONDS,
+    &ACCOUNT_ATTEMPTS,
+    &ACCOUNT_WINDOW_SECONDS,
+    &KNOWN_ADDRESS_DAYS,
     &JWKS_INTERVAL_SECONDS,
     &JWKS_MAX_AGE_SECONDS,
     &REVOCATIONS_INTERVAL_SECONDS,
@@ -337,10 +378,8 @@ pub struct LoginConfig {
     pub refresh_lifetime: Duration,
     /// Life of an unused session.
     pub idle: Option<Duration>,
-    /// Attempts within a window.
-    pub attempt_limit: u32,
-    /// Length of the window.
-    pub attempt_window: Duration,
+    /// How often somebody may guess.
+    pub limits: Limits,
     /// The tables.
     pub tables: Tables,
     /// Where the key set is.
@@ -394,6 +433,19 @@ pub struct SessionsConfig {
     pub sessions_table: String,
 }
 
+/// Configuration of `password`.
+#[derive(Debug)]
+pub struct PasswordConfig {
+    /// Whose pages may call.
+    pub clients: Clients,
+    /// How often somebody may guess: the counters are those of `login`.
+    pub limits: Limits,
+    /// The tables.
+    pub tables: Tables,
+    /// Where the peppers are.
+    pub keys: Vec<String>,
+}
+
 /// Configuration of `revocations`.
 #[derive(Debug)]
 pub struct RevocationsConfig {
@@ -426,11 +478,8 @@ pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, Con
     let access_lifetime = read.access_lifetime(issuer.as_ref());
     let refresh_lifetime = read.seconds(&REFRESH_TOKEN_SECONDS);
     let idle = read.seconds(&IDLE_SECONDS);
-    let attempt_limit = read.number(&LOGIN_ATTEMPTS);
-    let attempt_window = read.seconds(&LOGIN_WINDOW_SECONDS);
-    let users = read.table("DAYPASS_USERS_TABLE");
-    let sessions = read.table("DAYPASS_SESSIONS_TABLE");
-    let attempts = read.table("DAYPASS_ATTEMPTS_TABLE");
+    let limits = read.limits();
+    let tables = read.tables();
     let keys = read.keys();
     read.finish(|| {
         Some(LoginConfig {
@@ -440,9 +489,8 @@ pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, Con
             access_lifetime: access_lifetime?,
             refresh_lifetime: refresh_lifetime?,
             idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero()))?,
-            attempt_limit: u32::try_from(attempt_limit?).ok()?,
-            attempt_window: attempt_window?,
-            tables: Tables { users: users?, sessions: sessions?, attempts: attempts? },
+            limits: limits?,
+            tables: tables?,
             keys: keys?,
         })
     })
@@ -509,6 +557,19 @@ pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfi
     let clients = read.clients();
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
     read.finish(|| Some(SessionsConfig { clients: clients?, sessions_table: sessions_table? }))
+}
+
+/// Reads the configuration of `password`.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is missing or wrong.
+pub fn password(lookup: impl Fn(&str) -> Option<String>) -> Result<PasswordConfig, ConfigError> {
+    let mut read = Reader::new(&lookup);
+    let clients = read.clients();
+    let limits = read.limits();
+    let tables = read.tables();
+    let keys = read.keys();
+    read.finish(|| Some(PasswordConfig { clients: clients?, limits: limits?, tables: tables?, keys: keys? }))
 }
 
 /// Reads the configuration of `revocations`.
@@ -605,6 +666,27 @@ impl<'a> Reader<'a> {
                 Err("is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ - .)".to_owned())
             }
         })
+    }
+
+    fn tables(&mut self) -> Option<Tables> {
+        let users = self.table("DAYPASS_USERS_TABLE");
+        let sessions = self.table("DAYPASS_SESSIONS_TABLE");
+        let attempts = self.table("DAYPASS_ATTEMPTS_TABLE");
+        Some(Tables { users: users?, sessions: sessions?, attempts: attempts? })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let pair = self.limit(&LOGIN_ATTEMPTS, &LOGIN_WINDOW_SECONDS);
+        let address = self.limit(&ADDRESS_ATTEMPTS, &ADDRESS_WINDOW_SECONDS);
+        let account = self.limit(&ACCOUNT_ATTEMPTS, &ACCOUNT_WINDOW_SECONDS);
+        let days = self.number(&KNOWN_ADDRESS_DAYS);
+        let known_for = days.map(|days| (days > 0).then(|| Duration::from_secs(days * 24 * 3600)));
+        Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })
+    }
+
+    fn limit(&mut self, attempts: &Setting, window: &Setting) -> Option<Limit> {
+        let (attempts, window) = (self.number(attempts), self.seconds(window));
+        Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
     }
 
     fn number(&mut self, setting: &Setting) -> Option<u64> {

@@ -31,6 +31,11 @@ pub enum ApiError {
     ClientAuthentication,
     /// The scope is malformed or not granted.
     InvalidScope,
+    /// The current password, which a change asks for, is wrong. Not [`ApiError::InvalidGrant`] and not 401: the tokens are
+    /// good, and a client must neither throw them away nor renew them.
+    WrongPassword,
+    /// The new password is not good enough; the text says why.
+    PasswordRefused(&'static str),
     /// No access token was checked, or the session of the one that was is over (RFC 6750 §3.1).
     InvalidToken,
     /// The path names nothing, or nothing of the caller's.
@@ -68,6 +73,8 @@ impl ApiError {
                 (401, "invalid_client", "Clients have no secret here: send client_id alone.")
             }
             Self::InvalidScope => (400, "invalid_scope", "The scope is malformed or not granted."),
+            Self::WrongPassword => (400, "wrong_password", "The current password is wrong."),
+            Self::PasswordRefused(text) => (400, "password_refused", text),
             Self::InvalidToken => (401, "invalid_token", "The access token is not valid."),
             Self::NotFound => (404, "invalid_request", "There is nothing here."),
             Self::SlowDown(_) => (429, "slow_down", "Too many attempts. Try again later."),
@@ -108,6 +115,8 @@ impl ApiError {
             | Self::UnknownClient
             | Self::OriginNotAllowed
             | Self::InvalidScope
+            | Self::WrongPassword
+            | Self::PasswordRefused(_)
             | Self::NotFound
             | Self::ServerError => None,
         }

@@ -7,6 +7,7 @@ use crate::access::Rejection;
 use crate::refresh_token::RefreshTokenError;
 use crate::routes::RouteDenial;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
+use crate::throttle::Exhausted;
 use crate::web::Caller;
 use crate::{ClientId, SessionId, UserId};
 use serde::Serialize;
@@ -34,7 +35,7 @@ pub enum Event {
     LoginFailed {
         /// Why: what the caller is not told.
         cause: LoginFailure,
-        /// The throttle key of the name: the same for every attempt at it within a window, and no name.
+        /// The throttle key of the name: the same for every attempt at it, and no name.
         account: String,
         /// With which client.
         client: ClientId,
@@ -42,9 +43,11 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
     },
-    /// A login was refused unseen: too many attempts at this name.
+    /// A login or a change of the password was refused unseen: too many attempts.
     #[serde(rename = "login.throttled")]
     LoginThrottled {
+        /// By which limit.
+        limit: Exhausted,
         /// As in `login.failed`.
         account: String,
         /// With which client.
@@ -158,6 +161,24 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<EndReason>,
     },
+    /// A user changed the password.
+    #[serde(rename = "password.changed")]
+    PasswordChanged {
+        /// Who.
+        user: UserId,
+        /// The session that asked for it, and the only one that was spared.
+        session: SessionId,
+    },
+    /// A change of the password was refused.
+    #[serde(rename = "password.refused")]
+    PasswordRefused {
+        /// Why.
+        cause: PasswordRefusal,
+        /// Whose it is.
+        user: UserId,
+        /// The session that asked for it.
+        session: SessionId,
+    },
     /// A guarded route was denied.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied {
@@ -240,6 +261,22 @@ pub enum LoginFailure {
     ScopeNotGranted,
 }
 
+/// Why a change of the password was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordRefusal {
+    /// The current password is wrong.
+    WrongPassword,
+    /// The stored hash cannot be checked.
+    UnusableHash,
+    /// The new password is not good enough.
+    NewPassword,
+    /// The password changed while this was under way.
+    UserChanged,
+    /// The session names no user that is still there, or a disabled one.
+    NoUser,
+}
+
 /// Why a refresh was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -306,6 +343,8 @@ impl Event {
             | Self::RefreshRefused { .. }
             | Self::SessionEnded { .. }
             | Self::SessionsEnded { .. }
+            | Self::PasswordChanged { .. }
+            | Self::PasswordRefused { .. }
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
             | Self::FeedRecovered { .. }

@@ -11,7 +11,6 @@ use aws_lc_rs::{digest, encoding::AsDer, hmac, rsa};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::time::Duration;
 
 /// The version of the document format that this code reads and writes.
 pub const VERSION: u32 = 1;
@@ -514,26 +513,13 @@ impl Peppers {
         self.peppers.iter().find(|(other, _)| other == kid).map(|(_, secret)| secret)
     }
 
-    /// The key of the attempts table under which attempts at `subject` are counted at the time `now`, and when that
-    /// window ends.
-    ///
-    /// Windows are fixed in length and start at an offset that depends on the subject, so that not all accounts are free
-    /// again at the same moment. The window is part of the key: a new window is a new item, and counting needs one
-    /// conditional increment instead of a read and a reset.
-    #[must_use]
-    pub fn throttle_key(&self, subject: &str, now: Timestamp, window: Duration) -> crate::ThrottleKey {
-        let digest = hmac::sign(&self.throttle, subject.as_bytes());
-        let window = window.as_secs().max(1);
-        let offset =
-            digest.as_ref().iter().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte)) % window;
-        let index = (now.seconds() + offset) / window;
-        let mut context = hmac::Context::with_key(&self.throttle);
-        context.update(digest.as_ref());
-        context.update(&index.to_be_bytes());
-        crate::ThrottleKey {
-            key: BASE64URL_NOPAD.encode(context.sign().as_ref()),
-            window_end: Timestamp::from_seconds((index + 1) * window - offset),
-        }
+    /// A keyed hash of what attempts are counted by. The key goes with the active pepper: another one starts all counts
+    /// anew.
+    pub(crate) fn throttle_digest(&self, subject: &[u8]) -> [u8; 32] {
+        let mut digest = [0; 32];
+        let tag = hmac::sign(&self.throttle, subject);
+        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        digest
     }
 }
 

@@ -20,6 +20,7 @@ pub mod jwks;
 mod keyring;
 pub mod keys;
 pub mod login;
+pub mod password;
 pub mod refresh;
 mod refresh_token;
 pub mod revocations;
@@ -32,6 +33,7 @@ pub mod sessions;
 mod store;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 mod time;
 pub mod web;
 
@@ -43,7 +45,7 @@ pub use refresh_token::{RefreshToken, RefreshTokenError};
 pub use scope::{Scope, ScopeError};
 pub use secret::{Password, Secret};
 pub use store::{
-    Attempt, Credentials, NewSession, PasswordCheck, Revocation, Rotation, RotationRequest, Store,
-    StoreError, ThrottleKey, User, UserStatus,
+    Credentials, NewSession, PasswordCheck, Revocation, Rotation, RotationRequest, Store, StoreError, User,
+    UserStatus,
 };
 pub use time::{Clock, Timestamp};

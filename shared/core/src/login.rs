@@ -1,7 +1,8 @@
 //! Login: a name and a password become a session.
 //!
-//! Two round trips to the store: the user is read and the attempt counted at the same time, before any hashing; then
-//! one transaction opens the session, unless the user has changed meanwhile.
+//! Two round trips to the store from an address that the user is known at: the user is read and the attempt counted at the
+//! same time, before any hashing; then one transaction opens the session, unless the user has changed meanwhile. From another
+//! address there are two more counters before, and a third trip gives their slots back ([`throttle`](crate::throttle)).
 
 use crate::browser::{Page, Transport};
 use crate::config::{Client, Clients, LoginConfig};
@@ -9,10 +10,11 @@ use crate::event::{Event, LoginFailure};
 use crate::issue::{TokenIssuer, TokenResponse};
 use crate::keys::{Document, KeyError, Peppers};
 use crate::session::Session;
+use crate::throttle::{Admitted, AttemptStore, Throttle};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
 use crate::{
-    ApiError, Attempt, AttemptId, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store,
-    ThrottleKey, Timestamp, User, UserStatus,
+    ApiError, Credentials, NewSession, Password, PasswordCheck, Scope, SessionId, Store, Timestamp, User,
+    UserStatus,
 };
 
 /// What a login request says.
@@ -78,7 +80,7 @@ pub struct Login<S> {
     pub ambient: Ambient,
 }
 
-impl<S: Store> Login<S> {
+impl<S: Store + AttemptStore> Login<S> {
     /// The flow as configured. Needs all three sections of the key set.
     ///
     /// # Errors
@@ -107,30 +109,21 @@ impl<S: Store> Login<S> {
             self.ambient.refused(error, caller)
         })?;
         let now = self.ambient.clock.now();
-        let throttle = self.peppers.throttle_key(username.as_str(), now, self.config.attempt_window);
+        let throttle = Throttle {
+            limits: &self.config.limits,
+            store: &self.store,
+            peppers: &self.peppers,
+            ambient: &self.ambient,
+            caller,
+            now,
+        };
+        let admitted = match throttle.admit(&username).await {
+            Ok(Ok(admitted)) => admitted,
+            Ok(Err(refused)) => return Err(refused.record(&client.id, &self.ambient, caller)),
+            Err(error) => return Err(self.ambient.store_failed("begin_login", &error, caller)),
+        };
 
-        let (user, attempt) = self
-            .store
-            .begin_login(
-                &username,
-                &throttle,
-                self.config.attempt_limit,
-                AttemptId::generate(self.ambient.entropy.as_ref()),
-            )
-            .await
-            .map_err(|error| self.ambient.store_failed("begin_login", &error, caller))?;
-        if attempt == Attempt::Exhausted {
-            let wait = throttle.window_end.since(now);
-            let event = Event::LoginThrottled {
-                account: throttle.key,
-                client: client.id.clone(),
-                user: user.map(|user| user.id),
-                retry_after: wait.as_secs(),
-            };
-            self.ambient.journal.record(&event, caller);
-            return Err(ApiError::SlowDown(wait));
-        }
-
+        let user = &admitted.user;
         let check = self.credentials.check(
             &request.password,
             user.as_ref().map(|user| user.password_hash.as_str()),
@@ -138,22 +131,33 @@ impl<S: Store> Login<S> {
         );
         let refused = |cause| {
             let user = user.as_ref().map(|user| user.id);
-            let (account, client) = (throttle.key.clone(), client.id.clone());
+            let (account, client) = (admitted.account.clone(), client.id.clone());
             let event = Event::LoginFailed { cause, account, client, user };
             self.ambient.journal.record(&event, caller);
             ApiError::BadCredentials
         };
-        let (user, outdated) = match (&user, check) {
-            (None, _) => return Err(refused(LoginFailure::UnknownUser)),
-            (Some(_), PasswordCheck::Mismatch) => return Err(refused(LoginFailure::WrongPassword)),
+        let checked = match (user, check) {
+            (None, _) => Err(LoginFailure::UnknownUser),
+            (Some(_), PasswordCheck::Mismatch) => Err(LoginFailure::WrongPassword),
             (Some(_), PasswordCheck::Unusable(detail)) => {
                 self.ambient.journal.record(&Event::Failure { during: "check_password", detail }, caller);
-                return Err(refused(LoginFailure::UnusableHash));
+                Err(LoginFailure::UnusableHash)
             }
             (Some(user), PasswordCheck::Match { .. }) if user.status == UserStatus::Disabled => {
-                return Err(refused(LoginFailure::Disabled));
+                Err(LoginFailure::Disabled)
             }
-            (Some(user), PasswordCheck::Match { outdated }) => (user, outdated),
+            (Some(user), PasswordCheck::Match { outdated }) => Ok((user, outdated)),
+        };
+        let (user, outdated) = match checked {
+            Ok(checked) => checked,
+            Err(cause) => {
+                let charged = throttle.charge(&admitted).await;
+                let refused = refused(cause);
+                return Err(match charged {
+                    Ok(()) => refused,
+                    Err(error) => self.ambient.store_failed("charge", &error, caller),
+                });
+            }
         };
         let scope = granted_scope(user, client, request.scope).ok_or_else(|| {
             refused(LoginFailure::ScopeNotGranted);
@@ -166,10 +170,11 @@ impl<S: Store> Login<S> {
             .then(|| self.credentials.rehash(&request.password, &self.peppers, self.ambient.entropy.as_ref()))
             .flatten();
         let session = self.new_session(user, client, scope, now, caller);
-        let opened = self.open(&session, user, rehash.as_deref(), &throttle, caller).await?;
+        let opened = self.open(&session, user, rehash.as_deref(), &admitted, caller).await?;
         if !opened {
             return Err(refused(LoginFailure::UserChanged));
         }
+        throttle.give_back(&admitted).await;
         let event =
             Event::LoginSucceeded { user: user.id, session: session.session, client: session.client.clone() };
         self.ambient.journal.record(&event, caller);
@@ -184,11 +189,12 @@ impl<S: Store> Login<S> {
         session: &Session,
         user: &User,
         rehash: Option<&str>,
-        settle: &ThrottleKey,
+        admitted: &Admitted,
         caller: &Caller,
     ) -> Result<bool, ApiError> {
+        let (known, settle) = (admitted.known.as_deref(), admitted.own.as_str());
         self.store
-            .open_session(&NewSession { session, user, rehash, settle })
+            .open_session(&NewSession { session, user, rehash, known, settle })
             .await
             .map_err(|error| self.ambient.store_failed("open_session", &error, caller))
     }

@@ -169,7 +169,7 @@ impl<S: SessionStore> Sessions<S> {
     /// `invalid_token` without an authorizer in front or when the caller's own session is over, 503 when the store did
     /// not answer.
     pub async fn list(&self, principal: Option<Principal>, caller: &Caller) -> Result<Listed, ApiError> {
-        let principal = self.guarded(principal, caller)?;
+        let principal = self.ambient.guarded(principal, caller)?;
         let now = self.ambient.clock.now();
         let stored = self.store.stored_sessions(principal.user).await;
         let stored = stored.map_err(|error| self.ambient.store_failed("stored_sessions", &error, caller))?;
@@ -194,7 +194,7 @@ impl<S: SessionStore> Sessions<S> {
         session: Option<SessionId>,
         caller: &Caller,
     ) -> Result<Revoked, ApiError> {
-        let principal = self.guarded(principal, caller)?;
+        let principal = self.ambient.guarded(principal, caller)?;
         let session = session.ok_or(ApiError::NotFound)?;
         let now = self.ambient.clock.now();
         let user = principal.user;
@@ -224,17 +224,6 @@ impl<S: SessionStore> Sessions<S> {
                 Err(ApiError::NotFound)
             }
         }
-    }
-
-    /// Fails closed: a route that was deployed without its authorizer would let everybody in.
-    fn guarded(&self, principal: Option<Principal>, caller: &Caller) -> Result<Principal, ApiError> {
-        principal.ok_or_else(|| {
-            let detail = "the request context names no user and session of ours: put the authorizer of Daypass in front \
-                          of this route";
-            let event = Event::Failure { during: "authorize", detail: detail.to_owned() };
-            self.ambient.journal.record(&event, caller);
-            ApiError::InvalidToken
-        })
     }
 
     fn still_live(

@@ -3,6 +3,7 @@
 
 use crate::keys::Peppers;
 use crate::session::{DeadCause, EndReason, Ended, Presented, Repeat, ReuseCause, Session, Verdict, judge};
+use crate::throttle::KnownAddress;
 use crate::{AttemptId, ClientId, Password, Scope, SessionId, Timestamp, UserId, Username};
 use std::fmt;
 use std::future::Future;
@@ -46,24 +47,6 @@ pub enum UserStatus {
     Disabled,
 }
 
-/// Where attempts at one subject are counted, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThrottleKey {
-    /// Key of the attempts table: a keyed hash, so the table names nobody.
-    pub key: String,
-    /// When the window ends and counting starts anew.
-    pub window_end: Timestamp,
-}
-
-/// What counting an attempt came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// Counted, within the limit: go on.
-    Counted,
-    /// The limit was reached before; this attempt was not counted.
-    Exhausted,
-}
-
 /// A session to be opened by a login whose password was right.
 #[derive(Debug)]
 pub struct NewSession<'a> {
@@ -74,8 +57,10 @@ pub struct NewSession<'a> {
     pub user: &'a User,
     /// A hash under newer parameters to store in the same transaction.
     pub rehash: Option<&'a str>,
-    /// The counter that the success settles.
-    pub settle: &'a ThrottleKey,
+    /// The addresses that the user is known at, to store in the same transaction.
+    pub known: Option<&'a [KnownAddress]>,
+    /// The key of the counter that the success settles.
+    pub settle: &'a str,
 }
 
 /// A rotation to be tried.
@@ -159,16 +144,6 @@ impl std::error::Error for StoreError {}
 
 /// The tables, as the functions use them. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
-    /// Reads the user and, at the same time, counts an attempt unless `limit` attempts were counted in this window.
-    /// `attempt` is new for each call: by it the store knows its own write again when the answer was lost.
-    fn begin_login(
-        &self,
-        username: &Username,
-        throttle: &ThrottleKey,
-        limit: u32,
-        attempt: AttemptId,
-    ) -> impl Future<Output = Result<(Option<User>, Attempt), StoreError>> + Send;
-
     /// Opens a session and settles the attempt, in one transaction that fails if the user has changed meanwhile.
     /// Returns whether the session was opened.
     fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -225,6 +200,10 @@ pub trait Credentials: Send + Sync {
     /// Checks a password against a stored hash, or against a decoy when there is none: both take the same time.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck;
 
-    /// A new hash of a password, to store in place of an outdated one; `None` when it cannot be made.
+    /// Why this cannot be the new password of that user; `None` when it can. The text is for the person who chose it, in the
+    /// characters of an `error_description` (RFC 6749 §5.2).
+    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str>;
+
+    /// A new hash of a password, to store in place of another; `None` when it cannot be made.
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn crate::Entropy) -> Option<String>;
 }

@@ -81,6 +81,24 @@ impl Ambient {
         refusal(&self.refused(error, caller))
     }
 
+    /// Fails closed: a route that was deployed without its authorizer would let everybody in.
+    ///
+    /// # Errors
+    /// `invalid_token` when nobody was let through.
+    pub(crate) fn guarded(
+        &self,
+        principal: Option<Principal>,
+        caller: &Caller,
+    ) -> Result<Principal, ApiError> {
+        principal.ok_or_else(|| {
+            let detail = "the request context names no user and session of ours: put the authorizer of Daypass in front \
+                          of this route";
+            let event = Event::Failure { during: "authorize", detail: detail.to_owned() };
+            self.journal.record(&event, caller);
+            ApiError::InvalidToken
+        })
+    }
+
     /// Records that a request was refused before anything was looked up, and gives the error back.
     pub(crate) fn refused(&self, error: ApiError, caller: &Caller) -> ApiError {
         let (_, code, description) = error.parts();
@@ -111,9 +129,11 @@ pub enum Accepts {
 }
 
 /// Parameters that no endpoint takes from a query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 10] = [
+const BODY_ONLY: [&str; 12] = [
     "username",
     "password",
+    "current_password",
+    "new_password",
     "client_id",
     "client_secret",
     "scope",
@@ -440,6 +460,8 @@ mod tests {
             ApiError::NotFound,
             ApiError::InvalidGrant,
             ApiError::AnotherClientsGrant,
+            ApiError::WrongPassword,
+            ApiError::PasswordRefused("x"),
         ];
         for error in all {
             let (status, code, text) = error.parts();

@@ -204,6 +204,18 @@ impl Credentials for Passwords {
         outcome
     }
 
+    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
+        self.accept(password, username).err().map(|refused| match refused {
+            PasswordRefused::TooShort(_) => "The new password is too short.",
+            PasswordRefused::EqualsName => "The new password is the user name.",
+            PasswordRefused::Common => "The new password is one of the most common ones.",
+            PasswordRefused::TooSimple => {
+                "The new password is little but repetitions and runs of characters."
+            }
+            PasswordRefused::Unassigned => "The new password holds characters that Unicode has not assigned.",
+        })
+    }
+
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String> {
         self.hash(password, peppers, entropy).ok()
     }

@@ -3,14 +3,14 @@
 
 use crate::DynamoDb;
 use crate::error::failure;
-use crate::item::{self, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
+use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
 use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::{StoreError, Timestamp, User, UserId, UserStatus, Username};
+use daypass_core::{SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username};
 use std::time::Duration;
 
 /// How long a transaction that has committed may take until a query sees all of it: some milliseconds, with room.
@@ -113,15 +113,23 @@ impl DynamoDb {
         let moment = Moment::new(now);
         let request = self
             .change(username)?
-            .update_expression("SET #password_hash = :hash, #updated_at = :now ADD #password_version :one")
-            .set_expression_attribute_names(names(&[USERNAME, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT]))
+            .update_expression(
+                "SET #password_hash = :hash, #updated_at = :now REMOVE #changed_by ADD #password_version :one",
+            )
+            .set_expression_attribute_names(names(&[
+                USERNAME,
+                PASSWORD_HASH,
+                PASSWORD_VERSION,
+                UPDATED_AT,
+                CHANGED_BY,
+            ]))
             .set_expression_attribute_values(values([
                 ("hash", item::text(hash)),
                 ("now", item::precise(now)),
                 ("one", item::number(1_u32)),
             ]));
         let Some(user) = changed(request).await? else { return Ok(None) };
-        self.end_twice(user.id, moment, EndReason::PasswordChanged).await?;
+        self.end_twice(user.id, moment, EndReason::PasswordChanged, None).await?;
         Ok(Some(user))
     }
 
@@ -173,11 +181,16 @@ impl DynamoDb {
     ///
     /// The user has changed by now, so no login's transaction commits any more. But DynamoDB promises a query no isolation
     /// from a transaction as a whole: one that committed just before the change may still be putting its session in place.
-    async fn end_twice(&self, user: UserId, now: Moment, reason: EndReason) -> Result<(), StoreError> {
-        self.end_opened_by(user, now, reason, None).await?;
+    pub(crate) async fn end_twice(
+        &self,
+        user: UserId,
+        now: Moment,
+        reason: EndReason,
+        spared: Option<SessionId>,
+    ) -> Result<u32, StoreError> {
+        let ended = self.end_opened_by(user, now, reason, None, spared).await?;
         tokio::time::sleep(SETTLING).await;
-        self.end_opened_by(user, now, reason, None).await?;
-        Ok(())
+        Ok(ended + self.end_opened_by(user, now, reason, None, spared).await?)
     }
 
     async fn change_status(
@@ -198,7 +211,7 @@ impl DynamoDb {
             ]));
         let user = changed(request).await?;
         if let (Some(user), Some(reason)) = (&user, end) {
-            self.end_twice(user.id, moment, reason).await?;
+            self.end_twice(user.id, moment, reason, None).await?;
         }
         Ok(user)
     }

@@ -20,14 +20,17 @@ pub const LOCAL_REGION: &str = "us-east-1";
 
 // A function that had to load its keys first says 503 at once when that took longer than 0.3 s (daypass_lambda), so the
 // slowest revocation ends after 4.5 s. What is left of 5 s is Lambda's own and the log's.
-// A function has to say 503 itself before Lambda kills it (refresh, revoke and sessions after 5 s, login after 10 s):
+// A function has to say 503 itself before Lambda kills it (refresh, revoke and sessions after 5 s, login after 15 s, password
+// after 20 s):
 //
 //   refresh           rotate 2 s + end a reused session 2 s              = 4.0 s
 //   revoke            revoke_session 2 s + revoke_all 2.2 s              = 4.2 s
 //   GET /sessions     stored_sessions, all pages 4 s                     = 4.0 s
 //   DELETE /sessions  stored_session 2 s + end_session 2 s               = 4.0 s
 //   revocations       ended_since, all buckets 9 s (it has 10 s)         = 9.0 s
-//   login             begin_login 2 s + hash under 1 s + open_session 2 s < 5 s
+//   login             begin 2 s + two counters 4 s + two hashes under 2 s + open_session 2 s + settle 2 s < 12 s
+//   password          session_and_name 2 s + begin 2 s + two counters 4 s + two hashes under 2 s + change_password 2 s
+//                     + end_others 2.2 s + settle 2 s                    < 16.2 s
 //
 // The 2 s of an operation hold two attempts at a store that hangs (1 s, a short pause, the rest), or all four at one
 // that refuses at once. DynamoDB itself answers in single-digit milliseconds.

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::revocations::{EndedSession, SessionDigest};
 use daypass_core::session::{EndReason, Ended, Session};
+use daypass_core::throttle::KnownAddress;
 use daypass_core::{
     AttemptId, ClientId, Scope, SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username,
 };
@@ -18,6 +19,8 @@ pub(crate) const PASSWORD_HASH: &str = "password_hash";
 pub(crate) const PASSWORD_VERSION: &str = "password_version";
 pub(crate) const DISABLED: &str = "disabled";
 pub(crate) const UPDATED_AT: &str = "updated_at";
+pub(crate) const KNOWN: &str = "known";
+pub(crate) const CHANGED_BY: &str = "changed_by";
 
 // Attributes of a session; `scope` and `created_at` of a user too, `expires_at` of an attempt too.
 pub(crate) const USER: &str = "user";
@@ -33,13 +36,13 @@ pub(crate) const SCOPE: &str = "scope";
 pub(crate) const REVOKED_AT: &str = "revoked_at";
 pub(crate) const REVOKED_WHY: &str = "revoked_why";
 pub(crate) const DEVICE: &str = "device";
+pub(crate) const NAME: &str = "name";
 // Only on a session that ended early: the key of the index of ended sessions.
 pub(crate) const ENDED_BUCKET: &str = "ended_bucket";
 pub(crate) const ENDED_AT: &str = "ended_at";
 
 // Attributes of an attempt.
 pub(crate) const KEY: &str = "key";
-pub(crate) const COUNT: &str = "count";
 
 /// A string value.
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
@@ -104,6 +107,66 @@ pub(crate) fn user_key(username: &Username) -> Item {
 /// The key of an attempt counter.
 pub(crate) fn attempt_key(key: &str) -> Item {
     Item::from([(KEY.to_owned(), text(key))])
+}
+
+/// The attribute of a slot of a counter: the time in milliseconds until when it is busy.
+pub(crate) fn slot_name(slot: u32) -> String {
+    format!("s{slot}")
+}
+
+/// A time in milliseconds.
+pub(crate) fn millis(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(time.millis().to_string())
+}
+
+/// Until when a slot of a counter is busy; the epoch when it never was.
+pub(crate) fn busy_until(item: &Item, slot: u32) -> Result<Timestamp, StoreError> {
+    let name = slot_name(slot);
+    let read = Reader { table: "attempts", item };
+    if !item.contains_key(&name) {
+        return Ok(Timestamp::default());
+    }
+    read.digits(&name)?.parse().map(Timestamp::from_millis).map_err(|_| read.odd(&name))
+}
+
+/// Bytes of one known address: its key, and the seconds until when.
+const KNOWN_BYTES: usize = 16 + 8;
+
+/// The addresses that a user is known at, one after the other.
+pub(crate) fn from_known(known: &[KnownAddress]) -> AttributeValue {
+    let entry = |known: &KnownAddress| [known.key.as_slice(), &known.until.seconds().to_be_bytes()].concat();
+    binary(&known.iter().flat_map(entry).collect::<Vec<u8>>())
+}
+
+/// Reads the addresses that a user is known at.
+pub(crate) fn to_known(item: &Item) -> Result<Vec<KnownAddress>, StoreError> {
+    let Some(value) = item.get(KNOWN) else { return Ok(Vec::new()) };
+    let read = Reader { table: "users", item };
+    let bytes = value.as_b().map_err(|_| read.odd(KNOWN))?.as_ref();
+    let (entries, []) = bytes.as_chunks::<KNOWN_BYTES>() else { return Err(read.odd(KNOWN)) };
+    let entry = |entry: &[u8; KNOWN_BYTES]| {
+        let (key, seconds) = (entry.first_chunk()?, entry.last_chunk()?);
+        Some(KnownAddress { key: *key, until: Timestamp::from_seconds(u64::from_be_bytes(*seconds)) })
+    };
+    entries.iter().map(entry).collect::<Option<_>>().ok_or_else(|| read.odd(KNOWN))
+}
+
+/// The session that changed the user's password last, if it was a session.
+pub(crate) fn to_changed_by(item: &Item) -> Result<Option<SessionId>, StoreError> {
+    let read = Reader { table: "users", item };
+    if !item.contains_key(CHANGED_BY) {
+        return Ok(None);
+    }
+    read.parsed(CHANGED_BY, SessionId::parse).map(Some)
+}
+
+/// The name that a session was opened under, if it is there.
+pub(crate) fn to_session_name(item: &Item) -> Result<Option<Username>, StoreError> {
+    if !item.contains_key(NAME) {
+        return Ok(None);
+    }
+    let read = Reader { table: "sessions", item };
+    read.parsed(NAME, |name| Username::from_normalised(name.to_owned())).map(Some)
 }
 
 /// A session as an item.

@@ -8,12 +8,14 @@
 //! and nothing more. No text that came from outside is ever part of an expression.
 
 mod admin;
+mod attempts;
 mod connect;
 mod empty;
 mod ended;
 mod error;
 mod item;
 mod moving;
+mod password;
 mod retry;
 pub mod schema;
 mod sessions;

@@ -4,9 +4,9 @@ use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLIENT, COUNT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
-    GENERATION, ID, Item, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE,
-    SESSION, USER, USERNAME,
+    self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
+    GENERATION, ID, Item, KNOWN, NAME, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT,
+    SCOPE, SESSION, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -20,8 +20,8 @@ use aws_sdk_dynamodb::types::{
 };
 use daypass_core::session::{EndReason, Session};
 use daypass_core::{
-    Attempt, AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
-    StoreError, ThrottleKey, Timestamp, User, UserId, Username,
+    AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
+    StoreError, Timestamp, UserId,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
@@ -114,52 +114,6 @@ impl Moment {
 }
 
 impl DynamoDb {
-    /// Reads a user, strongly consistent: a password changed a moment ago is the one that counts.
-    pub(crate) async fn read_user(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(self.users_table()?)
-            .set_key(Some(item::user_key(username)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failure("GetItem", &error))?;
-        output.item.as_ref().map(item::to_user).transpose()
-    }
-
-    /// Counts an attempt, unless there were `limit` before. One conditional write: however many guess at the same time,
-    /// no more than `limit` are counted. A write that the SDK repeats because its answer was lost finds its own id and
-    /// counts once, unless another attempt came in between.
-    async fn count_attempt(
-        &self,
-        throttle: &ThrottleKey,
-        limit: u32,
-        attempt: AttemptId,
-    ) -> Result<Attempt, StoreError> {
-        let request = self
-            .client
-            .update_item()
-            .table_name(self.attempts_table()?)
-            .set_key(Some(item::attempt_key(&throttle.key)))
-            .update_expression("SET #expires_at = :window_end, #attempt = :attempt ADD #count :one")
-            .condition_expression(
-                "attribute_not_exists(#count) OR (#count < :limit AND #attempt <> :attempt)",
-            )
-            .set_expression_attribute_names(names(&[COUNT, EXPIRES_AT, ATTEMPT]))
-            .set_expression_attribute_values(values([
-                ("one", item::number(1_u32)),
-                ("limit", item::number(limit)),
-                ("attempt", item::binary(attempt.as_bytes())),
-                ("window_end", item::seconds(throttle.window_end)),
-            ]));
-        Ok(match conditional(request).await? {
-            Conditional::Done(_) => Attempt::Counted,
-            Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Attempt::Counted,
-            Conditional::Refused(_) => Attempt::Exhausted,
-        })
-    }
-
     /// The one write of a refresh.
     ///
     /// Its condition is the [`Rotate`](daypass_core::session::Verdict::Rotate) row of
@@ -269,15 +223,17 @@ impl DynamoDb {
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
-        self.end_opened_by(user, Moment::new(now), reason, None).await
+        self.end_opened_by(user, Moment::new(now), reason, None, None).await
     }
 
+    /// As [`DynamoDb::end_sessions`], for those that were `opened_by` then, and all but the one that is `spared`.
     pub(crate) async fn end_opened_by(
         &self,
         user: UserId,
         now: Moment,
         reason: EndReason,
         opened_by: Option<Timestamp>,
+        spared: Option<SessionId>,
     ) -> Result<u32, StoreError> {
         let mut ended = 0;
         let mut filter =
@@ -305,7 +261,10 @@ impl DynamoDb {
         }
         let mut pages = query.filter_expression(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let keys = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
+            let mut keys = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
+            if let Some(spared) = spared {
+                keys.retain(|key| *key != item::session_key(user, spared));
+            }
             ended += stream::iter(keys)
                 .map(|key| conditional(self.ending(key, now, reason, None)))
                 .buffer_unordered(REVOKE_CONCURRENCY)
@@ -319,20 +278,10 @@ impl DynamoDb {
 }
 
 impl Store for DynamoDb {
-    async fn begin_login(
-        &self,
-        username: &Username,
-        throttle: &ThrottleKey,
-        limit: u32,
-        attempt: AttemptId,
-    ) -> Result<(Option<User>, Attempt), StoreError> {
-        let (user, attempt) =
-            tokio::join!(self.read_user(username), self.count_attempt(throttle, limit, attempt));
-        Ok((user?, attempt?))
-    }
-
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        let item = item::from_session(new.session);
+        let mut item = item::from_session(new.session);
+        // For a change of the password, whose caller the authorizer knows by the session alone.
+        item.insert(NAME.to_owned(), item::text(new.user.username.as_str()));
         let sent = self
             .client
             .transact_write_items()
@@ -400,7 +349,7 @@ impl Store for DynamoDb {
         reason: EndReason,
         opened_by: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_by);
+        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_by, None);
         tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
         })
@@ -446,38 +395,44 @@ fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, Sto
         ("disabled", AttributeValue::Bool(false)),
     ]);
     let action = TransactWriteItem::builder();
-    Ok(match new.rehash {
-        None => action.condition_check(
-            ConditionCheck::builder()
-                .table_name(table)
-                .set_key(Some(key))
-                .condition_expression(condition)
-                .set_expression_attribute_names(names(&attributes))
-                .set_expression_attribute_values(expected)
-                .build()
-                .map_err(|error| bug(&error))?,
-        ),
-        Some(hash) => action.update(
-            Update::builder()
-                .table_name(table)
-                .set_key(Some(key))
-                .update_expression("SET #password_hash = :password_hash")
-                .condition_expression(condition)
-                .set_expression_attribute_names(names(&attributes))
-                .expression_attribute_names("#password_hash", PASSWORD_HASH)
-                .set_expression_attribute_values(expected)
-                .expression_attribute_values(":password_hash", item::text(hash))
-                .build()
-                .map_err(|error| bug(&error))?,
-        ),
+    let changes = [
+        new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),
+        new.known.map(|known| (KNOWN, item::from_known(known))),
+    ];
+    let mut changes = changes.into_iter().flatten().peekable();
+    if changes.peek().is_none() {
+        let check = ConditionCheck::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&attributes))
+            .set_expression_attribute_values(expected)
+            .build()
+            .map_err(|error| bug(&error))?;
+        return Ok(action.condition_check(check).build());
     }
-    .build())
+    let mut update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .condition_expression(condition)
+        .set_expression_attribute_names(names(&attributes))
+        .set_expression_attribute_values(expected);
+    let mut assignments = Vec::new();
+    for (name, value) in changes {
+        assignments.push(format!("#{name} = :{name}"));
+        update = update
+            .expression_attribute_names(format!("#{name}"), name)
+            .expression_attribute_values(format!(":{name}"), value);
+    }
+    let update = update.update_expression(format!("SET {}", assignments.join(", ")));
+    Ok(action.update(update.build().map_err(|error| bug(&error))?).build())
 }
 
-fn settle(table: &str, throttle: &ThrottleKey) -> Result<TransactWriteItem, StoreError> {
+/// Forgets a counter.
+fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
     let delete = Delete::builder()
         .table_name(table)
-        .set_key(Some(item::attempt_key(&throttle.key)))
+        .set_key(Some(item::attempt_key(key)))
         .build()
         .map_err(|error| bug(&error))?;
     Ok(TransactWriteItem::builder().delete(delete).build())

@@ -2,11 +2,12 @@
 
 use super::{assert_unavailable, broken};
 use crate::bench::{
-    self, Bench, GRACE, NOW, after, attempt_id, present, rotated, session, throttle, username,
+    self, Bench, GRACE, NOW, after, attempt_id, counter, present, rotated, session, username,
 };
 use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Session};
+use daypass_core::throttle::AttemptStore;
 use daypass_core::{NewSession, RotationRequest, Store, StoreError, User};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use futures_util::future::{FutureExt, TryFutureExt, join_all};
@@ -25,13 +26,13 @@ async fn every_verb(
     session: &Session,
 ) -> Vec<(&'static str, Result<(), StoreError>, Duration)> {
     let (settle, presented, fresh, now) =
-        (throttle("k"), present(session, 0), bench::session(user), after(1_000));
-    let new = NewSession { session: &fresh, user, rehash: None, settle: &settle };
+        (counter("k", 5), present(session, 0), bench::session(user), after(1_000));
+    let new = NewSession { session: &fresh, user, rehash: None, known: None, settle: "k" };
     let registered = bench::registered();
     let request =
         RotationRequest { presented: &presented, registered: &registered, now, grace: GRACE, idle: None };
     let calls = [
-        ("begin_login", store.begin_login(&user.username, &settle, 5, attempt_id()).map_ok(drop).boxed()),
+        ("begin", store.begin(&user.username, &settle, attempt_id()).map_ok(drop).boxed()),
         ("open_session", store.open_session(&new).map_ok(drop).boxed()),
         ("rotate", store.rotate(&request).map_ok(drop).boxed()),
         (
@@ -208,10 +209,8 @@ pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     };
     let text = broken(store.rotate(&request).await.map(drop), "no table");
     assert!(text.contains("create the table"), "{text}");
-    let text = broken(
-        store.begin_login(&username("ada"), &throttle("k"), 5, attempt_id()).await.map(drop),
-        "not given",
-    );
+    let text =
+        broken(store.begin(&username("ada"), &counter("k", 5), attempt_id()).await.map(drop), "not given");
     assert!(text.contains("users table"), "{text}");
 }
 

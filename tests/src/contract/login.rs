@@ -1,10 +1,11 @@
 //! What a login asks of the store.
 
 use super::broken;
-use crate::bench::{Bench, NOW, after, attempt_id, largest_session, session, throttle, user, username};
+use crate::bench::{Bench, NOW, after, attempt_id, counter, largest_session, session, user, username};
 use crate::recorder::Action;
 use daypass_core::session::{EndReason, Session};
-use daypass_core::{Attempt, NewSession, SessionId, Store, User, UserId, UserStatus};
+use daypass_core::throttle::{Attempt, AttemptStore, Counter, KnownAddress};
+use daypass_core::{NewSession, SessionId, Store, User, UserId, UserStatus};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,10 +14,11 @@ const LIMIT: u32 = 5;
 
 /// An unknown name costs its attempt like any other.
 pub async fn an_unknown_user_is_none_and_the_attempt_counts(bench: &Bench) {
-    let key = throttle("k");
-    let begun = bench.store.begin_login(&username("nobody"), &key, LIMIT, attempt_id()).await.unwrap();
-    assert!(begun == (None, Attempt::Counted));
-    assert_eq!(bench.attempts(&key).await, Some(("1".to_owned(), "4000000900".to_owned())));
+    let begun = bench.store.begin(&username("nobody"), &counter("k", LIMIT), attempt_id()).await.unwrap();
+    assert_eq!((begun.user, begun.known, begun.changed_by), (None, Vec::new(), None));
+    let Attempt::Counted(ticket) = begun.attempt else { unreachable!("the first attempt of a counter") };
+    assert!(ticket.key == "k" && ticket.slot < LIMIT && ticket.until == after(900_000), "{ticket:?}");
+    assert_eq!(bench.attempts("k").await, Some((1, "4000000960".to_owned())));
 }
 
 /// All that is stored of a user comes back, a user without scope included.
@@ -30,72 +32,143 @@ pub async fn a_user_reads_back(bench: &Bench) {
     };
     bench.store.add_user(&bare).await.unwrap();
     for expected in [ada, bare] {
-        let (found, _) =
-            bench.store.begin_login(&expected.username, &throttle("k"), LIMIT, attempt_id()).await.unwrap();
-        assert!(found == Some(expected));
+        let begun = bench.store.begin(&expected.username, &counter("k", LIMIT), attempt_id()).await.unwrap();
+        assert!(begun.user == Some(expected));
     }
 }
 
-/// The limit is the number that is counted; one more is not.
+/// The limit is the number that is counted; one more is not, and is told when to come again.
 pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
-    let key = throttle("k");
-    for attempt in 0..LIMIT + 2 {
-        let (_, counted) =
-            bench.store.begin_login(&username("ada"), &key, LIMIT, attempt_id()).await.unwrap();
-        assert_eq!(counted, if attempt < LIMIT { Attempt::Counted } else { Attempt::Exhausted }, "{attempt}");
+    for attempt in 0..u64::from(LIMIT) + 2 {
+        // A second apart, so that the first to be free again is the first that was taken.
+        let counter = Counter { now: after(attempt * 1_000), ..counter("k", LIMIT) };
+        let counted = bench.store.count(&counter, attempt_id()).await.unwrap();
+        if attempt < u64::from(LIMIT) {
+            assert!(matches!(counted, Attempt::Counted(_)), "{attempt}");
+        } else {
+            assert_eq!(counted, Attempt::Exhausted(after(900_000)), "{attempt}");
+        }
     }
-    assert_eq!(bench.attempts(&key).await.unwrap().0, "5");
+    assert_eq!(bench.attempts("k").await.unwrap().0, 5);
 }
 
-/// The count landed and its answer was lost: the SDK's own retry counts nothing more, and at the last allowed attempt it
-/// is not taken for one too many.
+/// The window slides: no interval of its length holds more than the limit, wherever it begins.
+pub async fn no_interval_holds_more_than_the_limit(bench: &Bench) {
+    let mut counted: Vec<u64> = Vec::new();
+    // Prime steps, so that the attempts fall on every part of the windows; the window is 900 s.
+    for at in (0..4_000_000_u64).step_by(37_003) {
+        let counter = Counter { now: after(at), ..counter("k", LIMIT) };
+        match bench.store.count(&counter, attempt_id()).await.unwrap() {
+            Attempt::Counted(_) => counted.push(at),
+            Attempt::Exhausted(until) => {
+                // The time that is told is the time of the first attempt that still counts, plus the window.
+                let first = counted[counted.len() - 5];
+                assert_eq!(until, after(first + 900_000));
+            }
+        }
+    }
+    assert!(counted.windows(6).all(|six| six[5] - six[0] >= 900_000), "{counted:?}");
+    assert_eq!(counted.len(), 25, "five in each of the windows that begin, and none is wasted");
+}
+
+/// The slot was taken and its answer was lost: the SDK's own retry takes no other, and at the last allowed attempt it is not
+/// taken for one too many.
 pub async fn a_lost_answer_counts_once(bench: &Bench) {
-    let key = throttle("k");
-    for expected in ["1", "2"] {
+    for expected in [1, 2] {
         let seen = AtomicBool::new(false);
         bench.recorder.set_hook(move |call| {
             let first = call.operation == "UpdateItem" && !seen.swap(true, Ordering::SeqCst);
             if first { Action::DropAnswer } else { Action::Pass }
         });
-        let (_, counted) = bench.store.begin_login(&username("ada"), &key, 2, attempt_id()).await.unwrap();
-        assert_eq!(counted, Attempt::Counted);
-        assert_eq!(bench.attempts(&key).await.unwrap().0, expected);
+        let counted = bench.store.count(&counter("k", 2), attempt_id()).await.unwrap();
+        assert!(matches!(counted, Attempt::Counted(_)));
+        assert_eq!(bench.attempts("k").await.unwrap().0, expected);
     }
 }
 
-/// Parallel guesses cannot slip past the counter.
-pub async fn of_twenty_parallel_attempts_five_are_counted(bench: &Bench) {
-    let (name, key) = (username("ada"), throttle("k"));
-    let attempts = join_all((0..20).map(|_| bench.store.begin_login(&name, &key, LIMIT, attempt_id()))).await;
-    let counted =
-        attempts.into_iter().filter(|attempt| attempt.as_ref().unwrap().1 == Attempt::Counted).count();
-    assert_eq!(counted, 5);
-    assert_eq!(bench.attempts(&key).await.unwrap().0, "5");
+/// Parallel guesses cannot slip past the counter, and those that a busy machine gives no answer are no guesses.
+pub async fn of_two_hundred_parallel_attempts_five_are_counted(bench: &Bench) {
+    let counter = counter("k", LIMIT);
+    let attempts = join_all((0..200).map(|_| bench.store.count(&counter, attempt_id()))).await;
+    let counted = attempts.iter().filter(|attempt| matches!(attempt, Ok(Attempt::Counted(_)))).count();
+    let unanswered = attempts.iter().filter(|attempt| attempt.is_err()).count();
+    assert!(counted <= 5 && counted + unanswered >= 5, "{counted} counted, {unanswered} without an answer");
+    while matches!(bench.store.count(&counter, attempt_id()).await.unwrap(), Attempt::Counted(_)) {}
+    assert_eq!(bench.attempts("k").await.unwrap().0, 5);
 }
 
-/// A key stands for one subject in one window.
-pub async fn each_window_counts_for_itself(bench: &Bench) {
-    let ada = username("ada");
+/// Each counter for itself.
+pub async fn each_key_counts_for_itself(bench: &Bench) {
     for key in ["one", "two"] {
-        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1, attempt_id()).await.unwrap();
-        assert_eq!(counted, Attempt::Counted, "{key}");
-        let (_, counted) = bench.store.begin_login(&ada, &throttle(key), 1, attempt_id()).await.unwrap();
-        assert_eq!(counted, Attempt::Exhausted, "{key}");
+        let counted = bench.store.count(&counter(key, 1), attempt_id()).await.unwrap();
+        assert!(matches!(counted, Attempt::Counted(_)), "{key}");
+        let counted = bench.store.count(&counter(key, 1), attempt_id()).await.unwrap();
+        assert_eq!(counted, Attempt::Exhausted(after(900_000)), "{key}");
+    }
+}
+
+/// A success frees its own slot and no other, and what is freed twice frees no one else's.
+pub async fn a_slot_is_given_back_once(bench: &Bench) {
+    let take = async |now| {
+        let counter = Counter { now, ..counter("k", 2) };
+        match bench.store.count(&counter, attempt_id()).await.unwrap() {
+            Attempt::Counted(ticket) => Some(ticket),
+            Attempt::Exhausted(_) => None,
+        }
+    };
+    let (first, second) = (take(NOW).await.unwrap(), take(after(1)).await.unwrap());
+    assert_ne!(first.slot, second.slot);
+    bench.store.settle(None, std::slice::from_ref(&first)).await.unwrap();
+    assert_eq!(bench.attempts("k").await.unwrap().0, 1);
+    let third = take(after(2)).await.unwrap();
+    assert_eq!(third.slot, first.slot);
+    bench.store.settle(None, std::slice::from_ref(&first)).await.unwrap();
+    assert_eq!(bench.attempts("k").await.unwrap().0, 2, "it is the third's by now");
+    assert_eq!(take(after(3)).await, None);
+    bench.store.settle(Some("k"), &[]).await.unwrap();
+    assert_eq!(bench.attempts("k").await, None, "forgotten");
+    bench.store.settle(Some("k"), &[first, second]).await.unwrap();
+    assert_eq!(bench.attempts("k").await, None, "nothing is made of what is not there");
+}
+
+/// A limit that was lowered holds at once, one that was raised too.
+pub async fn another_limit_holds_for_the_same_counter(bench: &Bench) {
+    let counts = async |limit| {
+        let counted = bench.store.count(&counter("k", limit), attempt_id()).await.unwrap();
+        matches!(counted, Attempt::Counted(_))
+    };
+    for _ in 0..3 {
+        assert!(counts(3).await);
+    }
+    assert!(!counts(2).await);
+    assert!(counts(4).await && !counts(4).await);
+}
+
+/// The addresses that a user is known at come back, and a login that says nothing of them leaves them.
+pub async fn known_addresses_are_kept_with_the_user(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let list = [1_u8, 2].map(|n| KnownAddress { key: [n; 16], until: after(u64::from(n) * 1_000) });
+    for known in [Some(list.as_slice()), None] {
+        let opened = session(&ada);
+        let new = NewSession { session: &opened, user: &ada, rehash: None, known, settle: "k" };
+        assert_eq!(bench.store.open_session(&new).await, Ok(true));
+        let begun = bench.store.begin(&ada.username, &counter("k", 5), attempt_id()).await.unwrap();
+        assert_eq!(begun.known, list);
+        assert_eq!(begun.user.as_ref(), Some(&ada));
     }
 }
 
 /// A right password costs the user none of their attempts.
 pub async fn a_login_stores_the_session_and_settles_the_counter(bench: &Bench) {
     let ada = bench.user("ada").await;
-    let (settled, other) = (throttle("settled"), throttle("other"));
-    for key in [&settled, &other] {
-        bench.store.begin_login(&ada.username, key, LIMIT, attempt_id()).await.unwrap();
+    for key in ["settled", "other"] {
+        bench.store.count(&counter(key, LIMIT), attempt_id()).await.unwrap();
     }
     let opened = session(&ada);
     assert_eq!(bench.open(&ada, &opened).await, Ok(true));
     assert_eq!(bench.stored(&opened).await, Some(opened));
-    assert_eq!(bench.attempts(&settled).await, None);
-    assert!(bench.attempts(&other).await.is_some());
+    assert_eq!(bench.attempts("settled").await, None);
+    assert!(bench.attempts("other").await.is_some());
     assert!(
         bench.store.user(&ada.username).await.unwrap() == Some(ada),
         "a login changes nothing of the user"
@@ -129,13 +202,13 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
     for met in [disabled, changed, removed, replaced] {
         let before = store.user(&met.username).await.unwrap();
         for rehash in [None, Some("$argon2id$rehashed")] {
-            let settle = throttle(met.username.as_str());
-            store.begin_login(&met.username, &settle, LIMIT, attempt_id()).await.unwrap();
+            let settle = met.username.as_str();
+            store.count(&counter(settle, LIMIT), attempt_id()).await.unwrap();
             let session = session(&met);
-            let new = NewSession { session: &session, user: &met, rehash, settle: &settle };
+            let new = NewSession { session: &session, user: &met, rehash, known: None, settle };
             assert_eq!(store.open_session(&new).await, Ok(false), "{}", met.username);
             assert_eq!(bench.stored(&session).await, None, "{}", met.username);
-            assert!(bench.attempts(&settle).await.is_some(), "{}: the attempt still counts", met.username);
+            assert!(bench.attempts(settle).await.is_some(), "{}: the attempt still counts", met.username);
         }
         assert!(store.user(&met.username).await.unwrap() == before, "{}", met.username);
     }
@@ -145,12 +218,14 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
 pub async fn a_new_hash_is_stored_with_the_session(bench: &Bench) {
     let ada = bench.user("ada").await;
     let (first, second) = (session(&ada), session(&ada));
-    let new = |session, rehash| {
-        let settle = throttle("settled");
-        async move { bench.store.open_session(&NewSession { session, user: &ada, rehash, settle: &settle }).await }
+    let renewed = NewSession {
+        session: &first,
+        user: &ada,
+        rehash: Some("$argon2id$rehashed"),
+        known: None,
+        settle: "settled",
     };
-    let ada = bench.store.user(&username("ada")).await.unwrap().unwrap();
-    assert_eq!(new(&first, Some("$argon2id$rehashed")).await, Ok(true));
+    assert_eq!(bench.store.open_session(&renewed).await, Ok(true));
     let expected = User { password_hash: "$argon2id$rehashed".to_owned(), ..ada.clone() };
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(expected));
     assert_eq!(bench.open(&ada, &second).await, Ok(true), "the version is still that one");

@@ -27,8 +27,12 @@ macro_rules! store_contract {
                 a_user_reads_back
                 a_lost_answer_counts_once
                 attempts_count_up_to_the_limit
-                of_twenty_parallel_attempts_five_are_counted
-                each_window_counts_for_itself
+                no_interval_holds_more_than_the_limit
+                of_two_hundred_parallel_attempts_five_are_counted
+                each_key_counts_for_itself
+                a_slot_is_given_back_once
+                another_limit_holds_for_the_same_counter
+                known_addresses_are_kept_with_the_user
                 a_login_stores_the_session_and_settles_the_counter
                 the_largest_session_reads_back
                 a_user_who_changed_meanwhile_opens_nothing

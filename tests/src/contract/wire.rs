@@ -1,12 +1,13 @@
 //! What the verbs cost, counted on the wire.
 
 use crate::bench::{
-    self, Bench, NOW, after, attempt_id, largest_session, present, rotated, scope, session, throttle,
+    self, Bench, NOW, after, attempt_id, counter, largest_session, present, rotated, scope, session,
 };
 use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Presented, Session};
-use daypass_core::{ClientId, NewSession, Store, User};
+use daypass_core::throttle::{Attempt, AttemptStore, KnownAddress};
+use daypass_core::{ClientId, NewSession, Store, User, Username};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     let ada = bench.user("ada").await;
     let _ = bench.recorder.take();
     bench.recorder.always(Action::Hang(Duration::from_millis(200)));
-    bench.store.begin_login(&ada.username, &throttle("settled"), 5, attempt_id()).await.unwrap();
+    bench.store.begin(&ada.username, &counter("settled", 5), attempt_id()).await.unwrap();
     assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
 
     let exchanges = bench.recorder.take();
@@ -58,7 +59,7 @@ pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
 #[expect(clippy::print_stdout, reason = "how much room is left")]
 pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     const UNIT: usize = 1_024;
-    let ada = bench.user("ada").await;
+    let ada = bench.user(&"n".repeat(Username::MAX_BYTES)).await;
     // Generations of ten digits, and room for two more.
     let opened = Session { generation: u32::MAX - 2, ..largest_session(&ada) };
     let reason = EndReason::ALL.into_iter().max_by_key(|reason| reason.as_str().len()).unwrap();
@@ -107,6 +108,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         "ended_bucket",
         "expires_at",
         "generation",
+        "name",
         "revoked_at",
         "revoked_why",
         "rotated_at",
@@ -141,16 +143,19 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     let mut opened = session(&ada);
     opened.client = ClientId::parse("marker-client").unwrap();
     opened.device = Some("marker-device".to_owned());
-    let settle = throttle("marker-key");
     let store = &bench.store;
-    store.begin_login(&ada.username, &settle, 5, attempt_id()).await.unwrap();
-    let new = NewSession { session: &opened, user: &ada, rehash: Some("marker-hash"), settle: &settle };
+    let begun = store.begin(&ada.username, &counter("marker-key", 5), attempt_id()).await.unwrap();
+    let Attempt::Counted(ticket) = begun.attempt else { unreachable!("the first attempt") };
+    let known = [KnownAddress { key: *b"marker-of-16-byt", until: NOW }];
+    let (rehash, known) = (Some("marker-hash"), Some(known.as_slice()));
+    let new = NewSession { session: &opened, user: &ada, rehash, known, settle: "marker-key" };
     assert_eq!(store.open_session(&new).await, Ok(true));
     let presented = Presented {
         client: Some(opened.client.clone()),
         scope: Some(opened.scope.clone()),
         ..present(&opened, 0)
     };
+    store.settle(Some("marker-key"), &[ticket]).await.unwrap();
     rotated(bench.rotate_with(&presented, after(1_000), Duration::ZERO, Some(Duration::from_secs(60))).await);
     let client = Some(std::slice::from_ref(&opened.client));
     store

@@ -31,7 +31,7 @@ impl Operation {
 
     /// After which Lambda ends the function: `Timeout` in template.yaml.
     pub(crate) fn limit(self) -> Duration {
-        Duration::from_secs(if self == Self::Login { 10 } else { 5 })
+        Duration::from_secs(if self == Self::Login { 15 } else { 5 })
     }
 }
 
@@ -121,7 +121,7 @@ impl Site {
         call.operation == self.api()
             && match self {
                 Self::ReadUser | Self::OpenSession => true,
-                Self::CountAttempt => says("UpdateExpression", "ADD #count"),
+                Self::CountAttempt => says("UpdateExpression", "SET #slot"),
                 Self::Rotate | Self::NoticeReplay => says("UpdateExpression", "#generation = :next"),
                 Self::FirstPage => request["ExclusiveStartKey"].is_null(),
                 Self::NextPage => !request["ExclusiveStartKey"].is_null(),

@@ -23,8 +23,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 8] =
-    ["login", "refresh", "revoke", "sessions", "revocations", "authorizer", "discovery", "whoami"];
+pub const FUNCTIONS: [&str; 9] = [
+    "login",
+    "refresh",
+    "revoke",
+    "sessions",
+    "password",
+    "revocations",
+    "authorizer",
+    "discovery",
+    "whoami",
+];
 /// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
 pub const AUDIENCE: &str = "daypass-dev";
 
@@ -356,6 +365,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let lookup = |name: &str| variables.get(name).cloned();
     config::refresh(lookup).map_err(wrong)?;
     config::revoke(lookup).map_err(wrong)?;
+    config::password(lookup).map_err(wrong)?;
     config::authorizer(lookup).map_err(wrong)?;
     config::login(lookup).map_err(wrong)
 }

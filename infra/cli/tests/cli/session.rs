@@ -2,7 +2,7 @@ use crate::bench::{Bench, wait_for};
 use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::{
-    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, ThrottleKey, Timestamp, User, UserId,
+    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, Timestamp, User, UserId,
 };
 use serde_json::json;
 
@@ -29,8 +29,7 @@ fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
 }
 
 fn put(bench: &Bench, user: &User, session: &Session) {
-    let settle = ThrottleKey { key: "k".to_owned(), window_end: session.absolute_end };
-    let new = NewSession { session, user, rehash: None, settle: &settle };
+    let new = NewSession { session, user, rehash: None, known: None, settle: "k" };
     assert!(wait_for(bench.store.open_session(&new)).unwrap());
 }
 

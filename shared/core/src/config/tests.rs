@@ -78,7 +78,7 @@ fn defaults() {
     assert_eq!(config.access_lifetime, Duration::from_secs(300));
     assert_eq!(config.refresh_lifetime, Duration::from_secs(180 * 24 * 3600));
     assert_eq!(config.idle, None);
-    assert_eq!(config.attempt_limit, 5);
+    assert_eq!(config.limits.pair.attempts, 5);
     assert_eq!(config.keys, ["a.json", "b.json"]);
     assert_eq!(config.clients.find(None).unwrap().id.as_str(), "default");
 }

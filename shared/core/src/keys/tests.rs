@@ -119,7 +119,7 @@ fn a_retired_refresh_key_still_verifies() {
         user: crate::UserId::from_bytes([1; 16]),
         session: crate::SessionId::from_bytes([2; 16]),
         generation: 0,
-        expires_at: NOW + Duration::from_secs(60),
+        expires_at: NOW + std::time::Duration::from_secs(60),
     };
     let old = token.mint(&RefreshKeys::from_document(&parse(&value).unwrap()).unwrap());
     value["refresh"][0]["status"] = json!("retired");
@@ -131,16 +131,11 @@ fn a_retired_refresh_key_still_verifies() {
 }
 
 #[test]
-fn throttle_windows() {
+fn another_pepper_is_another_throttle_key() {
     let peppers = Peppers::from_document(&document(Algorithm::Es256)).unwrap();
-    let window = Duration::from_secs(900);
-    let first = peppers.throttle_key("alice", NOW, window);
-    assert!(first.window_end > NOW && first.window_end.since(NOW) <= window);
-    let last = Timestamp::from_millis(first.window_end.millis() - 1);
-    assert_eq!(peppers.throttle_key("alice", last, window), first);
-    let next = peppers.throttle_key("alice", first.window_end, window);
-    assert_ne!(next.key, first.key);
-    assert_eq!(next.window_end.since(first.window_end), window);
-    assert_ne!(peppers.throttle_key("bob", NOW, window).key, first.key);
-    assert!(!first.key.contains("alice"));
+    let digest = peppers.throttle_digest(b"alice");
+    assert_eq!(peppers.throttle_digest(b"alice"), digest);
+    assert_ne!(peppers.throttle_digest(b"bob"), digest);
+    let other = Document::generate(Algorithm::Es256, &Seeded::new(9), NOW).unwrap();
+    assert_ne!(Peppers::from_document(&other).unwrap().throttle_digest(b"alice"), digest);
 }

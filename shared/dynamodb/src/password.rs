@@ -1,0 +1,89 @@
+//! The verbs of [`PasswordStore`] as DynamoDB requests: a user changes the password.
+
+use crate::DynamoDb;
+use crate::connect::REVOKE_ALL_TIMEOUT;
+use crate::error::failure;
+use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
+use crate::store::{Conditional, Moment, conditional, names, values};
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::password::{PasswordChange, PasswordStore};
+use daypass_core::session::{EndReason, Session};
+use daypass_core::{SessionId, StoreError, Timestamp, UserId, Username};
+
+impl PasswordStore for DynamoDb {
+    async fn session_and_name(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<(Session, Username)>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(item::session_key(user, session)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failure("GetItem", &error))?;
+        let Some(item) = &output.item else { return Ok(None) };
+        // A session of a version that stored no name: its user logs in anew.
+        let Some(name) = item::to_session_name(item)? else { return Ok(None) };
+        Ok(Some((item::to_session(item)?, name)))
+    }
+
+    async fn change_password(&self, change: &PasswordChange<'_>) -> Result<bool, StoreError> {
+        let PasswordChange { user, hash, by, now } = change;
+        let request = self
+            .client
+            .update_item()
+            .table_name(self.users_table()?)
+            .set_key(Some(item::user_key(&user.username)))
+            .update_expression(
+                "SET #password_hash = :hash, #updated_at = :now, #changed_by = :by ADD #password_version :one",
+            )
+            .condition_expression(
+                "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
+                 AND #disabled = :disabled",
+            )
+            .set_expression_attribute_names(names(&[
+                USERNAME,
+                ID,
+                DISABLED,
+                PASSWORD_HASH,
+                PASSWORD_VERSION,
+                UPDATED_AT,
+                CHANGED_BY,
+            ]))
+            .set_expression_attribute_values(values([
+                ("id", item::text(user.id.to_string())),
+                ("password_version", item::number(user.password_version)),
+                ("disabled", AttributeValue::Bool(false)),
+                ("hash", item::text(*hash)),
+                ("by", item::text(by.to_string())),
+                ("now", item::precise(*now)),
+                ("one", item::number(1_u32)),
+            ]));
+        match conditional(request).await? {
+            Conditional::Done(_) => Ok(true),
+            // The very same hash, down to the random salt: the SDK asked again after it had lost the answer.
+            Conditional::Refused(item) => Ok(item
+                .as_ref()
+                .and_then(|item| item.get(PASSWORD_HASH)?.as_s().ok())
+                .is_some_and(|stored| stored == hash)),
+        }
+    }
+
+    /// Twice, as for a password that an operator sets: see `DynamoDb::end_twice`.
+    async fn end_others(
+        &self,
+        user: UserId,
+        spared: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+    ) -> Result<u32, StoreError> {
+        let ending = self.end_twice(user, Moment::new(now), reason, Some(spared));
+        tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("end_others: not all sessions could be ended in time".to_owned()))
+        })
+    }
+}

@@ -1,0 +1,415 @@
+//! A user changes the password: who may, what it ends, what it spares, and what becomes of it when something breaks.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
+use daypass_core::event::{Event, PasswordRefusal};
+use daypass_core::session::EndReason;
+use daypass_core::throttle::Exhausted;
+use daypass_core::web::Principal;
+use daypass_core::{SessionId, UserId, UserStatus};
+use daypass_embedded::Embedded;
+use daypass_tests::recorder::Action;
+use daypass_tests::service::{Answer, PASSWORD, Service, from, post, request};
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const HOME: &str = "192.0.2.1";
+const AWAY: &str = "198.51.100.7";
+const NEW: &str = "another horse and its battery";
+const WRONG: &str = "not the right password";
+
+async fn service() -> (Embedded, Service) {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::quick(&embedded.url(), &[]).await;
+    (embedded, service)
+}
+
+fn outcome(status: u16, error: &str) -> (u16, String) {
+    (status, error.to_owned())
+}
+
+/// The one that asks goes on, every other ends, and the new password is the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_main_job() {
+    let (_db, service) = service().await;
+    let user = service.quick_user("alice").await;
+    let (asks, other, third) = (
+        service.login_from(HOME, "alice", PASSWORD).await,
+        service.login_from(HOME, "alice", PASSWORD).await,
+        service.login_from(AWAY, "alice", PASSWORD).await,
+    );
+    let changed = service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await;
+    assert_eq!((changed.status, changed.json()), (200, json!({})));
+    assert_eq!(changed.header("cache-control"), Some("no-store"));
+
+    for ended in [&other, &third] {
+        assert_eq!(service.refresh(&ended.refresh_token()).await.outcome(), outcome(400, "invalid_grant"));
+    }
+    let mut token = asks.refresh_token();
+    for _ in 0..3 {
+        token = service.refresh(&token).await.refresh_token();
+    }
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 401);
+    assert_eq!(service.login_from(HOME, "alice", NEW).await.status, 200);
+    let stored = service.bench.store.user(&user.username).await.unwrap().unwrap();
+    assert_eq!(stored.password_version, 2);
+    let sessions = service.bench.store.sessions(user.id).await.unwrap();
+    let reasons: Vec<EndReason> = sessions.iter().filter_map(|session| Some(session.ended?.reason)).collect();
+    assert_eq!(reasons, [EndReason::PasswordChanged; 2]);
+}
+
+/// What it costs, counted on the wire.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_on_the_wire() {
+    let (_db, service) = service().await;
+    service.quick_user("alice").await;
+    let asks = service.login_from(HOME, "alice", PASSWORD).await;
+    service.login_from(HOME, "alice", PASSWORD).await;
+    let _ = service.bench.recorder.take();
+    assert_eq!(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await.status, 200);
+    let mut seen: Vec<String> =
+        service.bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
+    seen.sort();
+    // Read the session, the user; count, change, end one other; find them twice; settle.
+    let expected =
+        ["DeleteItem", "GetItem", "GetItem", "Query", "Query", "UpdateItem", "UpdateItem", "UpdateItem"];
+    assert_eq!(seen, expected);
+    // A new password that is refused costs a read, and no attempt.
+    let short = service.change_password(HOME, &asks.access_token(), NEW, "short").await;
+    assert_eq!(short.outcome(), outcome(400, "password_refused"));
+    assert_eq!(service.bench.recorder.take().len(), 1);
+}
+
+/// What is wrong with a request is said, in an order that tells nothing of the current password.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused() {
+    let (_db, service) = service().await;
+    service.quick_user("alice-of-the-long-name").await;
+    let access = service.login_from(HOME, "alice-of-the-long-name", PASSWORD).await.access_token();
+    let long = "x".repeat(1_025);
+    for (current, new, error) in [
+        (WRONG, NEW, "wrong_password"),
+        (PASSWORD, "too short", "password_refused"),
+        (WRONG, "too short", "password_refused"),
+        (PASSWORD, "Alice-of-the-long-NAME", "password_refused"),
+        (PASSWORD, PASSWORD, "password_refused"),
+        (PASSWORD, &long, "invalid_request"),
+        (&long, NEW, "invalid_request"),
+        ("", NEW, "invalid_request"),
+        (PASSWORD, "", "invalid_request"),
+    ] {
+        let answer = service.change_password(HOME, &access, current, new).await;
+        assert_eq!(answer.outcome(), outcome(400, error), "{current} {new}");
+    }
+    let body = json!({ "current_password": PASSWORD, "new_password": NEW }).to_string();
+    let mut requests = Vec::new();
+    for (content_type, body, status) in [
+        ("application/x-www-form-urlencoded", "current_password=a&new_password=b", 415),
+        ("application/json", "[]", 400),
+        ("application/json", "", 400),
+        ("application/json", r#"{"current_password":1,"new_password":"b"}"#, 400),
+        ("application/json", r#"{"current_password":"a","current_password":"b"}"#, 400),
+    ] {
+        requests.push((post("/password", content_type, body), status));
+    }
+    let mut query = post("/password", "application/json", body.clone());
+    *query.uri_mut() = "/password?new_password=x".parse().unwrap();
+    requests.push((query, 400));
+    requests.push((request("GET", "/password"), 405));
+    for (request, status) in requests {
+        let answer = service.send_as(&access, from(HOME, request)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(service.login_from(HOME, "alice-of-the-long-name", PASSWORD).await.status, 200, "as before");
+}
+
+/// The caller is whom the authorizer let through, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
+    let (_db, service) = service().await;
+    let alice = service.quick_user("alice").await;
+    let bob = service.quick_user("bob").await;
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let principal = service.principal(&login.access_token());
+    let forged = |body: serde_json::Value| {
+        let mut request = from(HOME, post("/password", "application/json", body.to_string()));
+        for (name, value) in [
+            ("authorization", format!("Bearer {}", login.access_token())),
+            ("x-daypass-sub", principal.user.to_string()),
+            ("x-daypass-sid", principal.session.to_string()),
+            ("x-amzn-request-context", json!({ "authorizer": { "sub": principal.user } }).to_string()),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    };
+    let words = json!({
+        "current_password": PASSWORD, "new_password": NEW, "username": "bob", "user": bob.id.to_string(),
+        "sub": bob.id.to_string(), "sid": principal.session.to_string(),
+    });
+    let answer = service.send(forged(words.clone())).await;
+    assert_eq!(answer.outcome(), outcome(401, "invalid_token"));
+    assert!(
+        service
+            .journal
+            .take()
+            .iter()
+            .any(|event| matches!(event, Event::Failure { during: "authorize", .. }))
+    );
+    // Whatever the body says, it is the token's user.
+    assert_eq!(service.send_as(&login.access_token(), forged(words)).await.status, 200);
+    let version = async |user: &daypass_core::User| {
+        service.bench.store.user(&user.username).await.unwrap().unwrap().password_version
+    };
+    assert_eq!((version(&alice).await, version(&bob).await), (2, 1));
+    // A user of another session, a session that is none.
+    for (user, session) in [
+        (bob.id, principal.session),
+        (principal.user, SessionId::from_bytes([9; 16])),
+        (UserId::from_bytes([9; 16]), principal.session),
+    ] {
+        let body = json!({ "current_password": PASSWORD, "new_password": NEW }).to_string();
+        let mut request = from(HOME, post("/password", "application/json", body));
+        request.extensions_mut().insert(Principal { user, session });
+        assert_eq!(service.send(request).await.outcome(), outcome(401, "invalid_token"));
+    }
+    assert_eq!((version(&alice).await, version(&bob).await), (2, 1));
+}
+
+/// An access token outlives its session by minutes, and a user's name may be another user's by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_changes_nothing() {
+    let (_db, service) = service().await;
+    let user = service.quick_user("alice").await;
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    service.revoke(&login.refresh_token()).await;
+    let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
+    assert_eq!(answer.outcome(), outcome(401, "invalid_token"), "revoked");
+
+    // Disabled between the check of the session and the rest: the session still looks live here.
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let raw = &service.bench.raw;
+    let disable = |to: bool| {
+        raw.update_item()
+            .table_name(&service.bench.tables.users)
+            .key("username", aws_sdk_dynamodb::types::AttributeValue::S("alice".to_owned()))
+            .update_expression("SET disabled = :to")
+            .expression_attribute_values(":to", aws_sdk_dynamodb::types::AttributeValue::Bool(to))
+    };
+    disable(true).send().await.unwrap();
+    let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
+    assert_eq!(answer.outcome(), outcome(401, "invalid_token"), "disabled");
+    disable(false).send().await.unwrap();
+
+    // Removed, and somebody else has the name.
+    let now = service.clock.clone();
+    let now = daypass_core::Clock::now(&now);
+    service.bench.store.set_status(&user.username, UserStatus::Enabled, now).await.unwrap();
+    raw.delete_item()
+        .table_name(&service.bench.tables.users)
+        .key("username", aws_sdk_dynamodb::types::AttributeValue::S("alice".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let next = service.quick_user("alice").await;
+    let _ = service.journal.take();
+    let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
+    assert_eq!(answer.outcome(), outcome(401, "invalid_token"), "another user's name");
+    let refused = service.journal.take();
+    assert!(
+        refused
+            .iter()
+            .any(|event| matches!(event, Event::PasswordRefused { cause: PasswordRefusal::NoUser, .. })),
+        "{refused:?}"
+    );
+    let next = service.bench.store.user(&next.username).await.unwrap().unwrap();
+    assert_eq!(next.password_version, 1);
+}
+
+/// One throttle with the login: what is guessed here is missing there, and the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_count_with_those_of_the_login() {
+    let (_db, service) = service().await;
+    service.quick_user("alice").await;
+    let access = service.login_from(HOME, "alice", PASSWORD).await.access_token();
+    for n in 0..5 {
+        let (status, error) = if n % 2 == 0 {
+            service.change_password(HOME, &access, WRONG, NEW).await.outcome()
+        } else {
+            service.login_from(HOME, "alice", WRONG).await.outcome()
+        };
+        let expected = if n % 2 == 0 { (400, "wrong_password") } else { (401, "invalid_grant") };
+        assert_eq!((status, error.as_str()), expected, "{n}");
+    }
+    let hashes = service.hashes.load(Ordering::SeqCst);
+    let refused = service.change_password(HOME, &access, PASSWORD, NEW).await;
+    assert_eq!(refused.outcome(), outcome(429, "slow_down"));
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 900);
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 429);
+    assert_eq!(service.hashes.load(Ordering::SeqCst), hashes, "nothing was hashed");
+    let by = service.journal.take().into_iter().filter_map(|event| match event {
+        Event::LoginThrottled { limit, .. } => Some(limit),
+        _ => None,
+    });
+    assert_eq!(by.collect::<Vec<_>>(), [Exhausted::AccountAndAddress; 2]);
+
+    // A thief of the token, somewhere else, has no more of them than anybody there.
+    let mut wrong = 0;
+    for n in 0..40 {
+        let address = format!("203.0.113.{n}");
+        let answer = service.change_password(&address, &access, WRONG, NEW).await;
+        wrong += usize::from(answer.outcome() == outcome(400, "wrong_password"));
+    }
+    // Two changes and two logins from home came before: a known address is charged as well.
+    assert_eq!(wrong, 20 - 5);
+
+    service.clock.set(daypass_tests::bench::after(1_000_000));
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let mut token = login.refresh_token();
+    for _ in 0..3 {
+        let refreshed = service.refresh(&token).await;
+        let fresh = refreshed.access_token();
+        token = refreshed.refresh_token();
+        for _ in 0..4 {
+            service.change_password(HOME, &fresh, WRONG, NEW).await;
+        }
+        assert_eq!(service.change_password(HOME, &fresh, PASSWORD, NEW).await.status, 200);
+        assert_eq!(service.change_password(HOME, &fresh, NEW, PASSWORD).await.status, 200, "settled");
+        // Until then a second password is looked at, and counted.
+        service.clock.advance(Duration::from_secs(900));
+    }
+}
+
+/// Two at once: one wins, and its session is the one that is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_at_once_one_wins() {
+    for round in 0..10 {
+        let (_db, service) = service().await;
+        let user = service.quick_user("alice").await;
+        let logins = [
+            service.login_from(HOME, "alice", PASSWORD).await,
+            service.login_from(HOME, "alice", PASSWORD).await,
+        ];
+        let passwords = [format!("{NEW}, the first"), format!("{NEW}, the second")];
+        let change = |n: usize| {
+            let access = logins[n].access_token();
+            let (service, new) = (&service, &passwords[n]);
+            async move { service.change_password(HOME, &access, PASSWORD, new).await }
+        };
+        let (first, second) = tokio::join!(change(0), change(1));
+        let answers = [first, second];
+        let winners: Vec<usize> = (0..2).filter(|n| answers[*n].status == 200).collect();
+        assert_eq!(winners.len(), 1, "round {round}: {answers:?}");
+        let (winner, loser) = (winners[0], 1 - winners[0]);
+        assert!([400, 401].contains(&answers[loser].status), "{answers:?}");
+        assert_eq!(service.login_from(HOME, "alice", &passwords[winner]).await.status, 200);
+        assert_eq!(service.refresh(&logins[winner].refresh_token()).await.status, 200);
+        assert_eq!(service.refresh(&logins[loser].refresh_token()).await.status, 400);
+        let stored = service.bench.store.user(&user.username).await.unwrap().unwrap();
+        assert_eq!(stored.password_version, 2);
+    }
+}
+
+/// The answer to each request is lost once, or nothing comes through from there on: the client asks again, and then it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_breaks_the_same_request_finishes_it() {
+    let (_db, service) = service().await;
+    let ask = async |name: &str, broken: Option<(usize, Action, bool)>| -> (Vec<Answer>, usize) {
+        service.quick_user(name).await;
+        let asks = service.login_from(HOME, name, PASSWORD).await;
+        let others =
+            [service.login_from(HOME, name, PASSWORD).await, service.login_from(AWAY, name, PASSWORD).await];
+        let _ = service.bench.recorder.take();
+        if let Some((at, action, for_good)) = broken {
+            let seen = AtomicUsize::new(0);
+            service.bench.recorder.set_hook(move |_| {
+                let number = seen.fetch_add(1, Ordering::SeqCst);
+                let fails = number == at || (for_good && number > at);
+                if fails { action.clone() } else { Action::Pass }
+            });
+        }
+        let mut answers = vec![service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await];
+        let requests = service.bench.recorder.take().len();
+        service.bench.recorder.always(Action::Pass);
+        if answers[0].status != 200 {
+            answers.push(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await);
+        }
+        for other in &others {
+            assert_eq!(service.refresh(&other.refresh_token()).await.status, 400, "{name}: another session");
+        }
+        assert_eq!(service.refresh(&asks.refresh_token()).await.status, 200, "{name}: its own");
+        assert_eq!(service.login_from(HOME, name, NEW).await.status, 200, "{name}: the new password");
+        assert_eq!(service.login_from(HOME, name, PASSWORD).await.status, 401, "{name}: the old one");
+        (answers, requests)
+    };
+    let (answers, requests) = ask("undisturbed", None).await;
+    assert_eq!(answers[0].status, 200);
+    let mut again = 0;
+    for at in 0..requests {
+        let throttled = Action::refuse(400, "ThrottlingException");
+        for (kind, action, for_good) in [
+            ("lost", Action::DropAnswer, false),
+            ("all-lost", Action::DropAnswer, true),
+            ("throttled", throttled, true),
+        ] {
+            let name = format!("{kind}-{at}");
+            let (answers, _) = ask(&name, Some((at, action, for_good))).await;
+            let expected: &[u16] = match answers.len() {
+                1 => &[200],
+                _ => &[503, 200],
+            };
+            let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+            assert_eq!(statuses, expected, "{name}");
+            assert!(for_good || answers.len() == 1, "{name}: the SDK's own retry mends it");
+            again += answers.len() - 1;
+        }
+    }
+    // All but the last, which only settles.
+    assert!(again >= (requests - 1) * 2 - 2, "{again} of {requests}");
+    println!(
+        "{requests} requests, broken off at each in three ways: {again} times the client had to ask again"
+    );
+}
+
+/// The retry of a call that broke off knows itself by the session: another session with both passwords guessed learns nothing
+/// that way, and a second password is a second attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_no_second_guess() {
+    let (_db, service) = service().await;
+    service.quick_user("alice").await;
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let other = service.login_from(AWAY, "alice", PASSWORD).await;
+    // Somebody else's retry: the password is the new one of the request, but this session never set it.
+    let hashes = service.hashes.load(Ordering::SeqCst);
+    let answer = service.change_password(AWAY, &other.access_token(), WRONG, PASSWORD).await;
+    assert_eq!(answer.outcome(), outcome(400, "wrong_password"));
+    assert_eq!(service.hashes.load(Ordering::SeqCst) - hashes, 1, "the new one was not looked at");
+
+    assert_eq!(service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await.status, 200);
+    assert_eq!(
+        service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await.status,
+        200,
+        "a retry"
+    );
+    // Each of these looks at two passwords, so it takes two of the five attempts.
+    let hashes = service.hashes.load(Ordering::SeqCst);
+    let mut statuses = Vec::new();
+    for n in 0..4 {
+        let guess = format!("{WRONG}, {n}");
+        let other = format!("{WRONG}, and {n}");
+        statuses.push(service.change_password(HOME, &login.access_token(), &guess, &other).await.status);
+    }
+    assert_eq!(service.hashes.load(Ordering::SeqCst) - hashes, 5);
+    assert_eq!(statuses, [400, 400, 429, 429]);
+    service.clock.advance(Duration::from_secs(900));
+    // Any other change of the password takes that away.
+    let name = daypass_tests::bench::username("alice");
+    let now = daypass_core::Clock::now(&service.clock);
+    let hash = daypass_tests::service::quick_hash(PASSWORD);
+    service.bench.store.set_password(&name, &hash, now).await.unwrap();
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let hashes = service.hashes.load(Ordering::SeqCst);
+    assert_eq!(service.change_password(HOME, &login.access_token(), WRONG, NEW).await.status, 400);
+    assert_eq!(service.hashes.load(Ordering::SeqCst) - hashes, 1);
+}

@@ -1,0 +1,459 @@
+//! Guessing is bounded: the limits per account and address, per address and per account, through the real login.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
+use daypass_core::event::Event;
+use daypass_core::throttle::Exhausted;
+use daypass_embedded::Embedded;
+use daypass_tests::bench::after;
+use daypass_tests::recorder::{Action, Exchange};
+use daypass_tests::service::{Answer, PASSWORD, Service};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const HOME: &str = "192.0.2.1";
+const WRONG: &str = "not the right password";
+
+async fn service(settings: &[(&str, &str)]) -> (Embedded, Service) {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::quick(&embedded.url(), settings).await;
+    (embedded, service)
+}
+
+fn elsewhere(n: usize) -> String {
+    format!("198.51.{}.{}", n / 256, n % 256)
+}
+
+fn operations(exchanges: &[Exchange]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for exchange in exchanges {
+        *counts.entry(exchange.operation.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+fn write_units(exchanges: &[Exchange]) -> f64 {
+    let consumed = |exchange: &Exchange| match &exchange.response()["ConsumedCapacity"] {
+        serde_json::Value::Array(tables) => {
+            tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
+        }
+        // A condition that is false costs what the write would have cost.
+        one => one["CapacityUnits"].as_f64().unwrap_or(1.0),
+    };
+    exchanges.iter().filter(|exchange| exchange.operation != "GetItem").map(consumed).sum()
+}
+
+/// Which limit refused, as the log says.
+fn limits(service: &Service) -> Vec<Exhausted> {
+    let limit = |event: &Event| match event {
+        Event::LoginThrottled { limit, .. } => Some(*limit),
+        _ => None,
+    };
+    service.journal.take().iter().filter_map(limit).collect()
+}
+
+fn wait(answer: &Answer) -> Duration {
+    assert_eq!(answer.outcome(), (429, "slow_down".to_owned()));
+    Duration::from_secs(answer.header("retry-after").unwrap().parse().unwrap())
+}
+
+/// What a login costs, request by request: README and ARCHITECTURE.md say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_login_costs() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    service.bench.recorder.ask_capacity(true);
+    let mut costs = Vec::new();
+    let mut cost = async |what: &'static str, name: &str, password: &str, address: &str, status: u16| {
+        let hashed = service.hashes.load(Ordering::SeqCst);
+        assert_eq!(service.login_from(address, name, password).await.status, status, "{what}");
+        let exchanges = service.bench.recorder.take();
+        let counts = operations(&exchanges);
+        let of = |operation| counts.get(operation).copied().unwrap_or_default();
+        costs.push((
+            what,
+            [of("GetItem"), of("UpdateItem"), of("TransactWriteItems"), of("DeleteItem")],
+            write_units(&exchanges),
+            service.hashes.load(Ordering::SeqCst) - hashed,
+        ));
+    };
+    cost("first login from an address", "alice", PASSWORD, HOME, 200).await;
+    cost("login from a known address", "alice", PASSWORD, HOME, 200).await;
+    cost("wrong password, known address", "alice", WRONG, HOME, 401).await;
+    cost("wrong password, other address", "alice", WRONG, &elsewhere(1), 401).await;
+    cost("no such user", "nobody", WRONG, &elsewhere(2), 401).await;
+    for n in 0..4 {
+        service.login_from(&elsewhere(3), "alice", WRONG).await;
+        service.login_from(&elsewhere(4), "nobody", WRONG).await;
+        assert!(n < 4);
+    }
+    for (address, name) in [(elsewhere(3), "alice"), (elsewhere(4), "nobody")] {
+        assert_eq!(service.login_from(&address, name, WRONG).await.status, 401);
+        let _ = service.bench.recorder.take();
+    }
+    cost("refused: account and address", "alice", PASSWORD, &elsewhere(3), 429).await;
+    cost("refused, no such user", "nobody", PASSWORD, &elsewhere(4), 429).await;
+    for (what, [gets, updates, transactions, deletes], units, hashes) in &costs {
+        let requests = gets + updates + transactions + deletes;
+        println!("{what:<32} {requests} requests, {units} write units, {hashes} hashes");
+    }
+    let expected = [
+        ("first login from an address", [1, 5, 1, 0], 1),
+        ("login from a known address", [1, 1, 1, 0], 1),
+        ("wrong password, known address", [1, 3, 0, 0], 1),
+        ("wrong password, other address", [1, 3, 0, 0], 1),
+        ("no such user", [1, 3, 0, 0], 1),
+    ];
+    for ((what, requests, _, hashes), expected) in costs.iter().zip(expected) {
+        assert_eq!((*what, *requests, *hashes), expected);
+    }
+    for (what, [gets, updates, ..], units, hashes) in &costs[5..] {
+        // A slot was tried that was busy, and the item said that all of them are.
+        assert_eq!((*gets, *updates, *hashes), (1, 1, 0), "{what}");
+        assert!((*units - 1.0).abs() < 0.01, "{what}: {units}");
+    }
+}
+
+/// A known address needs two round trips, another one two more for its counters and one to give their slots back.
+#[tokio::test(flavor = "multi_thread")]
+async fn round_trips_of_a_login() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    let hold = Duration::from_millis(500);
+    service.bench.recorder.always(Action::Hang(hold));
+    for trips in [5, 2] {
+        let before = Instant::now();
+        assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+        let took = before.elapsed();
+        assert!(took >= trips * hold && took < (trips + 1) * hold, "{trips}: {took:?}");
+    }
+}
+
+/// Each limit for itself, and what is refused by one uses up nothing of the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_holds() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    let hashes = || service.hashes.load(Ordering::SeqCst);
+
+    // One machine at one name: five.
+    for n in 0..20 {
+        let answer = service.login_from(HOME, "alice", WRONG).await;
+        assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!((hashes(), limits(&service)), (5, vec![Exhausted::AccountAndAddress; 15]));
+
+    // Other machines at that name: fifteen more, so the refused ones above used up nothing of the account.
+    for n in 0..20 {
+        let answer = service.login_from(&elsewhere(n), "alice", WRONG).await;
+        assert_eq!(answer.status, if n < 15 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!((hashes(), limits(&service)), (20, vec![Exhausted::Account; 5]));
+
+    // One machine at many names: sixty.
+    for n in 0..80 {
+        let answer = service.login_from("203.0.113.9", &format!("user{n}"), WRONG).await;
+        assert_eq!(answer.status, if n < 60 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!((hashes(), limits(&service)), (80, vec![Exhausted::Address; 20]));
+    // What it was refused used up nothing of those accounts.
+    for n in 0..20 {
+        let answer = service.login_from(&elsewhere(100 + n), "user79", WRONG).await;
+        assert_eq!(answer.status, 401, "{n}");
+    }
+}
+
+/// A subscriber has a /64 of IPv6, and may take any address of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_subscriber_is_one_address() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    for n in 0..8 {
+        let answer = service.login_from(&format!("2001:db8:1:2::{n:x}"), "alice", WRONG).await;
+        assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!(service.login_from("2001:db8:1:3::1", "alice", WRONG).await.status, 401, "another subscriber");
+    for n in 0..6 {
+        let spelled = if n % 2 == 0 { "192.0.2.7" } else { "::ffff:192.0.2.7" };
+        let answer = service.login_from(spelled, "alice", WRONG).await;
+        assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}");
+    }
+}
+
+/// Whoever uses up the account from elsewhere, or the address with other names, keeps out nobody who was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_gets_in_from_a_known_address() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+    for n in 0..40 {
+        service.login_from(&elsewhere(n), "alice", WRONG).await;
+        service.login_from(HOME, &format!("user{n}"), WRONG).await;
+        service.login_from(HOME, &format!("other{n}"), WRONG).await;
+    }
+    assert_eq!(service.login_from(&elsewhere(99), "alice", PASSWORD).await.status, 429, "the account");
+    assert_eq!(service.login_from(HOME, "bob", PASSWORD).await.status, 429, "the address");
+    // Mistyped first, as people do.
+    for _ in 0..3 {
+        for _ in 0..4 {
+            assert_eq!(service.login_from(HOME, "alice", WRONG).await.status, 401);
+        }
+        assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+    }
+    for n in 0..7 {
+        let answer = service.login_from(HOME, "alice", WRONG).await;
+        assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}: a budget of its own, not none");
+    }
+
+    // It is forgotten after 30 days without a login.
+    service.clock.advance(Duration::from_secs(30 * 24 * 3600));
+    for n in 0..20 {
+        service.login_from(&elsewhere(n), "alice", WRONG).await;
+    }
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 429);
+}
+
+/// An operator may turn it off.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_days_no_address_is_known() {
+    let (_db, service) = service(&[("DAYPASS_KNOWN_ADDRESS_DAYS", "0")]).await;
+    service.quick_user("alice").await;
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+    for n in 0..20 {
+        service.login_from(&elsewhere(n), "alice", WRONG).await;
+    }
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 429);
+}
+
+/// An attacker with an account of their own, in between or at the end, guesses no more often at others.
+#[tokio::test(flavor = "multi_thread")]
+async fn owning_an_account_buys_no_guesses() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("mallory").await;
+    for known in [false, true] {
+        let address = if known { "203.0.113.1" } else { "203.0.113.2" };
+        let mut hashed = 0;
+        for n in 0..100 {
+            hashed +=
+                usize::from(service.login_from(address, &format!("v{known}{n}"), WRONG).await.status == 401);
+            if known || n % 7 == 0 {
+                service.login_from(address, "mallory", PASSWORD).await;
+            }
+        }
+        assert_eq!(hashed, 60, "known: {known}");
+    }
+}
+
+/// Many people behind one address: those who get in use up none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_in_uses_nothing_up() {
+    let (_db, service) = service(&[]).await;
+    for n in 0..80 {
+        service.quick_user(&format!("user{n}")).await;
+        assert_eq!(service.login_from(HOME, &format!("user{n}"), PASSWORD).await.status, 200, "{n}");
+    }
+    service.quick_user("traveller").await;
+    for n in 0..30 {
+        assert_eq!(service.login_from(&elsewhere(n), "traveller", PASSWORD).await.status, 200, "{n}");
+    }
+}
+
+/// `Retry-After` is the time when the next attempt counts: not one second later, and hardly any sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_is_right() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    for (limit, address) in [(5, (|_| HOME.to_owned()) as fn(usize) -> String), (20, |n| elsewhere(n))] {
+        service.clock.set(after(10_000_000 * limit));
+        for n in 0..usize::try_from(limit).unwrap() {
+            assert_eq!(service.login_from(&address(n), "alice", WRONG).await.status, 401, "{n}");
+            service.clock.advance(Duration::from_millis(10_300));
+        }
+        let refused = service.login_from(&address(50), "alice", WRONG).await;
+        // Rounded up to whole seconds.
+        let until = wait(&refused);
+        service.clock.advance(until - Duration::from_secs(1));
+        assert_eq!(
+            service.login_from(&address(51), "alice", WRONG).await.status,
+            429,
+            "{limit}: a second early"
+        );
+        service.clock.advance(Duration::from_secs(1));
+        assert_eq!(service.login_from(&address(52), "alice", WRONG).await.status, 401, "{limit}: in time");
+        assert!(wait(&service.login_from(&address(53), "alice", WRONG).await) <= Duration::from_secs(11));
+    }
+}
+
+/// A store that does not answer is never a free guess, whichever counter it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_throttles_hashes_nothing() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    for failing in 0..3 {
+        let seen = AtomicUsize::new(0);
+        service.bench.recorder.set_hook(move |call| {
+            // From the counter on that fails, so that the SDK's own retries fail as well.
+            let counting = call.operation == "UpdateItem";
+            let fails = counting && seen.fetch_add(1, Ordering::SeqCst) >= failing;
+            if fails { Action::refuse(400, "ProvisionedThroughputExceededException") } else { Action::Pass }
+        });
+        let answer = service.login_from(&elsewhere(failing), "alice", PASSWORD).await;
+        assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{failing}");
+        assert_eq!(service.hashes.load(Ordering::SeqCst), 0, "{failing}");
+    }
+    service.bench.recorder.always(Action::Pass);
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+}
+
+/// A slot that cannot be given back costs the login nothing, and the log says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_whose_settling_fails_is_a_success() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("alice").await;
+    service.bench.recorder.set_hook(|call| {
+        let giving = call.request["UpdateExpression"] == "REMOVE #slot";
+        if giving { Action::refuse(400, "AccessDeniedException") } else { Action::Pass }
+    });
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+    let failed = service.journal.take();
+    assert!(
+        failed.iter().any(|event| matches!(event, Event::Failure { during: "settle", .. })),
+        "{failed:?}"
+    );
+}
+
+/// No name, no address and no password in the tables of attempts and sessions' keys, none in the log; the users' table has names
+/// alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_and_logged_names_nobody() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("marker-alice").await;
+    let (v4, v6) = ("203.0.113.77", "2001:db8:77:88::99");
+    for address in [v4, v6] {
+        service.login_from(address, "marker-alice", "marker-wrong-password").await;
+        service.login_from(address, "marker-nobody", "marker-wrong-password").await;
+        let login = service.login_from(address, "marker-alice", PASSWORD).await;
+        let access = login.access_token();
+        let new = "marker-new-password-1";
+        assert_eq!(service.change_password(address, &access, PASSWORD, new).await.status, 200);
+        assert_eq!(service.change_password(address, &access, new, PASSWORD).await.status, 200);
+        service.change_password(address, &access, "marker-wrong-password", new).await;
+    }
+    let log = format!("{:?}", service.journal.take());
+    let mut tables = BTreeMap::new();
+    let names = &service.bench.tables;
+    for table in [&names.users, &names.sessions, &names.attempts] {
+        let items = service.bench.raw.scan().table_name(table).send().await.unwrap().items.unwrap();
+        assert!(!items.is_empty(), "{table}");
+        let text: Vec<String> = items
+            .iter()
+            .flat_map(|item| item.iter().map(|(name, value)| format!("{name}: {value:?}")))
+            .collect();
+        tables.insert(table.clone(), text.join("\n"));
+    }
+    let octets = |bytes: &[u8]| format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
+    let secrets = [
+        v4.to_owned(),
+        v6.to_owned(),
+        "2001:db8".to_owned(),
+        octets(&[203, 0, 113, 77]),
+        octets(&[0x20, 0x01, 0x0d, 0xb8]),
+        "marker-wrong-password".to_owned(),
+        "marker-new-password".to_owned(),
+        PASSWORD.to_owned(),
+        "marker-nobody".to_owned(),
+    ];
+    for secret in &secrets {
+        assert!(!log.contains(secret), "{secret} is in the log");
+        for (table, text) in &tables {
+            assert!(!text.contains(secret), "{secret} is in {table}");
+        }
+    }
+    assert!(!log.contains("marker"), "{log}");
+    assert!(!tables[&names.attempts].contains("marker"));
+    println!(
+        "{} bytes of tables and {} of log scanned",
+        tables.values().map(String::len).sum::<usize>(),
+        log.len()
+    );
+}
+
+/// The CPU time of this process: DynamoDB, the guessers and the function.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+    // A hundred ticks a second, on every Linux.
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
+const CONNECTIONS: usize = 64;
+
+/// How many guesses are made: 10,000 in the gate's step `guesses`, fewer where a build without optimisation should be done soon.
+#[expect(clippy::disallowed_methods, reason = "how the gate says how many")]
+fn guesses() -> usize {
+    std::env::var("DAYPASS_TEST_GUESSES").map_or(1_000, |number| number.parse().unwrap())
+}
+
+/// Guesses from 64 connections, each an address of its own, at one account and then at 1,000.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ten_thousand_guesses() {
+    let guesses = guesses();
+    let embedded = Embedded::start(None).unwrap();
+    let service = Arc::new(Service::quick_unrecorded(&embedded.url(), &[]).await);
+    for name in ["alice", "user1"] {
+        service.quick_user(name).await;
+        assert_eq!(service.login_from(HOME, name, PASSWORD).await.status, 200);
+    }
+    for (accounts, most) in [(1, 20), (1_000, CONNECTIONS * 60)] {
+        let (before, hashed) = (cpu(), service.hashes.load(Ordering::SeqCst));
+        let started = Instant::now();
+        let guess = |connection: usize| {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move {
+                let mut statuses = BTreeMap::<(usize, u16), usize>::new();
+                for n in (connection..guesses).step_by(CONNECTIONS) {
+                    let account = n % accounts;
+                    let name = if accounts == 1 { "alice".to_owned() } else { format!("user{account}") };
+                    let address = elsewhere(accounts * CONNECTIONS % 2048 + connection);
+                    let status = service.login_from(&address, &name, WRONG).await.status;
+                    *statuses.entry((account, status)).or_default() += 1;
+                }
+                statuses
+            })
+        };
+        let mut of = BTreeMap::<(usize, u16), usize>::new();
+        for statuses in join_all((0..CONNECTIONS).map(guess)).await {
+            for (key, count) in statuses.unwrap() {
+                *of.entry(key).or_default() += count;
+            }
+        }
+        let took = started.elapsed();
+        let spent = cpu() - before;
+        let hashed = service.hashes.load(Ordering::SeqCst) - hashed;
+        let count =
+            |status| of.iter().filter(|((_, s), _)| *s == status).map(|(_, count)| count).sum::<usize>();
+        let each =
+            of.iter().filter(|((_, status), _)| *status == 401).map(|(_, count)| *count).max().unwrap();
+        assert_eq!(count(401) + count(429) + count(503), guesses, "{of:?}");
+        assert!(hashed <= most && hashed >= count(401), "{hashed} hashed, {most} at most");
+        assert!(each <= 20, "{each} at one account");
+        let allowed = most.min(guesses);
+        // One that a busy machine gave no answer may have taken a slot.
+        let let_through = hashed + count(503);
+        assert!(let_through >= allowed, "{let_through} of {allowed}: the limits let through what they allow");
+        println!(
+            "{guesses} guesses from {CONNECTIONS} addresses at {accounts} accounts: {hashed} hashed (limit {most}), at most \
+             {each} of one account (limit 20); {} refused, {} busy; {took:.1?}, {:.2} ms CPU for each, DynamoDB and the \
+             guesser included",
+            count(429),
+            count(503),
+            spent.as_secs_f64() * 1000.0 / guesses as f64,
+        );
+        let name = if accounts == 1 { "alice" } else { "user1" };
+        assert_eq!(service.login_from(HOME, name, PASSWORD).await.status, 200, "its owner, at home");
+    }
+}
