@@ -154,8 +154,14 @@ fn each_function_is_told_what_its_configuration_reads() {
     for (binary, read) in READ {
         let told = template.environment(binary).keys().map(String::as_str);
         // What checks passwords reads how, too.
-        let passwords: &[&str] = if binary == "login" { &daypass_credentials::CHECKING } else { &[] };
-        assert_eq!(names(told), names(read.iter().chain(passwords).copied()), "{binary}");
+        let mut read = read.to_vec();
+        if ["login", "password"].contains(&binary) {
+            read.extend(daypass_credentials::CHECKING);
+        }
+        if binary == "password" {
+            read.push(daypass_credentials::MIN_CHARS);
+        }
+        assert_eq!(names(told), names(read), "{binary}");
     }
 }
 
@@ -188,7 +194,9 @@ fn the_defaults_are_a_configuration() {
     };
     let starts = |binary: &str, outcome: Option<ConfigError>| assert_eq!(outcome, None, "{binary}");
     starts("login", config::login(lookup("login")).err());
-    assert!(daypass_credentials::Passwords::configured(lookup("login")).is_ok());
+    for binary in ["login", "password"] {
+        assert!(daypass_credentials::Passwords::configured(lookup(binary)).is_ok(), "{binary}");
+    }
     starts("refresh", config::refresh(lookup("refresh")).err());
     starts("revoke", config::revoke(lookup("revoke")).err());
     starts("sessions", config::sessions(lookup("sessions")).err());

@@ -24,5 +24,6 @@ async fn build() -> Result<ChangePassword<DynamoDb>, BoxError> {
     let config = config::password(environment)?;
     let keys = daypass_keys::load(&config.keys).await?;
     let store = DynamoDb::connect(TableNames::from(&config.tables)).await;
-    Ok(ChangePassword::new(config, &keys, store, Box::new(Passwords::configured(environment)?), ambient())?)
+    let passwords = Passwords::configured(environment)?;
+    Ok(ChangePassword::new(config, &keys, store, Box::new(passwords), ambient())?)
 }

@@ -212,7 +212,9 @@ impl Credentials for Passwords {
             PasswordRefused::TooSimple => {
                 "The new password is little but repetitions and runs of characters."
             }
-            PasswordRefused::Unassigned => "The new password holds characters that Unicode has not assigned.",
+            PasswordRefused::Unassigned => {
+                "The new password holds code points that Unicode has not assigned."
+            }
         })
     }
 

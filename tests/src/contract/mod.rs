@@ -28,7 +28,7 @@ macro_rules! store_contract {
                 a_lost_answer_counts_once
                 attempts_count_up_to_the_limit
                 no_interval_holds_more_than_the_limit
-                of_two_hundred_parallel_attempts_five_are_counted
+                of_fifty_parallel_attempts_five_are_counted
                 each_key_counts_for_itself
                 a_slot_is_given_back_once
                 another_limit_holds_for_the_same_counter
