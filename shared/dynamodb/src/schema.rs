@@ -126,6 +126,7 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
         wait_until_active(client, table, name).await?;
         if let Some(index) = &table.index {
             add_index(client, index, name).await?;
+            wait_until_active(client, table, name).await?;
         }
         if let Some(attribute) = table.ttl {
             enable_ttl(client, name, attribute).await?;

@@ -20,15 +20,23 @@ use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// How long one question may take, connecting included.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// How long one question may take, connecting included: less than a request waits, so that it has landed by then.
+const DEADLINE: Duration = Duration::from_millis(900);
 /// How long a request waits for the answer. API Gateway gives an authorizer 10 s, and the function has 3 s; keys may take 1.5 s more.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it waits while the feed fails: as long as one that works again may need.
 const IMPATIENCE: Duration = Duration::from_millis(50);
-/// How long a process waits for the whole list before its first answer. Lambda's init may take 10 s.
+/// How long a process tries to get the whole list before its first answer: on a quiet stack the feed has a cold start, too. Lambda's
+/// init may take 10 s.
 const AT_START: Duration = Duration::from_secs(3);
+/// Rest between two tries at the start.
+const REST_AT_START: Duration = Duration::from_millis(100);
+/// Longest entity tag that is sent back.
+const MAX_TAG_BYTES: usize = 128;
+/// Longest reading, all pages of it: the cursor keeps its place for the next one.
+const READING: Duration = Duration::from_secs(5);
 /// Longest pause after which a connection is used again: gateways and proxies close theirs after a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -48,6 +56,8 @@ struct State {
     known: Known,
     /// How the last reading went, until a request has taken notice of it.
     landed: Option<Landed>,
+    /// When it began, for those who wait.
+    took_off: Instant,
 }
 
 /// A reading that is over: when it began, and what went wrong.
@@ -63,37 +73,59 @@ impl Follower {
     /// When the system has no root certificates to check the feed's with.
     pub fn new(issuer: Issuer, feed: &FollowedFeed) -> std::io::Result<Self> {
         let channel = Channel::new(feed.url.clone(), DEADLINE, MAX_ANSWER_BYTES)?;
-        let state = Mutex::new(State { known: Known::new(feed.limits), landed: None });
+        let state =
+            Mutex::new(State { known: Known::new(feed.limits), landed: None, took_off: Instant::now() });
         let when_stale = feed.limits.when_stale;
         Ok(Self(Arc::new(Shared { issuer, when_stale, channel, state, flying: watch::Sender::new(false) })))
     }
 
     /// Sees to it that the feed is asked when that is due, and waits for an answer that is under way.
-    async fn follow(&self, patience: Option<Duration>, ambient: &Ambient, caller: &Caller) {
-        let now = ambient.clock.now();
-        let patience = {
-            let mut state = self.0.state();
-            state.notice(now, ambient, caller);
-            if !*self.0.flying.borrow() && state.known.is_due(now) {
-                self.take_off(&mut state, now);
-            }
-            let needed = self.0.when_stale == WhenStale::Closed && state.known.is_stale(now);
-            let usual = if state.known.is_following() || needed { PATIENCE } else { IMPATIENCE };
-            patience.unwrap_or(usual)
-        };
-        let mut flying = self.0.flying.subscribe();
-        // It may take longer; the answer is then there for a later request.
-        let _ = tokio::time::timeout(patience, flying.wait_for(|flying| !flying)).await;
+    async fn follow(&self, ambient: &Ambient, caller: &Caller) {
+        let began = Instant::now();
+        // Twice: what is in the air may have taken off before Lambda froze the process, and be an hour old.
+        for _ in 0..2 {
+            let patience = {
+                let mut state = self.0.state();
+                let now = ambient.clock.now();
+                state.notice(now, ambient, caller);
+                let patience = self.patience(&state, now);
+                if !*self.0.flying.borrow() {
+                    if !state.known.is_due(now) {
+                        return;
+                    }
+                    self.take_off(&mut state, now);
+                }
+                // One that has been waited for by others is not waited for as long again.
+                patience.saturating_sub(began.elapsed().max(state.took_off.elapsed())).max(IMPATIENCE)
+            };
+            self.landed(patience).await;
+        }
         self.0.state().notice(ambient.clock.now(), ambient, caller);
+    }
+
+    /// How long a request may wait. Not long where the feed fails, unless nobody is served by an old list, or requests are so rare
+    /// that an answer nobody waits for would never be there: the process is frozen as soon as the request is answered.
+    fn patience(&self, state: &State, now: Timestamp) -> Duration {
+        let needed = self.0.when_stale == WhenStale::Closed && state.known.is_stale(now);
+        let rare = state.known.last_asked(now).is_none_or(|pause| pause >= KEEP_ALIVE);
+        if state.known.is_following() || needed || rare { PATIENCE } else { IMPATIENCE }
+    }
+
+    /// Waits until nothing is in the air; if that takes longer, the answer is there for a later request.
+    async fn landed(&self, patience: Duration) {
+        let mut flying = self.0.flying.subscribe();
+        let _ = tokio::time::timeout(patience, flying.wait_for(|flying| !flying)).await;
     }
 
     fn take_off(&self, state: &mut State, now: Timestamp) {
         let reuse = state.known.last_asked(now).is_some_and(|pause| pause < KEEP_ALIVE);
+        state.took_off = Instant::now();
         let first = state.known.ask(now);
         let flight = Flight(Arc::clone(&self.0));
         flight.0.flying.send_replace(true);
         tokio::spawn(async move {
-            let result = flight.0.read(first, reuse, now).await;
+            let reading = tokio::time::timeout(READING, flight.0.read(first, reuse, now));
+            let result = reading.await.unwrap_or_else(|_| Err("not all pages came in time".to_owned()));
             flight.0.state().landed = Some(Landed { asked: now, result });
         });
     }
@@ -110,7 +142,21 @@ impl Drop for Flight {
 
 impl Follow for Follower {
     async fn prepare(&self, ambient: &Ambient) {
-        self.follow(Some(AT_START), ambient, &Caller::default()).await;
+        let end = Instant::now() + AT_START;
+        loop {
+            self.take_off(&mut self.0.state(), ambient.clock.now());
+            self.landed(end.saturating_duration_since(Instant::now())).await;
+            {
+                let mut state = self.0.state();
+                let well = state.landed.as_ref().is_some_and(|landed| landed.result.is_ok());
+                if well || Instant::now() + REST_AT_START + DEADLINE > end {
+                    // It is told once, and by the last try.
+                    state.notice(ambient.clock.now(), ambient, &Caller::default());
+                    return;
+                }
+            }
+            tokio::time::sleep(REST_AT_START).await;
+        }
     }
 
     async fn lookup(&self, sid: &str, ambient: &Ambient, caller: &Caller) -> Lookup {
@@ -121,7 +167,7 @@ impl Follow for Follower {
                 return state.known.lookup(sid, now);
             }
         }
-        self.follow(None, ambient, caller).await;
+        self.follow(ambient, caller).await;
         self.0.state().known.lookup(sid, ambient.clock.now())
     }
 }
@@ -151,7 +197,8 @@ impl Shared {
         let query = poll.after.as_ref().map(|after| format!("after={after}"));
         let question = Question { query: query.as_deref(), known: poll.tag.as_deref(), reuse };
         let answer = self.channel.ask(question).await.map_err(|failed| {
-            if matches!(failed, Failed::Status(StatusCode::BAD_REQUEST)) {
+            // It may be the cursor, or the tag, that is not to its liking.
+            if matches!(failed, Failed::Status(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS) {
                 self.state().known.start_over();
             }
             failed.to_string()
@@ -166,7 +213,8 @@ impl Shared {
             let page =
                 Answer::parse(&answer.body, &self.issuer).map_err(|unreadable| unreadable.to_string())?;
             let more = page.more;
-            let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+            let tag = tag.filter(|tag| tag.len() <= MAX_TAG_BYTES).map(str::to_owned);
             self.state().known.told(poll, page, tag, now)?;
             more
         };

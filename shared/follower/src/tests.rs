@@ -6,7 +6,6 @@ use daypass_core::Clock;
 use daypass_core::event::Journal;
 use daypass_core::revocations::{Limits, SessionDigest};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,6 +29,8 @@ enum Answers {
     /// More than anybody takes.
     Huge,
     WithoutAge,
+    /// Tells of this session, after so many milliseconds.
+    Late(&'static str, u64),
 }
 
 /// A world with a clock, a journal and a feed.
@@ -110,6 +111,10 @@ impl World {
                 Answers::Sessions(sids) => {
                     let cursor = if sids.is_empty() { "1.0".to_owned() } else { format!("1.{now}") };
                     (now, page(&sids, &cursor, false))
+                }
+                Answers::Late(sid, millis) => {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    (now, page(&[sid], &format!("1.{now}"), false))
                 }
                 Answers::Body(body) => (now, body),
                 Answers::Old(age) => (now - age, page(&["ses_old"], "1.7", false)),
@@ -211,10 +216,6 @@ async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
         world.ask(&follower, "ses_1").await;
         assert_eq!(world.questions().len(), 1);
     }
-    world.advance(5);
-    world.answer(Answers::Sessions(vec!["ses_1"]));
-    // While nothing ended, the feed was told which answer is known.
-    *world.questions.lock().unwrap() = vec![];
     assert_eq!(world.connections.load(Ordering::SeqCst), 1);
     // Frozen for a minute: what lies between may have forgotten the connection.
     world.advance(60);
@@ -260,7 +261,7 @@ async fn a_feed_that_fails_or_lies_does_no_harm() {
         (Answers::Endless, "no end"),
         (Answers::Huge, "larger than"),
         (Answers::WithoutAge, "no header"),
-        (Answers::Silence, "no answer within 1000 ms"),
+        (Answers::Silence, "no answer within 900 ms"),
     ];
     for (answers, says) in cases {
         let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
@@ -362,4 +363,47 @@ async fn a_cursor_that_is_refused_is_given_up() {
     world.advance(5);
     assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
     assert_eq!(world.questions(), ["/revocations"]);
+}
+
+/// On a quiet stack the feed has a cold start, too: the start of a follower tries again.
+#[tokio::test]
+async fn a_start_waits_for_a_feed_that_starts() {
+    let world = World::new(Answers::Silence).await;
+    let follower = Arc::new(world.follower(WhenStale::Closed));
+    let (starting, slow) = (Arc::clone(&follower), world.clone());
+    let start = tokio::spawn(async move { starting.prepare(&slow.ambient()).await });
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    world.answer(Answers::Sessions(vec!["ses_1"]));
+    start.await.unwrap();
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live);
+    assert_eq!(world.events(), [], "nothing to tell");
+}
+
+/// A process that is asked once in a while waits for a feed that needs its time: nobody would be there for the answer otherwise.
+#[tokio::test]
+async fn a_follower_that_is_rarely_asked_recovers() {
+    let world = World::new(Answers::Sessions(vec![])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    world.answer(Answers::Status(503));
+    world.advance(60);
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Live);
+    world.answer(Answers::Late("ses_1", 300));
+    world.advance(60);
+    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "in this very request");
+}
+
+/// What took off before the process was frozen says nothing of now: the request that finds it asks anew.
+#[tokio::test]
+async fn an_answer_from_before_the_freeze_is_not_taken_for_new() {
+    let world = World::new(Answers::Sessions(vec![])).await;
+    let follower = world.prepared(WhenStale::Open).await;
+    world.answer(Answers::Late("ses_1", 300));
+    world.advance(5);
+    let leaves = world.ask(&follower, "ses_2");
+    // The request is given up, and an hour passes before anything goes on.
+    let _ = tokio::time::timeout(Duration::from_millis(50), leaves).await;
+    world.advance(3600);
+    world.answer(Answers::Sessions(vec!["ses_2"]));
+    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Ended);
 }

@@ -2,17 +2,19 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use daypass_ambient::SystemClock;
+use daypass_core::Clock;
 use http::{Response, StatusCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// What the feed does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Good,
-    /// Hangs up.
+    /// Hangs up, on connections that are open already in the middle of the answer.
     Refused,
     /// Takes longer than anybody waits.
     Slow,
@@ -44,7 +46,23 @@ impl Feed {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         let app = axum::Router::new().fallback(answer).with_state(feed.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = inner.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(inner, app).await });
+        let door = feed.clone();
+        tokio::spawn(async move {
+            while let Ok((mut outside, _)) = listener.accept().await {
+                if *door.mode.lock().unwrap() == Mode::Refused {
+                    // Closed at once: no byte comes back.
+                    door.asked.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut inside = TcpStream::connect(address).await?;
+                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+                });
+            }
+        });
         feed
     }
 
@@ -103,7 +121,7 @@ async fn answer(State(feed): State<Feed>, request: Request) -> Response<Body> {
         }
         Mode::Status500 => status(StatusCode::INTERNAL_SERVER_ERROR, Body::from("{}")),
         Mode::Garbage => Response::builder()
-            .header("daypass-as-of", "soon")
+            .header("daypass-as-of", SystemClock.now().millis().to_string())
             .body(Body::from("\u{0}<html>\u{fffd}".repeat(1000)))
             .unwrap(),
         Mode::Truncated => {

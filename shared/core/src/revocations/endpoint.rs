@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(response.headers()[AS_OF], NOW.millis().to_string());
         let answer = Answer::parse(response.body(), &feed.issuer).unwrap();
         assert_eq!(answer.sessions, [session]);
-        assert_eq!(answer.keep.as_secs(), 300 + 90);
+        assert_eq!(answer.keep.as_secs(), 300 + 100);
         let head = ask(&feed, "HEAD", "/revocations", None);
         assert!(head.body().is_empty() && head.headers()["etag"] == response.headers()["etag"]);
     }

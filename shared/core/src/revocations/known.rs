@@ -3,11 +3,10 @@
 use super::answer::{Answer, PAGE};
 use super::{CLOCKS, SessionDigest};
 use crate::Timestamp;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Most sessions that a follower remembers: some 40 MB at the worst moment. Beyond that it counts as failing.
+/// Most sessions that a follower remembers. Beyond that it counts as failing.
 const MOST: usize = 1_000_000;
 /// Most pages of one reading: an endless one ends here.
 pub const MOST_PAGES: usize = MOST / PAGE + 2;
@@ -81,8 +80,8 @@ enum Condition {
 #[derive(Debug)]
 pub struct Known {
     limits: Limits,
-    /// With the second in which each was last told.
-    entries: HashMap<SessionDigest, u32, BuildHasherDefault<Itself>>,
+    /// With the second in which each was last told. A tree, because its time is the same whatever digests a feed makes up.
+    entries: BTreeMap<SessionDigest, u32>,
     keep: Duration,
     cursor: Option<String>,
     /// The last answer that moved no cursor: the question, and its tag.
@@ -100,7 +99,7 @@ impl Known {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            entries: HashMap::default(),
+            entries: BTreeMap::new(),
             keep: Duration::ZERO,
             cursor: None,
             unmoved: None,
@@ -227,15 +226,14 @@ impl Known {
         self.condition = match good {
             true => Condition::Following,
             false if self.is_stale(now) => Condition::Stale,
-            false => Condition::Failing,
-        };
-        match (before, self.condition) {
-            (before, after) if before == after => Polled::AsBefore,
-            (_, Condition::Following) => Polled::Recovered,
             // One that was stale has been told; it is not less so because a clock was set back.
-            (Condition::Stale, Condition::Failing) => Polled::AsBefore,
-            (_, Condition::Failing) => Polled::Failing,
-            (_, Condition::Stale) => Polled::Stale,
+            false => Condition::Failing.max(before),
+        };
+        match self.condition {
+            after if before == after => Polled::AsBefore,
+            Condition::Following => Polled::Recovered,
+            Condition::Failing => Polled::Failing,
+            Condition::Stale => Polled::Stale,
         }
     }
 
@@ -247,9 +245,6 @@ impl Known {
         self.swept_at = now;
         let (second, keep) = (now.seconds(), self.keep.as_secs());
         self.entries.retain(|_, told| second.saturating_sub(u64::from(*told)) < keep);
-        if self.entries.capacity() > 4 * self.entries.len() {
-            self.entries.shrink_to(2 * self.entries.len());
-        }
         if self.entries.is_empty() {
             self.keep = Duration::ZERO;
         }
@@ -259,27 +254,6 @@ impl Known {
 /// Whether this time has passed since then. A clock that was set back must not silence us until it has caught up.
 fn passed(since: Option<Timestamp>, time: Duration, now: Timestamp) -> bool {
     since.is_none_or(|since| now < since || now.since(since) >= time)
-}
-
-/// A digest is as random as any hash of it.
-#[derive(Debug, Default)]
-struct Itself(u64);
-
-impl Hasher for Itself {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // A digest is hashed by its one number; this keeps the promise of the trait for anything else.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,11 +31,12 @@ pub const CLOCKS: Duration = Duration::from_secs(30);
 /// takes the time), or shown by the index with delay (5 s; AWS says a fraction of a second).
 pub const OVERLAP: Duration = Duration::from_secs(40);
 
-/// How long an ending counts, from its time on: the life of an access token, what a verifier's clock may be behind the signer's
-/// (it allows that much after `exp`), what the signer's may be ahead of the ending's, and the feed's ahead of that one.
+/// How long an ending counts, from its time on. A verifier takes a token until 30 s after its `exp`, and its clock may be 30 s
+/// behind the signer's, which may be 30 s ahead of the clock that the ending was written by; the feed's own differs from the
+/// verifier's by as much at most, which is the same 30 s. Ten more are for a token that was issued while the ending was on its way.
 #[must_use]
 pub fn keep(access_lifetime: Duration) -> Duration {
-    access_lifetime + 3 * CLOCKS
+    access_lifetime + 3 * CLOCKS + Duration::from_secs(10)
 }
 
 /// What the feed says of a session: the first 64 bits of the SHA-256 of its id, in the spelling of the `sid` claim. It opens

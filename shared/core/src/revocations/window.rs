@@ -42,7 +42,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Most sessions that a window holds: 30 MB of memory, and 1,450 endings in each second of the longest window.
+    /// Most sessions that a window holds: 2,500 endings in each second of the usual one.
     pub const MOST: usize = 1_000_000;
 
     /// An empty one, that holds endings for `keep`.
@@ -121,10 +121,11 @@ impl Window {
         })
     }
 
-    /// The time of the newest ending, but no time to come. It stays while nothing ends, so that the same question has the same
+    /// The time of the newest ending, but none later than what the list is complete to. It stays while nothing ends, so that the same question has the same
     /// answer, and caches and `304` have something to hold on to.
     fn newest(&self, now: Timestamp) -> Timestamp {
-        self.entries.last().map_or(Timestamp::default(), |last| last.at.min(now))
+        let complete = self.as_of.unwrap_or_default().min(now);
+        self.entries.last().map_or(Timestamp::default(), |last| last.at.min(complete))
     }
 }
 
