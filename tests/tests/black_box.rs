@@ -372,7 +372,8 @@ impl Whole {
         assert_eq!(count(401) + count(429), 20);
         let throttled = answers.iter().find(|answer| answer.status == 429).unwrap();
         assert_eq!(throttled.text("error"), "slow_down");
-        assert!(throttled.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 900);
+        // A second more where the slot was taken by a process that began a moment later.
+        assert!(throttled.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 901);
     }
 
     /// The medians of 50 interleaved runs lie within a tenth of each other. A difference in the work shows in every round;
