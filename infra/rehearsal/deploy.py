@@ -5,7 +5,7 @@
 ENDPOINT is MiniStack's URL, ARCHIVES the folder with BINARY/bootstrap.zip for each function, DAYPASS the command `daypass`.
 What is deployed, and every place where MiniStack gets something else than AWS would, is told on standard error. On standard
 output comes a list with an entry for each Daypass stack: the variables by which tests/tests/rehearsal finds it and its
-APIs, and whether its tokens live so briefly that one can wait for their end.
+APIs, and which module measures how long a revoked token works there.
 """
 
 import json
@@ -142,12 +142,17 @@ def daypass_stack(aws, stack, algorithm, **parameters):
     return {"DAYPASS_URL": url, "DAYPASS_USERNAME": USERNAME, "DAYPASS_PASSWORD": PASSWORD}, parameters["Jwks"]
 
 
-def guarded_apis(aws, daypass, jwks, caches, examples=()):
+def guarded_apis(aws, daypass, jwks, caches, examples=(), follow=True):
     """Every kind of API behind the authorizer, once for each cache. Returns a line for each, for the suite."""
     lines = []
     for seconds in caches:
         stack = f"{daypass}-apis-{seconds}"
-        parameters = {"DaypassStack": daypass, "Jwks": jwks, "CacheSeconds": seconds}
+        parameters = {
+            "DaypassStack": daypass,
+            "Jwks": jwks,
+            "CacheSeconds": seconds,
+            "FollowRevocations": str(follow).lower(),
+        }
         lines.append(aws.deploy(stack, "infra/rehearsal/apis.yaml", **parameters)["Apis"])
     for seconds in examples:
         stack, template = f"{daypass}-guarded-{seconds}", "infra/examples/guarded-api/template.yaml"
@@ -163,9 +168,11 @@ def main():
     usual, jwks = daypass_stack(aws, "daypass", "ES256", Routes=ROUTES)
     usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", jwks, [0, 300], examples=[0, 300])
 
-    # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA.
-    brief, jwks = daypass_stack(aws, "daypass-brief", "RS256", Routes=ROUTES, AccessTokenSeconds=5)
-    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", jwks, [0, 45])
+    # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
+    # calls them back, so that their own end is seen.
+    brief, jwks = daypass_stack(aws, "daypass-brief", "RS256", Routes=ROUTES, AccessTokenSeconds=5, RevocationsUrl="")
+    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", jwks, [0, 45], follow=False)
+    usual["DAYPASS_REVOCATIONS_SECONDS"] = "5"
 
     account = aws.client("sts").get_caller_identity()["Account"]
     problems, checked = missing(aws.client, account, REGION)
@@ -177,7 +184,8 @@ def main():
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
-    print(json.dumps([{"variables": usual, "windows": False}, {"variables": brief, "windows": True}]))
+    stacks = [(usual, "called_back"), (brief, "window")]
+    print(json.dumps([{"variables": variables, "windows": windows} for variables, windows in stacks]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How to start a function, and what it is asked.
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,

@@ -3,10 +3,13 @@
 //!
 //! This program may be a development build: it takes the times, and what it measures are release builds.
 
+mod dynamodb;
+mod feed;
 mod function;
 mod measure;
 mod peers;
 mod report;
+mod revocations;
 mod runtime_api;
 mod token;
 
@@ -23,7 +26,10 @@ use token::{AUDIENCE, ISSUER, Ticket};
 const USAGE: &str = "\
 What the authorizer takes, beside the least that it could take and beside its peers.
 
-usage: cargo bench-authorizer [--built FOLDER] [--tries NUMBER] [--gate]
+usage: cargo bench-authorizer [--revocations] [--built FOLDER] [--tries NUMBER] [--gate]
+
+  --revocations     what following the revocation feed costs, and what the feed costs, instead of the rest
+                    (`cargo bench-revocations`)
 
   --built FOLDER    measure FOLDER/authorizer/bootstrap and FOLDER/floor/bootstrap, as `cargo lambda build` leaves
                     them, instead of building both
@@ -59,15 +65,21 @@ struct Request {
     built: Option<PathBuf>,
     tries: u32,
     gate: bool,
+    revocations: bool,
 }
 
 /// `None` asks for help.
 fn parse(arguments: &[String]) -> Result<Option<Request>> {
-    let mut request = Request { built: None, tries: 1, gate: false };
+    let mut request = Request { built: None, tries: 1, gate: false, revocations: false };
     let mut rest = arguments.iter().map(String::as_str);
     while let Some(argument) = rest.next() {
-        if argument == "--gate" {
-            request.gate = true;
+        let switch = match argument {
+            "--gate" => Some(&mut request.gate),
+            "--revocations" => Some(&mut request.revocations),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         match (argument, argument.starts_with("--").then(|| rest.next()).flatten()) {
@@ -88,11 +100,22 @@ fn parse(arguments: &[String]) -> Result<Option<Request>> {
 fn bench(request: &Request) -> Result<bool> {
     let programs = match &request.built {
         Some(folder) => Programs::in_folder(folder),
-        None => Programs::build()?,
+        None => Programs::build(request.revocations)?,
     };
     let mut number = 1;
     loop {
         let ticket = Ticket::issue()?;
+        if request.revocations {
+            let authorizer = programs.functions(&ticket).authorizer;
+            let (text, kept) = revocations::measure(&authorizer, &programs.revocations, request.gate)?;
+            print(&format!("\n{}\n{text}", machine()));
+            if kept || number >= request.tries {
+                return Ok(kept);
+            }
+            say(&format!("try {number} of {} passed a limit: once more", request.tries));
+            number += 1;
+            continue;
+        }
         let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
         let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), request.gate);
         let again = !kept && number < request.tries;
@@ -111,23 +134,32 @@ fn bench(request: &Request) -> Result<bool> {
 struct Programs {
     authorizer: PathBuf,
     floor: PathBuf,
+    revocations: PathBuf,
     zip: PathBuf,
 }
 
 impl Programs {
     /// As `cargo lambda build` leaves them.
     fn in_folder(folder: &Path) -> Self {
-        let program = |name| folder.join(name).join("bootstrap");
-        Self { authorizer: program("authorizer"), floor: program("floor"), zip: zip(folder) }
+        let program = |name: &str| folder.join(name).join("bootstrap");
+        let [authorizer, floor, revocations] = ["authorizer", "floor", "revocations"].map(program);
+        Self { authorizer, floor, revocations, zip: zip(folder) }
     }
 
     /// Builds both for this machine, with the profile of the deployed function.
-    fn build() -> Result<Self> {
-        let packages = ["--package", "daypass-authorizer-function", "--package", "daypass-floor"];
-        run("release", cargo().args(["build", "--release", "--locked"]).args(packages))?;
+    fn build(with_feed: bool) -> Result<Self> {
+        let build = |packages: &[&str]| {
+            run("release", cargo().args(["build", "--release", "--locked"]).args(packages))
+        };
+        build(&["--package", "daypass-authorizer-function", "--package", "daypass-floor"])?;
+        if with_feed {
+            // For itself: it links the AWS SDK, and would change the features of the others.
+            build(&["--package", "daypass-revocations"])?;
+        }
         let folder = target_dir().join("release");
-        let zip = zip(&target_dir().join("lambda"));
-        Ok(Self { authorizer: folder.join("authorizer"), floor: folder.join("floor"), zip })
+        let [authorizer, floor, revocations] =
+            ["authorizer", "floor", "revocations"].map(|name| folder.join(name));
+        Ok(Self { authorizer, floor, revocations, zip: zip(&target_dir().join("lambda")) })
     }
 
     fn functions(&self, ticket: &Ticket) -> Functions {
@@ -195,9 +227,16 @@ mod tests {
 
     #[test]
     fn the_arguments_are_read() {
-        assert_eq!(request(&[]).unwrap(), Some(Request { built: None, tries: 1, gate: false }));
+        assert_eq!(
+            request(&[]).unwrap(),
+            Some(Request { built: None, tries: 1, gate: false, revocations: false })
+        );
+        assert!(request(&["--revocations"]).unwrap().unwrap().revocations);
         let both = request(&["--tries", "3", "--gate", "--built", "target/lambda"]).unwrap();
-        assert_eq!(both, Some(Request { built: Some("target/lambda".into()), tries: 3, gate: true }));
+        assert_eq!(
+            both,
+            Some(Request { built: Some("target/lambda".into()), tries: 3, gate: true, revocations: false })
+        );
         assert_eq!(request(&["--help"]).unwrap(), None);
     }
 

@@ -14,7 +14,7 @@ const BUSY: f64 = 1.25;
 /// Bytes of resident memory.
 const MOST_RESIDENT: u64 = 12_000_000;
 /// Bytes of the deployed archive: what the step `release` of `cargo verify` holds, too.
-const MOST_ZIP: u64 = 2_000_000;
+const MOST_ZIP: u64 = 2_150_000;
 
 /// One figure that has a limit.
 struct Held {
@@ -97,16 +97,16 @@ fn cells(figures: &Figures) -> [String; 6] {
     ]
 }
 
-fn microseconds(time: Duration) -> String {
+pub(crate) fn microseconds(time: Duration) -> String {
     format!("{} µs", time.as_micros())
 }
 
-fn milliseconds(time: Duration) -> String {
+pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "two decimals of it are shown")]
-fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.2} MB", bytes as f64 / 1e6)
 }
 
@@ -151,14 +151,14 @@ mod tests {
         assert!(!kept(|c| c.over_sum = f64::INFINITY, None));
         assert!(!kept(|c| c.authorizer.until_next = Duration::from_micros(5001), None));
         assert!(!kept(|c| c.authorizer.resident = Some(12_000_000), None));
-        assert!(!kept(|_| {}, Some(2_000_000)));
+        assert!(!kept(|_| {}, Some(2_150_000)));
     }
 
     #[test]
     fn the_gate_is_lenient_with_times_alone() {
         let passes = |ratio, zip| verdict(&comparison(ratio), zip, true).1;
         assert!(passes(1.6, None) && !passes(1.64, None));
-        assert!(!passes(1.1, Some(2_000_000)));
+        assert!(!passes(1.1, Some(2_150_000)));
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
                         warm / (verification + round trip)       1.50   limit     1.30  OVER\n  \
                         cold start                             2.1 ms   limit   5.0 ms\n  \
                         resident memory                       4.40 MB   limit 12.00 MB\n  \
-                        zip                                   1.40 MB   limit  2.00 MB\n";
+                        zip                                   1.40 MB   limit  2.15 MB\n";
         assert_eq!(text, expected);
     }
 

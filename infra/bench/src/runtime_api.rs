@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long a function may take for what is asked of it before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A request of a function is smaller by far.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// An answer of a function has 6 MB at most.
+const MAX_REQUEST_BYTES: usize = 6 * 1024 * 1024;
 
 /// A Runtime API that one function talks to.
 pub(crate) struct RuntimeApi {
@@ -200,7 +200,7 @@ impl Request {
     /// The next request, `None` when the function has closed the connection.
     fn read(stream: &mut impl Read) -> Result<Option<Self>> {
         let mut bytes = Vec::new();
-        let mut chunk = [0; 4096];
+        let mut chunk = vec![0; 256 * 1024];
         loop {
             let read = match stream.read(&mut chunk) {
                 Ok(0) => return Ok(None),

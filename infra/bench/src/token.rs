@@ -104,3 +104,34 @@ fn event(token: &str) -> Value {
         "pathParameters": { "id": "42" }
     })
 }
+
+/// `GET /revocations` as an HTTP API sends it.
+pub(crate) fn get_revocations() -> String {
+    json!({
+        "version": "2.0",
+        "routeKey": "ANY /revocations",
+        "rawPath": "/revocations",
+        "rawQueryString": "",
+        "headers": { "accept": "application/json", "host": "id.example.com" },
+        "isBase64Encoded": false,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abcdef1234",
+            "domainName": "id.example.com",
+            "domainPrefix": "id",
+            "http": {
+                "method": "GET",
+                "path": "/revocations",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "daypass"
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "ANY /revocations",
+            "stage": "$default",
+            "time": "10/Mar/2026:13:40:27 +0000",
+            "timeEpoch": 1_773_150_027_000_u64
+        }
+    })
+    .to_string()
+}

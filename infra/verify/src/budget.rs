@@ -14,7 +14,7 @@ pub(crate) const FUNCTIONS: [Function; 8] = [
     Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
     Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
     // They stand before every request of every guarded API, and link no AWS SDK.
-    Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_250_000 },
+    Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_150_000 },
     Function { package: "daypass-authorizer-lean", binary: "authorizer-lean", budget: 2_000_000 },
     Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
 ];

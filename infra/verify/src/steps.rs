@@ -61,6 +61,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
     Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
     Step {
+        name: "revocation",
+        reason: "access tokens called back: how soon, under load, and while the feed fails",
+        run: revocation,
+    },
+    Step {
         name: "interop",
         reason: "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust), before the whole",
         run: interop,
@@ -215,6 +220,14 @@ fn black_box() -> Result<()> {
     test_with_tool("black_box", [("DAYPASS_TEST_DYNAMODB", server.url())])
 }
 
+fn revocation() -> Result<()> {
+    cargo_lambda()?;
+    // Told before anything is built that it is missing.
+    node()?;
+    let arguments = ["test", "--workspace", "--locked", "--test", "revocation", "--", "--nocapture"];
+    run_tests(without_aws(&mut cargo()).args(arguments))
+}
+
 fn interop() -> Result<()> {
     let folder = workspace_root().join("tests/interop");
     let environment = [
@@ -278,6 +291,9 @@ fn bench() -> Result<()> {
     binaries("bench")?;
     let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
     let command = without_aws(&mut command).current_dir(workspace_root());
+    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
+    let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
+    let command = without_aws(&mut command).current_dir(workspace_root()).arg("--revocations");
     run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
     // A development build has the same code for it: see the profiles in Cargo.toml.
     run("bench-argon2", &mut Command::new(target_dir().join("debug/bench-argon2")))

@@ -7,6 +7,8 @@
 //! - `DAYPASS_USERNAME`, `DAYPASS_PASSWORD`: a user whose scope is `orders:read profile` and nothing else;
 //! - `DAYPASS_APIS`: the guarded APIs, a line for each: its kind, the seconds of its cache, its URL. The output `Apis` of
 //!   `infra/rehearsal/apis.yaml` and of `infra/examples/guarded-api` has these lines;
+//! - `DAYPASS_REVOCATIONS_SECONDS`: the interval at which all of those authorizers follow the revocation feed. Without it,
+//!   none of them may follow one;
 //! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Only where that deviates from AWS is it asked.
 
 #![allow(
@@ -19,6 +21,7 @@
 )]
 
 mod caches;
+mod called_back;
 mod endpoints;
 mod guards;
 mod native;
