@@ -262,7 +262,7 @@ impl Columns {
         let fields = fields(text)?;
         if number == 1 {
             let names: BTreeSet<&String> = fields.iter().collect();
-            if names.len() != fields.len() || fields.iter().any(String::is_empty) {
+            if fields.is_empty() || names.len() != fields.len() || fields.iter().any(String::is_empty) {
                 return Err("the first line does not name each column, once".to_owned());
             }
             self.0 = fields;
