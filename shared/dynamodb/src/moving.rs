@@ -3,6 +3,7 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{self, CREATED_AT, DISABLED, Item, USERNAME};
+use crate::schema::patient;
 use crate::store::names;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -11,6 +12,9 @@ use std::collections::HashMap;
 
 /// Names the line that a user came from, so that the same line is known again.
 const IMPORTED: &str = "imported";
+
+/// Most items that one request reads: they fit into the megabyte that DynamoDB reads at a time, and a slow one answers too.
+const PAGE: i32 = 1000;
 
 /// Where an imported user comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +146,7 @@ impl DynamoDb {
     }
 
     /// One page of one of `segments` parts of the users table, in no order, from behind the user named `after`. DynamoDB
-    /// reads a megabyte at a time and filters afterwards, so a page may be empty and not the last.
+    /// filters what it has read, so a page may be empty and not the last.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
@@ -160,6 +164,7 @@ impl DynamoDb {
             .consistent_read(true)
             .segment(i32::from(segment))
             .total_segments(i32::from(segments))
+            .limit(PAGE)
             .set_exclusive_start_key(after.map(item::user_key));
         if let Some((expression, names, values)) = filter.expression() {
             request = request
@@ -167,7 +172,8 @@ impl DynamoDb {
                 .set_expression_attribute_names(Some(names))
                 .set_expression_attribute_values(Some(values));
         }
-        let output = request.send().await.map_err(|error| failure("Scan", &error))?;
+        let sent = request.customize().config_override(patient()).send().await;
+        let output = sent.map_err(|error| failure("Scan", &error))?;
         let next = output.last_evaluated_key.as_ref().and_then(|key| key.get(USERNAME)?.as_s().ok());
         let mut page = Segment {
             users: Vec::new(),

@@ -135,8 +135,9 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
     Ok(())
 }
 
-/// A table takes seconds to create, and DynamoDB Local seconds to answer its first request.
-fn patient() -> Builder {
+/// For an operator, who waits: a table takes seconds to create, DynamoDB Local seconds to answer its first request, and
+/// more than one to read a megabyte.
+pub(crate) fn patient() -> Builder {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(10))
         .operation_timeout(Duration::from_secs(30))
