@@ -132,7 +132,9 @@ pub(crate) fn bytes(count: usize) -> Result<(usize, usize)> {
     let issuer = Issuer::parse(ISSUER).map_err(|error| anyhow::anyhow!("{error}"))?;
     let sessions: Vec<SessionDigest> = (0..count).map(|number| SessionDigest::of(&session(number))).collect();
     let (mut plain, mut compressed) = (0, 0);
-    for page in sessions.chunks(PAGE) {
+    // An answer with nothing is one, too.
+    let pages: Vec<&[SessionDigest]> = if count == 0 { vec![&[]] } else { sessions.chunks(PAGE).collect() };
+    for page in pages {
         let keep = Duration::from_secs(390);
         let answer =
             Answer { cursor: "1.1800000000000".to_owned(), more: false, keep, sessions: page.to_vec() };

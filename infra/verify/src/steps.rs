@@ -298,8 +298,10 @@ const BENCH_TRIES: &str = "3";
 /// Measures the release builds of the step before. Together with those that link no AWS SDK, so that Cargo settles on the
 /// same features, only the floor is compiled.
 fn bench() -> Result<()> {
-    let packages = packages(false).chain(["daypass-floor"]);
-    run("bench", &mut cargo_lambda_build(&archives(), packages)?)?;
+    let without_aws_sdk = packages(false).chain(["daypass-floor"]);
+    run("bench", &mut cargo_lambda_build(&archives(), without_aws_sdk)?)?;
+    // Nothing is compiled: the same choice as in the step before, as files and not as archives.
+    run("bench", &mut cargo_lambda_build(&archives(), packages(true).chain(["daypass-whoami"]))?)?;
     binaries("bench")?;
     let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
     let command = without_aws(&mut command).current_dir(workspace_root());

@@ -13,6 +13,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 /// Buckets that are read at the same time: with more, a cold start would spend its time on as many TLS handshakes.
 const READ_CONCURRENCY: usize = 8;
 
+/// Entries of one page: a megabyte of them takes some databases longer than a request has.
+const PAGE: i32 = 1000;
+
 impl DynamoDb {
     /// All entries of one bucket that are not older, however many pages they are on.
     async fn bucket(
@@ -27,6 +30,7 @@ impl DynamoDb {
             .query()
             .table_name(&self.tables.sessions)
             .index_name(ENDED_INDEX.name)
+            .limit(PAGE)
             .key_condition_expression("#ended_bucket = :bucket AND #ended_at >= :since")
             .projection_expression("#session, #ended_at")
             .set_expression_attribute_names(names(&[ENDED_BUCKET, ENDED_AT, SESSION]))
