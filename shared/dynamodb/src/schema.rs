@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
-    TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, IndexStatus,
+    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType, TableDescription,
+    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use daypass_core::StoreError;
 use std::time::Duration;
@@ -124,10 +124,6 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
         };
         create_one(client, table, name).await?;
         wait_until_active(client, table, name).await?;
-        if let Some(index) = &table.index {
-            add_index(client, index, name).await?;
-            wait_until_active(client, table, name).await?;
-        }
         if let Some(attribute) = table.ttl {
             enable_ttl(client, name, attribute).await?;
         }
@@ -169,35 +165,6 @@ async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<
     }
 }
 
-/// Adds the index to a table of a time when it had none.
-async fn add_index(client: &Client, index: &IndexSchema, name: &str) -> Result<(), StoreError> {
-    let has_it = |table: &TableDescription| {
-        table.global_secondary_indexes().iter().any(|found| found.index_name() == Some(index.name))
-    };
-    if describe(client, name).await?.as_ref().is_some_and(has_it) {
-        return Ok(());
-    }
-    let create = CreateGlobalSecondaryIndexAction::builder()
-        .index_name(index.name)
-        .key_schema(key_element(index.partition_key, KeyType::Hash)?)
-        .key_schema(key_element(index.sort_key, KeyType::Range)?)
-        .projection(keys_only())
-        .build()
-        .map_err(|error| bug(&error))?;
-    client
-        .update_table()
-        .table_name(name)
-        .attribute_definitions(definition(index.partition_key, ScalarAttributeType::S)?)
-        .attribute_definitions(definition(index.sort_key, ScalarAttributeType::N)?)
-        .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(create).build())
-        .customize()
-        .config_override(patient())
-        .send()
-        .await
-        .map_err(|error| failure("UpdateTable", &error))?;
-    Ok(())
-}
-
 fn keys_only() -> Projection {
     Projection::builder().projection_type(ProjectionType::KeysOnly).build()
 }
@@ -226,6 +193,7 @@ async fn wait_until_active(client: &Client, table: &TableSchema, name: &str) -> 
         loop {
             if let Some(description) = describe(client, name).await?
                 && description.table_status() == Some(&TableStatus::Active)
+                && description.global_secondary_indexes().iter().all(can_be_used)
             {
                 return check_keys(table, name, &description);
             }
@@ -235,6 +203,11 @@ async fn wait_until_active(client: &Client, table: &TableSchema, name: &str) -> 
     tokio::time::timeout(CREATION_TIMEOUT, poll).await.unwrap_or_else(|_| {
         Err(StoreError::Unavailable(format!("CreateTable: the table {name} is not active after a minute")))
     })
+}
+
+/// An index that is being filled answers no query.
+fn can_be_used(index: &GlobalSecondaryIndexDescription) -> bool {
+    index.index_status().is_none_or(|status| *status == IndexStatus::Active)
 }
 
 /// The table; `None` while DynamoDB has not heard of it everywhere.
@@ -253,7 +226,17 @@ fn check_keys(table: &TableSchema, name: &str, found: &TableDescription) -> Resu
         found.key_schema().iter().find(|key| key.key_type() == kind).map(KeySchemaElement::attribute_name)
     };
     if key(&KeyType::Hash) == Some(table.partition_key) && key(&KeyType::Range) == table.sort_key {
-        return Ok(());
+        let has = |index: &IndexSchema| {
+            found.global_secondary_indexes().iter().any(|found| found.index_name() == Some(index.name))
+        };
+        return match &table.index {
+            Some(index) if !has(index) => Err(StoreError::Broken(format!(
+                "the table {name} has no index `{}`, as one of an earlier version: choose another name or delete it \
+                 (`cargo dev --fresh`)",
+                index.name
+            ))),
+            _ => Ok(()),
+        };
     }
     Err(StoreError::Broken(format!(
         "the table {name} exists with other keys than {:?} has: choose another name or delete it",

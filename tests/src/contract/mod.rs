@@ -124,7 +124,7 @@ macro_rules! store_contract {
                 nobody_is_changed_who_is_not_there
                 tables_are_made_once
                 a_table_with_other_keys_is_refused
-                a_table_without_the_index_gets_it
+                a_table_without_the_index_is_refused
             }
             moving {
                 a_line_is_imported_once
