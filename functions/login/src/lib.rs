@@ -5,11 +5,18 @@ use daypass_core::browser::{respond_with_tokens, share};
 use daypass_core::login::{Login, LoginRequest};
 use daypass_core::throttle::AttemptStore;
 use daypass_core::web::{Caller, Request, Response};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A 429 leaves so long after its request came, or a whole multiple of it: an attacker can have any number of them, and so
+/// could add up the microseconds by which the item of a name that is a user's takes longer to read.
+const STEP: Duration = Duration::from_millis(20);
 
 /// Answers a login.
 pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
+    let started = Instant::now();
     let clients = &login.config.clients;
-    share(clients, "POST", request, async |request| {
+    let response = share(clients, "POST", request, async |request| {
         let caller = Caller::of(&request);
         match LoginRequest::parse(&request, clients) {
             Ok(parsed) => {
@@ -19,5 +26,10 @@ pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request)
             Err(error) => login.ambient.refuse(error, &caller),
         }
     })
-    .await
+    .await;
+    if response.status().as_u16() == 429 {
+        let steps = started.elapsed().as_millis() / STEP.as_millis() + 1;
+        tokio::time::sleep_until(started + STEP * u32::try_from(steps).unwrap_or(1)).await;
+    }
+    response
 }
