@@ -205,13 +205,14 @@ impl Service {
             login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials(), ambient())
                 .unwrap(),
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
-            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
+            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), ambient())
+                .unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
             password: ChangePassword::new(password, &keys, store(), credentials(), ambient()).unwrap(),
             authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, NotFollowed, ambient())
                 .unwrap(),
             revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
-            discovery: Discovery::new(&config::discovery(lookup).unwrap()).unwrap(),
+            discovery: Discovery::new(&config::discovery(lookup).unwrap().issuer, &keys.jwks()).unwrap(),
             clock: clock.clone(),
             journal: journal.clone(),
             bench,

@@ -3,19 +3,32 @@
 
 use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::Clock;
+use daypass_core::config::{PublicKeys, RotateKeysConfig};
 use daypass_core::jwks::Algorithm;
-use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
+use daypass_core::keys::rotation::{Rules, Section};
+use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
+use daypass_core::rotate::{Failure, RotateKeys};
+use daypass_core::web::Ambient;
+use daypass_keys::SecretsManager;
+use daypass_tests::service::{Recorded, TestClock};
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 fn endpoint() -> String {
     #[expect(clippy::disallowed_methods, reason = "where the test's Secrets Manager is")]
     std::env::var("AWS_ENDPOINT_URL").expect("run `cargo verify --only secrets`: it starts a Secrets Manager")
 }
 
-/// Creates a secret and returns its ARN.
+/// Creates a secret with a value and returns its ARN.
 async fn create(text: &str) -> String {
-    let name = format!("daypass-test-{:016x}", RandomState::new().hash_one(text));
+    make(json!({ "SecretString": text })).await
+}
+
+/// Creates a secret and returns its ARN.
+async fn make(mut request: Value) -> String {
+    request["Name"] =
+        format!("daypass-test-{:016x}", RandomState::new().hash_one(request.to_string())).into();
     let answer = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -28,7 +41,7 @@ async fn create(text: &str) -> String {
             "authorization",
             "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=00",
         )
-        .body(json!({ "Name": name, "SecretString": text }).to_string())
+        .body(request.to_string())
         .send()
         .await
         .unwrap();
@@ -80,4 +93,102 @@ async fn what_is_wrong_names_the_secret_and_shows_nothing_of_it() {
     assert!(daypass_keys::load(&[]).await.unwrap_err().to_string().contains("names no file or secret"));
     let no_file = daypass_keys::load(&["no/such/file.json".to_owned()]).await.unwrap_err().to_string();
     assert!(no_file.contains("no/such/file.json"), "{no_file}");
+}
+
+const PUBLISHED: Duration = Duration::from_secs(10_800);
+
+/// A stack's secrets, as CloudFormation makes them: without a value.
+async fn stack() -> (RotateKeys<SecretsManager>, TestClock) {
+    let clock = TestClock::at(SystemClock.now());
+    let config = RotateKeysConfig {
+        signing_secret: make(json!({ "Description": "signing" })).await,
+        refresh_secret: make(json!({ "Description": "refresh" })).await,
+        peppers_secret: make(json!({ "Description": "peppers" })).await,
+        jwks_secret: make(json!({ "Description": "jwks" })).await,
+        rules: Rules { published_for: PUBLISHED, algorithm: Algorithm::Es256 },
+    };
+    let ambient = Ambient {
+        clock: Box::new(clock.clone()),
+        entropy: Box::new(OsEntropy),
+        journal: Box::new(Recorded::default()),
+    };
+    (RotateKeys { config, vault: SecretsManager::connect().await, ambient }, clock)
+}
+
+async fn keys(rotate: &RotateKeys<SecretsManager>, section: Section) -> Vec<KeyInfo> {
+    let document = daypass_keys::load(&[rotate.config.secret(section).to_owned()]).await.unwrap();
+    document.summary()
+}
+
+fn kid(keys: &[KeyInfo], status: Status) -> String {
+    keys.iter().find(|key| key.status == status).unwrap().kid.clone()
+}
+
+/// The kids that `discovery` publishes.
+async fn published(rotate: &RotateKeys<SecretsManager>) -> Vec<String> {
+    let jwks = daypass_keys::public(&PublicKeys::Secret(rotate.config.jwks_secret.clone())).await.unwrap();
+    jwks.iter().map(|key| key.kid().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_stacks_secrets_are_filled_once_and_rotate() {
+    let (rotate, clock) = stack().await;
+    let first = rotate.run(&json!({ "RequestType": "Create" })).await.unwrap();
+    let again = rotate.run(&json!({ "RequestType": "Update" })).await.unwrap();
+    assert!(first.jwks.is_some());
+    assert_eq!(again, first, "nothing is replaced");
+
+    for section in Section::ALL {
+        for round in 1..=3 {
+            let before = keys(&rotate, section).await;
+            let token = format!("{}-{round}-0123456789-0123456789-0123", section.name());
+            let event = |step: &str| json!({ "Step": step, "SecretId": rotate.config.secret(section), "ClientRequestToken": token });
+            let early = rotate.run(&event("createSecret")).await.unwrap_err();
+            assert!(early.to_string().contains("not published long enough"), "{early}");
+            clock.advance(PUBLISHED);
+            for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+                // Each of them twice, as after a lost answer.
+                rotate.run(&event(step)).await.unwrap();
+                rotate.run(&event(step)).await.unwrap();
+            }
+            let after = keys(&rotate, section).await;
+            assert_eq!(kid(&after, Status::Active), kid(&before, Status::Next));
+            assert!(
+                after
+                    .iter()
+                    .any(|key| key.kid == kid(&before, Status::Active) && key.status == Status::Retired)
+            );
+            if section == Section::Signing {
+                let published = published(&rotate).await;
+                assert!(after.iter().all(|key| published.contains(&key.kid)));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn leaked_keys_are_cut() {
+    let (rotate, _) = stack().await;
+    rotate.run(&json!({ "RequestType": "Create" })).await.unwrap();
+    for section in Section::ALL {
+        let leaked = keys(&rotate, section).await;
+        rotate.run(&json!({ "cut": section.name() })).await.unwrap();
+        let after = keys(&rotate, section).await;
+        for status in [Status::Active, Status::Next] {
+            assert!(leaked.iter().all(|key| key.kid != kid(&after, status)));
+        }
+    }
+    let signing = keys(&rotate, Section::Signing).await;
+    let kids: Vec<String> = signing.into_iter().map(|key| key.kid).collect();
+    assert_eq!(published(&rotate).await, kids, "no leaked key is published");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_is_named() {
+    let (mut rotate, _) = stack().await;
+    let missing = "arn:aws:secretsmanager:us-east-1:000000000000:secret:nobody-made-this-AbCdEf";
+    rotate.config.refresh_secret = missing.to_owned();
+    let failure = rotate.run(&json!({ "RequestType": "Create" })).await.unwrap_err();
+    assert!(matches!(failure, Failure::Vault(_)), "{failure:?}");
+    assert!(failure.to_string().contains(missing), "{failure}");
 }

@@ -136,7 +136,8 @@ fn every_function_of_the_repository_is_deployed() {
 }
 
 /// Each function with the names that its configuration reads.
-const READ: [(&str, &[&str]); 8] = [
+const READ: [(&str, &[&str]); 9] = [
+    ("rotate-keys", config::ROTATE_KEYS),
     ("login", config::LOGIN),
     ("refresh", config::REFRESH),
     ("revoke", config::REVOKE),
@@ -204,26 +205,28 @@ fn the_defaults_are_a_configuration() {
     starts("authorizer", config::authorizer(lookup("authorizer")).err());
     starts("revocations", config::revocations(lookup("revocations")).err());
     starts("discovery", config::discovery(lookup("discovery")).err());
+    starts("rotate-keys", config::rotate_keys(lookup("rotate-keys")).err());
 }
 
 /// What CloudFormation would make of a value: defaults, an example where there is none, and a name for a table.
 fn example(parameters: &Value, value: &Value) -> String {
     if value.get("Fn::If").is_some() {
-        assert_eq!(text(&value["Fn::If"][1]["Fn::Sub"]), "${Issuer}/revocations");
-        return format!("{}/revocations", example(parameters, &json!({ "Ref": "Issuer" })));
+        let issuer = example(parameters, &json!({ "Ref": "Issuer" }));
+        return text(&value["Fn::If"][1]["Fn::Sub"]).replace("${Issuer}", &issuer);
+    }
+    if value.get("Fn::GetAtt").is_some() {
+        assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
+        return Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().expect("a key set is JSON");
     }
     let Some(name) = value.get("Ref").map(text) else {
         let parts = parameters_of(value).into_iter().map(|name| example(parameters, &json!({ "Ref": name })));
         return parts.collect::<Vec<_>>().join(" ");
     };
     match parameters.get(name).map(|parameter| &parameter["Default"]) {
-        None => format!("daypass-{name}-1A2B3C4D5E6F"),
-        Some(Value::Null) if name == "Jwks" => {
-            Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().expect("a key set is JSON")
-        }
-        Some(Value::Null) if name.ends_with("SecretArn") => {
+        None if name.ends_with("Secret") => {
             format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf")
         }
+        None => format!("daypass-{name}-1A2B3C4D5E6F"),
         Some(Value::Null) => format!("https://{name}.example"),
         Some(Value::String(default)) => default.clone(),
         Some(default) => default.to_string(),
@@ -249,27 +252,42 @@ fn the_longest_parameters_fit_into_the_environment() {
     fn table_name(id: &str) -> usize {
         128 + 1 + id.len() + 1 + 12
     }
+    /// The same, with the most that stands before it, and Secrets Manager's own six characters behind.
+    fn arn_of_secret(id: &str) -> usize {
+        "arn:aws-us-gov:secretsmanager:ap-northeast-1:123456789012:secret:".len() + table_name(id) + 7
+    }
+    /// Three RSA keys of 2048 bits: what a JWKS has after a rotation. Quotes are escaped.
+    const JWKS: usize = 1600 * 5 / 4;
     /// The bytes that a value may take.
     fn longest(parameters: &Value, value: &Value) -> usize {
         if let Some(choices) = value.get("Fn::If") {
-            assert_eq!(text(&choices[1]["Fn::Sub"]), "${Issuer}/revocations");
-            let issuers = longest(parameters, &json!({ "Ref": "Issuer" })) + "/revocations".len();
+            let path = text(&choices[1]["Fn::Sub"]).strip_prefix("${Issuer}").unwrap();
+            let issuers = longest(parameters, &json!({ "Ref": "Issuer" })) + path.len();
             return issuers.max(longest(parameters, &choices[2]));
+        }
+        if value.get("Fn::GetAtt").is_some() {
+            assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
+            return JWKS;
         }
         let Some(name) = value.get("Ref").map(text) else {
             let parts =
                 parameters_of(value).into_iter().map(|name| longest(parameters, &json!({ "Ref": name })) + 1);
             return parts.sum::<usize>() - 1;
         };
+        if name.ends_with("Secret") {
+            return arn_of_secret(name);
+        }
         let Some(parameter) = parameters.get(name) else { return table_name(name) };
         match (parameter["MaxLength"].as_u64(), parameter["MaxValue"].as_u64()) {
             // Each line break is two characters.
             (Some(most), _) if name == "Routes" => usize::try_from(most * 9 / 8).unwrap(),
             // JSON within JSON: up to one character in four is a quote, and each is escaped.
-            (Some(most), _) if ["Clients", "Jwks"].contains(&name) => usize::try_from(most * 5 / 4).unwrap(),
+            (Some(most), _) if name == "Clients" => usize::try_from(most * 5 / 4).unwrap(),
             (Some(most), _) => usize::try_from(most).unwrap(),
             (None, Some(most)) => most.to_string().len(),
-            (None, None) if ["HttpAnswer", "RevocationsWhenStale"].contains(&name) => "simple".len(),
+            (None, None) if ["HttpAnswer", "RevocationsWhenStale", "SigningAlgorithm"].contains(&name) => {
+                "simple".len()
+            }
             (None, None) => panic!("{name} has no limit"),
         }
     }
@@ -319,9 +337,9 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:UpdateItem UsersTable",
             "dynamodb:PutItem SessionsTable",
             "dynamodb:DeleteItem AttemptsTable",
-            "secretsmanager:GetSecretValue SigningKeysSecretArn",
-            "secretsmanager:GetSecretValue RefreshKeysSecretArn",
-            "secretsmanager:GetSecretValue PeppersSecretArn",
+            "secretsmanager:GetSecretValue SigningKeysSecret",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
+            "secretsmanager:GetSecretValue PeppersSecret",
             "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
@@ -331,8 +349,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
         &[
             // rotate, and revoke_session on reuse.
             "dynamodb:UpdateItem SessionsTable",
-            "secretsmanager:GetSecretValue SigningKeysSecretArn",
-            "secretsmanager:GetSecretValue RefreshKeysSecretArn",
+            "secretsmanager:GetSecretValue SigningKeysSecret",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
             "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
@@ -344,7 +362,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:UpdateItem SessionsTable",
             // revoke_all.
             "dynamodb:Query SessionsTable",
-            "secretsmanager:GetSecretValue RefreshKeysSecretArn",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
+            "secretsmanager:GetSecretValue JwksSecret",
             "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
@@ -373,14 +392,28 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             // end_others.
             "dynamodb:Query SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
-            "secretsmanager:GetSecretValue PeppersSecretArn",
+            "secretsmanager:GetSecretValue PeppersSecret",
             "kms:Decrypt SecretsKmsKeyArn",
         ],
     );
     // ended_since: the index and not the table.
     check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
     check(&template, "authorizer", &[]);
-    check(&template, "discovery", &[]);
+    check(
+        &template,
+        "discovery",
+        &["secretsmanager:GetSecretValue JwksSecret", "kms:Decrypt SecretsKmsKeyArn"],
+    );
+    let verbs = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
+    let secrets = ["SigningKeysSecret", "RefreshKeysSecret", "PeppersSecret"];
+    let mut rotation: Vec<String> = secrets
+        .iter()
+        .flat_map(|secret| verbs.map(|verb| format!("secretsmanager:{verb} {secret}")))
+        .collect();
+    rotation
+        .extend(["GetSecretValue", "PutSecretValue"].map(|verb| format!("secretsmanager:{verb} JwksSecret")));
+    rotation.extend(["Decrypt", "GenerateDataKey"].map(|verb| format!("kms:{verb} SecretsKmsKeyArn")));
+    check(&template, "rotate-keys", &rotation.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
@@ -479,7 +512,8 @@ fn announced_endpoints_have_routes() {
     };
     let config = config::discovery(lookup).unwrap();
     let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new()).unwrap();
-    let answer = Discovery::new(&config).unwrap().answer(&request);
+    let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]);
+    let answer = Discovery::new(&config.issuer, &jwks).unwrap().answer(&request);
     let metadata: Value = serde_json::from_slice(answer.body()).unwrap();
 
     let routes = routes(&template);
@@ -502,7 +536,7 @@ fn announced_endpoints_have_routes() {
 #[test]
 fn api_gateway_may_call_what_answers_the_well_known_documents() {
     let template = Template::read();
-    let (_, permission) = template.resources("AWS::Lambda::Permission").next().unwrap();
+    let permission = template.resource("DiscoveryPermission");
     let function = template.resource(text(&permission["Properties"]["FunctionName"]["Ref"]));
     assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "discovery");
     let source = text(&permission["Properties"]["SourceArn"]["Fn::Sub"]);
@@ -537,7 +571,10 @@ fn tables_and_secrets_reach_the_functions_that_may_use_them() {
         }
         assert_eq!(tables, granted("dynamodb:"), "{binary}");
 
-        let secrets: Names = environment.get("DAYPASS_KEYS").map(parameters_of).unwrap_or_default();
+        let mut secrets: Names = environment.get("DAYPASS_KEYS").map(parameters_of).unwrap_or_default();
+        let named =
+            environment.iter().filter(|(name, _)| name.ends_with("_SECRET") || *name == "DAYPASS_JWKS");
+        secrets.extend(named.filter_map(|(_, value)| value.get("Ref")).map(|name| text(name).to_owned()));
         assert_eq!(secrets, granted("secretsmanager:"), "{binary}");
     }
 }

@@ -1,20 +1,29 @@
 //! The `discovery` binary: wires the configuration. It knows public keys only.
 
-use daypass_ambient::{environment, start};
+use daypass_ambient::{BoxError, environment, start};
 use daypass_core::{config, discovery::Discovery};
-use daypass_lambda::{Pages, serve};
+use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start(async {
-        let discovery = Arc::new(Discovery::new(&config::discovery(environment)?)?);
-        serve(Pages::none(), move |request| {
-            let discovery = Arc::clone(&discovery);
-            async move { daypass_discovery::handle(&discovery, request).await }
-        })
+        let keys_max_age = config::discovery(environment)?.keys_max_age;
+        serve_when_ready(
+            Pages::none(),
+            keys_max_age,
+            build,
+            daypass_keys::may_pass,
+            |discovery, request| async move { daypass_discovery::handle(&discovery, request).await },
+        )
         .await
     })
     .await
+}
+
+async fn build(_: Option<Arc<Discovery>>) -> Result<Discovery, BoxError> {
+    let config = config::discovery(environment)?;
+    let jwks = daypass_keys::public(&config.jwks).await?;
+    Ok(Discovery::new(&config.issuer, &jwks)?)
 }

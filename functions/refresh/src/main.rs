@@ -5,23 +5,30 @@ use daypass_core::{config, refresh::Refresh};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start(async {
         // Known while the keys are not yet.
-        let pages = Pages::of(config::refresh(environment)?.clients, "POST");
-        serve_when_ready(pages, build, daypass_keys::may_pass, |refresh, request| async move {
-            daypass_refresh::handle(&refresh, request).await
-        })
+        let config = config::refresh(environment)?;
+        let pages = Pages::of(config.clients, "POST");
+        serve_when_ready(
+            pages,
+            config.keys_max_age,
+            build,
+            daypass_keys::may_pass,
+            |refresh, request| async move { daypass_refresh::handle(&refresh, request).await },
+        )
         .await
     })
     .await
 }
 
-async fn build() -> Result<Refresh<DynamoDb>, BoxError> {
+async fn build(before: Option<Arc<Refresh<DynamoDb>>>) -> Result<Refresh<DynamoDb>, BoxError> {
     let config = config::refresh(environment)?;
-    let keys = daypass_keys::load(&config.keys).await?;
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    let keys = daypass_keys::load_for_function(&config.keys, &ambient()).await?;
+    let store = before.map(|before| before.store.clone());
+    let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
     Ok(Refresh::new(config, &keys, store, ambient())?)
 }

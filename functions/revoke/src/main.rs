@@ -5,23 +5,31 @@ use daypass_core::{config, revoke::Revoke};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start(async {
         // Known while the keys are not yet.
-        let pages = Pages::of(config::revoke(environment)?.clients, "POST");
-        serve_when_ready(pages, build, daypass_keys::may_pass, |revoke, request| async move {
-            daypass_revoke::handle(&revoke, request).await
-        })
+        let config = config::revoke(environment)?;
+        let pages = Pages::of(config.clients, "POST");
+        serve_when_ready(
+            pages,
+            config.keys_max_age,
+            build,
+            daypass_keys::may_pass,
+            |revoke, request| async move { daypass_revoke::handle(&revoke, request).await },
+        )
         .await
     })
     .await
 }
 
-async fn build() -> Result<Revoke<DynamoDb>, BoxError> {
+async fn build(before: Option<Arc<Revoke<DynamoDb>>>) -> Result<Revoke<DynamoDb>, BoxError> {
     let config = config::revoke(environment)?;
-    let keys = daypass_keys::load(&config.keys).await?;
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
-    Ok(Revoke::new(config, &keys, store, ambient())?)
+    let keys = daypass_keys::load_for_function(&config.keys, &ambient()).await?;
+    let jwks = daypass_keys::public(&config.jwks).await?;
+    let store = before.map(|before| before.store.clone());
+    let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
+    Ok(Revoke::new(config, &keys, &jwks, store, ambient())?)
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 9] = [
+pub(crate) const FUNCTIONS: [Function; 10] = [
     Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
     Function { package: "daypass-password", binary: "password", budget: WITH_AWS },
+    Function { package: "daypass-rotate-keys", binary: "rotate-keys", budget: WITH_AWS },
     Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
     Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
     // They stand before every request of every guarded API, and link no AWS SDK.

@@ -325,9 +325,8 @@ pub(crate) fn build_functions(archives: &Path) -> Result<()> {
 
 /// The functions that link an AWS SDK, or those that do not.
 fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let links_aws = |package: &str| {
-        !["daypass-authorizer-function", "daypass-authorizer-lean", "daypass-discovery"].contains(&package)
-    };
+    let links_aws =
+        |package: &str| !["daypass-authorizer-function", "daypass-authorizer-lean"].contains(&package);
     FUNCTIONS.iter().map(|function| function.package).filter(move |package| links_aws(package) == with_aws)
 }
 

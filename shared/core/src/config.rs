@@ -13,6 +13,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 mod authorizer;
+mod keys;
+
+pub use keys::{
+    KEYS_MAX_AGE_SECONDS, KEYS_PUBLISHED_SECONDS, PublicKeys, ROTATE_KEYS, RotateKeysConfig, rotate_keys,
+};
 
 pub use authorizer::{
     AUTHORIZER, AuthorizerConfig, FollowedFeed, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS,
@@ -39,6 +44,7 @@ pub const LOGIN: &[&str] = &[
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_ATTEMPTS_TABLE",
     "DAYPASS_KEYS",
+    "DAYPASS_KEYS_MAX_AGE_SECONDS",
 ];
 /// What `refresh` reads.
 pub const REFRESH: &[&str] = &[
@@ -50,6 +56,7 @@ pub const REFRESH: &[&str] = &[
     "DAYPASS_GRACE_SECONDS",
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_KEYS",
+    "DAYPASS_KEYS_MAX_AGE_SECONDS",
 ];
 /// What `revoke` reads.
 pub const REVOKE: &[&str] = &[
@@ -58,6 +65,7 @@ pub const REVOKE: &[&str] = &[
     "DAYPASS_CLIENTS",
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_KEYS",
+    "DAYPASS_KEYS_MAX_AGE_SECONDS",
     "DAYPASS_JWKS",
 ];
 /// What `sessions` reads.
@@ -76,12 +84,13 @@ pub const PASSWORD: &[&str] = &[
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_ATTEMPTS_TABLE",
     "DAYPASS_KEYS",
+    "DAYPASS_KEYS_MAX_AGE_SECONDS",
 ];
 /// What `revocations` reads.
 pub const REVOCATIONS: &[&str] =
     &["DAYPASS_ISSUER", "DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_SESSIONS_TABLE"];
 /// What `discovery` reads.
-pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS"];
+pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS", "DAYPASS_KEYS_MAX_AGE_SECONDS"];
 
 /// A setting that is a number, with its limits: `template.yaml` states the same ones, and a test compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +137,9 @@ pub const KNOWN_ADDRESS_DAYS: Setting =
     Setting { name: "DAYPASS_KNOWN_ADDRESS_DAYS", default: 30, range: 0..=365 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 15] = [
+pub const SETTINGS: [&Setting; 17] = [
+    &KEYS_MAX_AGE_SECONDS,
+    &KEYS_PUBLISHED_SECONDS,
     &ACCESS_TOKEN_SECONDS,
     &REFRESH_TOKEN_SECONDS,
     &IDLE_SECONDS,
@@ -384,6 +395,8 @@ pub struct LoginConfig {
     pub tables: Tables,
     /// Where the key set is.
     pub keys: Vec<String>,
+    /// Older keys are read anew.
+    pub keys_max_age: Duration,
 }
 
 /// Configuration of `refresh`.
@@ -405,6 +418,8 @@ pub struct RefreshConfig {
     pub sessions_table: String,
     /// Where the key set is.
     pub keys: Vec<String>,
+    /// Older keys are read anew.
+    pub keys_max_age: Duration,
 }
 
 /// Configuration of `revoke`.
@@ -420,8 +435,10 @@ pub struct RevokeConfig {
     pub sessions_table: String,
     /// Where the key set is.
     pub keys: Vec<String>,
-    /// The public signing keys.
-    pub jwks: Jwks,
+    /// Older keys are read anew.
+    pub keys_max_age: Duration,
+    /// Where the public signing keys are.
+    pub jwks: PublicKeys,
 }
 
 /// Configuration of `sessions`.
@@ -444,6 +461,8 @@ pub struct PasswordConfig {
     pub tables: Tables,
     /// Where the peppers are.
     pub keys: Vec<String>,
+    /// Older keys are read anew.
+    pub keys_max_age: Duration,
 }
 
 /// Configuration of `revocations`.
@@ -462,8 +481,10 @@ pub struct RevocationsConfig {
 pub struct DiscoveryConfig {
     /// Who we are.
     pub issuer: Issuer,
-    /// The public signing keys.
-    pub jwks: Jwks,
+    /// Where the public signing keys are.
+    pub jwks: PublicKeys,
+    /// Older keys are read anew.
+    pub keys_max_age: Duration,
 }
 
 /// Reads the configuration of `login`.
@@ -481,6 +502,7 @@ pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, Con
     let limits = read.limits();
     let tables = read.tables();
     let keys = read.keys();
+    let keys_max_age = read.keys_max_age();
     read.finish(|| {
         Some(LoginConfig {
             issuer: issuer?,
@@ -492,6 +514,7 @@ pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, Con
             limits: limits?,
             tables: tables?,
             keys: keys?,
+            keys_max_age: keys_max_age?,
         })
     })
 }
@@ -510,6 +533,7 @@ pub fn refresh(lookup: impl Fn(&str) -> Option<String>) -> Result<RefreshConfig,
     let grace = read.seconds(&GRACE_SECONDS);
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
     let keys = read.keys();
+    let keys_max_age = read.keys_max_age();
     read.finish(|| {
         Some(RefreshConfig {
             issuer: issuer?,
@@ -520,6 +544,7 @@ pub fn refresh(lookup: impl Fn(&str) -> Option<String>) -> Result<RefreshConfig,
             grace: grace?,
             sessions_table: sessions_table?,
             keys: keys?,
+            keys_max_age: keys_max_age?,
         })
     })
 }
@@ -535,7 +560,8 @@ pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, C
     let clients = read.clients();
     let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
     let keys = read.keys();
-    let jwks = read.jwks();
+    let keys_max_age = read.keys_max_age();
+    let jwks = read.public_keys();
     read.finish(|| {
         Some(RevokeConfig {
             issuer: issuer?,
@@ -543,6 +569,7 @@ pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, C
             clients: clients?,
             sessions_table: sessions_table?,
             keys: keys?,
+            keys_max_age: keys_max_age?,
             jwks: jwks?,
         })
     })
@@ -569,7 +596,16 @@ pub fn password(lookup: impl Fn(&str) -> Option<String>) -> Result<PasswordConfi
     let limits = read.limits();
     let tables = read.tables();
     let keys = read.keys();
-    read.finish(|| Some(PasswordConfig { clients: clients?, limits: limits?, tables: tables?, keys: keys? }))
+    let keys_max_age = read.keys_max_age();
+    read.finish(|| {
+        Some(PasswordConfig {
+            clients: clients?,
+            limits: limits?,
+            tables: tables?,
+            keys: keys?,
+            keys_max_age: keys_max_age?,
+        })
+    })
 }
 
 /// Reads the configuration of `revocations`.
@@ -597,8 +633,9 @@ pub fn revocations(lookup: impl Fn(&str) -> Option<String>) -> Result<Revocation
 pub fn discovery(lookup: impl Fn(&str) -> Option<String>) -> Result<DiscoveryConfig, ConfigError> {
     let mut read = Reader::new(&lookup);
     let issuer = read.issuer();
-    let jwks = read.jwks();
-    read.finish(|| Some(DiscoveryConfig { issuer: issuer?, jwks: jwks? }))
+    let jwks = read.public_keys();
+    let keys_max_age = read.keys_max_age();
+    read.finish(|| Some(DiscoveryConfig { issuer: issuer?, jwks: jwks?, keys_max_age: keys_max_age? }))
 }
 
 /// Reads variables and remembers what is wrong with them.
@@ -651,6 +688,13 @@ impl<'a> Reader<'a> {
         self.required("DAYPASS_JWKS", |json| {
             Jwks::parse(json.as_bytes()).map_err(|error| format!("is wrong: {error}"))
         })
+    }
+
+    fn public_keys(&mut self) -> Option<PublicKeys> {
+        match self.get("DAYPASS_JWKS") {
+            Some(secret) if secret.starts_with("arn:") => Some(PublicKeys::Secret(secret)),
+            _ => self.jwks().map(PublicKeys::Inline),
+        }
     }
 
     fn keys(&mut self) -> Option<Vec<String>> {

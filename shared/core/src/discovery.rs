@@ -1,7 +1,7 @@
 //! Discovery: the documents by which verifiers and OAuth clients find everything else.
 
-use crate::config::{DiscoveryConfig, Issuer};
-use crate::jwks::{Algorithm, JwksError};
+use crate::config::Issuer;
+use crate::jwks::{Algorithm, Jwks, JwksError};
 use crate::web::{Request, Response, cacheable, refusal};
 use crate::{ApiError, web};
 use serde::Serialize;
@@ -14,7 +14,7 @@ pub const JWKS_MAX_AGE: u32 = 300;
 /// How long clients may keep the metadata, in seconds: it changes with a deployment at most.
 pub const METADATA_MAX_AGE: u32 = 3600;
 
-/// The well-known documents, written once at start.
+/// The well-known documents, written when the keys were read.
 #[derive(Debug)]
 pub struct Discovery {
     jwks: Vec<u8>,
@@ -46,8 +46,7 @@ impl Discovery {
     ///
     /// # Errors
     /// [`JwksError`] when they cannot be written as JSON, which no configuration causes.
-    pub fn new(config: &DiscoveryConfig) -> Result<Self, JwksError> {
-        let issuer: &Issuer = &config.issuer;
+    pub fn new(issuer: &Issuer, jwks: &Jwks) -> Result<Self, JwksError> {
         let metadata = Metadata {
             issuer: issuer.as_str(),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
@@ -58,14 +57,13 @@ impl Discovery {
             revocation_endpoint_auth_methods_supported: ["none"],
             response_types_supported: [],
             subject_types_supported: ["public"],
-            id_token_signing_alg_values_supported: config
-                .jwks
+            id_token_signing_alg_values_supported: jwks
                 .iter()
                 .map(|jwk| Algorithm::as_str(jwk.algorithm()))
                 .collect(),
         };
         Ok(Self {
-            jwks: config.jwks.to_json()?.into_bytes(),
+            jwks: jwks.to_json()?.into_bytes(),
             metadata: serde_json::to_vec(&metadata).unwrap_or_default(),
             issuer_path: issuer.path().to_owned(),
         })

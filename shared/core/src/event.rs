@@ -122,6 +122,46 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<EndReason>,
     },
+    /// The first keys of a section were made.
+    #[serde(rename = "keys.made")]
+    KeysMade {
+        /// `signing`, `refresh` or `peppers`.
+        section: &'static str,
+        /// The active key.
+        kid: String,
+        /// The next one.
+        next: String,
+    },
+    /// A function has read its keys: at start, and every few minutes in which it is called.
+    #[serde(rename = "keys.loaded")]
+    KeysLoaded {
+        /// As in `keys.made`.
+        section: &'static str,
+        /// The active key.
+        kid: String,
+        /// Seconds since it was made.
+        age: u64,
+    },
+    /// The keys of a section were rotated.
+    #[serde(rename = "keys.rotated")]
+    KeysRotated {
+        /// As in `keys.made`.
+        section: &'static str,
+        /// The key that is active now.
+        kid: String,
+        /// The next one.
+        next: String,
+    },
+    /// The keys of a section were replaced at once, because somebody else has them.
+    #[serde(rename = "keys.cut")]
+    KeysCut {
+        /// As in `keys.made`.
+        section: &'static str,
+        /// The key that is active now.
+        kid: String,
+        /// The next one.
+        next: String,
+    },
     /// One session was ended.
     #[serde(rename = "session.ended")]
     SessionEnded {
@@ -335,7 +375,10 @@ impl Event {
             Self::Failure { .. } | Self::InitFailed { .. } | Self::Panic { .. } | Self::FeedStale { .. } => {
                 Severity::Error
             }
-            Self::FeedFailing { .. } | Self::Reuse { .. } | Self::LoginThrottled { .. } => Severity::Warning,
+            Self::FeedFailing { .. }
+            | Self::Reuse { .. }
+            | Self::LoginThrottled { .. }
+            | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
@@ -348,6 +391,9 @@ impl Event {
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
             | Self::FeedRecovered { .. }
+            | Self::KeysMade { .. }
+            | Self::KeysLoaded { .. }
+            | Self::KeysRotated { .. }
             | Self::RequestRefused { .. } => Severity::Info,
         }
     }

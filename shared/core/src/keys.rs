@@ -4,13 +4,17 @@
 //! A document may hold only some of the sections, and several documents can be [merged](Document::merge), so that each
 //! function is given no more than it needs: `revoke`, say, only the refresh keys.
 
-use crate::jwks::{Algorithm, Jwk, Jwks};
+use crate::event::Event;
+use crate::jwks::{Algorithm, Jwk, Jwks, JwksError};
+use crate::web::{Ambient, Caller};
 use crate::{Entropy, Secret, Timestamp, entropy::random};
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use aws_lc_rs::{digest, encoding::AsDer, hmac, rsa};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+pub mod rotation;
 
 /// The version of the document format that this code reads and writes.
 pub const VERSION: u32 = 1;
@@ -29,6 +33,12 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+impl From<JwksError> for KeyError {
+    fn from(error: JwksError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 fn bad(text: impl Into<String>) -> KeyError {
     KeyError(text.into())
@@ -65,6 +75,9 @@ struct SigningEntry {
     status: Status,
     /// Seconds since the epoch.
     created_at: u64,
+    /// When it got its status, in seconds since the epoch; absent for when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
     /// What verifiers see of the key, its `kid` and `alg` included.
     public: Jwk,
     /// PKCS#8 (RFC 5958) DER in base64url; a retired key may have lost it.
@@ -79,6 +92,9 @@ struct SecretEntry {
     status: Status,
     /// Seconds since the epoch.
     created_at: u64,
+    /// As for a signing key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
     /// 32 bytes in base64url.
     key: String,
 }
@@ -113,6 +129,7 @@ impl Document {
             kid: HEXLOWER.encode(&random::<4>(entropy)),
             status: Status::Active,
             created_at,
+            since: None,
             key: BASE64URL_NOPAD.encode(&random::<32>(entropy)),
         };
         Ok(Self {
@@ -120,6 +137,7 @@ impl Document {
             signing: vec![SigningEntry {
                 status: Status::Active,
                 created_at,
+                since: None,
                 public,
                 private: Some(BASE64URL_NOPAD.encode(private.expose())),
             }],
@@ -199,6 +217,7 @@ impl Document {
             kid: kid.clone(),
             status: Status::Retired,
             created_at: now.seconds(),
+            since: None,
             key: BASE64URL_NOPAD.encode(secret),
         });
         Ok(kid)
@@ -221,6 +240,16 @@ impl Document {
     #[must_use]
     pub fn jwks(&self) -> Jwks {
         Jwks::new(self.signing.iter().map(|entry| entry.public.clone()).collect())
+    }
+
+    /// Records which keys are active, and how old they are.
+    pub fn tell(&self, ambient: &Ambient) {
+        let now = ambient.clock.now();
+        for key in self.summary().into_iter().filter(|key| key.status == Status::Active) {
+            let age = now.since(Timestamp::from_seconds(key.created_at)).as_secs();
+            let event = Event::KeysLoaded { section: key.section, kid: key.kid, age };
+            ambient.journal.record(&event, &Caller::default());
+        }
     }
 
     /// Every key without its secret.

@@ -25,6 +25,7 @@ pub mod refresh;
 mod refresh_token;
 pub mod revocations;
 pub mod revoke;
+pub mod rotate;
 pub mod routes;
 mod scope;
 mod secret;

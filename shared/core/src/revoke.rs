@@ -4,6 +4,7 @@ use crate::access::{UnusableKey, Verifier};
 use crate::browser::{self, Page, Transport};
 use crate::config::{Clients, RevokeConfig};
 use crate::event::{Event, Ignored};
+use crate::jwks::Jwks;
 use crate::keys::{Document, KeyError, RefreshKeys};
 use crate::session::{DeadCause, EndReason, Ended};
 use crate::web::{Accepts, Ambient, Caller, Params, Request};
@@ -105,11 +106,12 @@ impl<S: Store> Revoke<S> {
     pub fn new(
         config: RevokeConfig,
         keys: &Document,
+        jwks: &Jwks,
         store: S,
         ambient: Ambient,
     ) -> Result<Self, SetupError> {
         let refresh_keys = RefreshKeys::from_document(keys).map_err(SetupError::Keys)?;
-        let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), &config.jwks);
+        let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), jwks);
         Ok(Self { verifier: verifier.map_err(SetupError::Jwks)?, config, store, refresh_keys, ambient })
     }
 

@@ -63,6 +63,14 @@ impl DynamoDb {
         Self { client: client(Builder::from(&environment)), tables }
     }
 
+    /// The store that a function had before, with its connections, or a new one.
+    pub async fn kept_or_connected(before: Option<Self>, tables: TableNames) -> Self {
+        match before {
+            Some(before) => Self { tables, ..before },
+            None => Self::connect(tables).await,
+        }
+    }
+
     /// A DynamoDB on this machine (DynamoDB Local, the embedded one) by its URL. Reads no environment; credentials and
     /// region are [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
     #[must_use]

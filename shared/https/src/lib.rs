@@ -5,11 +5,13 @@
 //! which asks nobody does not link it, and it brings no AWS SDK.
 
 mod channel;
+mod put;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use channel::{Answer, Channel, Question};
+pub use put::put;
 
 use http::header::{ACCEPT, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};

@@ -123,6 +123,33 @@ async fn whatever_the_server_does_it_ends_in_time() {
     assert!(nobody.get().await.unwrap_err().to_string().contains("refused"));
 }
 
+#[tokio::test]
+async fn a_document_is_put_where_the_url_says() {
+    let put_to = async |answer: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"{\"Status\":\"SUCCESS\"}") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer).await.unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let uri = format!("http://127.0.0.1:{port}/bucket/answer?X-Amz-Signature=a%2Fb").parse().unwrap();
+        let done = put(uri, b"{\"Status\":\"SUCCESS\"}".to_vec(), DEADLINE * 5).await;
+        (done, server.await.unwrap())
+    };
+    let (done, request) = put_to(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    done.unwrap();
+    assert!(request.starts_with("PUT /bucket/answer?X-Amz-Signature=a%2Fb HTTP/1.1\r\n"), "{request}");
+    let head = request.to_ascii_lowercase();
+    assert!(head.contains("content-length: 20") && !head.contains("content-type"), "{request}");
+    let (refused, _) = put_to(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(refused.unwrap_err().to_string(), "the answer was HTTP 403");
+}
+
 /// A certificate authority, and a server with a certificate of it for `localhost`.
 fn authority() -> (RootCertStore, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();

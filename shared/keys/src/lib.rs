@@ -1,7 +1,12 @@
 //! Where key sets come from: a file on a laptop, AWS Secrets Manager when deployed.
 //!
 //! `DAYPASS_KEYS` names one or more sources, separated by spaces; their documents are merged. Several sources let each
-//! function be given no more than it needs: `revoke`, say, only the secret with the refresh keys.
+//! function be given no more than it needs: `revoke`, say, only the secret with the refresh keys. The public half is a secret of its
+//! own, for those that may not see the others.
+
+mod vault;
+
+pub use vault::SecretsManager;
 
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
@@ -9,7 +14,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use daypass_core::config::PublicKeys;
+use daypass_core::jwks::Jwks;
 use daypass_core::keys::{Document, KeyError};
+use daypass_core::web::Ambient;
 use futures_util::future::try_join_all;
 use std::fmt;
 use std::time::Duration;
@@ -64,6 +72,28 @@ pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
             merged
         })
         .ok_or(LoadError::NoSource)
+}
+
+/// As [`load`], and records which keys they are.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_for_function(sources: &[String], ambient: &Ambient) -> Result<Document, LoadError> {
+    load(sources).await.inspect(|keys| keys.tell(ambient))
+}
+
+/// The public signing keys, from the configuration or from the secret that it names.
+///
+/// # Errors
+/// [`LoadError`] when the secret cannot be read or understood.
+pub async fn public(keys: &PublicKeys) -> Result<Jwks, LoadError> {
+    match keys {
+        PublicKeys::Inline(jwks) => Ok(jwks.clone()),
+        PublicKeys::Secret(arn) => {
+            let text = read_secret(&connect().await, arn).await?;
+            Jwks::parse(&text).map_err(|error| LoadError::Malformed(arn.clone(), error.into()))
+        }
+    }
 }
 
 async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadError> {

@@ -1,5 +1,6 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
+use crate::ready::Ready;
 use data_encoding::BASE64;
 use daypass_ambient::{BoxError, ambient};
 use daypass_core::ApiError;
@@ -15,7 +16,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
 
 /// What building may take of the 5 s of a request: a revocation's own requests take up to 4.2 s.
 const BUILD_SHARE: Duration = Duration::from_millis(300);
@@ -49,43 +49,47 @@ impl Pages {
 /// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works. A request that had
 /// to wait for that is answered 503 as well, and the next one served. `pages` may read that answer.
 ///
+/// What was built longer than `renew_after` ago is built anew, beside the requests: `build` is given what there was, for
+/// connections that it keeps. While that fails, what was built last stays in use.
+///
 /// # Errors
 /// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
 pub async fn serve_when_ready<T, B, BF, H, HF>(
     pages: Pages,
+    renew_after: Duration,
     build: B,
     may_pass: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
     handle: H,
 ) -> Result<(), BoxError>
 where
     T: Send + Sync + 'static,
-    B: Fn() -> BF + Send + Sync + 'static,
+    B: Fn(Option<Arc<T>>) -> BF + Clone + Send + Sync + 'static,
     BF: Future<Output = Result<T, BoxError>> + Send + 'static,
     H: Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
     HF: Future<Output = Response> + Send + 'static,
 {
-    let ready = OnceCell::new();
-    match build().await {
-        Ok(built) => drop(ready.set(Arc::new(built))),
+    let ready = Ready::new(renew_after, build);
+    match ready.get().await {
+        Ok(_) => {}
         Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
         Err(error) => return Err(error),
     }
     let pages = Arc::new(pages);
-    let parts = Arc::new((Arc::clone(&pages), ready, build, handle));
+    let parts = Arc::new((Arc::clone(&pages), ready, handle));
     serve_for(pages, move |request| {
         let parts = Arc::clone(&parts);
         async move {
-            let (pages, ready, build, handle) = parts.as_ref();
+            let (pages, ready, handle) = parts.as_ref();
             let busy = || refusal(&ApiError::TemporarilyUnavailable);
             let started = Instant::now();
-            match ready.get_or_try_init(|| async { build().await.map(Arc::new) }).await {
+            match ready.get().await {
                 // Built, and kept; but what the request itself may take would end beyond the function's time.
                 Ok(_) if started.elapsed() > BUILD_SHARE => {
                     let late = format!("the keys came after {} ms", started.elapsed().as_millis());
                     not_ready(&late.into(), &Caller::of(&request));
                     pages.answer(request, busy).await
                 }
-                Ok(built) => handle(Arc::clone(built), request).await,
+                Ok(built) => handle(built, request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));
                     pages.answer(request, busy).await

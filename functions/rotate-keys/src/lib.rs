@@ -1,0 +1,24 @@
+//! `rotate-keys`: makes a stack's first keys, rotates them, and replaces them when they have leaked.
+
+mod custom_resource;
+
+use daypass_core::rotate::{Done, RotateKeys, Vault};
+use serde_json::Value;
+use std::error::Error;
+
+/// Does what an event asks for. CloudFormation waits for an answer at an address of its own, and is told of a failure there.
+///
+/// # Errors
+/// What was not done. Whoever sent the event tries again, or tells the operator.
+pub async fn handle<V: Vault>(
+    rotate: &RotateKeys<V>,
+    event: &Value,
+) -> Result<Done, Box<dyn Error + Send + Sync>> {
+    let done = rotate.run(event).await;
+    if custom_resource::is(event) {
+        custom_resource::answer(event, &done).await?;
+        // It was told of the failure; another try would be told to nobody.
+        return Ok(done.unwrap_or(Done { jwks: None }));
+    }
+    Ok(done?)
+}

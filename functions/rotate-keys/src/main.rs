@@ -1,0 +1,23 @@
+//! The `rotate-keys` binary: wires configuration and Secrets Manager. Nobody calls it but Secrets Manager, CloudFormation and the
+//! operator.
+
+use daypass_ambient::{ambient, environment, start};
+use daypass_core::{config, rotate::RotateKeys};
+use daypass_keys::SecretsManager;
+use lambda_runtime::{LambdaEvent, run, service_fn};
+use serde_json::Value;
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start(async {
+        let config = config::rotate_keys(environment)?;
+        let rotate = RotateKeys { config, vault: SecretsManager::connect().await, ambient: ambient() };
+        let rotate = &rotate;
+        run(service_fn(|event: LambdaEvent<Value>| async move {
+            Box::pin(daypass_rotate_keys::handle(rotate, &event.payload)).await
+        }))
+        .await
+    })
+    .await
+}
