@@ -143,8 +143,11 @@ async fn a_stacks_secrets_are_filled_once_and_rotate() {
             let before = keys(&rotate, section).await;
             let token = format!("{}-{round}-0123456789-0123456789-0123", section.name());
             let event = |step: &str| json!({ "Step": step, "SecretId": rotate.config.secret(section), "ClientRequestToken": token });
-            let early = rotate.run(&event("createSecret")).await.unwrap_err();
-            assert!(early.to_string().contains("not published long enough"), "{early}");
+            // The first next key of a section is as old as the stack.
+            if round > 1 {
+                let early = rotate.run(&event("createSecret")).await.unwrap_err();
+                assert!(early.to_string().contains("not published long enough"), "{early}");
+            }
             clock.advance(PUBLISHED);
             for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
                 // Each of them twice, as after a lost answer.
