@@ -9,6 +9,7 @@ is a package in a bucket (`sam package` does that), and parameters that insist o
 import json
 import logging
 import os
+import re
 from types import SimpleNamespace
 
 # The translator asks for a region when it is loaded, and for nothing else of an account.
@@ -21,9 +22,12 @@ logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD}
-# MiniStack cannot be had over https, and a token of five minutes cannot be watched expiring.
+# MiniStack cannot be had over https, and neither a token of five minutes can be watched expiring nor keys rotating that are
+# published for three hours.
 LOCAL_ISSUER = "^http://127[.]0[.]0[.]1:[0-9]+/[A-Za-z0-9/_-]+$|"
-LOCAL_ACCESS_TOKEN_SECONDS = 5
+# What MiniStack 1.5 refuses a template for.
+UNKNOWN = {"AWS::SecretsManager::RotationSchedule": "rotate.py rotates"}
+LOCAL_SECONDS = {"AccessTokenSeconds": 5, "KeysPublishedSeconds": 1}
 
 
 def expand(template, parameters, package):
@@ -41,7 +45,26 @@ def expand(template, parameters, package):
         body = resources[name]["Properties"].pop("Body", None)
         if body is not None:
             _http_api(resources, name, body, notes)
+    for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN]:
+        notes.append(f"{name}: left out, {UNKNOWN[resources.pop(name)['Type']]}")
+    secrets = [name for name, resource in resources.items() if resource["Type"] == "AWS::SecretsManager::Secret"]
+    if secrets:
+        plain = {part: _by_arn(body, secrets) for part, body in plain.items()}
+        notes.append("a reference to a secret is its ARN, as on AWS (MiniStack: its name)")
     return plain, notes
+
+
+def _by_arn(value, secrets):
+    """The same with the ARN of each of these secrets where it is referred to."""
+    if isinstance(value, list):
+        return [_by_arn(item, secrets) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("Ref") in secrets:
+        return {"Fn::GetAtt": [value["Ref"], "Id"]}
+    if isinstance(value.get("Fn::Sub"), str):
+        return {"Fn::Sub": re.sub(r"\$\{(\w+)\}", lambda match: f"${{{match[1]}.Id}}" if match[1] in secrets else match[0], value["Fn::Sub"])}
+    return {key: _by_arn(item, secrets) for key, item in value.items()}
 
 
 def _package(resources, package):
@@ -55,10 +78,10 @@ def _allow_this_machine(parameters, notes):
     if "AllowedPattern" in issuer:
         issuer["AllowedPattern"] = LOCAL_ISSUER + issuer["AllowedPattern"]
         notes.append("parameter Issuer: http://127.0.0.1 is allowed too")
-    seconds = parameters.get("AccessTokenSeconds")
-    if seconds:
-        seconds["MinValue"] = LOCAL_ACCESS_TOKEN_SECONDS
-        notes.append(f"parameter AccessTokenSeconds: from {LOCAL_ACCESS_TOKEN_SECONDS} s")
+    for name, least in LOCAL_SECONDS.items():
+        if name in parameters:
+            parameters[name]["MinValue"] = least
+            notes.append(f"parameter {name}: from {least} s")
 
 
 def _http_api(resources, api, body, notes):

@@ -5,13 +5,15 @@ use daypass_ambient::{BoxError, ambient};
 use daypass_core::Timestamp;
 use daypass_core::event::Event;
 use daypass_core::web::Caller;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// How long after a failure it is tried again; until then, and as long as it fails, what was built last stays in use.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What a request waits for a renewal when what there is has become twice as old as it should: nobody came in the meantime.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Builds, keeps and renews.
 pub(crate) struct Ready<T, B> {
@@ -23,11 +25,13 @@ pub(crate) struct Ready<T, B> {
 
 struct Kept<T> {
     current: Mutex<Current<T>>,
-    renewing: AtomicBool,
+    /// Held while it is built anew.
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Current<T> {
     built: Arc<T>,
+    built_at: Timestamp,
     renew_at: Timestamp,
     /// Since when renewing fails it was told once.
     failing: bool,
@@ -44,7 +48,9 @@ where
         Self { build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
     }
 
-    /// What was built last. The first call builds, and so does each after one that failed; later ones never wait.
+    /// What was built last. The first call builds, and so does each after one that failed. Of the later ones only those wait, for a
+    /// moment, that come when it is twice as old as it should be: a function that is called all the time never waits, and one that
+    /// slept does not work with the keys of yesterday.
     ///
     /// # Errors
     /// Those of the building.
@@ -54,24 +60,22 @@ where
             .kept
             .get_or_try_init(|| async {
                 let built = Arc::new((self.build)(None).await?);
-                let current = Current { built, renew_at: now() + self.after, failing: false };
-                let current = Mutex::new(current);
-                Ok::<_, BoxError>(Arc::new(Kept { current, renewing: AtomicBool::new(false) }))
+                let current = Mutex::new(Current::new(built, now(), self.after));
+                Ok::<_, BoxError>(Arc::new(Kept { current, renewing: Arc::default() }))
             })
             .await?;
-        let (built, due) = kept.with(|current| (Arc::clone(&current.built), current.renew_at <= now()));
-        if due && !kept.renewing.swap(true, Ordering::SeqCst) {
+        let (built, due, overdue) = kept.with(|current| {
+            let overdue = current.built_at + self.after * 2 <= now();
+            (Arc::clone(&current.built), current.renew_at <= now(), overdue)
+        });
+        if due && let Ok(renewing) = Arc::clone(&kept.renewing).try_lock_owned() {
             let (kept, build, previous) = (Arc::clone(kept), self.build.clone(), Arc::clone(&built));
             let (after, again) = (self.after, self.again);
             // Lambda may freeze the process in the middle of this, and thaw it with the next request.
             tokio::spawn(async move {
-                let renewing = Renewing(&kept);
                 let renewed = build(Some(previous)).await;
                 kept.with(|current| match renewed {
-                    Ok(renewed) => {
-                        let renew_at = now() + after;
-                        *current = Current { built: Arc::new(renewed), renew_at, failing: false };
-                    }
+                    Ok(renewed) => *current = Current::new(Arc::new(renewed), now(), after),
                     Err(error) => {
                         if !current.failing {
                             let event = Event::Failure { during: "renew_keys", detail: error.to_string() };
@@ -80,10 +84,22 @@ where
                         (current.failing, current.renew_at) = (true, now() + again);
                     }
                 });
+                // Also dropped when the building panics.
                 drop(renewing);
             });
         }
-        Ok(built)
+        if !overdue {
+            return Ok(built);
+        }
+        // Whoever renews, until then or in vain.
+        let _ = tokio::time::timeout(PATIENCE, kept.renewing.lock()).await;
+        Ok(kept.with(|current| Arc::clone(&current.built)))
+    }
+}
+
+impl<T> Current<T> {
+    fn new(built: Arc<T>, now: Timestamp, after: Duration) -> Self {
+        Self { built, built_at: now, renew_at: now + after, failing: false }
     }
 }
 
@@ -94,24 +110,19 @@ impl<T> Kept<T> {
     }
 }
 
-/// Ends with the attempt, also with one that panics.
-struct Renewing<'a, T>(&'a Kept<T>);
-
-impl<T> Drop for Renewing<'_, T> {
-    fn drop(&mut self) {
-        self.0.renewing.store(false, Ordering::SeqCst);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    /// A build that counts, and fails where it is told to.
+    type Building = Pin<Box<dyn Future<Output = Result<u64, BoxError>> + Send>>;
+
+    /// A build that counts, takes its time, and fails where it is told to.
     #[derive(Clone, Default)]
     struct Source {
         builds: Arc<AtomicU64>,
+        takes: Duration,
         down: Arc<AtomicBool>,
         panics: Arc<AtomicBool>,
     }
@@ -119,14 +130,14 @@ mod tests {
     impl Source {
         fn ready(
             &self,
-            after: u64,
-            again: u64,
-        ) -> Ready<u64, impl Fn(Option<Arc<u64>>) -> futures::Build + Clone + Send + 'static> {
+            after: Duration,
+            again: Duration,
+        ) -> Ready<u64, impl Fn(Option<Arc<u64>>) -> Building + Clone + Send + 'static> {
             let source = self.clone();
-            let build = move |previous: Option<Arc<u64>>| -> futures::Build {
+            let build = move |previous: Option<Arc<u64>>| -> Building {
                 let source = source.clone();
                 Box::pin(async move {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(source.takes).await;
                     assert!(!source.panics.load(Ordering::SeqCst), "seeded");
                     if source.down.load(Ordering::SeqCst) {
                         return Err("down".into());
@@ -136,93 +147,91 @@ mod tests {
                     Ok(number)
                 })
             };
-            let (after, again) = (Duration::from_millis(after), Duration::from_millis(again));
             Ready { again, ..Ready::new(after, build) }
         }
     }
 
-    mod futures {
-        use daypass_ambient::BoxError;
-        use std::pin::Pin;
-
-        pub(super) type Build = Pin<Box<dyn Future<Output = Result<u64, BoxError>> + Send>>;
-    }
-
-    /// Lets what was spawned run.
-    async fn settle() {
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-    }
+    const NEVER: Duration = Duration::from_secs(3600);
+    const SOON: Duration = Duration::from_millis(100);
 
     #[tokio::test]
     async fn it_is_built_once_and_stays_while_it_is_young() {
         let source = Source::default();
-        let ready = source.ready(60_000, 60_000);
+        let ready = source.ready(NEVER, NEVER);
         for _ in 0..5 {
             assert_eq!(*ready.get().await.unwrap(), 1);
-            settle().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(source.builds.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn an_old_one_is_answered_with_and_renewed_beside() {
-        let source = Source::default();
-        let ready = source.ready(0, 0);
+        let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);
         assert_eq!(*ready.get().await.unwrap(), 1, "built");
-        // The one that begins the renewal is not kept waiting, nor are others while it is under way.
+        tokio::time::sleep(SOON + SOON / 5).await;
+        // The one that begins the renewal is not kept waiting, nor is another while it is under way.
         assert_eq!(*ready.get().await.unwrap(), 1);
         assert_eq!(*ready.get().await.unwrap(), 1);
-        settle().await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
         assert_eq!(*ready.get().await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_twice_as_old_is_waited_for() {
+        let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);
+        assert_eq!(*ready.get().await.unwrap(), 1);
+        tokio::time::sleep(SOON * 3).await;
+        assert_eq!(*ready.get().await.unwrap(), 2, "the keys of yesterday are not worked with");
+    }
+
+    #[tokio::test]
+    async fn but_not_for_long() {
+        let mut source = Source::default();
+        let first = source.ready(SOON, SOON);
+        first.get().await.unwrap();
+        source.takes = Duration::from_secs(5);
+        let ready = Ready { kept: first.kept, ..source.ready(SOON, SOON) };
+        tokio::time::sleep(SOON * 3).await;
+        let started = std::time::Instant::now();
+        assert_eq!(*ready.get().await.unwrap(), 1);
+        assert!(started.elapsed() < PATIENCE * 3, "{:?}", started.elapsed());
     }
 
     #[tokio::test]
     async fn what_was_built_last_stays_while_renewing_fails() {
         let source = Source::default();
-        let ready = source.ready(0, 0);
-        assert_eq!(*ready.get().await.unwrap(), 1);
-        settle().await;
-        source.down.store(true, Ordering::SeqCst);
+        let ready = source.ready(Duration::ZERO, Duration::ZERO);
         let last = *ready.get().await.unwrap();
+        source.down.store(true, Ordering::SeqCst);
         for _ in 0..5 {
-            settle().await;
             assert_eq!(*ready.get().await.unwrap(), last);
         }
         source.down.store(false, Ordering::SeqCst);
-        settle().await;
-        ready.get().await.unwrap();
-        settle().await;
-        assert!(*ready.get().await.unwrap() > last);
+        assert_eq!(*ready.get().await.unwrap(), last + 1);
     }
 
     #[tokio::test]
     async fn after_a_failure_it_waits() {
         let source = Source::default();
-        let ready = source.ready(0, 60_000);
+        let ready = source.ready(Duration::ZERO, NEVER);
         ready.get().await.unwrap();
         source.down.store(true, Ordering::SeqCst);
-        ready.get().await.unwrap();
-        settle().await;
+        assert_eq!(*ready.get().await.unwrap(), 1);
         source.down.store(false, Ordering::SeqCst);
         for _ in 0..3 {
             assert_eq!(*ready.get().await.unwrap(), 1);
-            settle().await;
         }
     }
 
     #[tokio::test]
     async fn a_panic_does_not_end_renewing() {
         let source = Source::default();
-        let ready = source.ready(0, 0);
+        let ready = source.ready(Duration::ZERO, Duration::ZERO);
         ready.get().await.unwrap();
         source.panics.store(true, Ordering::SeqCst);
-        ready.get().await.unwrap();
-        settle().await;
+        assert_eq!(*ready.get().await.unwrap(), 1);
         source.panics.store(false, Ordering::SeqCst);
-        ready.get().await.unwrap();
-        settle().await;
         assert_eq!(*ready.get().await.unwrap(), 2);
     }
 
@@ -230,7 +239,7 @@ mod tests {
     async fn the_first_build_is_tried_until_it_works() {
         let source = Source::default();
         source.down.store(true, Ordering::SeqCst);
-        let ready = source.ready(60_000, 60_000);
+        let ready = source.ready(NEVER, NEVER);
         for _ in 0..2 {
             assert_eq!(ready.get().await.unwrap_err().to_string(), "down");
         }

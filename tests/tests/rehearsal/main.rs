@@ -9,6 +9,8 @@
 //!   `infra/rehearsal/apis.yaml` and of `infra/examples/guarded-api` has these lines;
 //! - `DAYPASS_REVOCATIONS_SECONDS`: the interval at which all of those authorizers follow the revocation feed. Without it,
 //!   none of them may follow one;
+//! - `DAYPASS_ROTATE`: a command, an argument on each line, that rotates the keys of the stage once, and
+//!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published before it is used there. For the module `rotation`;
 //! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Only where that deviates from AWS is it asked.
 
 #![allow(
@@ -25,5 +27,6 @@ mod called_back;
 mod endpoints;
 mod guards;
 mod native;
+mod rotation;
 mod stage;
 mod window;
