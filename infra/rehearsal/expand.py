@@ -47,11 +47,18 @@ def expand(template, parameters, package):
             _http_api(resources, name, body, notes)
     for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN]:
         notes.append(f"{name}: left out, {UNKNOWN[resources.pop(name)['Type']]}")
+    for name in [name for name, resource in resources.items() if _is_metric_math(resource)]:
+        resources.pop(name)
+        notes.append(f"{name}: left out, MiniStack has no alarms over several metrics")
     secrets = [name for name, resource in resources.items() if resource["Type"] == "AWS::SecretsManager::Secret"]
     if secrets:
         plain = {part: _by_arn(body, secrets) for part, body in plain.items()}
         notes.append("a reference to a secret is its ARN, as on AWS (MiniStack: its name)")
     return plain, notes
+
+
+def _is_metric_math(resource):
+    return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
 
 
 def _by_arn(value, secrets):

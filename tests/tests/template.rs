@@ -447,7 +447,10 @@ fn roles_and_logs_belong_to_one_function_each() {
     let functions = template.functions();
     let roles: Names =
         functions.values().map(|f| get_att(&f["Properties"]["Role"], "Arn").to_owned()).collect();
-    assert_eq!(roles, names(template.resources("AWS::IAM::Role").map(|(id, _)| id)));
+    let mut all = names(template.resources("AWS::IAM::Role").map(|(id, _)| id));
+    // No function's: the pipe that reads the stream.
+    assert!(all.remove("SecurityEventsRole"));
+    assert_eq!(roles, all);
 
     let mut logs = names(["ApiLogs"]);
     logs.extend(
@@ -719,5 +722,89 @@ fn what_other_stacks_need_is_exported_under_the_name_of_the_output() {
         for suffix in ["Name", "Arn"] {
             assert!(outputs.contains_key(&format!("{id}{suffix}")), "{id}{suffix} is not exported");
         }
+    }
+}
+
+/// The events of docs/events.md, by name.
+fn events() -> Names {
+    let text = fs::read_to_string(root().join("docs/events.md")).expect("docs/events.md cannot be read");
+    let heading = |line: &str| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned());
+    text.lines().filter_map(heading).collect()
+}
+
+/// A filter for an event that nobody writes counts nothing, for good and in silence.
+#[test]
+fn metrics_count_events_that_there_are() {
+    let template = Template::read();
+    let (events, mut counted) = (events(), 0);
+    for (id, filter) in template.resources("AWS::Logs::MetricFilter") {
+        let group = text(&filter["Properties"]["LogGroupName"]["Ref"]);
+        assert_eq!(template.resource(group)["Type"], "AWS::Logs::LogGroup", "{id}");
+        let pattern = text(&filter["Properties"]["FilterPattern"]);
+        for event in pattern.split("$.event = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(events.contains(event), "{id}: nobody writes {event}");
+            counted += 1;
+        }
+    }
+    assert!(counted > 20, "{counted} events are counted");
+}
+
+/// Alarms over metrics of ours look at one that a filter makes.
+#[test]
+fn alarms_look_at_metrics_that_there_are() {
+    let template = Template::read();
+    let made: Names = template
+        .resources("AWS::Logs::MetricFilter")
+        .map(|(_, filter)| &filter["Properties"]["MetricTransformations"][0])
+        .map(|metric| {
+            assert_eq!(text(&metric["MetricNamespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}");
+            text(&metric["MetricName"]).to_owned()
+        })
+        .collect();
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        if properties["Namespace"].get("Fn::Sub").is_some() {
+            assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
+            assert!(made.contains(text(&properties["MetricName"])), "{id}");
+        }
+        assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: silence is no alarm");
+        for told in ["AlarmActions", "OKActions"] {
+            assert_eq!(properties[told]["Fn::If"][0], "AlarmsHaveTopic", "{id}");
+        }
+    }
+    // What the dashboard shows is there, too.
+    let (_, dashboard) = template.resources("AWS::CloudWatch::Dashboard").next().unwrap();
+    let body = text(&dashboard["Properties"]["DashboardBody"]["Fn::Sub"]);
+    let body: Value = serde_json::from_str(body).expect("the dashboard is JSON");
+    for widget in list(&body["widgets"]) {
+        for metric in list(&widget["properties"]["metrics"]) {
+            if metric[0] == "Daypass/${AWS::StackName}" {
+                assert!(made.contains(text(&metric[1])), "{metric}");
+            }
+        }
+    }
+}
+
+/// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
+#[test]
+fn every_alarm_has_its_entry_in_the_runbook() {
+    let template = Template::read();
+    let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).expect("docs/runbook.md cannot be read");
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("### "));
+    let entries: Names = headings.filter(|heading| heading.ends_with("Alarm")).map(str::to_owned).collect();
+    assert_eq!(entries, alarms);
+    for entry in
+        runbook.split("\n### ").skip(1).filter(|entry| entry.lines().next().unwrap().ends_with("Alarm"))
+    {
+        let name = entry.lines().next().unwrap();
+        for part in ["**What it means.**", "**Look at.**", "**Do.**"] {
+            assert!(entry.contains(part), "{name} lacks {part}");
+        }
+        let alarm = &template.resource(name)["Properties"];
+        assert!(
+            text(&alarm["AlarmDescription"]).ends_with(&format!("See docs/runbook.md, {name}.")),
+            "{name}"
+        );
     }
 }
