@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
+import denied
 from account import REGION, Aws, say
 from permissions import missing
 
@@ -95,6 +96,7 @@ def main():
     if problems:
         raise SystemExit("API Gateway may not invoke what it should: on AWS, callers would get 500")
     say(f"{checked} permissions of API Gateway to invoke a function are there")
+    denied.check(aws, "daypass")
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
