@@ -1,6 +1,10 @@
 //! The binary as Lambda runs it, against a Runtime API and a Secrets Manager that is down at first.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail as the test does"
+)]
 
 use axum::Router;
 use axum::extract::State;

