@@ -60,10 +60,9 @@ pub(crate) fn arm64(chosen: &[&'static Function]) -> Result<()> {
     }
     let toolchain = Toolchain::find()?;
     for program in [LINKER, QEMU] {
-        Command::new(program)
-            .arg("--version")
-            .output()
-            .with_context(|| format!("`{program}` is missing\n{INSTALL}"))?;
+        if Command::new(program).arg("--version").output().is_err() {
+            bail!("`{program}` is missing\n{INSTALL}");
+        }
     }
     let loader = Path::new(SYSROOT).join("lib/ld-linux-aarch64.so.1");
     if !loader.exists() {
