@@ -20,7 +20,7 @@ use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KE
 use daypass_embedded::Embedded;
 use daypass_tests::service::{Answer, PASSWORD, Service, from};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -144,6 +144,8 @@ async fn failed(State(runtime): State<Runtime>, Path(_): Path<String>, body: Str
 struct Functions {
     service: Service,
     started: BTreeMap<String, Process>,
+    /// Those of the started ones that have answered.
+    answered: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Functions {
@@ -178,6 +180,7 @@ impl Functions {
             event["requestContext"]["authorizer"] = json!({ "lambda": caller });
         }
         let answer = process.invoke(event).await;
+        self.answered.lock().unwrap().insert(function.to_owned());
         Answer {
             status: u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap(),
             headers: Vec::new(),
@@ -202,6 +205,7 @@ impl Functions {
             return Some(claims(token));
         };
         let answer = process.invoke(event).await;
+        self.answered.lock().unwrap().insert(authorizer.to_owned());
         (answer["isAuthorized"] == true).then(|| answer["context"].clone())
     }
 }
@@ -224,7 +228,8 @@ async fn a_day_in_the_life() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys.json");
     std::fs::write(&keys, service.keys.to_json().unwrap()).unwrap();
-    let mut functions = Functions { service, started: BTreeMap::new() };
+    let mut functions =
+        Functions { service, started: BTreeMap::new(), answered: std::sync::Mutex::default() };
     for name in variable("DAYPASS_TEST_STARTED").split(',') {
         let process = Process::start(name, &functions.service, &keys).await;
         functions.started.insert(name.to_owned(), process);
@@ -268,7 +273,9 @@ async fn a_day_in_the_life() {
     let keys = functions.ask("discovery", "GET", "/.well-known/jwks.json", &Value::Null, None).await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
 
+    let answered = functions.answered.lock().unwrap();
     for name in functions.started.keys() {
+        assert!(answered.contains(name), "{name} was started, and nothing here asks it anything");
         println!("{name} was started and answered");
     }
 }
