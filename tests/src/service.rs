@@ -174,6 +174,11 @@ impl Service {
         Self::over(bench, keys, settings, true)
     }
 
+    /// With a key set that is there already.
+    pub async fn with_keys(dynamodb: &str, keys: Document, settings: &[(&str, &str)]) -> Self {
+        Self::over(Bench::new(dynamodb).await, keys, settings, false)
+    }
+
     fn over(bench: Bench, keys: Document, settings: &[(&str, &str)], content: bool) -> Self {
         let mut env: BTreeMap<String, String> = [
             ("DAYPASS_ISSUER", "https://id.example.com"),

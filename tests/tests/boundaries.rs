@@ -256,6 +256,7 @@ fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
         "daypass-embedded",
         "daypass-floor",
         "daypass-gateway",
+        "daypass-scale",
         "daypass-tools",
         "daypass-verify",
         "daypass-tests",

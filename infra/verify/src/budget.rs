@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::elf::{Binary, Processor, unzipped};
+
 /// The functions: package, binary, and how many bytes its archive may have.
 pub(crate) const FUNCTIONS: [Function; 10] = [
     Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
@@ -30,7 +32,7 @@ pub(crate) struct Function {
     pub(crate) package: &'static str,
     pub(crate) binary: &'static str,
     /// The most bytes that its zip archive may have.
-    budget: u64,
+    pub(crate) budget: u64,
 }
 
 /// Weighs the archives `FOLDER/BINARY/bootstrap.zip` and returns the table of sizes.
@@ -50,6 +52,26 @@ pub(crate) fn weigh(folder: &Path) -> Result<String> {
         bail!("a function is over its size budget\n{table}");
     }
     Ok(table)
+}
+
+/// Reads the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns what they need of the system.
+///
+/// # Errors
+/// When one is not for this machine's processor, asks for a newer glibc than Lambda has, or carries its symbols.
+pub(crate) fn inspect(folder: &Path) -> Result<String> {
+    let processor = Processor::of_this_machine()?;
+    let mut newest = None;
+    for function in &FUNCTIONS {
+        let archive = folder.join(function.binary).join("bootstrap.zip");
+        let bytes = fs::read(&archive).with_context(|| format!("there is no {}", archive.display()))?;
+        let checked = unzipped(&bytes).and_then(|binary| Binary::read(&binary)).and_then(|binary| {
+            binary.accept(processor)?;
+            Ok(binary.glibc)
+        });
+        newest = newest.max(checked.with_context(|| format!("the binary of {}", function.binary))?);
+    }
+    let glibc = newest.map_or_else(|| "no glibc".to_owned(), |glibc| format!("glibc {glibc} or newer"));
+    Ok(format!("  all are for {processor}, and need {glibc}"))
 }
 
 fn table(weighed: &[(&Function, u64)]) -> String {

@@ -3,7 +3,9 @@
 //! The steps are in [`steps`], cheap ones first; the first failure ends the run. There is deliberately no way to
 //! leave a step out of a full run: `--only` is for working on one.
 
+mod arm64;
 mod budget;
+mod elf;
 mod rehearsal;
 mod report;
 mod steps;
@@ -16,6 +18,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use daypass_tools::say;
 
+use budget::{FUNCTIONS, Function};
 use report::{Outcome, summary};
 use steps::{STEPS, Step};
 
@@ -24,7 +27,8 @@ Every check of Daypass, in order; the first failure ends the run.
 
 usage: cargo verify                       run all steps
        cargo verify --only STEP[,STEP]    run some of them
-       cargo verify --list                show the steps";
+       cargo verify --list                show the steps
+       cargo verify --arm64 [FUNCTION,…]  none of them: build the functions for arm64, and start them under QEMU";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -40,6 +44,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Request::Run(chosen)) => run_all(&chosen),
+        Ok(Request::Arm64(chosen)) => match arm64::arm64(&chosen) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("\nerror: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             say(&format!("error: {error}\n\n{USAGE}"));
             ExitCode::from(2)
@@ -52,6 +63,7 @@ enum Request {
     Help,
     List,
     Run(Vec<&'static Step>),
+    Arm64(Vec<&'static Function>),
 }
 
 fn parse(arguments: &[String]) -> Result<Request> {
@@ -62,6 +74,8 @@ fn parse(arguments: &[String]) -> Result<Request> {
         ["--list"] => Ok(Request::List),
         ["--only", names] => Ok(Request::Run(choose(names)?)),
         ["--only"] => bail!("--only needs the names of steps"),
+        ["--arm64"] => Ok(Request::Arm64(FUNCTIONS.iter().collect())),
+        ["--arm64", names] => Ok(Request::Arm64(arm64::choose(names)?)),
         [unknown, ..] => bail!("`{unknown}` is not understood"),
     }
 }
@@ -101,7 +115,7 @@ mod tests {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         match parse(&arguments).unwrap() {
             Request::Run(steps) => steps.iter().map(|step| step.name).collect(),
-            Request::Help | Request::List => panic!("not a run"),
+            Request::Help | Request::List | Request::Arm64(_) => panic!("not a run of steps"),
         }
     }
 
@@ -113,6 +127,21 @@ mod tests {
     #[test]
     fn without_arguments_every_step_runs() {
         assert_eq!(names(&[]).len(), STEPS.len());
+    }
+
+    #[test]
+    fn arm64_is_no_step_and_takes_the_names_of_functions() {
+        assert!(STEPS.iter().all(|step| step.name != "arm64"), "it builds everything a second time");
+        let functions = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+            match parse(&arguments).unwrap() {
+                Request::Arm64(functions) => functions.iter().map(|function| function.binary).collect(),
+                Request::Help | Request::List | Request::Run(_) => Vec::new(),
+            }
+        };
+        assert_eq!(functions(&["--arm64"]).len(), FUNCTIONS.len());
+        assert_eq!(functions(&["--arm64", "refresh,login"]), ["login", "refresh"]);
+        assert_eq!(refusal(&["--arm64", "login,nothing"]), "there is no function `nothing`");
     }
 
     #[test]

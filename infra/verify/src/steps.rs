@@ -13,7 +13,7 @@ use daypass_tools::{
     node, npm_packages, playwright, python_packages, run, sam, say, target_dir, tsc, workspace_root,
 };
 
-use crate::budget::{FUNCTIONS, weigh};
+use crate::budget::{FUNCTIONS, inspect, weigh};
 use crate::rehearsal::rehearsal;
 use crate::testing::run_tests;
 
@@ -82,7 +82,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "release",
-        reason: "the functions as they are deployed, and their size budget",
+        reason: "the functions as they are deployed: their size budget, their processor, the glibc that they need",
         run: release,
     },
     Step {
@@ -292,6 +292,7 @@ fn release() -> Result<()> {
     }
     build_functions(&archives())?;
     say(&weigh(&archives())?);
+    say(&inspect(&archives())?);
     Ok(())
 }
 
@@ -327,7 +328,7 @@ pub(crate) fn build_functions(archives: &Path) -> Result<()> {
 }
 
 /// The functions that link an AWS SDK, or those that do not.
-fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
+pub(crate) fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
     let links_aws =
         |package: &str| !["daypass-authorizer-function", "daypass-authorizer-lean"].contains(&package);
     FUNCTIONS.iter().map(|function| function.package).filter(move |package| links_aws(package) == with_aws)

@@ -16,4 +16,5 @@ mod session;
 mod target;
 #[cfg(unix)]
 mod terminal;
+mod upgrades;
 mod user;

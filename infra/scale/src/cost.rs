@@ -1,0 +1,392 @@
+//! List prices, and what comes of them. Money is in picodollars (a millionth of a millionth of a dollar) and whole, so that sums are
+//! exact.
+
+use crate::table::{table, whole};
+
+/// A millionth of a millionth of a US dollar.
+type Pico = u128;
+const DOLLAR: Pico = 1_000_000_000_000;
+
+/// What one costs where a million cost so many thousandths of a dollar.
+const fn of_a_million(thousandths: Pico) -> Pico {
+    thousandths * DOLLAR / 1_000 / 1_000_000
+}
+
+/// One request of an HTTP API of API Gateway, for the first 300 million of a month.
+pub const API_REQUEST: Pico = of_a_million(1_000);
+/// And every one from there on.
+pub const API_REQUEST_BEYOND: Pico = of_a_million(900);
+const API_TIER: u128 = 300_000_000;
+/// One invocation of a Lambda function.
+pub const INVOCATION: Pico = of_a_million(200);
+/// A gigabyte of memory for a second, arm64: 0.0000133334 USD.
+pub const GIGABYTE_SECOND: Pico = 13_333_400;
+/// A write unit of DynamoDB on demand: a kilobyte.
+pub const WRITE_UNIT: Pico = of_a_million(625);
+/// A read unit: 4 KB, strongly consistent.
+pub const READ_UNIT: Pico = of_a_million(125);
+/// A gigabyte in a table for a month.
+pub const STORED_GIGABYTE: Pico = DOLLAR / 4;
+/// A gigabyte of log lines taken in.
+pub const LOGGED_GIGABYTE: Pico = DOLLAR / 2;
+/// A secret for a month.
+pub const SECRET: Pico = DOLLAR * 4 / 10;
+/// A question to Secrets Manager: 0.05 USD for 10,000.
+pub const SECRET_REQUEST: Pico = DOLLAR * 5 / 100 / 10_000;
+
+/// What a request to Daypass takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// What it is.
+    pub name: &'static str,
+    /// Requests that API Gateway bills for it.
+    pub api_requests: u128,
+    /// Memory of its function in MB, as in `template.yaml`.
+    pub memory: u128,
+    /// How long it is billed, in milliseconds: an assumption, see `docs/scale.md`.
+    pub milliseconds: u128,
+    /// DynamoDB write units of all tables.
+    pub writes: u128,
+    /// DynamoDB read units.
+    pub reads: u128,
+    /// Bytes that go to CloudWatch: our line, and Lambda's own two.
+    pub log_bytes: u128,
+    /// Questions to the revocation feed that it causes, in millionths: each is a request of the API and an invocation.
+    pub polls: u128,
+}
+
+/// Lambda's own lines of an invocation (`platform.start`, `platform.report`) in its JSON format, and the 26 bytes that
+/// CloudWatch counts for each line.
+pub const PLATFORM_LOG_BYTES: u128 = 650;
+
+/// A login from an address where the user logged in before.
+pub const LOGIN_KNOWN: Operation = Operation {
+    name: "login, known address",
+    api_requests: 1,
+    memory: 1769,
+    milliseconds: 70,
+    writes: 7,
+    reads: 1,
+    log_bytes: PLATFORM_LOG_BYTES + 350,
+    polls: 0,
+};
+/// From another address.
+pub const LOGIN_ELSEWHERE: Operation =
+    Operation { name: "login, another address", milliseconds: 85, writes: 11, ..LOGIN_KNOWN };
+/// A refresh.
+pub const REFRESH: Operation = Operation {
+    name: "refresh",
+    api_requests: 1,
+    memory: 256,
+    milliseconds: 12,
+    writes: 1,
+    reads: 0,
+    log_bytes: PLATFORM_LOG_BYTES + 350,
+    polls: 0,
+};
+/// A logout.
+pub const REVOKE: Operation = Operation { name: "revoke", writes: 2, ..REFRESH };
+/// A guarded request of an API that is there anyway: its own request is not ours. The feed is asked once for 50 of them.
+pub const AUTHORIZE: Operation = Operation {
+    name: "authorize, each request",
+    api_requests: 0,
+    memory: 256,
+    milliseconds: 2,
+    writes: 0,
+    reads: 0,
+    log_bytes: PLATFORM_LOG_BYTES,
+    polls: 20_000,
+};
+
+/// All of them.
+pub const OPERATIONS: [Operation; 5] = [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, REVOKE, AUTHORIZE];
+
+/// A bill by its lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bill {
+    /// API Gateway.
+    pub api: Pico,
+    /// Invocations.
+    pub invocations: Pico,
+    /// Memory and time.
+    pub compute: Pico,
+    /// DynamoDB's units.
+    pub units: Pico,
+    /// What is stored in DynamoDB.
+    pub stored: Pico,
+    /// CloudWatch.
+    pub logs: Pico,
+    /// Secrets Manager.
+    pub secrets: Pico,
+}
+
+impl Bill {
+    /// All lines.
+    #[must_use]
+    pub const fn total(&self) -> Pico {
+        self.api + self.invocations + self.compute + self.units + self.stored + self.logs + self.secrets
+    }
+
+    /// What `count` of an operation cost. API Gateway is billed by [`api_requests`], since it knows tiers.
+    const fn add(&mut self, operation: &Operation, count: u128) {
+        let polls = count * operation.polls / 1_000_000;
+        self.invocations += INVOCATION * (count + polls);
+        let gigabyte_milliseconds = count * operation.memory * operation.milliseconds + polls * 512 * 2;
+        self.compute += GIGABYTE_SECOND * gigabyte_milliseconds / 1024 / 1000;
+        self.units += count * (WRITE_UNIT * operation.writes + READ_UNIT * operation.reads);
+        self.logs +=
+            LOGGED_GIGABYTE * (operation.log_bytes * count + PLATFORM_LOG_BYTES * polls) / 1_000_000_000;
+    }
+}
+
+/// What so many requests of a month cost.
+const fn api_requests(count: u128) -> Pico {
+    let first = if count < API_TIER { count } else { API_TIER };
+    API_REQUEST * first + API_REQUEST_BEYOND * (count - first)
+}
+
+const fn billed_by_api(operation: &Operation, count: u128) -> u128 {
+    operation.api_requests * count + operation.polls * count / 1_000_000
+}
+
+/// A month of one user, on average.
+pub mod usage {
+    /// Logins from an address that is known.
+    pub const LOGINS_KNOWN: u128 = 1;
+    /// Logins from another one.
+    pub const LOGINS_ELSEWHERE: u128 = 1;
+    /// Refreshes: on 20 days, an hour in the application with access tokens of five minutes would be 12; 10 are taken.
+    pub const REFRESHES: u128 = 200;
+    /// Guarded requests.
+    pub const REQUESTS: u128 = 1_000;
+    /// Bytes in the tables: an item of the user, and sessions of the last 180 days.
+    pub const STORED_BYTES: u128 = 4_000;
+    /// Secrets: signing keys, refresh keys, peppers, and the public half.
+    pub const SECRETS: u128 = 4;
+    /// Starts of a function that reads its secrets, of a million logins and refreshes.
+    pub const STARTS_PER_MILLION: u128 = 1_000;
+}
+
+/// A month of so many users: the tokens alone, and the authorizer before all their requests.
+#[must_use]
+pub const fn month(users: u128) -> (Bill, Bill) {
+    let mut tokens = Bill { api: 0, invocations: 0, compute: 0, units: 0, stored: 0, logs: 0, secrets: 0 };
+    tokens.add(&LOGIN_KNOWN, users * usage::LOGINS_KNOWN);
+    tokens.add(&LOGIN_ELSEWHERE, users * usage::LOGINS_ELSEWHERE);
+    tokens.add(&REFRESH, users * usage::REFRESHES);
+    let requests = users * (usage::LOGINS_KNOWN + usage::LOGINS_ELSEWHERE + usage::REFRESHES);
+    tokens.api = api_requests(requests);
+    tokens.stored = STORED_GIGABYTE * users * usage::STORED_BYTES / 1_000_000_000;
+    let asked = 3 * (requests * usage::STARTS_PER_MILLION / 1_000_000);
+    tokens.secrets = SECRET * usage::SECRETS + SECRET_REQUEST * asked;
+
+    let mut guard = Bill { api: 0, invocations: 0, compute: 0, units: 0, stored: 0, logs: 0, secrets: 0 };
+    guard.add(&AUTHORIZE, users * usage::REQUESTS);
+    guard.api = api_requests(billed_by_api(&AUTHORIZE, users * usage::REQUESTS));
+    (tokens, guard)
+}
+
+/// A tier of Cognito's price list: up to how many users, and what each of them costs.
+type Tier = (u128, Pico);
+
+/// Free for the first 10,000, on either plan.
+const FREE: u128 = 10_000;
+const LITE: [Tier; 5] = [
+    (FREE, 0),
+    (100_000, of_a_million(5_500_000)),
+    (1_000_000, of_a_million(4_600_000)),
+    (10_000_000, of_a_million(3_250_000)),
+    (u128::MAX, of_a_million(2_500_000)),
+];
+const ESSENTIALS: [Tier; 2] = [(FREE, 0), (u128::MAX, of_a_million(15_000_000))];
+
+fn cognito_month(tiers: &[Tier], users: u128) -> Pico {
+    let mut below = 0;
+    let mut sum = 0;
+    for (up_to, price) in tiers {
+        let within = users.min(*up_to) - below;
+        sum += within * price;
+        below += within;
+    }
+    sum
+}
+
+/// Dollars to the cent; whole ones from a thousand on.
+fn dollars(amount: Pico) -> String {
+    let cents = (amount + DOLLAR / 200) / (DOLLAR / 100);
+    let whole_dollars = |dollars: u128| whole(u64::try_from(dollars).unwrap_or(u64::MAX));
+    if cents >= 100_000 {
+        return whole_dollars((amount + DOLLAR / 2) / DOLLAR);
+    }
+    format!("{}.{:02}", whole_dollars(cents / 100), cents % 100)
+}
+
+/// The price list.
+#[must_use]
+pub fn prices() -> String {
+    let million = |price: Pico| dollars_exact(price * 1_000_000);
+    let rows: [(&str, &str, String); 11] = [
+        ("API Gateway, HTTP API", "a million requests, to 300 million a month", million(API_REQUEST)),
+        ("", "a million beyond", million(API_REQUEST_BEYOND)),
+        ("Lambda", "a million invocations", million(INVOCATION)),
+        ("", "a million GB-seconds, arm64", million(GIGABYTE_SECOND)),
+        ("DynamoDB on demand", "a million write units", million(WRITE_UNIT)),
+        ("", "a million read units", million(READ_UNIT)),
+        ("", "a GB for a month", dollars_exact(STORED_GIGABYTE)),
+        ("CloudWatch Logs", "a GB taken in", dollars_exact(LOGGED_GIGABYTE)),
+        ("Secrets Manager", "a secret for a month", dollars_exact(SECRET)),
+        ("", "10,000 questions", dollars_exact(SECRET_REQUEST * 10_000)),
+        (
+            "Cognito",
+            "a user of a month: Lite from the 10,001st, 100,001st, 1,000,001st, 10,000,001st on; Essentials from the 10,001st",
+            {
+                let tiers = LITE.iter().skip(1).chain(ESSENTIALS.iter().skip(1));
+                tiers.map(|(_, price)| dollars_exact(*price)).collect::<Vec<_>>().join(", ")
+            },
+        ),
+    ];
+    table(
+        &["", "", "USD:"],
+        &rows.map(|(service, what, price)| vec![service.to_owned(), what.to_owned(), price]),
+    )
+}
+
+/// Dollars with as many decimals as there are, and two at least.
+fn dollars_exact(amount: Pico) -> String {
+    let decimals = format!("{:012}", amount % DOLLAR);
+    format!("{}.{:0<2}", amount / DOLLAR, decimals.trim_end_matches('0'))
+}
+
+/// What a million of each operation costs.
+#[must_use]
+pub fn per_million_bills() -> Vec<(Operation, Bill)> {
+    let bill = |operation: Operation| {
+        let mut bill = Bill::default();
+        bill.add(&operation, 1_000_000);
+        bill.api = api_requests(billed_by_api(&operation, 1_000_000));
+        (operation, bill)
+    };
+    OPERATIONS.map(bill).to_vec()
+}
+
+/// What a million of each operation costs, and how it comes about.
+#[must_use]
+pub fn per_million() -> String {
+    let row = |(operation, bill): (Operation, Bill)| {
+        vec![
+            operation.name.to_owned(),
+            format!("{} ms at {} MB", operation.milliseconds, operation.memory),
+            format!("{} / {}", operation.writes, operation.reads),
+            operation.log_bytes.to_string(),
+            dollars(bill.api),
+            dollars(bill.invocations),
+            dollars(bill.compute),
+            dollars(bill.units),
+            dollars(bill.logs),
+            format!("**{}**", dollars(bill.total())),
+        ]
+    };
+    let rows: Vec<_> = per_million_bills().into_iter().map(row).collect();
+    let head = [
+        "a million of",
+        "billed",
+        "write / read units:",
+        "log bytes:",
+        "API:",
+        "invocations:",
+        "GB-s:",
+        "DynamoDB:",
+        "logs:",
+        "USD:",
+    ];
+    table(&head, &rows)
+}
+
+/// A month by its lines.
+#[must_use]
+pub fn monthly() -> String {
+    let mut rows = Vec::new();
+    for users in USERS {
+        let (tokens, guard) = month(users);
+        for (what, bill) in [("logins and refreshes", tokens), ("the authorizer", guard)] {
+            let lines = [
+                bill.api,
+                bill.invocations + bill.compute,
+                bill.units + bill.stored,
+                bill.logs,
+                bill.secrets,
+            ];
+            let mut row = vec![users_text(users), what.to_owned()];
+            row.extend(lines.map(dollars));
+            row.push(format!("**{}**", dollars(bill.total())));
+            rows.push(row);
+        }
+    }
+    let head = ["users of the month", "", "API:", "Lambda:", "DynamoDB:", "logs:", "secrets:", "USD:"];
+    table(&head, &rows)
+}
+
+const MONTH_SECONDS: u128 = 30 * 86_400;
+
+const USERS: [u128; 3] = [10_000, 1_000_000, 100_000_000];
+
+fn users_text(users: u128) -> String {
+    whole(u64::try_from(users).unwrap_or(u64::MAX))
+}
+
+/// Beside Cognito.
+#[must_use]
+pub fn cognito() -> String {
+    let row = |users: u128| {
+        let (tokens, guard) = month(users);
+        vec![
+            users_text(users),
+            dollars(tokens.total()),
+            dollars(tokens.total() + guard.total()),
+            dollars(cognito_month(&LITE, users)),
+            dollars(cognito_month(&ESSENTIALS, users)),
+            users_text(users * usage::REFRESHES / MONTH_SECONDS),
+        ]
+    };
+    let head = [
+        "users of the month",
+        "Daypass, logins and refreshes:",
+        "with the authorizer:",
+        "Cognito Lite:",
+        "Cognito Essentials:",
+        "refreshes in a second, on average:",
+    ];
+    table(&head, &USERS.map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_by_hand() {
+        // A million: 1.00 API, 0.20 invocations, 12 ms at 256 MB are 3,000 GB-s, 0.625 for the writes, 1 GB of logs.
+        let (_, bill) =
+            per_million_bills().into_iter().find(|(operation, _)| operation.name == "refresh").unwrap();
+        assert_eq!((bill.api, bill.invocations), (DOLLAR, DOLLAR / 5));
+        assert_eq!(bill.compute, 3_000 * GIGABYTE_SECOND);
+        assert_eq!((bill.units, bill.logs), (DOLLAR * 625 / 1000, DOLLAR / 2));
+    }
+
+    #[test]
+    fn tiers_are_climbed_one_after_the_other() {
+        assert_eq!(cognito_month(&LITE, 10_000), 0);
+        assert_eq!(cognito_month(&LITE, 100_000), 495 * DOLLAR);
+        assert_eq!(cognito_month(&LITE, 1_000_000), (495 + 4_140) * DOLLAR);
+        assert_eq!(cognito_month(&ESSENTIALS, 1_000_000), 14_850 * DOLLAR);
+        assert_eq!(api_requests(300_000_001), 300 * DOLLAR + API_REQUEST_BEYOND);
+    }
+
+    #[test]
+    fn money_is_written_as_money() {
+        assert_eq!(dollars(DOLLAR * 3 / 2), "1.50");
+        assert_eq!(dollars(1_234 * DOLLAR + DOLLAR / 2), "1,235");
+        assert_eq!(dollars_exact(of_a_million(625) * 1_000_000), "0.625");
+        assert_eq!(dollars_exact(GIGABYTE_SECOND * 1_000_000), "13.3334");
+    }
+}

@@ -1,0 +1,294 @@
+//! Two regions whose tables are replicas of each other and where the last writer wins, played with the rules of a session as they are
+//! in [`judge`]: what breaks, and what one order of all writes mends.
+
+use crate::seeded::Seeded;
+use crate::table::{self, percent, whole};
+use daypass_core::session::{EndReason, Ended, Presented, Session, Verdict, judge};
+use daypass_core::{AttemptId, ClientId, RotationRequest, Scope, SessionId, Timestamp, UserId};
+use std::time::Duration;
+
+/// Milliseconds.
+type Millis = u64;
+const SECOND: Millis = 1_000;
+/// How long a write takes to the other region: AWS says "usually within a second".
+const LAG: (Millis, Millis) = (200, 1_200);
+/// How often a client refreshes: the life of an access token.
+const INTERVAL: Millis = 300 * SECOND;
+/// How often a thief does who wants to stay.
+const THIEFS_INTERVAL: Millis = 10 * SECOND;
+const HOUR: Millis = 3_600 * SECOND;
+const SESSIONS: u64 = 20_000;
+
+/// In which order writes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Each region takes its own; of two, the later one counts, whole.
+    LastWriter,
+    /// One after the other: each session has a home region, or the tables are strongly consistent over regions.
+    One,
+}
+
+/// What a refresh came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// The token that the client has from now on.
+    Successor(u32),
+    /// `invalid_grant`: the client throws the session away.
+    Refused,
+}
+
+/// A replica's item, and when it was written where it was.
+#[derive(Debug, Clone)]
+struct Version {
+    item: Session,
+    written: Millis,
+}
+
+/// One session in two regions.
+struct World {
+    order: Order,
+    replicas: [Version; 2],
+    /// On their way: when they arrive, and where.
+    sent: Vec<(Millis, usize, Version)>,
+    numbers: Seeded,
+    /// While true, nothing arrives.
+    cut: bool,
+    attempts: u64,
+}
+
+impl World {
+    fn new(order: Order, seed: u64) -> Option<Self> {
+        let start = Timestamp::from_millis(0);
+        let end = Timestamp::from_seconds(86_400);
+        let item = Session {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            generation: 0,
+            rotated_at: None,
+            attempt: None,
+            created_at: start,
+            expires_at: end,
+            absolute_end: end,
+            client: ClientId::parse("web")?,
+            scope: Scope::default(),
+            ended: None,
+            device: None,
+        };
+        let version = Version { item, written: 0 };
+        let replicas = [version.clone(), version];
+        Some(Self { order, replicas, sent: Vec::new(), numbers: Seeded::new(seed), cut: false, attempts: 0 })
+    }
+
+    /// Brings what has arrived by now into its region: the last writer wins.
+    fn arrive(&mut self, now: Millis) {
+        if self.cut {
+            return;
+        }
+        let mut sent = std::mem::take(&mut self.sent);
+        sent.sort_by_key(|(at, ..)| *at);
+        for (at, region, version) in sent {
+            if at > now {
+                self.sent.push((at, region, version));
+            } else if let Some(replica) = self.replicas.get_mut(region)
+                && version.written >= replica.written
+            {
+                *replica = version;
+            }
+        }
+    }
+
+    /// The item that a request in this region meets.
+    fn item(&mut self, region: usize, now: Millis) -> Session {
+        self.arrive(now);
+        let region = if self.order == Order::One { 0 } else { region };
+        let [first, second] = &self.replicas;
+        if region == 0 { first.item.clone() } else { second.item.clone() }
+    }
+
+    fn write(&mut self, region: usize, now: Millis, item: Session) {
+        let region = if self.order == Order::One { 0 } else { region };
+        let version = Version { item, written: now };
+        let lag = LAG.0 + self.numbers.below(LAG.1 - LAG.0);
+        self.sent.push((now + lag, 1 - region, version.clone()));
+        if let Some(replica) = self.replicas.get_mut(region) {
+            *replica = version;
+        }
+    }
+
+    fn refresh(&mut self, region: usize, now: Millis, generation: u32) -> Answer {
+        let item = self.item(region, now);
+        self.attempts += 1;
+        let mut attempt = [0; 9];
+        attempt.iter_mut().zip(self.attempts.to_be_bytes()).for_each(|(to, from)| *to = from);
+        let Some(attempt) = AttemptId::from_bytes(&attempt) else { return Answer::Refused };
+        let token = daypass_core::RefreshToken { generation, ..item.token() };
+        let presented = Presented { token, client: None, scope: None, attempt };
+        let registered = [item.client.clone()];
+        let at = Timestamp::from_millis(now);
+        let grace = Duration::from_secs(30);
+        let request =
+            RotationRequest { presented: &presented, registered: &registered, now: at, grace, idle: None };
+        match judge(Some(&item), &request) {
+            Verdict::Rotate => {
+                let generation = item.generation + 1;
+                self.write(
+                    region,
+                    now,
+                    Session { generation, rotated_at: Some(at), attempt: Some(attempt), ..item },
+                );
+                Answer::Successor(generation)
+            }
+            Verdict::SameSuccessor(_) => Answer::Successor(item.generation),
+            Verdict::Reuse(_) => {
+                self.end(region, now, EndReason::Reuse);
+                Answer::Refused
+            }
+            Verdict::Dead(_) => Answer::Refused,
+        }
+    }
+
+    /// Ends the session by a request in this region.
+    fn end(&mut self, region: usize, now: Millis, reason: EndReason) {
+        let item = self.item(region, now);
+        if item.ended.is_none() {
+            let ended = Some(Ended { at: Timestamp::from_millis(now), reason });
+            self.write(region, now, Session { ended, ..item });
+        }
+    }
+}
+
+/// What each of the stories came to, of so many sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// A logout in the other region was answered, and the session refreshed after everything had arrived.
+    pub revived: u64,
+    /// The retry of a lost answer in the other region got another token than the first try.
+    pub forked: u64,
+    /// A theft was noticed, and the thief's chain lives on an hour later.
+    pub thief_stays: u64,
+    /// A region was cut off for a minute, its clients moved to the other one, and were logged out there.
+    pub logged_out: u64,
+}
+
+/// Each story once for each session.
+#[must_use]
+pub fn play(order: Order, seed: u64) -> Outcome {
+    let mut outcome = Outcome::default();
+    for session in 0..SESSIONS {
+        let seed = seed.wrapping_mul(1_000_003).wrapping_add(session);
+        let tell = |count: &mut u64, story: fn(World) -> bool| {
+            *count += u64::from(World::new(order, seed).is_some_and(story));
+        };
+        tell(&mut outcome.revived, revived);
+        tell(&mut outcome.forked, forked);
+        tell(&mut outcome.thief_stays, thief_stays);
+        tell(&mut outcome.logged_out, logged_out);
+    }
+    outcome
+}
+
+/// The user's laptop refreshes in one region, and the user logs it out from a phone in the other.
+fn revived(mut world: World) -> bool {
+    let logout = world.numbers.below(HOUR);
+    let mut now = world.numbers.below(INTERVAL);
+    let (mut token, mut ended) = (0, false);
+    while now < HOUR + 2 * INTERVAL {
+        if !ended && logout <= now {
+            world.end(1, logout, EndReason::EndedByUser);
+            ended = true;
+        }
+        match world.refresh(0, now, token) {
+            // What is on its way when the logout is answered may still pass; what comes after it has arrived may not.
+            Answer::Successor(_) if ended && now > logout + LAG.1 => return true,
+            Answer::Successor(next) => token = next,
+            Answer::Refused => return false,
+        }
+        now += INTERVAL;
+    }
+    false
+}
+
+/// The answer to a refresh is lost, and the client tries again in the other region a moment later.
+fn forked(mut world: World) -> bool {
+    let now = INTERVAL;
+    let first = world.refresh(0, now, 0);
+    let retry = now + 100 + world.numbers.below(900);
+    world.refresh(1, retry, 0) != first
+}
+
+/// A thief has the token, refreshes in the other region every ten seconds and leaves the owner to notice.
+fn thief_stays(mut world: World) -> bool {
+    let stolen = world.numbers.below(INTERVAL);
+    let (mut owner, mut thief) = (Some(INTERVAL), Some(stolen));
+    let (mut owners, mut thiefs) = (0, 0);
+    let mut noticed = false;
+    loop {
+        let turn = owner.into_iter().chain(thief).min();
+        let Some(now) = turn.filter(|now| *now < HOUR) else { return noticed && thief.is_some() };
+        if owner == Some(now) {
+            match world.refresh(0, now, owners) {
+                Answer::Successor(next) => (owners, owner) = (next, Some(now + INTERVAL)),
+                Answer::Refused => (noticed, owner) = (true, None),
+            }
+        } else {
+            match world.refresh(1, now, thiefs) {
+                Answer::Successor(next) => (thiefs, thief) = (next, Some(now + THIEFS_INTERVAL)),
+                Answer::Refused => thief = None,
+            }
+        }
+    }
+}
+
+/// The region is cut off from the other one for a minute and serves its clients; then they all go to the other.
+fn logged_out(mut world: World) -> bool {
+    let first = world.numbers.below(INTERVAL);
+    let (cut, moved) = (2 * INTERVAL, 2 * INTERVAL + 60 * SECOND);
+    let (mut now, mut token) = (first, 0);
+    while now < 4 * INTERVAL {
+        if now >= cut && !world.cut && world.order == Order::LastWriter {
+            world.arrive(cut);
+            world.cut = true;
+        }
+        let region = usize::from(now >= moved);
+        match world.refresh(region, now, token) {
+            Answer::Successor(next) => token = next,
+            Answer::Refused => return true,
+        }
+        now += INTERVAL;
+    }
+    false
+}
+
+/// The table.
+#[must_use]
+pub fn table() -> String {
+    let [wins, one] = [Order::LastWriter, Order::One].map(|order| play(order, 4));
+    let row = |what: &str, wins: u64, one: u64| {
+        vec![what.to_owned(), whole(wins), percent(wins, SESSIONS), whole(one)]
+    };
+    let rows = [
+        row("the retry in the other region gets another token", wins.forked, one.forked),
+        row("a logout was answered, and the session lives", wins.revived, one.revived),
+        row("a theft was noticed, the owner is out and the thief is in", wins.thief_stays, one.thief_stays),
+        row("logged out by moving to the other region", wins.logged_out, one.logged_out),
+    ];
+    let of = format!("of {} sessions, last writer wins:", whole(SESSIONS));
+    table::table(&["what goes wrong", &of, "share:", "one order of writes:"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_order_of_writes_breaks_nothing() {
+        assert_eq!(play(Order::One, 11), Outcome::default());
+    }
+
+    #[test]
+    fn the_last_writer_wins_over_logouts_and_thefts() {
+        let outcome = play(Order::LastWriter, 11);
+        assert!(outcome.revived > 0 && outcome.thief_stays > outcome.revived, "{outcome:?}");
+        assert_eq!(outcome.forked, 0, "the successor follows from the token, in whatever region");
+    }
+}

@@ -1,0 +1,17 @@
+//! `docs/scale.md` says what `cargo scale` prints.
+
+use std::path::Path;
+
+/// `UPDATE_SNAPSHOTS=1` writes the tables anew.
+#[test]
+fn the_document_says_what_is_printed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/scale.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let expected = daypass_scale::written(&document).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the switch that rewrites a snapshot")]
+    if std::env::var("UPDATE_SNAPSHOTS").is_ok() {
+        std::fs::write(&file, &expected).unwrap();
+        return;
+    }
+    assert!(document == expected, "docs/scale.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew");
+}

@@ -1,0 +1,200 @@
+//! `cargo verify --arm64`: the functions for the other processor of Lambda, and started under QEMU.
+//!
+//! A step of its own, because it compiles everything a second time. On a machine that is itself arm64 it has nothing to do: the step
+//! `release` builds for that.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use daypass_tools::{cargo, command_line, run, say, target_dir, workspace_root};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use crate::budget::{FUNCTIONS, Function};
+use crate::elf::{Binary, Processor};
+use crate::steps::{packages, without_aws};
+use crate::testing::run_tests;
+
+const TARGET: &str = "aarch64-unknown-linux-gnu";
+const LINKER: &str = "aarch64-linux-gnu-gcc";
+const QEMU: &str = "qemu-aarch64-static";
+/// Where Debian puts the libraries of arm64: QEMU takes the dynamic linker and glibc from there.
+const SYSROOT: &str = "/usr/aarch64-linux-gnu";
+
+/// What is missing is told with the commands that bring it.
+const INSTALL: &str = "\
+On Debian, as root (rustc-web is its newer Rust, and stays out of the way of rustup's):
+
+    dpkg --add-architecture arm64 && apt-get update
+    apt-get install --no-install-recommends rustc-web cargo-web libstd-rust-web-dev:arm64 \\
+        gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+
+With rustup, `rustup target add aarch64-unknown-linux-gnu` stands in for the first line and for rustc-web, cargo-web and libstd-rust-web-dev.";
+
+/// The named functions, in the order of [`FUNCTIONS`].
+///
+/// # Errors
+/// With the first name that no function has.
+pub(crate) fn choose(names: &str) -> Result<Vec<&'static Function>> {
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    if let Some(unknown) =
+        names.iter().find(|name| FUNCTIONS.iter().all(|function| function.binary != **name))
+    {
+        bail!("there is no function `{unknown}`");
+    }
+    Ok(FUNCTIONS.iter().filter(|function| names.contains(&function.binary)).collect())
+}
+
+/// Builds the functions for arm64, inspects them, and has each answer under QEMU.
+///
+/// # Errors
+/// When a tool is missing, a function does not compile, would not start on Lambda or is over its budget, or answers wrongly.
+pub(crate) fn arm64(chosen: &[&'static Function]) -> Result<()> {
+    if Processor::of_this_machine()? == Processor::Arm {
+        bail!(
+            "this machine is arm64 itself: `cargo verify --only release` builds and inspects these functions"
+        );
+    }
+    let toolchain = Toolchain::find()?;
+    for program in [LINKER, QEMU] {
+        if Command::new(program).arg("--version").output().is_err() {
+            bail!("`{program}` is missing\n{INSTALL}");
+        }
+    }
+    let loader = Path::new(SYSROOT).join("lib/ld-linux-aarch64.so.1");
+    if !loader.exists() {
+        bail!("{} is missing\n{INSTALL}", loader.display());
+    }
+    // In two goes, as `build_functions` does and for its reason.
+    for with_aws in [false, true] {
+        let of_this_go: Vec<&str> = packages(with_aws)
+            .filter(|package| chosen.iter().any(|function| function.package == *package))
+            .collect();
+        if !of_this_go.is_empty() {
+            run("arm64", &mut toolchain.build(&of_this_go))?;
+        }
+    }
+    let folder = folder().join(TARGET).join("release");
+    inspect(chosen, &folder)?;
+    answers(chosen, &folder)
+}
+
+/// Apart from the builds for this machine, which another compiler would throw away.
+fn folder() -> PathBuf {
+    target_dir().join("arm64")
+}
+
+/// A compiler that knows the standard library of arm64.
+#[derive(Debug)]
+enum Toolchain {
+    /// The one that this workspace names, with its target added.
+    Rustup,
+    /// Debian's.
+    Debian,
+}
+
+impl Toolchain {
+    fn find() -> Result<Self> {
+        if has_standard_library(&mut Command::new("rustc")) {
+            return Ok(Self::Rustup);
+        }
+        if Path::new("/usr/bin/cargo").exists() && has_standard_library(&mut Command::new("/usr/bin/rustc")) {
+            return Ok(Self::Debian);
+        }
+        bail!("no compiler here knows the standard library of arm64\n{INSTALL}")
+    }
+
+    fn build(&self, packages: &[&str]) -> Command {
+        let mut command = match self {
+            Self::Rustup => cargo(),
+            Self::Debian => {
+                let mut command = Command::new("/usr/bin/cargo");
+                // rustup's Cargo names its own compiler to whatever it starts.
+                command.current_dir(workspace_root()).env("RUSTC", "/usr/bin/rustc").env_remove("CARGO");
+                command
+            }
+        };
+        command
+            .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+            .arg(folder())
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
+            // For the C code of AWS-LC.
+            .env("CC_aarch64_unknown_linux_gnu", LINKER);
+        for package in packages {
+            command.args(["--package", package]);
+        }
+        command
+    }
+}
+
+/// Whether this compiler has what it needs to build for arm64.
+fn has_standard_library(rustc: &mut Command) -> bool {
+    let output =
+        rustc.current_dir(workspace_root()).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let folder = output.ok().filter(|output| output.status.success());
+    let folder = folder.and_then(|output| String::from_utf8(output.stdout).ok());
+    let mut entries = folder.into_iter().filter_map(|folder| fs::read_dir(folder.trim()).ok()).flatten();
+    entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd-")))
+}
+
+/// Fails when a binary would not start on Lambda, or is over the budget of its archive.
+fn inspect(chosen: &[&'static Function], folder: &Path) -> Result<()> {
+    say(&format!("  {:<16} {:>10} {:>10} {:>6}", "arm64", "zip bytes", "budget", "glibc"));
+    for function in chosen {
+        let file = folder.join(function.binary);
+        let bytes = fs::read(&file).with_context(|| format!("there is no {}", file.display()))?;
+        let binary = Binary::read(&bytes).and_then(|binary| binary.accept(Processor::Arm).map(|()| binary));
+        let binary = binary.with_context(|| format!("the binary of {}", function.binary))?;
+        // As large as its archive but for a few hundred bytes of names.
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
+        deflated.write_all(&bytes)?;
+        let size = u64::try_from(deflated.finish()?.len())?;
+        let glibc = binary.glibc.map_or_else(|| "none".to_owned(), |glibc| glibc.to_string());
+        say(&format!("  {:<16} {size:>10} {:>10} {glibc:>6}", function.binary, function.budget));
+        if size >= function.budget {
+            bail!("{} is over its size budget", function.binary);
+        }
+    }
+    Ok(())
+}
+
+/// Login, refresh, guard, revoke and the rest through the functions that were built; those that were not are asked in the test's own
+/// process.
+fn answers(chosen: &[&'static Function], folder: &Path) -> Result<()> {
+    let names: Vec<&str> = chosen.iter().map(|function| function.binary).collect();
+    let mut command = cargo();
+    without_aws(&mut command)
+        .args(["test", "--workspace", "--locked", "--test", "arm64", "--", "--nocapture"])
+        .env("DAYPASS_TEST_FUNCTIONS", folder)
+        .env("DAYPASS_TEST_STARTED", names.join(","))
+        .env("DAYPASS_TEST_RUNNER", format!("{QEMU} -L {SYSROOT}"));
+    say(&format!("\n{}", command_line(&command)));
+    run_tests(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_names_compiler_linker_and_a_folder_of_its_own() {
+        let command = Toolchain::Debian.build(&["daypass-login"]);
+        let line = command_line(&command);
+        assert!(
+            line.starts_with("/usr/bin/cargo build --release --locked --target aarch64-unknown-linux-gnu"),
+            "{line}"
+        );
+        assert!(line.ends_with("--package daypass-login"), "{line}");
+        assert!(folder().starts_with(target_dir()) && folder() != target_dir());
+        let set: Vec<_> = command.get_envs().filter(|(name, _)| *name == "RUSTC").collect();
+        assert_eq!(set.len(), 1);
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_has_no_library() {
+        assert!(!has_standard_library(&mut Command::new("/nowhere/rustc")));
+    }
+}

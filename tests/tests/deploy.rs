@@ -1,0 +1,177 @@
+//! The ways to deploy name what is there: stages, parameters, commands, versions.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+use daypass_core::config::Issuer;
+use daypass_gateway::template::parse;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml_edit::DocumentMut;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn stages() -> DocumentMut {
+    read("infra/samconfig.toml").parse().unwrap()
+}
+
+/// What a stage gives to a command for the parameters of the template.
+fn overrides(stages: &DocumentMut, stage: &str, command: &str) -> BTreeMap<String, String> {
+    let list = stages[stage][command]["parameters"]["parameter_overrides"].as_array().unwrap();
+    list.iter()
+        .map(|pair| {
+            let (name, value) = pair.as_str().unwrap().split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+/// Refuses what CloudFormation would refuse.
+fn check(name: &str, value: &str, parameter: &Value) {
+    assert!(parameter.is_object(), "template.yaml has no parameter {name}");
+    if let Some(allowed) = parameter["AllowedValues"].as_array() {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert!(allowed.iter().any(|one| text(one) == value), "{name} may not be {value}");
+    }
+    if parameter["Type"] == "Number" {
+        let number: u64 = value.parse().unwrap();
+        let limit = |limit: &str, none: u64| parameter[limit].as_u64().unwrap_or(none);
+        assert!((limit("MinValue", 0)..=limit("MaxValue", u64::MAX)).contains(&number), "{name}={value}");
+    }
+    let longest = parameter["MaxLength"].as_u64().unwrap_or(4_096);
+    assert!(u64::try_from(value.len()).unwrap() <= longest, "{name} is too long");
+    if name == "Issuer" {
+        assert_eq!(Issuer::parse(value).map(|issuer| issuer.as_str().to_owned()), Ok(value.to_owned()));
+    }
+}
+
+#[test]
+fn stages_give_the_template_what_it_takes() {
+    let template = parse(&read("template.yaml")).unwrap();
+    let stages = stages();
+    let names: Vec<&str> = stages.iter().filter(|(_, item)| item.is_table()).map(|(name, _)| name).collect();
+    assert_eq!(names, ["default", "prod"]);
+    let mut stacks = BTreeSet::new();
+    let mut issuers = BTreeSet::new();
+    for stage in names {
+        let deploy = overrides(&stages, stage, "deploy");
+        for (name, value) in &deploy {
+            check(name, value, &template["Parameters"][name]);
+        }
+        for (name, value) in overrides(&stages, stage, "build") {
+            assert_eq!(deploy.get(&name), Some(&value), "{stage} builds for something else than it deploys");
+        }
+        assert!(deploy.contains_key("Architecture") && deploy.contains_key("Audience"), "{stage}");
+        let parameters = &stages[stage]["deploy"]["parameters"];
+        // The template names no role, so this is all that CloudFormation has to be allowed.
+        assert_eq!(parameters["capabilities"].as_str(), Some("CAPABILITY_IAM"));
+        stacks.insert(parameters["stack_name"].as_str().unwrap().to_owned());
+        issuers.insert(deploy["Issuer"].clone());
+        let file = stages[stage]["build"]["parameters"]["template_file"].as_str().unwrap();
+        assert!(root().join(file).is_file(), "{file}");
+    }
+    assert_eq!(
+        (stacks.len(), issuers.len()),
+        (2, 2),
+        "a stage that took another one's stack or issuer would replace it"
+    );
+}
+
+/// The commands that a step runs, and the step's place in an error.
+fn commands(workflow: &Value) -> Vec<(String, String)> {
+    let jobs = workflow["jobs"].as_object().unwrap();
+    jobs.iter()
+        .flat_map(|(job, body)| body["steps"].as_array().unwrap().iter().map(move |step| (job, step)))
+        .filter_map(|(job, step)| Some((job.clone(), step["run"].as_str()?.to_owned())))
+        .collect()
+}
+
+#[test]
+fn the_pipeline_runs_commands_that_are_there() {
+    let text = read("infra/examples/github-actions/deploy.yml");
+    let workflow = parse(&text).unwrap();
+    let versions = read("infra/tools/src/python.rs");
+    let aliases: DocumentMut = read(".cargo/config.toml").parse().unwrap();
+    let stages = stages();
+    let mut seen = BTreeSet::new();
+    for (job, command) in commands(&workflow) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words.as_slice() {
+            ["cargo", "verify"] => assert!(aliases["alias"]["verify"].is_str()),
+            ["cargo", "deny", "check", "advisories"] => {}
+            ["rustup", "target", "add", target] => {
+                assert!(read("deny.toml").contains(&format!("\"{target}\"")), "{target}");
+            }
+            ["pip", "install", "--user", packages @ ..] => {
+                // The versions that the gate has tried.
+                assert!(
+                    packages.iter().all(|package| versions.contains(&format!("\"{package}\""))),
+                    "{command}"
+                );
+            }
+            ["sam", sam @ ("build" | "deploy"), "--config-file", file, "--config-env", stage, rest @ ..] => {
+                assert!(root().join(file).is_file(), "{command}");
+                assert!(stages[stage][sam]["parameters"].is_table(), "{command}");
+                assert!(matches!(rest, [] | ["--no-confirm-changeset"]), "{command}");
+            }
+            _ => panic!("{job} runs `{command}`, which no test knows"),
+        }
+        seen.insert(words.iter().take(2).copied().collect::<Vec<_>>().join(" "));
+    }
+    for needed in ["cargo verify", "cargo deny", "sam build", "sam deploy"] {
+        assert!(seen.contains(needed), "the pipeline does not run {needed}");
+    }
+    let needs = workflow["jobs"]["deploy"]["needs"].as_array().unwrap();
+    assert!(
+        needs.contains(&"verify".into()) && needs.contains(&"advisories".into()),
+        "what failed is deployed"
+    );
+}
+
+#[test]
+fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
+    let text = read("infra/examples/github-actions/deploy.yml");
+    let used: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start().split_once("uses: ").map(|(_, used)| used))
+        .collect();
+    assert!(used.len() >= 4);
+    for used in used {
+        let pinned = used.split_once('@').and_then(|(_, rest)| rest.split_once(" # v"));
+        let (digest, _) =
+            pinned.unwrap_or_else(|| panic!("{used} is not pinned, or does not say its release"));
+        let hexadecimal = |digit: char| digit.is_ascii_digit() || ('a'..='f').contains(&digit);
+        assert!(digest.len() == 40 && digest.chars().all(hexadecimal), "{used}");
+    }
+    let workflow = parse(&text).unwrap();
+    assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }));
+    assert_eq!(workflow["jobs"]["deploy"]["permissions"]["id-token"], "write");
+    assert!(!text.contains("secrets."), "a role is assumed; nothing is stored");
+}
+
+/// The commands of the document are those of the stages.
+#[test]
+fn the_document_names_stages_and_packages_that_are_there() {
+    let document = read("docs/deploy.md");
+    let stages = stages();
+    for line in document.lines().filter(|line| line.starts_with("sam ")) {
+        let stage = line.split_once("--config-env ").unwrap().1;
+        assert!(stages[stage].is_table(), "{line}");
+    }
+    for package in document.split("--package ").skip(1).map(|rest| rest.split_whitespace().next().unwrap()) {
+        let name = package.strip_prefix("daypass-").unwrap();
+        assert!(root().join("functions").join(name).join("Cargo.toml").is_file(), "{package}");
+    }
+}

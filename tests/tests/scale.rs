@@ -1,0 +1,83 @@
+//! What `cargo scale` multiplies with prices is what goes over the wire, and what `template.yaml` deploys.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
+use daypass_embedded::Embedded;
+use daypass_gateway::template::parse;
+use daypass_scale::cost::{
+    AUTHORIZE, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation, PLATFORM_LOG_BYTES, REFRESH, REVOKE,
+};
+use daypass_tests::recorder::Exchange;
+use daypass_tests::service::{PASSWORD, Service};
+use serde_json::Value;
+use std::path::Path;
+
+const HOME: &str = "192.0.2.1";
+const ELSEWHERE: &str = "198.51.100.1";
+
+/// Units that DynamoDB counted, of requests that write or of those that read.
+fn units(exchanges: &[Exchange], writes: bool) -> f64 {
+    let of = |table: &Value| table["CapacityUnits"].as_f64().unwrap();
+    exchanges
+        .iter()
+        .filter(|exchange| ["GetItem", "Query"].contains(&exchange.operation.as_str()) != writes)
+        .map(|exchange| match &exchange.response()["ConsumedCapacity"] {
+            Value::Array(tables) => tables.iter().map(of).sum(),
+            one => of(one),
+        })
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_units_and_log_bytes_are_those_of_the_wire() {
+    let embedded = Embedded::start(None).unwrap();
+    let service = Service::quick(&embedded.url(), &[]).await;
+    service.quick_user("alice").await;
+    service.bench.recorder.ask_capacity(true);
+    let _ = service.journal.take();
+    let check = |operation: &Operation| {
+        let exchanges = service.bench.recorder.take();
+        let counted = [units(&exchanges, true), units(&exchanges, false)];
+        let expected =
+            [operation.writes, operation.reads].map(|units| f64::from(u32::try_from(units).unwrap()));
+        assert_eq!(counted, expected, "{}", operation.name);
+        // CloudWatch counts 26 bytes more for each line.
+        let logged: usize = service.journal.take_lines().iter().map(|line| line.len() + 26).sum();
+        let ours = operation.log_bytes - PLATFORM_LOG_BYTES;
+        assert!(logged > 0 && logged as u128 <= ours, "{}: {logged} of {ours} bytes", operation.name);
+    };
+    // The first one from anywhere is one from another address, too.
+    assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
+    check(&LOGIN_ELSEWHERE);
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    check(&LOGIN_KNOWN);
+    assert_eq!(service.login_from(ELSEWHERE, "alice", PASSWORD).await.status, 200);
+    check(&LOGIN_ELSEWHERE);
+    let refreshed = service.refresh(&login.refresh_token()).await;
+    check(&REFRESH);
+    assert_eq!(service.revoke(&refreshed.refresh_token()).await.status, 200);
+    check(&REVOKE);
+    assert!(service.lets_through(&login.access_token()));
+    assert_eq!(service.bench.recorder.take().len(), 0, "the authorizer asks nobody");
+    assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads), (0, 0));
+}
+
+#[test]
+fn the_memory_is_that_of_the_template() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("template.yaml");
+    let template = parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let usual = &template["Globals"]["Function"]["MemorySize"];
+    let memory = |function: &str| {
+        let own = &template["Resources"][function]["Properties"]["MemorySize"];
+        u128::from(if own.is_null() { usual } else { own }.as_u64().unwrap())
+    };
+    for (function, operation) in [
+        ("LoginFunction", LOGIN_KNOWN),
+        ("LoginFunction", LOGIN_ELSEWHERE),
+        ("RefreshFunction", REFRESH),
+        ("RevokeFunction", REVOKE),
+        ("AuthorizerFunction", AUTHORIZE),
+    ] {
+        assert_eq!(memory(function), operation.memory, "{function}");
+    }
+}
