@@ -32,6 +32,8 @@ use tokio::task::JoinHandle;
 /// How long a function may take to start and to answer where each of its instructions is translated.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HOME: &str = "192.0.2.1";
+/// There is no Secrets Manager here: `rotate-keys` is asked what needs none.
+const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
 
 fn variable(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "`cargo verify --arm64` says what to start, and how")]
@@ -99,6 +101,11 @@ impl Process {
                 ("DAYPASS_USERS_TABLE", &tables.users),
                 ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
                 ("DAYPASS_ATTEMPTS_TABLE", &tables.attempts),
+                ("DAYPASS_SIGNING_SECRET", SECRET),
+                ("DAYPASS_REFRESH_SECRET", SECRET),
+                ("DAYPASS_PEPPERS_SECRET", SECRET),
+                ("DAYPASS_JWKS_SECRET", SECRET),
+                ("DAYPASS_SIGNING_ALGORITHM", "ES256"),
             ])
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -108,10 +115,14 @@ impl Process {
     }
 
     async fn invoke(&self, event: Value) -> Value {
+        self.outcome(event).await.unwrap_or_else(|error| panic!("the function failed: {error}"))
+    }
+
+    /// The answer, or the error that the function reports.
+    async fn outcome(&self, event: Value) -> Result<Value, String> {
         self.events.send(event).unwrap();
         let answer = async { self.answers.lock().await.recv().await.expect("the Runtime API listens") };
-        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("the function answers in time");
-        answer.unwrap_or_else(|error| panic!("the function failed: {error}"))
+        tokio::time::timeout(PATIENCE, answer).await.expect("the function answers in time")
     }
 }
 
@@ -272,6 +283,14 @@ async fn a_day_in_the_life() {
     assert_ne!(feed.text("sessions"), "", "the feed tells the session that ended: {feed:?}");
     let keys = functions.ask("discovery", "GET", "/.well-known/jwks.json", &Value::Null, None).await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
+
+    if let Some(rotation) = functions.started.get("rotate-keys") {
+        let error = rotation.outcome(json!({ "cut": "everything" })).await.unwrap_err();
+        assert!(error.contains("the event is no rotation step"), "{error}");
+        let deletion = rotation.outcome(json!({ "RequestType": "Delete" })).await;
+        assert_eq!(deletion, Ok(json!({})), "nothing is to be done when a stack goes");
+        functions.answered.lock().unwrap().insert("rotate-keys".to_owned());
+    }
 
     let answered = functions.answered.lock().unwrap();
     for name in functions.started.keys() {

@@ -785,6 +785,36 @@ fn alarms_look_at_metrics_that_there_are() {
     }
 }
 
+/// What docs/scale.md says that they cost.
+#[test]
+fn metrics_and_alarms_cost_what_the_documentation_says() {
+    let template = Template::read();
+    let transformation =
+        |filter: &Value| filter["Properties"]["MetricTransformations"][0]["MetricName"].clone();
+    let metrics: BTreeSet<String> = template
+        .resources("AWS::Logs::MetricFilter")
+        .map(|(_, filter)| text(&transformation(filter)).to_owned())
+        .collect();
+    let alarms: Vec<usize> = template
+        .resources("AWS::CloudWatch::Alarm")
+        .map(|(_, alarm)| alarm["Properties"]["Metrics"].as_array())
+        .map(|metrics| {
+            metrics.map_or(1, |all| all.iter().filter(|one| one.get("MetricStat").is_some()).count())
+        })
+        .collect();
+    let looked_at: usize = alarms.iter().sum();
+    let cents = metrics.len() * 30 + looked_at * 10;
+    let sentence = format!(
+        "the stack's {} metrics (0.30 USD each) and its {} alarms (0.10 USD for each metric that they look at, {looked_at} of them) cost\n  {}.{:02} USD a month",
+        metrics.len(),
+        alarms.len(),
+        cents / 100,
+        cents % 100,
+    );
+    let scale = fs::read_to_string(root().join("docs/scale.md")).expect("docs/scale.md cannot be read");
+    assert!(scale.contains(&sentence), "docs/scale.md should say: {sentence}");
+}
+
 /// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
 #[test]
 fn every_alarm_has_its_entry_in_the_runbook() {
