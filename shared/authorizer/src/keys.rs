@@ -64,17 +64,13 @@ struct State {
 
 impl Keys {
     /// Keys as configured. `fetch` is made where they come from the issuer, with its address.
-    pub(crate) fn new(
-        config: &AuthorizerConfig,
-        fetch: Option<Fetch>,
-        now: Timestamp,
-    ) -> Result<Self, UnusableKey> {
+    pub(crate) fn new(config: &AuthorizerConfig, fetch: Option<Fetch>) -> Result<Self, UnusableKey> {
         let verifier = |jwks: &Jwks| Verifier::new(config.issuer.clone(), config.audience.clone(), jwks);
         match (&config.keys, fetch) {
             (KeySource::Inline(jwks), _) => Ok(Self::Inline(verifier(jwks)?)),
             (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => {
                 let first = first.as_ref().map(verifier).transpose()?;
-                let keyring = Keyring::new(*interval, *max_age, first.as_ref().map(|_| now));
+                let keyring = Keyring::new(*interval, *max_age, first.is_some());
                 Ok(Self::Fetched(Fetched {
                     issuer: config.issuer.clone(),
                     audience: config.audience.clone(),

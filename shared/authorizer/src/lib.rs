@@ -65,15 +65,14 @@ impl<F: Follow> Authorizer<F> {
         revocations: F,
         ambient: Ambient,
     ) -> Result<Self, UnusableKey> {
-        let keys = Keys::new(&config, fetch, ambient.clock.now())?;
+        let keys = Keys::new(&config, fetch)?;
         let AuthorizerConfig { routes, http_answer, context_claims, .. } = config;
         Ok(Self { keys, revocations, routes, http_answer, context_claims, ambient })
     }
 
-    /// Fetches the keys and revocations that have to be there before the first request, if any have.
+    /// Fetches the keys and revocations that have to be there before the first request, if any have, at the same time.
     pub async fn prepare(&self) {
-        self.keys.prepare(&self.ambient).await;
-        self.revocations.prepare(&self.ambient).await;
+        tokio::join!(self.keys.prepare(&self.ambient), self.revocations.prepare(&self.ambient));
     }
 
     /// Decides about one request.

@@ -21,16 +21,18 @@ pub enum Need {
 pub struct Keyring {
     interval: Duration,
     max_age: Duration,
+    /// Whether there are keys to go on with that nobody knows the age of.
+    fallback: bool,
     asked_at: Option<Timestamp>,
     renewed_at: Option<Timestamp>,
 }
 
 impl Keyring {
-    /// At most one request within `interval`; keys older than `max_age` are renewed. `renewed_at` is when the keys came that
-    /// there are at the start, if there are any.
+    /// At most one request within `interval`; keys older than `max_age` are renewed. `fallback`: there are keys of the
+    /// configuration, which may be of any age. The issuer's are asked for all the same.
     #[must_use]
-    pub const fn new(interval: Duration, max_age: Duration, renewed_at: Option<Timestamp>) -> Self {
-        Self { interval, max_age, asked_at: None, renewed_at }
+    pub const fn new(interval: Duration, max_age: Duration, fallback: bool) -> Self {
+        Self { interval, max_age, fallback, asked_at: None, renewed_at: None }
     }
 
     /// Whether the issuer is to be asked now.
@@ -41,8 +43,8 @@ impl Keyring {
             since.is_none_or(|since| now < since || now.since(since) >= time)
         };
         let needed = need == Need::UnknownKid || passed(self.renewed_at, self.max_age);
-        let interval =
-            if self.renewed_at.is_none() { self.interval.min(WITHOUT_KEYS) } else { self.interval };
+        let without_keys = self.renewed_at.is_none() && !self.fallback;
+        let interval = if without_keys { self.interval.min(WITHOUT_KEYS) } else { self.interval };
         needed && passed(self.asked_at, interval)
     }
 
@@ -67,7 +69,9 @@ mod tests {
     }
 
     fn keyring(renewed_at: Option<Timestamp>) -> Keyring {
-        Keyring::new(Duration::from_secs(60), Duration::from_secs(900), renewed_at)
+        let mut keyring = Keyring::new(Duration::from_secs(60), Duration::from_secs(900), false);
+        renewed_at.into_iter().for_each(|at| keyring.renewed(at));
+        keyring
     }
 
     #[test]
@@ -80,6 +84,16 @@ mod tests {
         keyring.ask(after(1));
         keyring.renewed(after(1));
         assert!(!keyring.is_due(Need::UnknownKid, after(2)), "with keys the interval holds");
+    }
+
+    #[test]
+    fn keys_of_any_age_are_renewed_at_once_and_then_no_sooner_than_others() {
+        let mut keyring = Keyring::new(Duration::from_secs(60), Duration::from_secs(900), true);
+        assert!(keyring.is_due(Need::Age, NOW));
+        keyring.ask(NOW);
+        // The issuer is down, and they serve.
+        assert!(!keyring.is_due(Need::Age, after(59)));
+        assert!(keyring.is_due(Need::Age, after(60)));
     }
 
     #[test]

@@ -186,13 +186,28 @@ fn without_any_keys_the_answer_is_an_error_that_is_no_verdict() {
 }
 
 #[test]
-fn keys_of_the_configuration_are_there_before_the_issuer_is_asked() {
+fn keys_of_the_configuration_serve_while_the_issuer_is_down_at_a_start() {
     let published = down();
     let fixture = fetching(&published, TestIssuer::new(), true);
-    assert!(fixture.takes(&fixture.issuer.token("")));
-    assert_eq!(published.asked(), 0);
+    for _ in 0..3 {
+        assert!(fixture.takes(&fixture.issuer.token("")));
+    }
+    assert_eq!(published.asked(), 1, "at the start, and not with each request");
     let new = TestIssuer::new();
     published.publish(&[&fixture.issuer, &new]);
+    fixture.advance(60);
+    assert!(fixture.takes(&new.token("")));
+    assert_eq!(published.asked(), 2);
+}
+
+/// They are as old as the last deployment: a key that was withdrawn since must not come back with each new process.
+#[test]
+fn a_key_that_was_withdrawn_does_not_come_back_with_the_configuration() {
+    let (withdrawn, new) = (TestIssuer::new(), TestIssuer::new());
+    let published = down();
+    published.publish(&[&new]);
+    let fixture = fetching(&published, withdrawn, true);
+    assert!(!fixture.takes(&fixture.issuer.token("")));
     assert!(fixture.takes(&new.token("")));
     assert_eq!(published.asked(), 1);
 }

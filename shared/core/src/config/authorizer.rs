@@ -82,8 +82,8 @@ pub enum KeySource {
     Url {
         /// `https`, or `http` on this machine.
         url: http::Uri,
-        /// The keys to start with, taken for new at each start: a key that is withdrawn has to leave them, too. Without
-        /// them they are fetched before the first answer.
+        /// The keys that serve while the issuer does not answer a process that has just started. They may be of any age, so the
+        /// issuer's are fetched before the first answer all the same.
         first: Option<Jwks>,
         /// At most one request in this time.
         interval: Duration,
