@@ -1,6 +1,6 @@
 """Whether each function may do what it does and nothing else, tried with the credentials of its role.
 
-Every operation below is tried with every role. What a role may do is listed once more here, by hand: template.yaml grants it, and
+Each operation below is tried with every role. What a role may do is listed once more here, by hand: template.yaml grants it, and
 this is what it should grant.
 """
 
@@ -14,7 +14,7 @@ SESSION = {"user": {"S": "nobody"}, "session": {"S": "none"}}
 ATTEMPT = {"key": {"S": "none"}}
 
 
-def operations(outputs):
+def operations(outputs, public):
     """Each with a name; those that write are for items that are not there, or change nothing."""
     users, sessions, attempts = (outputs[f"{name}TableName"] for name in ("Users", "Sessions", "Attempts"))
 
@@ -64,14 +64,23 @@ def operations(outputs):
         "forget attempts": lambda aws: aws("dynamodb").delete_item(TableName=attempts, Key=ATTEMPT),
         "read attempts": lambda aws: aws("dynamodb").scan(TableName=attempts),
         "delete a table": lambda aws: aws("dynamodb").delete_table(TableName=attempts),
+        # An event that the function refuses.
+        "cut keys": lambda aws: aws("lambda").invoke(FunctionName=outputs["RotateKeysFunctionName"], Payload=b'{"cut":"nothing"}'),
         "list roles": lambda aws: aws("iam").list_roles(),
         "list functions": lambda aws: aws("lambda").list_functions(),
         "list secrets": lambda aws: aws("secretsmanager").list_secrets(),
         "list buckets": lambda aws: aws("s3").list_buckets(),
     }
+    secrets["public keys"] = public
     for name, arn in secrets.items():
         table[f"read the {name}"] = lambda aws, arn=arn: aws("secretsmanager").get_secret_value(SecretId=arn)
         table[f"delete the {name}"] = lambda aws, arn=arn: aws("secretsmanager").delete_secret(SecretId=arn)
+        table[f"write the {name}"] = lambda aws, arn=arn: aws("secretsmanager").put_secret_value(
+            SecretId=arn, SecretString="{}", VersionStages=["REHEARSAL"]
+        )
+        table[f"move a label of the {name}"] = lambda aws, arn=arn: aws("secretsmanager").update_secret_version_stage(
+            SecretId=arn, VersionStage="NOBODYS", RemoveFromVersionId="0" * 32
+        )
         table[f"look at the {name}"] = lambda aws, arn=arn: aws("secretsmanager").describe_secret(SecretId=arn)
     return table
 
@@ -80,7 +89,7 @@ KEYS = ["signing keys", "refresh keys", "peppers"]
 MAY = {
     "Login": ["read a user", "change a user", "open a session", "count an attempt", "forget attempts", *(f"read the {key}" for key in KEYS)],
     "Refresh": ["change a session", "read the signing keys", "read the refresh keys"],
-    "Revoke": ["find sessions", "change a session", "read the refresh keys"],
+    "Revoke": ["find sessions", "change a session", "read the refresh keys", "read the public keys"],
     "Sessions": ["read a session", "find sessions", "change a session"],
     "Password": [
         "read a user",
@@ -94,8 +103,12 @@ MAY = {
     ],
     "Authorizer": [],
     "Revocations": ["read what ended"],
-    "Discovery": [],
-    "RotateKeys": [f"{verb} the {key}" for key in KEYS for verb in ("read", "look at")],
+    "Discovery": ["read the public keys"],
+    "RotateKeys": [
+        *(f"{verb} the {key}" for key in KEYS for verb in ("read", "look at", "write", "move a label of")),
+        "read the public keys",
+        "write the public keys",
+    ],
 }
 
 
@@ -110,8 +123,9 @@ def allowed(operation, aws):
 
 def check(root, stack):
     """Ends the program when a role may do more or less than it should."""
-    table = operations(root.outputs(stack))
     resources = root.stacks.describe_stack_resources(StackName=stack)["StackResources"]
+    (public,) = (entry["PhysicalResourceId"] for entry in resources if entry["LogicalResourceId"] == "JwksSecret")
+    table = operations(root.outputs(stack), public)
     roles = {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in resources if entry["ResourceType"] == "AWS::IAM::Role"}
     if sorted(roles) != sorted(f"{function}Role" for function in MAY):
         raise SystemExit(f"the roles are {sorted(roles)}")

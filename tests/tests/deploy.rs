@@ -166,10 +166,14 @@ fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
 fn the_document_names_stages_and_packages_that_are_there() {
     let document = read("docs/deploy.md");
     let stages = stages();
-    for line in document.lines().filter(|line| line.starts_with("sam ")) {
+    let commands: Vec<&str> =
+        document.lines().filter(|line| line.starts_with("sam ") && line.contains("--config-env ")).collect();
+    assert!(commands.len() >= 2, "the document says how a stage is deployed");
+    for line in commands {
         let stage = line.split_once("--config-env ").unwrap().1;
         assert!(stages[stage].is_table(), "{line}");
     }
+    assert!(document.contains("--package "), "and how one function is");
     for package in document.split("--package ").skip(1).map(|rest| rest.split_whitespace().next().unwrap()) {
         let name = package.strip_prefix("daypass-").unwrap();
         assert!(root().join("functions").join(name).join("Cargo.toml").is_file(), "{package}");

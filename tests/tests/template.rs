@@ -436,8 +436,39 @@ fn no_statement_is_wider_than_it_reads() {
             "{binary}: SAM policies grant more than their name says"
         );
     }
+    // Those that no function's role has in itself, with what they may do to everything.
+    let mut wide = Vec::new();
+    for kind in ["AWS::IAM::ManagedPolicy", "AWS::IAM::Role"] {
+        for (id, resource) in template.resources(kind) {
+            let own = resource["Properties"].get("PolicyDocument");
+            let within = resource["Properties"]["Policies"].as_array().into_iter().flatten();
+            for document in own.into_iter().chain(within.map(|policy| &policy["PolicyDocument"])) {
+                for statement in list(&document["Statement"]) {
+                    let statement = statement.pointer("/Fn::If/1").unwrap_or(statement);
+                    for action in list(&statement["Action"]) {
+                        assert!(!text(action).contains('*'), "{id}: {action}");
+                        if list(&statement["Resource"]).contains(&&json!("*")) {
+                            wide.push(format!("{id} {}", text(action)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    wide.sort();
+    let expected = [
+        "SecurityEventsRole dynamodb:ListStreams",
+        "TracingPolicy xray:PutTelemetryRecords",
+        "TracingPolicy xray:PutTraceSegments",
+    ];
+    assert_eq!(wide, expected, "AWS takes no name there");
     for (id, role) in template.resources("AWS::IAM::Role") {
-        assert_eq!(role["Properties"].get("ManagedPolicyArns"), None, "{id}");
+        for policy in role["Properties"]["ManagedPolicyArns"].as_array().into_iter().flatten() {
+            // Our own, and only where somebody asks for it.
+            let (condition, name) = (text(&policy["Fn::If"][0]), text(&policy["Fn::If"][1]["Ref"]));
+            let ours = [("Traced", "TracingPolicy"), ("DataHasItsOwnKey", "DataKeyPolicy")];
+            assert!(ours.contains(&(condition, name)), "{id}: {policy}");
+        }
     }
 }
 
@@ -776,6 +807,9 @@ fn alarms_look_at_metrics_that_there_are() {
     let (_, dashboard) = template.resources("AWS::CloudWatch::Dashboard").next().unwrap();
     let body = text(&dashboard["Properties"]["DashboardBody"]["Fn::Sub"]);
     let body: Value = serde_json::from_str(body).expect("the dashboard is JSON");
+    let shown: usize =
+        list(&body["widgets"]).iter().map(|one| list(&one["properties"]["metrics"]).len()).sum();
+    assert!(shown <= 50, "a dashboard of {shown} metrics is not free");
     for widget in list(&body["widgets"]) {
         for metric in list(&widget["properties"]["metrics"]) {
             if metric[0] == "Daypass/${AWS::StackName}" {

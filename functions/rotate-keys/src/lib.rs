@@ -5,6 +5,11 @@ mod custom_resource;
 use daypass_core::rotate::{Done, RotateKeys, Vault};
 use serde_json::Value;
 use std::error::Error;
+use std::time::Duration;
+
+/// A role that was made a moment ago is not known everywhere in AWS.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Does what an event asks for. CloudFormation waits for an answer at an address of its own, and is told of a failure there.
 ///
@@ -14,8 +19,14 @@ pub async fn handle<V: Vault>(
     rotate: &RotateKeys<V>,
     event: &Value,
 ) -> Result<Done, Box<dyn Error + Send + Sync>> {
-    let done = rotate.run(event).await;
+    let mut done = rotate.run(event).await;
     if custom_resource::is(event) {
+        for _ in 1..TRIES {
+            if done.as_ref().is_err_and(|failure| failure.to_string().contains("AccessDenied")) {
+                tokio::time::sleep(PAUSE).await;
+                done = rotate.run(event).await;
+            }
+        }
         custom_resource::answer(event, &done).await?;
         // It was told of the failure; another try would be told to nobody.
         return Ok(done.unwrap_or(Done { jwks: None }));

@@ -54,6 +54,10 @@ pub(crate) struct Glibc {
 impl Glibc {
     /// Of a symbol version such as `GLIBC_2.34` or `GLIBC_2.2.5`; `None` for what is none.
     fn of_symbol_version(name: &str) -> Option<Self> {
+        // Names for what the dynamic linker has to understand, `GLIBC_ABI_DT_RELR` the first of them, in 2.36.
+        if name.starts_with("GLIBC_ABI_") {
+            return Some(Self { major: 2, minor: 36 });
+        }
         let mut numbers = name.strip_prefix("GLIBC_")?.split('.').map(str::parse);
         Some(Self { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
     }

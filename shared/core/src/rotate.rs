@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 /// A label of a version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +55,15 @@ pub trait Vault {
         version: &str,
     ) -> impl Future<Output = Result<Option<Vec<Stage>>, VaultError>> + Send;
 
-    /// A value, or `None` when there is no such version.
+    /// A value and the id of its version, or `None` when there is no such version or it has no value.
     fn read(
         &self,
         secret: &str,
         which: Which<'_>,
-    ) -> impl Future<Output = Result<Option<Secret>, VaultError>> + Send;
+    ) -> impl Future<Output = Result<Option<(String, Secret)>, VaultError>> + Send;
+
+    /// Whether the secret never had a value.
+    fn is_new(&self, secret: &str) -> impl Future<Output = Result<bool, VaultError>> + Send;
 
     /// Writes a value as the version of that id, and moves the labels there. A version that has its value already keeps it.
     fn write(
@@ -70,9 +74,21 @@ pub trait Vault {
         stages: &[Stage],
     ) -> impl Future<Output = Result<(), VaultError>> + Send;
 
-    /// Moves the label `AWSCURRENT` to a version, unless it is there.
-    fn promote(&self, secret: &str, version: &str) -> impl Future<Output = Result<(), VaultError>> + Send;
+    /// Moves the label `AWSCURRENT` from one version to another. Returns whether it was at the first.
+    fn promote(
+        &self,
+        secret: &str,
+        from: &str,
+        to: &str,
+    ) -> impl Future<Output = Result<bool, VaultError>> + Send;
+
+    /// Takes the label `AWSPENDING` off a version.
+    fn discard(&self, secret: &str, version: &str) -> impl Future<Output = Result<(), VaultError>> + Send;
 }
+
+/// How long after its first step a rotation may still be finished. The age of a key counts from that step, and this is much less than the
+/// time for which keys are published before they are used.
+const STALE: Duration = Duration::from_secs(30 * 60);
 
 /// A step of a rotation, as Secrets Manager names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -156,8 +172,12 @@ pub enum Failure {
     NotPending,
     /// The secret has no current version.
     NoKeys(String),
-    /// The keys were cut after the rotation had begun.
+    /// The secret had a value, and has none now.
+    Lost(String),
+    /// The keys were cut, or others were added, after the rotation had begun. It was discarded.
     Overtaken,
+    /// The rotation began too long ago. It was discarded.
+    Stale,
     /// Secrets Manager.
     Vault(VaultError),
     /// The key set.
@@ -173,8 +193,16 @@ impl fmt::Display for Failure {
             Self::OtherSecret => f.write_str("the event names a secret that this function does not rotate"),
             Self::NotPending => f.write_str("the version is not AWSPENDING: it belongs to no rotation"),
             Self::NoKeys(secret) => write!(f, "{secret} holds no key set: deploy the stack, which makes the first one"),
+            Self::Lost(secret) => write!(
+                f,
+                "{secret} had keys and has no version AWSCURRENT: put the label back (aws secretsmanager list-secret-version-ids, \
+                 update-secret-version-stage)"
+            ),
             Self::Overtaken => f.write_str(
-                "the current keys are not among the prepared ones: they were cut since. Rotate anew",
+                "the current keys are not among the prepared ones: they were changed since. The rotation was discarded; begin another",
+            ),
+            Self::Stale => f.write_str(
+                "the prepared keys are too old to count as just published. The rotation was discarded; begin another",
             ),
             Self::Vault(error) => error.fmt(f),
             Self::Keys(error) => f.write_str(error),
@@ -243,13 +271,16 @@ impl<V: Vault> RotateKeys<V> {
         for section in Section::ALL {
             let secret = self.config.secret(section);
             if self.vault.read(secret, Which::Current).await?.is_none() {
+                if !self.vault.is_new(secret).await? {
+                    return Err(Failure::Lost(secret.to_owned()));
+                }
                 let now = self.ambient.clock.now();
                 let made = Document::first(section, self.config.rules, self.entropy(), now)?;
                 self.vault.write(secret, &self.version(), &made.to_json()?, &[Stage::Current]).await?;
                 self.tell(&made, |section, kid, next| Event::KeysMade { section, kid, next });
             }
         }
-        let signing = self.current(self.config.secret(Section::Signing)).await?;
+        let (_, signing) = self.current(self.config.secret(Section::Signing)).await?;
         Ok(Done { jwks: Some(self.publish(&signing).await?) })
     }
 
@@ -270,7 +301,7 @@ impl<V: Vault> RotateKeys<V> {
         if !stages.contains(&Stage::Pending) {
             return Err(Failure::NotPending);
         }
-        let current = self.current(secret).await?;
+        let (at, current) = self.current(secret).await?;
         if step == Step::Create {
             if self.vault.read(secret, Which::Version(version)).await?.is_none() {
                 let now = self.ambient.clock.now();
@@ -279,28 +310,54 @@ impl<V: Vault> RotateKeys<V> {
             }
             return Ok(Done { jwks: None });
         }
-        let prepared = self.prepared(secret, version).await?;
+        let prepared = match self.vault.read(secret, Which::Version(version)).await? {
+            Some((_, value)) => Document::parse(value.expose())?,
+            // A schedule that is set up is tried out with this step alone.
+            None if step == Step::Test => current.clone(),
+            None => return Err(Failure::NotPending),
+        };
         if !prepared.follows(&current) {
-            return Err(Failure::Overtaken);
+            return self.discard(secret, version, Failure::Overtaken).await;
+        }
+        let now = self.ambient.clock.now();
+        if prepared.next_since().is_none_or(|since| now.since(since) > STALE) && step != Step::Test {
+            return self.discard(secret, version, Failure::Stale).await;
         }
         match step {
             Step::Create => {}
-            Step::Set if prepared.has(Section::Signing) => drop(self.publish(&prepared).await?),
+            Step::Set if prepared.has(Section::Signing) => {
+                self.publish(&prepared).await?;
+                // A cut in between has withdrawn keys that this has published again.
+                let (_, current) = self.current(secret).await?;
+                if !prepared.follows(&current) {
+                    self.publish_only(&current).await?;
+                    return self.discard(secret, version, Failure::Overtaken).await;
+                }
+            }
             Step::Set => {}
             Step::Test => self.examine(&prepared).await?,
             Step::Finish => {
-                self.vault.promote(secret, version).await?;
+                // From the version that `current` was read from, and no other: a cut in between stands.
+                if !self.vault.promote(secret, &at, version).await? {
+                    return self.discard(secret, version, Failure::Overtaken).await;
+                }
                 self.tell(&prepared, |section, kid, next| Event::KeysRotated { section, kid, next });
             }
         }
         Ok(Done { jwks: None })
     }
 
+    /// Ends a rotation that must not be finished. With its label it would be begun again and again.
+    async fn discard(&self, secret: &str, version: &str, failure: Failure) -> Result<Done, Failure> {
+        self.vault.discard(secret, version).await?;
+        Err(failure)
+    }
+
     /// Replaces keys that somebody else has. For a moment verifiers are given both, so that no token meets a verifier that can
     /// not know its key.
     async fn cut(&self, section: Section) -> Result<Done, Failure> {
         let secret = self.config.secret(section);
-        let current = self.current(secret).await?;
+        let (_, current) = self.current(secret).await?;
         let cut = current.cut(self.config.rules, self.entropy(), self.ambient.clock.now())?;
         if section == Section::Signing {
             let mut both = cut.clone();
@@ -336,22 +393,18 @@ impl<V: Vault> RotateKeys<V> {
     }
 
     async fn published(&self) -> Result<Option<Jwks>, Failure> {
-        let Some(value) = self.vault.read(&self.config.jwks_secret, Which::Current).await? else {
+        let Some((_, value)) = self.vault.read(&self.config.jwks_secret, Which::Current).await? else {
             return Ok(None);
         };
         // One that cannot be read is written anew.
         Ok(Jwks::parse(value.expose()).ok())
     }
 
-    async fn current(&self, secret: &str) -> Result<Document, Failure> {
-        let value = self.vault.read(secret, Which::Current).await?;
-        let value = value.ok_or_else(|| Failure::NoKeys(secret.to_owned()))?;
-        Ok(Document::parse(value.expose())?)
-    }
-
-    async fn prepared(&self, secret: &str, version: &str) -> Result<Document, Failure> {
-        let value = self.vault.read(secret, Which::Version(version)).await?.ok_or(Failure::NotPending)?;
-        Ok(Document::parse(value.expose())?)
+    /// The id of the current version, and what it holds.
+    async fn current(&self, secret: &str) -> Result<(String, Document), Failure> {
+        let read = self.vault.read(secret, Which::Current).await?;
+        let (version, value) = read.ok_or_else(|| Failure::NoKeys(secret.to_owned()))?;
+        Ok((version, Document::parse(value.expose())?))
     }
 
     /// Whether the functions can use the prepared keys, and verifiers find the public ones.

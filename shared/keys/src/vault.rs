@@ -61,18 +61,20 @@ impl Vault for SecretsManager {
         Ok(versions.into_iter().find(|(id, _)| id == version).map(|(_, stages)| stages))
     }
 
-    async fn read(&self, secret: &str, which: Which<'_>) -> Result<Option<Secret>, VaultError> {
+    async fn read(&self, secret: &str, which: Which<'_>) -> Result<Option<(String, Secret)>, VaultError> {
         let request = self.0.get_secret_value().secret_id(secret);
         let request = match which {
             Which::Current => request.version_stage(CURRENT),
             Which::Version(id) => request.version_id(id),
         };
         match request.send().await {
-            Ok(value) => Ok(match (value.secret_string, value.secret_binary) {
-                (Some(text), _) if !text.is_empty() => Some(Secret::new(text.into_bytes())),
-                (_, Some(bytes)) => Some(Secret::new(bytes.into_inner())),
-                _ => None,
-            }),
+            Ok(value) => {
+                let bytes = match (value.secret_string, value.secret_binary) {
+                    (Some(text), _) if !text.is_empty() => Some(text.into_bytes()),
+                    (_, bytes) => bytes.map(aws_sdk_secretsmanager::primitives::Blob::into_inner),
+                };
+                Ok(bytes.map(|bytes| (value.version_id.unwrap_or_default(), Secret::new(bytes))))
+            }
             // Also the answer for a secret without a value yet. One that is not there at all is noticed by the first write.
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
             Err(error) => Err(VaultError(refused(secret, &error).to_string())),
@@ -96,15 +98,33 @@ impl Vault for SecretsManager {
         }
     }
 
-    async fn promote(&self, secret: &str, version: &str) -> Result<(), VaultError> {
+    async fn is_new(&self, secret: &str) -> Result<bool, VaultError> {
         let versions = self.versions(secret).await?;
-        let current = versions.into_iter().find(|(_, stages)| stages.contains(&Stage::Current));
-        let current = current.map(|(id, _)| id);
-        if current.as_deref() == Some(version) {
-            return Ok(());
+        match &versions[..] {
+            [] => Ok(true),
+            // A version that was made without a value.
+            [(id, _)] => Ok(self.read(secret, Which::Version(id)).await?.is_none()),
+            _ => Ok(false),
         }
+    }
+
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<bool, VaultError> {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(CURRENT);
-        let request = request.move_to_version_id(version).set_remove_from_version_id(current);
-        request.send().await.map(drop).map_err(|error| failed("UpdateSecretVersionStage", secret, &error))
+        match request.move_to_version_id(to).remove_from_version_id(from).send().await {
+            Ok(_) => Ok(true),
+            // The label is somewhere else: the one lock that Secrets Manager has.
+            Err(error) if error.code() == Some("InvalidParameterException") => Ok(false),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+        }
+    }
+
+    async fn discard(&self, secret: &str, version: &str) -> Result<(), VaultError> {
+        let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(PENDING);
+        match request.remove_from_version_id(version).send().await {
+            Ok(_) => Ok(()),
+            // It is not there any more.
+            Err(error) if error.code() == Some("InvalidParameterException") => Ok(()),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+        }
     }
 }

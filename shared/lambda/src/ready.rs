@@ -12,6 +12,12 @@ use tokio::sync::OnceCell;
 /// How long after a failure it is tried again; until then, and as long as it fails, what was built last stays in use.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// A renewal that took longer was interrupted: no source is given so long. Lambda had frozen the process.
+const FROZEN: Duration = Duration::from_secs(10);
+
+/// How soon it is tried again when it is twice as old as it should be.
+const TRY_AGAIN_SOON: Duration = Duration::from_secs(5);
+
 /// What a request waits for a renewal when what there is has become twice as old as it should: nobody came in the meantime.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -33,8 +39,8 @@ struct Current<T> {
     built: Arc<T>,
     built_at: Timestamp,
     renew_at: Timestamp,
-    /// Since when renewing fails it was told once.
-    failing: bool,
+    /// Renewals that failed in a row.
+    failures: u32,
 }
 
 impl<T, B, F> Ready<T, B>
@@ -46,6 +52,11 @@ where
     /// From the age `after` on it is built anew, beside the requests: none waits for that.
     pub(crate) fn new(after: Duration, build: B) -> Self {
         Self { build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
+    }
+
+    /// Whether there is something to work with.
+    pub(crate) fn is_built(&self) -> bool {
+        self.kept.initialized()
     }
 
     /// What was built last. The first call builds, and so does each after one that failed. Of the later ones only those wait, for a
@@ -72,16 +83,21 @@ where
             let (kept, build, previous) = (Arc::clone(kept), self.build.clone(), Arc::clone(&built));
             let (after, again) = (self.after, self.again);
             // Lambda may freeze the process in the middle of this, and thaw it with the next request.
+            let begun = now();
             tokio::spawn(async move {
                 let renewed = build(Some(previous)).await;
                 kept.with(|current| match renewed {
                     Ok(renewed) => *current = Current::new(Arc::new(renewed), now(), after),
+                    // Its time ran out while nothing ran.
+                    Err(_) if now().since(begun) > FROZEN => {}
                     Err(error) => {
-                        if !current.failing {
+                        current.failures += 1;
+                        current.renew_at = now() + if overdue { again.min(TRY_AGAIN_SOON) } else { again };
+                        // Not of one: that may have been frozen for a moment.
+                        if current.failures == 2 {
                             let event = Event::Failure { during: "renew_keys", detail: error.to_string() };
                             ambient().journal.record(&event, &Caller::default());
                         }
-                        (current.failing, current.renew_at) = (true, now() + again);
                     }
                 });
                 // Also dropped when the building panics.
@@ -99,7 +115,7 @@ where
 
 impl<T> Current<T> {
     fn new(built: Arc<T>, now: Timestamp, after: Duration) -> Self {
-        Self { built, built_at: now, renew_at: now + after, failing: false }
+        Self { built, built_at: now, renew_at: now + after, failures: 0 }
     }
 }
 

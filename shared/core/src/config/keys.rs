@@ -19,7 +19,7 @@ pub const ROTATE_KEYS: &[&str] = &[
 /// How long a key must have been published before it is used, in seconds: three hours, since API Gateway's own JWT authorizer
 /// keeps a JWKS for two.
 pub const KEYS_PUBLISHED_SECONDS: Setting =
-    Setting { name: "DAYPASS_KEYS_PUBLISHED_SECONDS", default: 10_800, range: 10_800..=2_592_000 };
+    Setting { name: "DAYPASS_KEYS_PUBLISHED_SECONDS", default: 10_800, range: 10_800..=43_200 };
 
 /// Keys that a function read longer ago are read anew, in seconds.
 pub const KEYS_MAX_AGE_SECONDS: Setting =

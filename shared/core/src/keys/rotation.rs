@@ -266,15 +266,24 @@ impl Document {
         }
     }
 
-    /// Whether it comes after `earlier`: every key that is in use there, or will be, is known here.
+    /// Whether it comes after `earlier`: every key that is in use there, or will be, is known here. So is every pepper, retired ones
+    /// too: some of those were adopted from another system.
     #[must_use]
     pub fn follows(&self, earlier: &Self) -> bool {
         let own = self.summary();
         earlier
             .summary()
             .iter()
-            .filter(|key| key.status != Status::Retired)
+            .filter(|key| key.status != Status::Retired || key.section == Section::Peppers.name())
             .all(|key| own.iter().any(|other| (other.section, &other.kid) == (key.section, &key.kid)))
+    }
+
+    /// Since when the key is known that the next rotation makes active, if there is one.
+    #[must_use]
+    pub fn next_since(&self) -> Option<Timestamp> {
+        let signing = self.signing.iter().filter(|entry| entry.status == Status::Next).map(Entry::since);
+        let others = self.refresh.iter().chain(&self.peppers);
+        signing.chain(others.filter(|entry| entry.status == Status::Next).map(Entry::since)).max()
     }
 
     /// The document after its keys have leaked, next ones too: a new active key and a new next one in each section that it has.
@@ -439,6 +448,24 @@ mod tests {
                 Section::Signing | Section::Refresh => assert!(retired.is_empty()),
                 Section::Peppers => assert_eq!(retired.len(), 3, "hashes name them"),
             }
+        }
+    }
+
+    #[test]
+    fn a_pepper_that_was_adopted_meanwhile_is_not_forgotten() {
+        let entropy = Seeded::new(9);
+        let mut current = Document::first(Section::Peppers, RULES, &entropy, NOW).unwrap();
+        let prepared = current.advance(RULES, &entropy, NOW + MONTH).unwrap();
+        assert!(prepared.follows(&current));
+        current.adopt_pepper(b"of another system", &entropy, NOW + MONTH).unwrap();
+        assert!(!prepared.follows(&current), "hashes name it");
+        // A refresh key that was dropped because nothing needs it is another matter.
+        let first = Document::first(Section::Refresh, RULES, &entropy, NOW).unwrap();
+        let mut document = first;
+        for period in 1..=8 {
+            let next = document.advance(RULES, &entropy, NOW + MONTH * period).unwrap();
+            assert!(next.follows(&document));
+            document = next;
         }
     }
 

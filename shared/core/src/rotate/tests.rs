@@ -24,11 +24,19 @@ struct Memory {
     requests: Arc<AtomicUsize>,
     /// The request that is lost, and whether it takes effect all the same.
     lost: Arc<Mutex<Option<(usize, bool)>>>,
+    /// What somebody else does just before the request of that number.
+    meanwhile: Arc<Mutex<Option<(usize, Meanwhile)>>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Memory {
     fn request<R>(&self, work: impl FnOnce(&mut BTreeMap<String, Versions>) -> R) -> Result<R, VaultError> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let meanwhile = self.meanwhile.lock().unwrap().take_if(|(at, _)| *at == number);
+        if let Some((_, meanwhile)) = meanwhile {
+            meanwhile();
+        }
         let mut secrets = self.secrets.lock().unwrap();
         match *self.lost.lock().unwrap() {
             Some((lost, false)) if lost == number => Err(VaultError("lost".to_owned())),
@@ -75,16 +83,19 @@ impl Vault for Memory {
         self.request(|secrets| Some(secrets.get(secret)?.get(version)?.1.clone()))
     }
 
-    async fn read(&self, secret: &str, which: Which<'_>) -> Result<Option<Secret>, VaultError> {
-        let value = self.request(|secrets| {
-            let versions = secrets.get(secret)?;
-            let (value, _) = match which {
-                Which::Current => versions.values().find(|(_, stages)| stages.contains(&Stage::Current))?,
-                Which::Version(id) => versions.get(id)?,
-            };
-            value.clone()
-        })?;
-        Ok(value.map(|value| Secret::new(value.into_bytes())))
+    async fn read(&self, secret: &str, which: Which<'_>) -> Result<Option<(String, Secret)>, VaultError> {
+        self.request(|secrets| {
+            let mut versions = secrets.get(secret)?.iter();
+            let (id, (value, _)) = versions.find(|(id, (_, stages))| match which {
+                Which::Current => stages.contains(&Stage::Current),
+                Which::Version(wanted) => *id == wanted,
+            })?;
+            Some((id.clone(), Secret::new(value.clone()?.into_bytes())))
+        })
+    }
+
+    async fn is_new(&self, secret: &str) -> Result<bool, VaultError> {
+        self.request(|secrets| secrets.get(secret).is_none_or(BTreeMap::is_empty))
     }
 
     async fn write(
@@ -103,8 +114,22 @@ impl Vault for Memory {
         })
     }
 
-    async fn promote(&self, secret: &str, version: &str) -> Result<(), VaultError> {
-        self.request(|secrets| label(secrets.get_mut(secret).unwrap(), version, Stage::Current))
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<bool, VaultError> {
+        self.request(|secrets| {
+            let versions = secrets.get_mut(secret).unwrap();
+            let there = versions.get(from).is_some_and(|(_, stages)| stages.contains(&Stage::Current));
+            if there {
+                label(versions, to, Stage::Current);
+            }
+            there
+        })
+    }
+
+    async fn discard(&self, secret: &str, version: &str) -> Result<(), VaultError> {
+        self.request(|secrets| {
+            let versions = secrets.get_mut(secret).unwrap();
+            versions.get_mut(version).unwrap().1.retain(|stage| *stage != Stage::Pending);
+        })
     }
 }
 
@@ -357,6 +382,85 @@ fn a_cut_replaces_keys_at_once_and_ends_a_rotation_of_the_leaked_ones() {
     }
 }
 
+/// Whenever the cut comes, in the middle of whatever step: in the end the leaked keys are nowhere, and another rotation works.
+#[test]
+fn a_cut_at_any_moment_of_a_rotation_stands() {
+    let mut met = 0;
+    for at in 0..20 {
+        let stack = Arc::new(Stack::deployed());
+        stack.pass(PUBLISHED);
+        let leaked = stack.vault.document(Section::Signing);
+        stack.vault.begin("signing", "one");
+        stack.vault.requests.store(0, Ordering::SeqCst);
+        let other = Arc::clone(&stack);
+        let cut = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&cut);
+        let meanwhile: Meanwhile = Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            other.call(&json!({ "cut": "signing" })).unwrap();
+        });
+        *stack.vault.meanwhile.lock().unwrap() = Some((at, meanwhile));
+        for step in STEPS {
+            let _ = stack.step(step, Section::Signing, "one");
+        }
+        if cut.load(Ordering::SeqCst) == 0 {
+            continue;
+        }
+        met += 1;
+        let now = stack.vault.document(Section::Signing);
+        for key in leaked.summary() {
+            assert!(now.summary().iter().all(|other| other.kid != key.kid), "cut before request {at}");
+            assert!(
+                stack.vault.published().iter().all(|other| other.kid() != key.kid),
+                "cut before request {at}"
+            );
+        }
+        assert!(now.jwks().iter().all(|key| stack.vault.published().iter().any(|other| other == key)));
+        stack.pass(PUBLISHED);
+        stack.rotated(Section::Signing, "two").unwrap();
+    }
+    assert!(met > 10, "{met} moments were tried");
+}
+
+#[test]
+fn a_rotation_that_took_too_long_is_discarded_and_another_works() {
+    for section in Section::ALL {
+        let stack = Stack::deployed();
+        stack.pass(PUBLISHED);
+        stack.vault.begin(section.name(), "one");
+        stack.step("createSecret", section, "one").unwrap();
+        stack.pass(PUBLISHED);
+        assert_eq!(stack.step("setSecret", section, "one"), Err(Failure::Stale));
+        assert_eq!(stack.step("finishSecret", section, "one"), Err(Failure::NotPending));
+        stack.rotated(section, "two").unwrap();
+    }
+}
+
+/// What Secrets Manager does when a schedule is set up, with a version without a value and with a copy of the current one.
+#[test]
+fn a_schedule_may_be_tried_out() {
+    for section in Section::ALL {
+        let stack = Stack::deployed();
+        stack.vault.begin(section.name(), "one");
+        stack.step("testSecret", section, "one").unwrap();
+        stack.pass(MONTH);
+        let value = stack.vault.current(section.name()).unwrap();
+        stack.vault.secrets.lock().unwrap().get_mut(section.name()).unwrap().get_mut("one").unwrap().0 =
+            Some(value);
+        stack.step("testSecret", section, "one").unwrap();
+    }
+}
+
+#[test]
+fn keys_that_were_lost_are_not_made_anew() {
+    let stack = Stack::deployed();
+    for (_, stages) in stack.vault.secrets.lock().unwrap().get_mut("peppers").unwrap().values_mut() {
+        stages.clear();
+    }
+    let failure = stack.call(&json!({ "RequestType": "Update" })).unwrap_err();
+    assert_eq!(failure, Failure::Lost("peppers".to_owned()));
+}
+
 #[test]
 fn what_was_prepared_before_a_cut_is_never_finished() {
     let stack = Stack::deployed();
@@ -365,8 +469,8 @@ fn what_was_prepared_before_a_cut_is_never_finished() {
     stack.step("createSecret", Section::Signing, "one").unwrap();
     stack.call(&json!({ "cut": "signing" })).unwrap();
     // Secrets Manager keeps the version, and somebody puts the label back.
-    stack.vault.begin("signing", "one");
     for step in &STEPS[1..] {
+        stack.vault.begin("signing", "one");
         assert_eq!(stack.step(step, Section::Signing, "one"), Err(Failure::Overtaken));
     }
 }
