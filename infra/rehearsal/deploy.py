@@ -4,7 +4,7 @@
 
 ENDPOINT is MiniStack's URL, ARCHIVES the folder with BINARY/bootstrap.zip for each function, DAYPASS the command `daypass`.
 What is deployed, and every place where MiniStack gets something else than AWS would, is told on standard error. On standard
-output comes a list with an entry for each Daypass stack: the variables by which tests/tests/rehearsal finds it and its
+output comes a list with an entry for each Daypass stack: the variables by which tests/it/suites/rehearsal finds it and its
 APIs, and which modules of the suite are for it alone.
 """
 

@@ -1,7 +1,7 @@
 // The demo page as a person uses it: with the keyboard, on both origins, in two tabs, on a phone, in the dark. It writes the
 // screenshots too.
 //
-// Run by tests/tests/browser.rs, which says in the environment where everything is.
+// Run by tests/it/suites/browser.rs, which says in the environment where everything is.
 
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";

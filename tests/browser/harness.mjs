@@ -1,7 +1,7 @@
 // What the scenarios share: Chromium with a profile below target/, the page that imports the module, strangers' pages, a
 // proxy before the API that counts, shortens lifetimes and breaks connections, and a look into the table of sessions.
 //
-// tests/tests/browser.rs starts the stack and says in the environment where it is.
+// tests/it/suites/browser.rs starts the stack and says in the environment where it is.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::elf::{Binary, Processor, unzipped};
 
 /// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 10] = [
+pub(crate) const FUNCTIONS: [Function; 9] = [
     Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
@@ -17,9 +17,8 @@ pub(crate) const FUNCTIONS: [Function; 10] = [
     Function { package: "daypass-rotate-keys", binary: "rotate-keys", budget: WITH_AWS },
     Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
     Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
-    // They stand before every request of every guarded API, and link no AWS SDK.
+    // It runs before every request of every guarded API, and links no AWS SDK.
     Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_150_000 },
-    Function { package: "daypass-authorizer-lean", binary: "authorizer-lean", budget: 2_000_000 },
     Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
 ];
 
@@ -95,7 +94,7 @@ mod tests {
         let folder = daypass_tools::target_dir().join("tmp").join(name);
         for function in &FUNCTIONS {
             fs::create_dir_all(folder.join(function.binary)).unwrap();
-            let bytes = if function.binary == "authorizer-lean" { authorizer_bytes } else { 10 };
+            let bytes = if function.binary == "authorizer" { authorizer_bytes } else { 10 };
             fs::write(folder.join(function.binary).join("bootstrap.zip"), vec![0; bytes]).unwrap();
         }
         folder
@@ -103,13 +102,13 @@ mod tests {
 
     #[test]
     fn the_budget_is_a_limit_that_is_not_reached() {
-        let folder = scratch("under", 1_999_999);
-        assert!(weigh(&folder).unwrap().contains("  authorizer-lean     1999999    2000000"));
+        let folder = scratch("under", 2_149_999);
+        assert!(weigh(&folder).unwrap().contains("  authorizer          2149999    2150000"));
         fs::remove_dir_all(folder).unwrap();
 
-        let folder = scratch("over", 2_000_000);
+        let folder = scratch("over", 2_150_000);
         let error = weigh(&folder).unwrap_err().to_string();
-        assert!(error.contains("authorizer-lean     2000000    2000000  TOO LARGE"), "{error}");
+        assert!(error.contains("authorizer          2150000    2150000  TOO LARGE"), "{error}");
         assert_eq!(error.matches("TOO LARGE").count(), 1);
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,7 +1,7 @@
 //! The rehearsal: `template.yaml` and the examples deployed to a local AWS, and everything asked through its API Gateway.
 //!
 //! With `DAYPASS_URL` set nothing is built or deployed: the same suite asks the stage there. The variables that it needs are
-//! documented in `tests/tests/rehearsal/main.rs`.
+//! documented in `tests/it/suites/rehearsal/main.rs`.
 
 use std::collections::BTreeMap;
 use std::env;

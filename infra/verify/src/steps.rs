@@ -329,8 +329,7 @@ pub(crate) fn build_functions(archives: &Path) -> Result<()> {
 
 /// The functions that link an AWS SDK, or those that do not.
 pub(crate) fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let links_aws =
-        |package: &str| !["daypass-authorizer-function", "daypass-authorizer-lean"].contains(&package);
+    let links_aws = |package: &str| package != "daypass-authorizer-function";
     FUNCTIONS.iter().map(|function| function.package).filter(move |package| links_aws(package) == with_aws)
 }
 

@@ -1,0 +1,260 @@
+//! The walls between the crates, read from Cargo's own metadata: a boundary that nobody checks is a wish.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The crates of the workspace and what each names in its manifest, tests left aside.
+fn named_by() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    list(&metadata["packages"])
+        .iter()
+        .map(|package| {
+            let normal =
+                list(&package["dependencies"]).into_iter().filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+/// Everything that ends up in a build of the package for this machine: names, without tests and build scripts.
+fn linked_into(package: &str) -> BTreeSet<String> {
+    cargo(&[
+        "tree",
+        "--locked",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ])
+    .lines()
+    .filter_map(|line| line.split(' ').next())
+    .map(str::to_owned)
+    .collect()
+}
+
+fn is_aws(name: &str) -> bool {
+    name.starts_with("aws-sdk")
+        || name.starts_with("aws-smithy")
+        || name == "aws-config"
+        || name == "aws-runtime"
+}
+
+const FUNCTIONS: [&str; 9] = [
+    "daypass-rotate-keys",
+    "daypass-login",
+    "daypass-refresh",
+    "daypass-revoke",
+    "daypass-sessions",
+    "daypass-password",
+    "daypass-revocations",
+    "daypass-authorizer-function",
+    "daypass-discovery",
+];
+const SHARED: [&str; 9] = [
+    "daypass-ambient",
+    "daypass-authorizer",
+    "daypass-core",
+    "daypass-credentials",
+    "daypass-dynamodb",
+    "daypass-follower",
+    "daypass-https",
+    "daypass-keys",
+    "daypass-lambda",
+];
+
+#[test]
+fn core_touches_nothing_outside() {
+    let linked = linked_into("daypass-core");
+    let forbidden = |name: &&String| {
+        is_aws(name)
+            || name.starts_with("lambda")
+            || ["tokio", "hyper", "reqwest", "tracing", "rand"].contains(&name.as_str())
+    };
+    assert_eq!(linked.iter().filter(forbidden).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// The compiler sees to what core links; this sees to the standard library.
+#[test]
+fn core_names_nothing_ambient() {
+    let ambient = [
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "TcpStream",
+        "UdpSocket",
+        "Instant::now",
+        "SystemTime",
+    ];
+    for file in sources(&root().join("shared/core/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Tests stand at the end of a file, or in one of their own.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for name in ambient {
+            let found = code.lines().find(|line| line.contains(name) && !line.trim_start().starts_with("//"));
+            assert_eq!(found, None, "{} names {name}", file.display());
+        }
+    }
+}
+
+/// The Rust files of a folder that are not tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if !path.ends_with("tests.rs") && path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn one_crate_names_each_sdk() {
+    let named = named_by();
+    let who = |sdk: &str| -> Vec<&str> {
+        let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(sdk);
+        named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(who("aws-sdk-dynamodb"), ["daypass-dynamodb", "daypass-tests"]);
+    assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-keys"]);
+}
+
+#[test]
+fn the_authorizer_links_no_aws_sdk() {
+    let linked = linked_into("daypass-authorizer-function");
+    assert_eq!(linked.iter().filter(|name| is_aws(name)).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// One asks the authorizer's context who is calling and nobody else, the other tells everybody the same: there is no secret that
+/// they could give away.
+#[test]
+fn sessions_and_revocations_read_no_key_and_no_password() {
+    for function in ["daypass-sessions", "daypass-revocations"] {
+        let linked = linked_into(function);
+        for secret in ["daypass-keys", "daypass-credentials", "aws-sdk-secretsmanager", "argon2"] {
+            assert!(!linked.contains(secret), "{function}: {secret}");
+        }
+    }
+}
+
+/// What the authorizer links, name by name: whoever adds a line here has read what it brings. `UPDATE_SNAPSHOTS=1`
+/// writes the list anew.
+#[test]
+fn the_authorizer_links_what_it_linked() {
+    let file = root().join("tests/it/snapshots/authorizer-dependencies.txt");
+    let linked: String =
+        linked_into("daypass-authorizer-function").iter().map(|name| format!("{name}\n")).collect();
+    #[expect(clippy::disallowed_methods, reason = "the switch that rewrites a snapshot")]
+    if std::env::var("UPDATE_SNAPSHOTS").is_ok() {
+        std::fs::write(&file, &linked).unwrap();
+    }
+    assert_eq!(linked, std::fs::read_to_string(&file).unwrap(), "UPDATE_SNAPSHOTS=1 accepts the change");
+}
+
+/// Its one HTTP client for anything but the Runtime API is a crate of its own, which nobody else links.
+#[test]
+fn what_fetches_keys_is_apart() {
+    let named = named_by();
+    let who = |name: &str| -> Vec<&str> {
+        let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(name);
+        named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(who("daypass-https"), ["daypass-authorizer", "daypass-follower", "daypass-rotate-keys"]);
+    assert_eq!(who("daypass-follower"), ["daypass-authorizer-function"]);
+    assert_eq!(who("rustls-native-certs"), ["daypass-https"]);
+    let linked = linked_into("daypass-authorizer-function");
+    for client in [
+        "reqwest",
+        "ureq",
+        "curl",
+        "hyper-tls",
+        "hyper-rustls",
+        "native-tls",
+        "openssl",
+        "ring",
+        "webpki-roots",
+    ] {
+        assert!(!linked.contains(client), "{client}");
+    }
+}
+
+/// What everybody may ask links nothing that could write a table or check a password.
+#[test]
+fn discovery_reads_public_keys_and_nothing_else() {
+    let linked = linked_into("daypass-discovery");
+    for other in ["daypass-dynamodb", "aws-sdk-dynamodb", "daypass-credentials", "argon2"] {
+        assert!(!linked.contains(other), "{other}");
+    }
+}
+
+#[test]
+fn functions_do_not_know_each_other_and_shared_knows_no_function() {
+    let named = named_by();
+    for package in FUNCTIONS.iter().chain(&SHARED) {
+        let functions: Vec<&String> =
+            named[*package].iter().filter(|name| FUNCTIONS.contains(&name.as_str())).collect();
+        assert_eq!(functions, Vec::<&String>::new(), "{package}");
+    }
+}
+
+#[test]
+fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
+    let named = named_by();
+    let tools = [
+        "daypass-bench",
+        "daypass-cli",
+        "daypass-embedded",
+        "daypass-floor",
+        "daypass-gateway",
+        "daypass-scale",
+        "daypass-tools",
+        "daypass-verify",
+        "daypass-tests",
+    ];
+    for package in FUNCTIONS.iter().chain(&SHARED) {
+        let found: Vec<&String> =
+            named[*package].iter().filter(|name| tools.contains(&name.as_str())).collect();
+        assert_eq!(found, Vec::<&String>::new(), "{package}");
+    }
+}
+
+/// Cargo unifies features over a build, so a feature is no wall: a boundary is a crate.
+#[test]
+fn no_crate_of_ours_has_features() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    for package in metadata["packages"].as_array().unwrap() {
+        assert_eq!(package["features"], serde_json::json!({}), "{}", package["name"]);
+    }
+}

@@ -1,0 +1,23 @@
+//! The integration tests of the workspace, in one binary.
+//!
+//! The modules here need nothing but Cargo. Those in [`suites`] need a server, a browser or the built functions, which
+//! `cargo verify` provides: each is a step of it. CONTRIBUTING.md says where a new test goes.
+
+mod boundaries;
+mod cookie;
+mod deploy;
+mod embedded;
+mod events;
+mod flows;
+mod model;
+mod oracle;
+mod password;
+mod requests;
+mod revocations;
+mod scale;
+mod sessions;
+mod store_contract;
+mod suites;
+mod template;
+mod throttle;
+mod upgrades;

@@ -1,0 +1,99 @@
+//! The tool itself: what the proxy says it does to a connection, it does.
+
+use crate::suites::failures::service;
+use daypass_embedded::Embedded;
+use daypass_tests::bench::{Bench, after, present};
+use daypass_tests::recorder::Action;
+use futures_util::future::join_all;
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A request on a plain socket; returns all that comes back, or how the connection ended.
+async fn raw(url: &str) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await?;
+    let request = "POST / HTTP/1.1\r\nhost: proxy\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.map(|_| answer)
+}
+
+/// A reset reaches the client as RST, and a lost connection as its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_a_reset_and_a_close_is_a_close() {
+    let embedded = Embedded::start(None).unwrap();
+    let bench = Bench::new(&embedded.url()).await;
+    for action in [Action::ResetRequest, Action::ResetAnswer] {
+        bench.recorder.always(action.clone());
+        let error = raw(bench.recorder.url()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{action:?}");
+    }
+    for action in [Action::DropRequest, Action::DropAnswer] {
+        bench.recorder.always(action.clone());
+        assert_eq!(raw(bench.recorder.url()).await.unwrap(), b"", "{action:?}");
+    }
+    bench.recorder.always(Action::CutAnswer);
+    let answer = String::from_utf8(raw(bench.recorder.url()).await.unwrap()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert_eq!(body.len(), length.parse::<usize>().unwrap() / 2, "{answer}");
+    assert!(!body.is_empty());
+}
+
+/// What the SDK makes of them: both ends of a connection are errors of the connection, and are tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_sees_an_error_of_the_connection() {
+    let (_db, service) = service().await;
+    for action in [Action::ResetRequest, Action::DropRequest] {
+        service.bench.recorder.always(action.clone());
+        let error = service.bench.store.client().list_tables().send().await.unwrap_err();
+        let mut cause: &dyn Error = &error;
+        let mut text = String::new();
+        while let Some(source) = cause.source() {
+            text = format!("{text} {source}");
+            cause = source;
+        }
+        let expected = if matches!(action, Action::ResetRequest) { "reset" } else { "closed" };
+        assert!(text.to_lowercase().contains(expected), "{action:?}: {text}");
+        assert_eq!(service.bench.recorder.take().len(), 4, "{action:?}");
+    }
+}
+
+/// When a write lands: a late request after its client has gone, a late answer's at once, a lost one never.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_land_when_they_should() {
+    let embedded = Embedded::start(None).unwrap();
+    let held = Duration::from_millis(2_500);
+    let cases = [
+        (Action::Late(held), 0, 1),
+        (Action::LateAnswer(held), 1, 1),
+        (Action::Hang(held), 0, 0),
+        (Action::DropRequest, 0, 0),
+        (Action::ResetRequest, 0, 0),
+        (Action::DropAnswer, 1, 1),
+        (Action::ResetAnswer, 1, 1),
+        (Action::CutAnswer, 1, 1),
+        (Action::Garbled(|_| Vec::new()), 1, 1),
+    ];
+    let url = embedded.url();
+    join_all(cases.map(async |(action, at_once, at_last)| {
+        let bench = Bench::new(&url).await;
+        let direct = bench.again(&url).await;
+        let (_, opened) = bench.logged_in("ada").await;
+        bench.recorder.always(action.clone());
+        let presented = present(&opened, 0);
+        let start = Instant::now();
+        // A client that goes away in the middle.
+        let given_up =
+            tokio::time::timeout(Duration::from_millis(900), bench.rotate(&presented, after(1))).await;
+        let waits = matches!(action, Action::Late(_) | Action::LateAnswer(_) | Action::Hang(_));
+        assert_eq!(given_up.is_err(), waits, "{action:?}");
+        assert!(start.elapsed() < held);
+        assert_eq!(direct.stored(&opened).await.unwrap().generation, at_once, "{action:?}, at once");
+        tokio::time::sleep_until((start + held + Duration::from_millis(300)).into()).await;
+        assert_eq!(direct.stored(&opened).await.unwrap().generation, at_last, "{action:?}, at last");
+    }))
+    .await;
+}

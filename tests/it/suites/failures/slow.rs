@@ -1,0 +1,288 @@
+//! Build 7 in numbers: how long each operation takes at its slowest, against the time after which Lambda ends the function.
+//!
+//! The arithmetic is in `shared/dynamodb/src/connect.rs`. Lambda's limits are read from template.yaml.
+
+use crate::suites::failures::matrix::{Scene, ShortPages};
+use crate::suites::failures::process::{Process, SecretsManager};
+use crate::suites::failures::pulse::Pulse;
+use crate::suites::failures::rows::Operation;
+use daypass_ambient::SystemClock;
+use daypass_core::Clock;
+use daypass_tests::recorder::{Action, Call, Recorder};
+use daypass_tests::service::{Answer, Service};
+use futures_util::{StreamExt, stream};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The network, hashing, and what a busy machine adds.
+const SLACK: Duration = Duration::from_millis(600);
+/// Operations that are timed at the same time: setting one up must not take the processor from the others' tries.
+const AT_A_TIME: usize = 5;
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// What is timed: the operations of the tables, and what users do with their list of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timed {
+    Operation(Operation),
+    /// `GET /sessions`.
+    List,
+    /// `DELETE /sessions/{id}` of another session than the caller's.
+    EndAnother,
+}
+
+impl Timed {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Operation(Operation::Login),
+        Self::Operation(Operation::Refresh),
+        Self::Operation(Operation::Replay),
+        Self::Operation(Operation::Revoke),
+        Self::Operation(Operation::RevokeAll),
+        Self::List,
+        Self::EndAnother,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.name(),
+            Self::List => "list one's sessions",
+            Self::EndAnother => "end another of one's sessions",
+        }
+    }
+
+    /// After which Lambda ends the function.
+    pub(crate) fn limit(self) -> Duration {
+        match self {
+            Self::Operation(operation) => operation.limit(),
+            Self::List | Self::EndAnother => Duration::from_secs(5),
+        }
+    }
+
+    /// The function's name in template.yaml.
+    fn function(self) -> &'static str {
+        match self {
+            Self::Operation(Operation::Login) => "LoginFunction",
+            Self::Operation(Operation::Refresh | Operation::Replay) => "RefreshFunction",
+            Self::Operation(Operation::Revoke | Operation::RevokeAll) => "RevokeFunction",
+            Self::List | Self::EndAnother => "SessionsFunction",
+        }
+    }
+
+    /// What connect.rs promises when nothing answers, and when every request but the last answers at the last moment.
+    pub(crate) fn promised(self) -> (Duration, Duration) {
+        let ms = Duration::from_millis;
+        match self {
+            Self::Operation(Operation::Login) => (ms(2_000), ms(4_000)),
+            Self::Operation(Operation::Refresh) => (ms(2_000), ms(2_000)),
+            Self::Operation(Operation::Replay) => (ms(2_000), ms(4_000)),
+            Self::Operation(Operation::Revoke) => (ms(2_000), ms(2_000)),
+            Self::Operation(Operation::RevokeAll) => (ms(2_000), ms(4_200)),
+            Self::List | Self::EndAnother => (ms(2_000), ms(4_000)),
+        }
+    }
+
+    /// The last request, by what it asks. `session` is the token's own.
+    fn is_last(self, call: &Call<'_>, session: &str) -> bool {
+        let ends =
+            call.request["UpdateExpression"].as_str().is_some_and(|text| text.contains("#revoked_why"));
+        match self {
+            Self::Operation(Operation::Login) => call.operation == "TransactWriteItems",
+            Self::Operation(Operation::Refresh) => true,
+            Self::Operation(Operation::Replay | Operation::Revoke) | Self::EndAnother => ends,
+            Self::Operation(Operation::RevokeAll) => ends && call.request["Key"]["session"]["S"] != session,
+            // However many pages there are: with each at the last moment, time is up before they are.
+            Self::List => false,
+        }
+    }
+}
+
+/// Somebody who is about to ask.
+enum Asking {
+    Scene(Box<Scene>),
+    /// With an access token, for something below `/sessions`.
+    Own {
+        access: String,
+        session: String,
+        method: &'static str,
+        path: String,
+    },
+}
+
+impl Asking {
+    async fn set(service: &Service, timed: Timed, name: &str) -> Self {
+        if let Timed::Operation(operation) = timed {
+            return Self::Scene(Box::new(Scene::set(service, operation, name).await));
+        }
+        service.quick_user(name).await;
+        let mut logins = Vec::new();
+        // Three pages.
+        for _ in 0..8 {
+            logins.push(service.login(name).await);
+        }
+        let (method, path) = match timed {
+            Timed::EndAnother => ("DELETE", format!("/sessions/{}", logins[1].text("session_id"))),
+            _ => ("GET", "/sessions".to_owned()),
+        };
+        let (access, session) = (logins[0].access_token(), logins[0].text("session_id"));
+        Self::Own { access, session, method, path }
+    }
+
+    /// The session of the token that asks.
+    fn session(&self) -> String {
+        match self {
+            Self::Scene(scene) => scene.session.clone(),
+            Self::Own { session, .. } => session.clone(),
+        }
+    }
+
+    async fn ask(&self, service: &Service) -> Answer {
+        match self {
+            Self::Scene(scene) => scene.ask(service).await,
+            Self::Own { access, method, path, .. } => service.guarded(method, path, access).await,
+        }
+    }
+}
+
+/// Nothing ever answers; or `in_turn` each request but the last answers at the last moment, and the last one never.
+pub(crate) fn hang(recorder: &Recorder, timed: Timed, in_turn: bool, session: String) {
+    let tries: Mutex<BTreeMap<String, usize>> = Mutex::default();
+    recorder.set_hook(move |call| {
+        let (update, page) = (&call.request["UpdateExpression"], &call.request["ExclusiveStartKey"]);
+        let mut tries = tries.lock().unwrap();
+        let tries = tries.entry(format!("{} {update} {page}", call.operation)).or_default();
+        *tries += 1;
+        match (in_turn && !timed.is_last(call, &session), *tries) {
+            // The second try starts at most 50 ms after the first one's second, and has the rest of two; a busy machine needs
+            // some of that.
+            (true, 2..) => Action::Hang(Duration::from_millis(650)),
+            _ => Action::Hang(FOR_EVER),
+        }
+    });
+}
+
+/// `Timeout` of a function in template.yaml: its own, or that of all functions.
+fn limit_in_the_template(function: &str) -> Duration {
+    let text = include_str!("../../../../template.yaml");
+    let timeout = |from: &str| {
+        let section = text.split_once(from).unwrap().1;
+        // Up to the next resource.
+        let end = section
+            .match_indices("\n  ")
+            .find(|(at, _)| section[at + 3..].starts_with(|c: char| c.is_ascii_uppercase()));
+        let section = &section[..end.map_or(section.len(), |(at, _)| at)];
+        let line = section.lines().find_map(|line| line.trim().strip_prefix("Timeout: "))?;
+        Some(Duration::from_secs(line.parse().unwrap()))
+    };
+    timeout(&format!("\n  {function}:\n")).or_else(|| timeout("\nGlobals:\n")).unwrap()
+}
+
+#[test]
+fn the_limits_are_those_of_the_template() {
+    for timed in Timed::ALL {
+        assert_eq!(limit_in_the_template(timed.function()), timed.limit(), "{timed:?}");
+    }
+}
+
+/// 503 before Lambda ends the function: when nothing ever answers, and when each request but the last answers just in
+/// time and the last one never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_says_so_in_time() {
+    let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
+    let (db, base) = crate::suites::failures::service().await;
+    let url = db.url();
+    let cases = Timed::ALL.into_iter().flat_map(|timed| [(timed, false), (timed, true)]);
+    let pulse = Pulse::start(&base);
+    let (base, url) = (&base, &url);
+    let number = AtomicUsize::new(0);
+    let measure = async |timed: Timed, in_turn: bool| {
+        let service = base.redeployed(url, &[]).await;
+        let name = format!("user{}", number.fetch_add(1, Ordering::Relaxed));
+        let asking = Asking::set(&service, timed, &name).await;
+        service.bench.recorder.set_tamper(ShortPages);
+        hang(&service.bench.recorder, timed, in_turn, asking.session());
+        let before = Instant::now();
+        let answer = asking.ask(&service).await;
+        let took = before.elapsed();
+        let (at_once, at_most) = timed.promised();
+        let promised = if in_turn { at_most } else { at_once };
+        let case = format!("{timed:?}, in turn: {in_turn}, {took:?}");
+        check_busy(&answer, &case);
+        assert!(took < promised + SLACK && took > promised - SLACK, "{case}: promised {promised:?}");
+        assert!(took < timed.limit(), "{case}");
+        service.bench.recorder.always(Action::Pass);
+        let status = if timed == Timed::Operation(Operation::Replay) { 400 } else { 200 };
+        assert_eq!(asking.ask(&service).await.status, status, "{case}");
+        (timed, in_turn, took, promised)
+    };
+    let results: Vec<_> = stream::iter(cases)
+        .map(|(timed, in_turn)| pulse.play(move || measure(timed, in_turn)))
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    assert!(results.iter().all(Option::is_some), "see above");
+    println!(
+        "DynamoDB hangs for good (at once: from the first request on; in turn: each answers at the last moment)"
+    );
+    for (timed, in_turn, took, promised) in results.into_iter().flatten() {
+        println!(
+            "  {:<32}{:<8}{:.2} s, promised {:.1} s, Lambda's limit {} s",
+            timed.name(),
+            if in_turn { "in turn" } else { "at once" },
+            took.as_secs_f64(),
+            promised.as_secs_f64(),
+            timed.limit().as_secs(),
+        );
+    }
+}
+
+/// The slowest operation at its slowest, in a process that has to load its keys first, as slowly as a request may wait
+/// for them: 503 before Lambda ends the function.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slowest_of_all_after_its_keys_came_late() {
+    /// Less than the 0.3 s that a request waits, by what a busy machine needs for the rest.
+    const KEYS_TAKE: Duration = Duration::from_millis(220);
+    let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
+    let (db, base) = crate::suites::failures::service().await;
+    let url = db.url();
+    let pulse = Pulse::start(&base);
+    let (base, url) = (&base, &url);
+    let number = AtomicUsize::new(0);
+    let timed = Timed::Operation(Operation::RevokeAll);
+    let measure = async || {
+        let service = base.redeployed(url, &[]).await;
+        service.clock.set(SystemClock.now());
+        let name = format!("late{}", number.fetch_add(1, Ordering::Relaxed));
+        let scene = Scene::set(&service, Operation::RevokeAll, &name).await;
+        service.bench.recorder.set_tamper(ShortPages);
+        hang(&service.bench.recorder, timed, true, scene.session.clone());
+        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await;
+        let (function, content_type, body) = scene.as_event();
+        let mut process = Process::start_with(function, &service, &secrets.variables()).await;
+        process.send(function, content_type, &body);
+        check_busy(&process.answer().await, "without keys");
+        secrets.answer_after(KEYS_TAKE);
+        let before = Instant::now();
+        process.send(function, content_type, &body);
+        let answer = process.answer().await;
+        let took = before.elapsed();
+        check_busy(&answer, "with keys");
+        let log = process.end().await;
+        let stopped_at = log.last().unwrap()["during"].clone();
+        assert_eq!(stopped_at, "revoke_all", "the keys came in time, and all time was used: {log:?}");
+        assert!(took > timed.promised().1 - SLACK && took < timed.limit(), "{took:?}");
+        took
+    };
+    let took = pulse.play(measure).await.expect("see above");
+    println!(
+        "revoke all, each request at the last moment, after keys that took {:.2} s: 503 after {:.2} s, Lambda's limit {} s",
+        KEYS_TAKE.as_secs_f64(),
+        took.as_secs_f64(),
+        timed.limit().as_secs(),
+    );
+}
+
+fn check_busy(answer: &Answer, case: &str) {
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{case}");
+    assert_eq!(answer.header("retry-after"), Some("2"), "{case}");
+}

@@ -1,0 +1,123 @@
+//! The programs in `tests/interop`: what runs them, what they are given, and what they say.
+
+use crate::suites::interop::tls::Tls;
+use serde::Deserialize;
+use serde_json::Value;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use daypass_tools::workspace_root;
+
+/// What every verifier shows, in this order: one token that is good, and each way in which one is not.
+pub(crate) const VERIFIER: &[&str] = &[
+    "good",
+    "expired",
+    "another_audience",
+    "another_issuer",
+    "another_type",
+    "changed_claims",
+    "changed_signature",
+    "another_key",
+    "unsigned",
+    "unsigned_with_a_signature",
+    "hmac_with_the_public_key",
+    "unknown_kid",
+];
+
+/// What every OAuth client shows.
+pub(crate) const CLIENT: &[&str] =
+    &["discovery", "refresh", "rotation", "narrower_scope", "wider_scope", "unknown", "revoke"];
+
+/// The programs, by language and file.
+pub(crate) const PROGRAMS: &[Source] = &[
+    Source::Node("jose.mjs"),
+    Source::Node("aws-jwt-verify.mjs"),
+    Source::Python("verify_pyjwt.py"),
+    Source::Go,
+    Source::Node("openid-client.mjs"),
+    Source::Python("client_authlib.py"),
+];
+
+/// A program as it is in the repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    Node(&'static str),
+    Python(&'static str),
+    Go,
+}
+
+/// A program that can be run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    source: Source,
+    words: Vec<PathBuf>,
+}
+
+/// What a program says at its end.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Covered {
+    pub(crate) library: String,
+    pub(crate) version: String,
+    pub(crate) cases: Vec<String>,
+}
+
+impl fmt::Display for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {} {}: {}", self.library, self.version, self.cases.join(", "))
+    }
+}
+
+impl Source {
+    /// The program with what runs it, which the gate has installed.
+    pub(crate) fn find(&self) -> Program {
+        let sources = workspace_root().join("tests/interop");
+        let words = match self {
+            Self::Node(file) => vec!["node".into(), tool("DAYPASS_TEST_NODE_PROGRAMS").join(file)],
+            Self::Python(file) => vec![tool("DAYPASS_TEST_PYTHON"), sources.join("python").join(file)],
+            Self::Go => vec![tool("DAYPASS_TEST_GO_PROGRAM")],
+        };
+        Program { source: *self, words }
+    }
+}
+
+fn tool(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable);
+    path.unwrap_or_else(|| panic!("run `cargo verify --only interop`: it installs what {variable} names"))
+        .into()
+}
+
+impl Program {
+    /// Whether it is a verifier; else it is an OAuth client.
+    pub(crate) fn verifies(&self) -> bool {
+        !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
+    }
+
+    /// Runs it with a case on its standard input. Fails the test when it fails.
+    pub(crate) async fn run(&self, case: &Value, tls: &Tls) -> Covered {
+        let [program, arguments @ ..] = self.words.as_slice() else { panic!("no program") };
+        let mut child = Command::new(program)
+            .args(arguments)
+            // How each of them is told of a certificate authority of one's own.
+            .env("NODE_EXTRA_CA_CERTS", tls.certificate())
+            .env("SSL_CERT_FILE", tls.certificate())
+            .env("REQUESTS_CA_BUNDLE", tls.certificate())
+            // The service is on this machine, whatever proxy a developer has.
+            .env("NO_PROXY", "localhost")
+            .env("no_proxy", "localhost")
+            .env_remove("NODE_OPTIONS")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
+        child.stdin.take().unwrap().write_all(case.to_string().as_bytes()).await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{:?} failed: see above\n{said}", self.words);
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{:?} says {said}: {error}", self.words))
+    }
+}

@@ -1,0 +1,90 @@
+//! How soon the access token of a session that ended is refused where the authorizer follows the revocation feed.
+
+use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
+use futures_util::future::join_all;
+use http::Method;
+use std::time::{Duration, Instant};
+
+/// How far apart the questions are.
+const PULSE: Duration = Duration::from_millis(250);
+/// What may be added to the interval.
+const MORE: Duration = Duration::from_secs(1);
+
+/// The interval of all authorizers that are asked.
+fn interval() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "what the stage under test was deployed with")]
+    let seconds = std::env::var("DAYPASS_REVOCATIONS_SECONDS").expect("the stage follows the feed");
+    Duration::from_secs(seconds.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
+    let stage = Stage::find();
+    // What a cache keeps is served until it is over: the sum is in docs/revocation.md.
+    let apis: Vec<&Api> = stage.guarded().filter(|api| api.cache == 0).collect();
+    assert!(!apis.is_empty(), "no API of DAYPASS_APIS is without a cache");
+    let (ended, lives) = (stage.login(Some("orders:read")).await, stage.login(Some("orders:read")).await);
+    // Each of the authorizers runs and has asked before.
+    for api in &apis {
+        assert_eq!(ask(&stage, api, &ended).await, 200, "{api}");
+    }
+    assert_eq!(stage.revoke(&ended.refresh).await.status, 200);
+    let answered = Instant::now();
+
+    let watched = join_all(apis.iter().map(|api| watch(&stage, api, &ended, &lives, answered))).await;
+    println!("{:<28}{:>14}{:>12}", "API", "passed until", "then");
+    for (api, (last, refusal)) in apis.iter().zip(&watched) {
+        println!("{:<28}{:>12.1} s{refusal:>12}", api.to_string(), last.as_secs_f64());
+    }
+    for (api, (last, refusal)) in apis.iter().zip(watched) {
+        assert_eq!(refusal, api.kind.bad_token(), "{api}");
+        assert!(last <= interval() + MORE, "{api}: it passed for {last:?}");
+    }
+}
+
+async fn ask(stage: &Stage, api: &Api, tokens: &Tokens) -> u16 {
+    stage.ask(api, Method::GET, "/me", Some(&tokens.bearer())).await.status
+}
+
+/// When the last request passed, and what the next ones got. A session of the same user that lives passes throughout.
+async fn watch(
+    stage: &Stage,
+    api: &Api,
+    ended: &Tokens,
+    lives: &Tokens,
+    answered: Instant,
+) -> (Duration, u16) {
+    let (mut last, mut refusal) = (Duration::ZERO, 0);
+    // Beyond the limit, so that no other process of the authorizer is overlooked.
+    while answered.elapsed() < interval() + 3 * MORE {
+        let sent = answered.elapsed();
+        match ask(stage, api, ended).await {
+            200 => last = sent,
+            status => refusal = status,
+        }
+        assert_eq!(ask(stage, api, lives).await, 200, "{api}: another session");
+        tokio::time::sleep(PULSE).await;
+    }
+    (last, refusal)
+}
+
+/// It tells digests and no ids.
+#[tokio::test]
+async fn the_feed_is_served_to_anybody() {
+    let stage = Stage::find();
+    let ended = stage.login(None).await;
+    assert_eq!(stage.revoke(&ended.refresh).await.status, 200);
+    tokio::time::sleep(MORE).await;
+    let answer = stage.send(stage.to(Method::GET, "/revocations")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let document = answer.json();
+    assert_eq!(document["v"], 1);
+    assert_eq!(document["more"], false);
+    let again = stage.to(Method::GET, "/revocations").header("if-none-match", answer.header("etag"));
+    let again = stage.send(again).await;
+    // Somebody else's session may have ended in between.
+    assert!([200, 304].contains(&again.status), "{again:?}");
+    for forbidden in ["ses_", "usr_", &ended.session] {
+        assert!(!answer.body.contains(forbidden), "the feed names {forbidden}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Keys that rotate under load: nobody is logged out, and no valid access token is refused.
+
+use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Rotations of all three secrets.
+const ROTATIONS: u32 = 3;
+/// Sessions that are refreshed and asked with all the time.
+const SESSIONS: usize = 4;
+
+fn variable(name: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "what the stage under test was deployed with")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
+}
+
+/// Rotates the keys of the stage once.
+async fn rotate() {
+    let command = variable("DAYPASS_ROTATE");
+    let rotated = tokio::task::spawn_blocking(move || {
+        let mut lines = command.lines();
+        let mut command = Command::new(lines.next().unwrap());
+        // No compiled modules between the sources.
+        command.args(lines).env("PYTHONDONTWRITEBYTECODE", "1").status()
+    });
+    assert!(rotated.await.unwrap().unwrap().success(), "the keys were not rotated");
+}
+
+/// What the load met.
+#[derive(Debug, Default)]
+struct Counts {
+    refreshes: AtomicU64,
+    logins: AtomicU64,
+    asked: AtomicU64,
+    /// 503 of a store that MiniStack kept waiting: the same request works later.
+    busy: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+async fn published(stage: &Stage) -> BTreeSet<String> {
+    let answer = stage.send(stage.to(Method::GET, "/.well-known/jwks.json")).await;
+    let kids = answer.json()["keys"].as_array().unwrap().clone();
+    kids.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+fn kid(token: &str) -> String {
+    let header = data_encoding::BASE64URL_NOPAD.decode(token.split('.').next().unwrap().as_bytes()).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+}
+
+/// Refreshes a session until the rotations are over, and asks every API with the new access token and with that of before.
+async fn refresh(stage: &Stage, apis: &[&Api], over: &AtomicBool, counts: &Counts) {
+    let mut before = stage.login(None).await;
+    while !over.load(Ordering::Relaxed) {
+        let answer = stage.refresh(&before.refresh).await;
+        assert_eq!(answer.status, 200, "a refresh failed: {answer:?}");
+        count(&counts.refreshes);
+        let tokens = stage.tokens(std::future::ready(answer)).await;
+        for api in apis {
+            for token in [&tokens, &before] {
+                pass(stage, api, token, counts).await;
+            }
+        }
+        before = tokens;
+    }
+}
+
+async fn pass(stage: &Stage, api: &Api, tokens: &Tokens, counts: &Counts) {
+    for _ in 0..10 {
+        let answer = stage.ask(api, Method::GET, "/orders/7", Some(&tokens.bearer())).await;
+        if answer.status == 503 {
+            count(&counts.busy);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        }
+        count(&counts.asked);
+        assert_eq!(answer.status, 200, "{api} refused a token of {}: {answer:?}", kid(&tokens.access));
+        return;
+    }
+    panic!("{api} is busy all the time");
+}
+
+/// Logs in all the time: passwords are hashed with another pepper after each rotation.
+async fn log_in(stage: &Stage, over: &AtomicBool, counts: &Counts) {
+    while !over.load(Ordering::Relaxed) {
+        stage.login(None).await;
+        count(&counts.logins);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_notices_that_keys_rotate() {
+    let stage = Stage::find();
+    let wait = Duration::from_secs(variable("DAYPASS_PUBLISHED_SECONDS").parse().unwrap());
+    let apis: Vec<&Api> = stage.guarded().collect();
+    let kids_before = published(&stage).await;
+    // Neither is used until all is over: what the first keys made must be good then.
+    let kept = stage.login(None).await;
+    let (over, counts) = (AtomicBool::new(false), Counts::default());
+    let started = Instant::now();
+    let rotations = async {
+        for _ in 0..ROTATIONS {
+            // The next key is published since the stack was deployed, or since the last rotation.
+            tokio::time::sleep(wait).await;
+            rotate().await;
+        }
+        tokio::time::sleep(wait).await;
+        over.store(true, Ordering::Relaxed);
+    };
+    let load = join_all((0..SESSIONS).map(|_| refresh(&stage, &apis, &over, &counts)));
+    tokio::join!(rotations, load, log_in(&stage, &over, &counts));
+    println!("{ROTATIONS} rotations in {:.0} s: {counts:?}", started.elapsed().as_secs_f64());
+
+    let now = published(&stage).await;
+    let last = stage.login(None).await;
+    assert!(now.contains(&kid(&last.access)), "the key in use is published");
+    assert!(!kids_before.contains(&kid(&last.access)), "a key is in use that did not exist before");
+    assert!(now.contains(&kid(&kept.access)), "and the first one still, for tokens that live");
+    for api in &apis {
+        pass(&stage, api, &kept, &counts).await;
+    }
+    let renewed = stage.refresh(&kept.refresh).await;
+    assert_eq!(
+        renewed.status, 200,
+        "the first key of refresh tokens is good for as long as a session: {renewed:?}"
+    );
+    assert!(counts.refreshes.load(Ordering::Relaxed) > 20, "there was a load: {counts:?}");
+}
