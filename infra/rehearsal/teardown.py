@@ -1,6 +1,6 @@
 """What comes at a stack's end: a leak, and then its deletion.
 
-    farewell.py ENDPOINT ARCHIVES
+    teardown.py ENDPOINT FUNCTIONS
 
 First the procedure of docs/keys.md for a signing key that has leaked. Then all stacks are deleted, and what must outlive them is
 looked for: the users, their sessions, and the keys without which both are worth nothing.
@@ -85,8 +85,8 @@ def delete(aws):
 
 
 def main():
-    endpoint, archives = sys.argv[1:]
-    aws = Aws(endpoint, Path(archives))
+    endpoint, functions = sys.argv[1:]
+    aws = Aws(endpoint, Path(functions))
     leak(aws, "daypass")
     delete(aws)
 
