@@ -14,6 +14,8 @@ const PASSED_ON: [&str; 1] = ["DAYPASS_MODEL_SEED"];
 /// The tests of a step.
 pub(crate) struct Tests<'a> {
     plan: &'a Plan,
+    /// What the report is called.
+    name: String,
     command: Command,
 }
 
@@ -37,7 +39,7 @@ impl<'a> Tests<'a> {
         without_aws(&mut command);
         let profile = match plan.depth {
             Depth::Gate => "ci",
-            Depth::Full => "full",
+            Depth::Full | Depth::Named => "full",
         };
         command
             // Every package: another choice is another choice of features, and would compile the AWS SDK again.
@@ -48,7 +50,7 @@ impl<'a> Tests<'a> {
         for name in PASSED_ON {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        Ok(Self { plan, command })
+        Ok(Self { plan, name: plan.step.to_owned(), command })
     }
 
     /// Sets a variable of the tests.
@@ -63,16 +65,31 @@ impl<'a> Tests<'a> {
         self
     }
 
+    /// Sets the name of the report, where a step has several.
+    pub(crate) fn named(mut self, name: String) -> Self {
+        self.name = name;
+        self
+    }
+
     /// Runs them.
     ///
     /// # Errors
     /// When a test fails, hangs or passes only at its second try, and when there is none.
-    pub(crate) fn run(mut self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
+        let step = self.plan.step;
+        run(step, &mut self.command()?)
+    }
+
+    /// The command that runs them.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub(crate) fn command(mut self) -> Result<Command> {
         // A report for each step: nextest has one file for each profile.
         let folder = target_dir().join("verify");
         fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
-        let report = folder.join(format!("{}.xml", self.plan.step));
-        let config = folder.join(format!("{}.toml", self.plan.step));
+        let report = folder.join(format!("{}.xml", self.name));
+        let config = folder.join(format!("{}.toml", self.name));
         let text =
             format!("[profile.ci.junit]\npath = {report:?}\n[profile.full.junit]\npath = {report:?}\n");
         fs::write(&config, text).with_context(|| format!("could not write {}", config.display()))?;
@@ -80,6 +97,6 @@ impl<'a> Tests<'a> {
         if !self.plan.filter.is_empty() {
             self.command.arg("--").args(&self.plan.filter);
         }
-        run(self.plan.step, &mut self.command)
+        Ok(self.command)
     }
 }

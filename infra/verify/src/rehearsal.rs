@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use daypass_tools::{Ministack, command_line, run, say, target_dir, workspace_root};
 use serde::Deserialize;
 
@@ -38,35 +39,60 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
         };
         say(&format!("calling {}: {how_long}", url.display()));
         let stage = env::vars().filter(|(name, _)| name.starts_with("DAYPASS_"));
-        return suite(plan, &[own.to_owned()], stage);
+        return suite(plan, &[own.to_owned()], stage)?.run();
     }
     build(plan)?;
     let functions = match plan.depth {
         Depth::Gate => target_dir().join("debug"),
-        Depth::Full => archives(),
+        Depth::Full | Depth::Named => archives(),
     };
     let ministack = Ministack::account()?;
-    for Deployed { variables, modules } in deploy(&ministack, &functions)? {
-        suite(plan, &modules, variables)?;
-    }
+    // Side by side: both wait more than they compute.
+    let stacks = deploy(&ministack, &functions)?;
+    thread::scope(|scope| {
+        let suites: Vec<_> = stacks
+            .into_iter()
+            .map(|stack| scope.spawn(move || output_of(suite(plan, &stack.modules, stack.variables)?)))
+            .collect();
+        // All of them, so that the output of one that fails does not hide that of another.
+        let passed: Vec<Result<()>> = suites.into_iter().map(|suite| print(suite.join())).collect();
+        passed.into_iter().collect::<Result<()>>()
+    })?;
     let mut teardown = script(&ministack, "teardown.py", &functions);
     run("rehearsal", teardown.stderr(Stdio::inherit()))
 }
 
-/// Runs the suite without the modules of [`SOME`] that are not among `modules`. Its tests wait more than they compute.
-fn suite(
-    plan: &Plan,
+/// Runs tests with their output kept.
+fn output_of(tests: Tests<'_>) -> Result<Output> {
+    let mut command = tests.command()?;
+    command.output().with_context(|| format!("could not start `{}`", command_line(&command)))
+}
+
+/// Prints what a suite has said; an error when it failed.
+fn print(suite: thread::Result<Result<Output>>) -> Result<()> {
+    let output = suite.map_err(|_| anyhow!("the thread of a suite panicked"))??;
+    say(String::from_utf8_lossy(&output.stdout).trim_end());
+    say(String::from_utf8_lossy(&output.stderr).trim_end());
+    if !output.status.success() {
+        bail!("a suite ended with {}", output.status);
+    }
+    Ok(())
+}
+
+/// The suite without the modules of [`SOME`] that are not among `modules`. Its tests wait more than they compute.
+fn suite<'a>(
+    plan: &'a Plan,
     modules: &[String],
     variables: impl IntoIterator<Item = (String, String)>,
-) -> Result<()> {
+) -> Result<Tests<'a>> {
     let left_out: Vec<&str> =
         SOME.into_iter().filter(|module| !modules.iter().any(|own| own == module)).collect();
     let filterset = format!(
         "test(/^suites::rehearsal::/) and not test(/^suites::rehearsal::({})::/)",
         left_out.join("|")
     );
-    let tests = Tests::of(plan, &filterset)?.threads(4);
-    variables.into_iter().fold(tests, |tests, (name, value)| tests.env(&name, value)).run()
+    let tests = Tests::of(plan, &filterset)?.threads(4).named(format!("rehearsal-{}", modules.join("-")));
+    Ok(variables.into_iter().fold(tests, |tests, (name, value)| tests.env(&name, value)))
 }
 
 /// Runs `infra/rehearsal/deploy.py`.
