@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn contributing_says_what_each_step_proves() {
+        let text = std::fs::read_to_string(daypass_tools::workspace_root().join("CONTRIBUTING.md")).unwrap();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), STEPS.len());
+        for (row, step) in rows.iter().zip(STEPS) {
+            assert!(row.starts_with(&format!("| `{}` | ", step.name)) && row.contains(step.reason), "{row}");
+            assert_eq!(row.contains("`--full` only: "), step.depth == Depth::Full, "{row}");
+        }
+    }
+
+    #[test]
     fn the_shards_of_the_workflow_are_the_steps_of_the_gate() {
         let workflow = daypass_tools::workspace_root().join(".github/workflows/changes.yml");
         let workflow = std::fs::read_to_string(workflow).unwrap();
