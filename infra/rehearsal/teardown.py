@@ -2,7 +2,7 @@
 
     teardown.py ENDPOINT FUNCTIONS
 
-First the procedure of docs/keys.md for a signing key that has leaked. Then all stacks are deleted, and what must outlive them is
+First the procedure of docs/operations/keys.md for a signing key that has leaked. Then all stacks are deleted, and what must outlive them is
 looked for: the users, their sessions, and the keys without which both are worth nothing.
 """
 

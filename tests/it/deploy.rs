@@ -164,7 +164,7 @@ fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
 /// The commands of the document are those of the stages.
 #[test]
 fn the_document_names_stages_and_packages_that_are_there() {
-    let document = read("docs/deploy.md");
+    let document = read("docs/operations/deploy.md");
     let stages = stages();
     let commands: Vec<&str> =
         document.lines().filter(|line| line.starts_with("sam ") && line.contains("--config-env ")).collect();

@@ -1,4 +1,4 @@
-//! The security events against `docs/events.md`: whoever reads the log relies on that document.
+//! The security events against `docs/reference/events.md`: whoever reads the log relies on that document.
 
 #![expect(
     clippy::unwrap_used,
@@ -254,7 +254,7 @@ impl Document {
     fn read() -> Self {
         let mut sections: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         let mut heading = String::new();
-        for line in include_str!("../../docs/events.md").lines() {
+        for line in include_str!("../../docs/reference/events.md").lines() {
             match line.strip_prefix("## ").or(line.strip_prefix("### ")) {
                 Some(title) => {
                     heading = title.to_owned();
@@ -481,7 +481,7 @@ fn queries_and_alarms_name_what_there_is() {
             }
         }
     }
-    let alarms = table(&document.sections["Which to alarm on"], "filter");
+    let alarms = table(&document.sections["Alarms"], "filter");
     assert!(!alarms.is_empty());
     for alarm in alarms {
         for (n, part) in alarm[0].split('"').enumerate() {

@@ -754,9 +754,9 @@ fn what_other_stacks_need_is_exported_under_the_name_of_the_output() {
     }
 }
 
-/// The events of docs/events.md, by name.
+/// The events of docs/reference/events.md, by name.
 fn events() -> Names {
-    let text = fs::read_to_string(root().join("docs/events.md")).expect("docs/events.md cannot be read");
+    let text = fs::read_to_string(root().join("docs/reference/events.md")).expect("docs/reference/events.md cannot be read");
     let heading = |line: &str| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned());
     text.lines().filter_map(heading).collect()
 }
@@ -817,7 +817,7 @@ fn alarms_look_at_metrics_that_there_are() {
     }
 }
 
-/// What docs/scale.md says that they cost.
+/// What docs/operations/cost.md says that they cost.
 #[test]
 fn metrics_and_alarms_cost_what_the_documentation_says() {
     let template = Template::read();
@@ -837,14 +837,14 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
     let looked_at: usize = alarms.iter().sum();
     let cents = metrics.len() * 30 + looked_at * 10;
     let sentence = format!(
-        "the stack's {} metrics (0.30 USD each) and its {} alarms (0.10 USD for each metric that they look at, {looked_at} of them) cost\n  {}.{:02} USD a month",
+        "the stack's {} metrics (0.30 USD each) and its {} alarms (0.10 USD for each of {looked_at} metrics) cost {}.{:02} USD a month",
         metrics.len(),
         alarms.len(),
         cents / 100,
         cents % 100,
     );
-    let scale = fs::read_to_string(root().join("docs/scale.md")).expect("docs/scale.md cannot be read");
-    assert!(scale.contains(&sentence), "docs/scale.md should say: {sentence}");
+    let scale = fs::read_to_string(root().join("docs/operations/cost.md")).expect("docs/operations/cost.md cannot be read");
+    assert!(scale.contains(&sentence), "docs/operations/cost.md should say: {sentence}");
 }
 
 /// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
@@ -852,7 +852,7 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
 fn every_alarm_has_its_entry_in_the_runbook() {
     let template = Template::read();
     let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
-    let runbook = fs::read_to_string(root().join("docs/runbook.md")).expect("docs/runbook.md cannot be read");
+    let runbook = fs::read_to_string(root().join("docs/operations/runbook.md")).expect("docs/operations/runbook.md cannot be read");
     let headings = runbook.lines().filter_map(|line| line.strip_prefix("### "));
     let entries: Names = headings.filter(|heading| heading.ends_with("Alarm")).map(str::to_owned).collect();
     assert_eq!(entries, alarms);
@@ -865,7 +865,7 @@ fn every_alarm_has_its_entry_in_the_runbook() {
         }
         let alarm = &template.resource(name)["Properties"];
         assert!(
-            text(&alarm["AlarmDescription"]).ends_with(&format!("See docs/runbook.md, {name}.")),
+            text(&alarm["AlarmDescription"]).ends_with(&format!("See docs/operations/runbook.md, {name}.")),
             "{name}"
         );
     }

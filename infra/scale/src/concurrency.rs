@@ -26,7 +26,7 @@ pub struct Load {
     pub rate: u64,
     /// How long one takes.
     pub warm: Micros,
-    /// How much longer the first of an environment takes: an assumption, see `docs/scale.md`.
+    /// How much longer the first of an environment takes: an assumption, see `docs/operations/cost.md`.
     pub cold: Micros,
     /// Environments that the account may have.
     pub limit: u64,

@@ -43,7 +43,7 @@ pub struct Operation {
     pub api_requests: u128,
     /// Memory of its function in MB, as in `template.yaml`.
     pub memory: u128,
-    /// How long it is billed, in milliseconds: an assumption, see `docs/scale.md`.
+    /// How long it is billed, in milliseconds: an assumption, see `docs/operations/cost.md`.
     pub milliseconds: u128,
     /// DynamoDB write units of all tables.
     pub writes: u128,

@@ -1,4 +1,4 @@
-//! What Daypass costs and how far it goes: the arithmetic behind `docs/scale.md`, and the simulations that it quotes.
+//! What Daypass costs and how far it goes: the arithmetic behind `docs/operations/cost.md`, and the simulations that it quotes.
 //!
 //! Nothing here is measured on AWS. [`cost`] multiplies list prices with counts that the tests hold on the wire. The simulations
 //! play the documented limits of DynamoDB and Lambda with a fixed seed, so that each run prints the same, on each machine:

@@ -1,4 +1,4 @@
-//! `cargo scale`: prints the tables of `docs/scale.md`, the same at every run.
+//! `cargo scale`: prints the tables of `docs/operations/cost.md`, the same at every run.
 
 use daypass_scale::tables;
 

@@ -1,11 +1,11 @@
-//! `docs/scale.md` says what `cargo scale` prints.
+//! `docs/operations/cost.md` says what `cargo scale` prints.
 
 use std::path::Path;
 
 /// `UPDATE_SNAPSHOTS=1` writes the tables anew.
 #[test]
 fn the_document_says_what_is_printed() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/scale.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/cost.md");
     let document = std::fs::read_to_string(&file).unwrap();
     let expected = daypass_scale::written(&document).unwrap();
     #[expect(clippy::disallowed_methods, reason = "the switch that rewrites a snapshot")]
@@ -13,5 +13,5 @@ fn the_document_says_what_is_printed() {
         std::fs::write(&file, &expected).unwrap();
         return;
     }
-    assert!(document == expected, "docs/scale.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew");
+    assert!(document == expected, "docs/operations/cost.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew");
 }

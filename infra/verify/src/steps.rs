@@ -146,7 +146,7 @@ pub(crate) const STEPS: &[Step] = &[
         12,
         browser,
     ),
-    Step::tests("failures", "what happens to sessions when things fail: docs/failures.md", 12, failures),
+    Step::tests("failures", "what happens to sessions when things fail: docs/operations/failures.md", 12, failures),
     Step::tests(
         "interop",
         "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust)",
@@ -305,7 +305,7 @@ fn black_box(plan: &Plan) -> Result<()> {
 }
 
 fn revocation(plan: &Plan) -> Result<()> {
-    // The programs of docs/revocation.md are written for it.
+    // The programs of docs/security/revocation.md are written for it.
     node()?;
     suite(plan, "revocation")?.run()
 }

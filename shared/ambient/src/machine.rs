@@ -41,7 +41,7 @@ impl Entropy for OsEntropy {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StdoutJournal;
 
-/// A line of the log: the event with when, where from and which request. `docs/events.md` is what readers hold it to.
+/// A line of the log: the event with when, where from and which request. `docs/reference/events.md` is what readers hold it to.
 #[derive(Serialize)]
 struct Line<'a> {
     v: u32,

@@ -226,10 +226,10 @@ fn csv_and_standard_input_and_a_line_to_go_on_at() {
     assert_eq!(bench.user("a").unwrap().scope.to_string(), "x y");
 }
 
-/// docs/moving.md shows these lines, and what to say for them.
+/// docs/guides/user-import.md shows these lines, and what to say for them.
 #[test]
 fn every_system_of_the_documentation_moves_in() {
-    let document = include_str!("../../../../docs/moving.md");
+    let document = include_str!("../../../../docs/guides/user-import.md");
     let mut systems = 0;
     for section in document.split("\n### ").skip(1) {
         let (title, rest) = section.split_once('\n').unwrap();

@@ -2,7 +2,7 @@
 //!
 //! A JWT cannot be called back, but a verifier can follow a short list of what was. [`Revocations`] answers
 //! `GET /revocations` from a [`Window`] that it keeps in memory; [`Known`] is what a follower knows of it. [`Answer`] is the
-//! format between them, which `docs/revocation.md` states for verifiers in other languages.
+//! format between them, which `docs/security/revocation.md` states for verifiers in other languages.
 
 mod answer;
 mod cursor;

@@ -1,4 +1,4 @@
-//! `docs/failures.md` says what the tables here say, in both directions: its tables are written from them.
+//! `docs/operations/failures.md` says what the tables here say, in both directions: its tables are written from them.
 
 use crate::suites::failures::order::PAIRS;
 use crate::suites::failures::rows::{
@@ -60,7 +60,7 @@ fn cells(operation: Operation, (once, forever): Both) -> [String; 3] {
         sees if expected.sees == Sees::Done && expected.state == usual => sees.to_owned(),
         sees => format!("{sees}; {}", expected.state.text()),
     };
-    let at_last = |state: State| if state == usual { "as without it".to_owned() } else { state.text() };
+    let at_last = |state: State| if state == usual { "as without a failure".to_owned() } else { state.text() };
     let (one, other) = (at_last(once.finally), at_last(forever.finally));
     let finally = if one == other { one } else { format!("once: {one}; for good: {other}") };
     [now(once), now(forever), finally]
@@ -132,10 +132,10 @@ fn written(mut document: String) -> String {
     tables.extend(Operation::ALL.map(|operation| (operation.name().to_owned(), table(operation))));
     for (name, table) in tables {
         let (begin, end) = (format!("<!-- begin: {name} -->\n"), format!("<!-- end: {name} -->"));
-        let start = document.find(&begin).unwrap_or_else(|| panic!("docs/failures.md has no `{begin}`"))
+        let start = document.find(&begin).unwrap_or_else(|| panic!("docs/operations/failures.md has no `{begin}`"))
             + begin.len();
         let stop =
-            start + document[start..].find(&end).unwrap_or_else(|| panic!("docs/failures.md has no `{end}`"));
+            start + document[start..].find(&end).unwrap_or_else(|| panic!("docs/operations/failures.md has no `{end}`"));
         document.replace_range(start..stop, &table);
     }
     document
@@ -144,7 +144,7 @@ fn written(mut document: String) -> String {
 /// `UPDATE_SNAPSHOTS=1` writes the tables anew.
 #[test]
 fn the_document_says_what_the_suite_holds() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/failures.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/operations/failures.md");
     let document = std::fs::read_to_string(&file).unwrap();
     let expected = written(document.clone());
     #[expect(clippy::disallowed_methods, reason = "the switch that rewrites a snapshot")]
@@ -154,6 +154,6 @@ fn the_document_says_what_the_suite_holds() {
     }
     assert!(
         document == expected,
-        "docs/failures.md is behind the suite: UPDATE_SNAPSHOTS=1 writes its tables anew"
+        "docs/operations/failures.md is behind the suite: UPDATE_SNAPSHOTS=1 writes its tables anew"
     );
 }

@@ -1,4 +1,4 @@
-//! What goes wrong in the real world, and what becomes of sessions then: `docs/failures.md` is this suite in words.
+//! What goes wrong in the real world, and what becomes of sessions then: `docs/operations/failures.md` is this suite in words.
 //!
 //! [`rows`] is the one table of what is expected; [`matrix`] plays it, [`order`] lets answers overtake each other,
 //! [`crash`] kills real processes, [`swarm`], [`thief`] and [`clocks`] run many sessions. `cargo verify --only failures`

@@ -350,7 +350,7 @@ impl Page {
         match self {
             Self::Live => "live",
             Self::Ended => "ended",
-            Self::AllButOne => "ended but for one",
+            Self::AllButOne => "all but one ended",
             Self::Some => "live or ended",
             Self::OneAndSome => "one ended, others live or ended",
         }
@@ -364,7 +364,7 @@ impl State {
                 let sessions = match sessions {
                     0 => "no session",
                     1 => "one session",
-                    _ => "two sessions, one of which nobody holds",
+                    _ => "two sessions, one without a holder",
                 };
                 let attempts = match attempts {
                     0 => "no attempt counted",

@@ -46,8 +46,8 @@ impl Timed {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Operation(operation) => operation.name(),
-            Self::List => "list one's sessions",
-            Self::EndAnother => "end another of one's sessions",
+            Self::List => "list of sessions",
+            Self::EndAnother => "end of another session",
         }
     }
 

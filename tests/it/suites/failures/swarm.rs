@@ -75,7 +75,7 @@ pub(crate) fn bad_weather(service: &Service, seed: u64, weather: &'static Weathe
     });
 }
 
-/// A browser with one session and two tabs, which share its storage. Its tabs keep to the rules of `docs/failures.md`:
+/// A browser with one session and two tabs, which share its storage. Its tabs keep to the rules of `docs/operations/failures.md`:
 ///
 /// 1. a tab sends the token that is in the storage when it begins;
 /// 2. when the answer is 503 or does not come, it asks again soon: with the same token (the first tab), or with the one

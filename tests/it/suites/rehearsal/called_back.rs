@@ -20,7 +20,7 @@ fn interval() -> Duration {
 #[tokio::test]
 async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     let stage = Stage::find();
-    // What a cache keeps is served until it is over: the sum is in docs/revocation.md.
+    // What a cache keeps is served until it is over: the sum is in docs/security/revocation.md.
     let apis: Vec<&Api> = stage.guarded().filter(|api| api.cache == 0).collect();
     assert!(!apis.is_empty(), "no API of DAYPASS_APIS is without a cache");
     let (ended, lives) = (stage.login(Some("orders:read")).await, stage.login(Some("orders:read")).await);

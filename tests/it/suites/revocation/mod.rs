@@ -39,7 +39,7 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 async fn sessions_that_end_are_dead_at_the_gateway() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let stage = Stage::start(&[("DAYPASS_REVOCATIONS_STALE_SECONDS", "20")]).await;
-    // The programs of `docs/revocation.md`, for verifiers in other languages.
+    // The programs of `docs/security/revocation.md`, for verifiers in other languages.
     verifiers::check(&stage).await;
     within_the_interval_and_a_second(&stage).await;
     between_two_questions_there_is_none(&stage).await;

@@ -1,4 +1,4 @@
-//! The programs that `docs/revocation.md` shows to verifiers in other languages, as they stand there.
+//! The programs that `docs/security/revocation.md` shows to verifiers in other languages, as they stand there.
 
 use crate::suites::revocation::stage::Stage;
 use daypass_tools::workspace_root;
@@ -32,7 +32,7 @@ for _ in sys.stdin:
 
 /// The one code block of a language in the document.
 fn shown(language: &str) -> String {
-    let text = std::fs::read_to_string(workspace_root().join("docs/revocation.md")).unwrap();
+    let text = std::fs::read_to_string(workspace_root().join("docs/security/revocation.md")).unwrap();
     let start = format!("```{language}\n");
     let mut blocks = text.split(&start).skip(1);
     let block =
