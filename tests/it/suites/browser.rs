@@ -11,8 +11,8 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
-use daypass_cli::dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
 use daypass_core::browser::Origin;
+use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
 use daypass_tools::{free_port, node, target_dir, workspace_root};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

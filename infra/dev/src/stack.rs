@@ -42,7 +42,7 @@ const KEYS: &str = "keys.json";
 const DATABASE: &str = "dynamodb.db";
 const FUNCTION_LOG: &str = "functions.log";
 const BUILD_LOG: &str = "build.log";
-const WORD: &str = "environment.json";
+pub(super) const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
 
 /// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
@@ -310,7 +310,7 @@ fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     )
 }
 
-/// The usual names, which the other commands of `daypass` take too, unless a variable says another.
+/// The usual names, which the commands of `daypass` take too, unless a variable says another.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
         |variable: &str, usual: &str| variables.get(variable).cloned().unwrap_or_else(|| usual.to_owned());
@@ -370,7 +370,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     config::login(lookup).map_err(wrong)
 }
 
-/// The file in which the other commands find a running stack; it goes with the stack.
+/// The file in which `daypass user list` and the like find a running stack; it goes with the stack.
 struct Word(PathBuf);
 
 impl Word {
