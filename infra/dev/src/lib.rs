@@ -14,6 +14,7 @@ mod functions;
 mod gateway;
 mod keys;
 mod ready;
+mod reload;
 mod requests;
 mod stack;
 mod store;
@@ -78,7 +79,7 @@ struct Args {
     /// Which token may call which route behind the authorizer: "GET /orders/* needs orders:read; default any-token"
     #[arg(long, value_name = "TABLE", value_parser = routes)]
     routes: Option<String>,
-    /// How many requests each function works on at the same time, each in a process of its own; an edit restarts them all
+    /// How many requests each function works on at the same time, each in a process of its own
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 }
