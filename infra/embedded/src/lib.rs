@@ -1,4 +1,4 @@
-//! DynamoDB in this process: dynoxide (SQLite behind the DynamoDB JSON API) on a loopback port, for `daypass dev` and the
+//! DynamoDB in this process: dynoxide (SQLite behind the DynamoDB JSON API) on a loopback port, for `cargo dev` and the
 //! tests. It answers real HTTP, so what talks to it is the same AWS SDK client that talks to AWS.
 
 use dynoxide::Database;

@@ -39,7 +39,7 @@ impl<'a> Tests<'a> {
         without_aws(&mut command);
         let profile = match plan.depth {
             Depth::Gate => "ci",
-            Depth::Full | Depth::Named => "full",
+            Depth::Full => "full",
         };
         command
             // Every package: another choice is another choice of features, and would compile the AWS SDK again.

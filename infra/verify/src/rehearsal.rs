@@ -44,7 +44,7 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
     build(plan)?;
     let functions = match plan.depth {
         Depth::Gate => target_dir().join("debug"),
-        Depth::Full | Depth::Named => archives(),
+        Depth::Full => archives(),
     };
     let ministack = Ministack::account()?;
     // Side by side: both wait more than they compute.

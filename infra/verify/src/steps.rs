@@ -23,8 +23,6 @@ pub(crate) enum Depth {
     Gate,
     /// Nights and releases.
     Full,
-    /// Only when `--only` names the step: it asks for the network.
-    Named,
 }
 
 impl Depth {
@@ -36,7 +34,7 @@ impl Depth {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
-            Self::Full | Self::Named => "full",
+            Self::Full => "full",
         }
     }
 }
@@ -184,10 +182,6 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("bench", "the authorizer beside its floor and its peers; argon2id beside C", 20, bench)
         .after(&["release"])
         .full(),
-    Step {
-        depth: Depth::Named,
-        ..Step::new("advisories", "no advisory names a crate in Cargo.lock", 5, advisories)
-    },
     Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
 ];
 
@@ -206,18 +200,11 @@ fn docs(_: &Plan) -> Result<()> {
     run("docs", cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Without advisories: see [`advisories`].
+/// Without advisories: a new entry in their database would fail a commit that was fine. `cargo tools advisories` asks for them at night.
 fn deny(_: &Plan) -> Result<()> {
     // Warnings are errors: an exception in deny.toml that nothing needs must go.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
-}
-
-/// The database comes from the network, and a new entry in it would fail a commit that was fine: the nightly workflow runs
-/// this step.
-fn advisories(_: &Plan) -> Result<()> {
-    let mut command = Command::new(cargo_deny()?);
-    run("advisories", command.current_dir(workspace_root()).args(["--locked", "check", "advisories"]))
 }
 
 /// The templates that are deployed: ours, the example's, and the rehearsal's.

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use daypass_tools::{say, target_dir};
+use daypass_tools::{check_prerequisites, chromium, install_all, say, target_dir};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::report::{Outcome, Verdict, summary};
@@ -24,6 +24,8 @@ use crate::steps::{Depth, Plan, Step};
 /// How a run is to be.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    /// Whether these are all steps of the depth: then missing programs are an error before the first one.
+    pub(crate) everything: bool,
     pub(crate) depth: Depth,
     /// Whether the steps after a failed one run.
     pub(crate) keep_going: bool,
@@ -70,9 +72,15 @@ fn end_with_standard_input() {
 /// Runs the steps, prints the table of what came of them, and returns whether all passed.
 ///
 /// # Errors
-/// When the folder for the logs cannot be made or a process cannot be started.
+/// When programs are missing that the developer installs, the folder for the logs cannot be made, or a process cannot be
+/// started.
 pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bool> {
     let started = Instant::now();
+    if settings.everything {
+        check_prerequisites()?;
+        chromium()?;
+        install_beforehand();
+    }
     let program = std::env::current_exe().context("this program has no path")?;
     let outcomes = supervise(steps, settings, &|step| {
         let mut command = Command::new(&program);
@@ -88,6 +96,16 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
     Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
+}
+
+/// Installs the tools while the first steps compile. A step that comes to a tool earlier waits for it, and an error is that
+/// step's to report.
+fn install_beforehand() {
+    thread::spawn(|| {
+        if let Err(error) = install_all() {
+            say(&format!("{error:#}"));
+        }
+    });
 }
 
 /// Runs each step as the command that `program` makes of it, and returns what came of those that were started.
@@ -260,7 +278,8 @@ mod tests {
 
     /// Runs steps as the shell scripts of these names.
     fn outcomes(scripts: &[(&'static Step, &str)], keep_going: bool) -> Vec<(&'static str, Verdict)> {
-        let settings = Settings { depth: Depth::Gate, keep_going, jobs: 2, filter: Vec::new() };
+        let settings =
+            Settings { everything: false, depth: Depth::Gate, keep_going, jobs: 2, filter: Vec::new() };
         let steps: Vec<&Step> = scripts.iter().map(|(step, _)| *step).collect();
         fs::create_dir_all(target_dir().join("verify")).unwrap();
         let program = |step: &Step| {

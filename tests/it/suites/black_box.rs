@@ -13,11 +13,11 @@
 )]
 
 use daypass_ambient::{OsEntropy, SystemClock};
-use daypass_cli::dev::{Settings, Stack, StoreChoice};
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::{Clock, Password, Scope, User, UserId, UserStatus};
 use daypass_credentials::Passwords;
+use daypass_dev::{Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_embedded::Embedded;
 use daypass_tests::recorder::{Action, Recorder};

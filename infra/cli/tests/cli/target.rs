@@ -159,6 +159,16 @@ fn keys_are_missing() {
 }
 
 #[test]
+fn the_local_stack_is_cargo_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [&["dev"][..], &["dev", "--help"], &["--json", "dev", "--port", "3900"]] {
+        daypass(folder.path(), options).misused("run `cargo dev");
+    }
+    daypass(folder.path(), &["dev", "--port", "3900"])
+        .misused("hint: run `cargo dev --port 3900` in a checkout");
+}
+
+#[test]
 fn a_checkout_uses_its_own_stack() {
     let bench = Bench::new();
     bench.add("alice");

@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The folder of the binaries that were built for this run.
 fn binaries() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "where the functions under test are")]
     let folder = std::env::var_os("DAYPASS_TEST_FUNCTIONS");
     let folder = folder.expect(
         "DAYPASS_TEST_FUNCTIONS is not set: build the functions and set it to the folder of their binaries, such as \

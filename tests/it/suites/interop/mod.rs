@@ -16,8 +16,8 @@ mod programs;
 mod tls;
 mod tokens;
 
-use daypass_cli::dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Settings, Stack};
 use daypass_core::jwks::Algorithm;
+use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Settings, Stack};
 use daypass_tools::workspace_root;
 use programs::{CLIENT, PROGRAMS, Program, VERIFIER};
 use serde_json::{Value, json};

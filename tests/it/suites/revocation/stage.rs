@@ -2,9 +2,9 @@
 
 use crate::suites::revocation::feed::Feed;
 use daypass_ambient::{OsEntropy, SystemClock};
-use daypass_cli::dev::{Settings, Stack, StoreChoice};
 use daypass_core::config::Tables;
 use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
+use daypass_dev::{Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_embedded::Embedded;
 use daypass_tests::service::{PASSWORD, quick_hash};

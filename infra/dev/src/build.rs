@@ -17,12 +17,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// `cargo run --bin NAME` in the workspace root, which settles the features of *all* members. `--package` here would
 /// settle others, and everything would be compiled a second time.
 ///
+/// `others` are more binaries to build.
+///
 /// On a quiet console Cargo's output goes to `log`, and its end into the error.
-pub(super) fn build(console: Console, log: &Path, cancel: &Cancel) -> Result<(), StackError> {
+pub(super) fn build(
+    others: &[&str],
+    console: Console,
+    log: &Path,
+    cancel: &Cancel,
+) -> Result<(), StackError> {
     let mut command = cargo();
     command.arg("build").stdin(Stdio::null());
-    for function in FUNCTIONS {
-        command.args(["--bin", function]);
+    for binary in FUNCTIONS.iter().chain(others) {
+        command.args(["--bin", binary]);
     }
     if console == Console::Quiet {
         command.stderr(File::create(log).map_err(|error| not_run(&error))?);

@@ -1,4 +1,4 @@
-//! `daypass dev`: all of Daypass on this machine, with one command (`cargo dev` in a checkout).
+//! All of Daypass on this machine, with one command: `cargo dev` in a checkout.
 //!
 //! [`Stack`] starts and stops it and is what the black-box tests use; the rest is how the command speaks to a person.
 //!
@@ -14,6 +14,7 @@ mod functions;
 mod gateway;
 mod keys;
 mod ready;
+mod reload;
 mod requests;
 mod stack;
 mod store;
@@ -26,24 +27,31 @@ pub use error::StackError;
 pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Settings, Stack};
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
-use crate::output::{Failure, Output};
+use clap::Parser;
 use daypass_core::browser::Origin;
 use daypass_core::jwks::Algorithm;
 use daypass_core::routes::Routes;
 use daypass_gateway::Guard;
 use daypass_tools::{say, target_dir};
 use ready::Ready;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often to look whether everything still runs.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// Arguments of `daypass dev`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+/// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
+#[derive(Debug, Parser)]
+#[command(name = "daypass-dev", bin_name = "cargo dev", version, max_term_width = 100)]
+struct Args {
+    /// Print one JSON document for scripts; times are in seconds since the epoch
+    #[arg(long, display_order = 900)]
+    json: bool,
     /// Port of the local API Gateway on 127.0.0.1
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
@@ -71,7 +79,7 @@ pub(crate) struct Args {
     /// Which token may call which route behind the authorizer: "GET /orders/* needs orders:read; default any-token"
     #[arg(long, value_name = "TABLE", value_parser = routes)]
     routes: Option<String>,
-    /// How many requests each function works on at the same time, each in a process of its own; an edit restarts them all
+    /// How many requests each function works on at the same time, each in a process of its own
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 }
@@ -118,13 +126,34 @@ fn free_or_any(port: u16) -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_or(0, |_| port)
 }
 
-/// Where the stack of a checkout keeps its files, and where the other commands look for it.
+/// Where the stack of a checkout keeps its files, and where `daypass` looks for it.
 fn folder() -> PathBuf {
     target_dir().join("dev")
 }
 
-/// Runs `daypass dev` until it is told to stop.
-pub(crate) async fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failure> {
+/// Runs the stack that the arguments of this process ask for, until a signal stops it.
+#[must_use]
+pub fn start() -> ExitCode {
+    let args = Args::parse();
+    // One task: the thread that waits is enough.
+    let run = || {
+        Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| no_runtime(&error))?
+            .block_on(run(args))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.report());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), StackError> {
+    let json = args.json;
     let mut stop = Stop::listen()?;
     requests::print();
     let settings = args.settings();
@@ -141,26 +170,40 @@ pub(crate) async fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failu
         }
     };
     let started = started.map_err(|error| {
-        Failure::new(format!("the start broke off: {error}"), "this is a bug of Daypass: please report it")
+        StackError::new(format!("the start broke off: {error}"), "this is a bug of Daypass: please report it")
     })?;
-    let mut stack = started.map_err(told)?;
-    let ready = Ready::of(&stack);
-    output.result(&ready, |output| output.raw(&ready.to_string()))?;
+    let mut stack = started?;
+    announce(&Ready::of(&stack), json).map_err(|error| {
+        StackError::new(
+            format!("the result cannot be written to standard output: {error}"),
+            "start again with another standard output",
+        )
+    })?;
     let result = tokio::select! {
         () = stop.asked() => Ok(()),
         error = broken(&mut stack) => Err(error),
     };
     say("stopping ...");
     drop(stack);
-    result.map_err(told)
+    result
 }
 
-/// Shows the details of an error, and returns the rest of it.
-fn told(error: StackError) -> Failure {
-    if !error.details().is_empty() {
-        say(error.details());
+/// Prints what runs to standard output: as text for people, as JSON for scripts.
+fn announce(ready: &Ready, json: bool) -> io::Result<()> {
+    let mut out = io::stdout();
+    if json {
+        serde_json::to_writer_pretty(&mut out, ready)?;
+    } else {
+        write!(out, "{}", ready.to_string().trim_end())?;
     }
-    error.into()
+    writeln!(out)
+}
+
+fn no_runtime(error: &io::Error) -> StackError {
+    StackError::new(
+        format!("no runtime could be started: {error}"),
+        "free some memory or file handles and try again",
+    )
 }
 
 /// Ends when a part of the stack has.
@@ -182,10 +225,10 @@ struct Stop {
 }
 
 impl Stop {
-    fn listen() -> Result<Self, Failure> {
+    fn listen() -> Result<Self, StackError> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Failure::new(
+                StackError::new(
                     format!("signals cannot be received: {error}"),
                     "run it in an ordinary terminal, outside of a sandbox",
                 )
@@ -210,6 +253,17 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn daypass_finds_the_stack_where_it_leaves_word() {
+        assert_eq!(folder().join(stack::WORD), target_dir().join(daypass_cli::DEV_FILE));
+    }
 
     #[test]
     fn an_origin_that_no_browser_sends_is_refused_with_an_example() {

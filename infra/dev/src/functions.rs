@@ -5,7 +5,7 @@ use super::error::StackError;
 use super::stack::{Cancel, FUNCTIONS};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
-use daypass_tools::{Server, cargo, cargo_lambda, free_port};
+use daypass_tools::{Server, cargo, cargo_lambda, free_port, target_dir};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,6 +22,9 @@ const START: Duration = Duration::from_secs(60);
 /// A first invocation waits for Cargo, and perhaps for another build that holds its lock.
 const FIRST_ANSWER: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The binary that restarts a function's process after each build: `bin/cargo.rs`.
+pub(super) const RELOADING_CARGO: &str = "daypass-dev-cargo";
 
 /// The running functions. Dropping this stops them.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ struct Flags {
 pub(super) struct Plan<'a> {
     pub(super) variables: &'a BTreeMap<String, String>,
     pub(super) concurrency: u16,
-    /// Whether an edit of a source file restarts the function.
+    /// Whether a build of a function restarts its processes.
     pub(super) reload: bool,
     pub(super) log: &'a Path,
     pub(super) console: Console,
@@ -174,9 +177,12 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
         .args(["lambda", "watch", "--color", "never", "--quiet"])
         .args(["--invoke-address", &address.ip().to_string(), "--invoke-port", &address.port().to_string()])
         .args(["--concurrency", &plan.concurrency.to_string()])
+        // Its own reload waits three seconds, then runs one Cargo after the other: one for each process of each function.
+        .arg("--ignore-changes")
         .envs(plan.variables);
-    if !plan.reload {
-        command.arg("--ignore-changes");
+    if plan.reload {
+        command.env("CARGO", target_dir().join("debug").join(RELOADING_CARGO));
+        command.env("DEV_CARGO", cargo.get_program());
     }
     command
 }

@@ -4,9 +4,10 @@ use super::build::build;
 use super::console::Console;
 use super::demo::Demo;
 use super::error::StackError;
-use super::functions::{Functions, Plan};
+use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
+use super::reload::{Reload, Sources};
 use super::store::{DevStore, StoreChoice};
 use daypass_core::browser::Origin;
 use daypass_core::config::{self, ConfigError, LoginConfig, Tables};
@@ -14,6 +15,7 @@ use daypass_core::jwks::Algorithm;
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Guard, Routes};
+use daypass_tools::workspace_root;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
@@ -42,7 +44,7 @@ const KEYS: &str = "keys.json";
 const DATABASE: &str = "dynamodb.db";
 const FUNCTION_LOG: &str = "functions.log";
 const BUILD_LOG: &str = "build.log";
-const WORD: &str = "environment.json";
+pub(super) const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
 
 /// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
@@ -69,7 +71,7 @@ pub struct Settings {
     pub variables: BTreeMap<String, String>,
     /// How many processes each function may have, which is how many requests it works on at the same time.
     pub concurrency: u16,
-    /// Whether an edit of a source file restarts the functions.
+    /// Whether an edit of a source file rebuilds the functions and restarts those that it changes.
     pub reload: bool,
     /// Whether to leave `environment.json` in the folder, in which `daypass user list` and the like find the stack.
     pub leave_word: bool,
@@ -128,6 +130,7 @@ impl Cancel {
 ///
 /// The parts are dropped in the order of the fields: first who would miss the next one.
 pub struct Stack {
+    _reload: Option<Reload>,
     gateway: RunningGateway,
     functions: Functions,
     store: DevStore,
@@ -177,7 +180,10 @@ impl Stack {
         let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
 
         console.say("building the functions ...");
-        build(console, &folder.join(BUILD_LOG), &settings.cancel)?;
+        // Read before the build: an edit during the start is built after it.
+        let sources = settings.reload.then(|| Sources::of(workspace_root()));
+        let others: &[&str] = if settings.reload { &[RELOADING_CARGO] } else { &[] };
+        build(others, console, &folder.join(BUILD_LOG), &settings.cancel)?;
         console.say("starting the functions with `cargo lambda watch` ...");
         let log = folder.join(FUNCTION_LOG);
         let plan = Plan {
@@ -194,7 +200,10 @@ impl Stack {
         let gateway = RunningGateway::start(listener, gateway, second)?;
         functions.warm_up(console, &settings.cancel)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
+        let reload =
+            sources.map(|built| Reload::start(built, console, folder.join(BUILD_LOG))).transpose()?;
         Ok(Self {
+            _reload: reload,
             gateway,
             functions,
             store,
@@ -310,7 +319,7 @@ fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     )
 }
 
-/// The usual names, which the other commands of `daypass` take too, unless a variable says another.
+/// The usual names, which the commands of `daypass` take too, unless a variable says another.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
         |variable: &str, usual: &str| variables.get(variable).cloned().unwrap_or_else(|| usual.to_owned());
@@ -370,7 +379,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     config::login(lookup).map_err(wrong)
 }
 
-/// The file in which the other commands find a running stack; it goes with the stack.
+/// The file in which `daypass user list` and the like find a running stack; it goes with the stack.
 struct Word(PathBuf);
 
 impl Word {

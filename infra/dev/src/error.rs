@@ -1,9 +1,8 @@
 //! Why a stack does not start or no longer runs.
 
-use crate::output::Failure;
 use std::fmt;
 
-/// What went wrong with a [`Stack`](crate::dev::Stack), and what to do about it.
+/// What went wrong with a [`Stack`](crate::Stack), and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackError {
     what: String,
@@ -22,8 +21,11 @@ impl StackError {
         Self { details: details.into(), ..self }
     }
 
-    pub(super) fn details(&self) -> &str {
-        &self.details
+    /// The error at a terminal: the details first, then one line for the error and one for the next step.
+    pub(super) fn report(&self) -> String {
+        let Self { what, hint, details } = self;
+        let end = if details.is_empty() { "" } else { "\n" };
+        format!("{details}{end}error: {what}\nhint: {hint}")
     }
 
     /// The start was cancelled: not a failure, but there is no stack either.
@@ -43,10 +45,3 @@ impl fmt::Display for StackError {
 }
 
 impl std::error::Error for StackError {}
-
-/// Leaves the details out: a failure is one line.
-impl From<StackError> for Failure {
-    fn from(error: StackError) -> Self {
-        Self::new(error.what, error.hint)
-    }
-}
