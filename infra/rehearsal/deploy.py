@@ -71,6 +71,7 @@ def guarded_apis(aws, daypass, url, caches, examples=(), follow=True):
     return "\n".join(aws.local(text).strip() for text in lines)
 
 
+# invariant: An update of the stack keeps its keys.
 def main():
     endpoint, functions, daypass = sys.argv[1:]
     aws = Aws(endpoint, Path(functions), Path(daypass))

@@ -121,6 +121,7 @@ def allowed(operation, aws):
     return True
 
 
+# invariant: Each role has the rights that its function needs and no others.
 def check(root, stack):
     """Ends the program when a role may do more or less than it should."""
     resources = root.stacks.describe_stack_resources(StackName=stack)["StackResources"]

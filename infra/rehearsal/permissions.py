@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 FUNCTION = re.compile(r":function:([A-Za-z0-9_-]+)")
 
 
+# invariant: Each API has the permission to invoke each function that it invokes.
 def missing(aws, account, region):
     """A line for each API and function whose permission is missing, and how many were looked at."""
     policies = {}

@@ -61,6 +61,7 @@ def leak(aws, stack):
     check(ask(f"{url}/sessions", token=renewed["access_token"])[0] == 200, "which the authorizer takes")
 
 
+# invariant: The deletion of a stack keeps users, sessions, peppers and the keys of refresh tokens.
 def delete(aws):
     """Deletes all stacks, those first that import from others."""
     names = [stack["StackName"] for stack in aws.stacks.describe_stacks()["Stacks"]]

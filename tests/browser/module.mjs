@@ -21,6 +21,7 @@ const kept = (page) =>
     };
   });
 
+// invariant: No token is in `document.cookie` or in any storage of a page.
 scenario("logged in after a reload and after the browser was closed, with no token in reach of a script", async (stage) => {
   const { page, sessionId } = await stage.loggedIn();
   const looks = [await kept(page)];

@@ -88,6 +88,7 @@ const SHARED: [&str; 9] = [
     "daypass-lambda",
 ];
 
+/// invariant: Core has no I/O: it links no AWS SDK, no runtime and no HTTP client.
 #[test]
 fn core_touches_nothing_outside() {
     let linked = linked_into("daypass-core");
@@ -100,6 +101,8 @@ fn core_touches_nothing_outside() {
 }
 
 /// The compiler sees to what core links; this sees to the standard library.
+///
+/// invariant: Core takes time and randomness as parameters, except for the keys and nonces that AWS-LC draws.
 #[test]
 fn core_names_nothing_ambient() {
     let ambient = [
@@ -138,6 +141,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// invariant: One crate names the DynamoDB SDK, and one the Secrets Manager SDK.
 #[test]
 fn one_crate_names_each_sdk() {
     let named = named_by();
@@ -149,6 +153,7 @@ fn one_crate_names_each_sdk() {
     assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-keys"]);
 }
 
+/// invariant: The authorizer links no AWS SDK.
 #[test]
 fn the_authorizer_links_no_aws_sdk() {
     let linked = linked_into("daypass-authorizer-function");
@@ -157,6 +162,8 @@ fn the_authorizer_links_no_aws_sdk() {
 
 /// One asks the authorizer's context who is calling and nobody else, the other tells everybody the same: there is no secret that
 /// they could give away.
+///
+/// invariant: `sessions` and `revocations` link no key source and no password hasher.
 #[test]
 fn sessions_and_revocations_read_no_key_and_no_password() {
     for function in ["daypass-sessions", "daypass-revocations"] {
@@ -169,6 +176,8 @@ fn sessions_and_revocations_read_no_key_and_no_password() {
 
 /// What the authorizer links, name by name: whoever adds a line here has read what it brings. `UPDATE_SNAPSHOTS=1`
 /// writes the list anew.
+///
+/// invariant: The authorizer links the crates of its snapshot and no others.
 #[test]
 fn the_authorizer_links_what_it_linked() {
     let file = root().join("tests/it/snapshots/authorizer-dependencies.txt");
@@ -182,6 +191,8 @@ fn the_authorizer_links_what_it_linked() {
 }
 
 /// Its one HTTP client for anything but the Runtime API is a crate of its own, which nobody else links.
+///
+/// invariant: `https` is the one crate that speaks TLS to hosts other than AWS.
 #[test]
 fn what_fetches_keys_is_apart() {
     let named = named_by();
@@ -209,6 +220,8 @@ fn what_fetches_keys_is_apart() {
 }
 
 /// What everybody may ask links nothing that could write a table or check a password.
+///
+/// invariant: `discovery` links no table and no password hasher.
 #[test]
 fn discovery_reads_public_keys_and_nothing_else() {
     let linked = linked_into("daypass-discovery");
@@ -218,6 +231,8 @@ fn discovery_reads_public_keys_and_nothing_else() {
 }
 
 /// Operators run `daypass` against AWS. The local stack and its dependencies belong to `cargo dev`.
+///
+/// invariant: `daypass` links nothing of the local stack.
 #[test]
 fn the_operators_command_links_no_local_stack() {
     let linked = linked_into("daypass-cli");
@@ -251,6 +266,7 @@ fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
         "daypass-bench",
         "daypass-cli",
         "daypass-dev",
+        "daypass-docs",
         "daypass-embedded",
         "daypass-floor",
         "daypass-gateway",
@@ -267,6 +283,8 @@ fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
 }
 
 /// Cargo unifies features over a build, so a feature is no wall: a boundary is a crate.
+///
+/// invariant: Boundaries are crates: no crate has Cargo features.
 #[test]
 fn no_crate_of_ours_has_features() {
     let metadata: Value =

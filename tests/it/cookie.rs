@@ -114,6 +114,7 @@ fn outcome(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
+/// invariant: The response to a cookie client has the refresh token in the cookie, and none in the body.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_in_the_cookie_and_in_no_body() {
     let (_db, service) = service().await;
@@ -143,6 +144,8 @@ async fn the_token_is_in_the_cookie_and_in_no_body() {
     assert!(is_cleared(&over), "a token that is no good leaves the browser");
 }
 
+/// invariant: A cookie client sends its token in the cookie, a body client in the body; the other form is
+/// rejected. A page of another client leaves the cookie in place.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_round_is_refused_and_nothing_is_written() {
     let (_db, service) = service().await;
@@ -239,6 +242,8 @@ async fn what_is_no_good_is_cleared() {
 }
 
 /// The session is over, or its very item is gone: no cookie is left behind, whichever request meets it first.
+///
+/// invariant: The end of a session clears its cookie.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_wiped_leaves_no_cookie() {
     let (_db, service) = service().await;
@@ -272,6 +277,8 @@ async fn a_session_that_was_wiped_leaves_no_cookie() {
 
 /// Every combination of transport, origin, `Sec-Fetch-Site`, method and content type, at each endpoint: what is refused is
 /// refused before anything is read or written, and what a browser may read of it is said.
+///
+/// invariant: A page of another origin reads and writes nothing with the cookie, and gets none.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_of_headers_and_answers() {
     let (_db, service) = service().await;

@@ -57,6 +57,7 @@ fn check(name: &str, value: &str, parameter: &Value) {
     }
 }
 
+/// invariant: Each stage names parameters of the template, with values that it accepts.
 #[test]
 fn stages_give_the_template_what_it_takes() {
     let template = parse(&read("template.yaml")).unwrap();
@@ -139,6 +140,7 @@ fn the_pipeline_runs_commands_that_are_there() {
     );
 }
 
+/// invariant: The example pipeline pins its actions and stores no key.
 #[test]
 fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
     let text = read("infra/examples/github-actions/deploy.yml");

@@ -370,6 +370,8 @@ fn blocks(lines: &[&'static str], language: &str) -> Vec<String> {
 
 /// In both directions: what is written is documented, and what is documented is written. Names, types, whether a field is
 /// always there, severities, every cause and every reason.
+///
+/// invariant: Each event, field and cause is documented, and each documented one exists.
 #[test]
 fn the_document_says_what_the_lines_hold() {
     let document = Document::read();

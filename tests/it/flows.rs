@@ -106,6 +106,7 @@ async fn a_login_takes_two_round_trips() {
     assert!(took >= 2 * hold && took < 3 * hold, "{took:?}");
 }
 
+/// invariant: A forged, truncated or expired refresh token is rejected without a request to DynamoDB.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_refresh_tokens_cost_no_request() {
     let (_db, service) = service().await;
@@ -144,6 +145,8 @@ async fn bad_refresh_tokens_cost_no_request() {
 }
 
 /// A stored value presented as a token fails: the tables hold nothing that can be exchanged (R24).
+///
+/// invariant: Nothing that the tables hold can be exchanged for a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_tables_hold_is_no_token() {
     let (_db, service) = service().await;
@@ -164,6 +167,7 @@ async fn what_the_tables_hold_is_no_token() {
     }
 }
 
+/// invariant: A refresh token has one live successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_refreshes_at_once_get_one_successor() {
     let (_db, service) = service().await;
@@ -324,6 +328,8 @@ async fn scope_is_narrowed_never_widened() {
 }
 
 /// The table of design §2: a store that fails is 503, never a verdict on the token, and the token works afterwards.
+///
+/// invariant: A failing store is an error, and no verdict on a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_store_is_never_invalid_grant() {
     let (_db, service) = service().await;
@@ -357,6 +363,8 @@ async fn a_failing_store_is_never_invalid_grant() {
 }
 
 /// The write landed, nobody learned it: the SDK's own retry must not look like theft, even without any grace.
+///
+/// invariant: A retry of the AWS SDK keeps the session, also with a grace period of 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_no_theft() {
     let (_db, service) = with(&[("DAYPASS_GRACE_SECONDS", "0")]).await;
@@ -401,6 +409,9 @@ async fn one_theft_is_one_event() {
 }
 
 /// Every answer is lost, and the device comes back the next day.
+///
+/// invariant: A client that sends an `Idempotency-Key` keeps its session after a lost response, however late
+/// it retries.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_names_its_attempt_loses_no_session_however_late_it_retries() {
     let (_db, service) = with(&[("DAYPASS_GRACE_SECONDS", "0")]).await;
@@ -437,6 +448,7 @@ async fn a_client_that_names_its_attempt_loses_no_session_however_late_it_retrie
     assert_eq!(service.refresh_under("another-key-of-16", &other).await.outcome(), invalid_grant());
 }
 
+/// invariant: A mistake in the list of clients costs no session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_not_registered_gets_no_further_and_loses_nothing() {
     let (db, before) = service().await;
@@ -476,6 +488,8 @@ async fn a_token_of_an_ended_session_ends_no_other() {
 
 /// 200 says that all sessions of the user have ended. A token that commands nothing is told so, whichever way it is no
 /// good; for the end of its own session alone it is 200, since that has come (RFC 7009 §2.2).
+///
+/// invariant: `all=true` is 200 only if every session of that time has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoking_all_is_never_a_false_success() {
     let (_db, service) = service().await;
@@ -552,6 +566,7 @@ async fn an_outdated_hash_is_renewed_after_success_alone() {
     assert_eq!(service.login("active").await.status, 200);
 }
 
+/// invariant: An unknown user, a wrong password and a disabled user get the same response.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_answer_for_unknown_wrong_and_disabled() {
     let (_db, service) = service().await;
@@ -628,6 +643,8 @@ async fn success_settles_the_attempts() {
 }
 
 /// No secret in anything that the log would show.
+///
+/// invariant: Log lines, errors and `Debug` output hold no token, password or key.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_hold_no_secret() {
     let (_db, service) = service().await;

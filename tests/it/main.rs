@@ -6,6 +6,7 @@
 mod boundaries;
 mod cookie;
 mod deploy;
+mod docs;
 mod embedded;
 mod events;
 mod flows;

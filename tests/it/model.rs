@@ -48,6 +48,8 @@ fn worlds() -> (Runtime, Vec<(Embedded, World)>) {
     (runtime, worlds)
 }
 
+/// invariant: Random walks agree with a reference model: one live successor, reuse ends the session, dead
+/// sessions stay dead, the absolute end holds.
 #[test]
 fn walks() {
     let cases = number("DAYPASS_MODEL_CASES").map_or(runner::FEW, |cases| u32::try_from(cases).unwrap());
@@ -68,6 +70,7 @@ fn walks() {
     }
 }
 
+/// invariant: The model test finds each of its seeded bugs.
 #[test]
 fn seeded_bugs_are_found() {
     let all = number("DAYPASS_MODEL_CASES").is_some();

@@ -298,6 +298,7 @@ const PAIRS: [[Kind; 2]; 3] =
 /// One after the other: they would measure each other.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// invariant: Responses for existing and unknown users take the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_tells_nothing() {
     let _turn = ONE_AT_A_TIME.lock().await;
@@ -377,6 +378,7 @@ async fn told_apart(plant: Plant) -> Vec<[Kind; 2]> {
     PAIRS.into_iter().filter(|[one, other]| of(*one) != of(*other)).collect()
 }
 
+/// invariant: Responses for existing and unknown users have the same bytes, headers and requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_headers_and_requests_tell_nothing() {
     let seen = seen(Plant::Nothing).await;

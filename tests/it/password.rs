@@ -30,6 +30,8 @@ fn outcome(status: u16, error: &str) -> (u16, String) {
 }
 
 /// The one that asks goes on, every other ends, and the new password is the password.
+///
+/// invariant: After a change of the password, the session that asked lives and all others have ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_main_job() {
     let (_db, service) = service().await;
@@ -125,6 +127,9 @@ async fn what_is_refused() {
 }
 
 /// The caller is whom the authorizer let through, and nobody else.
+///
+/// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
+/// account endpoints answer 401.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
     let (_db, service) = service().await;
@@ -228,6 +233,8 @@ async fn what_is_over_changes_nothing() {
 }
 
 /// One throttle with the login: what is guessed here is missing there, and the other way round.
+///
+/// invariant: Attempts at the current password count with those of the login.
 #[tokio::test(flavor = "multi_thread")]
 async fn guesses_count_with_those_of_the_login() {
     let (_db, service) = service().await;
@@ -282,6 +289,8 @@ async fn guesses_count_with_those_of_the_login() {
 }
 
 /// Two at once: one wins, and its session is the one that is left.
+///
+/// invariant: Of two parallel changes of the password, one succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_at_once_one_wins() {
     for round in 0..10 {
@@ -312,6 +321,8 @@ async fn of_two_changes_at_once_one_wins() {
 }
 
 /// The answer to each request is lost once, or nothing comes through from there on: the client asks again, and then it is done.
+///
+/// invariant: A repeat of the same request finishes an interrupted change of the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_the_same_request_finishes_it() {
     let (_db, service) = service().await;
@@ -374,6 +385,8 @@ async fn whatever_breaks_the_same_request_finishes_it() {
 
 /// The retry of a call that broke off knows itself by the session: another session with both passwords guessed learns nothing
 /// that way, and a second password is a second attempt.
+///
+/// invariant: A retry of a change of the password counts as one attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_is_no_second_guess() {
     let (_db, service) = service().await;

@@ -44,6 +44,9 @@ async fn service() -> (Embedded, Service) {
 }
 
 /// Whatever a request does to end a session is in the next answer, and costs one request as before; sessions that live are not.
+///
+/// invariant: Each session that ends early is in the revocation feed, and its ending costs no further
+/// request.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_that_ends_a_session_is_told() {
     let (_db, service) = service().await;
@@ -93,6 +96,8 @@ async fn every_request_that_ends_a_session_is_told() {
 }
 
 /// One that was ended by a process whose clock is half a minute behind or ahead is not passed by.
+///
+/// invariant: The feed lists endings of processes whose clocks differ by up to 30 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_differ_hide_nothing() {
     let (db, service) = service().await;

@@ -28,6 +28,7 @@ fn units(exchanges: &[Exchange], writes: bool) -> f64 {
         .sum()
 }
 
+/// invariant: The cost page multiplies prices with the units that go over the wire.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_units_and_log_bytes_are_those_of_the_wire() {
     let embedded = Embedded::start(None).unwrap();

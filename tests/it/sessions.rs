@@ -212,6 +212,8 @@ async fn an_expired_session_is_answered_like_one_that_ends() {
 }
 
 /// An access token outlives its session by minutes, and the authorizer cannot know: the function does.
+///
+/// invariant: The token of an ended session lists no session and ends no other one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_of_a_session_that_ended_shows_and_commands_nothing() {
     let (_db, service, alice) = with(&[("DAYPASS_IDLE_SECONDS", "60")]).await;
@@ -427,6 +429,9 @@ async fn methods_and_paths_that_are_not_there() {
 }
 
 /// A route that was deployed without its authorizer is closed, whatever the request says.
+///
+/// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
+/// account endpoints answer 401.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_authorizer_in_front_nobody_gets_in() {
     let (_db, service, alice) = service().await;
@@ -460,6 +465,9 @@ async fn without_an_authorizer_in_front_nobody_gets_in() {
 }
 
 /// What a caller writes names nobody: the sessions are those of the token.
+///
+/// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
+/// account endpoints answer 401.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_headers_and_bodies_change_nothing() {
     let (_db, service, _) = service().await;

@@ -300,6 +300,7 @@ fn the_longest_parameters_fit_into_the_environment() {
     }
 }
 
+/// invariant: Each role has the rights that its function needs and no others.
 #[test]
 fn each_function_may_do_what_it_does_and_nothing_else() {
     /// `action resource`, the logs left out: they are the same for all.
@@ -756,7 +757,8 @@ fn what_other_stacks_need_is_exported_under_the_name_of_the_output() {
 
 /// The events of docs/reference/events.md, by name.
 fn events() -> Names {
-    let text = fs::read_to_string(root().join("docs/reference/events.md")).expect("docs/reference/events.md cannot be read");
+    let text = fs::read_to_string(root().join("docs/reference/events.md"))
+        .expect("docs/reference/events.md cannot be read");
     let heading = |line: &str| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned());
     text.lines().filter_map(heading).collect()
 }
@@ -779,6 +781,8 @@ fn metrics_count_events_that_there_are() {
 }
 
 /// Alarms over metrics of ours look at one that a filter makes.
+///
+/// invariant: Each alarm looks at a metric that a filter makes, or at one of AWS.
 #[test]
 fn alarms_look_at_metrics_that_there_are() {
     let template = Template::read();
@@ -843,16 +847,20 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
         cents / 100,
         cents % 100,
     );
-    let scale = fs::read_to_string(root().join("docs/operations/cost.md")).expect("docs/operations/cost.md cannot be read");
+    let scale = fs::read_to_string(root().join("docs/operations/cost.md"))
+        .expect("docs/operations/cost.md cannot be read");
     assert!(scale.contains(&sentence), "docs/operations/cost.md should say: {sentence}");
 }
 
 /// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
+///
+/// invariant: Each alarm has an entry in the runbook.
 #[test]
 fn every_alarm_has_its_entry_in_the_runbook() {
     let template = Template::read();
     let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
-    let runbook = fs::read_to_string(root().join("docs/operations/runbook.md")).expect("docs/operations/runbook.md cannot be read");
+    let runbook = fs::read_to_string(root().join("docs/operations/runbook.md"))
+        .expect("docs/operations/runbook.md cannot be read");
     let headings = runbook.lines().filter_map(|line| line.strip_prefix("### "));
     let entries: Names = headings.filter(|heading| heading.ends_with("Alarm")).map(str::to_owned).collect();
     assert_eq!(entries, alarms);

@@ -60,7 +60,7 @@ fn wait(answer: &Answer) -> Duration {
     Duration::from_secs(answer.header("retry-after").unwrap().parse().unwrap())
 }
 
-/// What a login costs, request by request: README and ARCHITECTURE.md say so.
+/// What a login costs, request by request: docs/reference/http-api.md has these figures.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_login_costs() {
     let (_db, service) = service(&[]).await;
@@ -109,8 +109,12 @@ async fn what_a_login_costs() {
         ("wrong password, other address", [1, 3, 0, 0], 1),
         ("no such user", [1, 3, 0, 0], 1),
     ];
-    for ((what, requests, _, hashes), expected) in costs.iter().zip(expected) {
+    for ((what, requests, units, hashes), expected) in costs.iter().zip(expected) {
         assert_eq!((*what, *requests, *hashes), expected);
+        if expected.1 == [1, 3, 0, 0] {
+            // A counter each, of one unit.
+            assert!((*units - 3.0).abs() < 0.01, "{what}: {units}");
+        }
     }
     for (what, [gets, updates, ..], units, hashes) in &costs[5..] {
         // A slot was tried that was busy, and the item said that all of them are.
@@ -135,6 +139,9 @@ async fn round_trips_of_a_login() {
 }
 
 /// Each limit for itself, and what is refused by one uses up nothing of the next.
+///
+/// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
+/// concurrency.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_limit_holds() {
     let (_db, service) = service(&[]).await;
@@ -186,6 +193,8 @@ async fn an_ipv6_subscriber_is_one_address() {
 }
 
 /// Whoever uses up the account from elsewhere, or the address with other names, keeps out nobody who was there before.
+///
+/// invariant: A user gets in from a known address, whatever others guess from elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_gets_in_from_a_known_address() {
     let (_db, service) = service(&[]).await;
@@ -231,6 +240,8 @@ async fn without_days_no_address_is_known() {
 }
 
 /// An attacker with an account of their own, in between or at the end, guesses no more often at others.
+///
+/// invariant: An attacker's own logins gain no attempts at other accounts.
 #[tokio::test(flavor = "multi_thread")]
 async fn owning_an_account_buys_no_guesses() {
     let (_db, service) = service(&[]).await;
@@ -290,6 +301,8 @@ async fn retry_after_is_right() {
 }
 
 /// A store that does not answer is never a free guess, whichever counter it is.
+///
+/// invariant: An attempt that could not be counted is not hashed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_throttles_hashes_nothing() {
     let (_db, service) = service(&[]).await;
@@ -329,6 +342,8 @@ async fn a_success_whose_settling_fails_is_a_success() {
 
 /// No name, no address and no password in the tables of attempts and sessions' keys, none in the log; the users' table has names
 /// alone.
+///
+/// invariant: The tables of attempts and sessions and the log hold no name, address or password as a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_and_logged_names_nobody() {
     let (_db, service) = service(&[]).await;
@@ -401,6 +416,9 @@ fn guesses() -> usize {
 }
 
 /// Guesses from 64 connections, each an address of its own, at one account and then at 1,000.
+///
+/// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
+/// concurrency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_thousand_guesses() {
     let guesses = guesses();

@@ -142,6 +142,8 @@ fn access_tokens_verify_at_their_time() {
     }
 }
 
+/// invariant: The current version reads what each earlier version wrote: tokens, sessions, users, attempts,
+/// key sets, the feed, exports.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_go_on() {
     for (folder, _) in all() {

@@ -185,6 +185,8 @@ fn header<'a>(answer: &'a Value, name: &str) -> Option<&'a str> {
 
 /// What a page may read is said of every answer, also of those that the function's own code has no part in: else the page
 /// sees a network error, and no `Retry-After`.
+///
+/// invariant: A page can read the error of a function whose keys are missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_may_read_that_the_keys_are_missing() {
     let lambda = Lambda::start("ThrottlingException").await;

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// How often the time of a bare verification and a round trip a warm invocation may take.
+///
+/// invariant: The authorizer takes at most 1.3 times the sum of a verification and a round trip.
 const MOST_RATIO: f64 = 1.3;
 /// What a start may take, until the first event is asked for.
 const MOST_START: Duration = Duration::from_millis(5);
@@ -12,6 +14,8 @@ const MOST_START: Duration = Duration::from_millis(5);
 /// authorizer slow adds more than that. The table says OVER all the same.
 const BUSY: f64 = 1.25;
 /// Bytes of resident memory.
+///
+/// invariant: The authorizer holds at most 12 MB of memory.
 const MOST_RESIDENT: u64 = 12_000_000;
 /// Bytes of the deployed archive: what the step `release` of `cargo verify` holds, too.
 const MOST_ZIP: u64 = 2_150_000;

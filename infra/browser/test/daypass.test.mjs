@@ -127,6 +127,7 @@ test("a tab renews ahead of the end, once in each lifetime", async () => {
   assert.equal(daypass.session.sessionId, "ses_1");
 });
 
+// invariant: All tabs of a page renew once per lifetime.
 test("eight tabs renew once in each lifetime, and all know", async () => {
   const { world, log, tabs } = await opened(8);
   for (let lifetime = 1; lifetime <= 10; lifetime++) {

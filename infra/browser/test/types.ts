@@ -4,6 +4,7 @@
 import { Daypass, DaypassError } from "@daypass/browser";
 import type { DaypassEvents, DaypassOptions, DaypassReason, DaypassSession, DaypassState } from "@daypass/browser";
 
+// invariant: The types of the browser module accept what the module accepts, and nothing else.
 const options: DaypassOptions = {
   url: "https://api.example.com",
   clientId: "web",

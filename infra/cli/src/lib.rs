@@ -94,10 +94,61 @@ fn moved(options: &[String]) -> Failure {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    #[test]
+    fn the_reference_is_up_to_date() {
+        let introduction = "`daypass` is the command line for operators: users, sessions and keys.\n\n\
+            Results go to standard output, as a table or with `--json` as one document. Errors, hints and prompts go to \
+            standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.\n\n\
+            This page is generated from the program.";
+        let page = daypass_docs::reference("Command line", introduction, "daypass", &Cli::command());
+        daypass_docs::snapshot("docs/reference/cli.md", &page);
+    }
+
+    #[test]
+    fn documented_commands_exist() {
+        daypass_docs::check(&["daypass"], &Cli::command());
+        daypass_docs::check(&["cargo", "daypass"], &Cli::command());
+    }
+
+    /// Options in running text, such as `--dry-run`, are those of `daypass` unless the list names another program.
+    #[test]
+    fn documented_options_exist() {
+        const OF_OTHERS: [&str; 7] = [
+            // sam
+            "--beta-features",
+            "--config-file",
+            "--guided",
+            // cargo, cargo verify, cargo lambda watch
+            "--full",
+            "--ignore-changes",
+            "--package",
+            // git: the mark of a snippet
+            "--8<--",
+        ];
+        fn collect(command: &clap::Command, names: &mut BTreeSet<String>) {
+            names.extend(
+                command.get_arguments().filter_map(clap::Arg::get_long).map(|long| format!("--{long}")),
+            );
+            command.get_subcommands().for_each(|subcommand| collect(subcommand, names));
+        }
+        let mut names: BTreeSet<String> = OF_OTHERS.map(str::to_owned).into();
+        collect(&Cli::command(), &mut names);
+        let own = |path: &str| path != "CHANGELOG.md" && !path.starts_with("docs/reference/cargo-");
+        for document in daypass_docs::documents().iter().filter(|document| own(&document.path)) {
+            for span in daypass_docs::inline(document).filter(|span| span.starts_with("--") && span.len() > 2)
+            {
+                let name = span.split([' ', '=']).next().unwrap_or_default();
+                assert!(names.contains(name), "{}: there is no option {name}", document.path);
+            }
+        }
     }
 
     /// `--password secret`, `-p secret` and their like must not come into being by accident.

@@ -260,6 +260,20 @@ mod tests {
         Args::command().debug_assert();
     }
 
+    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    #[test]
+    fn the_reference_is_up_to_date() {
+        let introduction = "`cargo dev` runs the local stack: see [Local stack](../getting-started/local.md).\n\n\
+            This page is generated from the program.";
+        let page = daypass_docs::reference("cargo dev", introduction, "cargo dev", &Args::command());
+        daypass_docs::snapshot("docs/reference/cargo-dev.md", &page);
+    }
+
+    #[test]
+    fn documented_commands_exist() {
+        daypass_docs::check(&["cargo", "dev"], &Args::command());
+    }
+
     #[test]
     fn daypass_finds_the_stack_where_it_leaves_word() {
         assert_eq!(folder().join(stack::WORD), target_dir().join(daypass_cli::DEV_FILE));

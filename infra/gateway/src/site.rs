@@ -160,6 +160,7 @@ mod tests {
         assert!(alone.policy.to_str().unwrap().contains("connect-src 'self'; base-uri"));
     }
 
+    /// invariant: The page server serves the files of its list and no others.
     #[tokio::test]
     async fn a_path_is_on_the_list_or_there_is_nothing() {
         for path in

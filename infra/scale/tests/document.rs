@@ -3,6 +3,8 @@
 use std::path::Path;
 
 /// `UPDATE_SNAPSHOTS=1` writes the tables anew.
+///
+/// invariant: The tables of the cost page are those that `cargo scale` prints.
 #[test]
 fn the_document_says_what_is_printed() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/cost.md");
@@ -13,5 +15,8 @@ fn the_document_says_what_is_printed() {
         std::fs::write(&file, &expected).unwrap();
         return;
     }
-    assert!(document == expected, "docs/operations/cost.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew");
+    assert!(
+        document == expected,
+        "docs/operations/cost.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew"
+    );
 }

@@ -64,6 +64,8 @@ pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// When one is not for this machine's processor, asks for a newer glibc than Lambda has, or carries its symbols.
+///
+/// invariant: A release binary is for its processor, needs glibc 2.34 at most, and has no symbols.
 pub(crate) fn inspect(functions: &[&Function], folder: &Path) -> Result<String> {
     let processor = Processor::of_this_machine()?;
     let mut newest = None;

@@ -118,6 +118,7 @@ fn choose(names: &[String], depth: Depth) -> Result<Vec<&'static Step>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn chosen(arguments: &[&str]) -> Result<Vec<&'static str>> {
         let arguments = Arguments::try_parse_from([&["cargo verify"], arguments].concat())?;
@@ -140,6 +141,27 @@ mod tests {
         for (row, step) in rows.iter().zip(STEPS) {
             assert!(row.starts_with(&format!("| `{}` | ", step.name)) && row.contains(step.reason), "{row}");
             assert_eq!(row.contains("`--full` only: "), step.depth == Depth::Full, "{row}");
+        }
+    }
+
+    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    #[test]
+    fn the_reference_is_up_to_date() {
+        let introduction = "`cargo verify` is the gate: see [Contributing](../contributing/index.md).\n\n\
+            This page is generated from the program.";
+        let page =
+            daypass_docs::reference("cargo verify", introduction, "cargo verify", &Arguments::command());
+        daypass_docs::snapshot("docs/reference/cargo-verify.md", &page);
+    }
+
+    /// Options and steps.
+    #[test]
+    fn documented_commands_exist() {
+        daypass_docs::check(&["cargo", "verify"], &Arguments::command());
+        for command in daypass_docs::commands(&["cargo", "verify"]) {
+            let arguments = Arguments::parse_from(&command.words[1..]);
+            let depth = Depth::of(arguments.full || arguments.arm64);
+            assert!(choose(&arguments.only, depth).is_ok(), "{}", command.place);
         }
     }
 

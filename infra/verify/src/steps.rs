@@ -144,7 +144,12 @@ pub(crate) const STEPS: &[Step] = &[
         12,
         browser,
     ),
-    Step::tests("failures", "what happens to sessions when things fail: docs/operations/failures.md", 12, failures),
+    Step::tests(
+        "failures",
+        "what happens to sessions when things fail: docs/operations/failures.md",
+        12,
+        failures,
+    ),
     Step::tests(
         "interop",
         "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust)",

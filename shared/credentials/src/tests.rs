@@ -110,6 +110,7 @@ fn a_pepper_is_needed() {
     );
 }
 
+/// invariant: A stored hash takes at most 256 MiB and about a second.
 #[test]
 fn hashes_that_cannot_be_checked_say_why() {
     for (stored, problem) in [
@@ -285,6 +286,8 @@ fn the_shortest_password_is_configured() {
 }
 
 /// What a check computes is counted, not timed: whatever is stored, the same.
+///
+/// invariant: Each password check does the same work, whatever is stored.
 #[test]
 fn every_check_does_the_same_work() {
     let imported = "bcrypt,c=4 scrypt,ln=4,r=8,p=1 pbkdf2-sha256,i=1000,b=1";

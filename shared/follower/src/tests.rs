@@ -192,6 +192,7 @@ impl World {
     }
 }
 
+/// invariant: A process knows all revocations before its first response.
 #[tokio::test]
 async fn a_process_knows_the_whole_list_before_its_first_answer() {
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
@@ -226,6 +227,8 @@ async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
 }
 
 /// However many requests a process works on, one carries the question, and all of them have the answer.
+///
+/// invariant: A process polls the feed at most once per interval.
 #[tokio::test]
 async fn a_thousand_requests_at_once_are_one_question() {
     let world = World::new(Answers::Sessions(vec![])).await;
@@ -243,6 +246,9 @@ async fn a_thousand_requests_at_once_are_one_question() {
 }
 
 /// Every way in which a feed can fail or lie: nothing that is known is forgotten, nobody is refused for it, and it is told once.
+///
+/// invariant: Feed failures leave requests running, valid tokens accepted and known revocations in place.
+/// They are logged once per change of state.
 #[tokio::test]
 async fn a_feed_that_fails_or_lies_does_no_harm() {
     let other =

@@ -96,6 +96,7 @@ async fn a_document_comes_whole() {
     assert_eq!(get(chunked).await.unwrap(), b"abcde");
 }
 
+/// invariant: An outgoing request ends in time, whatever the server does.
 #[tokio::test]
 async fn whatever_the_server_does_it_ends_in_time() {
     for (with, expected) in [

@@ -181,6 +181,7 @@ mod tests {
         assert_eq!(source.builds.load(Ordering::SeqCst), 1);
     }
 
+    /// invariant: A warm function renews its keys in parallel to requests.
     #[tokio::test]
     async fn an_old_one_is_answered_with_and_renewed_beside() {
         let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);
@@ -193,6 +194,7 @@ mod tests {
         assert_eq!(*ready.get().await.unwrap(), 2);
     }
 
+    /// invariant: A function works with keys of at most twice their maximum age while Secrets Manager answers.
     #[tokio::test]
     async fn one_that_is_twice_as_old_is_waited_for() {
         let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);

@@ -327,6 +327,8 @@ mod tests {
     }
 
     /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
+    ///
+    /// invariant: The caller's address comes from API Gateway's context, and from no header.
     #[test]
     fn a_header_is_no_address() {
         for claim in

@@ -490,31 +490,37 @@ fn count(
     tally.ending += answered - begun;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_one() {
     rounds(Way::Revoke).await;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_all() {
     rounds(Way::RevokeAll).await;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_password() {
     rounds(Way::Password).await;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_password() {
     rounds(Way::Change).await;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn disable() {
     rounds(Way::Disable).await;
 }
 
+/// invariant: After the response of an ending, no refresh token of a session that existed before works.
 #[tokio::test(flavor = "multi_thread")]
 async fn remove() {
     rounds(Way::Remove).await;
@@ -522,6 +528,8 @@ async fn remove() {
 
 /// What each way asks of DynamoDB for `n` live sessions, and what that costs: one write of two units for each session and no more, one
 /// query for all of them (two where the user changes). Sessions that are over already cost nothing but their place in the query.
+///
+/// invariant: Each ending costs the documented requests and write units.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_costs() {
     let _turn = ONE_AT_A_TIME.lock().await;

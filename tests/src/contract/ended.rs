@@ -25,6 +25,9 @@ fn digest(session: &Session) -> SessionDigest {
 }
 
 /// However a session ends early, its own write puts it into the index; a login, a refresh and an expiry do not.
+///
+/// invariant: Each session that ends early is in the revocation feed, and its ending costs no further
+/// request.
 pub async fn every_ending_is_in_the_index_and_nothing_else(bench: &Bench) {
     let open = async |user: &User| {
         let opened = session(user);

@@ -184,6 +184,8 @@ pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
 }
 
 /// The SDK reads nothing as `{}`: no such user, no more sessions.
+///
+/// invariant: An empty response of DynamoDB is retried.
 pub async fn an_answer_without_a_body_is_no_answer(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     bench.recorder.always(Action::Garbled(|_| Vec::new()));

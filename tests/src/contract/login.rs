@@ -53,6 +53,9 @@ pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
 }
 
 /// The window slides: no interval of its length holds more than the limit, wherever it begins.
+///
+/// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
+/// concurrency.
 pub async fn no_interval_holds_more_than_the_limit(bench: &Bench) {
     let mut counted: Vec<u64> = Vec::new();
     // Prime steps, so that the attempts fall on every part of the windows; the window is 900 s.
@@ -87,6 +90,9 @@ pub async fn a_lost_answer_counts_once(bench: &Bench) {
 }
 
 /// Parallel guesses cannot slip past the counter, and those that a busy machine gives no answer are no guesses.
+///
+/// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
+/// concurrency.
 pub async fn of_fifty_parallel_attempts_five_are_counted(bench: &Bench) {
     let counter = counter("k", LIMIT);
     let attempts = join_all((0..50).map(|_| bench.store.count(&counter, attempt_id()))).await;

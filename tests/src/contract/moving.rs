@@ -31,6 +31,8 @@ pub async fn a_line_is_imported_once(bench: &Bench) {
 }
 
 /// Who has a new hash, or is disabled, since is not set back.
+///
+/// invariant: A repeated import keeps users who have changed since.
 pub async fn who_has_changed_since_is_left(bench: &Bench) {
     let ada = user("ada");
     assert_eq!(bench.store.import_user(&ada, LINE).await, Ok(Import::Added));

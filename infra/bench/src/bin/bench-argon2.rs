@@ -15,6 +15,8 @@ const PARAMETERS: [(u32, u32); 3] = [(19_456, 2), (47_104, 1), (12_288, 3)];
 /// Hashes of each at a time.
 const ROUNDS: usize = 25;
 /// The most that ours may take of what C's takes.
+///
+/// invariant: argon2id takes at most 1.1 times the time of C libargon2.
 const LIMIT: f64 = 1.1;
 /// A busy machine may catch all of one side's hashes: then it is measured anew.
 const TRIES: usize = 3;

@@ -227,6 +227,8 @@ fn csv_and_standard_input_and_a_line_to_go_on_at() {
 }
 
 /// docs/guides/user-import.md shows these lines, and what to say for them.
+///
+/// invariant: Each example of the import guide can be imported, and its users can log in.
 #[test]
 fn every_system_of_the_documentation_moves_in() {
     let document = include_str!("../../../../docs/guides/user-import.md");
@@ -270,6 +272,7 @@ fn every_system_of_the_documentation_moves_in() {
     assert_eq!(systems, 7, "the systems of the documentation");
 }
 
+/// invariant: An exported user can log in where the export is imported.
 #[test]
 fn what_is_exported_here_logs_in_elsewhere() {
     let here = Bench::new();

@@ -268,6 +268,7 @@ impl Scene {
     }
 }
 
+/// invariant: A second import changes nothing, and finishes one that was killed.
 #[test]
 fn many_move_in_and_a_run_that_was_killed_is_finished() {
     let bench = Bench::new();

@@ -12,6 +12,8 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
+/// invariant: The current version reads what each earlier version wrote: tokens, sessions, users, attempts,
+/// key sets, the feed, exports.
 #[test]
 fn what_an_earlier_version_exported_logs_in() {
     let present = fixtures().join(concat!("v", env!("CARGO_PKG_VERSION"), "/export"));

@@ -82,6 +82,7 @@ fn keys_are_fetched_at_start_and_a_new_one_when_it_is_first_seen() {
     assert!(fixture.journal.take().is_empty());
 }
 
+/// invariant: A flood of unknown key ids causes one key fetch per interval.
 #[test]
 fn a_flood_of_unknown_kids_is_one_request_per_interval() {
     let published = down();
@@ -125,6 +126,7 @@ fn what_is_no_token_asks_nobody() {
     assert_eq!(published.asked(), 1);
 }
 
+/// invariant: The authorizer keeps its last good keys while the issuer is down.
 #[test]
 fn while_the_issuer_is_down_the_last_good_keys_hold() {
     let published = down();

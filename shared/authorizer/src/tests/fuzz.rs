@@ -86,6 +86,9 @@ fn settings() -> [Settings<'static>; 3] {
 }
 
 /// The gateway's own part of the event is changed as well: nothing of that is let through unless it is still a good request.
+///
+/// invariant: Any event from a caller gets a denial or a decision: the authorizer neither panics nor fails
+/// with another error than `Unauthorized`.
 #[test]
 fn mutated_events_are_refused_and_nothing_panics() {
     let fixtures = settings().map(|settings| fixture(&settings));

@@ -49,6 +49,8 @@ fn each_route_wants_its_scope() {
 }
 
 /// One answer, kept and used for each route: right for all of them, whichever came first.
+///
+/// invariant: A cached policy decides each route as the route table does.
 #[test]
 fn a_policy_is_right_for_every_route() {
     let fixture = fixture(&Settings { routes: TABLE, ..Settings::default() });

@@ -127,6 +127,8 @@ fn several_headers_are_refused() {
 }
 
 /// A token is taken from the one header alone (RFC 6750 §2.2 and 2.3 are not served).
+///
+/// invariant: The authorizer reads the token from the one `Authorization` header.
 #[test]
 fn a_token_elsewhere_is_no_token() {
     let fixture = fixture(&Settings::default());
@@ -146,6 +148,8 @@ fn a_token_elsewhere_is_no_token() {
 }
 
 /// API Gateway would give what it keeps under another key to other tokens.
+///
+/// invariant: API Gateway caches a response under the token that it was made for.
 #[test]
 fn a_header_that_is_not_the_cache_key_is_refused() {
     let fixture = fixture(&Settings::default());

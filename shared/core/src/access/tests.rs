@@ -297,6 +297,7 @@ fn unknown_or_missing_kid() {
     }
 }
 
+/// invariant: A token without a signature is rejected.
 #[test]
 fn alg_none_in_any_casing() {
     for alg in ["none", "None", "NONE", "nOnE", ""] {
@@ -312,6 +313,7 @@ fn hmac_with_the_public_key() {
     }
 }
 
+/// invariant: A token is accepted only with the algorithm of its key.
 #[test]
 fn an_algorithm_of_another_key_type() {
     for alg in ["RS256", "EdDSA", "ES384", "es256", "PS256"] {

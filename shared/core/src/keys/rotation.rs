@@ -364,6 +364,7 @@ mod tests {
         }
     }
 
+    /// invariant: A key is used after verifiers know it.
     #[test]
     fn a_key_that_is_not_known_everywhere_is_not_used() {
         let entropy = Seeded::new(2);
@@ -380,6 +381,7 @@ mod tests {
         }
     }
 
+    /// invariant: A key is withdrawn after everything that it made has expired.
     #[test]
     fn retired_keys_stay_as_long_as_something_needs_them() {
         let entropy = Seeded::new(3);
@@ -432,6 +434,7 @@ mod tests {
         assert_eq!(SigningKeys::from_document(&third).unwrap().algorithm(), Algorithm::EdDsa);
     }
 
+    /// invariant: A replacement of leaked keys removes all of them.
     #[test]
     fn a_cut_leaves_nothing_that_had_leaked() {
         let entropy = Seeded::new(7);

@@ -284,6 +284,8 @@ fn a_key_that_is_too_young_fails_the_rotation_and_leaves_all_as_it_was() {
 
 /// Secrets Manager calls a step again until it works: whatever request is lost, before or after it took effect, the rotation ends
 /// as one that lost nothing, and at every point verifiers know the keys in use and the next ones.
+///
+/// invariant: A rotation can be repeated after the loss of any request, before or after its effect.
 #[test]
 fn a_rotation_survives_the_loss_of_any_request() {
     for section in Section::ALL {
@@ -383,6 +385,8 @@ fn a_cut_replaces_keys_at_once_and_ends_a_rotation_of_the_leaked_ones() {
 }
 
 /// Whenever the cut comes, in the middle of whatever step: in the end the leaked keys are nowhere, and another rotation works.
+///
+/// invariant: A replacement of leaked keys stands at any moment of a rotation.
 #[test]
 fn a_cut_at_any_moment_of_a_rotation_stands() {
     let mut met = 0;

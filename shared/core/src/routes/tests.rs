@@ -274,6 +274,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
     /// What is cached for a bearer decides every route as asking anew would.
+    ///
+    /// invariant: A cached policy decides each route as the route table does.
     #[test]
     fn the_policy_decides_as_the_table(
         lines in prop::collection::vec(line(), 1..6),

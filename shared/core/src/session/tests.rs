@@ -155,6 +155,8 @@ fn rows() -> Vec<[&'static str; 5]> {
 }
 
 /// The first row that fits decides, each row decides something, and what it says is what `judge` says.
+///
+/// invariant: The table of the session state machine in ARCHITECTURE.md is what the code does.
 #[test]
 fn the_table_in_the_architecture_is_the_state_machine() {
     let rows = rows();

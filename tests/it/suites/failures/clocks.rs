@@ -105,6 +105,8 @@ async fn revocations_on_either_process() {
 
 /// `all=true` breaks off after its first write, and the client asks again. What a process ahead had opened just before is
 /// from the future of that first write, and ends all the same.
+///
+/// invariant: `all=true` is 200 only if every session of that time has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_of_revoke_all_misses_no_session_of_a_clock_that_is_ahead() {
     let two = Two::start(&[]).await;

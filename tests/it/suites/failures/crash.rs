@@ -193,6 +193,8 @@ async fn check(
 }
 
 /// Killed at each request of each operation, before and after.
+///
+/// invariant: After the death of a function between its steps, a retry finishes what was begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_function_that_dies_between_its_steps() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;

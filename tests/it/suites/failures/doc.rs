@@ -60,7 +60,8 @@ fn cells(operation: Operation, (once, forever): Both) -> [String; 3] {
         sees if expected.sees == Sees::Done && expected.state == usual => sees.to_owned(),
         sees => format!("{sees}; {}", expected.state.text()),
     };
-    let at_last = |state: State| if state == usual { "as without a failure".to_owned() } else { state.text() };
+    let at_last =
+        |state: State| if state == usual { "as without a failure".to_owned() } else { state.text() };
     let (one, other) = (at_last(once.finally), at_last(forever.finally));
     let finally = if one == other { one } else { format!("once: {one}; for good: {other}") };
     [now(once), now(forever), finally]
@@ -132,16 +133,21 @@ fn written(mut document: String) -> String {
     tables.extend(Operation::ALL.map(|operation| (operation.name().to_owned(), table(operation))));
     for (name, table) in tables {
         let (begin, end) = (format!("<!-- begin: {name} -->\n"), format!("<!-- end: {name} -->"));
-        let start = document.find(&begin).unwrap_or_else(|| panic!("docs/operations/failures.md has no `{begin}`"))
-            + begin.len();
-        let stop =
-            start + document[start..].find(&end).unwrap_or_else(|| panic!("docs/operations/failures.md has no `{end}`"));
+        let start =
+            document.find(&begin).unwrap_or_else(|| panic!("docs/operations/failures.md has no `{begin}`"))
+                + begin.len();
+        let stop = start
+            + document[start..]
+                .find(&end)
+                .unwrap_or_else(|| panic!("docs/operations/failures.md has no `{end}`"));
         document.replace_range(start..stop, &table);
     }
     document
 }
 
 /// `UPDATE_SNAPSHOTS=1` writes the tables anew.
+///
+/// invariant: The tables of the failure reference are those of the failure suite.
 #[test]
 fn the_document_says_what_the_suite_holds() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/operations/failures.md");

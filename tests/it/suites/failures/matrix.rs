@@ -328,6 +328,8 @@ fn check_events(service: &Service, row: &Row, case: &str) {
 }
 
 /// Every failure of every request of every operation.
+///
+/// invariant: After any failure of DynamoDB at any request, a retry finishes what was begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_row_of_the_table() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;

@@ -135,6 +135,7 @@ impl Browser {
     }
 }
 
+/// invariant: Two tabs, lost responses and throttling leave a session live, with one token per generation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_tabs_through_twenty_rotations_in_bad_weather() {
     static WEATHER: Weather = Weather::new();

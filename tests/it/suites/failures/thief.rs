@@ -172,6 +172,7 @@ async fn play(base: &Service, url: &str, number: usize, story: &Story, point: us
     assert_eq!((sessions.len(), ended), (2, vec![EndReason::Reuse]), "{case}");
 }
 
+/// invariant: A copy of a token is detected at its first use outside the grace period.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thief_at_every_point() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;

@@ -29,6 +29,8 @@ use tokens::Refused;
 /// The one client that is registered.
 const CLIENT_ID: &str = "interop";
 
+/// invariant: JWT libraries of others accept valid tokens and reject invalid ones, and OAuth clients of
+/// others refresh and revoke.
 #[tokio::test(flavor = "multi_thread")]
 async fn libraries_of_others() {
     let programs: Vec<Program> = PROGRAMS.iter().map(programs::Source::find).collect();
@@ -49,13 +51,14 @@ async fn libraries_of_others() {
     }
 }
 
-/// The README's section shows what runs here, line by line.
+/// The guide shows what runs here, line by line.
+///
+/// invariant: The documented programs for other verifiers are those that the interop suite runs.
 #[test]
-fn the_readme_shows_what_is_tested() {
+fn the_guide_shows_what_is_tested() {
     let read = |path: &str| std::fs::read_to_string(workspace_root().join(path)).unwrap();
-    let readme = read("README.md");
-    let section = readme.split("\n## ").find(|section| section.starts_with("Other verifiers")).unwrap();
-    let snippets: Vec<&str> = section.split("```js\n").skip(1).collect();
+    let guide = read("docs/guides/other-verifiers.md");
+    let snippets: Vec<&str> = guide.split("```js\n").skip(1).collect();
     assert_eq!(snippets.len(), 2);
     for (snippet, program) in snippets.into_iter().zip(["jose", "aws-jwt-verify"]) {
         let source = read(&format!("tests/interop/node/{program}.mjs"));

@@ -6,6 +6,7 @@ use http::Method;
 const ROUTES: [(Method, &str, u16); 3] =
     [(Method::GET, "/orders/1", 200), (Method::POST, "/orders", 403), (Method::GET, "/me", 200)];
 
+/// invariant: A cached response of the authorizer is right for each route and for its token alone.
 #[tokio::test]
 async fn the_second_route_is_right_whichever_came_first() {
     let stage = Stage::find();
@@ -26,6 +27,7 @@ async fn the_second_route_is_right_whichever_came_first() {
     }
 }
 
+/// invariant: A cached response of the authorizer is right for each route and for its token alone.
 #[tokio::test]
 async fn what_is_kept_for_one_token_says_nothing_of_another() {
     let stage = Stage::find();

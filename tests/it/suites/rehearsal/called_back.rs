@@ -17,6 +17,8 @@ fn interval() -> Duration {
     Duration::from_secs(seconds.parse().unwrap())
 }
 
+/// invariant: A revoked session is rejected within the polling interval and one second. Live sessions are
+/// accepted.
 #[tokio::test]
 async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     let stage = Stage::find();
@@ -69,6 +71,8 @@ async fn watch(
 }
 
 /// It tells digests and no ids.
+///
+/// invariant: The feed holds digests, and names neither sessions nor users.
 #[tokio::test]
 async fn the_feed_is_served_to_anybody() {
     let stage = Stage::find();

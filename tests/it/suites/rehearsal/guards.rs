@@ -135,6 +135,8 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
 }
 
 /// Whatever the path, the query, the method and the headers: no failure of ours, and nothing that the scope denies.
+///
+/// invariant: A request of a caller gets a decision of the authorizer, and no 500.
 #[tokio::test]
 async fn nothing_that_a_caller_sends_is_500() {
     let stage = Stage::find();

@@ -96,6 +96,7 @@ async fn log_in(stage: &Stage, over: &AtomicBool, counts: &Counts) {
     }
 }
 
+/// invariant: Refreshes, logins and guarded calls succeed while keys rotate.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_that_keys_rotate() {
     let stage = Stage::find();

@@ -22,6 +22,7 @@ struct Window {
     refusal: u16,
 }
 
+/// invariant: Without the feed, a revoked access token is rejected after expiry, leeway and cache.
 #[tokio::test]
 async fn how_long_a_revoked_token_works() {
     let stage = Stage::find();

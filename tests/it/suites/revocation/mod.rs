@@ -48,6 +48,9 @@ async fn sessions_that_end_are_dead_at_the_gateway() {
 }
 
 /// From the answer of whatever ended a session until the last request with its token that any of four authorizers let pass.
+///
+/// invariant: A revoked session is rejected within the polling interval and one second. Live sessions are
+/// accepted.
 async fn within_the_interval_and_a_second(stage: &Stage) {
     let load = Load::start(stage).await;
     let mut last = Vec::new();
@@ -82,6 +85,8 @@ async fn between_two_questions_there_is_none(stage: &Stage) {
 }
 
 /// The list is fetched whole before the first answer.
+///
+/// invariant: A process knows all revocations before its first response.
 async fn a_process_that_starts_knows_all_before_its_first_answer(stage: &Stage) {
     let (ended, lives) = (stage.ended().await, stage.login("late").await);
     let fresh = stage.another_gateway().await;
@@ -90,6 +95,9 @@ async fn a_process_that_starts_knows_all_before_its_first_answer(stage: &Stage) 
 }
 
 /// A minute of a feed that fails in every way, under load.
+///
+/// invariant: Feed failures leave requests running, valid tokens accepted and known revocations in place.
+/// They are logged once per change of state.
 async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
     let ended = stage.ended().await;
     stage.until_refused(&ended).await;

