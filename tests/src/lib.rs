@@ -13,3 +13,4 @@ pub mod depth;
 pub mod model;
 pub mod recorder;
 pub mod service;
+pub mod trips;

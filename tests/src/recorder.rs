@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -25,8 +25,12 @@ pub struct Exchange {
     pub operation: String,
     /// The request as the client sent it.
     pub request: Value,
+    /// The number of the arrival: arrivals and answers are counted together, in their order.
+    pub arrived: u64,
     /// When the request had arrived.
     pub started: Instant,
+    /// The number of the answer; `None` while it was not sent, or when the client did not wait for it.
+    pub answered: Option<u64>,
     /// When the answer was sent; `None` while it was not, or when the client did not wait for it.
     pub finished: Option<Instant>,
     /// The HTTP status and the answer, also where they were kept from the client.
@@ -130,6 +134,8 @@ struct Shared {
     gate: Mutex<Option<Gate>>,
     tamper: Mutex<Option<Arc<dyn Tamper>>>,
     exchanges: Mutex<Vec<Exchange>>,
+    /// Arrivals and answers so far.
+    sequence: AtomicU64,
     ask_capacity: AtomicBool,
 }
 
@@ -145,6 +151,7 @@ impl Recorder {
             gate: Mutex::default(),
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
+            sequence: AtomicU64::new(0),
             ask_capacity: AtomicBool::new(false),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
@@ -272,6 +279,8 @@ impl Shared {
         let index = self.record(Exchange {
             operation: operation.clone(),
             request: request.clone(),
+            arrived: 0,
+            answered: None,
             started: Instant::now(),
             finished: None,
             answer: None,
@@ -360,8 +369,9 @@ impl Shared {
         answer
     }
 
-    fn record(&self, exchange: Exchange) -> (usize, Instant) {
+    fn record(&self, mut exchange: Exchange) -> (usize, Instant) {
         let mut exchanges = self.exchanges.lock().unwrap();
+        exchange.arrived = self.sequence.fetch_add(1, Ordering::SeqCst);
         let started = exchange.started;
         exchanges.push(exchange);
         (exchanges.len() - 1, started)
@@ -371,6 +381,7 @@ impl Shared {
         // Not there when the records were taken meanwhile.
         let mut exchanges = self.exchanges.lock().unwrap();
         if let Some(exchange) = exchanges.get_mut(index).filter(|exchange| exchange.started == started) {
+            exchange.answered = finished.map(|_| self.sequence.fetch_add(1, Ordering::SeqCst));
             exchange.finished = finished;
             exchange.answer = Some(answer);
         }
