@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod contract;
 pub mod depth;
+pub mod hold;
 pub mod model;
 pub mod recorder;
 pub mod service;

@@ -1,6 +1,7 @@
 //! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, breaks it on demand, puts the requests of
 //! several clients in order, and seeds bugs.
 
+use crate::hold::Hold;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -63,11 +64,13 @@ pub enum Action {
     Status(u16, Value),
     /// Wait this long, then hand it on, if the client is still there.
     Hang(Duration),
-    /// Wait this long, then hand it on, whether the client is still there or not: a request that was under way for longer
-    /// than anybody waits, and lands all the same.
-    Late(Duration),
     /// Hand it on, and keep the answer this long: the write has landed, and the answer comes late or out of order.
     LateAnswer(Duration),
+    /// Wait until the test releases it, then hand it on, whether the client is still there or not: a request that was under
+    /// way for longer than its client waited, and lands all the same.
+    Held(Hold),
+    /// Hand it on, and keep the answer until the test releases it.
+    HeldAnswer(Hold),
     /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
     DropAnswer,
     /// Close the connection at once; DynamoDB never sees it.
@@ -311,16 +314,33 @@ impl Shared {
                 tokio::time::sleep(duration).await;
                 send.await
             }
-            // In a task of its own: hyper drops this one when the client goes away.
-            Action::Late(duration) => tokio::spawn(async move {
-                tokio::time::sleep(duration).await;
-                send.await
-            })
-            .await
-            .map_err(|_| "the proxy failed")?,
             Action::LateAnswer(duration) => {
                 let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
                 tokio::time::sleep(duration).await;
+                answer
+            }
+            Action::Held(hold) => {
+                hold.note_arrival();
+                // In a task of its own: hyper drops this one when the client goes away.
+                tokio::spawn(async move {
+                    hold.released().await;
+                    let answer = send.await;
+                    hold.note_landing();
+                    answer
+                })
+                .await
+                .map_err(|_| "the proxy failed")?
+            }
+            Action::HeldAnswer(hold) => {
+                hold.note_arrival();
+                let landing = hold.clone();
+                let apply = async move {
+                    let answer = send.await;
+                    landing.note_landing();
+                    answer
+                };
+                let answer = tokio::spawn(apply).await.map_err(|_| "the proxy failed")?;
+                hold.released().await;
                 answer
             }
             Action::DropAnswer | Action::ResetAnswer => {
