@@ -18,14 +18,10 @@ use tokio::runtime::Runtime;
 
 /// Worlds, and so walks at the same time: a walk spends much of its time in pauses between retries.
 const WORLDS: usize = 3;
-/// The seed of this run: that of `DAYPASS_MODEL_SEED`, a fresh one in a full run, or that of the gate.
+/// The seed of `DAYPASS_MODEL_SEED`, or `otherwise`.
 #[expect(clippy::disallowed_methods, reason = "the seed of a walk that is to be taken once more")]
-fn seed() -> u64 {
-    let seed = match std::env::var("DAYPASS_MODEL_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) if is_full() => u64::from_be_bytes(random()),
-        Err(_) => runner::SEED,
-    };
+fn seed(otherwise: u64) -> u64 {
+    let seed = std::env::var("DAYPASS_MODEL_SEED").map_or(otherwise, |seed| seed.parse().unwrap());
     println!("DAYPASS_MODEL_SEED={seed}");
     seed
 }
@@ -44,25 +40,32 @@ fn worlds() -> (Runtime, Vec<(Embedded, World)>) {
 
 #[test]
 fn walks() {
-    let (seed, cases) = (seed(), u32::try_from(amount("walks", 500, 2_000)).unwrap());
+    let fresh = if is_full() { u64::from_be_bytes(random()) } else { runner::SEED };
+    let (seed, cases) = (seed(fresh), u32::try_from(amount("walks", 500, 2_000)).unwrap());
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();
-    match runner::take(runtime.handle(), &worlds, seed, cases) {
-        Ok(coverage) => {
-            println!("the model test, {:.1} s:\n{coverage}", started.elapsed().as_secs_f64());
-            let missing = coverage.missing(is_full());
-            assert!(missing.is_empty(), "never reached: {missing:#?}");
+    let take = |seed, cases| {
+        runner::take(runtime.handle(), &worlds, seed, cases).unwrap_or_else(|text| panic!("{text}"))
+    };
+    let mut coverage = take(seed, cases);
+    // A fresh seed may miss what is rare: more walks reach it.
+    for more in 1..=10 {
+        if is_full() && !coverage.missing(true).is_empty() {
+            coverage.add(&take(seed.wrapping_add(more), 1_000));
         }
-        Err(text) => panic!("{text}"),
     }
+    println!("the model test, {:.1} s:\n{coverage}", started.elapsed().as_secs_f64());
+    let missing = coverage.missing(is_full());
+    assert!(missing.is_empty(), "never reached: {missing:#?}");
 }
 
 #[test]
 fn seeded_bugs_are_found() {
     let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
     assert_eq!(names.len(), MUTANTS.len(), "two bugs of one name");
-    let seed = seed();
+    // Always the same: within how many walks a bug is found depends on the seed.
+    let seed = seed(runner::SEED);
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();
