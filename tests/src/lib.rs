@@ -10,6 +10,8 @@
 pub mod bench;
 pub mod contract;
 pub mod depth;
+pub mod hold;
 pub mod model;
 pub mod recorder;
 pub mod service;
+pub mod trips;

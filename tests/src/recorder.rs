@@ -1,6 +1,7 @@
 //! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, breaks it on demand, puts the requests of
 //! several clients in order, and seeds bugs.
 
+use crate::hold::Hold;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -12,7 +13,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -25,8 +26,12 @@ pub struct Exchange {
     pub operation: String,
     /// The request as the client sent it.
     pub request: Value,
+    /// The number of the arrival: arrivals and answers are counted together, in their order.
+    pub arrived: u64,
     /// When the request had arrived.
     pub started: Instant,
+    /// The number of the answer; `None` while it was not sent, or when the client did not wait for it.
+    pub answered: Option<u64>,
     /// When the answer was sent; `None` while it was not, or when the client did not wait for it.
     pub finished: Option<Instant>,
     /// The HTTP status and the answer, also where they were kept from the client.
@@ -59,11 +64,13 @@ pub enum Action {
     Status(u16, Value),
     /// Wait this long, then hand it on, if the client is still there.
     Hang(Duration),
-    /// Wait this long, then hand it on, whether the client is still there or not: a request that was under way for longer
-    /// than anybody waits, and lands all the same.
-    Late(Duration),
     /// Hand it on, and keep the answer this long: the write has landed, and the answer comes late or out of order.
     LateAnswer(Duration),
+    /// Wait until the test releases it, then hand it on, whether the client is still there or not: a request that was under
+    /// way for longer than its client waited, and lands all the same.
+    Held(Hold),
+    /// Hand it on, and keep the answer until the test releases it.
+    HeldAnswer(Hold),
     /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
     DropAnswer,
     /// Close the connection at once; DynamoDB never sees it.
@@ -130,6 +137,8 @@ struct Shared {
     gate: Mutex<Option<Gate>>,
     tamper: Mutex<Option<Arc<dyn Tamper>>>,
     exchanges: Mutex<Vec<Exchange>>,
+    /// Arrivals and answers so far.
+    sequence: AtomicU64,
     ask_capacity: AtomicBool,
 }
 
@@ -145,6 +154,7 @@ impl Recorder {
             gate: Mutex::default(),
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
+            sequence: AtomicU64::new(0),
             ask_capacity: AtomicBool::new(false),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
@@ -272,6 +282,8 @@ impl Shared {
         let index = self.record(Exchange {
             operation: operation.clone(),
             request: request.clone(),
+            arrived: 0,
+            answered: None,
             started: Instant::now(),
             finished: None,
             answer: None,
@@ -302,16 +314,33 @@ impl Shared {
                 tokio::time::sleep(duration).await;
                 send.await
             }
-            // In a task of its own: hyper drops this one when the client goes away.
-            Action::Late(duration) => tokio::spawn(async move {
-                tokio::time::sleep(duration).await;
-                send.await
-            })
-            .await
-            .map_err(|_| "the proxy failed")?,
             Action::LateAnswer(duration) => {
                 let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
                 tokio::time::sleep(duration).await;
+                answer
+            }
+            Action::Held(hold) => {
+                hold.note_arrival();
+                // In a task of its own: hyper drops this one when the client goes away.
+                tokio::spawn(async move {
+                    hold.released().await;
+                    let answer = send.await;
+                    hold.note_landing();
+                    answer
+                })
+                .await
+                .map_err(|_| "the proxy failed")?
+            }
+            Action::HeldAnswer(hold) => {
+                hold.note_arrival();
+                let landing = hold.clone();
+                let apply = async move {
+                    let answer = send.await;
+                    landing.note_landing();
+                    answer
+                };
+                let answer = tokio::spawn(apply).await.map_err(|_| "the proxy failed")?;
+                hold.released().await;
                 answer
             }
             Action::DropAnswer | Action::ResetAnswer => {
@@ -360,8 +389,9 @@ impl Shared {
         answer
     }
 
-    fn record(&self, exchange: Exchange) -> (usize, Instant) {
+    fn record(&self, mut exchange: Exchange) -> (usize, Instant) {
         let mut exchanges = self.exchanges.lock().unwrap();
+        exchange.arrived = self.sequence.fetch_add(1, Ordering::SeqCst);
         let started = exchange.started;
         exchanges.push(exchange);
         (exchanges.len() - 1, started)
@@ -371,6 +401,7 @@ impl Shared {
         // Not there when the records were taken meanwhile.
         let mut exchanges = self.exchanges.lock().unwrap();
         if let Some(exchange) = exchanges.get_mut(index).filter(|exchange| exchange.started == started) {
+            exchange.answered = finished.map(|_| self.sequence.fetch_add(1, Ordering::SeqCst));
             exchange.finished = finished;
             exchange.answer = Some(answer);
         }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
@@ -226,7 +226,8 @@ async fn pages_may_read_that_the_keys_are_missing() {
     }
 }
 
-/// The keys come late, at a request: it has no time left for a store that may be slow too. The next one has.
+/// The keys come late, at a request: it has no time left for a store that may be slow too. The next one has. (Unit test of
+/// the limit: `ready::tests::a_request_has_its_share_for_the_first_build`.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waited_for_the_keys_is_503_and_the_next_is_served() {
     let lambda = Lambda::start("ThrottlingException").await;
@@ -239,14 +240,7 @@ async fn a_request_that_waited_for_the_keys_is_503_and_the_next_is_served() {
     let mut answer = lambda.response().await;
     while answer["statusCode"] == 503 {
         refused += 1;
-        let started = Instant::now();
         answer = lambda.response().await;
-        if answer["statusCode"] != 503 {
-            assert!(
-                started.elapsed() < Duration::from_millis(500),
-                "served from what the one before had built"
-            );
-        }
     }
     assert!(refused >= 1, "it had waited for 0.7 s");
     assert!(answer["body"].as_str().unwrap().contains("invalid_grant"), "{answer}");
@@ -267,16 +261,16 @@ fn events(function: &mut Child, wanted: &'static [&'static str]) -> mpsc::Unboun
     received
 }
 
-/// Keys that were rotated are used without a new start, and those that were read last while Secrets Manager is down.
+/// A warm function takes over keys that were rotated, and goes on with the keys it has while Secrets Manager is down. (Unit
+/// tests with a clock of their own: `ready::tests` of daypass-lambda.)
 #[tokio::test(flavor = "multi_thread")]
-async fn a_warm_function_reads_keys_anew_and_keeps_them_when_it_cannot() {
+async fn a_warm_function_takes_over_rotated_keys() {
     let lambda = Lambda::start("ThrottlingException").await;
     lambda.secrets_answer.store(true, Ordering::SeqCst);
     let mut function = lambda.spawn();
-    let mut events = events(&mut function, &["keys.loaded", "failure"]);
+    let mut events = events(&mut function, &["keys.loaded"]);
     let mut event =
-        async || tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap();
-    let signing = |document: &Document| document.summary()[0].kid.clone();
+        async || tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap();
     let before = event().await;
     assert_eq!((&before["event"], &before["section"]), (&json!("keys.loaded"), &json!("signing")));
 
@@ -288,24 +282,15 @@ async fn a_warm_function_reads_keys_anew_and_keeps_them_when_it_cannot() {
             break line;
         }
     };
-    assert_eq!(after["kid"], signing(&rotated), "{after}");
+    assert_eq!(after["kid"], json!(rotated.summary()[0].kid), "{after}");
 
     lambda.secrets_answer.store(false, Ordering::SeqCst);
-    let failure = loop {
-        let line = event().await;
-        if line["event"] == "failure" {
-            break line;
-        }
-    };
-    assert_eq!(failure["during"], "renew_keys", "{failure}");
-    // Told once, however often it is tried; and requests are answered all the while.
-    let until = Instant::now() + Duration::from_secs(8);
-    while Instant::now() < until {
-        let answer = lambda.response().await;
-        assert_eq!(answer["statusCode"], 400, "{answer}");
+    // Both may have been under way.
+    for _ in 0..2 {
+        lambda.response().await;
     }
-    lambda.secrets_answer.store(true, Ordering::SeqCst);
-    assert_eq!(event().await["event"], "keys.loaded", "and no second failure before it works again");
+    let answer = lambda.response().await;
+    assert_eq!(answer["statusCode"], 400, "{answer}");
 }
 
 /// A key set that cannot be used will not mend itself: the function ends, with one line that says why and shows nothing of it.

@@ -126,7 +126,7 @@ pub async fn what_is_written_late_says_so(bench: &Bench) {
     bench.recorder.next(1, Action::Hang(Duration::from_millis(700)));
     bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await.unwrap();
     let read = bench.store.ended_since(NOW, MOST).await.unwrap();
-    assert!(read[0].at >= after(700) && read[0].at < after(5_000), "{read:?}");
+    assert!(read[0].at >= after(700), "{read:?}");
     let stored = bench.stored(&opened).await.unwrap();
     assert_eq!(stored.ended.unwrap().at, NOW, "it was ended by a call of that time all the same");
 }

@@ -2,7 +2,7 @@
 
 use super::coverage::Coverage;
 use super::driver::World;
-use super::mutants::{MUTANTS, Mutant, Seeded};
+use super::mutants::{Mutant, Seeded};
 use super::walk::walks;
 use super::{Failure, Property};
 use proptest::strategy::{Strategy, ValueTree};
@@ -13,10 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use tokio::runtime::Handle;
 
-/// The seed where none is given: the walks of a commit are the same on every machine.
+/// The seed of the gate: the walks of a commit are the same on every machine.
 pub const SEED: u64 = 4;
-/// Walks of a plain `cargo test`.
-pub const FEW: u32 = 64;
 /// Walks within which each seeded bug must be found.
 pub const MUTANT_WALKS: u32 = 600;
 /// Tries at a shorter walk before the failure is printed.
@@ -134,10 +132,4 @@ fn hunt_one(handle: &Handle, world: &World, seed: u64, mutant: Mutant) -> Option
             Err(Failure { property, .. }) => Some(Found { walks: number, property }),
         }
     })
-}
-
-/// The mutants of these names.
-#[must_use]
-pub fn named(names: &[&str]) -> Vec<Mutant> {
-    MUTANTS.iter().filter(|mutant| names.contains(&mutant.name)).copied().collect()
 }

