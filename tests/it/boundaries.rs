@@ -233,10 +233,10 @@ fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
     let tools = [
         "daypass-bench",
         "daypass-cli",
-        "daypass-embedded",
         "daypass-floor",
         "daypass-gateway",
         "daypass-scale",
+        "daypass-testkit",
         "daypass-tools",
         "daypass-verify",
         "daypass-tests",

@@ -11,5 +11,4 @@ pub mod bench;
 pub mod contract;
 pub mod depth;
 pub mod model;
-pub mod recorder;
 pub mod service;

@@ -45,6 +45,15 @@ const BUILD_LOG: &str = "build.log";
 const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
 
+/// Who runs the functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runner {
+    /// `cargo lambda watch`, which builds them.
+    CargoLambda,
+    /// The local Lambda service of the testkit, over the binaries in this folder. Nothing is built.
+    Built(PathBuf),
+}
+
 /// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -67,6 +76,8 @@ pub struct Settings {
     /// Variables of the functions, over those that the stack sets itself: `DAYPASS_GRACE_SECONDS`, say, or another
     /// `AWS_ENDPOINT_URL_DYNAMODB` that counts the requests.
     pub variables: BTreeMap<String, String>,
+    /// Who runs the functions.
+    pub runner: Runner,
     /// How many processes each function may have, which is how many requests it works on at the same time.
     pub concurrency: u16,
     /// Whether an edit of a source file restarts the functions.
@@ -93,6 +104,7 @@ impl Settings {
             algorithm: None,
             guards: Vec::new(),
             variables: BTreeMap::new(),
+            runner: Runner::CargoLambda,
             concurrency: 4,
             reload: false,
             leave_word: false,
@@ -176,11 +188,14 @@ impl Stack {
         let pages = demo.as_ref().map(Demo::urls);
         let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
 
-        console.say("building the functions ...");
-        build(console, &folder.join(BUILD_LOG), &settings.cancel)?;
-        console.say("starting the functions with `cargo lambda watch` ...");
+        if settings.runner == Runner::CargoLambda {
+            console.say("building the functions ...");
+            build(console, &folder.join(BUILD_LOG), &settings.cancel)?;
+            console.say("starting the functions with `cargo lambda watch` ...");
+        }
         let log = folder.join(FUNCTION_LOG);
         let plan = Plan {
+            runner: &settings.runner,
             variables: &variables,
             concurrency: settings.concurrency,
             reload: settings.reload,

@@ -18,7 +18,7 @@ mod crash;
 mod doc;
 mod matrix;
 mod order;
-mod process;
+pub(crate) mod process;
 mod proxy;
 mod pulse;
 mod rows;
@@ -26,7 +26,7 @@ mod slow;
 mod swarm;
 mod thief;
 
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::Service;
 
 /// One part at a time: they measure times, and share two processors.

@@ -5,8 +5,9 @@ use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::rows::LATE;
 use daypass_core::UserStatus;
 use daypass_core::session::EndReason;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::Service;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 

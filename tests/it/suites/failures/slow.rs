@@ -3,13 +3,15 @@
 //! The arithmetic is in `shared/dynamodb/src/connect.rs`. Lambda's limits are read from template.yaml.
 
 use crate::suites::failures::matrix::{Scene, ShortPages};
-use crate::suites::failures::process::{Process, SecretsManager};
+use crate::suites::failures::process::Process;
 use crate::suites::failures::pulse::Pulse;
 use crate::suites::failures::rows::Operation;
 use daypass_ambient::SystemClock;
 use daypass_core::Clock;
-use daypass_tests::recorder::{Action, Call, Recorder};
-use daypass_tests::service::{Answer, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::recorder::{Action, Call, Recorder};
+use daypass_testkit::secrets_manager::SecretsManager;
+use daypass_tests::service::Service;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -256,12 +258,13 @@ async fn the_slowest_of_all_after_its_keys_came_late() {
         let scene = Scene::set(&service, Operation::RevokeAll, &name).await;
         service.bench.recorder.set_tamper(ShortPages);
         hang(&service.bench.recorder, timed, true, scene.session.clone());
-        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await;
+        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await.unwrap();
         let (function, content_type, body) = scene.as_event();
         let mut process = Process::start_with(function, &service, &secrets.variables()).await;
         process.send(function, content_type, &body);
         check_busy(&process.answer().await, "without keys");
-        secrets.answer_after(KEYS_TAKE);
+        secrets.set_delay(KEYS_TAKE);
+        secrets.answer();
         let before = Instant::now();
         process.send(function, content_type, &body);
         let answer = process.answer().await;

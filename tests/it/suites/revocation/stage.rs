@@ -2,11 +2,12 @@
 
 use crate::suites::revocation::feed::Feed;
 use daypass_ambient::{OsEntropy, SystemClock};
-use daypass_cli::dev::{Settings, Stack, StoreChoice};
+use daypass_cli::dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_core::config::Tables;
 use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 /// How often a token is tried.
 const TRY: Duration = Duration::from_millis(150);
+/// How many processes the authorizer has.
+const PROCESSES: u16 = 4;
 /// For how long after its session has ended: longer than it may work.
 const WATCH: Duration = Duration::from_millis(3600);
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -92,7 +95,23 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         feed.lead_to(&format!("http://127.0.0.1:{port}"));
         let stack = stack(&dynamodb, folder.path().join("stack"), &feed, port, settings).await;
-        Self::over(stack, feed, dynamodb, folder)
+        let stage = Self::over(stack, feed, dynamodb, folder);
+        stage.all_authorizers().await;
+        stage
+    }
+
+    /// Asks so much at once that every process of the authorizer has started.
+    async fn all_authorizers(&self) {
+        let session = self.login("first").await;
+        let started = || {
+            let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
+            log.lines().filter(|line| line.starts_with("INFO process started: authorizer,")).count()
+        };
+        while started() < PROCESSES.into() {
+            let asked = (0..4 * PROCESSES).map(|_| self.guarded(&session.access_token));
+            let statuses = futures_util::future::join_all(asked).await;
+            assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+        }
     }
 
     fn over(stack: Stack, feed: Feed, dynamodb: Embedded, folder: tempfile::TempDir) -> Self {
@@ -303,6 +322,8 @@ async fn stack(
         settings.iter().fold(Settings::new(folder), |all, (name, value)| all.variable(name, value));
     settings.store = StoreChoice::Url(dynamodb.url());
     settings.port = port;
+    settings.concurrency = PROCESSES;
+    settings.runner = Runner::Built(functions::built("revocation"));
     for (name, value) in own {
         settings = settings.variable(name, &value);
     }
