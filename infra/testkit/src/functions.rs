@@ -10,11 +10,7 @@ const VARIABLE: &str = "DAYPASS_TEST_FUNCTIONS";
 /// # Panics
 /// When `DAYPASS_TEST_FUNCTIONS` is not set. The message names the step of `cargo verify` that builds them.
 #[must_use]
-#[expect(
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "the variable names the functions under test, and a test without them fails"
-)]
+#[expect(clippy::panic, reason = "a test without its functions fails")]
 pub fn built(step: &str) -> PathBuf {
     match std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
         Some(folder) => PathBuf::from(folder),

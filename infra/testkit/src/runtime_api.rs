@@ -156,7 +156,6 @@ impl Function {
     }
 
     /// Kills the process (SIGKILL) when it is called, from any thread.
-    #[must_use]
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let child = Arc::clone(&self.child);
         // An error means that the process has ended.

@@ -2,7 +2,6 @@
 //! Login, guard, refresh, revoke and all the rest, over one embedded DynamoDB.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,

@@ -27,10 +27,8 @@ const GRACE_SECONDS: &str = "2";
 #[test]
 fn in_chromium() {
     let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
-    let [playwright, chromium] = ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| {
-        #[expect(clippy::disallowed_methods, reason = "where the tools of this test are")]
-        std::env::var_os(name).expect(tool)
-    });
+    let [playwright, chromium] =
+        ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| std::env::var_os(name).expect(tool));
     let folder = target_dir().join("browser");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -99,6 +97,7 @@ fn clock(folder: &Path) -> PathBuf {
 }
 
 /// Says at once what the run has covered: what `println!` says is shown after a failure only.
+#[expect(clippy::explicit_write, reason = "the test runner keeps what `eprintln!` writes")]
 fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }

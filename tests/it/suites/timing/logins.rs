@@ -1,12 +1,4 @@
-//! Comparisons of times. They run alone, and only in full depth (`cargo verify --full`).
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "the helpers of a test fail as the test does, and it tells what it measures"
-)]
+//! Failed logins over HTTP, through real processes.
 
 use crate::suites::black_box::{JSON, PASSWORD, Whole, built};
 use daypass_core::UserStatus;
