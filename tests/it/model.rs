@@ -5,9 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_embedded::Embedded;
+use daypass_testkit::depth::{amount, is_full};
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::random;
-use daypass_tests::depth::{amount, is_full};
 use daypass_tests::model::driver::World;
 use daypass_tests::model::mutants::MUTANTS;
 use daypass_tests::model::runner;

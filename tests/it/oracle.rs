@@ -23,9 +23,10 @@ use daypass_core::{
 };
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{Bench, NOW, user};
-use daypass_tests::service::{Answer, PASSWORD, Recorded, TestClock, from, post};
+use daypass_tests::service::{PASSWORD, Recorded, TestClock, from, post};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

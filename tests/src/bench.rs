@@ -1,6 +1,5 @@
 //! Tables of one test's own, and values to fill them with.
 
-use crate::recorder::Recorder;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
@@ -11,6 +10,7 @@ use daypass_core::{
     StoreError, Timestamp, User, UserId, UserStatus, Username,
 };
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::recorder::Recorder;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

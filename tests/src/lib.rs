@@ -9,9 +9,5 @@
 
 pub mod bench;
 pub mod contract;
-pub mod depth;
-pub mod hold;
 pub mod model;
-pub mod recorder;
 pub mod service;
-pub mod trips;

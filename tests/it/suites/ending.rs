@@ -18,10 +18,11 @@
 use daypass_core::event::{Event, LoginFailure};
 use daypass_core::session::EndReason;
 use daypass_core::{Clock, StoreError, User, UserStatus};
-use daypass_tests::depth::amount;
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::{Action, Exchange};
-use daypass_tests::service::{Answer, PASSWORD, Service, post, quick_hash};
+use daypass_testkit::Answer;
+use daypass_testkit::depth::amount;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::{Action, Exchange};
+use daypass_tests::service::{PASSWORD, Service, post, quick_hash};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

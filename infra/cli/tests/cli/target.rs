@@ -1,7 +1,7 @@
 use crate::bench::{Bench, PASSWORD, daypass, wait_for};
 use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
