@@ -19,7 +19,11 @@ use tokio::runtime::Runtime;
 /// Worlds, and so walks at the same time: a walk spends much of its time in pauses between retries.
 const WORLDS: usize = 3;
 /// The seed of `DAYPASS_MODEL_SEED`, or `otherwise`.
-#[expect(clippy::disallowed_methods, reason = "the seed of a walk that is to be taken once more")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the seed of a walk that is to be taken once more, and the seed of this one"
+)]
 fn seed(otherwise: u64) -> u64 {
     let seed = std::env::var("DAYPASS_MODEL_SEED").map_or(otherwise, |seed| seed.parse().unwrap());
     println!("DAYPASS_MODEL_SEED={seed}");

@@ -3,11 +3,7 @@
 //!
 //! Argon2 runs with 8 MiB here: a thousand hashes take seconds, and a request to DynamoDB stays visible beside one.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the helpers of a test fail as the test does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use daypass_ambient::OsEntropy;

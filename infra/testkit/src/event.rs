@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-/// The address that the events of [`http`] come from.
+/// The address that the events of [`fn@http`] come from.
 pub const SOURCE_IP: &str = "192.0.2.1";
 
 /// A request with a text body.

@@ -22,7 +22,7 @@ use daypass_testkit::Answer;
 use daypass_testkit::depth::amount;
 use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::{Action, Exchange};
-use daypass_tests::service::{PASSWORD, Service, post, quick_hash};
+use daypass_tests::service::{PASSWORD, Recorded, Service, post, quick_hash};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -437,7 +437,7 @@ async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
     // On a machine that stands still for a second the SDK sends the request again: it meets what has ended.
     assert!(answer.status == expected || tries > 1, "{case}: {answer:?}");
     let events: Vec<Event> =
-        [&service.journal, &ending.journal].into_iter().flat_map(|journal| journal.take()).collect();
+        [&service.journal, &ending.journal].into_iter().flat_map(Recorded::take).collect();
     if race == Race::LoginAfter && tries == 1 {
         let overtaken = events
             .iter()
@@ -458,8 +458,7 @@ async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
             assert_live(service, &mut client, &case).await;
         }
     }
-    let reuse =
-        [&service.journal, &ending.journal].into_iter().flat_map(|journal| journal.take()).chain(events);
+    let reuse = [&service.journal, &ending.journal].into_iter().flat_map(Recorded::take).chain(events);
     let reuse: Vec<Event> = reuse.filter(|event| matches!(event, Event::Reuse { .. })).collect();
     assert_eq!(reuse, [], "{case}: the session is over, not stolen");
     let other = service.refresh(&other.refresh_token()).await.status;
