@@ -62,14 +62,14 @@ impl Bench {
         let direct = DynamoDb::local(url, names.clone());
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
-        let store = DynamoDb::local(recorder.url(), names);
+        let store = DynamoDb::local_by(recorder.url(), names, recorder.patience());
         Self { store, recorder, raw: direct.client().clone(), tables }
     }
 
     /// The same tables through a recorder of its own.
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
-        let store = DynamoDb::local(recorder.url(), TableNames::from(&self.tables));
+        let store = DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), recorder.patience());
         Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
     }
 

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod depth;
 pub mod hold;
 pub mod model;
+pub mod patience;
 pub mod recorder;
 pub mod service;
 pub mod trips;

@@ -2,6 +2,7 @@
 //! several clients in order, and seeds bugs.
 
 use crate::hold::Hold;
+use crate::patience::Patience;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -139,6 +140,7 @@ struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     /// Arrivals and answers so far.
     sequence: AtomicU64,
+    patience: Patience,
     ask_capacity: AtomicBool,
 }
 
@@ -155,6 +157,7 @@ impl Recorder {
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
             sequence: AtomicU64::new(0),
+            patience: Patience::default(),
             ask_capacity: AtomicBool::new(false),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
@@ -165,6 +168,12 @@ impl Recorder {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The clock for the timeouts of this recorder's client: it runs while a request is held back.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.shared.patience.clone()
     }
 
     /// Decides about every request from now on.
@@ -311,15 +320,18 @@ impl Shared {
                 answer
             }
             Action::Hang(duration) => {
+                let _held = self.patience.hold();
                 tokio::time::sleep(duration).await;
                 send.await
             }
             Action::LateAnswer(duration) => {
+                let _held = self.patience.hold();
                 let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
                 tokio::time::sleep(duration).await;
                 answer
             }
             Action::Held(hold) => {
+                let _held = self.patience.hold();
                 hold.note_arrival();
                 // In a task of its own: hyper drops this one when the client goes away.
                 tokio::spawn(async move {
@@ -332,6 +344,7 @@ impl Shared {
                 .map_err(|_| "the proxy failed")?
             }
             Action::HeldAnswer(hold) => {
+                let _held = self.patience.hold();
                 hold.note_arrival();
                 let landing = hold.clone();
                 let apply = async move {
