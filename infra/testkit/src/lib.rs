@@ -10,6 +10,7 @@ pub mod event;
 pub mod functions;
 pub mod hold;
 pub mod lambda;
+pub mod patience;
 pub mod proxy;
 pub mod recorder;
 pub mod runtime_api;

@@ -8,6 +8,7 @@
 )]
 
 use crate::hold::Hold;
+use crate::patience::Patience;
 use crate::proxy::{Body, Broken, Server, cut, whole};
 use futures_util::future::BoxFuture;
 use hyper::body::Bytes;
@@ -136,6 +137,7 @@ struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     /// Arrivals and answers so far.
     sequence: AtomicU64,
+    patience: Patience,
     ask_capacity: AtomicBool,
 }
 
@@ -150,6 +152,7 @@ impl Recorder {
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
             sequence: AtomicU64::new(0),
+            patience: Patience::default(),
             ask_capacity: AtomicBool::new(false),
         });
         let answering = Arc::clone(&shared);
@@ -161,6 +164,12 @@ impl Recorder {
     #[must_use]
     pub fn url(&self) -> &str {
         self.server.url()
+    }
+
+    /// The clock for the timeouts of this recorder's client: it runs while a request is held back.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.shared.patience.clone()
     }
 
     /// Decides about every request from now on.
@@ -251,15 +260,18 @@ impl Shared {
                 answer
             }
             Action::Hang(duration) => {
+                let _held = self.patience.hold();
                 tokio::time::sleep(duration).await;
                 send.await
             }
             Action::LateAnswer(duration) => {
+                let _held = self.patience.hold();
                 let answer = tokio::spawn(send).await.map_err(|_| Broken::Closed)?;
                 tokio::time::sleep(duration).await;
                 answer
             }
             Action::Held(hold) => {
+                let _held = self.patience.hold();
                 hold.note_arrival();
                 // In a task of its own: hyper drops this one when the client goes away.
                 tokio::spawn(async move {
@@ -272,6 +284,7 @@ impl Shared {
                 .map_err(|_| Broken::Closed)?
             }
             Action::HeldAnswer(hold) => {
+                let _held = self.patience.hold();
                 hold.note_arrival();
                 let landing = hold.clone();
                 let apply = async move {

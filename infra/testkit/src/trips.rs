@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Holds each request back until all requests of its wave have arrived: the first `waves[0]` requests, the next `waves[1]`,
-/// and so on. A client that sends the requests of a wave one after the other waits for its own timeout.
+/// and so on. A client that sends the requests of a wave one after the other waits for ever.
 pub fn in_waves(recorder: &Recorder, waves: &[usize]) {
     let mut ends = Vec::with_capacity(waves.len());
     for wave in waves {
