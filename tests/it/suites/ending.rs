@@ -21,7 +21,7 @@ use daypass_core::{Clock, StoreError, User, UserStatus};
 use daypass_tests::depth::amount;
 use daypass_tests::hold::Hold;
 use daypass_tests::recorder::{Action, Exchange};
-use daypass_tests::service::{Answer, PASSWORD, Service, post, quick_hash};
+use daypass_tests::service::{Answer, PASSWORD, Recorded, Service, post, quick_hash};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -435,7 +435,7 @@ async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
     // On a machine that stands still for a second the SDK sends the request again: it meets what has ended.
     assert!(answer.status == expected || tries > 1, "{case}: {answer:?}");
     let events: Vec<Event> =
-        [&service.journal, &ending.journal].into_iter().flat_map(|journal| journal.take()).collect();
+        [&service.journal, &ending.journal].into_iter().flat_map(Recorded::take).collect();
     if race == Race::LoginAfter && tries == 1 {
         let overtaken = events
             .iter()
@@ -456,8 +456,7 @@ async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
             assert_live(service, &mut client, &case).await;
         }
     }
-    let reuse =
-        [&service.journal, &ending.journal].into_iter().flat_map(|journal| journal.take()).chain(events);
+    let reuse = [&service.journal, &ending.journal].into_iter().flat_map(Recorded::take).chain(events);
     let reuse: Vec<Event> = reuse.filter(|event| matches!(event, Event::Reuse { .. })).collect();
     assert_eq!(reuse, [], "{case}: the session is over, not stolen");
     let other = service.refresh(&other.refresh_token()).await.status;

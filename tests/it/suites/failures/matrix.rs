@@ -190,11 +190,8 @@ impl Scene {
                 }
             }
             Operation::Refresh => {
-                let issued: Vec<String> = answers
-                    .iter()
-                    .filter(|answer| answer.status == 200)
-                    .map(|answer| answer.refresh_token())
-                    .collect();
+                let issued: Vec<String> =
+                    answers.iter().filter(|answer| answer.status == 200).map(Answer::refresh_token).collect();
                 assert!(issued.iter().all(|token| *token == issued[0]), "{case}: one successor");
                 let next = service.refresh(&issued[0]).await.refresh_token();
                 assert!(next != issued[0] && next != self.token, "{case}");

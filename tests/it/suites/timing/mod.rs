@@ -12,6 +12,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "the helpers of a test fail as the test does, and it prints what it measured"
 )]
