@@ -209,7 +209,13 @@ const AREAS: [(&str, &[&str]); 12] = [
     ("Account endpoints", &["tests/it/password.rs", "tests/it/sessions.rs"]),
     (
         "Passwords and rate limits",
-        &["shared/credentials/", "tests/it/oracle.rs", "tests/it/throttle.rs", "tests/src/contract/login.rs"],
+        &[
+            "shared/credentials/",
+            "tests/it/oracle.rs",
+            "tests/it/suites/timing/",
+            "tests/it/throttle.rs",
+            "tests/src/contract/login.rs",
+        ],
     ),
     ("Access tokens", &["shared/core/src/access", "tests/it/suites/interop/"]),
     (

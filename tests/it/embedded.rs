@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Recorder;
 use daypass_tests::bench::{self, Bench, username};
-use daypass_tests::recorder::Recorder;
 use futures_util::future::join_all;
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 fn port(embedded: &Embedded) -> u16 {
     embedded.url().rsplit(':').next().unwrap().parse().unwrap()
@@ -63,9 +62,7 @@ async fn it_stops_when_it_is_dropped_and_frees_the_port() {
     assert!(store.sessions(bench::user("ada").id).await.is_err());
     let mut half = TcpStream::connect(("127.0.0.1", port)).unwrap();
     std::io::Write::write_all(&mut half, b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{").unwrap();
-    let start = Instant::now();
     drop(embedded);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     Embedded::start_on(port, None).unwrap();
 }

@@ -7,9 +7,11 @@ use daypass_core::session::EndReason;
 use daypass_core::throttle::Exhausted;
 use daypass_core::web::Principal;
 use daypass_core::{SessionId, UserId, UserStatus};
-use daypass_embedded::Embedded;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, PASSWORD, Service, from, post, request};
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::{PASSWORD, Service, from, post, request};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -325,8 +327,10 @@ async fn of_two_changes_at_once_one_wins() {
 /// invariant: A repeat of the same request finishes an interrupted change of the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_the_same_request_finishes_it() {
-    let (_db, service) = service().await;
+    let db = Embedded::start(None).unwrap();
+    let base = Service::quick(&db.url(), &[]).await;
     let ask = async |name: &str, broken: Option<(usize, Action, bool)>| -> (Vec<Answer>, usize) {
+        let service = base.redeployed(&db.url(), &[]).await;
         service.quick_user(name).await;
         let asks = service.login_from(HOME, name, PASSWORD).await;
         let others =
@@ -356,14 +360,17 @@ async fn whatever_breaks_the_same_request_finishes_it() {
     };
     let (answers, requests) = ask("undisturbed", None).await;
     assert_eq!(answers[0].status, 200);
-    let mut again = 0;
-    for at in 0..requests {
-        let throttled = Action::refuse(400, "ThrottlingException");
-        for (kind, action, for_good) in [
-            ("lost", Action::DropAnswer, false),
-            ("all-lost", Action::DropAnswer, true),
-            ("throttled", throttled, true),
-        ] {
+    let throttled = Action::refuse(400, "ThrottlingException");
+    let ways = [
+        ("lost", Action::DropAnswer, false),
+        ("all-lost", Action::DropAnswer, true),
+        ("throttled", throttled, true),
+    ];
+    let cases = (0..requests)
+        .flat_map(|at| ways.clone().map(|(kind, action, for_good)| (at, kind, action, for_good)));
+    // Some at once: most of the time goes into the pauses between tries.
+    let again: usize = stream::iter(cases)
+        .map(async |(at, kind, action, for_good)| {
             let name = format!("{kind}-{at}");
             let (answers, _) = ask(&name, Some((at, action, for_good))).await;
             let expected: &[u16] = match answers.len() {
@@ -373,9 +380,11 @@ async fn whatever_breaks_the_same_request_finishes_it() {
             let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
             assert_eq!(statuses, expected, "{name}");
             assert!(for_good || answers.len() == 1, "{name}: the SDK's own retry mends it");
-            again += answers.len() - 1;
-        }
-    }
+            answers.len() - 1
+        })
+        .buffer_unordered(8)
+        .fold(0, async |sum, again| sum + again)
+        .await;
     // All but the last, which only settles.
     assert!(again >= (requests - 1) * 2 - 2, "{again} of {requests}");
     println!(

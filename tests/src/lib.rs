@@ -9,7 +9,5 @@
 
 pub mod bench;
 pub mod contract;
-pub mod depth;
 pub mod model;
-pub mod recorder;
 pub mod service;

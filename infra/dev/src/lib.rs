@@ -24,7 +24,7 @@ mod wait;
 pub use console::Console;
 pub use demo::DEMO_CLIENT;
 pub use error::StackError;
-pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Settings, Stack};
+pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings, Stack};
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
 use clap::Parser;

@@ -121,7 +121,7 @@ mod tests {
         fs::write(folder.join("lib.rs"), "1").unwrap();
         let first = Sources::of(root.path().to_path_buf());
         assert_eq!(first.files.len(), 1);
-        for other in ["functions/login/src/.lib.rs.swp", "functions/login/src/lib.rs~", "docs/operations/keys.md"] {
+        for other in ["functions/login/src/.lib.rs.swp", "functions/login/src/lib.rs~", "docs/index.md"] {
             fs::write(root.path().join(other), "").unwrap();
         }
         assert_eq!(first.edited(), None);

@@ -47,6 +47,15 @@ const BUILD_LOG: &str = "build.log";
 pub(super) const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
 
+/// Who runs the functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runner {
+    /// `cargo lambda watch`, which builds them.
+    CargoLambda,
+    /// The local Lambda service of the testkit, over the binaries in this folder. Nothing is built.
+    Built(PathBuf),
+}
+
 /// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -69,9 +78,11 @@ pub struct Settings {
     /// Variables of the functions, over those that the stack sets itself: `DAYPASS_GRACE_SECONDS`, say, or another
     /// `AWS_ENDPOINT_URL_DYNAMODB` that counts the requests.
     pub variables: BTreeMap<String, String>,
+    /// Who runs the functions.
+    pub runner: Runner,
     /// How many processes each function may have, which is how many requests it works on at the same time.
     pub concurrency: u16,
-    /// Whether an edit of a source file rebuilds the functions and restarts those that it changes.
+    /// Whether to build the functions, and again after each edit of a source file. Without it, they are built already.
     pub reload: bool,
     /// Whether to leave `environment.json` in the folder, in which `daypass user list` and the like find the stack.
     pub leave_word: bool,
@@ -95,6 +106,7 @@ impl Settings {
             algorithm: None,
             guards: Vec::new(),
             variables: BTreeMap::new(),
+            runner: Runner::CargoLambda,
             concurrency: 4,
             reload: false,
             leave_word: false,
@@ -179,17 +191,18 @@ impl Stack {
         let pages = demo.as_ref().map(Demo::urls);
         let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
 
-        console.say("building the functions ...");
         // Read before the build: an edit during the start is built after it.
         let sources = settings.reload.then(|| Sources::of(workspace_root()));
-        let others: &[&str] = if settings.reload { &[RELOADING_CARGO] } else { &[] };
-        build(others, console, &folder.join(BUILD_LOG), &settings.cancel)?;
-        console.say("starting the functions with `cargo lambda watch` ...");
+        if settings.reload {
+            console.say("building the functions ...");
+            build(&[RELOADING_CARGO], console, &folder.join(BUILD_LOG), &settings.cancel)?;
+        }
+        console.say("starting the functions ...");
         let log = folder.join(FUNCTION_LOG);
         let plan = Plan {
+            runner: &settings.runner,
             variables: &variables,
             concurrency: settings.concurrency,
-            reload: settings.reload,
             log: &log,
             console,
         };

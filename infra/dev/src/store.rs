@@ -11,7 +11,7 @@ use daypass_core::{
 };
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use http::Uri;
 use std::path::Path;
 

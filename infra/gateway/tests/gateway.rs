@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -458,16 +458,15 @@ async fn a_service_that_hangs_is_a_503() {
 
 #[tokio::test]
 async fn a_stop_ends_the_gateway_also_while_a_function_hangs() {
-    let limits = Limits { integration: Duration::from_secs(60), ..SHORT };
+    // A gateway that waited for the function would wait for an hour.
+    let limits = Limits { integration: Duration::from_secs(3600), ..SHORT };
     let mut stack = stack(broken, routes(0), limits).await;
     let hanging = tokio::spawn(stack.get("/open").header("x-case", "hang").send());
     while stack.invocations("open").is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let asked = Instant::now();
     drop(stack.stop.take());
-    (&mut stack.gateway).await.unwrap().unwrap();
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    tokio::time::timeout(Duration::from_secs(60), &mut stack.gateway).await.unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(stack.address).await.is_err(), "nobody listens any more");
     hanging.abort();
 }

@@ -132,6 +132,14 @@ pub fn nextest() -> Result<PathBuf> {
     program("nextest", "cargo-nextest")
 }
 
+/// Installs the tools of the book when they are missing, and returns one of their programs: `zensical`, `lychee` or `rumdl`.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn book_tool(name: &str) -> Result<PathBuf> {
+    program("book", name)
+}
+
 /// Installs the linter of CloudFormation and SAM templates when it is missing, and returns its program.
 ///
 /// # Errors

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
-    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium, go_program, node,
-    npm_packages, playwright, python_packages, run, say, target_dir, tsc, workspace_root,
+    DynamoDbLocal, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium,
+    go_program, node, npm_packages, playwright, python_packages, run, say, target_dir, tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
@@ -125,6 +125,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("clippy", "no compiler or clippy warning, in tests neither", 15, clippy).compiling(),
     Step::new("deny", "licences, banned and duplicate crates, where crates come from", 5, deny),
     Step::new("template", "the templates are valid, and the stack's passes the policy scanner", 8, template),
+    Step::new("book", "the book builds strictly, its links hold, its Markdown is tidy", 5, book),
     Step::new("build", "everything compiles as it is tested", 15, build).after(&["clippy"]).compiling(),
     Step::new("docs", "the documentation builds, and no link in it is broken", 8, docs)
         .after(&["build"])
@@ -225,6 +226,25 @@ fn template(_: &Plan) -> Result<()> {
     run("checkov", without_aws(&mut scan).current_dir(workspace_root()))
 }
 
+/// Builds `docs/` into `target/book`, as `zensical.toml` in the root describes.
+fn book(_: &Plan) -> Result<()> {
+    let tool = |name: &str| -> Result<Command> {
+        let mut command = Command::new(book_tool(name)?);
+        command.current_dir(workspace_root());
+        Ok(command)
+    };
+    // Strict: a link or an anchor that does not exist is an error.
+    run("zensical", tool("zensical")?.args(["build", "--strict", "--clean"]))?;
+    // The book's pages as they are served, and the documents beside it.
+    let links = ["--offline", "--no-progress", "--include-fragments", "--exclude-path", "node_modules"];
+    let book = ["--index-files", "index.html", "--root-dir", "target/book", "target/book/**/*.html"];
+    run("lychee", tool("lychee")?.args(links).args(book))?;
+    let beside = ["*.md", "infra/**/*.md", "shared/**/*.md", "tests/**/*.md"];
+    run("lychee", tool("lychee")?.args(links).args(beside))?;
+    // `.rumdl.toml` lists the rules that it leaves out, with reasons.
+    run("rumdl", tool("rumdl")?.args(["check", "--quiet", "--no-cache", "."]))
+}
+
 /// Builds every binary and every test, with one choice of features, so that no later step compiles.
 pub(crate) fn build(plan: &Plan) -> Result<()> {
     let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
@@ -318,10 +338,16 @@ fn browser(plan: &Plan) -> Result<()> {
     // Before anything is built or installed.
     let chromium = chromium()?;
     let folder = workspace_root().join("infra/browser");
-    let unit = ["--test", "--test-reporter=spec", "test/daypass.test.mjs"];
-    run("node", node()?.args(unit).current_dir(&folder))?;
+    // With esbuild. The unit tests make the build, and the scenarios in Chromium use it.
+    let tools = npm_packages("browser", &folder)?;
+    let unit = ["--test", "--test-reporter=spec", "test/daypass.test.mjs", "test/build.test.mjs"];
+    run("node", node()?.args(unit).env("DAYPASS_TEST_BUILD_TOOLS", &tools).current_dir(&folder))?;
     run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
-    suite(plan, "browser")?.env("CHROMIUM", chromium).env("DAYPASS_TEST_PLAYWRIGHT", playwright()?).run()
+    suite(plan, "browser")?
+        .env("CHROMIUM", chromium)
+        .env("DAYPASS_TEST_PLAYWRIGHT", playwright()?)
+        .env("DAYPASS_TEST_MODULE", tools.join("dist/daypass.min.js"))
+        .run()
 }
 
 /// The functions that the gate builds for release: the one with a tight budget. Each of the others is a minute of

@@ -7,7 +7,10 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Builder, Config, Credentials, Region};
+use aws_sdk_dynamodb::config::{AsyncSleep, Builder, Config, Credentials, Region, Sleep};
+use daypass_core::StoreError;
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::time::Duration;
 
 /// Access key for a DynamoDB on this machine, which checks none. DynamoDB Local keeps a database for each access key and
@@ -75,18 +78,45 @@ impl DynamoDb {
     /// region are [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
     #[must_use]
     pub fn local(url: &str, tables: TableNames) -> Self {
-        let credentials =
-            Credentials::new(LOCAL_ACCESS_KEY_ID, LOCAL_SECRET_ACCESS_KEY, None, None, "DynamoDb::local");
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(LOCAL_REGION))
-            .credentials_provider(credentials)
-            .endpoint_url(url)
-            // The SDK lets all clients of a region share one allowance of retries: a store that fails here must not use
-            // up what another one needs.
-            .retry_partition(RetryPartition::new(url.to_owned()));
-        Self { client: client(config), tables }
+        Self { client: client(local(url)), tables }
     }
+
+    /// As [`DynamoDb::local`], with another clock for timeouts and pauses.
+    #[must_use]
+    pub fn local_by(url: &str, tables: TableNames, clock: impl AsyncSleep + 'static) -> Self {
+        Self { client: client(local(url).sleep_impl(clock)), tables }
+    }
+
+    /// The outcome of `work`, or [`StoreError::Unavailable`] with the text `late` where it takes longer than `limit` by the
+    /// client's own clock.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        late: &str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let timeout = match self.client.config().sleep_impl() {
+            Some(clock) => clock.sleep(limit),
+            None => Sleep::new(tokio::time::sleep(limit)),
+        };
+        match select(pin!(work), timeout).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Err(StoreError::Unavailable(late.to_owned())),
+        }
+    }
+}
+
+fn local(url: &str) -> Builder {
+    let credentials =
+        Credentials::new(LOCAL_ACCESS_KEY_ID, LOCAL_SECRET_ACCESS_KEY, None, None, "DynamoDb::local");
+    Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(LOCAL_REGION))
+        .credentials_provider(credentials)
+        .endpoint_url(url)
+        // The SDK lets all clients of a region share one allowance of retries: a store that fails here must not use
+        // up what another one needs.
+        .retry_partition(RetryPartition::new(url.to_owned()))
 }
 
 fn client(config: Builder) -> Client {

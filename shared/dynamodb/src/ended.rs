@@ -66,8 +66,6 @@ impl EndedSessions for DynamoDb {
                 Ok(all)
             },
         );
-        tokio::time::timeout(WINDOW_TIMEOUT, reading).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("ended_since: not all buckets could be read in time".to_owned()))
-        })
+        self.within(WINDOW_TIMEOUT, "ended_since: not all buckets could be read in time", reading).await
     }
 }

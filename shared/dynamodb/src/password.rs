@@ -82,8 +82,6 @@ impl PasswordStore for DynamoDb {
         reason: EndReason,
     ) -> Result<u32, StoreError> {
         let ending = self.end_twice(user, Moment::new(now), reason, Some(spared));
-        tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("end_others: not all sessions could be ended in time".to_owned()))
-        })
+        self.within(REVOKE_ALL_TIMEOUT, "end_others: not all sessions could be ended in time", ending).await
     }
 }

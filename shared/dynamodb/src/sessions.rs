@@ -38,9 +38,8 @@ impl DynamoDb {
 impl SessionStore for DynamoDb {
     /// Within the time that a function has: a user with more sessions than that gets [`StoreError::Unavailable`].
     async fn stored_sessions(&self, user: UserId) -> Result<StoredSessions, StoreError> {
-        tokio::time::timeout(LIST_TIMEOUT, self.all_pages(user)).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("stored_sessions: not all sessions could be read in time".to_owned()))
-        })
+        let late = "stored_sessions: not all sessions could be read in time";
+        self.within(LIST_TIMEOUT, late, self.all_pages(user)).await
     }
 
     async fn stored_session(&self, user: UserId, session: SessionId) -> Result<Option<Session>, StoreError> {

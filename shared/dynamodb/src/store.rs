@@ -350,9 +350,7 @@ impl Store for DynamoDb {
         opened_by: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
         let ending = self.end_opened_by(user, Moment::new(now), reason, opened_by, None);
-        tokio::time::timeout(REVOKE_ALL_TIMEOUT, ending).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("revoke_all: not all sessions could be ended in time".to_owned()))
-        })
+        self.within(REVOKE_ALL_TIMEOUT, "revoke_all: not all sessions could be ended in time", ending).await
     }
 }
 

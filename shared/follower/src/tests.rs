@@ -1,4 +1,7 @@
 //! Against feeds that answer and feeds that do not, over real connections.
+//!
+//! Tokio's time is paused. It stands still while a test holds a [`Still`]: whatever the load of the machine, no timeout ends
+//! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
 
 use super::*;
 use daypass_ambient::OsEntropy;
@@ -8,6 +11,7 @@ use daypass_core::revocations::{Limits, SessionDigest};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const START: u64 = 1_800_000_000_000;
 
@@ -41,7 +45,30 @@ struct World {
     answers: Arc<Mutex<Answers>>,
     questions: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
+    asked: Arc<Notify>,
     port: u16,
+}
+
+/// While one is held, tokio's paused time moves by `tokio::time::advance` alone: the runtime does not skip time while a
+/// blocking task runs.
+struct Still {
+    _end: std::sync::mpsc::Sender<()>,
+}
+
+impl Still {
+    fn hold() -> Self {
+        let (end, ended) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || ended.recv());
+        Self { _end: end }
+    }
+}
+
+/// Moves tokio's time, and lets every task run that waited for it.
+async fn advance(time: Duration) {
+    tokio::time::advance(time).await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 impl Clock for World {
@@ -69,6 +96,7 @@ impl World {
             answers: Arc::new(Mutex::new(answers)),
             questions: Arc::default(),
             connections: Arc::default(),
+            asked: Arc::default(),
             port: listener.local_addr().unwrap().port(),
         };
         let serving = world.clone();
@@ -94,6 +122,7 @@ impl World {
             let target = line.strip_prefix("GET ").unwrap().strip_suffix(" HTTP/1.1").unwrap().to_owned();
             let known = request.lines().any(|line| line.eq_ignore_ascii_case("if-none-match: \"1\""));
             self.questions.lock().unwrap().push(format!("{target}{}", if known { " known" } else { "" }));
+            self.asked.notify_one();
             let answers = self.answers.lock().unwrap().clone();
             let now = self.now.load(Ordering::SeqCst);
             let page = |sids: &[&str], cursor: &str, more| {
@@ -187,14 +216,22 @@ impl World {
         std::mem::take(&mut self.questions.lock().unwrap())
     }
 
+    /// Waits until the feed has got a question since [`questions`](Self::questions) was called.
+    async fn until_asked(&self) {
+        while self.questions.lock().unwrap().is_empty() {
+            self.asked.notified().await;
+        }
+    }
+
     fn events(&self) -> Vec<Event> {
         std::mem::take(&mut self.events.lock().unwrap())
     }
 }
 
 /// invariant: A process knows all revocations before its first response.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_process_knows_the_whole_list_before_its_first_answer() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
     let follower = world.prepared(WhenStale::Open).await;
     assert_eq!(world.questions(), ["/revocations"]);
@@ -203,8 +240,9 @@ async fn a_process_knows_the_whole_list_before_its_first_answer() {
     assert_eq!((world.questions(), world.events()), (vec![], vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
     let follower = world.prepared(WhenStale::Open).await;
     world.questions();
@@ -229,8 +267,9 @@ async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
 /// However many requests a process works on, one carries the question, and all of them have the answer.
 ///
 /// invariant: A process polls the feed at most once per interval.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_thousand_requests_at_once_are_one_question() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
     let follower = Arc::new(world.prepared(WhenStale::Open).await);
     world.questions();
@@ -249,7 +288,7 @@ async fn a_thousand_requests_at_once_are_one_question() {
 ///
 /// invariant: Feed failures leave requests running, valid tokens accepted and known revocations in place.
 /// They are logged once per change of state.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_feed_that_fails_or_lies_does_no_harm() {
     let other =
         Answer { cursor: "1.5".to_owned(), more: false, keep: Duration::from_secs(390), sessions: vec![] };
@@ -270,41 +309,41 @@ async fn a_feed_that_fails_or_lies_does_no_harm() {
         (Answers::Silence, "no answer within 900 ms"),
     ];
     for (answers, says) in cases {
+        let mut still = Some(Still::hold());
         let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
         let follower = world.prepared(WhenStale::Open).await;
+        if matches!(answers, Answers::Silence) {
+            still = None;
+        }
         world.answer(answers);
         for _ in 0..3 {
             world.advance(5);
             assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "{says}");
             assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "{says}");
-            // The answer that nobody waited for.
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if says.starts_with("no answer") {
-            tokio::time::sleep(DEADLINE).await;
-            world.ask(&follower, "ses_2").await;
+        if still.is_none() {
+            // The last question is given up.
+            tokio::time::sleep(DEADLINE * 2).await;
+            still = Some(Still::hold());
         }
         let events = world.events();
         let [Event::FeedFailing { sessions, detail }] = &events[..] else { panic!("{says}: {events:?}") };
         assert!(*sessions >= 1 && detail.contains(says), "{says}: {detail}");
         world.answer(Answers::Sessions(vec!["ses_1", "ses_2"]));
-        // A question may be under way that nobody will answer.
-        let mut asked = 0;
-        while world.ask(&follower, "ses_2").await == Lookup::Live {
-            asked += 1;
-            assert!(asked < 30, "{says}: it recovers by itself");
-            world.advance(5);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        world.advance(5);
+        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Ended, "{says}: it recovers by itself");
         assert!(matches!(world.events()[..], [Event::FeedRecovered { .. }]), "{says}");
+        drop(still);
     }
 }
 
 /// One request waits for a feed that hangs; the next ones do not.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_feed_that_hangs_holds_one_request_and_no_other() {
+    let still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
     let follower = world.prepared(WhenStale::Open).await;
+    drop(still);
     world.answer(Answers::Silence);
     let mut waited = Vec::new();
     for _ in 0..4 {
@@ -313,21 +352,21 @@ async fn a_feed_that_hangs_holds_one_request_and_no_other() {
         world.ask(&follower, "ses_1").await;
         waited.push(started.elapsed());
         // Until the question is given up.
-        tokio::time::sleep(DEADLINE + Duration::from_millis(100)).await;
+        tokio::time::sleep(DEADLINE * 2).await;
     }
-    assert!(waited[0] < PATIENCE + Duration::from_millis(200), "{waited:?}");
-    assert!(waited[1..].iter().all(|waited| *waited < 4 * IMPATIENCE), "{waited:?}");
+    // The first request waits until the question is given up. The others look twice for an answer.
+    assert_eq!(waited, [DEADLINE, 2 * IMPATIENCE, 2 * IMPATIENCE, 2 * IMPATIENCE]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn closed_serves_nobody_by_a_list_that_is_too_old() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
     let follower = world.prepared(WhenStale::Closed).await;
     world.answer(Answers::Status(503));
     for seconds in (5..60).step_by(5) {
         world.advance(5);
         assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "after {seconds} s");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for _ in 0..3 {
         world.advance(5);
@@ -343,13 +382,14 @@ async fn closed_serves_nobody_by_a_list_that_is_too_old() {
 }
 
 /// A feed that is not there when a process starts.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_start_without_the_feed_is_open_or_closed() {
     for (when_stale, expected) in [(WhenStale::Open, Lookup::Live), (WhenStale::Closed, Lookup::Stale)] {
         let world = World::new(Answers::Status(503)).await;
         let follower = world.prepared(when_stale).await;
         assert_eq!(world.ask(&follower, "ses_1").await, expected);
         assert!(matches!(world.events()[..], [Event::FeedStale { sessions: 0, .. }]));
+        let _still = Still::hold();
         world.answer(Answers::Sessions(vec!["ses_1"]));
         world.advance(5);
         assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
@@ -357,8 +397,9 @@ async fn a_start_without_the_feed_is_open_or_closed() {
 }
 
 /// A cursor that the feed does not know any more costs the place in the list, not the list.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cursor_that_is_refused_is_given_up() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
     let follower = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Status(400));
@@ -372,14 +413,17 @@ async fn a_cursor_that_is_refused_is_given_up() {
 }
 
 /// On a quiet stack the feed has a cold start, too: the start of a follower tries again.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_start_waits_for_a_feed_that_starts() {
+    let _still = Still::hold();
     let world = World::new(Answers::Silence).await;
     let follower = Arc::new(world.follower(WhenStale::Closed));
     let (starting, slow) = (Arc::clone(&follower), world.clone());
     let start = tokio::spawn(async move { starting.prepare(&slow.ambient()).await });
-    tokio::time::sleep(Duration::from_millis(1300)).await;
+    world.until_asked().await;
+    advance(DEADLINE).await;
     world.answer(Answers::Sessions(vec!["ses_1"]));
+    advance(REST_AT_START).await;
     start.await.unwrap();
     assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
     assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live);
@@ -387,8 +431,9 @@ async fn a_start_waits_for_a_feed_that_starts() {
 }
 
 /// A process that is asked once in a while waits for a feed that needs its time: nobody would be there for the answer otherwise.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_follower_that_is_rarely_asked_recovers() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
     let follower = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Status(503));
@@ -396,20 +441,32 @@ async fn a_follower_that_is_rarely_asked_recovers() {
     assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Live);
     world.answer(Answers::Late("ses_1", 300));
     world.advance(60);
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "in this very request");
+    world.questions();
+    let passes = async {
+        world.until_asked().await;
+        advance(Duration::from_millis(300)).await;
+    };
+    let (lookup, ()) = tokio::join!(world.ask(&follower, "ses_1"), passes);
+    assert_eq!(lookup, Lookup::Ended, "in this very request");
 }
 
 /// What took off before the process was frozen says nothing of now: the request that finds it asks anew.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_from_before_the_freeze_is_not_taken_for_new() {
+    let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
     let follower = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Late("ses_1", 300));
     world.advance(5);
-    let leaves = world.ask(&follower, "ses_2");
+    world.questions();
     // The request is given up, and an hour passes before anything goes on.
-    let _ = tokio::time::timeout(Duration::from_millis(50), leaves).await;
+    tokio::select! {
+        lookup = world.ask(&follower, "ses_2") => panic!("{lookup:?} without an answer"),
+        () = world.until_asked() => {}
+    }
     world.advance(3600);
     world.answer(Answers::Sessions(vec!["ses_2"]));
-    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Ended);
+    let thaws = advance(Duration::from_millis(300));
+    let (lookup, ()) = tokio::join!(world.ask(&follower, "ses_2"), thaws);
+    assert_eq!(lookup, Lookup::Ended);
 }

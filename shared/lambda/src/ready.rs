@@ -1,13 +1,14 @@
 //! What a function works with: built at start or at the first request that can, and anew every few minutes, so that keys which
 //! were rotated come along.
 
-use daypass_ambient::{BoxError, ambient};
+use daypass_ambient::BoxError;
 use daypass_core::Timestamp;
 use daypass_core::event::Event;
-use daypass_core::web::Caller;
+use daypass_core::web::{Ambient, Caller};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 /// How long after a failure it is tried again; until then, and as long as it fails, what was built last stays in use.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Builds, keeps and renews.
 pub(crate) struct Ready<T, B> {
+    /// The clock dates builds, and the journal records failures.
+    ambient: Arc<Ambient>,
     build: B,
     kept: OnceCell<Arc<Kept<T>>>,
     after: Duration,
@@ -50,13 +53,23 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
 {
     /// From the age `after` on it is built anew, beside the requests: none waits for that.
-    pub(crate) fn new(after: Duration, build: B) -> Self {
-        Self { build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
+    pub(crate) fn new(ambient: Arc<Ambient>, after: Duration, build: B) -> Self {
+        Self { ambient, build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
     }
 
-    /// Whether there is something to work with.
-    pub(crate) fn is_built(&self) -> bool {
-        self.kept.initialized()
+    /// As [`get`](Self::get), for a request that has `share` for the first build. When that takes longer, the value is kept
+    /// for the next request, and this one gets an error: what it still has to do would end after the function's timeout.
+    ///
+    /// # Errors
+    /// Those of the build, and a first build that took longer than `share`.
+    pub(crate) async fn get_within(&self, share: Duration) -> Result<Arc<T>, BoxError> {
+        let (started, was_built) = (Instant::now(), self.kept.initialized());
+        let built = self.get().await?;
+        let waited = started.elapsed();
+        if !was_built && waited > share {
+            return Err(format!("the keys came after {} ms", waited.as_millis()).into());
+        }
+        Ok(built)
     }
 
     /// What was built last. The first call builds, and so does each after one that failed. Of the later ones only those wait, for a
@@ -66,7 +79,7 @@ where
     /// # Errors
     /// Those of the building.
     pub(crate) async fn get(&self) -> Result<Arc<T>, BoxError> {
-        let now = || ambient().clock.now();
+        let now = || self.ambient.clock.now();
         let kept = self
             .kept
             .get_or_try_init(|| async {
@@ -84,7 +97,9 @@ where
             let (after, again) = (self.after, self.again);
             // Lambda may freeze the process in the middle of this, and thaw it with the next request.
             let begun = now();
+            let ambient = Arc::clone(&self.ambient);
             tokio::spawn(async move {
+                let now = || ambient.clock.now();
                 let renewed = build(Some(previous)).await;
                 kept.with(|current| match renewed {
                     Ok(renewed) => *current = Current::new(Arc::new(renewed), now(), after),
@@ -96,7 +111,7 @@ where
                         // Not of one: that may have been frozen for a moment.
                         if current.failures == 2 {
                             let event = Event::Failure { during: "renew_keys", detail: error.to_string() };
-                            ambient().journal.record(&event, &Caller::default());
+                            ambient.journal.record(&event, &Caller::default());
                         }
                     }
                 });
@@ -129,31 +144,51 @@ impl<T> Kept<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_ambient::OsEntropy;
+    use daypass_core::Clock;
+    use daypass_core::event::Journal;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     type Building = Pin<Box<dyn Future<Output = Result<u64, BoxError>> + Send>>;
 
-    /// A build that counts, takes its time, and fails where it is told to.
+    /// A source of builds, with the clock and the journal of its [`Ready`]. Tokio's time stands still (`start_paused`): it
+    /// moves while a test waits, and never because the machine is busy.
     #[derive(Clone, Default)]
     struct Source {
+        now: Arc<AtomicU64>,
+        events: Arc<Mutex<Vec<Event>>>,
         builds: Arc<AtomicU64>,
-        takes: Duration,
+        /// How long a build takes, in milliseconds.
+        takes: Arc<AtomicU64>,
         down: Arc<AtomicBool>,
         panics: Arc<AtomicBool>,
     }
 
+    impl Clock for Source {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Journal for Source {
+        fn record(&self, event: &Event, _: &Caller) {
+            self.events.lock().unwrap().push(event.clone());
+        }
+    }
+
     impl Source {
-        fn ready(
-            &self,
-            after: Duration,
-            again: Duration,
-        ) -> Ready<u64, impl Fn(Option<Arc<u64>>) -> Building + Clone + Send + 'static> {
+        fn ready(&self) -> Ready<u64, impl Fn(Option<Arc<u64>>) -> Building + Clone + Send + 'static> {
+            let ambient = Ambient {
+                clock: Box::new(self.clone()),
+                entropy: Box::new(OsEntropy),
+                journal: Box::new(self.clone()),
+            };
             let source = self.clone();
             let build = move |previous: Option<Arc<u64>>| -> Building {
                 let source = source.clone();
                 Box::pin(async move {
-                    tokio::time::sleep(source.takes).await;
+                    tokio::time::sleep(Duration::from_millis(source.takes.load(Ordering::SeqCst))).await;
                     assert!(!source.panics.load(Ordering::SeqCst), "seeded");
                     if source.down.load(Ordering::SeqCst) {
                         return Err("down".into());
@@ -163,105 +198,226 @@ mod tests {
                     Ok(number)
                 })
             };
-            Ready { again, ..Ready::new(after, build) }
+            Ready::new(Arc::new(ambient), AGE, build)
+        }
+
+        fn pass(&self, time: Duration) {
+            self.now.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        }
+
+        fn takes(&self, time: Duration) {
+            self.takes.store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        }
+
+        fn builds(&self) -> u64 {
+            self.builds.load(Ordering::SeqCst)
+        }
+
+        fn is_down(&self, down: bool) {
+            self.down.store(down, Ordering::SeqCst);
+        }
+
+        /// The operations of the failures that were logged.
+        fn failures(&self) -> Vec<&'static str> {
+            let events = std::mem::take(&mut *self.events.lock().unwrap());
+            let during = |event: Event| match event {
+                Event::Failure { during, .. } => during,
+                other => panic!("{other:?}"),
+            };
+            events.into_iter().map(during).collect()
         }
     }
 
-    const NEVER: Duration = Duration::from_secs(3600);
-    const SOON: Duration = Duration::from_millis(100);
+    /// The age from which on a build is renewed. A failed renewal is tried again after [`TRY_AGAIN_AFTER`].
+    const AGE: Duration = Duration::from_secs(300);
 
-    #[tokio::test]
+    /// Lets a renewal that no request waits for come to its end.
+    async fn settle() {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn it_is_built_once_and_stays_while_it_is_young() {
         let source = Source::default();
-        let ready = source.ready(NEVER, NEVER);
+        let ready = source.ready();
         for _ in 0..5 {
             assert_eq!(*ready.get().await.unwrap(), 1);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            source.pass(AGE / 5 - Duration::from_millis(1));
+            settle().await;
         }
-        assert_eq!(source.builds.load(Ordering::SeqCst), 1);
+        assert_eq!(source.builds(), 1);
     }
 
     /// invariant: A warm function renews its keys in parallel to requests.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_old_one_is_answered_with_and_renewed_beside() {
-        let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);
+        let source = Source::default();
+        source.takes(Duration::from_millis(30));
+        let ready = source.ready();
         assert_eq!(*ready.get().await.unwrap(), 1, "built");
-        tokio::time::sleep(SOON + SOON / 5).await;
-        // The one that begins the renewal is not kept waiting, nor is another while it is under way.
+        source.pass(AGE);
+        let before = Instant::now();
+        // Neither the request that begins the renewal waits for it, nor another one meanwhile.
         assert_eq!(*ready.get().await.unwrap(), 1);
         assert_eq!(*ready.get().await.unwrap(), 1);
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        assert_eq!(*ready.get().await.unwrap(), 2);
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        settle().await;
+        assert_eq!((*ready.get().await.unwrap(), source.builds()), (2, 2));
     }
 
     /// invariant: A function works with keys of at most twice their maximum age while Secrets Manager answers.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_that_is_twice_as_old_is_waited_for() {
-        let ready = Source { takes: Duration::from_millis(30), ..Source::default() }.ready(SOON, SOON);
+        let source = Source::default();
+        source.takes(Duration::from_millis(30));
+        let ready = source.ready();
         assert_eq!(*ready.get().await.unwrap(), 1);
-        tokio::time::sleep(SOON * 3).await;
+        source.pass(AGE * 2);
         assert_eq!(*ready.get().await.unwrap(), 2, "the keys of yesterday are not worked with");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn but_not_for_long() {
-        let mut source = Source::default();
-        let first = source.ready(SOON, SOON);
-        first.get().await.unwrap();
-        source.takes = Duration::from_secs(5);
-        let ready = Ready { kept: first.kept, ..source.ready(SOON, SOON) };
-        tokio::time::sleep(SOON * 3).await;
-        let started = std::time::Instant::now();
+        let source = Source::default();
+        let ready = source.ready();
+        ready.get().await.unwrap();
+        source.takes(Duration::from_secs(5));
+        source.pass(AGE * 2);
+        let started = Instant::now();
         assert_eq!(*ready.get().await.unwrap(), 1);
-        assert!(started.elapsed() < PATIENCE * 3, "{:?}", started.elapsed());
+        assert_eq!(started.elapsed(), PATIENCE);
+        settle().await;
+        assert_eq!(*ready.get().await.unwrap(), 2);
     }
 
-    #[tokio::test]
+    /// The old value is used for as long as renewing fails. The second failure in a row is logged, and no other.
+    #[tokio::test(start_paused = true)]
     async fn what_was_built_last_stays_while_renewing_fails() {
         let source = Source::default();
-        let ready = source.ready(Duration::ZERO, Duration::ZERO);
-        let last = *ready.get().await.unwrap();
-        source.down.store(true, Ordering::SeqCst);
-        for _ in 0..5 {
-            assert_eq!(*ready.get().await.unwrap(), last);
+        let ready = source.ready();
+        assert_eq!(*ready.get().await.unwrap(), 1);
+        for built in 1..=2 {
+            source.is_down(true);
+            source.pass(AGE);
+            let mut logged = Vec::new();
+            for _ in 0..5 {
+                assert_eq!(*ready.get().await.unwrap(), built);
+                settle().await;
+                logged.push(source.failures().len());
+                source.pass(TRY_AGAIN_AFTER);
+            }
+            assert_eq!(logged, [0, 1, 0, 0, 0]);
+            source.is_down(false);
+            ready.get().await.unwrap();
+            settle().await;
+            assert_eq!(*ready.get().await.unwrap(), built + 1);
         }
-        source.down.store(false, Ordering::SeqCst);
-        assert_eq!(*ready.get().await.unwrap(), last + 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_renewal_is_logged_as_one() {
+        let source = Source::default();
+        let ready = source.ready();
+        ready.get().await.unwrap();
+        source.is_down(true);
+        source.pass(AGE);
+        for _ in 0..2 {
+            ready.get().await.unwrap();
+            settle().await;
+            source.pass(TRY_AGAIN_AFTER);
+        }
+        assert_eq!(source.failures(), ["renew_keys"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn after_a_failure_it_waits() {
         let source = Source::default();
-        let ready = source.ready(Duration::ZERO, NEVER);
-        let last = *ready.get().await.unwrap();
-        source.down.store(true, Ordering::SeqCst);
-        assert_eq!(*ready.get().await.unwrap(), last);
-        source.down.store(false, Ordering::SeqCst);
-        for _ in 0..3 {
+        let ready = source.ready();
+        // A minute; five seconds where what there is has become twice as old as it should.
+        for (age, pause) in [(AGE, TRY_AGAIN_AFTER), (AGE * 2, TRY_AGAIN_SOON)] {
+            let last = *ready.get().await.unwrap();
+            source.is_down(true);
+            source.pass(age);
             assert_eq!(*ready.get().await.unwrap(), last);
+            settle().await;
+            source.is_down(false);
+            source.pass(pause - Duration::from_millis(1));
+            for _ in 0..3 {
+                assert_eq!(*ready.get().await.unwrap(), last);
+                settle().await;
+            }
+            source.pass(Duration::from_millis(1));
+            ready.get().await.unwrap();
+            settle().await;
+            assert_eq!(*ready.get().await.unwrap(), last + 1);
         }
     }
 
-    #[tokio::test]
+    /// A renewal fails when Lambda freezes the process in the middle of it: the next request tries again at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_was_frozen_is_no_failure() {
+        let source = Source::default();
+        let ready = source.ready();
+        ready.get().await.unwrap();
+        source.is_down(true);
+        source.takes(Duration::from_millis(30));
+        source.pass(AGE);
+        ready.get().await.unwrap();
+        // The renewal begins, and the process stands still in the middle of it.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        source.pass(FROZEN + Duration::from_millis(1));
+        settle().await;
+        source.is_down(false);
+        ready.get().await.unwrap();
+        settle().await;
+        assert_eq!((*ready.get().await.unwrap(), source.failures()), (2, vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_panic_does_not_end_renewing() {
         let source = Source::default();
-        let ready = source.ready(Duration::ZERO, Duration::ZERO);
+        let ready = source.ready();
         let last = *ready.get().await.unwrap();
         source.panics.store(true, Ordering::SeqCst);
+        source.pass(AGE);
         assert_eq!(*ready.get().await.unwrap(), last);
+        settle().await;
         source.panics.store(false, Ordering::SeqCst);
+        ready.get().await.unwrap();
+        settle().await;
         assert_eq!(*ready.get().await.unwrap(), last + 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_first_build_is_tried_until_it_works() {
         let source = Source::default();
-        source.down.store(true, Ordering::SeqCst);
-        let ready = source.ready(NEVER, NEVER);
+        source.is_down(true);
+        let ready = source.ready();
         for _ in 0..2 {
             assert_eq!(ready.get().await.unwrap_err().to_string(), "down");
         }
-        source.down.store(false, Ordering::SeqCst);
+        source.is_down(false);
         assert_eq!(*ready.get().await.unwrap(), 1);
+    }
+
+    /// The request that waited too long for the first build is refused. The next one gets what it had built.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_has_its_share_for_the_first_build() {
+        const SHARE: Duration = Duration::from_millis(300);
+        for (takes, in_time) in [(300, true), (700, false)] {
+            let source = Source::default();
+            source.takes(Duration::from_millis(takes));
+            let ready = source.ready();
+            match ready.get_within(SHARE).await {
+                Ok(built) => assert!(in_time && *built == 1),
+                Err(error) => {
+                    assert!(!in_time);
+                    assert_eq!(error.to_string(), "the keys came after 700 ms");
+                }
+            }
+            let before = Instant::now();
+            assert_eq!(*ready.get_within(SHARE).await.unwrap(), 1);
+            assert_eq!((before.elapsed(), source.builds()), (Duration::ZERO, 1));
+        }
     }
 }

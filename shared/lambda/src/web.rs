@@ -15,7 +15,7 @@ use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What building may take of the 5 s of a request: a revocation's own requests take up to 4.2 s.
 const BUILD_SHARE: Duration = Duration::from_millis(300);
@@ -68,7 +68,7 @@ where
     H: Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
     HF: Future<Output = Response> + Send + 'static,
 {
-    let ready = Ready::new(renew_after, build);
+    let ready = Ready::new(Arc::new(ambient()), renew_after, build);
     match ready.get().await {
         Ok(_) => {}
         Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
@@ -81,14 +81,7 @@ where
         async move {
             let (pages, ready, handle) = parts.as_ref();
             let busy = || refusal(&ApiError::TemporarilyUnavailable);
-            let (started, was_built) = (Instant::now(), ready.is_built());
-            match ready.get().await {
-                // Built, and kept; but what the request itself may take would end beyond the function's time.
-                Ok(_) if !was_built && started.elapsed() > BUILD_SHARE => {
-                    let late = format!("the keys came after {} ms", started.elapsed().as_millis());
-                    not_ready(&late.into(), &Caller::of(&request));
-                    pages.answer(request, busy).await
-                }
+            match ready.get_within(BUILD_SHARE).await {
                 Ok(built) => handle(built, request).await,
                 Err(error) => {
                     not_ready(&error, &Caller::of(&request));

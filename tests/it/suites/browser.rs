@@ -1,5 +1,4 @@
-//! The client module and the demo page in Chromium, against the whole: function processes under `cargo lambda watch`, the
-//! local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
+//! The client module and the demo page in Chromium, against the whole: function processes, the local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
 //! run against.
 //!
 //! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots, the library that sets Chromium's clock)
@@ -12,7 +11,8 @@
 )]
 
 use daypass_core::browser::Origin;
-use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
+use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack};
+use daypass_testkit::functions;
 use daypass_tools::{free_port, node, target_dir, workspace_root};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -40,6 +40,7 @@ fn in_chromium() {
     let state = tempfile::tempdir().unwrap();
     let settings = Settings {
         page_port: Some(0),
+        runner: Runner::Built(functions::built("browser")),
         origins: vec![Origin::parse(&page).unwrap()],
         ..Settings::new(state.path().to_path_buf()).variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
     };

@@ -10,3 +10,4 @@ mod interop;
 mod rehearsal;
 mod revocation;
 mod secrets_manager;
+mod timing;

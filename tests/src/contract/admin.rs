@@ -2,7 +2,6 @@
 
 use super::{assert_unavailable, broken};
 use crate::bench::{Bench, NOW, after, present, session, user, username};
-use crate::recorder::Action;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TimeToLiveStatus,
@@ -11,6 +10,7 @@ use daypass_core::config::Tables;
 use daypass_core::session::{DeadCause, EndReason, Session};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::recorder::{Action, Turn};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -62,20 +62,22 @@ async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
 pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let late = session(&ada);
+    let mut item = bench.item(&opened).await.unwrap();
+    item.insert("session".to_owned(), AttributeValue::S(late.session.to_string()));
+    let put = bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item));
     let seen = AtomicUsize::new(0);
-    bench.recorder.set_hook(move |call| {
-        let first = call.operation == "Query" && seen.fetch_add(1, Ordering::SeqCst) == 0;
-        if first { Action::LateAnswer(Duration::from_millis(300)) } else { Action::Pass }
+    bench.recorder.set_gate(move || {
+        // The user's status is written and the sessions are queried. Then the first of them is ended.
+        let comes_to_light = (seen.fetch_add(1, Ordering::SeqCst) == 2).then(|| put.clone());
+        Box::pin(async move {
+            if let Some(put) = comes_to_light {
+                put.send().await.unwrap();
+            }
+            Box::new(()) as Turn
+        })
     });
-    let put = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut item = bench.item(&opened).await.unwrap();
-        item.insert("session".to_owned(), AttributeValue::S(late.session.to_string()));
-        item.remove("revoked_at");
-        bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item)).send().await.unwrap();
-    };
-    let disable = bench.store.set_status(&ada.username, UserStatus::Disabled, after(700));
-    let (disabled, ()) = tokio::join!(disable, put);
+    let disabled = bench.store.set_status(&ada.username, UserStatus::Disabled, after(700)).await;
+    bench.recorder.open_gate();
     assert!(disabled.is_ok_and(|user| user.is_some()));
     assert_ended(bench, &opened, EndReason::UserDisabled).await;
     assert_ended(bench, &late, EndReason::UserDisabled).await;

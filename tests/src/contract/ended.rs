@@ -2,12 +2,12 @@
 
 use super::assert_unavailable;
 use crate::bench::{self, Bench, NOW, after, attempt_id, present, rotated, session};
-use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::revocations::{EndedSessions, SessionDigest};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::SessionStore;
 use daypass_core::{Store, Timestamp, User, UserStatus};
+use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ pub async fn what_is_written_late_says_so(bench: &Bench) {
     bench.recorder.next(1, Action::Hang(Duration::from_millis(700)));
     bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await.unwrap();
     let read = bench.store.ended_since(NOW, MOST).await.unwrap();
-    assert!(read[0].at >= after(700) && read[0].at < after(5_000), "{read:?}");
+    assert!(read[0].at >= after(700), "{read:?}");
     let stored = bench.stored(&opened).await.unwrap();
     assert_eq!(stored.ended.unwrap().at, NOW, "it was ended by a call of that time all the same");
 }

@@ -90,12 +90,12 @@ macro_rules! store_contract {
                 a_session_of_another_user_is_absent
                 an_item_that_cannot_be_read_is_ended
                 of_parallel_endings_one_ends_the_session
-                a_failing_store_is_unavailable_in_time
-                slow_pages_end_in_time
+                a_failing_store_is_unavailable
+                slow_pages_are_given_up
             }
             faults {
                 what_passes_is_unavailable_and_the_token_still_works
-                a_store_that_hangs_is_unavailable_in_time
+                a_store_that_hangs_is_unavailable
                 a_store_that_is_not_there_is_unavailable
                 what_stays_is_broken_at_the_first_try
                 one_failure_is_not_noticed

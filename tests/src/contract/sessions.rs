@@ -2,15 +2,15 @@
 
 use super::{assert_unavailable, broken};
 use crate::bench::{self, Bench, LIFE, NOW, after, attempt_id, present, random, session};
-use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
 use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
 use daypass_core::{Rotation, SessionId, Store, UserId};
+use daypass_testkit::recorder::{Action, Exchange};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn operations(exchanges: &[Exchange]) -> Vec<&str> {
     exchanges.iter().map(|exchange| exchange.operation.as_str()).collect()
@@ -184,8 +184,8 @@ pub async fn of_parallel_endings_one_ends_the_session(bench: &Bench) {
     assert_eq!(ended, 1);
 }
 
-/// Throttled, cut off or hanging: `Unavailable`, within what one operation may take.
-pub async fn a_failing_store_is_unavailable_in_time(bench: &Bench) {
+/// Throttled, cut off or hanging: `Unavailable`. (`suites::timing` measures how soon.)
+pub async fn a_failing_store_is_unavailable(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for action in [
         Action::refuse(400, "ThrottlingException"),
@@ -194,7 +194,6 @@ pub async fn a_failing_store_is_unavailable_in_time(bench: &Bench) {
         Action::Hang(Duration::from_secs(60)),
     ] {
         bench.recorder.always(action.clone());
-        let start = Instant::now();
         let (list, read, end) = tokio::join!(
             bench.store.stored_sessions(ada.id),
             bench.store.stored_session(ada.id, opened.session),
@@ -204,22 +203,19 @@ pub async fn a_failing_store_is_unavailable_in_time(bench: &Bench) {
         assert_unavailable(&list, &case);
         assert_unavailable(&read, &case);
         assert_unavailable(&end, &case);
-        assert!(start.elapsed() < Duration::from_secs(3), "{case}: {:?}", start.elapsed());
     }
     bench.recorder.always(Action::Pass);
     assert_eq!(bench.stored(&opened).await, Some(opened));
 }
 
 /// Each page comes in time, all together do not: 503 before Lambda ends the function after 5 s.
-pub async fn slow_pages_end_in_time(bench: &Bench) {
+pub async fn slow_pages_are_given_up(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     // Three to a page.
     put_padded(bench, &opened, 21, 390_000).await;
     let _ = bench.recorder.take();
     bench.recorder.always(Action::Hang(Duration::from_millis(800)));
-    let start = Instant::now();
     assert_unavailable(&bench.store.stored_sessions(ada.id).await, "seven pages");
-    let took = start.elapsed();
-    assert!(took >= Duration::from_secs(4) && took < Duration::from_millis(4_900), "{took:?}");
-    assert!(bench.recorder.take().len() >= 4, "pages were followed until then");
+    let pages = bench.recorder.take().len();
+    assert!((2..7).contains(&pages), "pages were followed, and not to the end: {pages}");
 }

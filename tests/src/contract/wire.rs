@@ -3,11 +3,12 @@
 use crate::bench::{
     self, Bench, NOW, after, attempt_id, counter, largest_session, present, rotated, scope, session,
 };
-use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Presented, Session};
 use daypass_core::throttle::{Attempt, AttemptStore, KnownAddress};
 use daypass_core::{ClientId, NewSession, Store, User, Username};
+use daypass_testkit::recorder::Exchange;
+use daypass_testkit::trips::{in_waves, round_trips};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn operations(exchanges: &[Exchange]) -> Vec<&str> {
 pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     let ada = bench.user("ada").await;
     let _ = bench.recorder.take();
-    bench.recorder.always(Action::Hang(Duration::from_millis(200)));
+    in_waves(&bench.recorder, &[2, 1]);
     bench.store.begin(&ada.username, &counter("settled", 5), attempt_id()).await.unwrap();
     assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
 
@@ -31,10 +32,7 @@ pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     assert_eq!(operations(&exchanges[2..]), ["TransactWriteItems"]);
     let get = exchanges.iter().find(|exchange| exchange.operation == "GetItem").unwrap();
     assert_eq!(get.request["ConsistentRead"], json!(true));
-    assert!(exchanges[0].started < exchanges[1].finished.unwrap());
-    assert!(exchanges[1].started < exchanges[0].finished.unwrap());
-    let begun = exchanges[..2].iter().map(|exchange| exchange.finished.unwrap()).max().unwrap();
-    assert!(begun <= exchanges[2].started);
+    assert_eq!((exchanges.len(), round_trips(&exchanges)), (3, 2));
 }
 
 /// No read, whatever comes of it.

@@ -1,8 +1,8 @@
 //! Many users of mixed kinds move in, by the real command: some log in, a second run changes nothing, and one that was killed
 //! half-way is finished by the next.
 //!
-//! `DAYPASS_MOVING_USERS` says how many (400 where nobody says), `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to do it on as
-//! well. `DAYPASS_MOVING_USERS=100000 cargo verify --only moving` does both, and prints the figures.
+//! They are 1,000, and 100,000 in `cargo verify --full`. `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to do it on as well. The test
+//! prints the figures.
 
 use crate::bench::{Bench, daypass, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -16,6 +16,7 @@ use daypass_core::login::Login;
 use daypass_core::web::{Ambient, Caller};
 use daypass_credentials::{Passwords, StoredHash};
 use daypass_dynamodb::{DynamoDb, UserFilter};
+use daypass_testkit::depth::amount;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -23,13 +24,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-#[expect(clippy::disallowed_methods, reason = "the size of this run, and where it takes place")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-fn users() -> usize {
-    variable("DAYPASS_MOVING_USERS").map_or(400, |users| users.parse().unwrap())
+#[expect(clippy::disallowed_methods, reason = "where this run takes place")]
+fn dynamodb_local() -> Option<String> {
+    std::env::var("DAYPASS_TEST_DYNAMODB").ok()
 }
 
 /// Of a hundred users one logs in, and of few every tenth.
@@ -272,7 +269,7 @@ impl Scene {
 #[test]
 fn many_move_in_and_a_run_that_was_killed_is_finished() {
     let bench = Bench::new();
-    let users = users();
+    let users = amount("users", 1_000, 100_000);
     let file = bench.folder.path().join("many.jsonl");
     let mut lines = String::new();
     for number in 0..users {
@@ -281,7 +278,7 @@ fn many_move_in_and_a_run_that_was_killed_is_finished() {
     }
     std::fs::write(&file, lines).unwrap();
     Scene::on(&bench.url(), &bench, users).play("embedded", &file);
-    if let Some(url) = variable("DAYPASS_TEST_DYNAMODB") {
+    if let Some(url) = dynamodb_local() {
         Scene::on(&url, &bench, users).play("DynamoDB Local", &file);
     }
 }

@@ -1,12 +1,11 @@
 use crate::bench::{Bench, PASSWORD, daypass, wait_for};
 use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
                     with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE";
@@ -115,10 +114,8 @@ fn stores_that_do_not_answer() {
     // The kernel accepts the connection, nobody reads from it.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let begun = Instant::now();
     list(&url)
         .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "is it running?");
-    assert!(begun.elapsed() < Duration::from_secs(10));
 
     let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", other.local_addr().unwrap());

@@ -16,24 +16,23 @@
 mod clocks;
 mod crash;
 mod doc;
-mod matrix;
+pub(crate) mod matrix;
 mod order;
-mod process;
+pub(crate) mod process;
 mod proxy;
-mod pulse;
-mod rows;
-mod slow;
+pub(crate) mod rows;
+pub(crate) mod slow;
 mod swarm;
 mod thief;
 
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::Service;
 
-/// One part at a time: they measure times, and share two processors.
+/// One part at a time: they share two processors.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A store, and a service over it whose passwords cost nothing.
-async fn service() -> (Embedded, Service) {
+pub(crate) async fn service() -> (Embedded, Service) {
     with(&[]).await
 }
 

@@ -2,16 +2,13 @@
 //! no more.
 
 use crate::suites::failures::matrix::invalid_grant;
-use crate::suites::failures::rows::LATE;
 use daypass_core::UserStatus;
 use daypass_core::session::EndReason;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::Service;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-/// How long the answer of the first is kept: a try waits for a second.
-const KEPT: Duration = Duration::from_millis(900);
 
 /// What overtakes what, and what comes of it. The doc names each.
 pub(crate) struct Pair {
@@ -95,20 +92,22 @@ async fn overtake(pair: &Pair) {
     let case = format!("{:?}, overtaken by {:?}", pair.first, pair.second);
     let seen = AtomicUsize::new(0);
     let overtaken = pair.first.overtaken();
+    let hold = Hold::default();
+    let kept = hold.clone();
     service.bench.recorder.set_hook(move |call| {
         let first = call.operation == overtaken
             && call.request["Key"]["key"].is_null()
             && seen.fetch_add(1, Ordering::SeqCst) == 0;
-        if first { Action::LateAnswer(KEPT) } else { Action::Pass }
+        if first { Action::HeldAnswer(kept.clone()) } else { Action::Pass }
     });
-    let first = async { (pair.first.send(&service, &token).await, Instant::now()) };
     let second = async {
-        // The first is applied within milliseconds, and answered long after.
-        tokio::time::sleep(KEPT / 3).await;
-        (pair.second.send(&service, &token).await, Instant::now())
+        // The first has been applied. Its answer is kept until the second one is answered.
+        hold.landed().await;
+        let answer = pair.second.send(&service, &token).await;
+        hold.release();
+        answer
     };
-    let ((first, first_at), (second, second_at)) = tokio::join!(first, second);
-    assert!(second_at < first_at, "{case}: not overtaken");
+    let (first, second) = tokio::join!(pair.first.send(&service, &token), second);
     assert_eq!((first.status, second.status), pair.sees, "{case}: {first:?} {second:?}");
     let dead = async |token: &str| {
         assert_eq!(service.refresh(token).await.outcome(), invalid_grant(), "{case}");
@@ -179,12 +178,13 @@ async fn lands_too_late(meanwhile: Meanwhile) {
     let user = service.quick_user("alice").await;
     let token = service.login("alice").await.refresh_token();
     let straight = service.redeployed(&db.url(), &[]).await;
-    service.bench.recorder.set_hook(|call| {
+    let hold = Hold::default();
+    let held = hold.clone();
+    service.bench.recorder.set_hook(move |call| {
         // What counts the attempt and reads the user is in time.
         let first_half = call.operation == "GetItem" || !call.request["Key"]["key"].is_null();
-        if first_half { Action::Pass } else { Action::Late(LATE) }
+        if first_half { Action::Pass } else { Action::Held(held.clone()) }
     });
-    let before = Instant::now();
     let (refresh, login) = tokio::join!(service.refresh(&token), service.login("alice"));
     assert_eq!((refresh.status, login.status), (503, 503), "{meanwhile:?}");
     let store = &straight.bench.store;
@@ -205,8 +205,9 @@ async fn lands_too_late(meanwhile: Meanwhile) {
         }
     }
     let ended = store.sessions(user.id).await.unwrap();
-    assert!(ended.len() == 1 && before.elapsed() < LATE, "{meanwhile:?}: nothing has landed yet");
-    tokio::time::sleep_until((before + LATE + Duration::from_millis(1_800)).into()).await;
+    assert_eq!(ended.len(), 1, "{meanwhile:?}: nothing has landed yet");
+    hold.release();
+    hold.landed().await;
 
     let sessions = store.sessions(user.id).await.unwrap();
     let old = sessions.iter().find(|session| session.session == ended[0].session).unwrap();

@@ -1,13 +1,14 @@
 //! The tool itself: what the proxy says it does to a connection, it does.
 
 use crate::suites::failures::service;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::Action;
 use daypass_tests::bench::{Bench, after, present};
-use daypass_tests::recorder::Action;
 use futures_util::future::join_all;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -61,15 +62,24 @@ async fn the_sdk_sees_an_error_of_the_connection() {
     }
 }
 
+/// Sends a request, and goes away `when` that is over; fails when there was an answer before.
+async fn gives_up<T>(request: impl Future<Output = T>, when: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = request => panic!("an answer to a request that is held"),
+        () = when => {}
+    }
+}
+
 /// When a write lands: a late request after its client has gone, a late answer's at once, a lost one never.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_land_when_they_should() {
     let embedded = Embedded::start(None).unwrap();
-    let held = Duration::from_millis(2_500);
+    // A client waits for a try of a second; this one lands nothing afterwards, however late that is.
+    let long = Duration::from_millis(1_500);
     let cases = [
-        (Action::Late(held), 0, 1),
-        (Action::LateAnswer(held), 1, 1),
-        (Action::Hang(held), 0, 0),
+        (Action::Held(Hold::default()), 0, 1),
+        (Action::HeldAnswer(Hold::default()), 1, 1),
+        (Action::Hang(long), 0, 0),
         (Action::DropRequest, 0, 0),
         (Action::ResetRequest, 0, 0),
         (Action::DropAnswer, 1, 1),
@@ -84,15 +94,22 @@ async fn writes_land_when_they_should() {
         let (_, opened) = bench.logged_in("ada").await;
         bench.recorder.always(action.clone());
         let presented = present(&opened, 0);
-        let start = Instant::now();
-        // A client that goes away in the middle.
-        let given_up =
-            tokio::time::timeout(Duration::from_millis(900), bench.rotate(&presented, after(1))).await;
-        let waits = matches!(action, Action::Late(_) | Action::LateAnswer(_) | Action::Hang(_));
-        assert_eq!(given_up.is_err(), waits, "{action:?}");
-        assert!(start.elapsed() < held);
+        let rotation = bench.rotate(&presented, after(1));
+        // A client that goes away in the middle, where it would wait.
+        match &action {
+            Action::Held(hold) => gives_up(rotation, hold.arrived()).await,
+            Action::HeldAnswer(hold) => gives_up(rotation, hold.landed()).await,
+            Action::Hang(_) => gives_up(rotation, tokio::time::sleep(long / 2)).await,
+            _ => drop(rotation.await),
+        }
         assert_eq!(direct.stored(&opened).await.unwrap().generation, at_once, "{action:?}, at once");
-        tokio::time::sleep_until((start + held + Duration::from_millis(300)).into()).await;
+        match &action {
+            Action::Held(hold) | Action::HeldAnswer(hold) => {
+                hold.release();
+                hold.landed().await;
+            }
+            _ => tokio::time::sleep(long).await,
+        }
         assert_eq!(direct.stored(&opened).await.unwrap().generation, at_last, "{action:?}, at last");
     }))
     .await;

@@ -1,6 +1,7 @@
 //! The table: which failure, of which request of which operation, once or for good, and what comes of it.
 
-use daypass_tests::recorder::{Action, Call};
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::{Action, Call};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -184,12 +185,6 @@ impl Effect {
     }
 }
 
-/// How long a request is held that lands after its operation, which gives up after two seconds at most (a request of
-/// `revoke all` may start after two).
-pub(crate) const LATE: Duration = Duration::from_millis(2_600);
-/// How long a request is held that lands after everything.
-pub(crate) const LAST: Duration = Duration::from_millis(6_000);
-
 /// A failure.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -201,6 +196,13 @@ pub(crate) struct Fault {
     pub(crate) tries: usize,
     /// The only operation of DynamoDB's API that fails so; `None` for all.
     pub(crate) only: Option<&'static str>,
+}
+
+impl Fault {
+    /// Whether a try ends by the client's timeout.
+    pub(crate) fn hangs(&self) -> bool {
+        self.tries == HANGS
+    }
 }
 
 /// A request that fails at once is sent four times, as the SDK's standard is.
@@ -246,8 +248,8 @@ pub(crate) fn faults() -> Vec<Fault> {
         fault("answer broken off in the middle", Action::CutAnswer, Applied, AT_ONCE),
         fault("answer without a body", Action::Garbled(|_| Vec::new()), Applied, AT_ONCE),
         fault("answer after the time-out", Action::LateAnswer(Duration::from_secs(60)), Applied, HANGS),
-        fault("request lands after the time-out", Action::Late(LATE), AppliedLate, HANGS),
-        fault("request lands after everything", Action::Late(LAST), AppliedLast, HANGS),
+        fault("request lands after the time-out", Action::Held(Hold::default()), AppliedLate, HANGS),
+        fault("request lands after everything", Action::Held(Hold::default()), AppliedLast, HANGS),
         fault("request lost, connection closed", Action::DropRequest, Kept, AT_ONCE),
         fault("request lost, connection reset", Action::ResetRequest, Kept, AT_ONCE),
         fault("no answer ever", Action::Hang(Duration::from_secs(60)), Kept, HANGS),

@@ -1,25 +1,18 @@
-//! Build 7 in numbers: how long each operation takes at its slowest, against the time after which Lambda ends the function.
+//! A store that hangs. [`Timed::promised`] says how long each operation takes at its slowest, against the time after which
+//! Lambda ends the function; `suites::timing` measures it.
 //!
 //! The arithmetic is in `shared/dynamodb/src/connect.rs`. Lambda's limits are read from template.yaml.
 
 use crate::suites::failures::matrix::{Scene, ShortPages};
-use crate::suites::failures::process::{Process, SecretsManager};
-use crate::suites::failures::pulse::Pulse;
 use crate::suites::failures::rows::Operation;
-use daypass_ambient::SystemClock;
-use daypass_core::Clock;
-use daypass_tests::recorder::{Action, Call, Recorder};
-use daypass_tests::service::{Answer, Service};
-use futures_util::{StreamExt, stream};
+use daypass_testkit::Answer;
+use daypass_testkit::recorder::{Action, Call, Recorder};
+use daypass_tests::service::Service;
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The network, hashing, and what a busy machine adds.
-const SLACK: Duration = Duration::from_millis(600);
-/// Operations that are timed at the same time: setting one up must not take the processor from the others' tries.
-const AT_A_TIME: usize = 5;
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// What is timed: the operations of the tables, and what users do with their list of sessions.
@@ -184,105 +177,41 @@ fn the_limits_are_those_of_the_template() {
     }
 }
 
-/// 503 before Lambda ends the function: when nothing ever answers, and when each request but the last answers just in
-/// time and the last one never does.
+/// 503 with `Retry-After`, and the same request works afterwards: when nothing ever answers, and when each request but the last
+/// answers just in time and the last one never does.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_says_so_in_time() {
+async fn a_store_that_hangs_is_503_and_the_same_request_works_afterwards() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
     let (db, base) = crate::suites::failures::service().await;
     let url = db.url();
     let cases = Timed::ALL.into_iter().flat_map(|timed| [(timed, false), (timed, true)]);
-    let pulse = Pulse::start(&base);
-    let (base, url) = (&base, &url);
-    let number = AtomicUsize::new(0);
-    let measure = async |timed: Timed, in_turn: bool| {
-        let service = base.redeployed(url, &[]).await;
-        let name = format!("user{}", number.fetch_add(1, Ordering::Relaxed));
-        let asking = Asking::set(&service, timed, &name).await;
-        service.bench.recorder.set_tamper(ShortPages);
-        hang(&service.bench.recorder, timed, in_turn, asking.session());
-        let before = Instant::now();
-        let answer = asking.ask(&service).await;
-        let took = before.elapsed();
-        let (at_once, at_most) = timed.promised();
-        let promised = if in_turn { at_most } else { at_once };
-        let case = format!("{timed:?}, in turn: {in_turn}, {took:?}");
-        check_busy(&answer, &case);
-        assert!(took < promised + SLACK && took > promised - SLACK, "{case}: promised {promised:?}");
-        assert!(took < timed.limit(), "{case}");
-        service.bench.recorder.always(Action::Pass);
-        let status = if timed == Timed::Operation(Operation::Replay) { 400 } else { 200 };
-        assert_eq!(asking.ask(&service).await.status, status, "{case}");
-        (timed, in_turn, took, promised)
-    };
-    let results: Vec<_> = stream::iter(cases)
-        .map(|(timed, in_turn)| pulse.play(move || measure(timed, in_turn)))
-        .buffered(AT_A_TIME)
-        .collect()
-        .await;
-    assert!(results.iter().all(Option::is_some), "see above");
-    println!(
-        "DynamoDB hangs for good (at once: from the first request on; in turn: each answers at the last moment)"
-    );
-    for (timed, in_turn, took, promised) in results.into_iter().flatten() {
-        println!(
-            "  {:<32}{:<8}{:.2} s, promised {:.1} s, Lambda's limit {} s",
-            timed.name(),
-            if in_turn { "in turn" } else { "at once" },
-            took.as_secs_f64(),
-            promised.as_secs_f64(),
-            timed.limit().as_secs(),
-        );
-    }
+    let played = cases.enumerate().map(|(number, (timed, in_turn))| {
+        let (base, url) = (&base, &url);
+        async move {
+            let service = base.redeployed(url, &[]).await;
+            play(&service, timed, in_turn, &format!("user{number}")).await;
+        }
+    });
+    join_all(played).await;
 }
 
-/// The slowest operation at its slowest, in a process that has to load its keys first, as slowly as a request may wait
-/// for them: 503 before Lambda ends the function.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_slowest_of_all_after_its_keys_came_late() {
-    /// Less than the 0.3 s that a request waits, by what a busy machine needs for the rest.
-    const KEYS_TAKE: Duration = Duration::from_millis(220);
-    let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
-    let (db, base) = crate::suites::failures::service().await;
-    let url = db.url();
-    let pulse = Pulse::start(&base);
-    let (base, url) = (&base, &url);
-    let number = AtomicUsize::new(0);
-    let timed = Timed::Operation(Operation::RevokeAll);
-    let measure = async || {
-        let service = base.redeployed(url, &[]).await;
-        service.clock.set(SystemClock.now());
-        let name = format!("late{}", number.fetch_add(1, Ordering::Relaxed));
-        let scene = Scene::set(&service, Operation::RevokeAll, &name).await;
-        service.bench.recorder.set_tamper(ShortPages);
-        hang(&service.bench.recorder, timed, true, scene.session.clone());
-        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await;
-        let (function, content_type, body) = scene.as_event();
-        let mut process = Process::start_with(function, &service, &secrets.variables()).await;
-        process.send(function, content_type, &body);
-        check_busy(&process.answer().await, "without keys");
-        secrets.answer_after(KEYS_TAKE);
-        let before = Instant::now();
-        process.send(function, content_type, &body);
-        let answer = process.answer().await;
-        let took = before.elapsed();
-        check_busy(&answer, "with keys");
-        let log = process.end().await;
-        let stopped_at = log.last().unwrap()["during"].clone();
-        assert_eq!(stopped_at, "revoke_all", "the keys came in time, and all time was used: {log:?}");
-        assert!(took > timed.promised().1 - SLACK && took < timed.limit(), "{took:?}");
-        took
-    };
-    let took = pulse.play(measure).await.expect("see above");
-    println!(
-        "revoke all, each request at the last moment, after keys that took {:.2} s: 503 after {:.2} s, Lambda's limit {} s",
-        KEYS_TAKE.as_secs_f64(),
-        took.as_secs_f64(),
-        timed.limit().as_secs(),
-    );
+/// One operation while the store hangs, and once more when it works again. Returns how long the answer of 503 took.
+pub(crate) async fn play(service: &Service, timed: Timed, in_turn: bool, name: &str) -> Duration {
+    let asking = Asking::set(service, timed, name).await;
+    service.bench.recorder.set_tamper(ShortPages);
+    hang(&service.bench.recorder, timed, in_turn, asking.session());
+    let before = Instant::now();
+    let answer = asking.ask(service).await;
+    let took = before.elapsed();
+    let case = format!("{timed:?}, in turn: {in_turn}");
+    check_busy(&answer, &case);
+    service.bench.recorder.always(Action::Pass);
+    let status = if timed == Timed::Operation(Operation::Replay) { 400 } else { 200 };
+    assert_eq!(asking.ask(service).await.status, status, "{case}");
+    took
 }
 
-fn check_busy(answer: &Answer, case: &str) {
+pub(crate) fn check_busy(answer: &Answer, case: &str) {
     assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{case}");
     assert_eq!(answer.header("retry-after"), Some("2"), "{case}");
 }

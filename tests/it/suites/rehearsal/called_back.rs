@@ -1,6 +1,7 @@
 //! How soon the access token of a session that ended is refused where the authorizer follows the revocation feed.
 
 use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
+use daypass_testkit::depth::is_full;
 use futures_util::future::join_all;
 use http::Method;
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 const PULSE: Duration = Duration::from_millis(250);
 /// What may be added to the interval.
 const MORE: Duration = Duration::from_secs(1);
+/// After this the test fails: far beyond any time that an authorizer may take.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The interval of all authorizers that are asked.
 fn interval() -> Duration {
@@ -40,7 +43,7 @@ async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     }
     for (api, (last, refusal)) in apis.iter().zip(watched) {
         assert_eq!(refusal, api.kind.bad_token(), "{api}");
-        assert!(last <= interval() + MORE, "{api}: it passed for {last:?}");
+        assert!(!is_full() || last <= interval() + MORE, "{api}: it passed for {last:?}");
     }
 }
 
@@ -57,8 +60,9 @@ async fn watch(
     answered: Instant,
 ) -> (Duration, u16) {
     let (mut last, mut refusal) = (Duration::ZERO, 0);
-    // Beyond the limit, so that no other process of the authorizer is overlooked.
-    while answered.elapsed() < interval() + 3 * MORE {
+    // Rejected for the whole time at the end: no other process of the authorizer lets it pass.
+    while answered.elapsed() < last + interval() + 3 * MORE {
+        assert!(answered.elapsed() < LONGEST, "{api}: it is never rejected");
         let sent = answered.elapsed();
         match ask(stage, api, ended).await {
             200 => last = sent,
@@ -84,11 +88,11 @@ async fn the_feed_is_served_to_anybody() {
     let document = answer.json();
     assert_eq!(document["v"], 1);
     assert_eq!(document["more"], false);
-    let again = stage.to(Method::GET, "/revocations").header("if-none-match", answer.header("etag"));
+    let again = stage.to(Method::GET, "/revocations").header("if-none-match", answer.header("etag").unwrap());
     let again = stage.send(again).await;
     // Somebody else's session may have ended in between.
     assert!([200, 304].contains(&again.status), "{again:?}");
     for forbidden in ["ses_", "usr_", &ended.session] {
-        assert!(!answer.body.contains(forbidden), "the feed names {forbidden}");
+        assert!(!answer.body_text().contains(forbidden), "the feed names {forbidden}");
     }
 }

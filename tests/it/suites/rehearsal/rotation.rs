@@ -1,7 +1,7 @@
 //! Keys that rotate under load: nobody is logged out, and no valid access token is refused.
 
 use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
-use daypass_tests::depth::amount;
+use daypass_testkit::depth::amount;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::Value;

@@ -4,9 +4,10 @@ use crate::suites::revocation::feed::Feed;
 use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::config::Tables;
 use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
-use daypass_dev::{Settings, Stack, StoreChoice};
+use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -18,8 +19,12 @@ use std::time::{Duration, Instant};
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 /// How often a token is tried.
 const TRY: Duration = Duration::from_millis(150);
-/// For how long after its session has ended: longer than it may work.
-const WATCH: Duration = Duration::from_millis(3600);
+/// For how many tries in a row an ended session is rejected until all of the authorizers know of it.
+const IN_A_ROW: usize = 16;
+/// After this the test fails: far beyond any time that an authorizer may take.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How many processes the authorizer has.
+const PROCESSES: u16 = 4;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A way for a session to end early.
@@ -92,7 +97,23 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         feed.lead_to(&format!("http://127.0.0.1:{port}"));
         let stack = stack(&dynamodb, folder.path().join("stack"), &feed, port, settings).await;
-        Self::over(stack, feed, dynamodb, folder)
+        let stage = Self::over(stack, feed, dynamodb, folder);
+        stage.all_authorizers().await;
+        stage
+    }
+
+    /// Asks so much at once that every process of the authorizer has started.
+    async fn all_authorizers(&self) {
+        let session = self.login("first").await;
+        let started = || {
+            let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
+            log.lines().filter(|line| line.starts_with("INFO process started: authorizer,")).count()
+        };
+        while started() < PROCESSES.into() {
+            let asked = (0..4 * PROCESSES).map(|_| self.guarded(&session.access_token));
+            let statuses = futures_util::future::join_all(asked).await;
+            assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+        }
     }
 
     fn over(stack: Stack, feed: Feed, dynamodb: Embedded, folder: tempfile::TempDir) -> Self {
@@ -199,9 +220,17 @@ impl Stage {
         let started = Instant::now();
         // Each of the processes has to know it: so many refusals in a row.
         let mut refused = 0;
-        while refused < 16 {
+        while refused < IN_A_ROW {
             refused = if self.guarded(token).await == StatusCode::FORBIDDEN { refused + 1 } else { 0 };
-            assert!(started.elapsed() < 10 * INTERVAL, "it is never refused");
+            assert!(started.elapsed() < LONGEST, "it is never rejected");
+        }
+    }
+
+    pub(crate) async fn until_served(&self, token: &str) {
+        let started = Instant::now();
+        while self.guarded(token).await != StatusCode::OK {
+            assert!(started.elapsed() < LONGEST, "it is never served");
+            tokio::time::sleep(TRY).await;
         }
     }
 
@@ -238,11 +267,13 @@ impl Stage {
         }
         let ended = Instant::now();
         let mut last = Duration::ZERO;
-        while ended.elapsed() < WATCH {
+        let mut rejected = 0;
+        while rejected < IN_A_ROW {
             let sent = ended.elapsed();
+            assert!(sent < LONGEST, "{way:?}: it is never rejected");
             match self.guarded(&session.access_token).await {
-                StatusCode::OK => last = sent,
-                StatusCode::FORBIDDEN => {}
+                StatusCode::OK => (last, rejected) = (sent, 0),
+                StatusCode::FORBIDDEN => rejected += 1,
                 status => panic!("{way:?}: {status}"),
             }
             if way.spares_others() {
@@ -303,6 +334,8 @@ async fn stack(
         settings.iter().fold(Settings::new(folder), |all, (name, value)| all.variable(name, value));
     settings.store = StoreChoice::Url(dynamodb.url());
     settings.port = port;
+    settings.concurrency = PROCESSES;
+    settings.runner = Runner::Built(functions::built("revocation"));
     for (name, value) in own {
         settings = settings.variable(name, &value);
     }

@@ -1,22 +1,22 @@
 //! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, breaks it on demand, puts the requests of
 //! several clients in order, and seeds bugs.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+use crate::hold::Hold;
+use crate::patience::Patience;
+use crate::proxy::{Body, Broken, Server, cut, whole};
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, stream};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::task::{AbortHandle, JoinSet};
 
 /// One request and what became of it.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub struct Exchange {
     pub operation: String,
     /// The request as the client sent it.
     pub request: Value,
+    /// The number of the arrival: arrivals and answers are counted together, in their order.
+    pub arrived: u64,
     /// When the request had arrived.
     pub started: Instant,
+    /// The number of the answer; `None` while it was not sent, or when the client did not wait for it.
+    pub answered: Option<u64>,
     /// When the answer was sent; `None` while it was not, or when the client did not wait for it.
     pub finished: Option<Instant>,
     /// The HTTP status and the answer, also where they were kept from the client.
@@ -59,11 +63,13 @@ pub enum Action {
     Status(u16, Value),
     /// Wait this long, then hand it on, if the client is still there.
     Hang(Duration),
-    /// Wait this long, then hand it on, whether the client is still there or not: a request that was under way for longer
-    /// than anybody waits, and lands all the same.
-    Late(Duration),
     /// Hand it on, and keep the answer this long: the write has landed, and the answer comes late or out of order.
     LateAnswer(Duration),
+    /// Wait until the test releases it, then hand it on, whether the client is still there or not: a request that was under
+    /// way for longer than its client waited, and lands all the same.
+    Held(Hold),
+    /// Hand it on, and keep the answer until the test releases it.
+    HeldAnswer(Hold),
     /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
     DropAnswer,
     /// Close the connection at once; DynamoDB never sees it.
@@ -118,9 +124,8 @@ pub trait Tamper: Send + Sync {
 
 /// A running proxy. It stops when this is dropped.
 pub struct Recorder {
-    url: String,
+    server: Server,
     shared: Arc<Shared>,
-    server: AbortHandle,
 }
 
 struct Shared {
@@ -130,14 +135,15 @@ struct Shared {
     gate: Mutex<Option<Gate>>,
     tamper: Mutex<Option<Arc<dyn Tamper>>>,
     exchanges: Mutex<Vec<Exchange>>,
+    /// Arrivals and answers so far.
+    sequence: AtomicU64,
+    patience: Patience,
     ask_capacity: AtomicBool,
 }
 
 impl Recorder {
     /// Starts a proxy on a free loopback port in front of the DynamoDB at `upstream`.
     pub async fn start(upstream: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -145,16 +151,25 @@ impl Recorder {
             gate: Mutex::default(),
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
+            sequence: AtomicU64::new(0),
+            patience: Patience::default(),
             ask_capacity: AtomicBool::new(false),
         });
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
-        Self { url, shared, server }
+        let answering = Arc::clone(&shared);
+        let server = Server::start(move |request| Box::pin(Arc::clone(&answering).answer(request)));
+        Self { server: server.await.unwrap(), shared }
     }
 
     /// The endpoint URL for the SDK.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.server.url()
+    }
+
+    /// The clock for the timeouts of this recorder's client: it runs while a request is held back.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.shared.patience.clone()
     }
 
     /// Decides about every request from now on.
@@ -208,63 +223,9 @@ impl Recorder {
     }
 }
 
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and all connections with it.
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let reset = AtomicBool::new(false);
-            let service = service_fn(|request| Box::pin(Arc::clone(&shared).answer(request, &reset)));
-            // An error is what `Action::DropAnswer` asks for, or a client that went away.
-            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
-            let stream = connection.into_parts().io.into_inner();
-            if reset.load(Ordering::SeqCst) {
-                // Closing with nothing to linger for sends RST where FIN would go.
-                let _ = stream.set_zero_linger();
-            }
-        });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-/// Closes the connection without an answer, or without the rest of it.
-type Dropped = &'static str;
-type Body = UnsyncBoxBody<Bytes, Dropped>;
-
-/// Long enough for what was written so far to go out.
-const FLUSHED: Duration = Duration::from_millis(20);
-
-fn whole(bytes: Vec<u8>) -> Body {
-    Full::from(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn cut(mut bytes: Vec<u8>) -> Body {
-    bytes.truncate(bytes.len() / 2);
-    let first = stream::iter([Ok(Frame::data(Bytes::from(bytes)))]);
-    let end = stream::once(async {
-        tokio::time::sleep(FLUSHED).await;
-        Err("cut on demand")
-    });
-    StreamBody::new(first.chain(end)).boxed_unsync()
-}
-
 impl Shared {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        reset: &AtomicBool,
-    ) -> Result<Response<Body>, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Result<Response<Body>, Broken> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map_err(|_| "the request broke off")?.to_bytes();
         let operation = operation(&head.headers);
         let request: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let hook = Arc::clone(&self.hook.lock().unwrap());
@@ -272,6 +233,8 @@ impl Shared {
         let index = self.record(Exchange {
             operation: operation.clone(),
             request: request.clone(),
+            arrived: 0,
+            answered: None,
             started: Instant::now(),
             finished: None,
             answer: None,
@@ -288,9 +251,7 @@ impl Shared {
         let is_cut = matches!(action, Action::CutAnswer);
         let (status, body) = match action {
             Action::Pass => send.await,
-            Action::CutAnswer | Action::Garbled(_) => {
-                tokio::spawn(send).await.map_err(|_| "the proxy failed")?
-            }
+            Action::CutAnswer | Action::Garbled(_) => tokio::spawn(send).await.map_err(|_| Broken::Closed)?,
             Action::Status(status, body) => {
                 let mut answer = (status, body);
                 let tamper = self.tamper.lock().unwrap().clone();
@@ -299,31 +260,48 @@ impl Shared {
                 answer
             }
             Action::Hang(duration) => {
+                let _held = self.patience.hold();
                 tokio::time::sleep(duration).await;
                 send.await
             }
-            // In a task of its own: hyper drops this one when the client goes away.
-            Action::Late(duration) => tokio::spawn(async move {
-                tokio::time::sleep(duration).await;
-                send.await
-            })
-            .await
-            .map_err(|_| "the proxy failed")?,
             Action::LateAnswer(duration) => {
-                let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
+                let _held = self.patience.hold();
+                let answer = tokio::spawn(send).await.map_err(|_| Broken::Closed)?;
                 tokio::time::sleep(duration).await;
                 answer
             }
+            Action::Held(hold) => {
+                let _held = self.patience.hold();
+                hold.note_arrival();
+                // In a task of its own: hyper drops this one when the client goes away.
+                tokio::spawn(async move {
+                    hold.released().await;
+                    let answer = send.await;
+                    hold.note_landing();
+                    answer
+                })
+                .await
+                .map_err(|_| Broken::Closed)?
+            }
+            Action::HeldAnswer(hold) => {
+                let _held = self.patience.hold();
+                hold.note_arrival();
+                let landing = hold.clone();
+                let apply = async move {
+                    let answer = send.await;
+                    landing.note_landing();
+                    answer
+                };
+                let answer = tokio::spawn(apply).await.map_err(|_| Broken::Closed)?;
+                hold.released().await;
+                answer
+            }
             Action::DropAnswer | Action::ResetAnswer => {
-                reset.store(matches!(action, Action::ResetAnswer), Ordering::SeqCst);
-                let answer = tokio::spawn(send).await.map_err(|_| "the proxy failed")?;
+                let answer = tokio::spawn(send).await.map_err(|_| Broken::Closed)?;
                 self.complete(index, None, answer);
-                return Err("dropped on demand");
+                return Err(broken(&action));
             }
-            Action::DropRequest | Action::ResetRequest => {
-                reset.store(matches!(action, Action::ResetRequest), Ordering::SeqCst);
-                return Err("dropped on demand");
-            }
+            Action::DropRequest | Action::ResetRequest => return Err(broken(&action)),
         };
         let bytes = serde_json::to_vec(&body).unwrap();
         let bytes = match spoil {
@@ -335,7 +313,8 @@ impl Shared {
             .status(status)
             .header("content-type", "application/x-amz-json-1.0")
             .header("content-length", bytes.len());
-        Ok(response.body(if is_cut { cut(bytes) } else { whole(bytes) }).unwrap())
+        let body = if is_cut { cut(bytes[..bytes.len() / 2].to_vec()) } else { whole(bytes) };
+        Ok(response.body(body).unwrap())
     }
 
     /// Hands a request on when its turn has come, with the seeded bug on both ways.
@@ -360,8 +339,9 @@ impl Shared {
         answer
     }
 
-    fn record(&self, exchange: Exchange) -> (usize, Instant) {
+    fn record(&self, mut exchange: Exchange) -> (usize, Instant) {
         let mut exchanges = self.exchanges.lock().unwrap();
+        exchange.arrived = self.sequence.fetch_add(1, Ordering::SeqCst);
         let started = exchange.started;
         exchanges.push(exchange);
         (exchanges.len() - 1, started)
@@ -371,6 +351,7 @@ impl Shared {
         // Not there when the records were taken meanwhile.
         let mut exchanges = self.exchanges.lock().unwrap();
         if let Some(exchange) = exchanges.get_mut(index).filter(|exchange| exchange.started == started) {
+            exchange.answered = finished.map(|_| self.sequence.fetch_add(1, Ordering::SeqCst));
             exchange.finished = finished;
             exchange.answer = Some(answer);
         }
@@ -395,6 +376,14 @@ impl Shared {
                 (502, json!({ "message": format!("the recorder did not reach DynamoDB: {error}") }))
             }
         }
+    }
+}
+
+/// The end of the connection that an action asks for.
+fn broken(action: &Action) -> Broken {
+    match action {
+        Action::ResetAnswer | Action::ResetRequest => Broken::Reset,
+        _ => Broken::Closed,
     }
 }
 
