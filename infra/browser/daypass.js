@@ -377,8 +377,9 @@ export class Daypass extends EventTarget {
   }
 
   /**
-   * The key by which the server recognises a repeated renewal. It stays the same until the server has answered, also in
-   * another tab and after a reload. Otherwise a lost response would look like the reuse of a stolen token.
+   * The server recognises a repeated renewal by this key. It stays the same until the server has answered, also in another tab
+   * and after a reload. Otherwise a retry after a lost response would be token reuse.
+   * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
    */
   #idempotencyKey() {
     const key = crypto.randomUUID();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
-  CLOCK, call, endElsewhere, events, files, generation, launchPlain, launchWithClock, scenario, session, sleep, state, until,
+  CLOCK, PAGE, call, endElsewhere, events, files, generation, launchPlain, launchWithClock, scenario, session, sleep, state, until,
 } from "./harness.mjs";
 
 /** What looks like a token, whichever it is: ours by its prefix, and any JWT. */
@@ -74,6 +74,18 @@ scenario("logged in after a reload and after the browser was closed, with no tok
     for (const token of stage.tokens) assert(!content.includes(token), `${file} has a token`);
   }
   assert(scanned > 20, "the profile was scanned");
+});
+
+scenario("the examples in the documentation run as written", async (stage) => {
+  // The first renewal finds no session, and the pages have no icon.
+  stage.expect(/status of 400 .*\/refresh\)$/, /favicon\.ico/, /Content Security Policy/);
+  const page = await stage.context.newPage();
+  for (const visit of ["login", "reload"]) {
+    await page.goto(`${PAGE}/example.html`);
+    await until(() => page.evaluate(() => document.body?.textContent.includes('"sub":"usr_')), `the response after the ${visit}`);
+  }
+  await page.goto(`${PAGE}/example-of-script.html`);
+  await until(async () => (await page.title()) === "done", "the end of the script");
 });
 
 /** Seconds. The server allows no fewer than 300; the proxy before it says so instead. */

@@ -28,6 +28,13 @@ test(`the build has at most ${BUDGET} bytes gzipped`, () => {
   assert(length <= BUDGET, `${length} bytes`);
 });
 
+test("the README states the size of the build", () => {
+  const { length } = execFileSync("gzip", ["-9", "-c", BUILD]);
+  const stated = file("README.md").match(/[\d.]+ KB/g);
+  assert(stated.length > 0);
+  for (const size of stated) assert.equal(size, `${(length / 1000).toFixed(1)} KB`);
+});
+
 test("the build exports what the source exports, and the types declare it", async () => {
   const build = await import(pathToFileURL(BUILD));
   const types = file("daypass.d.ts");
