@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import boto3
@@ -20,12 +22,23 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
+def zipped(program):
+    """The archive of a development build, without its symbols: MiniStack unpacks it once for each function."""
+    with tempfile.TemporaryDirectory() as folder:
+        stripped = Path(folder) / "bootstrap"
+        subprocess.run(["strip", "-o", stripped, program], check=True)
+        archive = Path(folder) / "bootstrap.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(stripped, "bootstrap")
+        return archive.read_bytes()
+
+
 class Aws:
     """An AWS account that is a MiniStack."""
 
-    def __init__(self, endpoint, archives=None, daypass=None):
+    def __init__(self, endpoint, functions=None, daypass=None):
         self.endpoint = endpoint
-        self.archives = archives
+        self.functions = functions
         self.daypass = daypass
         # MiniStack takes this pair for the account's root, and checks its signatures like those of the functions' roles.
         self.identity = {
@@ -38,14 +51,18 @@ class Aws:
         self.client = lambda service: session.client(service, endpoint_url=endpoint)
         self.s3, self.stacks = self.client("s3"), self.client("cloudformation")
         self.packages = {}
-        if archives:
+        if functions:
             self.s3.create_bucket(Bucket=BUCKET)
 
     def package(self, binary):
         """Puts the code of a function into the bucket, once, and returns where it is."""
         if binary not in self.packages:
             key = f"{binary}.zip"
-            self.s3.upload_file(str(self.archives / binary / "bootstrap.zip"), BUCKET, key)
+            archive = self.functions / binary / "bootstrap.zip"
+            if archive.exists():
+                self.s3.upload_file(str(archive), BUCKET, key)
+            else:
+                self.s3.put_object(Bucket=BUCKET, Key=key, Body=zipped(self.functions / binary))
             self.packages[binary] = {"Bucket": BUCKET, "Key": key}
         return self.packages[binary]
 

@@ -1,8 +1,8 @@
 """Deploys Daypass and its examples to a MiniStack that runs already, as the README deploys them to AWS.
 
-    deploy.py ENDPOINT ARCHIVES DAYPASS
+    deploy.py ENDPOINT FUNCTIONS DAYPASS
 
-ENDPOINT is MiniStack's URL, ARCHIVES the folder with BINARY/bootstrap.zip for each function, DAYPASS the command `daypass`.
+ENDPOINT is MiniStack's URL, FUNCTIONS the folder with BINARY/bootstrap.zip, or a program BINARY, for each function, DAYPASS the command `daypass`.
 What is deployed, and every place where MiniStack gets something else than AWS would, is told on standard error. On standard
 output comes a list with an entry for each Daypass stack: the variables by which tests/it/suites/rehearsal finds it and its
 APIs, and which modules of the suite are for it alone.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
-import denied
+import iam_matrix
 from account import REGION, Aws, say
 from permissions import missing
 
@@ -72,8 +72,8 @@ def guarded_apis(aws, daypass, url, caches, examples=(), follow=True):
 
 
 def main():
-    endpoint, archives, daypass = sys.argv[1:]
-    aws = Aws(endpoint, Path(archives), Path(daypass))
+    endpoint, functions, daypass = sys.argv[1:]
+    aws = Aws(endpoint, Path(functions), Path(daypass))
 
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves. Its
     # keys rotate while it is asked.
@@ -88,7 +88,7 @@ def main():
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
     brief = daypass_stack(aws, "daypass-brief", "RS256", AccessTokenSeconds=5, RevocationsUrl="")
-    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", brief["DAYPASS_URL"], [0, 45], follow=False)
+    brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", brief["DAYPASS_URL"], [0, 20], follow=False)
 
     problems, checked = missing(aws.client, aws.account(), REGION)
     for problem in problems:
@@ -96,7 +96,7 @@ def main():
     if problems:
         raise SystemExit("API Gateway may not invoke what it should: on AWS, callers would get 500")
     say(f"{checked} permissions of API Gateway to invoke a function are there")
-    denied.check(aws, "daypass")
+    iam_matrix.check(aws, "daypass")
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"

@@ -217,6 +217,23 @@ fn discovery_reads_public_keys_and_nothing_else() {
     }
 }
 
+/// Operators run `daypass` against AWS. The local stack and its dependencies belong to `cargo dev`.
+#[test]
+fn the_operators_command_links_no_local_stack() {
+    let linked = linked_into("daypass-cli");
+    for local in [
+        "daypass-dev",
+        "daypass-embedded",
+        "daypass-gateway",
+        "daypass-tools",
+        "dynoxide-rs",
+        "libsqlite3-sys",
+        "axum",
+    ] {
+        assert!(!linked.contains(local), "{local}");
+    }
+}
+
 #[test]
 fn functions_do_not_know_each_other_and_shared_knows_no_function() {
     let named = named_by();
@@ -233,10 +250,11 @@ fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
     let tools = [
         "daypass-bench",
         "daypass-cli",
-        "daypass-embedded",
+        "daypass-dev",
         "daypass-floor",
         "daypass-gateway",
         "daypass-scale",
+        "daypass-testkit",
         "daypass-tools",
         "daypass-verify",
         "daypass-tests",

@@ -4,9 +4,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::browser::COOKIE;
-use daypass_embedded::Embedded;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, PASSWORD, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::{PASSWORD, Service};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -92,11 +93,11 @@ impl<'a> Sent<'a> {
 
 /// The token that an answer puts into the cookie, with the cookie's attributes; `None` when it sets none.
 fn set_cookie(answer: &Answer) -> Option<(String, String)> {
-    let value = answer.header("set-cookie")?;
-    let (pair, attributes) = value.split_once("; ").unwrap();
+    let set = answer.header("set-cookie")?;
     assert_eq!(answer.headers.iter().filter(|(name, _)| name == "set-cookie").count(), 1);
-    assert!(value.len() < 4096);
-    Some((pair.strip_prefix(COOKIE).unwrap().strip_prefix('=').unwrap().to_owned(), attributes.to_owned()))
+    assert!(set.len() < 4096);
+    let (value, attributes) = answer.cookie(COOKIE).unwrap();
+    Some((value.to_owned(), attributes.to_owned()))
 }
 
 fn token(answer: &Answer) -> String {

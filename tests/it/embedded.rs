@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Recorder;
 use daypass_tests::bench::{self, Bench, username};
-use daypass_tests::recorder::Recorder;
 use futures_util::future::join_all;
 use std::io::ErrorKind;
 use std::net::TcpStream;

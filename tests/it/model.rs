@@ -5,9 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_embedded::Embedded;
+use daypass_testkit::depth::{amount, is_full};
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::random;
-use daypass_tests::depth::{amount, is_full};
 use daypass_tests::model::driver::World;
 use daypass_tests::model::mutants::MUTANTS;
 use daypass_tests::model::runner;
@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 
 /// Worlds, and so walks at the same time: a walk spends much of its time in pauses between retries.
 const WORLDS: usize = 3;
+
 /// The seed of `DAYPASS_MODEL_SEED`.
 #[expect(clippy::disallowed_methods, reason = "the seed of a walk that is to be taken once more")]
 fn chosen_seed() -> Option<u64> {

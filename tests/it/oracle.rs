@@ -3,11 +3,7 @@
 //!
 //! Argon2 runs with 8 MiB here: a thousand hashes take seconds, and a request to DynamoDB stays visible beside one.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the helpers of a test fail as the test does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use daypass_ambient::OsEntropy;
@@ -23,9 +19,10 @@ use daypass_core::{
 };
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{Bench, NOW, user};
-use daypass_tests::service::{Answer, PASSWORD, Recorded, TestClock, from, post};
+use daypass_tests::service::{PASSWORD, Recorded, TestClock, from, post};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

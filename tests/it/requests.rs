@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::{Service, post};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;

@@ -6,9 +6,10 @@
 use daypass_core::Clock;
 use daypass_core::config::Issuer;
 use daypass_core::revocations::{AS_OF, Answer as Page, SessionDigest};
-use daypass_embedded::Embedded;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, Service, request};
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::{Service, request};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

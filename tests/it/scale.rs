@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_embedded::Embedded;
 use daypass_gateway::template::parse;
 use daypass_scale::cost::{
     AUTHORIZE, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation, PLATFORM_LOG_BYTES, REFRESH, REVOKE,
 };
-use daypass_tests::recorder::Exchange;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Exchange;
 use daypass_tests::service::{PASSWORD, Service};
 use serde_json::Value;
 use std::path::Path;

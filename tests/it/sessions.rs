@@ -10,10 +10,11 @@
 use daypass_core::event::{Denial, Event};
 use daypass_core::session::{DeadCause, EndReason};
 use daypass_core::{SessionId, UserId};
-use daypass_embedded::Embedded;
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
 use daypass_tests::bench;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, Service, post, request};
+use daypass_tests::service::{Service, post, request};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;

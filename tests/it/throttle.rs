@@ -4,12 +4,13 @@
 
 use daypass_core::event::Event;
 use daypass_core::throttle::Exhausted;
-use daypass_embedded::Embedded;
+use daypass_testkit::Answer;
+use daypass_testkit::depth::amount;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::{Action, Exchange};
+use daypass_testkit::trips::{in_waves, round_trips};
 use daypass_tests::bench::after;
-use daypass_tests::depth::amount;
-use daypass_tests::recorder::{Action, Exchange};
-use daypass_tests::service::{Answer, PASSWORD, Service};
-use daypass_tests::trips::{in_waves, round_trips};
+use daypass_tests::service::{PASSWORD, Service};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;

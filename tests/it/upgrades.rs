@@ -17,7 +17,7 @@ use daypass_core::config::Issuer;
 use daypass_core::jwks::{Algorithm, Jwks};
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
 use daypass_core::revocations::{Answer, SessionDigest};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{NOW, after};
 use daypass_tests::service::{PASSWORD, Service, request};
 use serde_json::{Value, json};

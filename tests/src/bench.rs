@@ -1,6 +1,6 @@
 //! Tables of one test's own, and values to fill them with.
 
-use crate::recorder::Recorder;
+use crate::timeouts::Timeouts;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
@@ -11,6 +11,7 @@ use daypass_core::{
     StoreError, Timestamp, User, UserId, UserStatus, Username,
 };
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::recorder::Recorder;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -62,14 +63,15 @@ impl Bench {
         let direct = DynamoDb::local(url, names.clone());
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
-        let store = DynamoDb::local_by(recorder.url(), names, recorder.patience());
+        let store = DynamoDb::local_by(recorder.url(), names, Timeouts(recorder.patience()));
         Self { store, recorder, raw: direct.client().clone(), tables }
     }
 
     /// The same tables through a recorder of its own.
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
-        let store = DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), recorder.patience());
+        let store =
+            DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), Timeouts(recorder.patience()));
         Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
     }
 

@@ -9,10 +9,6 @@
 
 pub mod bench;
 pub mod contract;
-pub mod depth;
-pub mod hold;
 pub mod model;
-pub mod patience;
-pub mod recorder;
 pub mod service;
-pub mod trips;
+mod timeouts;

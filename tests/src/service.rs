@@ -16,13 +16,14 @@ use daypass_core::refresh::Refresh;
 use daypass_core::revocations::{NotFollowed, Revocations};
 use daypass_core::revoke::Revoke;
 use daypass_core::sessions::Sessions;
-use daypass_core::web::{Ambient, Caller, Principal, Request, Response};
+use daypass_core::web::{Ambient, Caller, Principal, Request};
 use daypass_core::{
     Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
     Username,
 };
 use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::{Answer, event};
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -278,8 +279,7 @@ impl Service {
             }
             _ => daypass_discovery::handle(&self.discovery, request).boxed(),
         };
-        let response = response.await;
-        Answer::from(response)
+        Answer::from(response.await)
     }
 
     /// POSTs JSON.
@@ -362,10 +362,7 @@ impl Service {
     }
 
     fn authorized(&self, access_token: &str) -> Value {
-        let event = serde_json::json!({
-            "version": "2.0", "type": "REQUEST", "headers": { "authorization": format!("Bearer {access_token}") },
-            "routeArn": "arn:aws:execute-api:us-east-1:123456789012:tests/$default/GET/guarded",
-        });
+        let event = event::authorizer(access_token);
         // Its keys are in memory: it waits for nothing.
         let answer = self.authorizer.handle(&event).now_or_never().unwrap();
         serde_json::to_value(answer.unwrap()).unwrap()
@@ -396,66 +393,4 @@ pub fn from(address: &str, mut request: Request) -> Request {
     let source_ip = Some(address.parse().unwrap());
     request.extensions_mut().insert(Caller { source_ip, ..Caller::default() });
     request
-}
-
-/// What a client gets.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The headers, in order.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Self {
-        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-        Self {
-            status: response.status().as_u16(),
-            headers: response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-            body: response.into_body(),
-        }
-    }
-}
-
-impl Answer {
-    /// The body as JSON.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    /// A member of the body as text; empty when there is none.
-    #[must_use]
-    pub fn text(&self, member: &str) -> String {
-        self.json()[member].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// The refresh token.
-    #[must_use]
-    pub fn refresh_token(&self) -> String {
-        assert_eq!(self.status, 200, "{self:?}");
-        self.text("refresh_token")
-    }
-
-    /// The access token.
-    #[must_use]
-    pub fn access_token(&self) -> String {
-        assert_eq!(self.status, 200, "{self:?}");
-        self.text("access_token")
-    }
-
-    /// A header.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Status and error code.
-    #[must_use]
-    pub fn outcome(&self) -> (u16, String) {
-        (self.status, self.text("error"))
-    }
 }

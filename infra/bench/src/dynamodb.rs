@@ -9,7 +9,7 @@ use daypass_core::Clock;
 use daypass_core::config::{Issuer, Tables};
 use daypass_core::revocations::{Answer, PAGE, SessionDigest};
 use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 use crate::runtime_api::RuntimeApi;
 use anyhow::{Context, Result, bail};
+use daypass_testkit::runtime_api::variables;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -47,13 +48,8 @@ impl Function {
         command
             .args(&self.arguments)
             .env_clear()
-            .envs([
-                ("AWS_LAMBDA_RUNTIME_API", api.address().as_str()),
-                ("AWS_LAMBDA_FUNCTION_NAME", "authorizer"),
-                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-                ("AWS_REGION", "eu-central-1"),
-            ])
+            .envs(variables("authorizer", &api.address(), 128))
+            .env("AWS_REGION", "eu-central-1")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

@@ -1,6 +1,7 @@
 //! Lambda's Runtime API for one function, on loopback: it hands out one event over and over and takes the time.
 //!
-//! Written on sockets, because a server library would be most of what is measured. The clock is read right before an
+//! Written on sockets, and not with `daypass_testkit::runtime_api`: the server library there would be most of the measured time.
+//! The clock is read right before an
 //! event is written and right after the last bytes of its answer were read: what this program does in between, and in
 //! which profile it was built, is in no figure.
 

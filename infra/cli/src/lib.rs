@@ -1,4 +1,4 @@
-//! The `daypass` command: users, sessions and keys, in the embedded DynamoDB, in DynamoDB Local and on AWS alike.
+//! The `daypass` command: users, sessions and keys, in a stack of `cargo dev`, in DynamoDB Local and on AWS alike.
 //!
 //! Results go to standard output, as a table for people or with `--json` as one document for scripts. Everything else
 //! (errors, hints, notes, prompts) goes to standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -6,7 +6,6 @@
 //! A password is typed at a prompt or read from standard input. It is never an argument: those are seen by every
 //! process of the machine and stay in the history of the shell.
 
-pub mod dev;
 mod input;
 mod key;
 mod output;
@@ -15,9 +14,9 @@ mod target;
 mod user;
 
 use clap::{Parser, Subcommand};
-use output::{Failure, Output};
+use output::{Failure, Output, quoted};
 use std::process::ExitCode;
-pub use target::Environment;
+pub use target::{DEV_FILE, Environment};
 
 /// Users, sessions and keys of Daypass.
 #[derive(Debug, Parser)]
@@ -38,14 +37,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
-    Dev(dev::Args),
     /// Who may log in: add, list, show, disable, enable, set-password, remove; import, export, calibrate
     User(user::Args),
     /// Who is logged in: list, show, revoke
     Session(session::Args),
     /// Key sets: generate, adopt, show
     Key(key::Args),
+    /// Moved to `cargo dev`
+    #[command(hide = true, disable_help_flag = true)]
+    Dev {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 /// Runs the command that the arguments of this process ask for.
@@ -71,12 +74,20 @@ fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>)
     })?;
     runtime.block_on(async {
         match command {
-            Command::Dev(args) => dev::run(args, output).await,
             Command::User(args) => user::run(args, environment, output).await,
             Command::Session(args) => session::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
+            Command::Dev { options } => Err(moved(&options)),
         }
     })
+}
+
+fn moved(options: &[String]) -> Failure {
+    let command: String = options.iter().map(|option| format!(" {}", quoted(option))).collect();
+    Failure::usage(
+        "`daypass` does not start the local stack",
+        format!("run `cargo dev{command}` in a checkout of Daypass"),
+    )
 }
 
 #[cfg(test)]

@@ -52,8 +52,9 @@ const IDENTIFYING: [&str; 9] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// Where `cargo dev` says what it has started: names of variables and their values, as one JSON object.
-const DEV_FILE: &str = "dev/environment.json";
+/// The file below Cargo's build folder in which `cargo dev` describes its running stack: one JSON object of environment
+/// variables.
+pub const DEV_FILE: &str = "dev/environment.json";
 
 /// A stack on this machine that does not answer by then is not there.
 const DEV_PATIENCE: Duration = Duration::from_millis(500);

@@ -1,39 +1,25 @@
 //! DynamoDB Local, AWS's own DynamoDB for a laptop: a Java program from Maven Central.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 
 use crate::install::ensure;
-use crate::process::{require, run_quietly};
-use crate::{Server, answers_http, free_port};
+use crate::paths::read;
+use crate::prerequisites::{JAVA, MAVEN};
+use crate::process::run_quietly;
+use crate::{Server, answers_http, free_port, workspace_root};
 
-const RECIPE: &str = "software.amazon.dynamodb:DynamoDBLocal:3.3.1";
-/// Copies the jars; pinned like what it copies.
-const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 const MAIN_CLASS: &str = "software.amazon.dynamodb.services.local.main.ServerRunner";
-const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>daypass.tools</groupId>
-  <artifactId>dynamodb-local</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency>
-      <groupId>software.amazon.dynamodb</groupId>
-      <artifactId>DynamoDBLocal</artifactId>
-      <version>3.3.1</version>
-    </dependency>
-  </dependencies>
-</project>
-"#;
 
 /// A running DynamoDB Local with its tables in memory, on a free port; stopped on drop.
 ///
-/// It listens on every interface (the program has no option for the address), so nothing but test data belongs in it.
+/// It listens on every interface, because it has no option for the address: store only test data in it.
 #[derive(Debug)]
 pub struct DynamoDbLocal {
     url: String,
@@ -46,17 +32,15 @@ impl DynamoDbLocal {
     /// # Errors
     /// When Java or Maven is missing, the installation fails, or it does not answer within a minute.
     pub fn start() -> Result<Self> {
-        let folder = ensure("dynamodb-local", RECIPE, install)?;
-        require_java()?;
+        JAVA.check()?;
+        let libraries = install()?;
         let address = free_port()?;
-        let libraries = folder.join("lib");
         let mut command = Command::new("java");
         command
             .arg(format!("-Djava.library.path={}", libraries.display()))
             .arg("-cp")
             .arg(libraries.join("*"))
             .arg(MAIN_CLASS)
-            // Without telemetry: a test run reports to nobody.
             .args(["-inMemory", "-disableTelemetry", "-port", &address.port().to_string()]);
         let ready = || answers_http(address, "/");
         let server = Server::start("DynamoDB Local", &command, Duration::from_secs(60), ready)?;
@@ -70,24 +54,68 @@ impl DynamoDbLocal {
     }
 }
 
-fn install(folder: &Path) -> Result<()> {
-    require_java()?;
-    require("mvn", "--version", "to install DynamoDB Local", "install Apache Maven 3")?;
-    let pom = folder.join("pom.xml");
-    fs::write(&pom, POM).with_context(|| format!("could not write {}", pom.display()))?;
+/// Installs DynamoDB Local when it is missing, and returns the folder of its libraries.
+pub(crate) fn install() -> Result<PathBuf> {
+    let (pom, list) = (read(&project().join("pom.xml"))?, read(&list_file())?);
+    let folder = ensure("dynamodb-local", &format!("{pom}{list}"), |folder| {
+        let libraries = folder.join("lib");
+        copy_libraries(&libraries)?;
+        verify(&list, &checksums(&libraries)?)
+    })?;
+    Ok(folder.join("lib"))
+}
+
+/// Writes the list of the libraries that `pom.xml` resolves to.
+pub(crate) fn lock(scratch: &Path) -> Result<()> {
+    copy_libraries(scratch)?;
+    fs::write(list_file(), checksums(scratch)?).context("could not write the list of libraries")
+}
+
+fn project() -> PathBuf {
+    workspace_root().join("infra/tools/java")
+}
+
+/// The SHA-256 of each library, in the format of `sha256sum`: Maven pins versions only.
+fn list_file() -> PathBuf {
+    project().join("dynamodb-local.sha256")
+}
+
+fn copy_libraries(to: &Path) -> Result<()> {
+    MAVEN.check()?;
     run_quietly(
         "mvn",
         Command::new("mvn")
             .args(["--batch-mode", "--no-transfer-progress", "--quiet", "--file"])
-            .arg(&pom)
-            .arg(COPY)
+            .arg(project().join("pom.xml"))
+            .arg("org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies")
             .arg("-DincludeScope=runtime")
-            .arg(format!("-DoutputDirectory={}", folder.join("lib").display())),
+            .arg(format!("-DoutputDirectory={}", to.display())),
     )
 }
 
-fn require_java() -> Result<()> {
-    require("java", "-version", "by DynamoDB Local", "install a Java runtime, version 17 or later")
+/// The files in `folder`, in the format of the list.
+fn checksums(folder: &Path) -> Result<String> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
+        let entry = entry?;
+        let hash = Sha256::digest(fs::read(entry.path())?);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push((entry.file_name(), hash));
+    }
+    lines.sort();
+    Ok(lines.iter().map(|(file, hash)| format!("{hash}  {}\n", file.display())).collect())
+}
+
+/// Fails unless the files are exactly those of `list`.
+fn verify(list: &str, found: &str) -> Result<()> {
+    let [list, found] = [list, found].map(|text| text.lines().collect::<BTreeSet<_>>());
+    let missing = list.difference(&found).map(|line| format!("\nexpected: {line}"));
+    let unknown = found.difference(&list).map(|line| format!("\nfound:    {line}"));
+    let differences: String = missing.chain(unknown).collect();
+    if !differences.is_empty() {
+        bail!("the libraries differ from {}{differences}", list_file().display());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -95,9 +123,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_recipe_is_what_the_pom_installs() {
-        for part in RECIPE.split(':') {
-            assert!(POM.contains(&format!(">{part}<")), "{part}");
+    fn a_changed_a_missing_and_an_extra_library_are_named() {
+        let folder = crate::target_dir().join("tmp").join(format!("libraries-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("a.jar"), "abc").unwrap();
+        // The test vector of FIPS 180-2, appendix B.1.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        verify(&format!("{abc}  a.jar\n"), &checksums(&folder).unwrap()).unwrap();
+
+        fs::write(folder.join("a.jar"), "abcd").unwrap();
+        fs::write(folder.join("c.jar"), "").unwrap();
+        let list = format!("{abc}  a.jar\n{abc}  b.jar\n");
+        let error = verify(&list, &checksums(&folder).unwrap()).unwrap_err().to_string();
+        for (kind, file) in [("expected", "a"), ("found", "a"), ("expected", "b"), ("found", "c")] {
+            let named = |line: &str| line.starts_with(kind) && line.ends_with(&format!("  {file}.jar"));
+            assert!(error.lines().any(named), "{kind} {file}: {error}");
         }
+        assert_eq!(error.lines().count(), 5, "{error}");
+        fs::remove_dir_all(folder).unwrap();
     }
 }

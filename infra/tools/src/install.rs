@@ -8,13 +8,12 @@ use anyhow::{Context, Result};
 
 use crate::{say, target_dir};
 
-/// Written last into a finished folder. It holds the recipe, so that a new pinned version is installed anew.
+/// Written last into a finished folder. It holds the recipe: a changed recipe causes a new installation.
 const STAMP: &str = "installed.txt";
 
 /// Returns the folder `target/tools/NAME`, in which `install` has succeeded with exactly this `recipe`.
 ///
-/// `recipe` is the text that decides what is installed (versions, and the steps if they change). Its first line is what a
-/// person is told.
+/// `recipe` is the text that decides what is installed: a lock file.
 /// An interrupted installation has no stamp and is thrown away; a second process waits for the first.
 pub(crate) fn ensure(name: &str, recipe: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     ensure_below(&target_dir().join("tools"), name, recipe, install)
@@ -38,8 +37,7 @@ fn ensure_below(
     }
     remove(&folder)?;
     fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
-    let told = recipe.lines().next().unwrap_or(name);
-    say(&format!("installing {told} in {} ...", folder.display()));
+    say(&format!("installing {name} in {} ...", folder.display()));
     install(&folder).with_context(|| format!("could not install {name}"))?;
     fs::write(folder.join(STAMP), stamp).with_context(|| format!("could not finish {}", folder.display()))?;
     Ok(folder)
@@ -53,7 +51,7 @@ fn lock(path: &Path, name: &str) -> Result<File> {
         Err(TryLockError::Error(error)) => return Err(error).with_context(could_not_lock),
         Err(TryLockError::WouldBlock) => {}
     }
-    say(&format!("waiting for another process that installs {name} ..."));
+    say(&format!("waiting for the installation of {name} ..."));
     file.lock().with_context(could_not_lock)?;
     Ok(file)
 }

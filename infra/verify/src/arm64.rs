@@ -1,7 +1,7 @@
-//! `cargo verify --arm64`: the functions for the other processor of Lambda, and started under QEMU.
+//! The functions for Lambda's other processor, started under QEMU.
 //!
-//! A step of its own, because it compiles everything a second time. On a machine that is itself arm64 it has nothing to do: the step
-//! `release` builds for that.
+//! It compiles everything a second time, so only the full depth runs it. On a machine that is arm64 itself the step `release`
+//! builds for that.
 
 use std::fs;
 use std::io::Write;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use daypass_tools::{cargo, command_line, run, say, target_dir, workspace_root};
+use daypass_tools::{cargo, run, say, target_dir, workspace_root};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use crate::budget::{FUNCTIONS, Function};
 use crate::elf::{Binary, Processor};
-use crate::steps::{packages, without_aws};
-use crate::testing::run_tests;
+use crate::nextest::Tests;
+use crate::steps::{Plan, packages};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
@@ -34,28 +34,14 @@ On Debian, as root (rustc-web is its newer Rust, and stays out of the way of rus
 
 With rustup, `rustup target add aarch64-unknown-linux-gnu` stands in for the first line and for rustc-web, cargo-web and libstd-rust-web-dev.";
 
-/// The named functions, in the order of [`FUNCTIONS`].
-///
-/// # Errors
-/// With the first name that no function has.
-pub(crate) fn choose(names: &str) -> Result<Vec<&'static Function>> {
-    let names: Vec<&str> = names.split(',').map(str::trim).collect();
-    if let Some(unknown) =
-        names.iter().find(|name| FUNCTIONS.iter().all(|function| function.binary != **name))
-    {
-        bail!("there is no function `{unknown}`");
-    }
-    Ok(FUNCTIONS.iter().filter(|function| names.contains(&function.binary)).collect())
-}
-
 /// Builds the functions for arm64, inspects them, and has each answer under QEMU.
 ///
 /// # Errors
 /// When a tool is missing, a function does not compile, would not start on Lambda or is over its budget, or answers wrongly.
-pub(crate) fn arm64(chosen: &[&'static Function]) -> Result<()> {
+pub(crate) fn arm64(plan: &Plan) -> Result<()> {
     if Processor::of_this_machine()? == Processor::Arm {
         bail!(
-            "this machine is arm64 itself: `cargo verify --only release` builds and inspects these functions"
+            "this machine is arm64 itself: `cargo verify --full --only release` builds and inspects these functions"
         );
     }
     let toolchain = Toolchain::find()?;
@@ -69,17 +55,14 @@ pub(crate) fn arm64(chosen: &[&'static Function]) -> Result<()> {
         bail!("{} is missing\n{INSTALL}", loader.display());
     }
     // In two goes, as `build_functions` does and for its reason.
+    let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     for with_aws in [false, true] {
-        let of_this_go: Vec<&str> = packages(with_aws)
-            .filter(|package| chosen.iter().any(|function| function.package == *package))
-            .collect();
-        if !of_this_go.is_empty() {
-            run("arm64", &mut toolchain.build(&of_this_go))?;
-        }
+        let packages: Vec<&str> = packages(&functions, with_aws).collect();
+        run("arm64", &mut toolchain.build(&packages))?;
     }
     let folder = folder().join(TARGET).join("release");
-    inspect(chosen, &folder)?;
-    answers(chosen, &folder)
+    inspect(&functions, &folder)?;
+    answers(plan, &folder)
 }
 
 /// Apart from the builds for this machine, which another compiler would throw away.
@@ -141,9 +124,9 @@ fn has_standard_library(rustc: &mut Command) -> bool {
 }
 
 /// Fails when a binary would not start on Lambda, or is over the budget of its archive.
-fn inspect(chosen: &[&'static Function], folder: &Path) -> Result<()> {
+fn inspect(functions: &[&Function], folder: &Path) -> Result<()> {
     say(&format!("  {:<16} {:>10} {:>10} {:>6}", "arm64", "zip bytes", "budget", "glibc"));
-    for function in chosen {
+    for function in functions {
         let file = folder.join(function.binary);
         let bytes = fs::read(&file).with_context(|| format!("there is no {}", file.display()))?;
         let binary = Binary::read(&bytes).and_then(|binary| binary.accept(Processor::Arm).map(|()| binary));
@@ -161,23 +144,20 @@ fn inspect(chosen: &[&'static Function], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Login, refresh, guard, revoke and the rest through the functions that were built; those that were not are asked in the test's own
-/// process.
-fn answers(chosen: &[&'static Function], folder: &Path) -> Result<()> {
-    let names: Vec<&str> = chosen.iter().map(|function| function.binary).collect();
-    let mut command = cargo();
-    without_aws(&mut command)
-        .args(["test", "--workspace", "--locked", "--test", "arm64", "--", "--nocapture"])
+/// Login, refresh, guard, revoke and the rest through the functions that were built.
+fn answers(plan: &Plan, folder: &Path) -> Result<()> {
+    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.binary).collect();
+    Tests::of(plan, "test(/^suites::arm64::/)")?
         .env("DAYPASS_TEST_FUNCTIONS", folder)
         .env("DAYPASS_TEST_STARTED", names.join(","))
-        .env("DAYPASS_TEST_RUNNER", format!("{QEMU} -L {SYSROOT}"));
-    say(&format!("\n{}", command_line(&command)));
-    run_tests(&mut command)
+        .env("DAYPASS_TEST_RUNNER", format!("{QEMU} -L {SYSROOT}"))
+        .run()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_tools::command_line;
 
     #[test]
     fn the_build_names_compiler_linker_and_a_folder_of_its_own() {

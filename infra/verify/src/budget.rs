@@ -34,17 +34,24 @@ pub(crate) struct Function {
     pub(crate) budget: u64,
 }
 
+impl Function {
+    /// Whether it links an AWS SDK. The authorizer does not: it runs before every request of every guarded API.
+    pub(crate) fn links_aws(&self) -> bool {
+        self.binary != "authorizer"
+    }
+}
+
 /// Weighs the archives `FOLDER/BINARY/bootstrap.zip` and returns the table of sizes.
 ///
 /// # Errors
 /// When one is missing or reaches its budget; the error holds the same table.
-pub(crate) fn weigh(folder: &Path) -> Result<String> {
+pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
     let mut weighed = Vec::new();
-    for function in &FUNCTIONS {
+    for function in functions {
         let archive = folder.join(function.binary).join("bootstrap.zip");
         let metadata =
             fs::metadata(&archive).with_context(|| format!("there is no {}", archive.display()))?;
-        weighed.push((function, metadata.len()));
+        weighed.push((*function, metadata.len()));
     }
     let table = table(&weighed);
     if weighed.iter().any(|(function, bytes)| *bytes >= function.budget) {
@@ -57,10 +64,10 @@ pub(crate) fn weigh(folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// When one is not for this machine's processor, asks for a newer glibc than Lambda has, or carries its symbols.
-pub(crate) fn inspect(folder: &Path) -> Result<String> {
+pub(crate) fn inspect(functions: &[&Function], folder: &Path) -> Result<String> {
     let processor = Processor::of_this_machine()?;
     let mut newest = None;
-    for function in &FUNCTIONS {
+    for function in functions {
         let archive = folder.join(function.binary).join("bootstrap.zip");
         let bytes = fs::read(&archive).with_context(|| format!("there is no {}", archive.display()))?;
         let checked = unzipped(&bytes).and_then(|binary| Binary::read(&binary)).and_then(|binary| {
@@ -89,6 +96,10 @@ mod tests {
 
     use super::*;
 
+    fn all() -> Vec<&'static Function> {
+        FUNCTIONS.iter().collect()
+    }
+
     fn scratch(test: &str, authorizer_bytes: usize) -> PathBuf {
         let name = format!("verify-{test}-{}", std::process::id());
         let folder = daypass_tools::target_dir().join("tmp").join(name);
@@ -103,11 +114,11 @@ mod tests {
     #[test]
     fn the_budget_is_a_limit_that_is_not_reached() {
         let folder = scratch("under", 2_149_999);
-        assert!(weigh(&folder).unwrap().contains("  authorizer          2149999    2150000"));
+        assert!(weigh(&all(), &folder).unwrap().contains("  authorizer          2149999    2150000"));
         fs::remove_dir_all(folder).unwrap();
 
         let folder = scratch("over", 2_150_000);
-        let error = weigh(&folder).unwrap_err().to_string();
+        let error = weigh(&all(), &folder).unwrap_err().to_string();
         assert!(error.contains("authorizer          2150000    2150000  TOO LARGE"), "{error}");
         assert_eq!(error.matches("TOO LARGE").count(), 1);
         fs::remove_dir_all(folder).unwrap();
@@ -117,7 +128,7 @@ mod tests {
     fn a_missing_archive_is_a_failure() {
         let folder = scratch("missing", 10);
         fs::remove_file(folder.join("revoke/bootstrap.zip")).unwrap();
-        assert!(weigh(&folder).unwrap_err().to_string().contains("revoke"));
+        assert!(weigh(&all(), &folder).unwrap_err().to_string().contains("revoke"));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,167 +1,194 @@
-//! `cargo verify`: the one gate. CI runs it (`.ci/run`) and nothing else, and so does whoever wants to know before.
+//! `cargo verify`: the one gate. CI runs it (`.ci/run`), and so does every contributor.
 //!
-//! The steps are in [`steps`], cheap ones first; the first failure ends the run. There is deliberately no way to
-//! leave a step out of a full run: `--only` is for working on one.
+//! [`steps`] is the list of what it checks, [`supervise`] runs it: each step is a process of its own with a deadline.
+//! `cargo verify --full` does more in each step and adds steps; it runs at night and before a release.
 
 mod arm64;
 mod budget;
 mod elf;
+mod nextest;
 mod rehearsal;
 mod report;
 mod steps;
-mod testing;
+mod supervise;
 
-use std::env;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Result, bail};
+use clap::Parser;
 use daypass_tools::say;
 
-use budget::{FUNCTIONS, Function};
-use report::{Outcome, summary};
-use steps::{STEPS, Step};
+use steps::{Depth, STEPS, Step};
+use supervise::Settings;
 
-const USAGE: &str = "\
-Every check of Daypass, in order; the first failure ends the run.
-
-usage: cargo verify                       run all steps
-       cargo verify --only STEP[,STEP]    run some of them
-       cargo verify --list                show the steps
-       cargo verify --arm64 [FUNCTION,…]  none of them: build the functions for arm64, and start them under QEMU";
+/// Every check of Daypass.
+#[derive(Debug, Parser)]
+#[command(name = "cargo verify", bin_name = "cargo verify", version)]
+struct Arguments {
+    /// Run only these steps
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Run the deep checks too: more rounds, statistics, benchmarks, every release zip, arm64
+    #[arg(long)]
+    full: bool,
+    /// After a failure, run the other steps all the same
+    #[arg(long)]
+    keep_going: bool,
+    /// How many steps run at the same time; most of them wait more than they compute
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    jobs: u8,
+    /// Short for --full --only arm64
+    #[arg(long, conflicts_with_all = ["only", "list"])]
+    arm64: bool,
+    /// Show the steps
+    #[arg(long, conflicts_with_all = ["only", "keep_going"])]
+    list: bool,
+    /// With one step of tests: run the tests whose names contain this text
+    #[arg(last = true, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// What the supervisor starts: one step, in this process
+    #[arg(long, hide = true, value_name = "STEP", conflicts_with_all = ["only", "list", "keep_going"])]
+    step: Option<String>,
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    match parse(&arguments) {
-        Ok(Request::Help) => {
-            say(USAGE);
-            ExitCode::SUCCESS
-        }
-        Ok(Request::List) => {
-            for step in STEPS {
-                say(&format!("{:<10} {}", step.name, step.reason));
-            }
-            ExitCode::SUCCESS
-        }
-        Ok(Request::Run(chosen)) => run_all(&chosen),
-        Ok(Request::Arm64(chosen)) => match arm64::arm64(&chosen) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&format!("\nerror: {error:#}"));
-                ExitCode::FAILURE
-            }
-        },
+    let arguments = Arguments::parse();
+    if arguments.list {
+        let steps = STEPS.iter().filter(|step| step.runs_in(Depth::of(arguments.full)));
+        steps.for_each(|step| say(&format!("{:<11} {}", step.name, step.reason)));
+        return ExitCode::SUCCESS;
+    }
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            say(&format!("error: {error}\n\n{USAGE}"));
+            say(&format!("error: {error:#}"));
             ExitCode::from(2)
         }
     }
 }
 
-/// What the command line asks for.
-enum Request {
-    Help,
-    List,
-    Run(Vec<&'static Step>),
-    Arm64(Vec<&'static Function>),
-}
-
-fn parse(arguments: &[String]) -> Result<Request> {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        [] => Ok(Request::Run(STEPS.iter().collect())),
-        ["--help" | "-h"] => Ok(Request::Help),
-        ["--list"] => Ok(Request::List),
-        ["--only", names] => Ok(Request::Run(choose(names)?)),
-        ["--only"] => bail!("--only needs the names of steps"),
-        ["--arm64"] => Ok(Request::Arm64(FUNCTIONS.iter().collect())),
-        ["--arm64", names] => Ok(Request::Arm64(arm64::choose(names)?)),
-        [unknown, ..] => bail!("`{unknown}` is not understood"),
+/// Whether everything passed.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let depth = Depth::of(arguments.full || arguments.arm64);
+    if let Some(name) = &arguments.step {
+        let step = choose(std::slice::from_ref(name), depth)?;
+        let [step] = step.as_slice() else { bail!("--step takes one step") };
+        return Ok(supervise::run_here(step, depth, &arguments.filter));
     }
-}
-
-/// The named steps, in the order of [`STEPS`].
-fn choose(names: &str) -> Result<Vec<&'static Step>> {
-    let names: Vec<&str> = names.split(',').map(str::trim).collect();
-    if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
-        bail!("there is no step `{unknown}`");
+    let only = if arguments.arm64 { &vec!["arm64".to_owned()] } else { &arguments.only };
+    let chosen = choose(only, depth)?;
+    if !arguments.filter.is_empty() && !matches!(chosen.as_slice(), [step] if step.takes_filter) {
+        bail!(
+            "a filter goes with one step of tests: cargo verify --only test -- {}",
+            arguments.filter.join(" ")
+        );
     }
-    Ok(STEPS.iter().filter(|step| names.contains(&step.name)).collect())
+    let settings = Settings {
+        everything: arguments.only.is_empty() && !arguments.arm64,
+        depth,
+        keep_going: arguments.keep_going,
+        jobs: usize::from(arguments.jobs),
+        filter: arguments.filter.clone(),
+    };
+    supervise::run_all(&chosen, &settings)
 }
 
-fn run_all(chosen: &[&'static Step]) -> ExitCode {
-    let started = Instant::now();
-    let mut outcomes = Vec::new();
-    for (number, step) in chosen.iter().enumerate() {
-        say(&format!("\n==> {}/{} {}: {}", number + 1, chosen.len(), step.name, step.reason));
-        let step_started = Instant::now();
-        let result = (step.run)();
-        outcomes.push(Outcome { step: step.name, passed: result.is_ok(), took: step_started.elapsed() });
-        if let Err(error) = result {
-            say(&format!("\nerror: {error:#}"));
-            break;
+/// The named steps in the order of [`STEPS`]; all steps of this depth when no name is given.
+///
+/// # Errors
+/// With the first name that no step has, and for a step that only `--full` runs.
+fn choose(names: &[String], depth: Depth) -> Result<Vec<&'static Step>> {
+    for name in names {
+        match STEPS.iter().find(|step| step.name == name) {
+            None => bail!("there is no step `{name}`: `cargo verify --full --list` shows them"),
+            Some(step) if !step.runs_in(depth) => {
+                bail!("`{name}` is a step of the full depth: cargo verify --full --only {name}")
+            }
+            Some(_) => {}
         }
     }
-    let names: Vec<&str> = chosen.iter().map(|step| step.name).collect();
-    say(&format!("\n{}", summary(&names, &outcomes, started.elapsed())));
-    if outcomes.iter().all(|outcome| outcome.passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let chosen = |step: &&Step| match names {
+        [] => step.runs_in(depth),
+        names => names.iter().any(|name| name == step.name),
+    };
+    Ok(STEPS.iter().filter(chosen).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(arguments: &[&str]) -> Vec<&'static str> {
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        match parse(&arguments).unwrap() {
-            Request::Run(steps) => steps.iter().map(|step| step.name).collect(),
-            Request::Help | Request::List | Request::Arm64(_) => panic!("not a run of steps"),
+    fn chosen(arguments: &[&str]) -> Result<Vec<&'static str>> {
+        let arguments = Arguments::try_parse_from([&["cargo verify"], arguments].concat())?;
+        let steps = choose(&arguments.only, Depth::of(arguments.full))?;
+        Ok(steps.into_iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn the_full_depth_has_every_step_of_the_gate_and_more() {
+        let (gate, full) = (chosen(&[]).unwrap(), chosen(&["--full"]).unwrap());
+        assert!(gate.iter().all(|name| full.contains(name)) && gate.len() < full.len());
+        assert_eq!(full.len(), STEPS.len());
+    }
+
+    #[test]
+    fn contributing_says_what_each_step_proves() {
+        let text = std::fs::read_to_string(daypass_tools::workspace_root().join("CONTRIBUTING.md")).unwrap();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), STEPS.len());
+        for (row, step) in rows.iter().zip(STEPS) {
+            assert!(row.starts_with(&format!("| `{}` | ", step.name)) && row.contains(step.reason), "{row}");
+            assert_eq!(row.contains("`--full` only: "), step.depth == Depth::Full, "{row}");
         }
     }
 
-    fn refusal(arguments: &[&str]) -> String {
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        parse(&arguments).err().unwrap().to_string()
-    }
-
     #[test]
-    fn without_arguments_every_step_runs() {
-        assert_eq!(names(&[]).len(), STEPS.len());
-    }
-
-    #[test]
-    fn arm64_is_no_step_and_takes_the_names_of_functions() {
-        assert!(STEPS.iter().all(|step| step.name != "arm64"), "it builds everything a second time");
-        let functions = |arguments: &[&str]| {
-            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-            match parse(&arguments).unwrap() {
-                Request::Arm64(functions) => functions.iter().map(|function| function.binary).collect(),
-                Request::Help | Request::List | Request::Run(_) => Vec::new(),
-            }
-        };
-        assert_eq!(functions(&["--arm64"]).len(), FUNCTIONS.len());
-        assert_eq!(functions(&["--arm64", "refresh,login"]), ["login", "refresh"]);
-        assert_eq!(refusal(&["--arm64", "login,nothing"]), "there is no function `nothing`");
+    fn the_shards_of_the_workflow_are_the_steps_of_the_gate() {
+        let workflow = daypass_tools::workspace_root().join(".github/workflows/changes.yml");
+        let workflow = std::fs::read_to_string(workflow).unwrap();
+        let shards = workflow.lines().filter_map(|line| line.trim().strip_prefix("steps: "));
+        let mut sharded: Vec<&str> = shards.flat_map(|steps| steps.split(',')).collect();
+        let mut gate = chosen(&[]).unwrap();
+        sharded.sort_unstable();
+        gate.sort_unstable();
+        assert_eq!(sharded, gate);
     }
 
     #[test]
     fn only_keeps_the_order_of_the_gate() {
-        assert_eq!(names(&["--only", "release, fmt"]), ["fmt", "release"]);
+        assert_eq!(chosen(&["--only", "test,fmt"]).unwrap(), ["fmt", "test"]);
+        assert_eq!(chosen(&["--only", "test", "--only", "fmt"]).unwrap(), ["fmt", "test"]);
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
-        assert_eq!(refusal(&["--only", "fmt,tests"]), "there is no step `tests`");
-        assert_eq!(refusal(&["--only"]), "--only needs the names of steps");
-        assert_eq!(refusal(&["--skip", "release"]), "`--skip` is not understood");
-        assert_eq!(refusal(&["fmt"]), "`fmt` is not understood");
+    fn what_is_unknown_is_an_error_that_names_the_way_out() {
+        let error = |arguments: &[&str]| chosen(arguments).unwrap_err().to_string();
+        assert!(error(&["--only", "fmt,tests"]).starts_with("there is no step `tests`"));
+        assert!(error(&["--only", "bench"]).ends_with("cargo verify --full --only bench"));
+        assert!(error(&["--skip", "release"]).contains("--skip"));
+        assert!(error(&["--only"]).contains("--only"));
     }
 
     #[test]
-    fn step_names_are_unique() {
-        let mut names = names(&[]);
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), STEPS.len());
+    fn a_filter_goes_with_one_step_of_tests() {
+        let outcome = |arguments: &[&str]| {
+            let arguments = Arguments::parse_from([&["cargo verify"], arguments].concat());
+            run(&arguments).unwrap_err().to_string()
+        };
+        for arguments in [&["--", "remove"][..], &["--only", "fmt", "--", "remove"]] {
+            assert!(outcome(arguments).starts_with("a filter goes with one step of tests"), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_waits_for_steps_of_its_own_depth_that_come_first() {
+        for (position, step) in STEPS.iter().enumerate() {
+            for name in step.after {
+                let first = STEPS.iter().position(|other| other.name == *name).unwrap();
+                assert!(first < position, "{} waits for {name}", step.name);
+                assert!(STEPS[first].depth <= step.depth, "{} waits for {name}", step.name);
+            }
+        }
     }
 }

@@ -3,37 +3,72 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How a step that was started has ended.
+use crate::steps::Depth;
+use crate::supervise::log_file;
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed,
+    /// With how its process ended.
+    Failed(String),
+    /// It ran for longer than this.
+    TimedOut(Duration),
+}
+
+/// A step that has ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Name of the step.
     pub(crate) step: &'static str,
-    pub(crate) passed: bool,
+    pub(crate) verdict: Verdict,
     pub(crate) took: Duration,
 }
 
+impl Outcome {
+    /// `passed in 2.4s`, `FAILED after 1m 05s (exit status: 1)`.
+    pub(crate) fn in_words(&self) -> String {
+        let took = minutes(self.took);
+        match &self.verdict {
+            Verdict::Passed => format!("passed in {took}"),
+            Verdict::Failed(how) => format!("FAILED after {took} ({how})"),
+            Verdict::TimedOut(deadline) => {
+                format!("TIMED OUT: it was ended at its deadline of {}", minutes(*deadline))
+            }
+        }
+    }
+}
+
 /// The table of all chosen steps, and how to run a failed one alone.
-pub(crate) fn summary(chosen: &[&str], outcomes: &[Outcome], total: Duration) -> String {
+pub(crate) fn summary(chosen: &[&str], outcomes: &[Outcome], total: Duration, depth: Depth) -> String {
     let mut text = String::new();
     for name in chosen {
         let outcome = outcomes.iter().find(|outcome| outcome.step == *name);
         let (word, took) = match outcome {
-            Some(outcome) if outcome.passed => ("ok", minutes(outcome.took)),
-            Some(outcome) => ("FAILED", minutes(outcome.took)),
+            Some(Outcome { verdict: Verdict::Passed, took, .. }) => ("ok", minutes(*took)),
+            Some(Outcome { verdict: Verdict::Failed(_), took, .. }) => ("FAILED", minutes(*took)),
+            Some(Outcome { verdict: Verdict::TimedOut(_), took, .. }) => ("TIMED OUT", minutes(*took)),
             None => ("not run", String::new()),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", format!("  {name:<10} {word:<8} {took:>8}").trim_end());
+        let _ = writeln!(text, "{}", format!("  {name:<11} {word:<10} {took:>8}").trim_end());
     }
-    let _ = match outcomes.iter().find(|outcome| !outcome.passed) {
-        Some(failed) => write!(
+    let failed: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Passed).collect();
+    for outcome in &failed {
+        let full = if depth == Depth::Full { " --full" } else { "" };
+        let _ = writeln!(
             text,
-            "{} failed after {}. Alone: cargo verify --only {}",
-            failed.step,
-            minutes(total),
-            failed.step
-        ),
-        None => write!(text, "all of {} passed in {}", chosen.len(), minutes(total)),
+            "{} {}. Alone: cargo verify{full} --only {}. Its output: {}",
+            outcome.step,
+            outcome.in_words(),
+            outcome.step,
+            log_file(outcome.step).display()
+        );
+    }
+    let passed = outcomes.len() - failed.len();
+    let _ = match failed.as_slice() {
+        [] => write!(text, "all of {passed} passed in {} (depth: {})", minutes(total), depth.name()),
+        failed => write!(text, "{} of {} failed in {}", failed.len(), chosen.len(), minutes(total)),
     };
     text
 }
@@ -51,21 +86,36 @@ fn minutes(duration: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn outcome(step: &'static str, verdict: Verdict, seconds: u64) -> Outcome {
+        Outcome { step, verdict, took: Duration::from_secs(seconds) }
+    }
+
     #[test]
-    fn a_failure_is_told_with_the_command_that_repeats_it() {
+    fn each_failure_is_named_with_the_command_that_repeats_it() {
         let outcomes = [
-            Outcome { step: "fmt", passed: true, took: Duration::from_millis(840) },
-            Outcome { step: "clippy", passed: false, took: Duration::from_secs(125) },
+            outcome("fmt", Verdict::Passed, 2),
+            outcome("clippy", Verdict::Failed("exit status: 1".to_owned()), 125),
+            outcome("test", Verdict::TimedOut(Duration::from_secs(600)), 601),
         ];
-        let text = summary(&["fmt", "clippy", "docs"], &outcomes, Duration::from_secs(126));
-        let expected = "  fmt        ok           0.8s\n  clippy     FAILED     2m 05s\n  docs       not run\n\
-                        clippy failed after 2m 06s. Alone: cargo verify --only clippy";
-        assert_eq!(text, expected);
+        let steps = ["fmt", "clippy", "docs", "test"];
+        let text = summary(&steps, &outcomes, Duration::from_secs(630), Depth::Gate);
+        let table = "  fmt         ok             2.0s\n  clippy      FAILED       2m 05s\n  docs        not run\n  \
+                     test        TIMED OUT   10m 01s\n";
+        assert!(text.starts_with(table), "{text}");
+        assert!(text.contains(
+            "\nclippy FAILED after 2m 05s (exit status: 1). Alone: cargo verify --only clippy. Its output: "
+        ));
+        assert!(
+            text.contains("\ntest TIMED OUT: it was ended at its deadline of 10m 00s. Alone: "),
+            "{text}"
+        );
+        assert!(text.ends_with("\n2 of 4 failed in 10m 30s"), "{text}");
     }
 
     #[test]
     fn a_full_pass_counts_the_steps() {
-        let outcomes = [Outcome { step: "fmt", passed: true, took: Duration::from_secs(1) }];
-        assert!(summary(&["fmt"], &outcomes, Duration::from_secs(1)).ends_with("all of 1 passed in 1.0s"));
+        let text =
+            summary(&["fmt"], &[outcome("fmt", Verdict::Passed, 1)], Duration::from_secs(1), Depth::Full);
+        assert!(text.ends_with("all of 1 passed in 1.0s (depth: full)"), "{text}");
     }
 }

@@ -1,121 +1,208 @@
-//! The steps of the gate, cheap ones first, so that a typing error is told in seconds.
+//! What `cargo verify` checks. Cheap steps come first; a step starts as soon as the steps that it comes after have ended.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
-    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium, go_program,
-};
-use daypass_tools::{
-    node, npm_packages, playwright, python_packages, run, sam, say, target_dir, tsc, workspace_root,
+    DynamoDbLocal, Ministack, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium, go_program, node,
+    npm_packages, playwright, python_packages, run, say, target_dir, tsc, workspace_root,
 };
 
-use crate::budget::{FUNCTIONS, inspect, weigh};
+use crate::arm64::arm64;
+use crate::budget::{FUNCTIONS, Function, inspect, weigh};
+use crate::nextest::Tests;
 use crate::rehearsal::rehearsal;
-use crate::testing::run_tests;
+
+/// How deep a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// The gate of every change.
+    Gate,
+    /// Nights and releases.
+    Full,
+}
+
+impl Depth {
+    pub(crate) const fn of(full: bool) -> Self {
+        if full { Self::Full } else { Self::Gate }
+    }
+
+    /// What the tests read in `DAYPASS_TEST_DEPTH`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What a step is run with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The step's name.
+    pub(crate) step: &'static str,
+    pub(crate) depth: Depth,
+    /// Names of tests, when the contributor chose some.
+    pub(crate) filter: Vec<String>,
+}
 
 /// One check.
 pub(crate) struct Step {
     /// What `--only` calls it.
     pub(crate) name: &'static str,
-    /// What it holds, in one line.
+    /// What it proves, in one line.
     pub(crate) reason: &'static str,
-    pub(crate) run: fn() -> Result<()>,
+    /// The least depth that runs it.
+    pub(crate) depth: Depth,
+    /// After so long it is ended, and has failed. About four times what it takes on two cores.
+    pub(crate) deadline: Duration,
+    /// Steps that must have ended before it starts, when they are part of the run.
+    pub(crate) after: &'static [&'static str],
+    /// Whether it holds Cargo's lock on the development build for long: one step at a time does.
+    pub(crate) compiles: bool,
+    /// Whether it measures, and so runs beside no other step.
+    pub(crate) alone: bool,
+    /// Whether it runs tests, which a filter can choose from.
+    pub(crate) takes_filter: bool,
+    pub(crate) run: fn(&Plan) -> Result<()>,
 }
 
-/// All steps in their order.
+impl Step {
+    pub(crate) fn runs_in(&self, depth: Depth) -> bool {
+        self.depth <= depth
+    }
+
+    pub(crate) const fn new(
+        name: &'static str,
+        reason: &'static str,
+        minutes: u64,
+        run: fn(&Plan) -> Result<()>,
+    ) -> Self {
+        let deadline = Duration::from_secs(60 * minutes);
+        Self {
+            name,
+            reason,
+            depth: Depth::Gate,
+            deadline,
+            after: &[],
+            compiles: false,
+            alone: false,
+            takes_filter: false,
+            run,
+        }
+    }
+
+    /// A step of tests: they start when everything is built.
+    const fn tests(
+        name: &'static str,
+        reason: &'static str,
+        minutes: u64,
+        run: fn(&Plan) -> Result<()>,
+    ) -> Self {
+        Self { after: &["build"], takes_filter: true, ..Self::new(name, reason, minutes, run) }
+    }
+
+    const fn compiling(self) -> Self {
+        Self { compiles: true, ..self }
+    }
+
+    const fn after(self, after: &'static [&'static str]) -> Self {
+        Self { after, ..self }
+    }
+
+    /// Only `--full` runs it, beside no other step.
+    const fn full(self) -> Self {
+        Self { depth: Depth::Full, alone: true, ..self }
+    }
+}
+
+/// All steps.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", reason: "the code is formatted", run: fmt },
-    Step { name: "clippy", reason: "no compiler or clippy warning, in tests neither", run: clippy },
-    Step { name: "docs", reason: "the documentation builds, and no link in it is broken", run: docs },
-    Step { name: "deny", reason: "licences, banned and duplicate crates, where crates come from", run: deny },
-    Step {
-        name: "template",
-        reason: "the templates are valid SAM templates, and the stack's passes the policy scanner",
-        run: template,
-    },
-    Step { name: "test", reason: "all tests that need no tool but Cargo", run: test },
-    Step {
-        name: "model",
-        reason: "random walks over the functions agree with a model, and find every seeded bug",
-        run: model,
-    },
-    Step {
-        name: "failures",
-        reason: "what becomes of sessions when things fail: docs/failures.md",
-        run: failures,
-    },
-    Step {
-        name: "guesses",
-        reason: "10,000 guesses pass no limit, and 500 refusals of each kind take the same time",
-        run: guesses,
-    },
-    Step {
-        name: "dynamodb",
-        reason: "the store contract, and endings in full traffic, on DynamoDB Local",
-        run: dynamodb,
-    },
-    Step {
-        name: "moving",
-        reason: "many users move in, on the embedded DynamoDB and on DynamoDB Local",
-        run: moving,
-    },
-    Step { name: "secrets", reason: "keys from a Secrets Manager (MiniStack)", run: secrets },
-    Step { name: "black-box", reason: "the whole over HTTP, through `cargo lambda watch`", run: black_box },
-    Step {
-        name: "revocation",
-        reason: "access tokens called back: how soon, under load, and while the feed fails",
-        run: revocation,
-    },
-    Step {
-        name: "interop",
-        reason: "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust), before the whole",
-        run: interop,
-    },
-    Step {
-        name: "browser",
-        reason: "the client module, alone and in Chromium before the whole",
-        run: browser,
-    },
-    Step {
-        name: "release",
-        reason: "the functions as they are deployed: their size budget, their processor, the glibc that they need",
-        run: release,
-    },
-    Step {
-        name: "bench",
-        reason: "the authorizer beside the least that it could take, and beside its peers; argon2id beside C",
-        run: bench,
-    },
-    Step {
-        name: "rehearsal",
-        reason: "deployed to a local AWS (MiniStack), and asked through its API Gateway",
-        run: rehearsal,
-    },
+    Step::new("fmt", "the code is formatted", 2, fmt),
+    Step::new("clippy", "no compiler or clippy warning, in tests neither", 15, clippy).compiling(),
+    Step::new("deny", "licences, banned and duplicate crates, where crates come from", 5, deny),
+    Step::new("template", "the templates are valid, and the stack's passes the policy scanner", 8, template),
+    Step::new("build", "everything compiles as it is tested", 15, build).after(&["clippy"]).compiling(),
+    Step::new("docs", "the documentation builds, and no link in it is broken", 8, docs)
+        .after(&["build"])
+        .compiling(),
+    Step::new("release", "functions as they are deployed: size budget, processor, glibc", 30, release),
+    Step::tests(
+        "rehearsal",
+        "deployed to a local AWS (MiniStack), and called through its API Gateway",
+        20,
+        rehearsal,
+    )
+    .after(&["build", "release"]),
+    Step::tests("test", "all tests that need Cargo alone", 15, test),
+    Step::tests(
+        "browser",
+        "the client module in Node.js, and in Chromium before the whole stack",
+        12,
+        browser,
+    ),
+    Step::tests("failures", "what happens to sessions when things fail: docs/failures.md", 12, failures),
+    Step::tests(
+        "interop",
+        "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust)",
+        12,
+        interop,
+    ),
+    Step::tests("model", "random walks agree with a model, and find every seeded bug", 15, model),
+    Step::tests(
+        "revocation",
+        "how soon a revoked session is rejected, under load and while the feed fails",
+        12,
+        revocation,
+    ),
+    Step::tests(
+        "dynamodb",
+        "the store contract, and endings in full traffic, on DynamoDB Local",
+        20,
+        dynamodb,
+    ),
+    Step::tests("black-box", "the whole stack over HTTP, and through `cargo lambda watch`", 10, black_box),
+    Step::tests(
+        "import",
+        "many users are imported, on the embedded DynamoDB and on DynamoDB Local",
+        40,
+        import,
+    ),
+    Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 5, secrets),
+    Step::tests(
+        "timing",
+        "what responses take reveals nothing, and promised times hold (statistics)",
+        20,
+        timing,
+    )
+    .full(),
+    Step::new("bench", "the authorizer beside its floor and its peers; argon2id beside C", 20, bench)
+        .after(&["release"])
+        .full(),
+    Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
 ];
 
-fn fmt() -> Result<()> {
+fn fmt(_: &Plan) -> Result<()> {
     run("fmt", cargo().args(["fmt", "--all", "--check"]))
         .map_err(|error| anyhow!("{error:#}\n`cargo fmt --all` repairs it"))
 }
 
-fn clippy() -> Result<()> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+fn clippy(_: &Plan) -> Result<()> {
+    let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     run("clippy", cargo().args(arguments))
 }
 
-fn docs() -> Result<()> {
-    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+fn docs(_: &Plan) -> Result<()> {
+    let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items", "--locked"];
     run("docs", cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Not `advisories`: its database is fetched from the network, and a new entry there would fail a commit that was
-/// fine. deny.toml names the command for it.
-fn deny() -> Result<()> {
-    // Warnings are errors: an exception in deny.toml that nothing needs any more must go.
+/// Without advisories: a new entry in their database would fail a commit that was fine. `cargo tools advisories` asks for them at night.
+fn deny(_: &Plan) -> Result<()> {
+    // Warnings are errors: an exception in deny.toml that nothing needs must go.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
@@ -124,45 +211,30 @@ fn deny() -> Result<()> {
 const TEMPLATES: [&str; 3] =
     ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
 
-fn template() -> Result<()> {
+fn template(_: &Plan) -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);
     run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
-    for template in TEMPLATES {
-        let mut command = Command::new(sam()?);
-        without_aws(&mut command)
-            .args(["validate", "--lint", "--template", template, "--region", "us-east-1"])
-            .current_dir(workspace_root())
-            .env("SAM_CLI_TELEMETRY", "0")
-            // The check needs no AWS account: do not go looking for one.
-            .env("AWS_EC2_METADATA_DISABLED", "true");
-        run("sam validate", &mut command)?;
-    }
-    // Of what is deployed to stay; `.checkov.yaml` says what it is not asked.
+    // `.checkov.yaml` lists the rules that it leaves out, with reasons.
     let mut scan = Command::new(checkov()?);
-    scan.args(["--file", "template.yaml", "--config-file", ".checkov.yaml"]);
+    scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
     run("checkov", without_aws(&mut scan).current_dir(workspace_root()))
 }
 
-fn test() -> Result<()> {
-    run_tests(without_aws(&mut cargo()).args(["test", "--workspace", "--locked"]))
+/// Builds every binary and every test, with one choice of features, so that no later step compiles.
+pub(crate) fn build(plan: &Plan) -> Result<()> {
+    let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
+    run(plan.step, without_aws(&mut cargo()).args(arguments))
 }
 
-/// Walks of the model test. From 2,000 on it fails when a kind of operation or outcome was never reached.
-const MODEL_CASES: &str = "2000";
-
-fn model() -> Result<()> {
-    let mut command = cargo();
-    without_aws(&mut command)
-        .args(["test", "--workspace", "--locked", "--test", "model", "--", "--nocapture"])
-        .env("DAYPASS_MODEL_CASES", MODEL_CASES);
-    // The one variable that a developer may want to hand through: other walks.
-    if let Some(seed) = std::env::var_os("DAYPASS_MODEL_SEED") {
-        command.env("DAYPASS_MODEL_SEED", seed);
-    }
-    run_tests(&mut command)
+fn test(plan: &Plan) -> Result<()> {
+    Tests::of(plan, "not test(/^(suites|model)::/)")?.run()
 }
 
-/// Takes the variables away by which a developer chooses an AWS account, an endpoint or a stack: no test may meet them.
+fn model(plan: &Plan) -> Result<()> {
+    Tests::of(plan, "test(/^model::/)")?.run()
+}
+
+/// Takes away the variables that choose an AWS account, an endpoint or a stack: tests must not see a developer's.
 pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
@@ -172,127 +244,105 @@ pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
     command
 }
 
-fn failures() -> Result<()> {
-    binaries("failures")?;
-    let arguments = ["test", "--workspace", "--locked", "--test", "failures", "--", "--nocapture"];
-    let mut command = cargo();
-    run_tests(
-        without_aws(&mut command).args(arguments).env("DAYPASS_TEST_FUNCTIONS", target_dir().join("debug")),
-    )
+/// A suite of `tests/it/suites`, with the functions built and named to it.
+pub(crate) fn suite<'a>(plan: &'a Plan, module: &str) -> Result<Tests<'a>> {
+    build(plan)?;
+    let functions = target_dir().join("debug");
+    Ok(Tests::of(plan, &format!("test(/^suites::{module}::/)"))?.env("DAYPASS_TEST_FUNCTIONS", functions))
 }
 
-/// What `test` does with fewer, and says how it went.
-fn guesses() -> Result<()> {
-    let arguments =
-        ["test", "--workspace", "--locked", "--test", "throttle", "--test", "oracle", "--", "--nocapture"];
-    run_tests(without_aws(&mut cargo()).args(arguments).env("DAYPASS_TEST_GUESSES", "10000"))
+fn failures(plan: &Plan) -> Result<()> {
+    suite(plan, "failures")?.threads(4).run()
 }
 
-/// Builds every binary of the workspace for `step`, with the features of the tests, so that nothing is compiled twice.
-fn binaries(step: &str) -> Result<()> {
-    let arguments = ["build", "--workspace", "--locked", "--bins", "--test", "failures"];
-    run(step, without_aws(&mut cargo()).args(arguments))
-}
-
-fn dynamodb() -> Result<()> {
+fn timing(plan: &Plan) -> Result<()> {
     let server = DynamoDbLocal::start()?;
-    for target in ["dynamodb_local", "ending"] {
-        test_with_tool(target, [("DAYPASS_TEST_DYNAMODB", server.url())])?;
-    }
-    Ok(())
+    suite(plan, "timing")?.env("DAYPASS_TEST_DYNAMODB", server.url()).threads(1).run()
 }
 
-/// Users who move in; 100,000 are what the documentation speaks of, and take a quarter of an hour.
-const MOVING_USERS: &str = "4000";
-
-fn moving() -> Result<()> {
+fn dynamodb(plan: &Plan) -> Result<()> {
     let server = DynamoDbLocal::start()?;
-    let mut command = cargo();
-    without_aws(&mut command)
-        .args(["test", "--workspace", "--locked", "--test", "cli", "--", "--nocapture", "scale::"])
+    suite(plan, "(dynamodb_local|ending)")?.env("DAYPASS_TEST_DYNAMODB", server.url()).run()
+}
+
+fn import(plan: &Plan) -> Result<()> {
+    let server = DynamoDbLocal::start()?;
+    build(plan)?;
+    Tests::of(plan, "package(daypass-cli) and test(/^scale::/)")?
         .env("DAYPASS_TEST_DYNAMODB", server.url())
-        // The one variable that a developer may want to hand through: how many.
-        .env("DAYPASS_MOVING_USERS", std::env::var_os("DAYPASS_MOVING_USERS").unwrap_or(MOVING_USERS.into()));
-    run_tests(&mut command)
+        .run()
 }
 
-fn secrets() -> Result<()> {
+fn secrets(plan: &Plan) -> Result<()> {
     let server = Ministack::secrets_manager()?;
     // The SDK finds it as it finds AWS; MiniStack takes any credentials.
-    let environment = [
-        ("AWS_ENDPOINT_URL", server.url()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-    ];
-    test_with_tool("secrets_manager", environment)
+    suite(plan, "secrets_manager")?
+        .env("AWS_ENDPOINT_URL", server.url())
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .run()
 }
 
-fn black_box() -> Result<()> {
+fn black_box(plan: &Plan) -> Result<()> {
     // Installed here, so that the test's own time has no download in it.
     cargo_lambda()?;
     let server = DynamoDbLocal::start()?;
-    test_with_tool("black_box", [("DAYPASS_TEST_DYNAMODB", server.url())])
+    suite(plan, "black_box")?.env("DAYPASS_TEST_DYNAMODB", server.url()).run()
 }
 
-fn revocation() -> Result<()> {
-    cargo_lambda()?;
-    // Told before anything is built that it is missing.
+fn revocation(plan: &Plan) -> Result<()> {
+    // The programs of docs/revocation.md are written for it.
     node()?;
-    let arguments = ["test", "--workspace", "--locked", "--test", "revocation", "--", "--nocapture"];
-    run_tests(without_aws(&mut cargo()).args(arguments))
+    suite(plan, "revocation")?.run()
 }
 
-fn interop() -> Result<()> {
+fn interop(plan: &Plan) -> Result<()> {
     let folder = workspace_root().join("tests/interop");
-    let environment = [
-        ("DAYPASS_TEST_NODE_PROGRAMS", npm_packages("interop-node", &folder.join("node"))?),
-        ("DAYPASS_TEST_PYTHON", python_packages("interop-python", &folder.join("python/requirements.txt"))?),
-        ("DAYPASS_TEST_GO_PROGRAM", go_program("interop-go", &folder.join("go"))?),
-    ];
-    cargo_lambda()?;
-    test_with_tool("interop", environment)
+    let node = npm_packages("interop-node", &folder.join("node"))?;
+    let python = python_packages("interop-python", &folder.join("python/requirements.txt"))?;
+    let go = go_program("interop-go", &folder.join("go"))?;
+    suite(plan, "interop")?
+        .env("DAYPASS_TEST_NODE_PROGRAMS", node)
+        .env("DAYPASS_TEST_PYTHON", python)
+        .env("DAYPASS_TEST_GO_PROGRAM", go)
+        .run()
 }
 
-fn browser() -> Result<()> {
-    // Told before anything is built or installed.
+fn browser(plan: &Plan) -> Result<()> {
+    // Before anything is built or installed.
     let chromium = chromium()?;
     let folder = workspace_root().join("infra/browser");
-    run(
-        "node",
-        node()?.args(["--test", "--test-reporter=spec", "test/daypass.test.mjs"]).current_dir(&folder),
-    )?;
+    let unit = ["--test", "--test-reporter=spec", "test/daypass.test.mjs"];
+    run("node", node()?.args(unit).current_dir(&folder))?;
     run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
-    cargo_lambda()?;
-    let environment = [("CHROMIUM", chromium), ("DAYPASS_TEST_PLAYWRIGHT", playwright()?)];
-    test_with_tool("browser", environment)
+    suite(plan, "browser")?.env("CHROMIUM", chromium).env("DAYPASS_TEST_PLAYWRIGHT", playwright()?).run()
 }
 
-/// Runs a test target of daypass-tests that plain `cargo test` leaves out, with variables that name its tool.
-///
-/// `--workspace` instead of `--package daypass-tests`: with another choice of packages Cargo settles on other
-/// features, and would build the whole AWS SDK a second time.
-fn test_with_tool<V: AsRef<OsStr>>(
-    target: &str,
-    environment: impl IntoIterator<Item = (&'static str, V)>,
-) -> Result<()> {
-    let arguments = ["test", "--workspace", "--locked", "--test", target];
-    run_tests(without_aws(&mut cargo()).args(arguments).envs(environment))
+/// The functions that the gate builds for release: the one with a tight budget. Each of the others is a minute of
+/// link-time optimisation over the AWS SDK, and changes when the SDK does.
+const GATE: [&str; 1] = ["authorizer"];
+
+/// The functions that are built for release in this depth.
+pub(crate) fn released(depth: Depth) -> Vec<&'static Function> {
+    let in_depth = |function: &&Function| depth == Depth::Full || GATE.contains(&function.binary);
+    FUNCTIONS.iter().filter(in_depth).collect()
 }
 
 /// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor: what is weighed is what is deployed
-/// with the parameter `Architecture` set to it, and what is rehearsed.
-fn release() -> Result<()> {
+/// with the parameter `Architecture` set to it.
+fn release(plan: &Plan) -> Result<()> {
+    let functions = released(plan.depth);
     // An archive of an earlier build must not stand in for one that was not made.
-    for function in &FUNCTIONS {
+    for function in &functions {
         let folder = archives().join(function.binary);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
     }
-    build_functions(&archives())?;
-    say(&weigh(&archives())?);
-    say(&inspect(&archives())?);
+    build_functions(&functions, &archives())?;
+    say(&weigh(&functions, &archives())?);
+    say(&inspect(&functions, &archives())?);
     Ok(())
 }
 
@@ -301,36 +351,48 @@ const BENCH_TRIES: &str = "3";
 
 /// Measures the release builds of the step before. Together with those that link no AWS SDK, so that Cargo settles on the
 /// same features, only the floor is compiled.
-fn bench() -> Result<()> {
-    let without_aws_sdk = packages(false).chain(["daypass-floor"]);
+fn bench(plan: &Plan) -> Result<()> {
+    let functions = released(plan.depth);
+    let without_aws_sdk = packages(&functions, false).chain(["daypass-floor"]);
     run("bench", &mut cargo_lambda_build(&archives(), without_aws_sdk)?)?;
     // Nothing is compiled: the same choice as in the step before, as files and not as archives.
-    run("bench", &mut cargo_lambda_build(&archives(), packages(true).chain(["daypass-whoami"]))?)?;
-    binaries("bench")?;
-    let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
-    let command = without_aws(&mut command).current_dir(workspace_root());
-    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
-    let mut command = Command::new(target_dir().join("debug/bench-authorizer"));
-    let command = without_aws(&mut command).current_dir(workspace_root()).arg("--revocations");
-    run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
+    run(
+        "bench",
+        &mut cargo_lambda_build(&archives(), packages(&functions, true).chain(["daypass-whoami"]))?,
+    )?;
+    build(plan)?;
+    let debug = target_dir().join("debug");
+    for extra in [&[][..], &["--revocations"]] {
+        let mut command = Command::new(debug.join("bench-authorizer"));
+        let command = without_aws(&mut command).current_dir(workspace_root()).args(extra);
+        run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;
+    }
     // A development build has the same code for it: see the profiles in Cargo.toml.
-    run("bench-argon2", &mut Command::new(target_dir().join("debug/bench-argon2")))
+    run("bench-argon2", &mut Command::new(debug.join("bench-argon2")))
 }
 
 /// Builds the archives `FOLDER/BINARY/bootstrap.zip`, of the functions and of the sample that the examples put behind them.
 ///
 /// In two goes: built with the others, the functions without an AWS SDK would get the features that the SDK asks for of what
 /// they share, and be larger than what `sam build`, which builds each alone, deploys.
-pub(crate) fn build_functions(archives: &Path) -> Result<()> {
+fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
     let zip = ["--output-format", "zip"];
-    run("release", cargo_lambda_build(archives, packages(false))?.args(zip))?;
-    run("release", cargo_lambda_build(archives, packages(true).chain(["daypass-whoami"]))?.args(zip))
+    for with_aws in [false, true] {
+        let mut packages: Vec<&str> = packages(functions, with_aws).collect();
+        if with_aws && !packages.is_empty() {
+            packages.push("daypass-whoami");
+        }
+        if !packages.is_empty() {
+            run("release", cargo_lambda_build(archives, packages.into_iter())?.args(zip))?;
+        }
+    }
+    Ok(())
 }
 
-/// The functions that link an AWS SDK, or those that do not.
-pub(crate) fn packages(with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let links_aws = |package: &str| package != "daypass-authorizer-function";
-    FUNCTIONS.iter().map(|function| function.package).filter(move |package| links_aws(package) == with_aws)
+/// The packages of those functions that link an AWS SDK, or of those that do not.
+pub(crate) fn packages(functions: &[&Function], with_aws: bool) -> impl Iterator<Item = &'static str> {
+    let chosen = functions.iter().filter(move |function| function.links_aws() == with_aws);
+    chosen.map(|function| function.package)
 }
 
 /// `cargo lambda build` of some packages.

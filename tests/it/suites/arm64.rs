@@ -2,38 +2,27 @@
 //! Login, guard, refresh, revoke and all the rest, over one embedded DynamoDB.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "the helpers of a test fail as the test does"
 )]
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use crate::suites::failures::process::variables;
 use daypass_core::Timestamp;
 use daypass_core::web::Principal;
-use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
-use daypass_embedded::Embedded;
-use daypass_tests::service::{Answer, PASSWORD, Service, from};
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::event::SOURCE_IP;
+use daypass_testkit::runtime_api::Function;
+// There is no Secrets Manager here: `rotate-keys` gets events that need none.
+use daypass_testkit::secrets_manager::ARN;
+use daypass_testkit::{Answer, event};
+use daypass_tests::service::{PASSWORD, Service, from};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::process::{Child, Command};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::process::Command;
 use tokio::sync::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinHandle;
-
-/// How long a function may take to start and to answer where each of its instructions is translated.
-const PATIENCE: Duration = Duration::from_secs(60);
-const HOME: &str = "192.0.2.1";
-/// There is no Secrets Manager here: `rotate-keys` is asked what needs none.
-const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
 
 fn variable(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "`cargo verify --arm64` says what to start, and how")]
@@ -41,114 +30,39 @@ fn variable(name: &str) -> String {
     value.unwrap_or_else(|_| panic!("{name} is not set: run `cargo verify --arm64`"))
 }
 
-/// What the Runtime API of one function hands out and takes in.
-#[derive(Clone)]
-struct Runtime {
-    events: Arc<Mutex<UnboundedReceiver<Value>>>,
-    answers: UnboundedSender<Result<Value, String>>,
-}
-
-/// A function that was started.
-struct Process {
-    // Killed with this.
-    _child: Child,
-    server: JoinHandle<()>,
-    events: UnboundedSender<Value>,
-    answers: Mutex<UnboundedReceiver<Result<Value, String>>>,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
+/// A function that was started. One event at a time.
+struct Process(Mutex<Function>);
 
 impl Process {
     async fn start(function: &str, service: &Service, keys: &std::path::Path) -> Self {
-        let (events, waiting) = unbounded_channel();
-        let (sent, answers) = unbounded_channel();
-        let runtime = Runtime { events: Arc::new(Mutex::new(waiting)), answers: sent };
-        let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(failed))
-            .with_state(runtime);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-
         let runner = variable("DAYPASS_TEST_RUNNER");
         let mut runner = runner.split_whitespace();
-        let tables = &service.bench.tables;
-        let child = Command::new(runner.next().unwrap())
+        let mut command = Command::new(runner.next().unwrap());
+        command
             .args(runner)
             .arg(std::path::Path::new(&variable("DAYPASS_TEST_FUNCTIONS")).join(function))
             .env_clear()
+            .envs(variables(service))
             .envs([
-                ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
-                ("AWS_LAMBDA_FUNCTION_NAME", function),
-                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-                ("AWS_ENDPOINT_URL_DYNAMODB", service.bench.recorder.url()),
-                ("AWS_REGION", LOCAL_REGION),
-                ("AWS_ACCESS_KEY_ID", LOCAL_ACCESS_KEY_ID),
-                ("AWS_SECRET_ACCESS_KEY", LOCAL_SECRET_ACCESS_KEY),
-                ("DAYPASS_ISSUER", "https://id.example.com"),
-                ("DAYPASS_AUDIENCE", "https://api.example.com"),
-                ("DAYPASS_CLIENTS", r#"[{"client_id":"web"}]"#),
                 ("DAYPASS_KEYS", keys.to_str().unwrap()),
-                ("DAYPASS_JWKS", &service.keys.jwks().to_json().unwrap()),
-                ("DAYPASS_USERS_TABLE", &tables.users),
-                ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
-                ("DAYPASS_ATTEMPTS_TABLE", &tables.attempts),
-                ("DAYPASS_SIGNING_SECRET", SECRET),
-                ("DAYPASS_REFRESH_SECRET", SECRET),
-                ("DAYPASS_PEPPERS_SECRET", SECRET),
-                ("DAYPASS_JWKS_SECRET", SECRET),
+                ("DAYPASS_SIGNING_SECRET", ARN),
+                ("DAYPASS_REFRESH_SECRET", ARN),
+                ("DAYPASS_PEPPERS_SECRET", ARN),
+                ("DAYPASS_JWKS_SECRET", ARN),
                 ("DAYPASS_SIGNING_ALGORITHM", "ES256"),
-            ])
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{function} does not start: {error}"));
-        Self { _child: child, server, events, answers: Mutex::new(answers) }
+            ]);
+        let started = Function::start(function, command).await;
+        Self(Mutex::new(started.unwrap_or_else(|error| panic!("{function} does not start: {error}"))))
     }
 
-    async fn invoke(&self, event: Value) -> Value {
+    async fn invoke(&self, event: &Value) -> Value {
         self.outcome(event).await.unwrap_or_else(|error| panic!("the function failed: {error}"))
     }
 
     /// The answer, or the error that the function reports.
-    async fn outcome(&self, event: Value) -> Result<Value, String> {
-        self.events.send(event).unwrap();
-        let answer = async { self.answers.lock().await.recv().await.expect("the Runtime API listens") };
-        tokio::time::timeout(PATIENCE, answer).await.expect("the function answers in time")
+    async fn outcome(&self, event: &Value) -> Result<Value, String> {
+        self.0.lock().await.invoke(event).await
     }
-}
-
-async fn next(State(runtime): State<Runtime>) -> impl IntoResponse {
-    let event = runtime.events.lock().await.recv().await;
-    // Without another event the function waits, as in Lambda.
-    let Some(event) = event else { std::future::pending().await };
-    let headers: HeaderMap = [
-        ("lambda-runtime-aws-request-id", "r1"),
-        ("lambda-runtime-deadline-ms", "9999999999999"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:0:function:test"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-    .collect();
-    (headers, event.to_string())
-}
-
-async fn respond(State(runtime): State<Runtime>, Path(_): Path<String>, body: String) -> StatusCode {
-    let _ = runtime.answers.send(serde_json::from_str(&body).map_err(|error| error.to_string()));
-    StatusCode::ACCEPTED
-}
-
-async fn failed(State(runtime): State<Runtime>, Path(_): Path<String>, body: String) -> StatusCode {
-    let _ = runtime.answers.send(Err(body));
-    StatusCode::ACCEPTED
 }
 
 /// The functions: those that were started, and the others in this process.
@@ -172,31 +86,20 @@ impl Functions {
         let Some(process) = self.started.get(function) else {
             let request =
                 http::Request::builder().method(method).uri(path).header("content-type", "application/json");
-            let mut request = from(HOME, request.body(body.to_string().into_bytes()).unwrap());
+            let mut request = from(SOURCE_IP, request.body(body.to_string().into_bytes()).unwrap());
             if let Some(caller) = caller {
                 let claim = |name: &str| caller[name].as_str().unwrap();
                 request.extensions_mut().insert(Principal::parse(claim("sub"), claim("sid")).unwrap());
             }
             return self.service.send(request).await;
         };
-        let mut event = json!({
-            "version": "2.0", "routeKey": format!("ANY {path}"), "rawPath": path, "rawQueryString": "",
-            "headers": { "content-type": "application/json" }, "isBase64Encoded": false, "body": body.to_string(),
-            "requestContext": {
-                "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": HOME },
-                "requestId": "r1", "stage": "$default", "timeEpoch": 0,
-            },
-        });
+        let mut event = event::http(method, path, "application/json", &body.to_string());
         if let Some(caller) = caller {
             event["requestContext"]["authorizer"] = json!({ "lambda": caller });
         }
-        let answer = process.invoke(event).await;
+        let answer = process.invoke(&event).await;
         self.answered.lock().unwrap().insert(function.to_owned());
-        Answer {
-            status: u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap(),
-            headers: Vec::new(),
-            body: answer["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
-        }
+        Answer::of_function(&answer)
     }
 
     async fn post(&self, function: &str, body: &Value) -> Answer {
@@ -205,17 +108,13 @@ impl Functions {
 
     /// What an authorizer says of an access token: the context, when it lets it through.
     async fn guard(&self, authorizer: &str, token: &str) -> Option<Value> {
-        let event = json!({
-            "version": "2.0", "type": "REQUEST", "headers": { "authorization": format!("Bearer {token}") },
-            "routeArn": "arn:aws:execute-api:us-east-1:123456789012:tests/$default/GET/guarded",
-        });
         let Some(process) = self.started.get(authorizer) else {
             if !self.service.lets_through(token) {
                 return None;
             }
             return Some(claims(token));
         };
-        let answer = process.invoke(event).await;
+        let answer = process.invoke(&event::authorizer(token)).await;
         self.answered.lock().unwrap().insert(authorizer.to_owned());
         (answer["isAuthorized"] == true).then(|| answer["context"].clone())
     }
@@ -283,9 +182,9 @@ async fn a_day_in_the_life() {
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
 
     if let Some(rotation) = functions.started.get("rotate-keys") {
-        let error = rotation.outcome(json!({ "cut": "everything" })).await.unwrap_err();
+        let error = rotation.outcome(&json!({ "cut": "everything" })).await.unwrap_err();
         assert!(error.contains("the event is no rotation step"), "{error}");
-        let deletion = rotation.outcome(json!({ "RequestType": "Delete" })).await;
+        let deletion = rotation.outcome(&json!({ "RequestType": "Delete" })).await;
         assert_eq!(deletion, Ok(json!({})), "nothing is to be done when a stack goes");
         functions.answered.lock().unwrap().insert("rotate-keys".to_owned());
     }

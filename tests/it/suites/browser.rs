@@ -1,5 +1,4 @@
-//! The client module and the demo page in Chromium, against the whole: function processes under `cargo lambda watch`, the
-//! local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
+//! The client module and the demo page in Chromium, against the whole: function processes, the local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
 //! run against.
 //!
 //! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots, the library that sets Chromium's clock)
@@ -11,8 +10,9 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
-use daypass_cli::dev::{DEMO_PASSWORD, DEMO_USER, Settings, Stack};
 use daypass_core::browser::Origin;
+use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack};
+use daypass_testkit::functions;
 use daypass_tools::{free_port, node, target_dir, workspace_root};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -27,10 +27,8 @@ const GRACE_SECONDS: &str = "2";
 #[test]
 fn in_chromium() {
     let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
-    let [playwright, chromium] = ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| {
-        #[expect(clippy::disallowed_methods, reason = "where the tools of this test are")]
-        std::env::var_os(name).expect(tool)
-    });
+    let [playwright, chromium] =
+        ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| std::env::var_os(name).expect(tool));
     let folder = target_dir().join("browser");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -42,6 +40,7 @@ fn in_chromium() {
     let state = tempfile::tempdir().unwrap();
     let settings = Settings {
         page_port: Some(0),
+        runner: Runner::Built(functions::built("browser")),
         origins: vec![Origin::parse(&page).unwrap()],
         ..Settings::new(state.path().to_path_buf()).variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
     };
@@ -98,6 +97,7 @@ fn clock(folder: &Path) -> PathBuf {
 }
 
 /// Says at once what the run has covered: what `println!` says is shown after a failure only.
+#[expect(clippy::explicit_write, reason = "the test runner keeps what `eprintln!` writes")]
 fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }

@@ -18,10 +18,11 @@
 use daypass_core::event::{Event, LoginFailure};
 use daypass_core::session::EndReason;
 use daypass_core::{Clock, StoreError, User, UserStatus};
-use daypass_tests::depth::amount;
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::{Action, Exchange};
-use daypass_tests::service::{Answer, PASSWORD, Recorded, Service, post, quick_hash};
+use daypass_testkit::Answer;
+use daypass_testkit::depth::amount;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::{Action, Exchange};
+use daypass_tests::service::{PASSWORD, Recorded, Service, post, quick_hash};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -325,6 +326,7 @@ async fn url() -> String {
 }
 
 /// A line past the test runner, which keeps what a passing test prints.
+#[expect(clippy::explicit_write, reason = "the test runner keeps what `println!` writes")]
 fn say(text: &str) {
     writeln!(std::io::stdout(), "{text}").unwrap();
 }

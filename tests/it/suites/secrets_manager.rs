@@ -1,6 +1,13 @@
 //! Key sets from AWS Secrets Manager, on a real Secrets Manager API: MiniStack, which `cargo verify` installs, starts and
 //! names in the ordinary variables of the AWS SDK.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail as the test does"
+)]
+
 use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::Clock;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};

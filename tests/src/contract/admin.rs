@@ -2,7 +2,6 @@
 
 use super::{assert_unavailable, broken};
 use crate::bench::{Bench, NOW, after, present, session, user, username};
-use crate::recorder::{Action, Turn};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TimeToLiveStatus,
@@ -11,6 +10,7 @@ use daypass_core::config::Tables;
 use daypass_core::session::{DeadCause, EndReason, Session};
 use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::recorder::{Action, Turn};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

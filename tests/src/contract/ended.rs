@@ -2,12 +2,12 @@
 
 use super::assert_unavailable;
 use crate::bench::{self, Bench, NOW, after, attempt_id, present, rotated, session};
-use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::revocations::{EndedSessions, SessionDigest};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::SessionStore;
 use daypass_core::{Store, Timestamp, User, UserStatus};
+use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -5,12 +5,12 @@ use super::{assert_unavailable, broken};
 use crate::bench::{
     self, Bench, GRACE, NOW, after, attempt_id, counter, present, rotated, session, username,
 };
-use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::session::{EndReason, Session};
 use daypass_core::throttle::AttemptStore;
 use daypass_core::{NewSession, RotationRequest, Store, StoreError, User};
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::recorder::Action;
 use futures_util::future::{FutureExt, TryFutureExt, join_all};
 use serde_json::json;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Users who move in, and reading all of them.
 
 use crate::bench::{Bench, after, user};
-use crate::recorder::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::{StoreError, User, UserStatus};
 use daypass_dynamodb::{Import, Origin, UserFilter};
+use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;
 
 const LINE: Origin = Origin { line: [1; 16], with_id: false };

@@ -3,11 +3,11 @@
 use crate::bench::{
     Bench, GRACE, LIFE, NOW, after, attempt_id, client, largest_session, present, rotated, scope, session,
 };
-use crate::recorder::{Action, Exchange};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Clients;
 use daypass_core::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict};
 use daypass_core::{ClientId, Rotation, RotationRequest, Scope, Store, StoreError, Timestamp};
+use daypass_testkit::recorder::{Action, Exchange};
 use futures_util::future::join_all;
 use std::time::Duration;
 

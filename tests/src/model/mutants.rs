@@ -7,8 +7,8 @@
 //! well.
 
 use super::reference::CLOCK_SKEW;
-use crate::recorder::Tamper;
 use data_encoding::BASE64;
+use daypass_testkit::recorder::Tamper;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
 //! Turns: in which order the requests of two function processes reach DynamoDB.
 
-use crate::recorder::Turn;
+use daypass_testkit::recorder::Turn;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -5,7 +5,7 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::{Credentials, Password, PasswordCheck, User};
 use daypass_credentials::Passwords;
 use daypass_dynamodb::DynamoDb;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};

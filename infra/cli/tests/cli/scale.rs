@@ -16,7 +16,7 @@ use daypass_core::login::Login;
 use daypass_core::web::{Ambient, Caller};
 use daypass_credentials::{Passwords, StoredHash};
 use daypass_dynamodb::{DynamoDb, UserFilter};
-use daypass_tests::depth::amount;
+use daypass_testkit::depth::amount;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;

@@ -1,7 +1,7 @@
 use crate::bench::{Bench, PASSWORD, daypass, wait_for};
 use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -153,6 +153,16 @@ fn keys_are_missing() {
     add(&format!("{0} {0}", bench.keys()))
         .fails("the key set has 2 active keys in its section `peppers`, not one", "DAYPASS_KEYS");
     assert_eq!(bench.user("alice"), None);
+}
+
+#[test]
+fn the_local_stack_is_cargo_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [&["dev"][..], &["dev", "--help"], &["--json", "dev", "--port", "3900"]] {
+        daypass(folder.path(), options).misused("run `cargo dev");
+    }
+    daypass(folder.path(), &["dev", "--port", "3900"])
+        .misused("hint: run `cargo dev --port 3900` in a checkout");
 }
 
 #[test]

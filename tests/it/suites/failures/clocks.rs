@@ -3,9 +3,9 @@
 use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::PERIOD;
 use daypass_core::event::Event;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
 use daypass_tests::bench::NOW;
-use daypass_tests::recorder::Action;
 use daypass_tests::service::Service;
 use futures_util::future::{join, join_all};
 use std::time::Duration;

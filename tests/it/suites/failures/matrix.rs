@@ -5,10 +5,11 @@ use crate::suites::failures::rows::{Effect, Expected, Operation, Page, Row, Sees
 use daypass_core::User;
 use daypass_core::event::Event;
 use daypass_core::session::Session;
-use daypass_embedded::Embedded;
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::{Action, Exchange, Tamper};
-use daypass_tests::service::{Answer, PASSWORD, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::{Action, Exchange, Tamper};
+use daypass_tests::service::{PASSWORD, Service};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -287,7 +288,7 @@ async fn play(base: &Service, url: &str, row: &Row) -> Played {
     let exchanges = service.bench.recorder.take();
     let tries = exchanges.iter().filter(|exchange| {
         let call =
-            daypass_tests::recorder::Call { operation: &exchange.operation, request: &exchange.request };
+            daypass_testkit::recorder::Call { operation: &exchange.operation, request: &exchange.request };
         site.is(&call, &target)
     });
     assert_eq!(tries.count(), expected.tries, "{case}: tries");

@@ -25,7 +25,7 @@ pub(crate) mod slow;
 mod swarm;
 mod thief;
 
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::Service;
 
 /// One part at a time: they share two processors.

@@ -4,9 +4,10 @@
 use crate::suites::failures::matrix::invalid_grant;
 use daypass_core::UserStatus;
 use daypass_core::session::EndReason;
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::Action;
-use daypass_tests::service::{Answer, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::Action;
+use daypass_tests::service::Service;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What overtakes what, and what comes of it. The doc names each.

@@ -1,10 +1,10 @@
 //! The tool itself: what the proxy says it does to a connection, it does.
 
 use crate::suites::failures::service;
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::Action;
 use daypass_tests::bench::{Bench, after, present};
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::Action;
 use futures_util::future::join_all;
 use std::error::Error;
 use std::io::{self, ErrorKind};

@@ -1,7 +1,7 @@
 //! The table: which failure, of which request of which operation, once or for good, and what comes of it.
 
-use daypass_tests::hold::Hold;
-use daypass_tests::recorder::{Action, Call};
+use daypass_testkit::hold::Hold;
+use daypass_testkit::recorder::{Action, Call};
 use serde_json::{Value, json};
 use std::time::Duration;
 

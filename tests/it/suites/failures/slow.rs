@@ -5,8 +5,9 @@
 
 use crate::suites::failures::matrix::{Scene, ShortPages};
 use crate::suites::failures::rows::Operation;
-use daypass_tests::recorder::{Action, Call, Recorder};
-use daypass_tests::service::{Answer, Service};
+use daypass_testkit::Answer;
+use daypass_testkit::recorder::{Action, Call, Recorder};
+use daypass_tests::service::Service;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -3,8 +3,8 @@
 use daypass_core::event::Event;
 use daypass_core::keys::RefreshKeys;
 use daypass_core::{Clock, RefreshToken};
-use daypass_embedded::Embedded;
-use daypass_tests::recorder::Action;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
 use daypass_tests::service::Service;
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};

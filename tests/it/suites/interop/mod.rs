@@ -1,5 +1,5 @@
-//! Verifiers and OAuth clients of others against the whole: function processes under `cargo lambda watch`, the local API
-//! Gateway in front, TLS before that, an embedded DynamoDB behind. The programs are in `tests/interop`, with the libraries as
+//! Verifiers and OAuth clients of others against the whole: function processes, the local API Gateway in front, TLS before
+//! that, an embedded DynamoDB behind. The programs are in `tests/interop`, with the libraries as
 //! they are published and no option that makes one laxer.
 //!
 //! `cargo verify --only interop` runs it.
@@ -16,8 +16,9 @@ mod programs;
 mod tls;
 mod tokens;
 
-use daypass_cli::dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Settings, Stack};
 use daypass_core::jwks::Algorithm;
+use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
+use daypass_testkit::functions;
 use daypass_tools::workspace_root;
 use programs::{CLIENT, PROGRAMS, Program, VERIFIER};
 use serde_json::{Value, json};
@@ -84,6 +85,7 @@ impl Whole {
         let tls = Tls::listen().await;
         let settings = Settings {
             algorithm: Some(algorithm),
+            runner: Runner::Built(functions::built("interop")),
             ..Settings::new(folder.path().join("stack"))
                 .variable("DAYPASS_ISSUER", tls.url())
                 .variable("DAYPASS_CLIENTS", &json!([{ "client_id": CLIENT_ID }]).to_string())

@@ -19,8 +19,8 @@ async fn a_session_from_login_to_revocation() {
     assert_eq!(again.refresh, refreshed.refresh, "a retry gets the same successor");
 
     let revoked = stage.revoke(&refreshed.refresh).await;
-    assert_eq!((revoked.status, revoked.body.as_str()), (200, "{}"));
-    assert_eq!(revoked.header("cache-control"), "no-store");
+    assert_eq!((revoked.status, revoked.body_text()), (200, "{}"));
+    assert_eq!(revoked.header("cache-control"), Some("no-store"));
     assert_eq!(stage.refresh(&refreshed.refresh).await.outcome(), invalid_grant());
     assert_eq!(stage.revoke(&refreshed.refresh).await.status, 200, "twice is as good as once");
 }
@@ -60,12 +60,12 @@ async fn users_see_and_end_their_sessions() {
     assert_eq!(listed.json()["sessions"][0]["current"], true);
 
     let ended = sessions(Method::DELETE, format!("/{}", laptop.session), phone.bearer()).await;
-    assert_eq!((ended.status, ended.body.as_str()), (200, "{}"));
+    assert_eq!((ended.status, ended.body_text()), (200, "{}"));
     assert_eq!(stage.refresh(&laptop.refresh).await.outcome(), invalid_grant());
     let dead = sessions(Method::GET, String::new(), laptop.bearer()).await;
     assert_eq!(dead.outcome(), (401, "invalid_token".to_owned()));
     let put = sessions(Method::PUT, String::new(), phone.bearer()).await;
-    assert_eq!((put.status, put.header("allow")), (405, "GET"));
+    assert_eq!((put.status, put.header("allow")), (405, Some("GET")));
 
     let nobody = stage.send(stage.to(Method::GET, "/sessions")).await;
     assert_eq!(nobody.status, 401, "{nobody:?}");
@@ -114,7 +114,7 @@ async fn what_is_no_request() {
     }
     for path in ["/login", "/refresh", "/revoke"] {
         let answer = stage.send_body(stage.to(Method::PUT, path), "x").await;
-        assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{path}");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
     }
     assert_eq!(stage.refresh("daypass_rt_forged").await.outcome(), invalid_grant());
 }
@@ -127,7 +127,7 @@ async fn discovery_leads_to_the_keys() {
     assert_eq!(metadata["issuer"], stage.url, "the issuer is where the stage is");
     let jwks = stage.send(Request::get(metadata["jwks_uri"].as_str().unwrap())).await;
     assert!(jwks.json()["keys"][0]["kid"].is_string());
-    assert!(jwks.header("cache-control").contains("max-age"), "{jwks:?}");
+    assert!(jwks.header("cache-control").unwrap().contains("max-age"), "{jwks:?}");
     let oauth = stage.send(stage.to(Method::GET, "/.well-known/oauth-authorization-server")).await;
     assert_eq!(oauth.json(), metadata);
     assert_eq!(stage.send(stage.to(Method::GET, "/.well-known/nothing")).await.status, 404);

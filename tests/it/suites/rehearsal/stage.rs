@@ -1,14 +1,15 @@
 //! The stage under test, and how to ask it.
 
+use daypass_testkit::Answer;
 use futures_util::stream::{self, StreamExt};
 use http::request::Builder;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -98,32 +99,6 @@ impl std::fmt::Display for Api {
     }
 }
 
-/// What a client gets.
-#[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    pub(crate) fn text(&self, member: &str) -> String {
-        self.json()[member].as_str().unwrap_or_default().to_owned()
-    }
-
-    pub(crate) fn outcome(&self) -> (u16, String) {
-        (self.status, self.text("error"))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-}
-
 /// What a login or a refresh gives.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
@@ -181,12 +156,7 @@ impl Stage {
     pub(crate) async fn send_body(&self, request: Builder, body: impl Into<Vec<u8>>) -> Answer {
         let request = request.body(Body::new(VecDeque::from(body.into()))).unwrap();
         let (head, body) = self.http.request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        }
+        Answer::from(http::Response::from_parts(head, body.collect().await.unwrap().to_bytes()))
     }
 
     /// A request to an endpoint of Daypass.
@@ -207,7 +177,10 @@ impl Stage {
             if !busy && !mistaken {
                 return answer;
             }
-            tokio::time::sleep(Duration::from_secs(answer.header("retry-after").parse().unwrap_or(1))).await;
+            tokio::time::sleep(Duration::from_secs(
+                answer.header("retry-after").and_then(|seconds| seconds.parse().ok()).unwrap_or(1),
+            ))
+            .await;
         }
         panic!("{path} is busy all the time");
     }

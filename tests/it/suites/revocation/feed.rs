@@ -1,134 +1,112 @@
-//! A proxy in front of the feed: it counts the questions, and fails on demand.
+//! A proxy in front of the feed: it counts the requests, and fails on demand.
 
-use axum::body::Body;
-use axum::extract::{Request, State};
 use daypass_ambient::SystemClock;
 use daypass_core::Clock;
-use http::{Response, StatusCode};
+use daypass_testkit::proxy::{Body, Broken, Server, cut, whole};
+use http::{Request, Response, StatusCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 
 /// What the feed does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Good,
-    /// Hangs up, on connections that are open already in the middle of the answer.
+    /// Closes the connection without an answer.
     Refused,
-    /// Takes longer than anybody waits.
+    /// Takes longer than the authorizer waits.
     Slow,
     Status500,
     Garbage,
-    /// Breaks off.
+    /// Breaks off in the middle of the body.
     Truncated,
 }
 
 /// The proxy.
-#[derive(Clone)]
 pub(crate) struct Feed {
-    port: u16,
-    /// Set when the stack runs that is asked.
-    behind: Arc<Mutex<String>>,
-    mode: Arc<Mutex<Mode>>,
-    asked: Arc<AtomicUsize>,
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The URL of the gateway, as soon as there is one.
+    behind: Mutex<String>,
+    mode: Mutex<Mode>,
+    asked: AtomicUsize,
     client: reqwest::Client,
 }
 
 impl Feed {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let feed = Self {
-            port: listener.local_addr().unwrap().port(),
-            behind: Arc::default(),
-            mode: Arc::new(Mutex::new(Mode::Good)),
-            asked: Arc::default(),
+        let shared = Arc::new(Shared {
+            behind: Mutex::default(),
+            mode: Mutex::new(Mode::Good),
+            asked: AtomicUsize::default(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        };
-        let app = axum::Router::new().fallback(answer).with_state(feed.clone());
-        let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = inner.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(inner, app).await });
-        let door = feed.clone();
-        tokio::spawn(async move {
-            while let Ok((mut outside, _)) = listener.accept().await {
-                if *door.mode.lock().unwrap() == Mode::Refused {
-                    // Closed at once: no byte comes back.
-                    door.asked.fetch_add(1, Ordering::SeqCst);
-                    continue;
-                }
-                tokio::spawn(async move {
-                    let mut inside = TcpStream::connect(address).await?;
-                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
-                });
-            }
         });
-        feed
+        let answering = Arc::clone(&shared);
+        let server = Server::start(move |request| {
+            let shared = Arc::clone(&answering);
+            async move { shared.answer(request).await }
+        });
+        Self { server: server.await.unwrap(), shared }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/revocations", self.port)
+        format!("{}/revocations", self.server.url())
     }
 
-    /// Hands the questions on to the gateway at this URL.
+    /// Hands requests on to the gateway at this URL.
     pub(crate) fn lead_to(&self, gateway: &str) {
-        gateway.clone_into(&mut self.behind.lock().unwrap());
+        gateway.clone_into(&mut self.shared.behind.lock().unwrap());
     }
 
     pub(crate) fn set(&self, mode: Mode) {
-        *self.mode.lock().unwrap() = mode;
+        *self.shared.mode.lock().unwrap() = mode;
     }
 
-    /// How many questions there were since the last look.
+    /// How many requests there were since the last look.
     pub(crate) fn take(&self) -> usize {
-        self.asked.swap(0, Ordering::SeqCst)
+        self.shared.asked.swap(0, Ordering::SeqCst)
     }
 }
 
-async fn answer(State(feed): State<Feed>, request: Request) -> Response<Body> {
-    feed.asked.fetch_add(1, Ordering::SeqCst);
-    let broken = || {
-        // The server closes the connection in the middle of a body that fails.
-        let body = futures_util::stream::iter([Ok("{\"v\":1,"), Err(std::io::Error::other("broken off"))]);
-        Body::from_stream(body)
-    };
-    let mode = *feed.mode.lock().unwrap();
-    match mode {
-        Mode::Good => {
-            let base = feed.behind.lock().unwrap().clone();
-            let url = format!("{base}{}", request.uri().path_and_query().unwrap());
-            let mut asking = feed.client.get(url);
-            if let Some(tag) = request.headers().get("if-none-match") {
-                asking = asking.header("if-none-match", tag);
+impl Shared {
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Broken> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mode = *self.mode.lock().unwrap();
+        Ok(match mode {
+            Mode::Good => self.forward(&request).await,
+            Mode::Refused => return Err(Broken::Closed),
+            Mode::Slow => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Response::new(whole(""))
             }
-            match asking.send().await {
-                Ok(answer) => {
-                    let mut response = Response::builder().status(answer.status());
-                    for name in ["etag", "daypass-as-of", "cache-control"] {
-                        if let Some(value) = answer.headers().get(name) {
-                            response = response.header(name, value);
-                        }
-                    }
-                    response.body(Body::from(answer.bytes().await.unwrap_or_default())).unwrap()
-                }
-                Err(_) => status(StatusCode::BAD_GATEWAY, Body::empty()),
+            Mode::Status500 => status(StatusCode::INTERNAL_SERVER_ERROR, whole("{}")),
+            Mode::Garbage => Response::builder()
+                .header("daypass-as-of", SystemClock.now().millis().to_string())
+                .body(whole("\u{0}<html>\u{fffd}".repeat(1000)))
+                .unwrap(),
+            Mode::Truncated => {
+                Response::builder().header("daypass-as-of", "1").body(cut("{\"v\":1,")).unwrap()
+            }
+        })
+    }
+
+    async fn forward<B>(&self, request: &Request<B>) -> Response<Body> {
+        let base = self.behind.lock().unwrap().clone();
+        let mut forwarded = self.client.get(format!("{base}{}", request.uri().path_and_query().unwrap()));
+        if let Some(tag) = request.headers().get("if-none-match") {
+            forwarded = forwarded.header("if-none-match", tag);
+        }
+        let Ok(answer) = forwarded.send().await else { return status(StatusCode::BAD_GATEWAY, whole("")) };
+        let mut response = Response::builder().status(answer.status());
+        for name in ["etag", "daypass-as-of", "cache-control"] {
+            if let Some(value) = answer.headers().get(name) {
+                response = response.header(name, value);
             }
         }
-        Mode::Refused => Response::new(broken()),
-        Mode::Slow => {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            Response::new(Body::empty())
-        }
-        Mode::Status500 => status(StatusCode::INTERNAL_SERVER_ERROR, Body::from("{}")),
-        Mode::Garbage => Response::builder()
-            .header("daypass-as-of", SystemClock.now().millis().to_string())
-            .body(Body::from("\u{0}<html>\u{fffd}".repeat(1000)))
-            .unwrap(),
-        Mode::Truncated => {
-            let mut response = Response::new(broken());
-            response.headers_mut().insert("daypass-as-of", "1".parse().unwrap());
-            response
-        }
+        response.body(whole(answer.bytes().await.unwrap_or_default())).unwrap()
     }
 }
 

@@ -1,6 +1,5 @@
-//! Access tokens called back, through everything that is between: function processes under `cargo lambda watch`, four of the
-//! authorizer, the local API Gateway in front, and between the authorizers and the feed a proxy that counts, and fails on
-//! demand.
+//! Revoked access tokens, through everything that is between: function processes, four of the authorizer, the local API Gateway
+//! in front, and between the authorizers and the feed a proxy that counts, and fails on demand.
 //!
 //! `cargo verify --only revocation` runs it and prints the distribution.
 
@@ -18,7 +17,7 @@ mod load;
 mod stage;
 mod verifiers;
 
-use daypass_tests::depth::{amount, is_full};
+use daypass_testkit::depth::{amount, is_full};
 use feed::Mode;
 use load::Load;
 use reqwest::StatusCode;
@@ -30,13 +29,9 @@ const AT_ONCE: usize = 25;
 /// What a revoked token may work beyond the interval.
 const MORE: Duration = Duration::from_secs(1);
 
-/// One stack at a time: two would compete for the two processors that the times are measured on.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// One stack for all of it: a start takes longer than most of the checks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_end_are_dead_at_the_gateway() {
-    let _turn = ONE_AT_A_TIME.lock().await;
     let stage = Stage::start(&[("DAYPASS_REVOCATIONS_STALE_SECONDS", "20")]).await;
     // The programs of `docs/revocation.md`, for verifiers in other languages.
     verifiers::check(&stage).await;
@@ -133,7 +128,6 @@ async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
 /// The other choice: nobody is served by a list that is too old.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closed_serves_nobody_while_the_list_is_stale() {
-    let _turn = ONE_AT_A_TIME.lock().await;
     let closed = [("DAYPASS_REVOCATIONS_WHEN_STALE", "closed"), ("DAYPASS_REVOCATIONS_STALE_SECONDS", "5")];
     let stage = Stage::start(&closed).await;
     let session = stage.login("closed").await;

@@ -2,11 +2,12 @@
 
 use crate::suites::revocation::feed::Feed;
 use daypass_ambient::{OsEntropy, SystemClock};
-use daypass_cli::dev::{Settings, Stack, StoreChoice};
 use daypass_core::config::Tables;
 use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
+use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_embedded::Embedded;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ const TRY: Duration = Duration::from_millis(150);
 const IN_A_ROW: usize = 16;
 /// After this the test fails: far beyond any time that an authorizer may take.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How many processes the authorizer has.
+const PROCESSES: u16 = 4;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A way for a session to end early.
@@ -94,7 +97,23 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         feed.lead_to(&format!("http://127.0.0.1:{port}"));
         let stack = stack(&dynamodb, folder.path().join("stack"), &feed, port, settings).await;
-        Self::over(stack, feed, dynamodb, folder)
+        let stage = Self::over(stack, feed, dynamodb, folder);
+        stage.all_authorizers().await;
+        stage
+    }
+
+    /// Asks so much at once that every process of the authorizer has started.
+    async fn all_authorizers(&self) {
+        let session = self.login("first").await;
+        let started = || {
+            let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
+            log.lines().filter(|line| line.starts_with("INFO process started: authorizer,")).count()
+        };
+        while started() < PROCESSES.into() {
+            let asked = (0..4 * PROCESSES).map(|_| self.guarded(&session.access_token));
+            let statuses = futures_util::future::join_all(asked).await;
+            assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+        }
     }
 
     fn over(stack: Stack, feed: Feed, dynamodb: Embedded, folder: tempfile::TempDir) -> Self {
@@ -315,6 +334,8 @@ async fn stack(
         settings.iter().fold(Settings::new(folder), |all, (name, value)| all.variable(name, value));
     settings.store = StoreChoice::Url(dynamodb.url());
     settings.port = port;
+    settings.concurrency = PROCESSES;
+    settings.runner = Runner::Built(functions::built("revocation"));
     for (name, value) in own {
         settings = settings.variable(name, &value);
     }

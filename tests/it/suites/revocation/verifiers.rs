@@ -3,8 +3,12 @@
 use crate::suites::revocation::stage::Stage;
 use daypass_tools::workspace_root;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
+
+/// The feed answers from memory for half a second.
+const CACHED: Duration = Duration::from_millis(600);
 
 /// Asks the feed, says of each session whether it has ended, and does so once more for each line of its input.
 const NODE: &str = r"
@@ -52,6 +56,7 @@ pub(crate) async fn check(stage: &Stage) {
         let (first, second, third) =
             (stage.login(&first).await, stage.login(&second).await, stage.login(&third).await);
         stage.revoke(&first, false).await;
+        tokio::time::sleep(CACHED).await;
         let feed = format!("{}/revocations", stage.url());
         let mut program = Command::new(command)
             .arg(&file)
@@ -65,8 +70,7 @@ pub(crate) async fn check(stage: &Stage) {
         let mut ask = program.stdin.take().unwrap();
         assert_eq!(says.next_line().await.unwrap().unwrap(), "true false false", "{command}");
         stage.revoke(&second, false).await;
-        // What the feed keeps in memory is half a second old at most.
-        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+        tokio::time::sleep(CACHED).await;
         ask.write_all(b"again\n").await.unwrap();
         assert_eq!(says.next_line().await.unwrap().unwrap(), "true true false", "{command}");
         drop(ask);

@@ -12,12 +12,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "the helpers of a test fail as the test does, and it prints what it measured"
 )]
 
 mod hashes;
+mod logins;
 mod oracle;
 mod pulse;
 mod slow;

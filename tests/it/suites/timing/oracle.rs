@@ -5,8 +5,8 @@
 //! Balasch, Verbauwhede, "Dude, is my code constant time?", 2017.
 
 use crate::oracle::{Kind, PAIRS, Plant, Stage};
+use daypass_testkit::depth::amount;
 use daypass_tests::bench::random;
-use daypass_tests::depth::amount;
 use std::time::{Duration, Instant};
 
 async fn time(stage: &Stage, kind: Kind) -> Duration {

@@ -3,12 +3,13 @@
 
 use crate::suites::failures;
 use crate::suites::failures::matrix::{Scene, ShortPages};
-use crate::suites::failures::process::{Process, SecretsManager};
+use crate::suites::failures::process::Process;
 use crate::suites::failures::rows::Operation;
 use crate::suites::failures::slow::{Timed, check_busy, hang, play};
 use crate::suites::timing::pulse::Pulse;
 use daypass_ambient::SystemClock;
 use daypass_core::Clock;
+use daypass_testkit::secrets_manager::SecretsManager;
 use futures_util::{StreamExt, stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -80,12 +81,13 @@ async fn the_slowest_of_all_after_its_keys_came_late() {
         let scene = Scene::set(&service, Operation::RevokeAll, &name).await;
         service.bench.recorder.set_tamper(ShortPages);
         hang(&service.bench.recorder, timed, true, scene.session.clone());
-        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await;
+        let secrets = SecretsManager::start(service.keys.to_json().unwrap().to_string()).await.unwrap();
         let (function, content_type, body) = scene.as_event();
         let mut process = Process::start_with(function, &service, &secrets.variables()).await;
         process.send(function, content_type, &body);
         check_busy(&process.answer().await, "without keys");
-        secrets.answer_after(KEYS_TAKE);
+        secrets.set_delay(KEYS_TAKE);
+        secrets.answer();
         let before = Instant::now();
         process.send(function, content_type, &body);
         let answer = process.answer().await;

@@ -1,0 +1,83 @@
+//! Building the functions before `cargo lambda watch` runs them, so that errors and progress are seen at once.
+
+use super::console::Console;
+use super::error::StackError;
+use super::stack::{Cancel, FUNCTIONS};
+use daypass_tools::cargo;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Builds every function with the profile and the features that `cargo lambda watch` builds with: it runs
+/// `cargo run --bin NAME` in the workspace root, which settles the features of *all* members. `--package` here would
+/// settle others, and everything would be compiled a second time.
+///
+/// `others` are more binaries to build.
+///
+/// On a quiet console Cargo's output goes to `log`, and its end into the error.
+pub(super) fn build(
+    others: &[&str],
+    console: Console,
+    log: &Path,
+    cancel: &Cancel,
+) -> Result<(), StackError> {
+    let mut command = cargo();
+    command.arg("build").stdin(Stdio::null());
+    for binary in FUNCTIONS.iter().chain(others) {
+        command.args(["--bin", binary]);
+    }
+    if console == Console::Quiet {
+        command.stderr(File::create(log).map_err(|error| not_run(&error))?);
+    }
+    match run(&mut command, cancel).map_err(|error| not_run(&error))? {
+        None => Err(StackError::cancelled()),
+        Some(status) if status.success() => Ok(()),
+        Some(_) => Err(does_not_compile(console, log)),
+    }
+}
+
+fn does_not_compile(console: Console, log: &Path) -> StackError {
+    let error =
+        StackError::new("the functions do not compile", "correct what the compiler says, then start again");
+    match console {
+        Console::Terminal => error,
+        Console::Quiet => error.with_details(std::fs::read_to_string(log).unwrap_or_default()),
+    }
+}
+
+fn not_run(error: &io::Error) -> StackError {
+    StackError::new(format!("the functions cannot be built: {error}"), "is `cargo` on the PATH?")
+}
+
+/// Runs to the end, or until the start is cancelled (`None`).
+fn run(command: &mut Command, cancel: &Cancel) -> io::Result<Option<ExitStatus>> {
+    let mut group = Group(command.process_group(0).spawn()?);
+    loop {
+        if let Some(status) = group.0.try_wait()? {
+            return Ok(Some(status));
+        }
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Cargo with the compilers that it started; all of them end when this is dropped.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            // The standard library can signal one process, not a group.
+            let group = format!("-{}", self.0.id());
+            let _ = Command::new("kill").args(["-s", "TERM", "--", &group]).status();
+            let _ = self.0.wait();
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The functions, each in processes of its own under `cargo lambda watch` or under the testkit's Lambda service.
+
+use super::console::Console;
+use super::error::StackError;
+use super::stack::{Cancel, FUNCTIONS, Runner};
+use super::trim::{Trim, is_exit};
+use super::wait::wait_for;
+use daypass_testkit::lambda::{self, EXIT_ERROR, Lambda};
+use daypass_tools::{Server, cargo, cargo_lambda, free_port, target_dir};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// `cargo lambda watch` reads the workspace before it listens.
+const START: Duration = Duration::from_secs(60);
+/// A first invocation waits for Cargo, and perhaps for another build that holds its lock.
+const FIRST_ANSWER: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The binary that restarts a function's process after each build: `bin/cargo.rs`.
+pub(super) const RELOADING_CARGO: &str = "daypass-dev-cargo";
+/// Invocations of each function that may wait for one of its built processes.
+const WAITING: usize = 256;
+/// How many lines of built functions an error shows.
+const KEPT_LINES: usize = 40;
+
+/// The running functions. Dropping this stops them.
+#[derive(Debug)]
+pub(super) struct Functions {
+    url: String,
+    host: Host,
+    output: Arc<Flags>,
+}
+
+/// What the functions run under.
+#[derive(Debug)]
+enum Host {
+    CargoLambda(Server),
+    Built(Lambda, Arc<Mutex<VecDeque<String>>>),
+}
+
+impl Host {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::CargoLambda(_) => "`cargo lambda watch`",
+            Self::Built(..) => "the local Lambda service",
+        }
+    }
+
+    fn is_running(&mut self) -> bool {
+        match self {
+            Self::CargoLambda(server) => server.is_running(),
+            Self::Built(lambda, _) => lambda.is_running(),
+        }
+    }
+
+    fn last_lines(&self) -> String {
+        match self {
+            Self::CargoLambda(server) => server.last_lines(),
+            Self::Built(_, lines) => {
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+}
+
+/// What the thread that reads the output shares with the rest.
+#[derive(Debug, Default)]
+struct Flags {
+    /// A process of a function has failed.
+    exited: AtomicBool,
+    /// The stack is ready: from now on the functions' lines are of interest.
+    ready: AtomicBool,
+}
+
+/// How the functions run.
+pub(super) struct Plan<'a> {
+    pub(super) runner: &'a Runner,
+    pub(super) variables: &'a BTreeMap<String, String>,
+    pub(super) concurrency: u16,
+    pub(super) log: &'a Path,
+    pub(super) console: Console,
+}
+
+impl Functions {
+    /// Starts the Invoke API. The functions themselves start with their first invocations: see [`Functions::warm_up`].
+    pub(super) fn start(plan: &Plan<'_>) -> Result<Self, StackError> {
+        match plan.runner {
+            Runner::CargoLambda => Self::watched(plan),
+            Runner::Built(folder) => Self::built(plan, folder),
+        }
+    }
+
+    /// Over binaries that are built already.
+    fn built(plan: &Plan<'_>, folder: &Path) -> Result<Self, StackError> {
+        let failed = |error: std::io::Error| {
+            StackError::new(
+                format!("the functions in {} cannot be started: {error}", folder.display()),
+                "build them with `cargo build --workspace --bins`, then start again",
+            )
+        };
+        let log = File::create(plan.log).map_err(failed)?;
+        let output = Arc::new(Flags::default());
+        let last: Arc<Mutex<VecDeque<String>>> = Arc::default();
+        let on_line = lines(log, plan.console, Arc::clone(&output));
+        let kept = Arc::clone(&last);
+        let settings = lambda::Settings {
+            folder: folder.to_path_buf(),
+            functions: FUNCTIONS.map(str::to_owned).to_vec(),
+            variables: plan.variables.clone(),
+            concurrency: plan.concurrency.into(),
+            waiting: WAITING,
+        };
+        let lambda = Lambda::start(settings, move |line| {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() == KEPT_LINES {
+                kept.pop_front();
+            }
+            kept.push_back(line.to_owned());
+            on_line(line);
+        });
+        let lambda = lambda.map_err(failed)?;
+        Ok(Self { url: lambda.url(), host: Host::Built(lambda, last), output })
+    }
+
+    /// Under `cargo lambda watch`. Installs cargo-lambda when it is missing.
+    fn watched(plan: &Plan<'_>) -> Result<Self, StackError> {
+        let tool = cargo_lambda().map_err(|error| {
+            StackError::new(
+                "cargo-lambda is missing and cannot be installed",
+                "pip installs it from the package index: check the network and Python 3",
+            )
+            .with_details(format!("{error:#}"))
+        })?;
+        let failed = |error: &dyn std::fmt::Display| {
+            StackError::new(
+                "`cargo lambda watch` cannot be started",
+                "its lines say why; correct that, then start again",
+            )
+            .with_details(format!("{error:#}"))
+        };
+        let address = free_port().map_err(|error| failed(&error))?;
+        let log = File::create(plan.log).map_err(|error| failed(&error))?;
+        let output = Arc::new(Flags::default());
+        let command = watch(tool.program(), address, plan);
+        let ready = || TcpStream::connect_timeout(&address, PAUSE).is_ok();
+        let on_line = lines(log, plan.console, Arc::clone(&output));
+        let server = Server::start_watched("cargo lambda watch", &command, START, ready, on_line)
+            .map_err(|error| failed(&error))?;
+        Ok(Self { url: format!("http://{address}"), host: Host::CargoLambda(server), output })
+    }
+
+    /// Where Lambda's Invoke API listens.
+    pub(super) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Invokes each function once, so that no later request waits for a process to start.
+    pub(super) fn warm_up(&self, console: Console, cancel: &Cancel) -> Result<(), StackError> {
+        let client = reqwest::Client::builder().no_proxy().build().map_err(|error| {
+            StackError::new(
+                format!("there is no HTTP client: {error}"),
+                "this is a bug of Daypass: please report it",
+            )
+        })?;
+        for function in FUNCTIONS {
+            let started = Instant::now();
+            wait_for(async {
+                tokio::select! {
+                    answer = self.first_answer(&client, function) => answer,
+                    error = self.given_up(function, cancel) => Err(error),
+                }
+            })?;
+            console.say(&format!("  {function:<10} runs ({:.1} s)", started.elapsed().as_secs_f32()));
+        }
+        self.output.ready.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whatever the function makes of the event: an answer shows that it runs.
+    async fn first_answer(&self, client: &reqwest::Client, function: &str) -> Result<(), StackError> {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
+        let sent = client.post(url).body(harmless_event().to_string()).timeout(FIRST_ANSWER).send();
+        let answer = async { sent.await?.text().await };
+        let answer =
+            answer.await.map_err(|error| self.silent(function, &format!("does not answer ({error})")))?;
+        // The local Lambda service reports at once what `cargo lambda watch` only writes to its log.
+        if matches!(self.host, Host::Built(..)) && answer.contains(EXIT_ERROR) {
+            return Err(self.silent(function, "has stopped"));
+        }
+        Ok(())
+    }
+
+    /// Ends when the function has failed or the start is cancelled.
+    async fn given_up(&self, function: &str, cancel: &Cancel) -> StackError {
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if cancel.is_cancelled() {
+                return StackError::cancelled();
+            }
+            if self.output.exited.load(Ordering::Relaxed) {
+                return self.silent(function, "has stopped");
+            }
+        }
+    }
+
+    fn silent(&self, function: &str, what: &str) -> StackError {
+        StackError::new(
+            format!("the function {function} {what}"),
+            "its last lines say why; correct that, then start again",
+        )
+        .with_details(self.host.last_lines())
+    }
+
+    /// Fails when the host of the functions has ended.
+    pub(super) fn check(&mut self) -> Result<(), StackError> {
+        if self.host.is_running() {
+            return Ok(());
+        }
+        let what = format!("{} has ended", self.host.name());
+        Err(StackError::new(what, "its last lines may say why; start again")
+            .with_details(self.host.last_lines()))
+    }
+}
+
+impl Drop for Functions {
+    fn drop(&mut self) {
+        // Functions that are stopped complain that the Runtime API is gone.
+        self.output.ready.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The command, with the environment that the functions inherit from it: ours, and nothing of the developer's own AWS
+/// account.
+fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
+    let mut command = Command::new(program);
+    // The folder and the variables that a Cargo inside of `cargo run` must not see are the same for every Cargo.
+    let cargo = cargo();
+    for (name, _) in cargo.get_envs() {
+        command.env_remove(name);
+    }
+    if let Some(folder) = cargo.get_current_dir() {
+        command.current_dir(folder);
+    }
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("AWS_") || text.starts_with("DAYPASS_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        // Quiet, because each process is a Cargo of its own, whose progress would run into the functions' lines.
+        .args(["lambda", "watch", "--color", "never", "--quiet"])
+        .args(["--invoke-address", &address.ip().to_string(), "--invoke-port", &address.port().to_string()])
+        .args(["--concurrency", &plan.concurrency.to_string()])
+        // Its own reload waits three seconds, then runs one Cargo after the other: one for each process of each function.
+        .arg("--ignore-changes")
+        .env("CARGO", target_dir().join("debug").join(RELOADING_CARGO))
+        .env("DEV_CARGO", cargo.get_program())
+        .envs(plan.variables);
+    command
+}
+
+/// Takes every line to the log, and what is left of it to the console.
+fn lines(mut log: File, console: Console, flags: Arc<Flags>) -> impl Fn(&str) + Send + Sync + 'static {
+    let (send, receive) = std::sync::mpsc::channel::<String>();
+    std::thread::spawn(move || {
+        let mut trim = Trim::default();
+        for line in receive {
+            // A log that cannot be written (the disk is full) must not stop the functions.
+            let _ = writeln!(log, "{line}");
+            let shown = trim.push(&line, Instant::now());
+            if flags.ready.load(Ordering::Relaxed) {
+                shown.iter().for_each(|line| console.say(line));
+            }
+            if is_exit(&line) {
+                flags.exited.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    move |line| {
+        let _ = send.send(line.to_owned());
+    }
+}
+
+/// `GET /` as API Gateway would send it (payload 2.0), without a credential: every function answers it, and none stores
+/// or issues anything.
+fn harmless_event() -> Value {
+    json!({
+        "version": "2.0", "type": "REQUEST", "routeKey": "$default", "rawPath": "/", "rawQueryString": "",
+        "headers": {}, "isBase64Encoded": false,
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "local", "domainName": "localhost", "domainPrefix": "localhost",
+            "requestId": "warm-up", "routeKey": "$default", "stage": "$default", "time": "", "timeEpoch": 0,
+            "http": {
+                "method": "GET", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "daypass"
+            },
+        },
+    })
+}

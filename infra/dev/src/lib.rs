@@ -1,0 +1,284 @@
+//! All of Daypass on this machine, with one command: `cargo dev` in a checkout.
+//!
+//! [`Stack`] starts and stops it and is what the black-box tests use; the rest is how the command speaks to a person.
+//!
+//! ```text
+//! curl, the demo page -> local API Gateway -> cargo lambda watch -> the functions -> DynamoDB (embedded, or --dynamodb URL)
+//! ```
+
+mod build;
+mod console;
+mod demo;
+mod error;
+mod functions;
+mod gateway;
+mod keys;
+mod ready;
+mod reload;
+mod requests;
+mod stack;
+mod store;
+mod trim;
+mod wait;
+
+pub use console::Console;
+pub use demo::DEMO_CLIENT;
+pub use error::StackError;
+pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings, Stack};
+pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
+
+use clap::Parser;
+use daypass_core::browser::Origin;
+use daypass_core::jwks::Algorithm;
+use daypass_core::routes::Routes;
+use daypass_gateway::Guard;
+use daypass_tools::{say, target_dir};
+use ready::Ready;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often to look whether everything still runs.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
+#[derive(Debug, Parser)]
+#[command(name = "daypass-dev", bin_name = "cargo dev", version, max_term_width = 100)]
+struct Args {
+    /// Print one JSON document for scripts; times are in seconds since the epoch
+    #[arg(long, display_order = 900)]
+    json: bool,
+    /// Port of the local API Gateway on 127.0.0.1
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Port of the demo page's second origin on 127.0.0.1 [default: the port after the gateway's, or a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    page_port: Option<u16>,
+    /// Let a page of your own log in as the demo page does: http://localhost:5173 (repeatable)
+    #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
+    origins: Vec<Origin>,
+    /// How long an access token is good, in seconds; short ones show more renewals
+    #[arg(long, value_name = "SECONDS")]
+    access_token_seconds: Option<u32>,
+    /// Use the DynamoDB at this URL, such as DynamoDB Local, instead of the embedded one
+    #[arg(long, value_name = "URL")]
+    dynamodb: Option<String>,
+    /// Forget the users, sessions and keys of earlier runs
+    #[arg(long, conflicts_with = "dynamodb")]
+    fresh: bool,
+    /// Sign access tokens with ES256, EdDSA or RS256 [default: as in the run before, at first ES256]
+    #[arg(long, value_name = "ALG")]
+    algorithm: Option<Algorithm>,
+    /// Put the authorizer in front of a service of your own: /orders=http://localhost:8080 (repeatable)
+    #[arg(long = "guard", value_name = "PREFIX=URL")]
+    guards: Vec<Guard>,
+    /// Which token may call which route behind the authorizer: "GET /orders/* needs orders:read; default any-token"
+    #[arg(long, value_name = "TABLE", value_parser = routes)]
+    routes: Option<String>,
+    /// How many requests each function works on at the same time, each in a process of its own
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+}
+
+impl Args {
+    fn settings(self) -> Settings {
+        let store = match self.dynamodb {
+            Some(url) => StoreChoice::Url(url),
+            None => StoreChoice::File,
+        };
+        let seconds = self.access_token_seconds.map(|seconds| seconds.to_string());
+        let seconds = seconds.map(|seconds| ("DAYPASS_ACCESS_TOKEN_SECONDS".to_owned(), seconds));
+        let routes = self.routes.map(|routes| ("DAYPASS_ROUTES".to_owned(), routes));
+        Settings {
+            store,
+            port: self.port,
+            page_port: Some(self.page_port.unwrap_or_else(|| free_or_any(self.port.saturating_add(1)))),
+            origins: self.origins,
+            variables: seconds.into_iter().chain(routes).collect(),
+            fresh: self.fresh,
+            algorithm: self.algorithm,
+            guards: self.guards,
+            concurrency: self.concurrency,
+            reload: true,
+            leave_word: true,
+            console: Console::Terminal,
+            ..Settings::new(folder())
+        }
+    }
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text)
+        .map_err(|problem| format!("an origin is like http://localhost:5173; this one {problem}"))
+}
+
+/// The table as it stands, when the authorizer will take it.
+fn routes(text: &str) -> Result<String, String> {
+    Routes::parse(text).map(|_| text.to_owned()).map_err(|problem| format!("the table {problem}"))
+}
+
+/// The port when it is free, or 0 for any.
+fn free_or_any(port: u16) -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_or(0, |_| port)
+}
+
+/// Where the stack of a checkout keeps its files, and where `daypass` looks for it.
+fn folder() -> PathBuf {
+    target_dir().join("dev")
+}
+
+/// Runs the stack that the arguments of this process ask for, until a signal stops it.
+#[must_use]
+pub fn start() -> ExitCode {
+    let args = Args::parse();
+    // One task: the thread that waits is enough.
+    let run = || {
+        Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| no_runtime(&error))?
+            .block_on(run(args))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.report());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), StackError> {
+    let json = args.json;
+    let mut stop = Stop::listen()?;
+    requests::print();
+    let settings = args.settings();
+    let cancel = settings.cancel.clone();
+    let mut starting = tokio::task::spawn_blocking(move || Stack::start(&settings));
+    let started = tokio::select! {
+        started = &mut starting => started,
+        () = stop.asked() => {
+            say("stopping ...");
+            cancel.cancel();
+            // Whatever had been started by then stops as this ends.
+            drop(starting.await);
+            return Ok(());
+        }
+    };
+    let started = started.map_err(|error| {
+        StackError::new(format!("the start broke off: {error}"), "this is a bug of Daypass: please report it")
+    })?;
+    let mut stack = started?;
+    announce(&Ready::of(&stack), json).map_err(|error| {
+        StackError::new(
+            format!("the result cannot be written to standard output: {error}"),
+            "start again with another standard output",
+        )
+    })?;
+    let result = tokio::select! {
+        () = stop.asked() => Ok(()),
+        error = broken(&mut stack) => Err(error),
+    };
+    say("stopping ...");
+    drop(stack);
+    result
+}
+
+/// Prints what runs to standard output: as text for people, as JSON for scripts.
+fn announce(ready: &Ready, json: bool) -> io::Result<()> {
+    let mut out = io::stdout();
+    if json {
+        serde_json::to_writer_pretty(&mut out, ready)?;
+    } else {
+        write!(out, "{}", ready.to_string().trim_end())?;
+    }
+    writeln!(out)
+}
+
+fn no_runtime(error: &io::Error) -> StackError {
+    StackError::new(
+        format!("no runtime could be started: {error}"),
+        "free some memory or file handles and try again",
+    )
+}
+
+/// Ends when a part of the stack has.
+async fn broken(stack: &mut Stack) -> StackError {
+    loop {
+        tokio::time::sleep(PULSE).await;
+        if let Err(error) = stack.check() {
+            return error;
+        }
+    }
+}
+
+/// Ctrl-C and what a process manager sends.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    /// The terminal was closed.
+    hangup: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, StackError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                StackError::new(
+                    format!("signals cannot be received: {error}"),
+                    "run it in an ordinary terminal, outside of a sandbox",
+                )
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn daypass_finds_the_stack_where_it_leaves_word() {
+        assert_eq!(folder().join(stack::WORD), target_dir().join(daypass_cli::DEV_FILE));
+    }
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused_with_an_example() {
+        assert_eq!(origin("http://localhost:5173").unwrap().as_str(), "http://localhost:5173");
+        for wrong in ["localhost:5173", "http://localhost:5173/", "http://app.example", "*", "null"] {
+            assert!(origin(wrong).unwrap_err().contains("like http://localhost:5173"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_gives_way_to_any() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        assert_eq!(free_or_any(port), 0);
+        drop(held);
+        assert_eq!(free_or_any(port), port);
+    }
+}

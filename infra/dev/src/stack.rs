@@ -1,0 +1,441 @@
+//! All of Daypass on this machine, started and stopped as one.
+
+use super::build::build;
+use super::console::Console;
+use super::demo::Demo;
+use super::error::StackError;
+use super::functions::{Functions, Plan, RELOADING_CARGO};
+use super::gateway::{RunningGateway, listen, routes};
+use super::keys;
+use super::reload::{Reload, Sources};
+use super::store::{DevStore, StoreChoice};
+use daypass_core::browser::Origin;
+use daypass_core::config::{self, ConfigError, LoginConfig, Tables};
+use daypass_core::jwks::Algorithm;
+use daypass_core::keys::Document;
+use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
+use daypass_gateway::{Gateway, Guard, Routes};
+use daypass_tools::workspace_root;
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The functions of a stack, by the names of their binaries.
+pub const FUNCTIONS: [&str; 9] = [
+    "login",
+    "refresh",
+    "revoke",
+    "sessions",
+    "password",
+    "revocations",
+    "authorizer",
+    "discovery",
+    "whoami",
+];
+/// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
+pub const AUDIENCE: &str = "daypass-dev";
+
+/// What is kept in a stack's folder.
+const KEYS: &str = "keys.json";
+const DATABASE: &str = "dynamodb.db";
+const FUNCTION_LOG: &str = "functions.log";
+const BUILD_LOG: &str = "build.log";
+pub(super) const WORD: &str = "environment.json";
+const LOCK: &str = "lock";
+
+/// Who runs the functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runner {
+    /// `cargo lambda watch`, which builds them.
+    CargoLambda,
+    /// The local Lambda service of the testkit, over the binaries in this folder. Nothing is built.
+    Built(PathBuf),
+}
+
+/// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder for keys, logs and the database file. It is made when it is missing; one stack at a time can use it.
+    pub folder: PathBuf,
+    /// Which DynamoDB.
+    pub store: StoreChoice,
+    /// Port of the gateway on 127.0.0.1; 0 for any free one.
+    pub port: u16,
+    /// Port of the demo page's second origin on 127.0.0.1, 0 for any free one; `None` for no page and no client of it.
+    pub page_port: Option<u16>,
+    /// More origins of the demo page's client: a page of the developer's own.
+    pub origins: Vec<Origin>,
+    /// Forget the database file and the keys of earlier runs.
+    pub fresh: bool,
+    /// What access tokens are signed with; `None` for what the kept keys are made for, ES256 at first.
+    pub algorithm: Option<Algorithm>,
+    /// Services behind the authorizer.
+    pub guards: Vec<Guard>,
+    /// Variables of the functions, over those that the stack sets itself: `DAYPASS_GRACE_SECONDS`, say, or another
+    /// `AWS_ENDPOINT_URL_DYNAMODB` that counts the requests.
+    pub variables: BTreeMap<String, String>,
+    /// Who runs the functions.
+    pub runner: Runner,
+    /// How many processes each function may have, which is how many requests it works on at the same time.
+    pub concurrency: u16,
+    /// Whether to build the functions, and again after each edit of a source file. Without it, they are built already.
+    pub reload: bool,
+    /// Whether to leave `environment.json` in the folder, in which `daypass user list` and the like find the stack.
+    pub leave_word: bool,
+    /// Where progress and the functions' lines go.
+    pub console: Console,
+    /// Stops the start from another thread.
+    pub cancel: Cancel,
+}
+
+impl Settings {
+    /// A stack for tests: all in memory, any free port, no page, quiet, four processes for each function.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            store: StoreChoice::Memory,
+            port: 0,
+            page_port: None,
+            origins: Vec::new(),
+            fresh: false,
+            algorithm: None,
+            guards: Vec::new(),
+            variables: BTreeMap::new(),
+            runner: Runner::CargoLambda,
+            concurrency: 4,
+            reload: false,
+            leave_word: false,
+            console: Console::Quiet,
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// As [`Settings::new`], with a variable of the functions.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// Ends a start that is under way. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Ends the start, now or when it begins; [`Stack::start`] then stops what it had started and fails.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A running stack. Dropping it stops all its parts and waits until they are gone.
+///
+/// The parts are dropped in the order of the fields: first who would miss the next one.
+pub struct Stack {
+    _reload: Option<Reload>,
+    gateway: RunningGateway,
+    functions: Functions,
+    store: DevStore,
+    url: String,
+    pages: Option<[String; 2]>,
+    routes: Routes,
+    keys: Document,
+    variables: BTreeMap<String, String>,
+    folder: PathBuf,
+    _word: Option<Word>,
+    /// Released last.
+    _lock: File,
+}
+
+impl Stack {
+    /// Starts a stack, and returns when the first request will be answered at once.
+    ///
+    /// It blocks for as long as the functions take to build. It can be called inside an asynchronous runtime.
+    ///
+    /// # Errors
+    /// [`StackError`] with what failed and what to do; all that was started until then is stopped.
+    pub fn start(settings: &Settings) -> Result<Self, StackError> {
+        let console = settings.console;
+        let folder = settings.folder.clone();
+        let lock = take(&folder)?;
+        let (listener, address) = listen(settings.port, "--port")?;
+        let demo = settings.page_port.map(|port| Demo::open(address.port(), port, &settings.origins));
+        let demo = demo.transpose()?;
+        let routes = routes(&settings.guards, demo.as_ref().map_or(&[], Demo::origins))?;
+        if settings.fresh {
+            forget(&folder)?;
+        }
+        let keys = keys::load_or_make(&folder.join(KEYS), settings.algorithm)?;
+        let url = format!("http://{address}");
+
+        let tables = tables(&settings.variables);
+        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
+        store.add_demo_user(&keys, console)?;
+        let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
+        variables.extend(settings.variables.clone());
+        if let Some(demo) = &demo {
+            let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
+            variables.insert("DAYPASS_CLIENTS".to_owned(), clients);
+        }
+        let config = checked(&variables)?;
+        let pages = demo.as_ref().map(Demo::urls);
+        let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
+
+        // Read before the build: an edit during the start is built after it.
+        let sources = settings.reload.then(|| Sources::of(workspace_root()));
+        if settings.reload {
+            console.say("building the functions ...");
+            build(&[RELOADING_CARGO], console, &folder.join(BUILD_LOG), &settings.cancel)?;
+        }
+        console.say("starting the functions ...");
+        let log = folder.join(FUNCTION_LOG);
+        let plan = Plan {
+            runner: &settings.runner,
+            variables: &variables,
+            concurrency: settings.concurrency,
+            log: &log,
+            console,
+        };
+        let functions = Functions::start(&plan)?;
+        let (site, second) = sites.unzip();
+        let gateway = Gateway { site, ..Gateway::new(routes.clone(), functions.url()) };
+        // Before the functions are asked: the authorizer reads the revocation feed through it when it starts.
+        let gateway = RunningGateway::start(listener, gateway, second)?;
+        functions.warm_up(console, &settings.cancel)?;
+        let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
+        let reload =
+            sources.map(|built| Reload::start(built, console, folder.join(BUILD_LOG))).transpose()?;
+        Ok(Self {
+            _reload: reload,
+            gateway,
+            functions,
+            store,
+            url,
+            pages,
+            routes,
+            keys,
+            variables,
+            folder,
+            _word: word,
+            _lock: lock,
+        })
+    }
+
+    /// The gateway, which is the issuer too, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The demo page: its URL on the gateway's origin, and the one on an origin of its own. They are on `localhost`,
+    /// because that is what its client is registered for. `None` when the stack has no page.
+    #[must_use]
+    pub fn page_urls(&self) -> Option<[&str; 2]> {
+        self.pages.as_ref().map(|[own, second]| [own.as_str(), second.as_str()])
+    }
+
+    /// The DynamoDB, as an endpoint for an AWS SDK.
+    #[must_use]
+    pub fn dynamodb_url(&self) -> &str {
+        self.store.url()
+    }
+
+    /// Lambda's Invoke API of the functions.
+    #[must_use]
+    pub fn functions_url(&self) -> String {
+        self.functions.url()
+    }
+
+    /// The file with every line that the functions and `cargo lambda watch` have written.
+    #[must_use]
+    pub fn function_log(&self) -> PathBuf {
+        self.folder.join(FUNCTION_LOG)
+    }
+
+    /// The key set, secrets included.
+    #[must_use]
+    pub fn keys(&self) -> &Document {
+        &self.keys
+    }
+
+    /// The variables that the functions have.
+    #[must_use]
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// What the gateway serves.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Fails when a part of the stack has ended by itself.
+    ///
+    /// # Errors
+    /// [`StackError`] with the part, and its last words.
+    pub fn check(&mut self) -> Result<(), StackError> {
+        if !self.gateway.is_running() {
+            return Err(StackError::new("the local API Gateway has ended", "start again"));
+        }
+        self.functions.check()
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("url", &self.url).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// Makes the folder and holds it: two stacks on one database file and one key file would destroy each other's work.
+fn take(folder: &Path) -> Result<File, StackError> {
+    let failed = |error: std::io::Error| unusable(folder, &error);
+    // Keys, password hashes and logs: nobody else on this machine has business in it.
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::WouldBlock) => Err(StackError::new(
+            format!("`cargo dev` runs already in this checkout: it holds {}", folder.display()),
+            "use that one, or stop it first",
+        )),
+    }
+}
+
+fn forget(folder: &Path) -> Result<(), StackError> {
+    let database = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")];
+    for file in database.iter().map(String::as_str).chain([KEYS]) {
+        match fs::remove_file(folder.join(file)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(folder, &error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
+    StackError::new(
+        format!("the folder {} cannot be used: {error}", folder.display()),
+        "free it, or correct its rights",
+    )
+}
+
+/// The usual names, which the commands of `daypass` take too, unless a variable says another.
+fn tables(variables: &BTreeMap<String, String>) -> Tables {
+    let name =
+        |variable: &str, usual: &str| variables.get(variable).cloned().unwrap_or_else(|| usual.to_owned());
+    Tables {
+        users: name("DAYPASS_USERS_TABLE", "daypass-users"),
+        sessions: name("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
+        attempts: name("DAYPASS_ATTEMPTS_TABLE", "daypass-attempts"),
+    }
+}
+
+/// The variables of the functions. Each gets all of them here, because `cargo lambda watch` has one environment.
+fn variables(
+    url: &str,
+    store: &DevStore,
+    keys: &Document,
+    tables: &Tables,
+    folder: &Path,
+) -> Result<BTreeMap<String, String>, StackError> {
+    let key_file = folder.join(KEYS).display().to_string();
+    if key_file.contains(char::is_whitespace) {
+        return Err(StackError::new(
+            format!("the path {key_file} has a space in it, which separates the sources of DAYPASS_KEYS"),
+            "move the checkout, or set CARGO_TARGET_DIR to a folder without one",
+        ));
+    }
+    let jwks = keys.jwks().to_json().map_err(|error| {
+        StackError::new(
+            format!("the public keys cannot be written: {error}"),
+            "start anew with `cargo dev --fresh`",
+        )
+    })?;
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", LOCAL_ACCESS_KEY_ID),
+        ("AWS_ENDPOINT_URL_DYNAMODB", store.url()),
+        ("AWS_REGION", LOCAL_REGION),
+        ("AWS_SECRET_ACCESS_KEY", LOCAL_SECRET_ACCESS_KEY),
+        ("DAYPASS_ATTEMPTS_TABLE", &tables.attempts),
+        ("DAYPASS_AUDIENCE", AUDIENCE),
+        ("DAYPASS_ISSUER", url),
+        ("DAYPASS_JWKS", &jwks),
+        ("DAYPASS_KEYS", &key_file),
+        ("DAYPASS_REVOCATIONS_URL", &format!("{url}/revocations")),
+        ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
+        ("DAYPASS_USERS_TABLE", &tables.users),
+    ];
+    Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+}
+
+/// Reads the variables as the functions will: better told now than by functions that do not start.
+fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackError> {
+    let wrong = |error: ConfigError| StackError::new(error.to_string(), "correct the option that says so");
+    let lookup = |name: &str| variables.get(name).cloned();
+    config::refresh(lookup).map_err(wrong)?;
+    config::revoke(lookup).map_err(wrong)?;
+    config::password(lookup).map_err(wrong)?;
+    config::authorizer(lookup).map_err(wrong)?;
+    config::login(lookup).map_err(wrong)
+}
+
+/// The file in which `daypass user list` and the like find a running stack; it goes with the stack.
+struct Word(PathBuf);
+
+impl Word {
+    fn leave(folder: &Path, variables: &BTreeMap<String, String>) -> Result<Self, StackError> {
+        let path = folder.join(WORD);
+        let text = serde_json::to_string_pretty(variables).map_err(std::io::Error::other);
+        text.and_then(|text| fs::write(&path, text)).map_err(|error| unusable(folder, &error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Word {
+    fn drop(&mut self) {
+        // One that stays leads to a stack that does not answer, and the commands say so.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_no_function_would_take_are_told_before_anything_is_built() {
+        let keys = keys::load_or_make(&tempfile::tempdir().unwrap().path().join(KEYS), None).unwrap();
+        let jwks = keys.jwks().to_json().unwrap();
+        let good = [
+            ("DAYPASS_ATTEMPTS_TABLE", "daypass-attempts"),
+            ("DAYPASS_AUDIENCE", AUDIENCE),
+            ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
+            ("DAYPASS_JWKS", &jwks),
+            ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
+            ("DAYPASS_USERS_TABLE", "daypass-users"),
+        ];
+        let good: BTreeMap<_, _> =
+            good.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        checked(&good).unwrap();
+        for name in ["DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_CLIENTS", "DAYPASS_GRACE_SECONDS"] {
+            let mut wrong = good.clone();
+            wrong.insert(name.to_owned(), "soon".to_owned());
+            let error = checked(&wrong).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The DynamoDB of a stack, with its tables and a user to try it with.
+
+use super::console::Console;
+use super::error::StackError;
+use super::wait::wait_for;
+use daypass_ambient::{OsEntropy, SystemClock};
+use daypass_core::config::Tables;
+use daypass_core::keys::{Document, Peppers};
+use daypass_core::{
+    Clock, Credentials, Password, PasswordCheck, Scope, StoreError, User, UserId, UserStatus,
+};
+use daypass_credentials::Passwords;
+use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::embedded::Embedded;
+use http::Uri;
+use std::path::Path;
+
+/// The user that every stack has.
+pub const DEMO_USER: &str = "demo";
+/// The password of [`DEMO_USER`]: public, and good on this machine only.
+pub const DEMO_PASSWORD: &str = "demo-day-pass-2026";
+/// What [`DEMO_USER`] may be granted.
+pub const DEMO_SCOPE: &str = "orders:read orders:write";
+
+/// Which DynamoDB a stack uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// The embedded one, with nothing left when the stack stops.
+    Memory,
+    /// The embedded one, in a file of the stack's folder.
+    File,
+    /// The one at this URL, such as DynamoDB Local. It gets made-up credentials.
+    Url(String),
+}
+
+/// A DynamoDB that answers and has the tables.
+pub(super) struct DevStore {
+    url: String,
+    client: DynamoDb,
+    /// Stops with the stack.
+    _embedded: Option<Embedded>,
+}
+
+impl DevStore {
+    /// Starts the embedded DynamoDB with its data at `file`, or takes the one that was chosen, and creates the tables.
+    pub(super) fn open(choice: &StoreChoice, file: &Path, tables: &Tables) -> Result<Self, StackError> {
+        let embedded = match choice {
+            StoreChoice::Memory => Some(embedded(None)?),
+            StoreChoice::File => Some(embedded(Some(file))?),
+            StoreChoice::Url(_) => None,
+        };
+        let url = match (choice, &embedded) {
+            (StoreChoice::Url(url), _) => checked(url)?,
+            (_, Some(embedded)) => embedded.url(),
+            // Both other choices have started the embedded one.
+            (_, None) => String::new(),
+        };
+        let client = DynamoDb::local(&url, TableNames::from(tables));
+        wait_for(async { client.create_tables().await.map_err(|error| no_tables(&url, &error)) })?;
+        Ok(Self { url, client, _embedded: embedded })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Adds the demo user, and repairs one whose password was hashed with a pepper that is gone.
+    pub(super) fn add_demo_user(&self, keys: &Document, console: Console) -> Result<(), StackError> {
+        let unusable = |error: &dyn std::fmt::Display| {
+            StackError::new(
+                format!("the demo user cannot be added: {error}"),
+                "start anew with `cargo dev --fresh`, which forgets the local users and sessions",
+            )
+        };
+        let peppers = Peppers::from_document(keys).map_err(|error| unusable(&error))?;
+        let username = Passwords::standard().username(DEMO_USER).map_err(|error| unusable(&error))?;
+        let password = demo_password().ok_or_else(|| unusable(&"its password is not usable"))?;
+        let hash = || Passwords::standard().hash(&password, &peppers, &OsEntropy);
+        wait_for(async {
+            let now = SystemClock.now();
+            let Some(found) = self.client.user(&username).await.map_err(|error| unusable(&error))? else {
+                let user = User {
+                    username,
+                    id: UserId::generate(&OsEntropy),
+                    password_hash: hash().map_err(|error| unusable(&error))?,
+                    password_version: 1,
+                    status: UserStatus::Enabled,
+                    scope: Scope::parse(DEMO_SCOPE).map_err(|_| unusable(&"its scope is malformed"))?,
+                    created_at: now,
+                    updated_at: now,
+                };
+                return self.client.add_user(&user).await.map(drop).map_err(|error| unusable(&error));
+            };
+            match Passwords::standard().check(&password, Some(&found.password_hash), &peppers) {
+                PasswordCheck::Match { .. } => Ok(()),
+                PasswordCheck::Mismatch => {
+                    console.say("the user demo keeps the password that you have set");
+                    Ok(())
+                }
+                PasswordCheck::Unusable(_) => {
+                    console.say(
+                        "the user demo gets its password again: the keys that it was hashed with are gone",
+                    );
+                    let hash = hash().map_err(|error| unusable(&error))?;
+                    self.client
+                        .set_password(&username, &hash, now)
+                        .await
+                        .map(drop)
+                        .map_err(|error| unusable(&error))
+                }
+            }
+        })
+    }
+}
+
+fn demo_password() -> Option<Password> {
+    Password::new(DEMO_PASSWORD.to_owned())
+}
+
+fn embedded(file: Option<&Path>) -> Result<Embedded, StackError> {
+    Embedded::start(file).map_err(|error| {
+        let place = file.map_or("memory".to_owned(), |file| file.display().to_string());
+        StackError::new(
+            format!("the embedded DynamoDB cannot start in {place}: {error}"),
+            "start anew with `cargo dev --fresh`, or use another DynamoDB with --dynamodb URL",
+        )
+    })
+}
+
+/// A URL that the AWS SDK takes as an endpoint, without a slash at the end.
+fn checked(url: &str) -> Result<String, StackError> {
+    let wrong = || {
+        StackError::new(
+            format!("{url:?} is no URL of a DynamoDB"),
+            "write it like --dynamodb http://127.0.0.1:8000",
+        )
+    };
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let is_endpoint = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+    if !is_endpoint || uri.host().is_none_or(str::is_empty) {
+        return Err(wrong());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn no_tables(url: &str, error: &StoreError) -> StackError {
+    match error {
+        StoreError::Unavailable(detail) => StackError::new(
+            format!("DynamoDB at {url} cannot be reached: {detail}"),
+            "is it running? Start it, correct --dynamodb, or leave that out for the embedded one",
+        ),
+        StoreError::Broken(detail) => StackError::new(
+            format!("DynamoDB at {url} cannot hold the tables: {detail}"),
+            "is that a DynamoDB? Correct --dynamodb, or leave it out for the embedded one",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_checked_before_they_are_used() {
+        assert_eq!(checked("http://localhost:8000/").unwrap(), "http://localhost:8000");
+        for wrong in ["", "localhost:8000", "ftp://localhost", "http://", "http://localhost?x"] {
+            assert!(checked(wrong).unwrap_err().to_string().contains("--dynamodb"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_demo_user_has_a_password_that_may_be_set() {
+        let username = Passwords::standard().username(DEMO_USER).unwrap();
+        Passwords::standard().accept(&demo_password().unwrap(), &username).unwrap();
+        Scope::parse(DEMO_SCOPE).unwrap();
+    }
+}

@@ -1,0 +1,95 @@
+"""What comes at a stack's end: a leak, and then its deletion.
+
+    teardown.py ENDPOINT FUNCTIONS
+
+First the procedure of docs/keys.md for a signing key that has leaked. Then all stacks are deleted, and what must outlive them is
+looked for: the users, their sessions, and the keys without which both are worth nothing.
+"""
+
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from account import Aws, say
+from deploy import PASSWORD, USERNAME
+from rotate import invoke
+
+
+def ask(url, body=None, token=None):
+    """The status and the JSON of an answer."""
+    request = Request(url, data=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"})
+    if token:
+        request.add_header("authorization", f"Bearer {token}")
+    try:
+        with urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except HTTPError as refused:
+        return refused.code, json.loads(refused.read() or b"{}")
+
+
+def kid(token):
+    header = token.split(".")[0]
+    return json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+
+
+def check(holds, what):
+    if not holds:
+        raise SystemExit(f"does not hold: {what}")
+    say(f"  {what}")
+
+
+def leak(aws, stack):
+    """A signing key has leaked: cut it, and start all functions anew."""
+    say(f"a signing key of {stack} has leaked")
+    outputs = aws.outputs(stack)
+    url = aws.local(outputs["ApiUrl"])
+    status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
+    check(status == 200, "a user is logged in")
+    invoke(aws, outputs["RotateKeysFunctionName"], {"cut": "signing"})
+    aws.update(stack, "template.yaml", KeysRevision=2)
+    _, jwks = ask(f"{url}/.well-known/jwks.json")
+    published = {key["kid"] for key in jwks["keys"]}
+    check(kid(tokens["access_token"]) not in published, "the leaked key is not published any more")
+    check(ask(f"{url}/sessions", token=tokens["access_token"])[0] in (401, 403), "a token of the leaked key is refused")
+    refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    status, renewed = ask(f"{url}/refresh", refresh)
+    check(status == 200 and kid(renewed["access_token"]) in published, "its session lives, and gets a token of a new key")
+    check(ask(f"{url}/sessions", token=renewed["access_token"])[0] == 200, "which the authorizer takes")
+
+
+def delete(aws):
+    """Deletes all stacks, those first that import from others."""
+    names = [stack["StackName"] for stack in aws.stacks.describe_stacks()["Stacks"]]
+    kept = {name: aws.outputs(name) for name in names if "UsersTableName" in aws.outputs(name)}
+    for name in sorted(names, key=lambda name: name in kept):
+        aws.stacks.delete_stack(StackName=name)
+        aws.stacks.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        say(f"deleted {name}")
+    dynamodb, secrets = aws.client("dynamodb"), aws.client("secretsmanager")
+    for name, outputs in kept.items():
+        users = dynamodb.scan(TableName=outputs["UsersTableName"])["Items"]
+        check([user["username"]["S"] for user in users] == [USERNAME], f"{name}: the users are there")
+        sessions = dynamodb.scan(TableName=outputs["SessionsTableName"], Select="COUNT")["Count"]
+        check(sessions > 0, f"{name}: {sessions} sessions are there")
+        for secret in ("RefreshKeysSecretArn", "PeppersSecretArn"):
+            value = secrets.get_secret_value(SecretId=outputs[secret])["SecretString"]
+            check('"active"' in value, f"{name}: {secret} has its keys")
+        gone = [table for table in dynamodb.list_tables()["TableNames"] if table == outputs["AttemptsTableName"]]
+        check(not gone, f"{name}: the attempts are not")
+    functions = aws.client("lambda").list_functions()["Functions"]
+    check(not functions, "no function is left")
+
+
+def main():
+    endpoint, functions = sys.argv[1:]
+    aws = Aws(endpoint, Path(functions))
+    leak(aws, "daypass")
+    delete(aws)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+//! Servers that stand in for AWS in tests and in `daypass dev`: an embedded DynamoDB, a Lambda service over built binaries,
+//! the Runtime API of one function, a Secrets Manager, and a proxy that records and breaks requests to DynamoDB.
+//!
+//! No function links this crate. It knows no crate of Daypass, so any crate can test with it.
+
+mod answer;
+pub mod depth;
+pub mod embedded;
+pub mod event;
+pub mod functions;
+pub mod hold;
+pub mod lambda;
+pub mod patience;
+pub mod proxy;
+pub mod recorder;
+pub mod runtime_api;
+pub mod secrets_manager;
+pub mod trips;
+
+pub use answer::Answer;

@@ -1,0 +1,137 @@
+//! An HTTP/1.1 server that can break its connections: the part that all proxies of the tests share.
+
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// The end of a connection in place of an answer, or of the rest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Closed: the client reads the end of the stream.
+    Closed,
+    /// Reset (RST).
+    Reset,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed on demand",
+            Self::Reset => "reset on demand",
+        })
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// The body of an answer: [`whole`] or [`cut`].
+pub type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// A body that arrives.
+pub fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that breaks off after these bytes.
+pub fn cut(first: impl Into<Bytes>) -> Body {
+    /// Long enough for the first bytes to leave.
+    const FLUSHED: Duration = Duration::from_millis(20);
+    let first = stream::iter([Ok(Frame::data(first.into()))]);
+    let end = stream::once(async {
+        tokio::time::sleep(FLUSHED).await;
+        Err(Broken::Closed)
+    });
+    StreamBody::new(first.chain(end)).boxed_unsync()
+}
+
+/// A running server on a free loopback port. Dropping it stops it and closes all its connections.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    task: AbortHandle,
+}
+
+impl Server {
+    /// Answers every request with `answer`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start<A, F>(answer: A) -> io::Result<Self>
+    where
+        A: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response<Body>, Broken>> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let task = tokio::spawn(serve(listener, Arc::new(answer))).abort_handle();
+        Ok(Self { url, task })
+    }
+
+    /// The URL of the server, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve<A, F>(listener: TcpListener, answer: Arc<A>)
+where
+    A: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Body>, Broken>> + Send + 'static,
+{
+    // Dropped with this task, and all connections with it.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let answer = Arc::clone(&answer);
+        connections.spawn(async move {
+            let reset = AtomicBool::new(false);
+            let service = service_fn(|request| Box::pin(read_and_answer(request, &*answer, &reset)));
+            // An error is a broken connection, ours or the client's.
+            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
+            let stream = connection.into_parts().io.into_inner();
+            if reset.load(Ordering::SeqCst) {
+                // Closing without lingering sends RST instead of FIN.
+                let _ = stream.set_zero_linger();
+            }
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn read_and_answer<F>(
+    request: Request<Incoming>,
+    answer: &impl Fn(Request<Bytes>) -> F,
+    reset: &AtomicBool,
+) -> Result<Response<Body>, Broken>
+where
+    F: Future<Output = Result<Response<Body>, Broken>>,
+{
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Broken::Closed)?.to_bytes();
+    let answered = answer(Request::from_parts(head, body)).await;
+    if matches!(answered, Err(Broken::Reset)) {
+        reset.store(true, Ordering::SeqCst);
+    }
+    answered
+}

@@ -1,0 +1,60 @@
+//! `cargo tools lock`: writes the lock files from `*.in`, `package.json` and `pom.xml`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::node::npm;
+use crate::process::run_quietly;
+use crate::python::uv;
+use crate::{dynamodb_local, target_dir, workspace_root};
+
+/// Writes all lock files. A locked version stays while its requirement allows it, unless `upgrade` is set.
+///
+/// The files name no registry: each machine installs from its own.
+///
+/// # Errors
+/// When a program is missing or a requirement cannot be resolved.
+pub fn lock(upgrade: bool) -> Result<()> {
+    let root = workspace_root();
+    for folder in ["infra/tools/python", "tests/interop/python"].map(|folder| root.join(folder)) {
+        for requirements in files(&folder, "in")? {
+            lock_python(&folder, &requirements, upgrade)?;
+        }
+    }
+    for folder in ["infra/tools/node", "tests/interop/node"].map(|folder| root.join(folder)) {
+        let subcommand = if upgrade { "update" } else { "install" };
+        let arguments = ["--package-lock-only", "--omit-lockfile-registry-resolved"];
+        run_quietly("npm", npm(subcommand, &folder).args(arguments))?;
+    }
+    let scratch = target_dir().join("tmp").join(format!("lock-{}", std::process::id()));
+    dynamodb_local::lock(&scratch)?;
+    fs::remove_dir_all(&scratch).with_context(|| format!("could not remove {}", scratch.display()))
+}
+
+fn lock_python(folder: &Path, requirements: &Path, upgrade: bool) -> Result<()> {
+    let mut command = Command::new(uv()?);
+    command
+        // File names without folders: the lock file repeats them.
+        .current_dir(folder)
+        .args(["pip", "compile", "--quiet", "--universal", "--python-version", "3.11"])
+        .args(["--fork-strategy", "fewest", "--generate-hashes", "--no-header", "--no-emit-index-url"])
+        .args(upgrade.then_some("--upgrade"))
+        .arg("--output-file")
+        .args(requirements.with_extension("txt").file_name())
+        .args(requirements.file_name());
+    run_quietly("uv", &mut command)
+}
+
+/// The files in `folder` with this extension, sorted.
+pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
+        found.push(entry?.path());
+    }
+    found.retain(|path| path.extension().is_some_and(|it| it == extension));
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,348 @@
+//! Runs steps: each as a process of its own with a deadline, several at the same time, and whatever happens the rest is
+//! accounted for.
+//!
+//! A step leads a process group. Its standard input is a pipe that the supervisor holds: when that closes, because the
+//! deadline has passed or the supervisor was killed, the step ends itself and all that it started.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use daypass_tools::{check_prerequisites, chromium, install_all, say, target_dir};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::report::{Outcome, Verdict, summary};
+use crate::steps::{Depth, Plan, Step};
+
+/// How a run is to be.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Whether these are all steps of the depth: then missing programs are an error before the first one.
+    pub(crate) everything: bool,
+    pub(crate) depth: Depth,
+    /// Whether the steps after a failed one run.
+    pub(crate) keep_going: bool,
+    /// How many steps run at the same time.
+    pub(crate) jobs: usize,
+    /// Names of tests, for a step of tests.
+    pub(crate) filter: Vec<String>,
+}
+
+/// How often the supervisor looks at the running steps.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a step may take to end what it started, before it is killed.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// How long to wait for the rest of the output of a step that has ended: a process that escaped may hold the pipe.
+const REST: Duration = Duration::from_secs(2);
+
+/// Where the output of a step is kept.
+pub(crate) fn log_file(step: &str) -> PathBuf {
+    target_dir().join("verify").join(format!("{step}.log"))
+}
+
+/// Runs one step in this process; whether it passed. The supervisor starts this with `--step`.
+pub(crate) fn run_here(step: &Step, depth: Depth, filter: &[String]) -> bool {
+    end_with_standard_input();
+    let plan = Plan { step: step.name, depth, filter: filter.to_vec() };
+    match (step.run)(&plan) {
+        Ok(()) => true,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            false
+        }
+    }
+}
+
+/// Ends this process group when standard input ends.
+fn end_with_standard_input() {
+    thread::spawn(|| {
+        // An error of the pipe is its end, too.
+        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+        let _ = kill_process_group(rustix::process::getpgrp(), Signal::TERM);
+    });
+}
+
+/// Runs the steps, prints the table of what came of them, and returns whether all passed.
+///
+/// # Errors
+/// When programs are missing that the developer installs, the folder for the logs cannot be made, or a process cannot be
+/// started.
+pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bool> {
+    let started = Instant::now();
+    if settings.everything {
+        check_prerequisites()?;
+        chromium()?;
+        install_beforehand();
+    }
+    let program = std::env::current_exe().context("this program has no path")?;
+    let outcomes = supervise(steps, settings, &|step| {
+        let mut command = Command::new(&program);
+        command.args(["--step", step.name]);
+        if settings.depth == Depth::Full {
+            command.arg("--full");
+        }
+        if !settings.filter.is_empty() {
+            command.arg("--").args(&settings.filter);
+        }
+        command
+    })?;
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
+    Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
+}
+
+/// Installs the tools while the first steps compile. A step that comes to a tool earlier waits for it, and an error is that
+/// step's to report.
+fn install_beforehand() {
+    thread::spawn(|| {
+        if let Err(error) = install_all() {
+            say(&format!("{error:#}"));
+        }
+    });
+}
+
+/// Runs each step as the command that `program` makes of it, and returns what came of those that were started.
+fn supervise(
+    steps: &[&'static Step],
+    settings: &Settings,
+    program: &dyn Fn(&Step) -> Command,
+) -> Result<Vec<Outcome>> {
+    let folder = target_dir().join("verify");
+    fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+    let live = steps.len() == 1;
+    let mut waiting: VecDeque<&'static Step> = steps.iter().copied().collect();
+    let mut running: Vec<Running> = Vec::new();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    while !waiting.is_empty() || !running.is_empty() {
+        let failed = outcomes.iter().any(|outcome| outcome.verdict != Verdict::Passed);
+        if failed && !settings.keep_going {
+            waiting.clear();
+        }
+        while running.len() < settings.jobs {
+            let Some(next) = next_step(&waiting, &running) else { break };
+            let step = waiting.remove(next).context("a step that waits can be started")?;
+            say(&format!("==> {}: {}", step.name, step.reason));
+            running.push(Running::start(step, program(step), live)?);
+        }
+        thread::sleep(TICK);
+        let mut still = Vec::new();
+        for mut step in running {
+            match step.poll()? {
+                None => still.push(step),
+                Some(outcome) => {
+                    if !live {
+                        say(&format!("\n<== {} {}\n{}", step.step.name, outcome.in_words(), step.output()));
+                    }
+                    outcomes.push(outcome);
+                }
+            }
+        }
+        running = still;
+    }
+    Ok(outcomes)
+}
+
+/// The first waiting step that may run beside those that run already.
+fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<usize> {
+    if running.iter().any(|running| running.step.alone) {
+        return None;
+    }
+    waiting.iter().position(|step| {
+        let pending = |name: &&str| {
+            waiting.iter().any(|other| other.name == *name)
+                || running.iter().any(|other| other.step.name == *name)
+        };
+        let compiler_is_taken = step.compiles && running.iter().any(|other| other.step.compiles);
+        !step.after.iter().any(pending) && !compiler_is_taken && (!step.alone || running.is_empty())
+    })
+}
+
+/// A step that runs.
+struct Running {
+    step: &'static Step,
+    child: Child,
+    started: Instant,
+    /// When it was told to end, because its deadline had passed.
+    told: Option<Instant>,
+    lines: Receiver<String>,
+    kept: Vec<String>,
+}
+
+impl Running {
+    fn start(step: &'static Step, mut command: Command, live: bool) -> Result<Self> {
+        let (output, writer) = std::io::pipe().context("there is no pipe")?;
+        command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+        let child = command.spawn().with_context(|| format!("could not start the step {}", step.name))?;
+        // The command holds the writing end of the pipe until here.
+        drop(command);
+        let log = log_file(step.name);
+        let log = File::create(&log).with_context(|| format!("could not write {}", log.display()))?;
+        Ok(Self {
+            step,
+            child,
+            started: Instant::now(),
+            told: None,
+            lines: keep(output, log, live),
+            kept: Vec::new(),
+        })
+    }
+
+    /// What came of the step; `None` while it runs. Enforces the deadline.
+    fn poll(&mut self) -> Result<Option<Outcome>> {
+        self.kept.extend(self.lines.try_iter());
+        let took = self.started.elapsed();
+        if let Some(status) = self.child.try_wait()? {
+            self.kill();
+            self.drain();
+            let verdict = match self.told {
+                Some(_) => Verdict::TimedOut(self.step.deadline),
+                None if status.success() => Verdict::Passed,
+                None => Verdict::Failed(status.to_string()),
+            };
+            return Ok(Some(Outcome { step: self.step.name, verdict, took }));
+        }
+        match self.told {
+            None if took > self.step.deadline => {
+                self.told = Some(Instant::now());
+                drop(self.child.stdin.take());
+            }
+            Some(told) if told.elapsed() > FAREWELL => self.kill(),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// Kills what is left of the process group.
+    fn kill(&self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // An error means that the group is gone.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// Takes what is left of the output.
+    fn drain(&mut self) {
+        let until = Instant::now() + REST;
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.kept.push(line);
+        }
+    }
+
+    fn output(&self) -> String {
+        self.kept.iter().map(|line| format!("    {line}\n")).collect()
+    }
+}
+
+/// Writes the lines of the pipe to the log and hands them on; prints them as they come when `live`.
+fn keep(output: PipeReader, mut log: File, live: bool) -> Receiver<String> {
+    let (send, receive) = channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while matches!(output.read_until(b'\n', &mut line), Ok(read) if read > 0) {
+            // A disk that is full must not end the run: the terminal has the line.
+            let _ = log.write_all(&line);
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if live {
+                say(&text);
+            }
+            let _ = send.send(text);
+            line.clear();
+        }
+    });
+    receive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn step(name: &'static str) -> Step {
+        Step::new(name, "a step of a test", 10, |_| Ok(()))
+    }
+
+    const fn quick(name: &'static str) -> Step {
+        Step { deadline: Duration::from_millis(300), ..step(name) }
+    }
+
+    /// Runs steps as the shell scripts of these names.
+    fn outcomes(scripts: &[(&'static Step, &str)], keep_going: bool) -> Vec<(&'static str, Verdict)> {
+        let settings =
+            Settings { everything: false, depth: Depth::Gate, keep_going, jobs: 2, filter: Vec::new() };
+        let steps: Vec<&Step> = scripts.iter().map(|(step, _)| *step).collect();
+        fs::create_dir_all(target_dir().join("verify")).unwrap();
+        let program = |step: &Step| {
+            let (_, script) = scripts.iter().find(|(other, _)| other.name == step.name).unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let outcomes = supervise(&steps, &settings, &program).unwrap();
+        outcomes.into_iter().map(|outcome| (outcome.step, outcome.verdict)).collect()
+    }
+
+    fn failed(code: u8) -> Verdict {
+        Verdict::Failed(format!("exit status: {code}"))
+    }
+
+    #[test]
+    fn a_step_that_hangs_is_ended_at_its_deadline_and_the_others_run() {
+        static HANGS: Step = quick("test-hangs");
+        static GOOD: Step = step("test-good");
+        // It ends itself, as a step does, when its standard input ends.
+        let script = "exec 3<&0; echo before; (read -r _ <&3; kill $$) & exec sleep 600";
+        let verdicts = outcomes(&[(&HANGS, script), (&GOOD, "exit 0")], true);
+        let expected = [("test-good", Verdict::Passed), ("test-hangs", Verdict::TimedOut(HANGS.deadline))];
+        assert_eq!(verdicts, expected);
+        assert_eq!(fs::read_to_string(log_file(HANGS.name)).unwrap(), "before\n");
+    }
+
+    #[test]
+    fn a_failure_ends_the_run_unless_it_keeps_going() {
+        static FAILS: Step = step("test-fails");
+        static NEXT: Step = Step { after: &["test-fails"], ..step("test-next") };
+        // 101 is how a panic ends a process.
+        let scripts = [(&FAILS, "exit 101"), (&NEXT, "exit 0")];
+        assert_eq!(outcomes(&scripts, false), [("test-fails", failed(101))]);
+        assert_eq!(outcomes(&scripts, true), [("test-fails", failed(101)), ("test-next", Verdict::Passed)]);
+    }
+
+    #[test]
+    fn what_a_step_leaves_behind_is_killed_with_it() {
+        static LEAVES: Step = step("test-leaves");
+        let verdicts = outcomes(&[(&LEAVES, "sleep 600 & echo $!")], false);
+        assert_eq!(verdicts, [("test-leaves", Verdict::Passed)]);
+        let pid = fs::read_to_string(log_file(LEAVES.name)).unwrap();
+        let state = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output().unwrap();
+        let state = String::from_utf8(state.stdout).unwrap();
+        assert!(state.trim().is_empty() || state.starts_with('Z'), "{state}");
+    }
+
+    #[test]
+    fn one_step_compiles_at_a_time_and_one_that_measures_is_alone() {
+        static FIRST: Step = Step { compiles: true, ..step("first") };
+        static SECOND: Step = Step { compiles: true, ..step("second") };
+        static OTHER: Step = step("other");
+        static ALONE: Step = Step { alone: true, ..step("alone") };
+        let next = |waiting: &[&'static Step], running: &[&'static Step]| {
+            let running: Vec<Running> = running
+                .iter()
+                .map(|step| Running::start(step, Command::new("true"), false).unwrap())
+                .collect();
+            let waiting: VecDeque<&'static Step> = waiting.iter().copied().collect();
+            next_step(&waiting, &running).map(|position| waiting[position].name)
+        };
+        assert_eq!(next(&[&SECOND, &OTHER], &[&FIRST]), Some("other"));
+        assert_eq!(next(&[&ALONE], &[&OTHER]), None);
+        assert_eq!(next(&[&ALONE, &OTHER], &[]), Some("alone"));
+        assert_eq!(next(&[&OTHER], &[&ALONE]), None);
+    }
+}
