@@ -12,9 +12,9 @@
 
 use daypass_core::ApiError;
 use daypass_core::config::{self, SETTINGS, Setting};
-use daypass_credentials::{CHECKING, MIN_CHARS};
 use daypass_docs::{Document, documents, escaped, files, inline, root, snapshot};
 use daypass_gateway::template::parse;
+use daypass_passwords::{CHECKING, MIN_CHARS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -210,7 +210,7 @@ const AREAS: [(&str, &[&str]); 12] = [
     (
         "Passwords and rate limits",
         &[
-            "shared/credentials/",
+            "shared/passwords/",
             "tests/it/oracle.rs",
             "tests/it/suites/timing/",
             "tests/it/throttle.rs",
@@ -232,7 +232,7 @@ const AREAS: [(&str, &[&str]); 12] = [
     (
         "Revocation feed",
         &[
-            "shared/follower/",
+            "shared/feed-client/",
             "tests/it/revocations.rs",
             "tests/it/suites/rehearsal/called_back.rs",
             "tests/it/suites/rehearsal/window.rs",

@@ -4,9 +4,9 @@
 import { Daypass } from "/daypass.js";
 
 const byId = (id) => document.getElementById(id);
-const timeFormat = new Intl.DateTimeFormbyId(undefined, { timeStyle: "medium" });
-const dateTimeFormat = new Intl.DateTimeFormbyId(undefined, { dateStyle: "medium", timeStyle: "short" });
-const dateFormat = new Intl.DateTimeFormbyId(undefined, { dateStyle: "long" });
+const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
 
 /** Older lines of the log are removed. */
 const MAX_LOG_LINES = 50;
