@@ -1,6 +1,6 @@
 //! The documentation as data: tests compare its commands, names and generated pages with the code.
 //!
-//! [`documents`] are the Markdown files of the repository. [`commands`] are the command lines that they show, and
+//! [`documents`] are the Markdown files of the repository. [`commands()`] are the command lines that they show, and
 //! [`check`] parses these with clap. [`reference()`] writes the reference page of a program, and [`snapshot`] compares a
 //! generated page with its file.
 
