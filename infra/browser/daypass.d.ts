@@ -1,85 +1,103 @@
-/** What {@link Daypass} is made with. */
+/** Options of {@link Daypass}. */
 export interface DaypassOptions {
-  /** Where the API is, without a slash at the end: `https://api.example.com`. */
+  /** The URL of the API, without a slash at the end: `https://api.example.com`. */
   url: string;
-  /** The client's id, registered with `"transport": "cookie"` and the origin of this page. */
+  /** The id of a client that is registered with `"transport": "cookie"` and the origin of this page. */
   clientId: string;
-  /** The scope to ask for at login, separated by spaces; without it, all that the user and the client may have. */
+  /** The scope to request at login, separated by spaces. Default: the whole scope of the user and the client. */
   scope?: string;
-  /** Origins besides those of `url` and of the page that {@link Daypass.fetch} may send the access token to. */
+  /** More origins that {@link Daypass.fetch} may send the access token to. It always may to those of `url` and of the page. */
   origins?: string[];
-  /** Instead of the browser's `fetch`. */
+  /** Replaces the browser's `fetch`. */
   fetch?: typeof globalThis.fetch;
 }
 
-/** `starting` until the server has said whether there is a session. */
+/** `starting` until the server or another tab has answered whether there is a session. */
 export type DaypassState = "starting" | "signed-in" | "signed-out";
 
 /** The session of the browser. */
 export interface DaypassSession {
   readonly sessionId: string;
-  /** What the access token is good for, separated by spaces. */
+  /** The scope of the access token, separated by spaces. */
   readonly scope: string;
-  /** Seconds that the access token is still good for, by a clock that nobody sets. */
+  /** Whole seconds until the access token expires, 0 afterwards. A change of the system clock has no effect. */
   readonly expiresIn: number;
 }
 
 /**
- * Why the state or the session has changed: what this tab found at its `start`, its own `login` or `logout`, what it heard
- * from an `other-tab`, or that the session has `ended`: it was revoked or has expired.
+ * Why the state or the session changed:
+ *
+ * - `start`: this tab found out at its start
+ * - `login`, `logout`: of this tab
+ * - `other-tab`: another tab logged in or out, or shared its session
+ * - `ended`: the session was revoked or has expired
  */
 export type DaypassReason = "start" | "login" | "logout" | "other-tab" | "ended";
 
-/** The events of {@link Daypass}. */
+/** Events of {@link Daypass}. */
 export interface DaypassEvents {
-  /** The state or the session has changed, also when that happened in another tab. */
+  /** The state or the session changed, in this tab or in another one. */
   change: CustomEvent<{ state: DaypassState; reason: DaypassReason }>;
   /** There is a new access token. */
   renewed: CustomEvent<{ by: "this-tab" | "other-tab" }>;
 }
 
-/** A refusal of the server, or the way to it. The message is the server's `error_description`. */
+/** An error of the server or of the way to it. `message` is the server's `error_description`. */
 export class DaypassError extends Error {
-  /** The HTTP status, or 0 when no answer came. 401 also when nobody is signed in. */
+  /** The HTTP status, 0 without a response. It is also 401 for `signed_out`. */
   readonly status: number;
   /**
-   * The server's code, such as `invalid_grant` (wrong name or password), `slow_down`, `temporarily_unavailable`; or
-   * `unreachable`, `signed_out`, `foreign_origin` for a URL that may not have the access token, and `insecure_context` for a
-   * page that is neither on `https://` nor on this machine.
+   * The server's code, such as `invalid_grant` (wrong user name or password), `slow_down` or `temporarily_unavailable`
+   * ([RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)), or one of the module:
+   *
+   * - `unreachable`: no complete response
+   * - `signed_out`: there is no session
+   * - `foreign_origin`: the access token must not be sent to that URL
+   * - `insecure_context`: the page is neither on `https://` nor on `http://localhost`
    */
   readonly error: string;
-  /** Seconds to wait, as the server says; 0 when it does not, undefined when it was not asked. */
+  /** Seconds to wait (`Retry-After`), 0 if the server named none. Undefined if the error does not come from a request. */
   readonly retryAfter: number | undefined;
   private constructor();
 }
 
-/** The session of this browser with one API, the same in all tabs. One object is enough for a page. */
+/** The session of this browser with one API, the same in all tabs of the origin. A page needs one object. */
 export class Daypass extends EventTarget {
-  /** Throws {@link DaypassError} on a page where browsers would not keep the cookie (`insecure_context`). */
+  /**
+   * @throws {DaypassError} `insecure_context` on a page where browsers do not keep the cookie
+   *   ([secure contexts](https://developer.mozilla.org/en-US/docs/Web/Security/Secure_Contexts))
+   */
   constructor(options: DaypassOptions);
   readonly state: DaypassState;
-  /** The session, `null` without one. */
+  /** The session, or `null` without one. */
   readonly session: DaypassSession | null;
   /**
-   * Finds the session, from another tab or with one renewal. Never rejects: with a server that does not answer it resolves
-   * to `starting`, and the attempts go on.
+   * Finds the session, in another tab or with one renewal. Never rejects: if the server does not answer, it resolves to
+   * `starting`, and the attempts continue.
    */
   start(): Promise<DaypassState>;
-  /** Logs in, in all tabs. Rejects with {@link DaypassError}. */
+  /** Logs in, for all tabs. Rejects with {@link DaypassError}. */
   login(credentials: { username: string; password: string }): Promise<void>;
   /**
-   * Ends the session, with `everywhere` all sessions of the user. Rejects with {@link DaypassError} when the server could
-   * not be asked to: then the cookie is still there and nobody is logged out. With `everywhere` also as `signed_out`, when
-   * this session had ended already: it is signed out here, but only a session that is good ends the others.
+   * Ends the session, or with `everywhere` all sessions of the user.
+   *
+   * Rejects with {@link DaypassError} if the server did not confirm it: the cookie is still there, and the user is still
+   * logged in. With `everywhere` it rejects as `signed_out` if this session had already ended: the browser is signed out, and
+   * the user's other sessions continue.
    */
   logout(options?: { everywhere?: boolean }): Promise<void>;
   /**
-   * As the global `fetch`, with the access token. Renews it when it is about to end, and after a 401 or 403, or an error
-   * across origins, which may be one of them without CORS headers. After that an answered request, or a `GET` or `HEAD`, is
-   * sent once more. Rejects with {@link DaypassError} when there is no token to be had, and otherwise as `fetch` does.
+   * As the global [`fetch`](https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token in the
+   * `Authorization` header.
+   *
+   * Renews the token shortly before it expires. Renews it also after a 401 or 403, and after an error on another origin,
+   * which may be a 401 or 403 without CORS headers. It then repeats the request once: any request that got a response, and
+   * without a response a `GET` or `HEAD`.
+   *
+   * Rejects with {@link DaypassError} if there is no access token, and otherwise as the global `fetch` does.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-  /** Lets go of timers and events. The session stays. */
+  /** Stops timers and listeners. The session stays. */
   close(): void;
   addEventListener<K extends keyof DaypassEvents>(
     type: K,

@@ -1,261 +1,556 @@
-// How this works: README.md
+/**
+ * Login and silent renewal for web pages. README.md describes the design.
+ *
+ * The access token is in memory, the refresh token in an `HttpOnly` cookie. All tabs of an origin have one session: they
+ * renew it under one lock, and exchange access tokens in messages.
+ *
+ * Times are in seconds unless a name ends in `Ms`.
+ */
 
-const now = () => performance.now() / 1e3; // seconds, not by the wall clock
+/** Limit for one request to the API. */
+const REQUEST_TIMEOUT = 10;
+/** Limit for waiting until another tab releases the lock. */
+const LOCK_TIMEOUT = 10;
+/** Limit for waiting in `fetch` until the next renewal is due. */
+const TOKEN_TIMEOUT = 10;
+/** An access token with less time left is not sent: it could expire on the way. */
+const MIN_TIME_LEFT = 1;
+/** Renewal starts this long before the expiry, or a tenth of the lifetime if that is less. Multiplied by `jitter`. */
+const MAX_RENEWAL_LEAD = 30;
+/** A failed renewal is repeated after 0.5 s, then after twice as long each time up to this. Multiplied by `jitter`. */
+const MAX_RETRY_DELAY = 30;
+/** A longer `Retry-After` of the server is cut to this. */
+const MAX_RETRY_AFTER = 300;
+/** After a renewal did not help a rejected request, further rejections cause no renewal for this long. */
+const REJECTION_PAUSE = 60;
 
+/** A tab then checks whether a renewal is due. After `resume` it was frozen: https://wicg.github.io/page-lifecycle/ */
+const WAKE_EVENTS = ["online", "visibilitychange", "resume"];
+
+/**
+ * Seconds since the page was opened. The user cannot set this clock, and it differs from tab to tab.
+ * https://developer.mozilla.org/en-US/docs/Web/API/Performance/now
+ */
+const now = () => performance.now() / 1000;
+
+/** From 1 to 2: tabs and browsers do not act at the same moment. */
+const jitter = () => 1 + Math.random();
+
+/** https://developer.mozilla.org/en-US/docs/Web/API/AbortSignal/timeout_static, in seconds */
+const timeout = (seconds) => AbortSignal.timeout(seconds * 1000);
+
+/**
+ * What the page knows of its session.
+ *
+ * @typedef {object} AccessToken
+ * @property {string} value what the `Authorization` header takes
+ * @property {string} sessionId
+ * @property {string} scope separated by spaces
+ * @property {number} lifetime
+ * @property {number} expiresAt by the clock of this tab
+ */
+
+/**
+ * A message to the other tabs of the origin.
+ *
+ * - `request` asks for the access token.
+ * - `response` answers a `request`.
+ * - `session`: the sender logged in, logged out, renewed, or found that there is no session.
+ * - `failure`: a renewal of the sender failed and will be repeated.
+ *
+ * @typedef {object} Message
+ * @property {"request" | "response" | "session" | "failure"} type
+ * @property {AccessToken | null} accessToken of a `response` or `session`, null without a session
+ * @property {number} timeLeft until the access token expires: the clocks of tabs differ, the time left does not
+ * @property {string} reason of a `session`, as in the event `change`
+ * @property {boolean} renewed whether a `session` comes from a renewal
+ * @property {string} previousId of a `session`: the session that the sender had before
+ * @property {{ status: number, error: string, retryAfter: number }} error of a `failure`
+ */
+
+/** An error response of the server (https://www.rfc-editor.org/rfc/rfc6749#section-5.2), or an error before there was one. */
 export class DaypassError extends Error {
+  /**
+   * @param {object} fields
+   * @param {number} [fields.status] the HTTP status, 0 without a response
+   * @param {string} [fields.error] the code
+   * @param {string} [fields.error_description] becomes the message
+   * @param {number} [fields.retryAfter] seconds, 0 if the server named none, undefined if the error is not from a request
+   */
   constructor({ status = 0, error = "unreachable", error_description = error, retryAfter }) {
     super(error_description);
-    Object.assign(this, { status, error, retryAfter });
+    this.status = status;
+    this.error = error;
+    this.retryAfter = retryAfter;
   }
 }
 
-// A dead cookie, or none.
-const gone = ({ status, error }) => status === 400 && /^invalid_[gr]/.test(error);
-const refused = ({ status }) => status === 401 || status === 403;
+const signedOutError = () => new DaypassError({ status: 401, error: "signed_out" });
 
+/** Whether the server rejects the refresh token (`invalid_grant`) or got no cookie (`invalid_request`). */
+const endsSession = ({ status, error }) => status === 400 && (error === "invalid_grant" || error === "invalid_request");
+
+/** Whether the API rejects the access token. An authorizer makes an HTTP API answer 403, and a REST API 401. */
+const isRejected = ({ status }) => status === 401 || status === 403;
+
+/** How long before its expiry a token is renewed. */
+const renewalLead = ({ lifetime }) => Math.min(MAX_RENEWAL_LEAD, lifetime / 10) * jitter();
+
+/**
+ * The session of this browser with one API. All tabs of the origin share it.
+ *
+ * Events: `change` with `{ state, reason }`, `renewed` with `{ by }`. daypass.d.ts has their types.
+ */
 export class Daypass extends EventTarget {
-  #options; #name; #channel; #timer; #renewing; #error; #ended; #store;
-  #ticket; // undefined until known
-  #due = Infinity; // to renew or try again
-  #failures = 0;
-  #calm = 0; // no renewal for a refusal before
-  #waiting = []; // for news; each makes a new array
+  #options;
+  /** The name of the lock, of the channel and of the storage entry. */
+  #name;
+  /**
+   * Null after `close`. https://developer.mozilla.org/en-US/docs/Web/API/BroadcastChannel
+   *
+   * @type {BroadcastChannel | null}
+   */
+  #channel;
+  /**
+   * Undefined until the server or another tab has answered, null without a session.
+   *
+   * @type {AccessToken | null | undefined}
+   */
+  #accessToken;
+  /** The session that ended last. */
+  #endedSessionId;
 
+  /**
+   * The renewal that is under way.
+   *
+   * @type {Promise<void> | null}
+   */
+  #renewal = null;
+  /**
+   * Why the last renewal failed, here or in another tab. Null after a success.
+   *
+   * @type {DaypassError | null}
+   */
+  #renewalError = null;
+  #failedRenewals = 0;
+  /** When the next renewal is due: ahead of the expiry, or as a repetition after a failure. */
+  #renewAt = Infinity;
+  #renewalTimer;
+  /** Until then a rejected request causes no renewal. */
+  #rejectionPauseEnd = 0;
+  /** `localStorage`, or an object where the page may not use it. */
+  #storage;
+
+  /** How often the token or `#renewalError` was set, by this tab or by a message. */
+  #updates = 0;
+  /** Functions to call at the next update. */
+  #waiters = [];
+
+  /**
+   * @param {object} options
+   * @param {string} options.url the API, without a slash at the end
+   * @param {string} options.clientId a client with `"transport": "cookie"`
+   * @param {string} [options.scope] for the login, separated by spaces
+   * @param {string[]} [options.origins] further origins that `fetch` may send the access token to
+   * @param {typeof globalThis.fetch} [options.fetch] used instead of the browser's
+   * @throws {DaypassError} `insecure_context` where browsers would not keep the cookie
+   *   (https://developer.mozilla.org/en-US/docs/Web/Security/Secure_Contexts)
+   */
   constructor(options) {
     super();
     if (!isSecureContext) throw new DaypassError({ error: "insecure_context" });
     this.#options = { fetch, origins: [], ...options };
     this.#name = `daypass ${options.url} ${options.clientId}`;
     this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
-    addEventListener("online", this.#wake, true);
-    addEventListener("visibilitychange", this.#wake, true);
-    addEventListener("resume", this.#wake, true);
+    this.#channel.onmessage = ({ data }) => this.#onMessage(data);
+    // In the capture phase: `resume` is dispatched at the document and does not bubble.
+    for (const type of WAKE_EVENTS) addEventListener(type, this.#onWake, true);
   }
 
+  /** Stops timers and listeners. The session stays. */
   close() {
-    removeEventListener("online", this.#wake, true);
-    removeEventListener("visibilitychange", this.#wake, true);
-    removeEventListener("resume", this.#wake, true);
-    clearTimeout(this.#timer);
-    this.#channel.close();
+    for (const type of WAKE_EVENTS) removeEventListener(type, this.#onWake, true);
+    clearTimeout(this.#renewalTimer);
+    this.#channel?.close();
     this.#channel = null;
   }
 
+  /** @returns {"starting" | "signed-in" | "signed-out"} `starting` until the server or another tab has answered */
   get state() {
-    return this.#ticket ? "signed-in" : this.#ticket === null ? "signed-out" : "starting";
+    if (this.#accessToken === undefined) return "starting";
+    return this.#accessToken ? "signed-in" : "signed-out";
   }
 
+  /** @returns {{ sessionId: string, scope: string, expiresIn: number } | null} `expiresIn` in whole seconds, 0 after expiry */
   get session() {
-    if (!this.#ticket) return null;
-    const { session_id, scope, end } = this.#ticket;
-    return { sessionId: session_id, scope, expiresIn: Math.max(0, Math.floor(end - now())) };
+    if (!this.#accessToken) return null;
+    const { sessionId, scope, expiresAt } = this.#accessToken;
+    return { sessionId, scope, expiresIn: Math.max(0, Math.floor(expiresAt - now())) };
   }
 
+  /**
+   * Finds the session, in another tab or with one renewal. Never rejects: if the server does not answer, the state stays
+   * `starting` and the attempts continue.
+   *
+   * @returns {Promise<"starting" | "signed-in" | "signed-out">} the state
+   */
   async start() {
-    if (this.#ticket === undefined) await this.#renew();
+    if (this.#accessToken === undefined) await this.#renew();
     return this.state;
   }
 
+  /**
+   * Logs in, for all tabs.
+   *
+   * @param {{ username: string, password: string }} credentials
+   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it
+   */
   login({ username, password }) {
-    return this.#inTurn(async () => {
+    return this.#withLock(async () => {
       const { scope } = this.#options;
-      this.#share(await this.#post("/login", { username, password, scope }), "login");
+      this.#publish(await this.#requestToken("/login", { username, password, scope }), "login");
     });
   }
 
+  /**
+   * Ends the session (https://www.rfc-editor.org/rfc/rfc7009), or all sessions of the user.
+   *
+   * @param {{ everywhere?: boolean }} [options]
+   * @returns {Promise<void>} rejects with a `DaypassError` if the server did not confirm: the cookie and the session remain.
+   *   Rejects as `signed_out` if `everywhere` was asked for and this session had already ended: this browser is signed out,
+   *   and the other sessions remain.
+   */
   logout({ everywhere = false } = {}) {
-    return this.#inTurn(async () => {
-      if (everywhere) await this.#refresh();
-      if (everywhere && this.#error) throw this.#error;
-      let dead = everywhere && !this.#ticket; // and ends no others
-      await this.#post("/revoke", { all: everywhere }).catch((error) => {
-        if (!gone(error)) throw error;
-        dead = everywhere;
-      });
-      this.#share(null, "logout");
-      if (dead) throw new DaypassError({ status: 401, error: "signed_out" });
+    return this.#withLock(async () => {
+      let hadEnded = false;
+      if (everywhere) {
+        // Only a live session ends others, and a server may answer 200 to the revocation of an ended one.
+        await this.#refresh();
+        if (this.#renewalError) throw this.#renewalError;
+        hadEnded = !this.#accessToken;
+      }
+      try {
+        await this.#request("/revoke", { all: everywhere });
+      } catch (error) {
+        if (!endsSession(error)) throw error;
+        hadEnded = true;
+      }
+      this.#publish(null, "logout");
+      if (everywhere && hadEnded) throw signedOutError();
     });
   }
 
+  /**
+   * As the global `fetch` (https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token as bearer
+   * token (https://www.rfc-editor.org/rfc/rfc6750#section-2.1). A rejected request is repeated once with a new token.
+   *
+   * @param {RequestInfo | URL} input
+   * @param {RequestInit} [init]
+   * @returns {Promise<Response>} rejects with a `DaypassError` if there is no access token: `signed_out`, `foreign_origin`,
+   *   or the error of the renewal. Rejects as the global `fetch` does otherwise.
+   */
   async fetch(input, init) {
     const request = new Request(input, init);
-    const { url, origins, fetch } = this.#options;
     const { origin } = new URL(request.url);
-    if (![url, location, ...origins].some((own) => new URL(own).origin === origin)) {
-      throw new DaypassError({ error: "foreign_origin" });
-    }
-    const send = async ({ access_token }) => {
-      const copy = request.clone();
-      copy.headers.set("authorization", "Bearer " + access_token);
-      return fetch(copy);
-    };
-    const ticket = await this.#valid();
-    const first = send(ticket);
-    // Across origins, a refusal may be an error.
-    const answer = await first.catch(() => {
-      if (origin === location.origin || request.signal.aborted) return first;
+    if (!this.#isTrusted(origin)) throw new DaypassError({ error: "foreign_origin" });
+
+    const accessToken = await this.#validToken();
+    const sent = this.#send(request, accessToken);
+    // On another origin an error may be a rejected token: the page cannot read a response without CORS headers.
+    const response = await sent.catch((error) => {
+      if (origin === location.origin || request.signal.aborted) throw error;
     });
-    if (answer && !refused(answer)) return answer;
-    if (ticket === this.#ticket && !this.#error && now() >= this.#calm) await this.#renew();
-    const next = this.#ticket;
-    if (next && next !== ticket) {
-      this.#calm = now() + 60;
-      if (answer || /^(GET|HEAD)$/.test(request.method)) {
-        const second = await send(next);
-        if (!refused(second)) this.#calm = 0; // it has helped
-        return second;
-      }
-    } else if (answer && this.#error) throw this.#error;
-    return first;
+    if (response && !isRejected(response)) return response;
+
+    const successor = await this.#replaceRejected(accessToken);
+    if (!successor) {
+      // For the page a 401 means signed out. A renewal that failed for now is another error.
+      if (response && this.#renewalError) throw this.#renewalError;
+      return sent;
+    }
+    // Without a response the server may have acted on the request. Only safe methods are repeated then:
+    // https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
+    if (!response && !["GET", "HEAD"].includes(request.method)) return sent;
+    const repeated = await this.#send(request, successor);
+    if (!isRejected(repeated)) this.#rejectionPauseEnd = 0;
+    return repeated;
   }
 
-  async #valid() {
-    const limit = now() + 10;
+  // ---- Requests of the page
+
+  #isTrusted(origin) {
+    const { url, origins } = this.#options;
+    return [url, String(location), ...origins].some((trusted) => new URL(trusted).origin === origin);
+  }
+
+  /** Sends a copy, so that the request can be repeated. */
+  async #send(request, accessToken) {
+    const copy = request.clone();
+    copy.headers.set("authorization", "Bearer " + accessToken.value);
+    // Detached from `#options`: the browser's `fetch` throws when it is called as a method of another object.
+    const { fetch } = this.#options;
+    return fetch(copy);
+  }
+
+  /**
+   * An access token with time left, after a renewal if needed. Rejects with the error of the last renewal if the next one is
+   * due later than `TOKEN_TIMEOUT`.
+   */
+  async #validToken() {
+    const giveUpAt = now() + TOKEN_TIMEOUT;
     for (;;) {
-      const ticket = this.#ticket;
-      if (ticket === null) throw new DaypassError({ status: 401, error: "signed_out" });
-      if (ticket?.end - now() > 1) {
-        if (now() >= this.#due) this.#renew();
-        return ticket;
+      const accessToken = this.#accessToken;
+      if (accessToken === null) throw signedOutError();
+      if (accessToken && accessToken.expiresAt - now() > MIN_TIME_LEFT) {
+        if (now() >= this.#renewAt) this.#renew(); // in the background
+        return accessToken;
       }
-      const wait = this.#due - now();
-      if (!this.#error || wait <= 0) await this.#renew();
-      else if (this.#due > limit) throw this.#error;
-      else await this.#pause(wait);
+      const delay = this.#renewAt - now();
+      if (!this.#renewalError || delay <= 0) await this.#renew();
+      else if (this.#renewAt > giveUpAt) throw this.#renewalError;
+      else await this.#nextUpdate(delay);
     }
   }
 
+  /** The successor of a rejected access token, or null. Renews unless another tab just did, or a renewal just did not help. */
+  async #replaceRejected(rejected) {
+    const mayRenew = !this.#renewalError && now() >= this.#rejectionPauseEnd;
+    if (rejected === this.#accessToken && mayRenew) await this.#renew();
+    const successor = this.#accessToken;
+    if (!successor || successor === rejected) return null;
+    this.#rejectionPauseEnd = now() + REJECTION_PAUSE;
+    return successor;
+  }
+
+  // ---- Renewal
+
+  /** Renews the access token. Callers share one renewal. Never rejects: `#renewalError` has the error. */
   #renew() {
-    const waiting = this.#waiting;
-    const asked = now();
-    return (this.#renewing ??= this.#inTurn(async () => {
-      // Messages may be slower than the lock.
-      if (waiting === this.#waiting) {
-        this.#tell({ ask: true });
-        await this.#pause(Math.min(1, 0.1 + 5 * (now() - asked)));
+    this.#renewal ??= this.#renewUnderLock().finally(() => (this.#renewal = null));
+    return this.#renewal;
+  }
+
+  #renewUnderLock() {
+    const calledAt = now();
+    const updates = this.#updates;
+    return this.#withLock(async () => {
+      // The tab that had the lock before may have renewed, and its message may be slower than the lock.
+      if (updates === this.#updates) {
+        this.#broadcast({ type: "request" });
+        // The longer this tab waited for the lock, the busier the machine.
+        await this.#nextUpdate(Math.min(1, 0.1 + 5 * (now() - calledAt)));
       }
-      if (waiting === this.#waiting) await this.#refresh();
-    }).finally(() => (this.#renewing = null)));
+      if (updates === this.#updates) await this.#refresh();
+    });
   }
 
-  // One tab at a time.
-  async #inTurn(work) {
-    let turn;
-    const run = () => (turn ??= work());
-    await navigator.locks.request(this.#name, { signal: AbortSignal.timeout(1e4) }, run).catch(run);
-    return turn;
+  /**
+   * Runs `work` while no other tab renews, logs in or logs out. Otherwise a late response could set the cookie of an older
+   * session. After `LOCK_TIMEOUT` it runs in any case, because the tab that holds the lock may be frozen. Two renewals at
+   * once are safe: they have one idempotency key, and get the same successor.
+   *
+   * https://developer.mozilla.org/en-US/docs/Web/API/LockManager/request
+   */
+  async #withLock(work) {
+    let result;
+    const runOnce = () => (result ??= work());
+    await navigator.locks.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce).catch(runOnce);
+    return result;
   }
 
+  /** Exchanges the refresh token in the cookie: https://www.rfc-editor.org/rfc/rfc6749#section-6. Never rejects. */
   async #refresh() {
-    // The same until answered: the server knows a retry by it.
-    let key = crypto.randomUUID();
+    const headers = { "idempotency-key": this.#idempotencyKey() };
+    let accessToken = null;
     try {
-      key = (this.#store ??= localStorage)[this.#name] ??= key;
-    } catch {
-      this.#store = { [this.#name]: key };
-    }
-    try {
-      const ticket = await this.#post("/refresh", { grant_type: "refresh_token" }, { "idempotency-key": key });
-      this.#share(ticket, "start", "this-tab");
+      accessToken = await this.#requestToken("/refresh", { grant_type: "refresh_token" }, headers);
     } catch (error) {
-      if (!gone(error)) {
-        this.#tell({ failed: { ...error } });
-        return this.#fail(error);
+      if (!endsSession(error)) {
+        this.#broadcast({ type: "failure", error: { ...error } });
+        this.#onFailure(error);
+        return;
       }
-      this.#share(null, this.#ticket ? "ended" : "start");
     }
-    delete this.#store[this.#name];
+    if (accessToken) this.#publish(accessToken, "start", true);
+    else this.#publish(null, this.#accessToken ? "ended" : "start");
+    delete this.#storage[this.#name];
   }
 
-  async #post(path, body, headers) {
-    const sent = now();
+  /**
+   * The server recognises a repeated renewal by this key. It stays the same until the server has answered, also in another tab
+   * and after a reload. Otherwise a retry after a lost response would be token reuse.
+   * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+   */
+  #idempotencyKey() {
+    const key = crypto.randomUUID();
+    try {
+      this.#storage ??= localStorage;
+      return (this.#storage[this.#name] ??= key);
+    } catch {
+      // Storage is blocked or full.
+      this.#storage = { [this.#name]: key };
+      return key;
+    }
+  }
+
+  /** @returns {Promise<AccessToken>} from a response as in https://www.rfc-editor.org/rfc/rfc6749#section-5.1 */
+  async #requestToken(path, body, headers) {
+    // The lifetime counts from before the request: the token must not look younger than it is.
+    const sentAt = now();
+    const response = await this.#request(path, body, headers);
+    return {
+      value: response.access_token,
+      sessionId: response.session_id,
+      scope: response.scope,
+      lifetime: response.expires_in,
+      expiresAt: sentAt + response.expires_in,
+    };
+  }
+
+  /** Posts JSON, with the cookie. Returns the JSON of a successful response, and rejects with a `DaypassError` otherwise. */
+  async #request(path, body, headers) {
     const { url, clientId: client_id, fetch } = this.#options;
-    let response, answer;
+    let response, json;
     try {
       response = await fetch(url + path, {
         method: "POST",
-        signal: AbortSignal.timeout(1e4),
+        signal: timeout(REQUEST_TIMEOUT),
         credentials: "include",
         redirect: "error",
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify({ client_id, ...body }),
       });
-      answer = await response.json();
-    } catch {}
-    if (answer && response.ok) return { ...answer, end: sent + answer.expires_in };
-    throw new DaypassError({
-      ...answer,
-      status: response?.status,
-      retryAfter: +response?.headers.get("retry-after") || 0,
-    });
+      json = await response.json();
+    } catch {
+      // No response, or only a part of it.
+    }
+    if (json && response?.ok) return json;
+    // https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, in seconds: the server sends no dates.
+    const retryAfter = Number(response?.headers.get("retry-after")) || 0;
+    throw new DaypassError({ ...json, status: response?.status, retryAfter });
   }
 
-  #tell(message) {
-    this.#channel?.postMessage({ left: message.ticket?.end - now(), ...message });
+  // ---- Other tabs
+
+  /** @param {Partial<Message>} message without `timeLeft` */
+  #broadcast(message) {
+    const { accessToken } = message;
+    this.#channel?.postMessage({ ...message, timeLeft: accessToken ? accessToken.expiresAt - now() : 0 });
   }
 
-  #share(ticket, reason, by) {
-    this.#tell({ ticket, reason, by, old: this.#ticket?.session_id });
-    this.#settle(ticket, reason, by);
-  }
-
-  #hear({ ask, answer, failed, ticket, reason, by, left, old }) {
-    const own = this.#ticket;
-    if (ask) {
-      if (own && !this.#error && now() < this.#due) this.#tell({ ticket: own, answer: true });
-    } else if (failed) {
-      this.#fail(new DaypassError(failed), this.#due);
-    } else if (!ticket) {
-      if (!own || own.session_id === old) return this.#settle(null, reason === "logout" ? "other-tab" : reason);
-      this.#due = 0;
-      this.#renew();
-    } else if (ticket.access_token !== own?.access_token && (!answer || this.#renewing)) {
-      this.#settle({ ...ticket, end: now() + left }, "other-tab", by && "other-tab");
+  /** @param {Message} message */
+  #onMessage(message) {
+    switch (message.type) {
+      case "request":
+        return this.#answerRequest();
+      case "response":
+        // It is for another tab unless this one is about to renew.
+        return this.#renewal && this.#onToken(message);
+      case "session":
+        return message.accessToken ? this.#onToken(message) : this.#onNoSession(message);
+      case "failure":
+        return this.#onFailure(new DaypassError(message.error), this.#renewAt);
     }
   }
 
-  #settle(ticket, reason, by) {
-    if (ticket && ticket.session_id === this.#ended) return; // nothing late brings it back
-    const old = this.#ticket && this.#ticket.session_id;
-    const changed = old !== (ticket && ticket.session_id);
-    if (old && changed) this.#ended = old;
-    this.#ticket = ticket;
-    this.#error = null;
-    this.#failures = 0;
-    this.#due = ticket ? ticket.end - Math.min(30, ticket.expires_in / 10) * (1 + Math.random()) : Infinity;
-    this.#stir();
-    if (changed) this.dispatchEvent(new CustomEvent("change", { detail: { state: this.state, reason } }));
-    if (by) this.dispatchEvent(new CustomEvent("renewed", { detail: { by } }));
+  #answerRequest() {
+    const accessToken = this.#accessToken;
+    const isFresh = accessToken && !this.#renewalError && now() < this.#renewAt;
+    if (isFresh) this.#broadcast({ type: "response", accessToken });
   }
 
-  #fail(error, due = 0) {
-    const wait = Math.min(30, 2 ** this.#failures++ / 2) * (1 + Math.random());
-    const again = now() + Math.max(wait, Math.min(300, error.retryAfter));
-    if (again < due) return;
-    this.#error = error;
-    this.#due = again;
-    this.#stir();
+  #onToken({ accessToken, timeLeft, renewed }) {
+    if (accessToken.value === this.#accessToken?.value) return;
+    this.#update({ ...accessToken, expiresAt: now() + timeLeft }, "other-tab", renewed && "other-tab");
   }
 
-  #pause(seconds) {
+  #onNoSession({ reason, previousId }) {
+    if (!this.#accessToken || this.#accessToken.sessionId === previousId) {
+      this.#update(null, reason === "logout" ? "other-tab" : reason);
+    } else {
+      // The sender has just opened and does not know which session ended. Ask the server.
+      this.#renewAt = 0;
+      this.#renew();
+    }
+  }
+
+  // ---- State
+
+  /** As `#update`, in all tabs. */
+  #publish(accessToken, reason, renewed = false) {
+    this.#broadcast({ type: "session", accessToken, reason, renewed, previousId: this.#accessToken?.sessionId });
+    this.#update(accessToken, reason, renewed && "this-tab");
+  }
+
+  /** Sets the access token, null for the end of the session, and dispatches the events. */
+  #update(accessToken, reason, renewedBy) {
+    const id = accessToken?.sessionId;
+    // A late message or response does not bring an ended session back.
+    if (id && id === this.#endedSessionId) return;
+
+    const previousId = this.#accessToken?.sessionId;
+    const changed = this.state === "starting" || id !== previousId;
+    if (changed && previousId) this.#endedSessionId = previousId;
+    this.#accessToken = accessToken;
+    this.#renewalError = null;
+    this.#failedRenewals = 0;
+    this.#scheduleRenewal(accessToken ? accessToken.expiresAt - renewalLead(accessToken) : Infinity);
+
+    if (changed) this.#dispatch("change", { state: this.state, reason });
+    if (renewedBy) this.#dispatch("renewed", { by: renewedBy });
+  }
+
+  #dispatch(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /**
+   * Schedules the repetition of a failed renewal.
+   *
+   * @param {DaypassError} error
+   * @param {number} [scheduled] ignores the failure if it would bring this renewal forward
+   */
+  #onFailure(error, scheduled = 0) {
+    const backoff = Math.min(MAX_RETRY_DELAY, 2 ** this.#failedRenewals++ / 2) * jitter();
+    const renewAt = now() + Math.max(backoff, Math.min(MAX_RETRY_AFTER, error.retryAfter ?? 0));
+    if (renewAt < scheduled) return;
+    this.#renewalError = error;
+    this.#scheduleRenewal(renewAt);
+  }
+
+  // ---- Waiting
+
+  /** Resolves at the next update, or after that many seconds. */
+  #nextUpdate(seconds) {
     return new Promise((resolve) => {
-      setTimeout(resolve, seconds * 1e3);
-      this.#waiting.push(resolve);
+      setTimeout(resolve, seconds * 1000);
+      this.#waiters.push(resolve);
     });
   }
 
-  #stir() {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting = [];
-    clearTimeout(this.#timer);
-    const wait = this.#due - now();
-    if (wait < Infinity && this.#channel) this.#timer = setTimeout(this.#wake, wait * 1e3 + 9);
+  /** The end of each update: sets the time of the next renewal, and resolves `#nextUpdate`. */
+  #scheduleRenewal(renewAt) {
+    this.#renewAt = renewAt;
+    this.#updates++;
+    for (const resolve of this.#waiters) resolve();
+    this.#waiters = [];
+    clearTimeout(this.#renewalTimer);
+    if (renewAt === Infinity || !this.#channel) return;
+    // A little later: a timer can fire early by a fraction of a millisecond, and would then renew nothing.
+    const delayMs = (renewAt - now()) * 1000 + 9;
+    this.#renewalTimer = setTimeout(() => this.#onWake(), delayMs);
   }
 
-  // Hidden tabs renew when called or seen.
-  #wake = ({ type } = {}) => {
-    if (this.#error ? type === "online" && !this.#error.status : type === "resume" && this.#ticket) this.#due = 0;
-    if (now() >= this.#due && !document.hidden) this.#renew();
+  /**
+   * Renews if it is due. A hidden tab does not: it renews when it is shown or when the page calls `fetch`.
+   *
+   * @param {Event} [event] undefined when the timer calls
+   */
+  #onWake = (event) => {
+    const isOnline = event?.type === "online" && this.#renewalError?.status === 0;
+    // The clock may have stopped, and messages that waited are older than they look.
+    const isThawed = event?.type === "resume" && this.#accessToken && !this.#renewalError;
+    if (isOnline || isThawed) this.#renewAt = 0;
+    if (now() >= this.#renewAt && !document.hidden) this.#renew();
   };
 }

@@ -1,7 +1,7 @@
-// The demo page as a person uses it: with the keyboard, on both origins, in two tabs, on a phone, in the dark. It writes the
-// screenshots too.
+// The demo page as a user meets it: with the keyboard, on both origins, in two tabs, on a phone, in the dark scheme. The
+// scenarios also write the screenshots.
 //
-// Run by tests/it/suites/browser.rs, which says in the environment where everything is.
+// tests/it/suites/browser.rs runs them, and describes the stack in environment variables.
 
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
@@ -12,9 +12,9 @@ import { API, COOKIE, FOLDER, SECOND, USER } from "./harness.mjs";
 
 const { chromium } = createRequire(path.join(process.env.DAYPASS_TEST_PLAYWRIGHT, "/"))("playwright-core");
 
-/** What Chromium itself writes to the console when an answer is one of these; each is an answer that a test is about. */
+/** Status and path of responses that Chromium reports in the console. Tests add those that they cause. */
 const EXPECTED = [
-  [400, "/refresh"], // a browser without a day pass asks for one at its start
+  [400, "/refresh"], // the first renewal, without a session
 ];
 /** Largest picture for the README, in bytes. */
 const PICTURE_LIMIT = 150_000;
@@ -34,7 +34,7 @@ after(() => browser?.close());
 
 // ---- Helpers
 
-/** Runs `scenario` in a browser profile of its own, and fails on whatever a page complains about. */
+/** Runs `scenario` in its own browser profile. Fails on unexpected errors and warnings in the console. */
 async function inBrowser(options, scenario) {
   const context = await browser.newContext({ viewport: { width: 960, height: 800 }, locale: "en-GB", ...options });
   const complaints = [];
@@ -77,12 +77,12 @@ async function logIn(page) {
 
 async function signedIn(page) {
   await page.locator("#signed-in").waitFor();
-  // What it loads by itself is there.
+  // The page has loaded its content.
   await text(page, "#call-result", /^GET \/whoami: 200 in \d+ ms/);
   await page.locator("#sessions li").first().waitFor();
 }
 
-/** Waits until an element's text fits, and returns it. */
+/** Waits until the text of an element matches, and returns it. */
 async function text(page, selector, pattern) {
   const element = page.locator(selector);
   const until = Date.now() + 15_000;
@@ -110,14 +110,14 @@ const cookies = async (context) => (await context.cookies(API)).map(({ name }) =
 const file = (name) => path.join(FOLDER, `${name}.png`);
 const picture = (page, name) => page.screenshot({ path: file(name), fullPage: true });
 
-/** Takes the picture of which the README has a copy, docs/images/demo.png. */
+/** Takes the picture for the README. docs/images/demo.png is a copy of it. */
 async function pictureForReadme(page) {
   await page.mouse.move(0, 0);
-  // To the end of the two cards.
+  // Down to the end of the two cards.
   await page.screenshot({ path: file("demo"), fullPage: true, clip: { x: 0, y: 0, width: 960, height: 948 } });
 }
 
-/** Another device of the same user: no browser, and a day pass in its own keeping. */
+/** Another device of the same user, a client without cookies. */
 async function otherDevice() {
   const post = (where, body) =>
     fetch(API + where, {
@@ -148,7 +148,7 @@ async function otherDevice() {
 
 // ---- Scenarios
 
-test("in and out with the keyboard alone, and the focus goes along", () =>
+test("login and logout with the keyboard alone, and the focus follows", () =>
   inBrowser({}, async (context) => {
     const page = await open(context);
     assert.equal(await page.locator("#state").textContent(), "Signed out");
@@ -169,10 +169,10 @@ test("in and out with the keyboard alone, and the focus goes along", () =>
     assert.match(await page.locator("#log").textContent(), /Logged in: a day pass/);
     assert.deepEqual(await cookies(context), [COOKIE]);
     assert.equal(await page.locator("#cookies").textContent(), '""');
-    const bar = await page.locator("#left").evaluate(({ value, max }) => ({ value, max }));
+    const bar = await page.locator("#time-left").evaluate(({ value, max }) => ({ value, max }));
     assert.ok(bar.value > 0 && bar.value <= bar.max, JSON.stringify(bar));
-    await page.waitForFunction((before) => document.getElementById("left").value < before, bar.value);
-    assert.match(await page.locator("#ticket").textContent(), /^Good for .* more\.$/);
+    await page.waitForFunction((before) => document.getElementById("time-left").value < before, bar.value);
+    assert.match(await page.locator("#ticket").textContent(), /^Valid for .*\.$/);
     await picture(page, "demo-signed-in");
 
     await tabTo(page, "call");
@@ -201,12 +201,12 @@ test("errors are sentences", () =>
     await text(page, "#login-error", /^The password is missing\.$/);
     expected.push([401, "/login"]);
     await attempt("not the password of demo");
-    await text(page, "#login-error", /^This user and this password do not belong together\.$/);
+    await text(page, "#login-error", /^Wrong user name or password\.$/);
     assert.equal(await focused(page), "password");
     assert.equal(await page.locator("#password").getAttribute("aria-invalid"), "true");
     assert.deepEqual(await cookies(context), []);
 
-    // What a busy or distant server does, in its stead.
+    // Responses of a busy server.
     const answers = { 429: "slow_down", 503: "temporarily_unavailable", 500: "server_error" };
     const refuse = (status, headers = {}) => {
       expected.push([status, "/login"]);
@@ -235,13 +235,13 @@ test("errors are sentences", () =>
     await page.locator("#signed-out").waitFor();
   }));
 
-test("what the server says to a call with the ticket is a sentence too", () =>
+test("error responses to a call with the access token are sentences", () =>
   inBrowser({}, async (context, expected) => {
     const page = await open(context);
     await logIn(page);
     const answers = [
       [503, { "retry-after": "7" }, /^The server is busy\. Try again in 7 seconds\.$/],
-      [403, {}, /^The server does not take this ticket \(403\)\.$/],
+      [403, {}, /^The API rejected the ticket \(403\)\.$/],
       [404, {}, /^This server has no list of sessions\.$/],
       [500, {}, /^The server answered with an error \(500\)\./],
     ];
@@ -254,7 +254,7 @@ test("what the server says to a call with the ticket is a sentence too", () =>
     }
     await page.locator("#reload-sessions").click();
     await text(page, "#sessions-result", /^$/);
-    // The end of a session says the same, after the list was looked at again.
+    // An error while a session is ended shows the same text, after the list was reloaded.
     const device = await otherDevice();
     await page.locator("#reload-sessions").click();
     const other = page.locator("#sessions li").filter({ hasText: "another device" }).first();
@@ -284,9 +284,9 @@ test("a reload and a second tab need no password", () =>
     await text(first, "#notice", /^Logged out in another tab\.$/);
   }));
 
-test("each renewal shows in all tabs, and so does the end from another device", () =>
+test("all tabs show each renewal, and the end of the session by another device", () =>
   inBrowser({}, async (context) => {
-    // A ticket of six seconds: the server's are of minutes.
+    // Access tokens of six seconds: the server's minimum is five minutes.
     await context.route(/\/(login|refresh)$/, async (route) => {
       const response = await route.fetch();
       const answer = await response.json();
@@ -300,7 +300,7 @@ test("each renewal shows in all tabs, and so does the end from another device", 
     const tabs = [first, second];
     const logs = async () => (await Promise.all(tabs.map((page) => page.locator("#log").textContent()))).join("\n");
     const until = Date.now() + 20_000;
-    // One of both buys the ticket, the other hears of it.
+    // One tab renews, the other gets the token from it.
     while (!/bought by this tab/.test(await logs()) || !/bought by another tab/.test(await logs())) {
       assert.ok(Date.now() < until, await logs());
       await first.waitForTimeout(100);
@@ -314,9 +314,9 @@ test("each renewal shows in all tabs, and so does the end from another device", 
     assert.deepEqual(await cookies(context), []);
   }));
 
-test("out everywhere: every tab, and every other device", () =>
+test("a logout everywhere signs out every tab and every other device", () =>
   inBrowser({}, async (context, expected) => {
-    // It begins with a renewal, at which every tab looks at the sessions: that look may come after the end.
+    // The logout starts with a renewal, and each tab then reloads the list: perhaps after the end of the session.
     expected.push([401, "/sessions"]);
     const device = await otherDevice();
     assert.equal(await device.isSignedIn(), true);
@@ -333,14 +333,14 @@ test("out everywhere: every tab, and every other device", () =>
     assert.deepEqual(await cookies(context), []);
   }));
 
-test("out everywhere with a session that has ended says that the others are not ended", () =>
+test("a logout everywhere from an ended session says that the other sessions continue", () =>
   inBrowser({}, async (context, expected) => {
     const device = await otherDevice();
     const page = await open(context);
     for (const answer of ["the server's own", 200, 400]) {
       await logIn(page);
       await device.end(await page.locator("#who-sid").textContent());
-      // Versions of the server differ in what they say then.
+      // Servers may answer either.
       expected.push([400, "/revoke"]);
       const json = answer === 200 ? {} : { error: "invalid_grant", error_description: "" };
       if (answer > 0) await page.route(`${API}/revoke`, (route) => route.fulfill({ status: answer, json }), { times: 1 });
@@ -363,7 +363,7 @@ test("the page on an origin of its own", () =>
     const session = await page.locator("#who-sid").textContent();
     await page.reload();
     await signedIn(page);
-    // The cookie belongs to the host, so the other origin has it too.
+    // The cookie belongs to the host: the other origin has it too.
     const own = await open(context, API);
     await signedIn(own);
     assert.equal(await own.locator("#who-sid").textContent(), session);
@@ -389,7 +389,7 @@ test("the list of sessions, and the end of another one", () =>
     const current = items.filter({ hasText: "this one" });
     assert.equal(await current.count(), 1);
     assert.match(await current.locator(".name").textContent(), /Chromium on /);
-    await text(page, "#pass", /^In this browser, good until .*\.$/);
+    await text(page, "#pass", /^In this browser, valid until .*\.$/);
     await pictureForReadme(page);
     const before = await items.count();
     await picture(page, "demo-sessions");
@@ -404,14 +404,14 @@ test("the list of sessions, and the end of another one", () =>
     assert.equal(await device.isSignedIn(), false);
     await page.locator("#call").click();
     await text(page, "#call-result", /^GET \/whoami: 200/);
-    // Its own one is the way out.
+    // Ending the current session logs out.
     await current.getByRole("button").click();
     await page.locator("#signed-out").waitFor();
     assert.deepEqual(await cookies(context), []);
   }));
 
 for (const scheme of ["light", "dark"]) {
-  test(`everybody can use it: ${scheme}, from 320 pixels on`, () =>
+  test(`the page is accessible: ${scheme} scheme, from 320 pixels`, () =>
     inBrowser({ colorScheme: scheme, reducedMotion: "reduce" }, async (context) => {
       const page = await open(context);
       for (const state of ["signed out", "signed in"]) {
@@ -440,7 +440,7 @@ test("the picture in the README is there and small", () => {
   }
 });
 
-/** Runs in the page: what would keep somebody out, as sentences. */
+/** Runs in the page. Returns its accessibility problems as sentences. */
 function barriers() {
   const found = [];
   const visible = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });

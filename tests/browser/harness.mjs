@@ -1,7 +1,11 @@
-// What the scenarios share: Chromium with a profile below target/, the page that imports the module, strangers' pages, a
-// proxy before the API that counts, shortens lifetimes and breaks connections, and a look into the table of sessions.
+// What the scenarios share:
 //
-// tests/it/suites/browser.rs starts the stack and says in the environment where it is.
+// - Chromium, with a profile below target/
+// - a page that imports the module, and pages of other origins
+// - a proxy before the API, which counts requests, shortens lifetimes and breaks connections
+// - access to the table of sessions
+//
+// tests/it/suites/browser.rs starts the stack, and describes it in environment variables.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -31,11 +35,12 @@ export const COOKIE = "__Host-daypass_refresh";
 export const STRANGER = "stranger.example";
 
 const { chromium } = createRequire(path.join(given("DAYPASS_TEST_PLAYWRIGHT"), "/"))("playwright-core");
-const MODULE = new URL("../../infra/browser/daypass.js", import.meta.url);
+/** The minified build. The demo page imports the source. */
+const MODULE = given("DAYPASS_TEST_MODULE");
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `look` gives something, and fails after so many milliseconds. */
+/** Waits until `look` returns something, and throws after `ms` milliseconds. */
 export async function until(look, what, ms = 10e3) {
   const end = performance.now() + ms;
   for (;;) {
@@ -47,8 +52,8 @@ export async function until(look, what, ms = 10e3) {
 }
 
 /**
- * A scenario: a named test with a stage of its own. It fails on any console error and any violation of a Content Security
- * Policy that it did not announce. `start` is how Chromium starts.
+ * A named test with its own stage. It fails on each console error and each violation of a Content Security Policy that it did
+ * not announce. `start` starts Chromium.
  */
 export function scenario(name, play, start = launch) {
   test(name, { timeout: 120e3 }, async (t) => {
@@ -64,7 +69,7 @@ export function scenario(name, play, start = launch) {
 }
 
 class Stage {
-  /** Console errors that are part of the step: patterns. */
+  /** Patterns of the console errors that the step expects. */
   #announced = [];
   #errors = [];
   #servers = [];
@@ -72,7 +77,7 @@ class Stage {
   constructor(name, start) {
     this.start = start;
     this.profile = path.join(FOLDER, "profiles", name.replace(/\W+/g, "-").slice(0, 60));
-    // Made anew for each stage, and changed in place: Chromium has it in its memory.
+    // Created once for each stage, and then changed in place: Chromium has mapped it into memory.
     mkdirSync(path.dirname(this.profile), { recursive: true });
     writeFileSync(clockFile(this.profile), new BigInt64Array(1));
   }
@@ -92,7 +97,7 @@ class Stage {
     for (const page of this.context.pages()) this.#watch(page);
   }
 
-  /** Sets the wall clock of Chromium, where it was started by `launchWithClock`: so many hours wrong. */
+  /** Sets the wall clock of a Chromium that `launchWithClock` started: `hours` ahead of the right time. */
   setClock(hours) {
     const file = openSync(clockFile(this.profile), "r+");
     writeSync(file, new BigInt64Array([BigInt(hours * 3600)]));
@@ -107,7 +112,7 @@ class Stage {
     }
   }
 
-  /** A server of a page that belongs to a stranger, on a port of its own. Gives the port. */
+  /** Serves a page of another origin. Returns its port. */
   async stranger(html) {
     const server = await serve(0, (_, response) => {
       response.writeHead(200, { "content-type": "text/html; charset=utf-8", "cache-control": "no-store" });
@@ -118,8 +123,8 @@ class Stage {
   }
 
   /**
-   * Announces the console errors of the next step, and ends what was announced before. They are printed by Chromium for each
-   * failed request and cannot be turned off.
+   * Announces the console errors of the next step, instead of those of the step before. Chromium prints them for each failed
+   * request, and no option stops it.
    */
   expect(...patterns) {
     this.#announced = patterns;
@@ -137,13 +142,13 @@ class Stage {
     page.on("pageerror", (error) => note(String(error.stack ?? error)));
   }
 
-  /** Pages that attack are not asked to be quiet about it. */
+  /** Fails on unannounced errors of pages that do not attack. */
   checkConsoles() {
     const loud = this.#errors.filter(({ page }) => !page.stranger);
     assert.deepEqual(loud.map(({ text }) => text), [], "console errors");
   }
 
-  /** A tab with the page, once it knows whether there is a session. */
+  /** A tab with the page, after `start`. */
   async tab() {
     const page = await this.context.newPage();
     await page.goto(`${PAGE}/?api=${encodeURIComponent(this.api.url)}`);
@@ -151,9 +156,9 @@ class Stage {
     return page;
   }
 
-  /** As `tab`, and logs in. */
+  /** As `tab`, logged in. */
   async loggedIn() {
-    // Nobody is logged in at first, and Chromium calls each refused request an error.
+    // Without a session the first renewal is a 400.
     this.expect(/status of 400 .*\/refresh\)$/);
     const page = await this.tab();
     this.expect();
@@ -168,14 +173,14 @@ class Stage {
     return cookies.find(({ name }) => name === COOKIE);
   }
 
-  /** Texts of all tokens that went over the wire. */
+  /** All tokens that the proxy saw. */
   get tokens() {
     return [...this.api.tokens];
   }
 }
 
 const FLAGS = [
-  // As root, in a container, there is no sandbox; the pages are our own.
+  // Root in a container has no sandbox. The pages are ours.
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -194,18 +199,18 @@ function launch(profile, variables = {}) {
   return chromium.launchPersistentContext(profile, options);
 }
 
-/** The library that gives Chromium a wall clock of its own, where there is one: on Linux. See clock.c. */
+/** The library that sets Chromium's wall clock, on Linux only: clock.c. */
 export const CLOCK = process.env.DAYPASS_TEST_CLOCK_LIBRARY;
 const clockFile = (profile) => `${profile}.clock`;
 
-/** Chromium with a wall clock that `Stage.setClock` sets: in its pages, and where it keeps its cookies. */
+/** Chromium with a wall clock that `Stage.setClock` sets, for its pages and for its cookies. */
 export function launchWithClock(profile) {
   return launch(profile, { LD_PRELOAD: CLOCK, DAYPASS_TEST_CLOCK: clockFile(profile) });
 }
 
 /**
- * As Playwright starts it, every tab is told that it is seen and has the focus, and then none can be frozen. Here tabs are
- * hidden when they are.
+ * Chromium with tabs that are hidden in the background. Playwright's own start makes every tab visible and focused, and then
+ * none can be frozen.
  */
 export async function launchPlain(profile) {
   const flags = [...FLAGS, "--headless", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"];
@@ -249,7 +254,7 @@ for (const type of ["change", "renewed"]) {
 }
 addEventListener("securitypolicyviolation", ({ violatedDirective }) => console.error("CSP", violatedDirective));
 const started = daypass.start();
-// For the scenario, which speaks to the page from outside.
+// For the scenario, which calls these from outside the page.
 const call = async () => {
   try {
     return (await daypass.fetch(url + "/whoami")).status;
@@ -259,31 +264,53 @@ const call = async () => {
 };
 Object.assign(globalThis, { daypass, events, started, call });`;
 
-/** The page of the scenarios: nothing but the module. */
+/** The examples of the documentation with the API of the test: the page of one README, and the script of the other. */
+function examples() {
+  const block = (file, language, content) => {
+    const blocks = readFileSync(new URL(`../../${file}`, import.meta.url), "utf8").matchAll(/^```(\w+)\n([^]*?)^```$/gm);
+    const found = [...blocks].filter(([, name, text]) => name === language && text.includes(content));
+    assert.equal(found.length, 1, `examples in ${file}`);
+    return found[0][2];
+  };
+  const page = block("infra/browser/README.md", "html", "new Daypass(").replaceAll("http://localhost:3000", API);
+  const script = block("README.md", "js", "new Daypass(")
+    .replaceAll("https://api.example.com/orders", `${API}/whoami`)
+    .replaceAll("https://api.example.com", API)
+    .replaceAll('"web"', '"demo"');
+  const credentials = `const { username, password } = ${JSON.stringify(USER)};`;
+  return {
+    "/example.html": ["text/html", page],
+    "/example-of-script.html": ["text/html", '<!doctype html><script type="module" src="/example.js"></script>'],
+    "/example.js": ["text/javascript", `${credentials}\n${script}\ndocument.title = "done";`],
+  };
+}
+
+/** Serves the page of the scenarios, the examples and the module. */
 function servePage(port) {
   const policy =
     "default-src 'none'; script-src 'self'; connect-src http://localhost:*; img-src data:; base-uri 'none'; " +
     "form-action 'none'; frame-ancestors 'none'";
-  const files = { "/": ["text/html", HTML], "/page.js": ["text/javascript", SCRIPT] };
+  const files = { "/": ["text/html", HTML], "/page.js": ["text/javascript", SCRIPT], ...examples() };
   return serve(port, (request, response) => {
     const { pathname } = new URL(request.url, PAGE);
     const [type, text] = pathname === "/daypass.js" ? ["text/javascript", readFileSync(MODULE)] : files[pathname] ?? [];
     response.writeHead(type ? 200 : 404, {
       "content-type": `${type ?? "text/plain"}; charset=utf-8`,
-      "content-security-policy": policy,
+      // The page of the example has its script inline.
+      ...(pathname !== "/example.html" && { "content-security-policy": policy }),
       "cache-control": "no-store",
     });
     response.end(text);
   });
 }
 
-/** The API as the pages see it. Its cookies are those of the API: cookies do not tell ports apart. */
+/** The API as the pages see it. Cookies belong to a host, whatever its port: both have the same. */
 class Proxy {
-  /** Seconds that access tokens claim to be good for, or null for what the server says. */
+  /** The `expires_in` of access tokens in seconds, or null for the server's. */
   lifetime = null;
-  /** Access tokens that have ended while the machine slept, and the clock of the pages with it. */
+  /** Access tokens that expired while the machine slept and the clock of the pages stopped. */
   ended = new Set();
-  /** What becomes of an answer: a function of the request's log entry that gives `lose`, `cut`, a Response, or nothing. */
+  /** Maps the log entry of a request to `lose`, `cut`, a response to send instead, or undefined. */
   fault = () => undefined;
   /** Every request: { path, method, origin, site, type, cookie, key, status, at }. */
   log = [];
@@ -327,7 +354,7 @@ class Proxy {
       this.#note(parsed.access_token);
       if (this.lifetime) body = Buffer.from(JSON.stringify({ ...parsed, expires_in: this.lifetime }));
     }
-    // No connection is used twice: on one that was, Chromium would repeat a lost request by itself.
+    // Each request has its own connection: on a reused one, Chromium itself repeats a lost request.
     const sent = { ...answer.headers, "content-length": body.length, connection: "close" };
     const fault = this.fault(entry);
     if (fault === "lose") return response.destroy();
@@ -390,7 +417,7 @@ export async function table() {
   return items.map((item) => JSON.stringify(sorted(item))).sort();
 }
 
-/** How often the refresh token of the page's session was rotated, as the table says. */
+/** How often the refresh token of the session was rotated, according to the table. */
 export async function generation(sessionId) {
   const items = (await table()).map((line) => JSON.parse(line));
   const found = items.filter((item) => Object.values(item).some(({ S }) => S === sessionId));
@@ -398,7 +425,7 @@ export async function generation(sessionId) {
   return Number(found[0].generation.N);
 }
 
-/** Ends all sessions of the user, from a client that is no browser. */
+/** Ends all sessions of the user, from a client without a browser. */
 export async function endElsewhere() {
   const post = async (path, body) => {
     const headers = { "content-type": "application/json" };
@@ -413,7 +440,7 @@ export async function endElsewhere() {
 export const state = (page) => page.evaluate(() => daypass.state);
 export const session = (page) => page.evaluate(() => daypass.session);
 export const events = (page) => page.evaluate(() => globalThis.events);
-/** The status of a call to the guarded route, or the code of the error. */
+/** Calls the guarded route. Returns the status, or the code of the error. */
 export const call = (page) => page.evaluate(() => globalThis.call());
 
 /** All files below a folder. */

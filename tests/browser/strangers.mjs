@@ -1,4 +1,4 @@
-// Pages that are none of the client's, in the browser of somebody who is logged in, or not yet.
+// Pages of other origins, in the browser of a user who is logged in or not.
 
 import assert from "node:assert/strict";
 import { COOKIE, STRANGER, USER, call, generation, scenario, session, sleep, table, until } from "./harness.mjs";
@@ -6,7 +6,7 @@ import { COOKIE, STRANGER, USER, call, generation, scenario, session, sleep, tab
 const PATHS = ["/login", "/refresh", "/revoke"];
 const ENCODINGS = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
-/** Everything a page can send without asking anybody, and what it must ask for. Gives what became of each. */
+/** Sends every request that a page can send, with and without a preflight. Returns the outcome of each. */
 async function attack({ api, paths, encodings, user }) {
   const results = {};
   const fields = {

@@ -77,14 +77,14 @@ const FUNCTIONS: [&str; 9] = [
     "daypass-discovery",
 ];
 const SHARED: [&str; 9] = [
-    "daypass-ambient",
+    "daypass-runtime",
     "daypass-authorizer",
     "daypass-core",
-    "daypass-credentials",
+    "daypass-passwords",
     "daypass-dynamodb",
-    "daypass-follower",
+    "daypass-feed-client",
     "daypass-https",
-    "daypass-keys",
+    "daypass-key-loader",
     "daypass-lambda",
 ];
 
@@ -146,7 +146,7 @@ fn one_crate_names_each_sdk() {
         named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
     };
     assert_eq!(who("aws-sdk-dynamodb"), ["daypass-dynamodb", "daypass-tests"]);
-    assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-keys"]);
+    assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-key-loader"]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn the_authorizer_links_no_aws_sdk() {
 fn sessions_and_revocations_read_no_key_and_no_password() {
     for function in ["daypass-sessions", "daypass-revocations"] {
         let linked = linked_into(function);
-        for secret in ["daypass-keys", "daypass-credentials", "aws-sdk-secretsmanager", "argon2"] {
+        for secret in ["daypass-key-loader", "daypass-passwords", "aws-sdk-secretsmanager", "argon2"] {
             assert!(!linked.contains(secret), "{function}: {secret}");
         }
     }
@@ -189,8 +189,8 @@ fn what_fetches_keys_is_apart() {
         let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(name);
         named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
     };
-    assert_eq!(who("daypass-https"), ["daypass-authorizer", "daypass-follower", "daypass-rotate-keys"]);
-    assert_eq!(who("daypass-follower"), ["daypass-authorizer-function"]);
+    assert_eq!(who("daypass-https"), ["daypass-authorizer", "daypass-feed-client", "daypass-rotate-keys"]);
+    assert_eq!(who("daypass-feed-client"), ["daypass-authorizer-function"]);
     assert_eq!(who("rustls-native-certs"), ["daypass-https"]);
     let linked = linked_into("daypass-authorizer-function");
     for client in [
@@ -212,7 +212,7 @@ fn what_fetches_keys_is_apart() {
 #[test]
 fn discovery_reads_public_keys_and_nothing_else() {
     let linked = linked_into("daypass-discovery");
-    for other in ["daypass-dynamodb", "aws-sdk-dynamodb", "daypass-credentials", "argon2"] {
+    for other in ["daypass-dynamodb", "aws-sdk-dynamodb", "daypass-passwords", "argon2"] {
         assert!(!linked.contains(other), "{other}");
     }
 }

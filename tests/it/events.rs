@@ -197,7 +197,7 @@ fn members(line: &str) -> Map<String, Value> {
 }
 
 fn line(event: &Event, caller: &Caller) -> Map<String, Value> {
-    let line = String::from_utf8(daypass_ambient::line(event, caller)).unwrap();
+    let line = String::from_utf8(daypass_runtime::line(event, caller)).unwrap();
     assert_eq!(line.find('\n'), Some(line.len() - 1), "one line: {line}");
     members(&line)
 }
@@ -733,7 +733,7 @@ async fn a_walk_past_every_event() {
 
     let met: BTreeSet<String> =
         walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned()).collect();
-    // Those of a start and of a rotation, and of a feed that fails: `daypass_follower` has them.
+    // Those of a start and of a rotation, and of a feed that fails: `daypass_feed_client` has them.
     let elsewhere = |name: &String| {
         matches!(name.as_str(), "init.failed" | "panic")
             || name.starts_with("feed.")

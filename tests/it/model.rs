@@ -18,7 +18,6 @@ use tokio::runtime::Runtime;
 
 /// Worlds, and so walks at the same time: a walk spends much of its time in pauses between retries.
 const WORLDS: usize = 3;
-
 /// The seed of `DAYPASS_MODEL_SEED`.
 #[expect(clippy::disallowed_methods, reason = "the seed of a walk that is to be taken once more")]
 fn chosen_seed() -> Option<u64> {

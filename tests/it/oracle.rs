@@ -6,7 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use daypass_ambient::OsEntropy;
 use daypass_core::jwks::Algorithm as Signing;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::login::Login;
@@ -17,8 +16,9 @@ use daypass_core::{
     AttemptId, ClientId, Credentials, Entropy, NewSession, Password, PasswordCheck, Revocation, Rotation,
     RotationRequest, SessionId, Store, StoreError, Timestamp, User, UserId, UserStatus, Username, config,
 };
-use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_passwords::Passwords;
+use daypass_runtime::OsEntropy;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{Bench, NOW, user};

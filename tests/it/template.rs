@@ -155,10 +155,10 @@ fn each_function_is_told_what_its_configuration_reads() {
         // What checks passwords reads how, too.
         let mut read = read.to_vec();
         if ["login", "password"].contains(&binary) {
-            read.extend(daypass_credentials::CHECKING);
+            read.extend(daypass_passwords::CHECKING);
         }
         if binary == "password" {
-            read.push(daypass_credentials::MIN_CHARS);
+            read.push(daypass_passwords::MIN_CHARS);
         }
         assert_eq!(names(told), names(read), "{binary}");
     }
@@ -194,7 +194,7 @@ fn the_defaults_are_a_configuration() {
     let starts = |binary: &str, outcome: Option<ConfigError>| assert_eq!(outcome, None, "{binary}");
     starts("login", config::login(lookup("login")).err());
     for binary in ["login", "password"] {
-        assert!(daypass_credentials::Passwords::configured(lookup(binary)).is_ok(), "{binary}");
+        assert!(daypass_passwords::Passwords::configured(lookup(binary)).is_ok(), "{binary}");
     }
     starts("refresh", config::refresh(lookup("refresh")).err());
     starts("revoke", config::revoke(lookup("revoke")).err());

@@ -10,13 +10,13 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64;
-use daypass_ambient::OsEntropy;
 use daypass_core::Timestamp;
 use daypass_core::access::{LEEWAY, Rejection, Verifier};
 use daypass_core::config::Issuer;
 use daypass_core::jwks::{Algorithm, Jwks};
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
 use daypass_core::revocations::{Answer, SessionDigest};
+use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{NOW, after};
 use daypass_tests::service::{PASSWORD, Service, request};

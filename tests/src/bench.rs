@@ -1,7 +1,7 @@
 //! Tables of one test's own, and values to fill them with.
 
-use crate::timeouts::Timeouts;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
 use daypass_core::session::{Presented, Session};
@@ -11,6 +11,7 @@ use daypass_core::{
     StoreError, Timestamp, User, UserId, UserStatus, Username,
 };
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_testkit::patience::Patience;
 use daypass_testkit::recorder::Recorder;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -41,6 +42,16 @@ pub fn attempt_id() -> AttemptId {
     AttemptId::from_bytes(&random::<9>()).unwrap()
 }
 
+/// The clock of the recorder, for the timeouts of the SDK.
+#[derive(Debug)]
+struct SdkClock(Patience);
+
+impl AsyncSleep for SdkClock {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(self.0.clone().sleep(duration))
+    }
+}
+
 /// A store over tables of its own, a recorder in between, and a client that goes past both.
 pub struct Bench {
     /// The store under test; it speaks through the recorder.
@@ -63,7 +74,7 @@ impl Bench {
         let direct = DynamoDb::local(url, names.clone());
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
-        let store = DynamoDb::local_by(recorder.url(), names, Timeouts(recorder.patience()));
+        let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
         Self { store, recorder, raw: direct.client().clone(), tables }
     }
 
@@ -71,7 +82,7 @@ impl Bench {
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
         let store =
-            DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), Timeouts(recorder.patience()));
+            DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), SdkClock(recorder.patience()));
         Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
     }
 

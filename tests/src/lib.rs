@@ -11,4 +11,3 @@ pub mod bench;
 pub mod contract;
 pub mod model;
 pub mod service;
-mod timeouts;

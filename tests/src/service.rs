@@ -3,7 +3,6 @@
 
 use crate::bench::{Bench, NOW};
 use argon2::PasswordHasher;
-use daypass_ambient::OsEntropy;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
 use daypass_core::discovery::Discovery;
@@ -21,8 +20,9 @@ use daypass_core::{
     Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
     Username,
 };
-use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_passwords::Passwords;
+use daypass_runtime::OsEntropy;
 use daypass_testkit::{Answer, event};
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -77,7 +77,7 @@ impl Recorded {
     #[must_use]
     pub fn take_lines(&self) -> Vec<String> {
         let recorded = std::mem::take(&mut *self.0.lock().unwrap());
-        let line = |(event, caller)| String::from_utf8(daypass_ambient::line(&event, &caller)).unwrap();
+        let line = |(event, caller)| String::from_utf8(daypass_runtime::line(&event, &caller)).unwrap();
         recorded.into_iter().map(line).collect()
     }
 }

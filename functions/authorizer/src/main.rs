@@ -1,11 +1,11 @@
 //! The `authorizer` binary: wires the configuration. It knows public keys only, and asks nobody but the issuer, for them and for
 //! what was revoked.
 
-use daypass_ambient::{ambient, environment, start};
 use daypass_authorizer::{Authorizer, fetch_from, serve};
 use daypass_core::config;
 use daypass_core::revocations::NotFollowed;
-use daypass_follower::Follower;
+use daypass_feed_client::Follower;
+use daypass_runtime::{ambient, environment, start};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,8 +1,8 @@
 //! The `discovery` binary: wires the configuration. It knows public keys only.
 
-use daypass_ambient::{BoxError, environment, start};
 use daypass_core::{config, discovery::Discovery};
 use daypass_lambda::{Pages, serve_when_ready};
+use daypass_runtime::{BoxError, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
             Pages::none(),
             keys_max_age,
             build,
-            daypass_keys::may_pass,
+            daypass_key_loader::may_pass,
             |discovery, request| async move { daypass_discovery::handle(&discovery, request).await },
         )
         .await
@@ -24,6 +24,6 @@ async fn main() -> ExitCode {
 
 async fn build(_: Option<Arc<Discovery>>) -> Result<Discovery, BoxError> {
     let config = config::discovery(environment)?;
-    let jwks = daypass_keys::public(&config.jwks).await?;
+    let jwks = daypass_key_loader::public(&config.jwks).await?;
     Ok(Discovery::new(&config.issuer, &jwks)?)
 }

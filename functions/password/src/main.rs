@@ -1,10 +1,10 @@
 //! The `password` binary: wires configuration, peppers, tables and clock.
 
-use daypass_ambient::{BoxError, ambient, environment, start};
 use daypass_core::{config, password::ChangePassword};
-use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
+use daypass_passwords::Passwords;
+use daypass_runtime::{BoxError, ambient, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
             pages,
             config.keys_max_age,
             build,
-            daypass_keys::may_pass,
+            daypass_key_loader::may_pass,
             |password, request| async move { daypass_password::handle(&password, request).await },
         )
         .await
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 
 async fn build(before: Option<Arc<ChangePassword<DynamoDb>>>) -> Result<ChangePassword<DynamoDb>, BoxError> {
     let config = config::password(environment)?;
-    let keys = daypass_keys::load_for_function(&config.keys, &ambient()).await?;
+    let keys = daypass_key_loader::load_for_function(&config.keys, &ambient()).await?;
     let store = before.map(|before| before.store.clone());
     let store = DynamoDb::kept_or_connected(store, TableNames::from(&config.tables)).await;
     let passwords = Passwords::configured(environment)?;

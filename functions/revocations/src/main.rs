@@ -1,9 +1,9 @@
 //! The `revocations` binary: wires configuration, the index of ended sessions and the clock. It knows no keys at all.
 
-use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, revocations::Revocations};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve};
+use daypass_runtime::{ambient, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The `revoke` binary: wires configuration, keys, the sessions table and the clock.
 
-use daypass_ambient::{BoxError, ambient, environment, start};
 use daypass_core::{config, revoke::Revoke};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
+use daypass_runtime::{BoxError, ambient, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
             pages,
             config.keys_max_age,
             build,
-            daypass_keys::may_pass,
+            daypass_key_loader::may_pass,
             |revoke, request| async move { daypass_revoke::handle(&revoke, request).await },
         )
         .await
@@ -27,8 +27,8 @@ async fn main() -> ExitCode {
 
 async fn build(before: Option<Arc<Revoke<DynamoDb>>>) -> Result<Revoke<DynamoDb>, BoxError> {
     let config = config::revoke(environment)?;
-    let keys = daypass_keys::load_for_function(&config.keys, &ambient()).await?;
-    let jwks = daypass_keys::public(&config.jwks).await?;
+    let keys = daypass_key_loader::load_for_function(&config.keys, &ambient()).await?;
+    let jwks = daypass_key_loader::public(&config.jwks).await?;
     let store = before.map(|before| before.store.clone());
     let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
     Ok(Revoke::new(config, &keys, &jwks, store, ambient())?)

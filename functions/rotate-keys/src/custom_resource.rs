@@ -11,7 +11,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The keys of a stack are one resource, whatever becomes of them: another id would make CloudFormation delete the old one.
-const ID: &str = "daypass-keys";
+const ID: &str = "daypass-key-loader";
 
 /// Whether CloudFormation waits for an answer.
 pub(crate) fn is(event: &Value) -> bool {

@@ -1,9 +1,9 @@
 //! The `rotate-keys` binary: wires configuration and Secrets Manager. Nobody calls it but Secrets Manager, CloudFormation and the
 //! operator.
 
-use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, rotate::RotateKeys};
-use daypass_keys::SecretsManager;
+use daypass_key_loader::SecretsManager;
+use daypass_runtime::{ambient, environment, start};
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use serde_json::Value;
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! The `sessions` binary: wires configuration, the sessions table and the clock. It knows no keys at all.
 
-use daypass_ambient::{ambient, environment, start};
 use daypass_core::{config, sessions::Sessions};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve};
+use daypass_runtime::{ambient, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 

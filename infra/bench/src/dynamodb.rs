@@ -4,11 +4,11 @@
 
 use crate::token::ISSUER;
 use anyhow::{Context, Result, ensure};
-use daypass_ambient::SystemClock;
 use daypass_core::Clock;
 use daypass_core::config::{Issuer, Tables};
 use daypass_core::revocations::{Answer, PAGE, SessionDigest};
 use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
+use daypass_runtime::SystemClock;
 use daypass_testkit::embedded::Embedded;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -2,10 +2,10 @@
 
 use crate::token::ISSUER;
 use anyhow::{Result, anyhow};
-use daypass_ambient::SystemClock;
 use daypass_core::Clock;
 use daypass_core::config::Issuer;
 use daypass_core::revocations::{AS_OF, Answer, PAGE, SessionDigest};
+use daypass_runtime::SystemClock;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! What every function is asked: may this request pass? With a token of ours in it, which is good.
 
 use anyhow::{Context, Result, anyhow};
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::access::{Grant, Signer};
 use daypass_core::config::Issuer;
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::{ClientId, Clock, Scope, SessionId, UserId};
+use daypass_runtime::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -1,203 +1,210 @@
-// The demo page: what @daypass/browser does, made visible. Everything it knows of the session comes from the module's
-// public side; there is no token in this file. Texts from the server go in as text, never as HTML.
+// The demo page shows what @daypass/browser does. It knows the session through the module's public API only and never sees a
+// token. Text from the server is inserted as text, never as HTML.
 
 import { Daypass } from "/daypass.js";
 
-const at = (id) => document.getElementById(id);
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
+const byId = (id) => document.getElementById(id);
+const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
 
-/** Most lines of the log that stay. */
-const LINES = 50;
+/** Older lines of the log are removed. */
+const MAX_LOG_LINES = 50;
 
 let settings;
 let daypass;
-/** What the person asked for in this tab; then the focus may move. */
-let asked = false;
-/** Each look at the sessions has a number, so that a late answer does not overwrite a newer one. */
-let look = 0;
+/** Whether the user just logged in or out in this tab: only then may the focus move. */
+let userActed = false;
+/** Numbers the requests for the list of sessions: an older response must not replace a newer one. */
+let listRequests = 0;
 
-// ---- Sentences
+// ---- Texts
 
 const seconds = (n) => `${n} second${n === 1 ? "" : "s"}`;
 
-function span(total) {
+function duration(total) {
   const minutes = Math.floor(total / 60);
   if (total > 0 && total % 60 === 0) return `${minutes} minute${minutes === 1 ? "" : "s"}`;
   return minutes > 0 ? `${minutes} min ${String(total % 60).padStart(2, "0")} s` : `${total} s`;
 }
 
-/** What went wrong, for a person: an error of the module, or of `fetch`, which has no status. */
-function sentence({ status, error, retryAfter }) {
-  if (!navigator.onLine) return "You are offline. Nothing is lost: try again when you are back.";
+/** The message for an error of the module, or of `fetch`, which has no status. */
+function errorText({ status, error, retryAfter }) {
+  if (!navigator.onLine) return "You are offline. Try again when you are online.";
   if (!status) return "The server cannot be reached. Is it still running?";
   if (error === "signed_out") return "You are signed out.";
-  if (status === 401) return "This user and this password do not belong together.";
-  if (status === 403) return "The server takes no logins from pages of this address.";
+  if (status === 401) return "Wrong user name or password.";
+  if (status === 403) return "The server denies logins from this address.";
   if (status === 429) return `Too many attempts. Try again in ${seconds(retryAfter || 60)}.`;
   if (status === 503) return `The server is busy. Try again in ${seconds(retryAfter || 2)}.`;
-  return `The server answered with an error (${status}). Its log says why.`;
+  return `The server answered with an error (${status}). See its log.`;
 }
 
-/** As `sentence`, of an answer to a call with the ticket. */
-function refusal({ status, headers }) {
-  if (status === 401 || status === 403) return `The server does not take this ticket (${status}).`;
-  return sentence({ status, retryAfter: Number(headers.get("retry-after")) });
+/** The message for an error response to a call with the ticket. */
+function responseText({ status, headers }) {
+  if (status === 401 || status === 403) return `The API rejected the ticket (${status}).`;
+  return errorText({ status, retryAfter: Number(headers.get("retry-after")) });
 }
 
 // ---- The two tokens
 
 function showState() {
   const { state, session } = daypass;
-  const inside = state === "signed-in";
-  at("state").textContent = { starting: "Starting", "signed-in": "Signed in", "signed-out": "Signed out" }[state];
-  at("state").classList.toggle("in", inside);
-  at("signed-in").hidden = !inside;
-  at("signed-out").hidden = state !== "signed-out";
-  at("pass").textContent = inside ? "In this browser." : state === "starting" ? "Let us see ..." : "None: log in to get one.";
-  at("cookies").textContent = JSON.stringify(document.cookie);
-  document.title = `${inside ? "Signed in" : "Signed out"} - Daypass demo`;
-  if (!inside) {
-    at("sessions").replaceChildren();
-    for (const id of ["call-result", "sessions-result", "log-out-error"]) at(id).textContent = "";
+  const signedIn = state === "signed-in";
+  byId("state").textContent = { starting: "Starting", "signed-in": "Signed in", "signed-out": "Signed out" }[state];
+  byId("state").classList.toggle("in", signedIn);
+  byId("signed-in").hidden = !signedIn;
+  byId("signed-out").hidden = state !== "signed-out";
+  byId("pass").textContent = signedIn ? "In this browser." : state === "starting" ? "Checking ..." : "None. Log in to get one.";
+  byId("cookies").textContent = JSON.stringify(document.cookie);
+  document.title = `${signedIn ? "Signed in" : "Signed out"} - Daypass demo`;
+  if (!signedIn) {
+    byId("sessions").replaceChildren();
+    for (const id of ["call-result", "sessions-result", "log-out-error"]) byId(id).textContent = "";
   }
-  if (session) at("who-sid").textContent = session.sessionId;
+  if (session) byId("who-sid").textContent = session.sessionId;
   showTicket();
 }
 
 function showTicket() {
   const left = daypass.session?.expiresIn;
-  const bar = at("left");
+  const bar = byId("time-left");
   bar.hidden = left === undefined;
   if (left === undefined) {
-    at("ticket").textContent = "None: the day pass buys it.";
+    byId("ticket").textContent = "None. The day pass buys one.";
     return;
   }
   bar.max = Math.max(settings.access_token_seconds, left);
   bar.value = left;
-  const text = left > 0 ? `Good for ${span(left)} more.` : "Used up: the next call gets another.";
-  at("ticket").textContent = text;
+  const text = left > 0 ? `Valid for ${duration(left)}.` : "Expired. The next call gets a new one.";
+  byId("ticket").textContent = text;
   bar.setAttribute("aria-valuetext", text);
 }
 
-// ---- What happens
+// ---- Activity
 
-function note(text) {
+function log(text) {
   const line = document.createElement("li");
   const time = document.createElement("time");
   const now = new Date();
   time.dateTime = now.toISOString();
-  time.textContent = clock.format(now);
+  time.textContent = timeFormat.format(now);
   const what = document.createElement("span");
   what.textContent = text;
   line.append(time, what);
-  at("log").prepend(line);
-  at("log").children[LINES]?.remove();
-  at("log-empty").hidden = true;
+  byId("log").prepend(line);
+  byId("log").children[MAX_LOG_LINES]?.remove();
+  byId("log-empty").hidden = true;
 }
 
-function onChange({ detail: { state, reason } }, before) {
-  const inside = state === "signed-in";
-  const lost = before === "signed-in" && !inside;
-  const text = {
-    login: "Logged in: a day pass, and the first ticket.",
-    logout: "Logged out: the day pass is ended, the ticket thrown away.",
-    ended: "Signed out: the day pass is no good any more. The session was ended elsewhere.",
-    start: inside ? "Welcome back: the day pass is still good, and no password was needed." : null,
-    "other-tab": !inside
+/** The line of the log for a `change`, or null. */
+function changeText(state, reason, previousState) {
+  const signedIn = state === "signed-in";
+  return {
+    login: "Logged in: a day pass and the first ticket.",
+    logout: "Logged out: the day pass is revoked and the ticket deleted.",
+    ended: "Signed out: the day pass was rejected. The session was ended elsewhere.",
+    start: signedIn ? "Welcome back: the day pass is still valid, without a password." : null,
+    "other-tab": !signedIn
       ? "Logged out in another tab."
-      : before === "starting" ? "Signed in: another tab shared its ticket." : "Logged in in another tab.",
+      : previousState === "starting" ? "Signed in: another tab shared its ticket." : "Logged in in another tab.",
   }[reason];
-  if (text) note(text);
-  notice(lost && reason !== "logout" ? text : null);
+}
+
+function onChange({ detail: { state, reason } }, previousState) {
+  const signedIn = state === "signed-in";
+  const wasSignedOut = previousState === "signed-in" && !signedIn;
+  const text = changeText(state, reason, previousState);
+  if (text) log(text);
+  showNotice(wasSignedOut && reason !== "logout" ? text : null);
   const focused = document.activeElement;
   showState();
-  // The focus goes along when the person did it here, or when what had it is gone.
-  if (asked || (focused !== document.body && focused.closest("[hidden]"))) {
-    at(inside ? "who-title" : "login-title").focus();
+  // Move the focus if the user acted here, or if the focused element is now hidden.
+  if (userActed || (focused !== document.body && focused.closest("[hidden]"))) {
+    byId(signedIn ? "who-title" : "login-title").focus();
   }
-  asked = false;
-  if (inside) {
-    at("password").value = "";
-    loginError("");
-    call();
+  userActed = false;
+  if (signedIn) {
+    byId("password").value = "";
+    showLoginError("");
+    callApi();
     showSessions();
   }
 }
 
 function onRenewed({ detail: { by } }) {
-  note(by === "this-tab" ? "New ticket, bought by this tab." : "New ticket, bought by another tab.");
-  notice(null);
+  log(by === "this-tab" ? "New ticket, bought by this tab." : "New ticket, bought by another tab.");
+  showNotice(null);
   showTicket();
   if (daypass.state === "signed-in") showSessions();
 }
 
-function notice(text) {
-  at("notice").hidden = !text;
-  at("notice").textContent = text ?? "";
+function showNotice(text) {
+  byId("notice").hidden = !text;
+  byId("notice").textContent = text ?? "";
 }
 
-// ---- Log in and out
+// ---- Login and logout
 
-let wait;
+/** Runs while the server makes the user wait. */
+let loginTimer;
 
-function loginError(text, invalid = false) {
-  clearInterval(wait);
-  at("login-error").textContent = text;
-  at("password").setAttribute("aria-invalid", String(invalid));
+function showLoginError(text, invalid = false) {
+  clearInterval(loginTimer);
+  byId("login-error").textContent = text;
+  byId("password").setAttribute("aria-invalid", String(invalid));
 }
 
-/** Says once how long to wait, and later that it is over; the seconds in between would only be noise to a screen reader. */
-function waitToLogIn(error) {
-  loginError(sentence(error));
+/** Shows how long to wait, and later that the wait is over. A countdown would disturb users of a screen reader. */
+function showLoginDelay(error) {
+  showLoginError(errorText(error));
   const until = performance.now() + 1000 * (error.retryAfter || 60);
-  wait = setInterval(() => {
-    if (performance.now() >= until) loginError("You can try again now.");
+  loginTimer = setInterval(() => {
+    if (performance.now() >= until) showLoginError("You can try again now.");
   }, 1000);
 }
 
 async function logIn(event) {
   event.preventDefault();
-  const [username, password] = [at("username").value.trim(), at("password").value];
+  const [username, password] = [byId("username").value.trim(), byId("password").value];
   if (!username || !password) {
-    loginError(username ? "The password is missing." : "The user is missing.");
-    at(username ? "password" : "username").focus();
+    showLoginError(username ? "The password is missing." : "The user is missing.");
+    byId(username ? "password" : "username").focus();
     return;
   }
-  loginError("");
-  await busy(at("log-in"), async () => {
-    asked = true;
+  showLoginError("");
+  await withBusy(byId("log-in"), async () => {
+    userActed = true;
     try {
       await daypass.login({ username, password });
     } catch (error) {
-      asked = false;
-      if (error.status === 429 || error.status === 503) waitToLogIn(error);
-      else loginError(sentence(error), error.status === 401);
-      at("password").focus();
-      at("password").select();
+      userActed = false;
+      if (error.status === 429 || error.status === 503) showLoginDelay(error);
+      else showLoginError(errorText(error), error.status === 401);
+      byId("password").focus();
+      byId("password").select();
     }
   });
 }
 
-const ONLY_HERE =
-  "You are signed out here. This session had ended already, so your other sessions were not ended: log in again to end them.";
+const SIGNED_OUT_HERE_ONLY =
+  "You are signed out here. This session had already ended, so your other sessions were not ended: log in again to end them.";
 
 const logOut = (button, everywhere) =>
-  busy(button, async () => {
-    asked = true;
-    at("log-out-error").textContent = "";
+  withBusy(button, async () => {
+    userActed = true;
+    byId("log-out-error").textContent = "";
     try {
       await daypass.logout({ everywhere });
     } catch (error) {
-      asked = false;
-      if (error.error === "signed_out") notice(ONLY_HERE);
-      else at("log-out-error").textContent = `You are still logged in. ${sentence(error)}`;
+      userActed = false;
+      if (error.error === "signed_out") showNotice(SIGNED_OUT_HERE_ONLY);
+      else byId("log-out-error").textContent = `You are still logged in. ${errorText(error)}`;
     }
   });
 
-/** One click at a time. The button keeps the focus, which `disabled` would take away. */
-async function busy(button, work) {
+/** Ignores clicks while `work` runs. `disabled` would do so too, but takes the focus from the button. */
+async function withBusy(button, work) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
   try {
@@ -209,61 +216,61 @@ async function busy(button, work) {
 
 // ---- The API
 
-async function call() {
-  const before = performance.now();
+async function callApi() {
+  const startedAt = performance.now();
   try {
-    const answer = await daypass.fetch(`${settings.api}/whoami`);
-    const took = Math.round(performance.now() - before);
-    if (answer.ok) {
-      const who = await answer.json();
-      for (const name of ["sub", "sid", "client_id", "scope"]) at(`who-${name}`).textContent = who[name] ?? "";
+    const response = await daypass.fetch(`${settings.api}/whoami`);
+    const tookMs = Math.round(performance.now() - startedAt);
+    if (response.ok) {
+      const who = await response.json();
+      for (const name of ["sub", "sid", "client_id", "scope"]) byId(`who-${name}`).textContent = who[name] ?? "";
     }
-    at("call-result").textContent = `GET /whoami: ${answer.status} in ${took} ms, at ${clock.format(new Date())}`;
+    byId("call-result").textContent = `GET /whoami: ${response.status} in ${tookMs} ms, at ${timeFormat.format(new Date())}`;
   } catch (error) {
-    at("call-result").textContent = sentence(error);
+    byId("call-result").textContent = errorText(error);
   }
 }
 
 async function showSessions() {
-  const own = ++look;
+  const request = ++listRequests;
   let text = "";
   let sessions = [];
   try {
-    const answer = await daypass.fetch(`${settings.api}/sessions`);
-    if (answer.ok) {
-      const list = await answer.json();
+    const response = await daypass.fetch(`${settings.api}/sessions`);
+    if (response.ok) {
+      const list = await response.json();
       sessions = list.sessions;
-      if (list.total > sessions.length) text = `These are ${sessions.length} of ${list.total}.`;
+      if (list.total > sessions.length) text = `${sessions.length} of ${list.total} sessions.`;
     } else {
-      text = answer.status === 404
+      text = response.status === 404
         ? "This server has no list of sessions."
-        : refusal(answer);
+        : responseText(response);
     }
   } catch (error) {
-    text = sentence(error);
+    text = errorText(error);
   }
-  if (own !== look || daypass.state !== "signed-in") return;
+  if (request !== listRequests || daypass.state !== "signed-in") return;
   if (text === "" || sessions.length > 0) {
-    draw(sessions);
+    renderSessions(sessions);
     const current = sessions.find((session) => session.current);
-    if (current) at("pass").textContent = `In this browser, good until ${day.format(current.expires_at * 1000)}.`;
+    if (current) byId("pass").textContent = `In this browser, valid until ${dateFormat.format(current.expires_at * 1000)}.`;
   }
-  at("sessions-result").textContent = text;
+  byId("sessions-result").textContent = text;
 }
 
-/** Draws the list anew and leaves the focus where it was. */
-function draw(sessions) {
+/** Renders the list and keeps the focus. */
+function renderSessions(sessions) {
   const focused = document.activeElement?.dataset?.session;
-  at("sessions").replaceChildren(...sessions.map(sessionItem));
-  if (focused) (at("sessions").querySelector(`[data-session="${CSS.escape(focused)}"]`) ?? at("sessions-title")).focus();
+  byId("sessions").replaceChildren(...sessions.map(renderSession));
+  if (focused) (byId("sessions").querySelector(`[data-session="${CSS.escape(focused)}"]`) ?? byId("sessions-title")).focus();
 }
 
-function sessionItem(session) {
+function renderSession(session) {
   const item = document.createElement("li");
   const text = document.createElement("div");
   const name = document.createElement("p");
   name.className = "name";
-  name.textContent = device(session);
+  name.textContent = deviceName(session);
   if (session.current) {
     const badge = document.createElement("span");
     badge.textContent = "this one";
@@ -272,8 +279,14 @@ function sessionItem(session) {
   const when = document.createElement("p");
   when.className = "when";
   when.textContent =
-    `Client ${session.client_id}, since ${moment.format(session.created_at * 1000)}, ` +
-    `last used ${moment.format(session.last_used_at * 1000)}`;
+    `Client ${session.client_id}, since ${dateTimeFormat.format(session.created_at * 1000)}, ` +
+    `last used ${dateTimeFormat.format(session.last_used_at * 1000)}`;
+  text.append(name, when);
+  item.append(text, endButton(session));
+  return item;
+}
+
+function endButton(session) {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.session = session.session_id;
@@ -282,33 +295,31 @@ function sessionItem(session) {
     "aria-label",
     session.current
       ? "End this session, which logs you out here"
-      : `End the session of ${device(session)} since ${moment.format(session.created_at * 1000)}`,
+      : `End the session of ${deviceName(session)} since ${dateTimeFormat.format(session.created_at * 1000)}`,
   );
-  button.addEventListener("click", () => (session.current ? logOut(button, false) : end(button, session)));
-  text.append(name, when);
-  item.append(text, button);
-  return item;
+  button.addEventListener("click", () => (session.current ? logOut(button, false) : endSession(button, session)));
+  return button;
 }
 
-const end = (button, session) =>
-  busy(button, async () => {
+const endSession = (button, session) =>
+  withBusy(button, async () => {
     let text;
     try {
       const url = `${settings.api}/sessions/${encodeURIComponent(session.session_id)}`;
-      const answer = await daypass.fetch(url, { method: "DELETE" });
-      text = answer.ok || answer.status === 404
-        ? `Ended: ${device(session)}. It is signed out at its next renewal.`
-        : refusal(answer);
+      const response = await daypass.fetch(url, { method: "DELETE" });
+      text = response.ok || response.status === 404
+        ? `Ended: ${deviceName(session)}. That device is signed out at its next renewal.`
+        : responseText(response);
     } catch (error) {
-      text = sentence(error);
+      text = errorText(error);
     }
     await showSessions();
-    at("sessions-result").textContent = text;
-    if (document.activeElement === document.body) at("sessions-title").focus();
+    byId("sessions-result").textContent = text;
+    if (document.activeElement === document.body) byId("sessions-title").focus();
   });
 
-/** Browser and system, as far as the text that the device gave tells them. */
-function device({ device: text }) {
+/** Browser and system according to the device's `User-Agent`, which may be any text. */
+function deviceName({ device: text }) {
   if (!text) return "Unknown device";
   const first = (table) => table.find(([pattern]) => pattern.test(text))?.[1];
   const browser = first([
@@ -323,66 +334,73 @@ function device({ device: text }) {
 
 // ---- Start
 
-function showPlace() {
+function showOrigins() {
   const [own, second] = settings.origins;
   const here = location.origin;
-  at("place").textContent = here === settings.api
-    ? `This page is on ${here}, the API's own origin.`
+  byId("place").textContent = here === settings.api
+    ? `This page is on ${here}, the origin of the API.`
     : `This page is on ${here} and calls the API at ${settings.api}, across origins.`;
-  at("second-tab").href = "/";
-  at("elsewhere").href = `${here === own ? second : own}/`;
-  at("elsewhere").textContent = here === own ? "on another origin than the API's" : "on the API's own origin";
-  at("other").hidden = false;
+  byId("second-tab").href = "/";
+  byId("other-origin").href = `${here === own ? second : own}/`;
+  byId("other-origin").textContent = here === own ? "on another origin than the API" : "on the origin of the API";
+  byId("other").hidden = false;
 }
 
-/** A page at 127.0.0.1, say: the client is registered for other origins, and the cookie belongs to another host. */
-function showWrongPlace() {
-  notice("The demo is not registered for this address. Open it here: ");
+/** For an address such as 127.0.0.1: the client is registered for other origins, and the cookie belongs to another host. */
+function showWrongOrigin() {
+  showNotice("The demo is not registered for this address. Open it here: ");
   const link = document.createElement("a");
   link.href = `${settings.origins[0]}/`;
   link.textContent = link.href;
-  at("notice").append(link);
-  at("state").textContent = "Not here";
+  byId("notice").append(link);
+  byId("state").textContent = "Wrong address";
+}
+
+function showSettings() {
+  byId("life").textContent = `${duration(settings.access_token_seconds)}, then the day pass buys the next`;
+  byId("username").value = settings.username;
+  byId("hint-user").textContent = settings.username;
+  byId("hint-password").textContent = settings.password;
+  byId("hint").hidden = false;
+}
+
+function addListeners() {
+  let previousState = daypass.state;
+  daypass.addEventListener("change", (event) => {
+    onChange(event, previousState);
+    previousState = event.detail.state;
+  });
+  daypass.addEventListener("renewed", onRenewed);
+  byId("login").addEventListener("submit", logIn);
+  byId("fill-in").addEventListener("click", () => {
+    [byId("username").value, byId("password").value] = [settings.username, settings.password];
+    byId("log-in").focus();
+  });
+  byId("call").addEventListener("click", () => withBusy(byId("call"), callApi));
+  byId("reload-sessions").addEventListener("click", () => withBusy(byId("reload-sessions"), showSessions));
+  byId("log-out").addEventListener("click", () => logOut(byId("log-out"), false));
+  byId("log-out-everywhere").addEventListener("click", () => logOut(byId("log-out-everywhere"), true));
+  addEventListener("offline", () => showNotice("You are offline. The day pass stays valid: this page renews when you are online."));
+  addEventListener("online", () => showNotice(null));
+  setInterval(showTicket, 1000);
 }
 
 async function start() {
   try {
-    const answer = await fetch("/demo.json");
-    settings = await answer.json();
+    const response = await fetch("/demo.json");
+    settings = await response.json();
   } catch {
-    notice("The server of this page does not answer. Start cargo dev, then reload.");
+    showNotice("The server of this page does not answer. Start cargo dev, then reload.");
     return;
   }
-  if (!settings.origins.includes(location.origin)) return showWrongPlace();
-  showPlace();
-  at("life").textContent = `${span(settings.access_token_seconds)}; then the day pass buys another`;
-  at("username").value = settings.username;
-  at("hint-user").textContent = settings.username;
-  at("hint-password").textContent = settings.password;
-  at("hint").hidden = false;
-
+  if (!settings.origins.includes(location.origin)) return showWrongOrigin();
+  showOrigins();
+  showSettings();
   daypass = new Daypass({ url: settings.api, clientId: settings.client_id });
-  let before = daypass.state;
-  daypass.addEventListener("change", (event) => {
-    onChange(event, before);
-    before = event.detail.state;
-  });
-  daypass.addEventListener("renewed", onRenewed);
-  at("login").addEventListener("submit", logIn);
-  at("fill-in").addEventListener("click", () => {
-    [at("username").value, at("password").value] = [settings.username, settings.password];
-    at("log-in").focus();
-  });
-  at("call").addEventListener("click", () => busy(at("call"), call));
-  at("reload-sessions").addEventListener("click", () => busy(at("reload-sessions"), showSessions));
-  at("log-out").addEventListener("click", () => logOut(at("log-out"), false));
-  at("log-out-everywhere").addEventListener("click", () => logOut(at("log-out-everywhere"), true));
-  addEventListener("offline", () => notice("You are offline. The day pass stays good: this page renews when you are back."));
-  addEventListener("online", () => notice(null));
-  setInterval(showTicket, 1000);
+  addListeners();
   showState();
   await daypass.start();
-  if (daypass.state === "starting") notice("The server cannot be reached. This page goes on trying.");
+  if (daypass.state === "starting") showNotice("The server cannot be reached. This page keeps trying.");
 }
 
 start();

@@ -1,5 +1,5 @@
-// The types as a page's code meets them. It is compiled and never run: what stands below `@ts-expect-error` must not compile,
-// and all else must.
+// Uses the types as a page does. It is compiled and never run: a line below `@ts-expect-error` must not compile, every other
+// line must.
 
 import { Daypass, DaypassError } from "@daypass/browser";
 import type { DaypassEvents, DaypassOptions, DaypassReason, DaypassSession, DaypassState } from "@daypass/browser";
@@ -13,7 +13,7 @@ const options: DaypassOptions = {
 };
 export const daypass = new Daypass(options);
 new Daypass({ url: "https://api.example.com", clientId: "web" });
-// @ts-expect-error: the client has to be named
+// @ts-expect-error: `clientId` is required
 new Daypass({ url: "https://api.example.com" });
 // @ts-expect-error: it is `clientId` here
 new Daypass({ url: "https://api.example.com", clientId: "web", client_id: "web" });
@@ -26,7 +26,7 @@ daypass.addEventListener("change", ({ detail: { state, reason } }) => {
   return state === "logged-in" ? "" : text;
 });
 daypass.addEventListener("renewed", ({ detail: { by } }) => by === "other-tab", { once: true });
-// @ts-expect-error: a renewal is told with `by` alone
+// @ts-expect-error: `renewed` has only `by`
 daypass.addEventListener("renewed", ({ detail: { reason } }) => reason);
 export const listener = (event: DaypassEvents["change"]): string => event.detail.reason;
 daypass.addEventListener("change", listener);
@@ -39,11 +39,11 @@ export async function all(): Promise<Response> {
   // @ts-expect-error: with a password
   await daypass.login({ username: "alice" });
   const session: DaypassSession | null = daypass.session;
-  // @ts-expect-error: without a session it is null
+  // @ts-expect-error: `session` may be null
   session.sessionId.trim();
   if (session) {
     const text: string = `${session.sessionId} ${session.scope} ${session.expiresIn.toFixed()}`;
-    // @ts-expect-error: no token is there to be read
+    // @ts-expect-error: the token is not readable
     text.concat(session.accessToken);
   }
   await daypass.logout();
@@ -57,11 +57,11 @@ export async function all(): Promise<Response> {
 all().catch((error: unknown) => {
   if (!(error instanceof DaypassError)) throw error;
   const wait: number | undefined = error.retryAfter;
-  // @ts-expect-error: it may not have been asked
+  // @ts-expect-error: `retryAfter` may be undefined
   const seconds: number = error.retryAfter;
   return [error.status.toFixed(), error.error.trim(), error.message, wait, seconds];
 });
 // @ts-expect-error: only the module makes them
 new DaypassError({ status: 503 });
-// @ts-expect-error: nor without anything
+// @ts-expect-error: the constructor is private
 new DaypassError();

@@ -1,12 +1,12 @@
-// A browser as far as the module meets one, with a clock that the test moves: timers, locks, channels, storage, and a
-// server that rotates refresh tokens by the rules of the real one. Each Daypass object stands for a tab.
+// A simulated browser with a clock that the test moves: timers, locks, channels and storage. Its server rotates refresh tokens
+// by the rules of the real one. Each Daypass object stands for a tab.
 
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 
 export const API = "https://api.example.com";
 const GRACE = 30e3;
 
-/** Replaces the globals that the module uses, and takes the wall clock away. */
+/** Replaces the globals that the module uses. The wall clock throws: the module must not read it. */
 export class World {
   now = 1e6;
   hidden = false;
@@ -15,12 +15,12 @@ export class World {
   latency = 1;
   /** Milliseconds that the server takes. */
   serverTime = 20;
-  /** What to do to the next answers: a function that gets the answer of the server, or null for the real one. */
+  /** Faults of the next responses: functions of the server's response, or null for none. */
   faults = [];
   lifetime = 300;
-  /** The status of a refused token. */
+  /** The status of a rejected token. */
   refusal = 401;
-  /** Whether a refusal of the API has CORS headers. Without them the browser gives the page an error instead. */
+  /** Whether rejections have CORS headers. Without them the page gets an error instead of the response. */
   cors = true;
   requests = [];
   storage = {};
@@ -31,7 +31,7 @@ export class World {
   #channels = new Set();
   #listeners = new Map();
   #held = new Map();
-  /** Access tokens and their ends. */
+  /** From access token to expiry. */
   #tokens = new Map();
 
   constructor() {
@@ -47,7 +47,7 @@ export class World {
     define("clearTimeout", (id) => void world.#timers.delete(id));
     define("Date", class {
       static now() {
-        throw new Error("the wall clock is nobody's business");
+        throw new Error("the module read the wall clock");
       }
       constructor() {
         Date.now();
@@ -102,16 +102,16 @@ export class World {
     return this.#timers.size;
   }
 
-  /** Makes all access tokens old before their time. */
+  /** Expires all access tokens, as after a sleep in which the clock of the page stopped. */
   age() {
     this.#tokens.clear();
   }
 
-  /** Lets so many milliseconds pass. */
+  /** Moves the clock by that many milliseconds. */
   async pass(ms) {
     const end = this.now + ms;
     for (;;) {
-      // Promises, streams of requests and answers.
+      // For promises, and the bodies of requests and responses.
       for (let i = 0; i < 4; i++) await turnOfTheLoop();
       const [id, next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
       if (!next || next.at > end) break;
@@ -122,7 +122,7 @@ export class World {
     this.now = end;
   }
 
-  /** Lets time pass until the promise is settled, and fails after a minute. */
+  /** Moves the clock until the promise is settled. Throws after a minute. */
   async settled(promise) {
     let done = false;
     const outcome = promise.then(
@@ -136,7 +136,7 @@ export class World {
     return outcome;
   }
 
-  /** As settled, and gives the value. */
+  /** As `settled`, and returns the value. */
   async get(promise) {
     const { value, error } = await this.settled(promise);
     if (error) throw error;
@@ -169,7 +169,7 @@ export class World {
     }
   }
 
-  /** Holds the lock and never gives it back, as a frozen tab might. */
+  /** Takes the lock and never releases it, as a frozen tab does. */
   holdLock(name) {
     void this.#lock(name, { signal: new AbortController().signal }, () => new Promise(() => {}));
   }
@@ -198,7 +198,7 @@ export class World {
     if (bearer && !answer.ok && !this.cors && !request.url.startsWith(location.origin)) throw new TypeError("no CORS");
     const fault = path === "/guarded" ? null : this.faults.shift();
     if (!fault) return answer;
-    // What a fault does to the answer, it does before the browser has read the cookie in it.
+    // The connection broke before the browser read the cookie.
     if (fault.losesCookie) this.cookie = cookie;
     return fault(answer);
   }
@@ -257,7 +257,7 @@ export class World {
   }
 }
 
-/** The connection breaks before the answer has come: the browser sees neither body nor cookie. */
+/** The connection breaks before the response: the browser gets neither body nor cookie. */
 export const lost = Object.assign(
   () => {
     throw new TypeError("connection reset");
@@ -265,10 +265,10 @@ export const lost = Object.assign(
   { losesCookie: true },
 );
 
-/** The connection breaks within the body: the cookie is there. */
+/** The connection breaks within the body: the browser has the cookie. */
 export const cut = () => new Response('{"access_tok', { status: 200 });
 
-/** The answer of a server that cannot say whether it has rotated the token. */
+/** The response of a server that is busy, and has perhaps rotated the token. */
 export const status = (code, headers = {}) =>
   Object.assign(() => Response.json({ error: "temporarily_unavailable" }, { status: code, headers }), {
     losesCookie: true,

@@ -4,10 +4,10 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::sessions::{SessionStore, last_used};
 use daypass_core::{AttemptId, ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
+use daypass_runtime::{OsEntropy, SystemClock};
 use serde::Serialize;
 
 /// Arguments of `daypass session`.

@@ -9,7 +9,7 @@ use daypass_core::StoreError;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_dynamodb::DynamoDb;
-use daypass_keys::LoadError;
+use daypass_key_loader::LoadError;
 use http::Uri;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -368,7 +368,7 @@ fn sources(named: Option<String>) -> Vec<String> {
 /// Loads a key set from these sources.
 pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
-    daypass_keys::load(sources).await.map_err(|error| match &error {
+    daypass_key_loader::load(sources).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
             Failure::new(error.to_string(), format!("correct the path, or make a key set with {}", make(path)))
         }

@@ -4,10 +4,10 @@ use crate::output::{Failure, Output, quoted, time};
 use crate::target::{Environment, StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::keys::Peppers;
 use daypass_core::{Clock, Password, Scope, ScopeError, User, UserId, UserStatus, Username};
-use daypass_credentials::Passwords;
+use daypass_passwords::Passwords;
+use daypass_runtime::{OsEntropy, SystemClock};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

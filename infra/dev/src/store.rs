@@ -3,14 +3,14 @@
 use super::console::Console;
 use super::error::StackError;
 use super::wait::wait_for;
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::{
     Clock, Credentials, Password, PasswordCheck, Scope, StoreError, User, UserId, UserStatus,
 };
-use daypass_credentials::Passwords;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_passwords::Passwords;
+use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use http::Uri;
 use std::path::Path;

@@ -45,6 +45,7 @@ pub fn install_all() -> Result<()> {
         python_packages("interop-python", &interop.join("python/requirements.txt")).map(drop)
     };
     let npm = || {
+        npm_packages("browser", &workspace_root().join("infra/browser"))?;
         node::packages()?;
         npm_packages("interop-node", &interop.join("node")).map(drop)
     };

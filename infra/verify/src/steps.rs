@@ -313,10 +313,16 @@ fn browser(plan: &Plan) -> Result<()> {
     // Before anything is built or installed.
     let chromium = chromium()?;
     let folder = workspace_root().join("infra/browser");
-    let unit = ["--test", "--test-reporter=spec", "test/daypass.test.mjs"];
-    run("node", node()?.args(unit).current_dir(&folder))?;
+    // With esbuild. The unit tests make the build, and the scenarios in Chromium use it.
+    let tools = npm_packages("browser", &folder)?;
+    let unit = ["--test", "--test-reporter=spec", "test/daypass.test.mjs", "test/build.test.mjs"];
+    run("node", node()?.args(unit).env("DAYPASS_TEST_BUILD_TOOLS", &tools).current_dir(&folder))?;
     run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
-    suite(plan, "browser")?.env("CHROMIUM", chromium).env("DAYPASS_TEST_PLAYWRIGHT", playwright()?).run()
+    suite(plan, "browser")?
+        .env("CHROMIUM", chromium)
+        .env("DAYPASS_TEST_PLAYWRIGHT", playwright()?)
+        .env("DAYPASS_TEST_MODULE", tools.join("dist/daypass.min.js"))
+        .run()
 }
 
 /// The functions that the gate builds for release: the one with a tight budget. Each of the others is a minute of

@@ -5,13 +5,13 @@ mod routes;
 mod shapes;
 
 use super::*;
-use daypass_ambient::OsEntropy;
 use daypass_core::access::{Grant, Rejection, Signer};
 use daypass_core::config::{Issuer, KeySource};
 use daypass_core::event::Journal;
 use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::{ClientId, Clock, Scope, Timestamp};
+use daypass_runtime::OsEntropy;
 use serde_json::{Value, json};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};

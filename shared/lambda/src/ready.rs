@@ -1,10 +1,10 @@
 //! What a function works with: built at start or at the first request that can, and anew every few minutes, so that keys which
 //! were rotated come along.
 
-use daypass_ambient::BoxError;
 use daypass_core::Timestamp;
 use daypass_core::event::Event;
 use daypass_core::web::{Ambient, Caller};
+use daypass_runtime::BoxError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -144,9 +144,9 @@ impl<T> Kept<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_ambient::OsEntropy;
     use daypass_core::Clock;
     use daypass_core::event::Journal;
+    use daypass_runtime::OsEntropy;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

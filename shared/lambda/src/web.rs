@@ -2,12 +2,12 @@
 
 use crate::ready::Ready;
 use data_encoding::BASE64;
-use daypass_ambient::{BoxError, ambient};
 use daypass_core::ApiError;
 use daypass_core::browser::share;
 use daypass_core::config::Clients;
 use daypass_core::event::Event;
 use daypass_core::web::{Caller, MAX_BODY_BYTES, Principal, Request, Response, refusal};
+use daypass_runtime::{BoxError, ambient};
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};

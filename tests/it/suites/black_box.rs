@@ -13,13 +13,13 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::{Clock, Password, Scope, User, UserId, UserStatus};
-use daypass_credentials::Passwords;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_passwords::Passwords;
+use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
 use daypass_testkit::{Answer, functions};
 use daypass_tests::bench::random;

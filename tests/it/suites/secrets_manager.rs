@@ -8,7 +8,6 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::Clock;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};
 use daypass_core::jwks::Algorithm;
@@ -16,7 +15,8 @@ use daypass_core::keys::rotation::{Rules, Section};
 use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
 use daypass_core::rotate::{Failure, RotateKeys};
 use daypass_core::web::Ambient;
-use daypass_keys::SecretsManager;
+use daypass_key_loader::SecretsManager;
+use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_tests::service::{Recorded, TestClock};
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, RandomState};
@@ -67,11 +67,11 @@ async fn a_function_gets_the_sections_of_its_secrets() {
     let signing = create(&keys.only("signing").unwrap().to_json().unwrap()).await;
     let refresh = create(&keys.only("refresh").unwrap().to_json().unwrap()).await;
 
-    let both = daypass_keys::load(&[signing, refresh.clone()]).await.unwrap();
+    let both = daypass_key_loader::load(&[signing, refresh.clone()]).await.unwrap();
     assert!(SigningKeys::from_document(&both).is_ok() && RefreshKeys::from_document(&both).is_ok());
     assert!(Peppers::from_document(&both).is_err(), "what no secret holds is not there");
 
-    let one = daypass_keys::load(&[refresh]).await.unwrap();
+    let one = daypass_key_loader::load(&[refresh]).await.unwrap();
     assert!(SigningKeys::from_document(&one).is_err());
 }
 
@@ -82,23 +82,23 @@ async fn secrets_and_files_can_be_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("signing.json");
     std::fs::write(&file, keys.only("signing").unwrap().to_json().unwrap()).unwrap();
-    let loaded = daypass_keys::load(&[file.to_str().unwrap().to_owned(), refresh]).await.unwrap();
+    let loaded = daypass_key_loader::load(&[file.to_str().unwrap().to_owned(), refresh]).await.unwrap();
     assert!(SigningKeys::from_document(&loaded).is_ok() && RefreshKeys::from_document(&loaded).is_ok());
 }
 
 #[tokio::test]
 async fn what_is_wrong_names_the_secret_and_shows_nothing_of_it() {
     let malformed = create("hunter2 is no key set").await;
-    let error = daypass_keys::load(std::slice::from_ref(&malformed)).await.unwrap_err().to_string();
+    let error = daypass_key_loader::load(std::slice::from_ref(&malformed)).await.unwrap_err().to_string();
     assert!(error.contains(&malformed) && error.contains("not a JSON object"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 
     let missing = "arn:aws:secretsmanager:us-east-1:000000000000:secret:nobody-made-this-AbCdEf".to_owned();
-    let error = daypass_keys::load(std::slice::from_ref(&missing)).await.unwrap_err().to_string();
+    let error = daypass_key_loader::load(std::slice::from_ref(&missing)).await.unwrap_err().to_string();
     assert!(error.contains(&missing) && error.contains("ResourceNotFound"), "{error}");
 
-    assert!(daypass_keys::load(&[]).await.unwrap_err().to_string().contains("names no file or secret"));
-    let no_file = daypass_keys::load(&["no/such/file.json".to_owned()]).await.unwrap_err().to_string();
+    assert!(daypass_key_loader::load(&[]).await.unwrap_err().to_string().contains("names no file or secret"));
+    let no_file = daypass_key_loader::load(&["no/such/file.json".to_owned()]).await.unwrap_err().to_string();
     assert!(no_file.contains("no/such/file.json"), "{no_file}");
 }
 
@@ -123,7 +123,7 @@ async fn stack() -> (RotateKeys<SecretsManager>, TestClock) {
 }
 
 async fn keys(rotate: &RotateKeys<SecretsManager>, section: Section) -> Vec<KeyInfo> {
-    let document = daypass_keys::load(&[rotate.config.secret(section).to_owned()]).await.unwrap();
+    let document = daypass_key_loader::load(&[rotate.config.secret(section).to_owned()]).await.unwrap();
     document.summary()
 }
 
@@ -133,7 +133,8 @@ fn kid(keys: &[KeyInfo], status: Status) -> String {
 
 /// The kids that `discovery` publishes.
 async fn published(rotate: &RotateKeys<SecretsManager>) -> Vec<String> {
-    let jwks = daypass_keys::public(&PublicKeys::Secret(rotate.config.jwks_secret.clone())).await.unwrap();
+    let jwks =
+        daypass_key_loader::public(&PublicKeys::Secret(rotate.config.jwks_secret.clone())).await.unwrap();
     jwks.iter().map(|key| key.kid().to_owned()).collect()
 }
 

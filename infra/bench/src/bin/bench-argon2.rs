@@ -4,7 +4,7 @@
 //! else runs can only add to a time.
 
 use anyhow::{Context, Result, bail};
-use daypass_credentials::Shape;
+use daypass_passwords::Shape;
 use daypass_tools::{argon2_cffi, say, workspace_root};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};

@@ -2,7 +2,7 @@
 
 use crate::output::{Failure, Output};
 use crate::target::Environment;
-use daypass_credentials::{ARGON2, IMPORTED_HASHES, Shape};
+use daypass_passwords::{ARGON2, IMPORTED_HASHES, Shape};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -206,7 +206,7 @@ fn print(output: &mut Output<'_>, report: &Report, args: &Args) -> std::io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_credentials::Passwords;
+    use daypass_passwords::Passwords;
 
     fn measured(memory_kib: u64, milliseconds: f64) -> Measured {
         Measured { hash: format!("argon2id,m={memory_kib},t=2,p=1"), memory_kib, milliseconds }

@@ -7,8 +7,8 @@ use crate::target::Target;
 use ::time::{Date, Month};
 use clap::ValueEnum;
 use daypass_core::{Timestamp, User, UserStatus};
-use daypass_credentials::{Shape, StoredHash};
 use daypass_dynamodb::UserFilter;
+use daypass_passwords::{Shape, StoredHash};
 
 /// Which users to list. Any of these means reading the whole table.
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use super::spelling::{self, Firebase};
 use clap::ValueEnum;
 use daypass_core::{Scope, Timestamp, User, UserId, UserStatus, Username};
-use daypass_credentials::{Passwords, StoredHash};
 use daypass_dynamodb::Origin;
+use daypass_passwords::{Passwords, StoredHash};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 

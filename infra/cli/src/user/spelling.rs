@@ -1,7 +1,7 @@
-//! How other systems spell a hash, turned into the one form that is stored (`daypass_credentials::StoredHash`).
+//! How other systems spell a hash, turned into the one form that is stored (`daypass_passwords::StoredHash`).
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
-use daypass_credentials::StoredHash;
+use daypass_passwords::StoredHash;
 use serde_json::{Map, Value};
 
 /// What a line says about a password that is no string.

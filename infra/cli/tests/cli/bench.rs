@@ -3,8 +3,8 @@
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::{Credentials, Password, PasswordCheck, User};
-use daypass_credentials::Passwords;
 use daypass_dynamodb::DynamoDb;
+use daypass_passwords::Passwords;
 use daypass_testkit::embedded::Embedded;
 use serde_json::Value;
 use std::io::Write;

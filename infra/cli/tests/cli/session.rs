@@ -1,9 +1,9 @@
 use crate::bench::{Bench, wait_for};
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::{
     AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, Timestamp, User, UserId,
 };
+use daypass_runtime::{OsEntropy, SystemClock};
 use serde_json::json;
 
 /// Opens a session as a login of `age` seconds ago with a life of `life` seconds would.

@@ -1,11 +1,11 @@
 //! The stack under test, and what its users do.
 
 use crate::suites::revocation::feed::Feed;
-use daypass_ambient::{OsEntropy, SystemClock};
 use daypass_core::config::Tables;
 use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};

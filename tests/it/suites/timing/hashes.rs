@@ -1,6 +1,6 @@
 //! What a hash costs, against the estimate.
 
-use daypass_credentials::Shape;
+use daypass_passwords::Shape;
 use std::time::Instant;
 
 /// The estimate that limits are made of is within reach of the truth: no hash within them takes a function down.

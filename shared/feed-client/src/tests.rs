@@ -4,10 +4,10 @@
 //! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
 
 use super::*;
-use daypass_ambient::OsEntropy;
 use daypass_core::Clock;
 use daypass_core::event::Journal;
 use daypass_core::revocations::{Limits, SessionDigest};
+use daypass_runtime::OsEntropy;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
