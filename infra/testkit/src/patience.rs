@@ -23,9 +23,18 @@ impl Patience {
         self.real.store(true, Ordering::SeqCst);
     }
 
-    /// Sleeps by this clock: what the `AsyncSleep` of an AWS SDK calls.
+    /// Waits for a timeout by this clock, and for a pause between two tries by the machine's.
     pub async fn sleep(self, duration: Duration) {
-        if duration < SHORTEST_TIMEOUT || self.real.load(Ordering::SeqCst) {
+        if duration < SHORTEST_TIMEOUT {
+            tokio::time::sleep(duration).await;
+        } else {
+            self.pass(duration).await;
+        }
+    }
+
+    /// Waits until so much time has passed by this clock.
+    pub(crate) async fn pass(&self, duration: Duration) {
+        if self.real.load(Ordering::SeqCst) {
             return tokio::time::sleep(duration).await;
         }
         let mut held = self.held.subscribe();

@@ -261,13 +261,13 @@ impl Shared {
             }
             Action::Hang(duration) => {
                 let _held = self.patience.hold();
-                tokio::time::sleep(duration).await;
+                self.patience.pass(duration).await;
                 send.await
             }
             Action::LateAnswer(duration) => {
                 let _held = self.patience.hold();
                 let answer = tokio::spawn(send).await.map_err(|_| Broken::Closed)?;
-                tokio::time::sleep(duration).await;
+                self.patience.pass(duration).await;
                 answer
             }
             Action::Held(hold) => {
