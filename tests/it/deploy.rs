@@ -7,7 +7,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::config::Issuer;
+use daypass_core::base::issuer::Issuer;
 use daypass_gateway::template::parse;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,14 +8,19 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::access::Rejection;
-use daypass_core::event::{BadCredentials, Denial, Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
-use daypass_core::json;
+use daypass_core::base::ids::{ClientId, SessionId, UserId};
+use daypass_core::base::json;
+use daypass_core::http::request::Request;
+use daypass_core::jose::verify::Rejection;
+use daypass_core::ports::context::Caller;
+use daypass_core::ports::event::{
+    BadCredentials, Denial, Event, Ignored, LoginFailure, PasswordRefusal, Refusal,
+};
+use daypass_core::ports::store::UserStatus;
 use daypass_core::routes::RouteDenial;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::Exhausted;
-use daypass_core::web::{Caller, Request};
-use daypass_core::{ClientId, RefreshTokenError, SessionId, UserId, UserStatus};
+use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
@@ -394,7 +399,7 @@ fn the_examples_are_lines() {
         let members = members(example);
         let shape = &shapes[name];
         assert_eq!((&members["event"], &members["level"]), (&json!(name), &json!(shape.level)), "{name}");
-        assert_eq!(members["v"], daypass_core::event::VERSION, "{name}");
+        assert_eq!(members["v"], daypass_core::ports::event::VERSION, "{name}");
         // A function that is not running yet, or no longer, has no caller.
         let has_caller = !matches!(name, "init.failed" | "panic") && !name.starts_with("keys.");
         let expected: BTreeSet<&String> = shape
@@ -579,7 +584,7 @@ impl Walk {
 
     async fn set_status(&self, name: &str, status: UserStatus) {
         let name = daypass_tests::bench::username(name);
-        let now = daypass_core::Clock::now(&self.service.clock);
+        let now = daypass_core::base::time::Clock::now(&self.service.clock);
         self.service.bench.store.set_status(&name, status, now).await.unwrap().unwrap();
     }
 }

@@ -6,16 +6,23 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use daypass_core::jwks::Algorithm as Signing;
+use daypass_core::base::entropy::Entropy;
+use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_core::base::secret::Password;
+use daypass_core::base::time::Timestamp;
+use daypass_core::config;
+use daypass_core::flow::login::Login;
+use daypass_core::http::answer::Response;
+use daypass_core::http::request::Request;
+use daypass_core::jose::jwk::Algorithm as Signing;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::login::Login;
-use daypass_core::session::EndReason;
-use daypass_core::throttle::{Attempt, AttemptStore, Begun, Counter, Ticket};
-use daypass_core::web::{Ambient, Request, Response};
-use daypass_core::{
-    AttemptId, ClientId, Credentials, Entropy, NewSession, Password, PasswordCheck, Revocation, Rotation,
-    RotationRequest, SessionId, Store, StoreError, Timestamp, User, UserId, UserStatus, Username, config,
+use daypass_core::ports::context::Ambient;
+use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::ports::store::{
+    AttemptStore, Begun, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
 };
+use daypass_core::session::{EndReason, RotationRequest};
+use daypass_core::throttle::{Attempt, Counter, Ticket};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;

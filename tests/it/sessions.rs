@@ -7,9 +7,9 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::event::{Denial, Event};
+use daypass_core::base::ids::{SessionId, UserId};
+use daypass_core::ports::event::{Denial, Event};
 use daypass_core::session::{DeadCause, EndReason};
-use daypass_core::{SessionId, UserId};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
@@ -116,7 +116,7 @@ async fn the_device_and_the_idle_limit_are_shown() {
         json!({ "username": "alice", "password": daypass_tests::service::PASSWORD }).to_string(),
     );
     let user_agent = Some("Chrome on \"Mars\" <script>".to_owned());
-    login.extensions_mut().insert(daypass_core::web::Caller { user_agent, ..Default::default() });
+    login.extensions_mut().insert(daypass_core::ports::context::Caller { user_agent, ..Default::default() });
     let login = service.send(login).await;
     let shown = &list(&service, &login).await.json()["sessions"][0];
     assert_eq!(
@@ -466,7 +466,7 @@ async fn forged_headers_and_bodies_change_nothing() {
     let (_db, service, _) = service().await;
     let bob = service.user("bob").await;
     let (alice, theirs) = (service.login("alice").await, service.login("bob").await);
-    let forge = |mut request: daypass_core::web::Request| {
+    let forge = |mut request: daypass_core::http::request::Request| {
         let ids = json!({ "sub": bob.id, "sid": id(&theirs) });
         let body = json!({
             "authorizer": { "lambda": ids, "jwt": { "claims": ids } }, "sub": bob.id, "sid": id(&theirs),

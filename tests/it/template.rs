@@ -7,9 +7,11 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::config::{self, Clients, ConfigError};
-use daypass_core::discovery::Discovery;
-use daypass_core::jwks::{Jwk, Jwks};
+use daypass_core::client::Clients;
+use daypass_core::config;
+use daypass_core::config::ConfigError;
+use daypass_core::http::discovery::Discovery;
+use daypass_core::jose::jwk::{Jwk, Jwks};
 use daypass_dynamodb::schema::{Role, TABLES};
 use daypass_gateway::template::parse;
 use serde_json::{Map, Value, json};

@@ -10,12 +10,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64;
-use daypass_core::Timestamp;
-use daypass_core::access::{LEEWAY, Rejection, Verifier};
-use daypass_core::config::Issuer;
-use daypass_core::jwks::{Algorithm, Jwks};
+use daypass_core::base::issuer::Issuer;
+use daypass_core::base::time::Timestamp;
+use daypass_core::jose::jwk::{Algorithm, Jwks};
+use daypass_core::jose::verify::{LEEWAY, Rejection, Verifier};
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
-use daypass_core::revocations::{Answer, SessionDigest};
+use daypass_core::revocation::{Answer, SessionDigest};
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{NOW, after};

@@ -4,22 +4,28 @@
 use crate::bench::{Bench, NOW};
 use argon2::PasswordHasher;
 use daypass_authorizer::Authorizer;
+use daypass_core::base::entropy::Entropy;
+use daypass_core::base::ids::{UserId, Username};
+use daypass_core::base::scope::Scope;
+use daypass_core::base::secret::Password;
+use daypass_core::base::time::{Clock, Timestamp};
 use daypass_core::config;
-use daypass_core::discovery::Discovery;
-use daypass_core::event::{Event, Journal};
-use daypass_core::jwks::Algorithm;
+use daypass_core::flow::feed::Revocations;
+use daypass_core::flow::login::Login;
+use daypass_core::flow::password::ChangePassword;
+use daypass_core::flow::refresh::Refresh;
+use daypass_core::flow::revoke::Revoke;
+use daypass_core::flow::sessions::Sessions;
+use daypass_core::http::discovery::Discovery;
+use daypass_core::http::request::Request;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::login::Login;
-use daypass_core::password::ChangePassword;
-use daypass_core::refresh::Refresh;
-use daypass_core::revocations::{NotFollowed, Revocations};
-use daypass_core::revoke::Revoke;
-use daypass_core::sessions::Sessions;
-use daypass_core::web::{Ambient, Caller, Principal, Request};
-use daypass_core::{
-    Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
-    Username,
-};
+use daypass_core::ports::context::{Ambient, Caller, Principal};
+use daypass_core::ports::event::Event;
+use daypass_core::ports::follow::NotFollowed;
+use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::ports::journal::Journal;
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;

@@ -3,7 +3,7 @@
 
 use daypass_authorizer::{Authorizer, fetch_from, serve};
 use daypass_core::config;
-use daypass_core::revocations::NotFollowed;
+use daypass_core::ports::follow::NotFollowed;
 use daypass_feed_client::Follower;
 use daypass_runtime::{ambient, environment, start};
 use std::process::ExitCode;

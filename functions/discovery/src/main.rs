@@ -1,6 +1,7 @@
 //! The `discovery` binary: wires the configuration. It knows public keys only.
 
-use daypass_core::{config, discovery::Discovery};
+use daypass_core::config;
+use daypass_core::http::discovery::Discovery;
 use daypass_lambda::{Pages, serve_when_ready};
 use daypass_runtime::{BoxError, environment, start};
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The `login` binary: wires configuration, keys, tables and clock.
 
-use daypass_core::{config, login::Login};
+use daypass_core::config;
+use daypass_core::flow::login::Login;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use daypass_passwords::Passwords;

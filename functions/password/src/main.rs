@@ -1,6 +1,7 @@
 //! The `password` binary: wires configuration, peppers, tables and clock.
 
-use daypass_core::{config, password::ChangePassword};
+use daypass_core::config;
+use daypass_core::flow::password::ChangePassword;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use daypass_passwords::Passwords;

@@ -1,6 +1,7 @@
 //! The `refresh` binary: wires configuration, keys, the sessions table and the clock.
 
-use daypass_core::{config, refresh::Refresh};
+use daypass_core::config;
+use daypass_core::flow::refresh::Refresh;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use daypass_runtime::{BoxError, ambient, environment, start};

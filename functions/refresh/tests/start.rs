@@ -6,8 +6,8 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
+use daypass_core::base::time::Clock;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::Document;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::runtime_api::Function;

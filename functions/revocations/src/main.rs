@@ -1,6 +1,7 @@
 //! The `revocations` binary: wires configuration, the index of ended sessions and the clock. It knows no keys at all.
 
-use daypass_core::{config, revocations::Revocations};
+use daypass_core::config;
+use daypass_core::flow::feed::Revocations;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve};
 use daypass_runtime::{ambient, environment, start};

@@ -1,6 +1,7 @@
 //! The `revoke` binary: wires configuration, keys, the sessions table and the clock.
 
-use daypass_core::{config, revoke::Revoke};
+use daypass_core::config;
+use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve_when_ready};
 use daypass_runtime::{BoxError, ambient, environment, start};

@@ -1,7 +1,8 @@
 //! The `rotate-keys` binary: wires configuration and Secrets Manager. Nobody calls it but Secrets Manager, CloudFormation and the
 //! operator.
 
-use daypass_core::{config, rotate::RotateKeys};
+use daypass_core::config;
+use daypass_core::flow::rotate_keys::RotateKeys;
 use daypass_key_loader::SecretsManager;
 use daypass_runtime::{ambient, environment, start};
 use lambda_runtime::{LambdaEvent, run, service_fn};

@@ -1,6 +1,7 @@
 //! The `sessions` binary: wires configuration, the sessions table and the clock. It knows no keys at all.
 
-use daypass_core::{config, sessions::Sessions};
+use daypass_core::config;
+use daypass_core::flow::sessions::Sessions;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_lambda::{Pages, serve};
 use daypass_runtime::{ambient, environment, start};

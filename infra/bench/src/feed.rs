@@ -2,9 +2,9 @@
 
 use crate::token::ISSUER;
 use anyhow::{Result, anyhow};
-use daypass_core::Clock;
-use daypass_core::config::Issuer;
-use daypass_core::revocations::{AS_OF, Answer, PAGE, SessionDigest};
+use daypass_core::base::issuer::Issuer;
+use daypass_core::base::time::Clock;
+use daypass_core::revocation::{AS_OF, Answer, PAGE, SessionDigest};
 use daypass_runtime::SystemClock;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

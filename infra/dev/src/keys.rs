@@ -1,8 +1,8 @@
 //! The development key set: a file that only its owner may read, kept between runs so that sessions outlive a restart.
 
 use super::error::StackError;
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
+use daypass_core::base::time::Clock;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_runtime::{OsEntropy, SystemClock};
 use std::fs::{self, OpenOptions};

@@ -28,8 +28,8 @@ pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings, Stack};
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
 use clap::Parser;
-use daypass_core::browser::Origin;
-use daypass_core::jwks::Algorithm;
+use daypass_core::client::Origin;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::routes::Routes;
 use daypass_gateway::Guard;
 use daypass_tools::{say, target_dir};

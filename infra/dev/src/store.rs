@@ -3,11 +3,14 @@
 use super::console::Console;
 use super::error::StackError;
 use super::wait::wait_for;
+use daypass_core::base::ids::UserId;
+use daypass_core::base::scope::Scope;
+use daypass_core::base::secret::Password;
+use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::{
-    Clock, Credentials, Password, PasswordCheck, Scope, StoreError, User, UserId, UserStatus,
-};
+use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};

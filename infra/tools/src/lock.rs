@@ -24,7 +24,8 @@ pub fn lock(upgrade: bool) -> Result<()> {
             lock_python(&folder, &requirements, upgrade)?;
         }
     }
-    for folder in ["infra/browser", "infra/tools/node", "tests/interop/node"].map(|folder| root.join(folder)) {
+    for folder in ["infra/browser", "infra/tools/node", "tests/interop/node"].map(|folder| root.join(folder))
+    {
         let subcommand = if upgrade { "update" } else { "install" };
         let arguments = ["--package-lock-only", "--omit-lockfile-registry-resolved"];
         run_quietly("npm", npm(subcommand, &folder).args(arguments))?;

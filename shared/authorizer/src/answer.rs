@@ -1,7 +1,7 @@
 //! Answers, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
-use daypass_core::access::Verified;
+use daypass_core::jose::verify::Verified;
 use daypass_core::routes::{Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -3,7 +3,7 @@
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
 //! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
 //!
-//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_core::revocations::NotFollowed)
+//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_core::ports::follow::NotFollowed)
 //! unless a revocation feed is.
 
 mod answer;
@@ -23,14 +23,15 @@ pub use pruned::Pruned;
 pub use serve::serve;
 
 use answer::Unanswerable;
-use daypass_core::access::{UnusableKey, Verified};
+use daypass_core::base::ids::{SessionId, UserId};
 use daypass_core::config::{AuthorizerConfig, HttpAnswer};
-use daypass_core::event::{BadCredentials, Denial, Event as JournalEvent};
-use daypass_core::revocations::{Follow, Lookup};
+use daypass_core::jose::verify::{UnusableKey, Verified};
+use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::event::{BadCredentials, Denial, Event as JournalEvent};
+use daypass_core::ports::follow::Follow;
+use daypass_core::revocation::Lookup;
 use daypass_core::routes::{Bearer, RouteDenial, Routes};
 use daypass_core::session::DeadCause;
-use daypass_core::web::{Ambient, Caller};
-use daypass_core::{SessionId, UserId};
 use keys::{Keys, Unverified};
 
 /// The authorizer with its keys and routes.

@@ -18,11 +18,11 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::session::{EndReason, Session};
-use daypass_core::{
-    AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
-    StoreError, Timestamp, UserId,
-};
+use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_core::base::scope::Scope;
+use daypass_core::base::time::Timestamp;
+use daypass_core::ports::store::{NewSession, Revocation, Rotation, Store, StoreError};
+use daypass_core::session::{EndReason, RotationRequest, Session};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;

@@ -7,13 +7,15 @@
 #[cfg(test)]
 mod tests;
 
-use daypass_core::Timestamp;
-use daypass_core::config::{FollowedFeed, Issuer};
-use daypass_core::event::Event;
-use daypass_core::revocations::{
-    AS_OF, Answer, Follow, Known, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, WhenStale,
+use daypass_core::base::issuer::Issuer;
+use daypass_core::base::time::Timestamp;
+use daypass_core::config::FollowedFeed;
+use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::event::Event;
+use daypass_core::ports::follow::Follow;
+use daypass_core::revocation::{
+    AS_OF, Answer, Known, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, WhenStale,
 };
-use daypass_core::web::{Ambient, Caller};
 use daypass_https::{Channel, Failed, Question};
 use http::header::ETAG;
 use http::{HeaderMap, StatusCode};

@@ -4,9 +4,9 @@
 //! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
 
 use super::*;
-use daypass_core::Clock;
-use daypass_core::event::Journal;
-use daypass_core::revocations::{Limits, SessionDigest};
+use daypass_core::base::time::Clock;
+use daypass_core::ports::journal::Journal;
+use daypass_core::revocation::{Limits, SessionDigest};
 use daypass_runtime::OsEntropy;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,9 +1,9 @@
 //! What a function works with: built at start or at the first request that can, and anew every few minutes, so that keys which
 //! were rotated come along.
 
-use daypass_core::Timestamp;
-use daypass_core::event::Event;
-use daypass_core::web::{Ambient, Caller};
+use daypass_core::base::time::Timestamp;
+use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::event::Event;
 use daypass_runtime::BoxError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -144,8 +144,8 @@ impl<T> Kept<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_core::Clock;
-    use daypass_core::event::Journal;
+    use daypass_core::base::time::Clock;
+    use daypass_core::ports::journal::Journal;
     use daypass_runtime::OsEntropy;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

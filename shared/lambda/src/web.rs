@@ -2,11 +2,13 @@
 
 use crate::ready::Ready;
 use data_encoding::BASE64;
-use daypass_core::ApiError;
-use daypass_core::browser::share;
-use daypass_core::config::Clients;
-use daypass_core::event::Event;
-use daypass_core::web::{Caller, MAX_BODY_BYTES, Principal, Request, Response, refusal};
+use daypass_core::client::Clients;
+use daypass_core::flow::error::ApiError;
+use daypass_core::http::answer::{Response, refusal, refuse};
+use daypass_core::http::cors::share;
+use daypass_core::http::request::{MAX_BODY_BYTES, Request, caller_of};
+use daypass_core::ports::context::{Caller, Principal};
+use daypass_core::ports::event::Event;
 use daypass_runtime::{BoxError, ambient};
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
@@ -84,7 +86,7 @@ where
             match ready.get_within(BUILD_SHARE).await {
                 Ok(built) => handle(built, request).await,
                 Err(error) => {
-                    not_ready(&error, &Caller::of(&request));
+                    not_ready(&error, &caller_of(&request));
                     pages.answer(request, busy).await
                 }
             }
@@ -126,8 +128,8 @@ where
                 let response = match problem {
                     None => handle(request).await,
                     Some(error) => {
-                        let caller = Caller::of(&request);
-                        pages.answer(request, || ambient().refuse(error, &caller)).await
+                        let caller = caller_of(&request);
+                        pages.answer(request, || refuse(&ambient(), error, &caller)).await
                     }
                 };
                 Ok::<_, Infallible>(to_lambda(response))
@@ -255,6 +257,7 @@ fn to_lambda(response: Response) -> lambda_http::Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_core::http::request::principal_of;
     use lambda_http::Context;
     use serde_json::{Value, json};
 
@@ -276,7 +279,7 @@ mod tests {
         assert_eq!(problem, expected, "{changes}");
         // Whatever it was, lambda_http can read what is left of it.
         let request = to_core(event.payload.into());
-        assert_eq!(Caller::of(&request).source_ip, "192.0.2.1".parse().ok());
+        assert_eq!(caller_of(&request).source_ip, "192.0.2.1".parse().ok());
         request
     }
 
@@ -312,11 +315,11 @@ mod tests {
         "x-original-forwarded-for",
     ];
 
-    fn caller_of(event: Value) -> Caller {
+    fn caller_of_event(event: Value) -> Caller {
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
         let (event, problem) = unreadable(event);
         assert_eq!(problem, None);
-        Caller::of(&to_core(event.payload.into()))
+        caller_of(&to_core(event.payload.into()))
     }
 
     /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
@@ -348,8 +351,8 @@ mod tests {
                 })
             };
             for ip in ["192.0.2.1", "2001:db8::1"] {
-                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
-                let v1 = caller_of(rest(json!({ "sourceIp": ip })));
+                let v2 = caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": ip })));
                 for caller in [v2, v1] {
                     assert_eq!(
                         (caller.source_ip, caller.request_id.as_str()),
@@ -359,8 +362,9 @@ mod tests {
                 }
             }
             for nothing in [json!(null), json!(""), json!("no address")] {
-                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
-                let v1 = caller_of(rest(json!({ "sourceIp": nothing })));
+                let v2 =
+                    caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": nothing })));
                 assert_eq!((v2.source_ip, v1.source_ip), (None, None), "{claim}");
             }
         }
@@ -400,7 +404,7 @@ mod tests {
         });
         context["authorizer"] = authorizer.clone();
         let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
-        assert_eq!(Principal::of(&request), expected, "{authorizer}");
+        assert_eq!(principal_of(&request), expected, "{authorizer}");
     }
 
     #[test]
@@ -450,7 +454,7 @@ mod tests {
             assert_eq!(problem, None);
             let request = to_core(event.payload.into());
             assert_eq!(request.uri().path(), "/prod/sessions");
-            Principal::of(&request)
+            principal_of(&request)
         };
         let ids = json!({ "principalId": SUB, "sub": SUB, "sid": SID });
         assert_eq!(principal(&ids), Principal::parse(SUB, SID));
@@ -477,6 +481,6 @@ mod tests {
             }),
             None,
         );
-        assert_eq!(Principal::of(&request), None);
+        assert_eq!(principal_of(&request), None);
     }
 }

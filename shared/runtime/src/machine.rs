@@ -1,8 +1,10 @@
 //! The machine's clock, randomness and standard output, as core's ports.
 
-use daypass_core::event::{Event, Journal, Severity, VERSION};
-use daypass_core::web::{Ambient, Caller};
-use daypass_core::{Clock, Entropy, Timestamp};
+use daypass_core::base::entropy::Entropy;
+use daypass_core::base::time::{Clock, Timestamp};
+use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::event::{Event, Severity, VERSION};
+use daypass_core::ports::journal::Journal;
 use serde::Serialize;
 use std::io::Write;
 use std::net::IpAddr;

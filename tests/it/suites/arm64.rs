@@ -9,8 +9,8 @@
 )]
 
 use crate::suites::failures::process::variables;
-use daypass_core::Timestamp;
-use daypass_core::web::Principal;
+use daypass_core::base::time::Timestamp;
+use daypass_core::ports::context::Principal;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::event::SOURCE_IP;
 use daypass_testkit::runtime_api::Function;

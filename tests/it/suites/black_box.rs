@@ -13,9 +13,13 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
+use daypass_core::base::ids::UserId;
+use daypass_core::base::scope::Scope;
+use daypass_core::base::secret::Password;
+use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
-use daypass_core::{Clock, Password, Scope, User, UserId, UserStatus};
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;

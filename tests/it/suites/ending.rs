@@ -15,9 +15,10 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::event::{Event, LoginFailure};
+use daypass_core::base::time::Clock;
+use daypass_core::ports::event::{Event, LoginFailure};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::EndReason;
-use daypass_core::{Clock, StoreError, User, UserStatus};
 use daypass_testkit::Answer;
 use daypass_testkit::depth::amount;
 use daypass_testkit::hold::Hold;

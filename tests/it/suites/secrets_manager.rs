@@ -8,13 +8,13 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::Clock;
+use daypass_core::base::time::Clock;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};
-use daypass_core::jwks::Algorithm;
+use daypass_core::flow::rotate_keys::{Failure, RotateKeys};
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::rotation::{Rules, Section};
 use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
-use daypass_core::rotate::{Failure, RotateKeys};
-use daypass_core::web::Ambient;
+use daypass_core::ports::context::Ambient;
 use daypass_key_loader::SecretsManager;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_tests::service::{Recorded, TestClock};

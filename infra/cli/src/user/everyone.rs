@@ -7,7 +7,8 @@
 use super::batch::patiently;
 use crate::output::{Failure, Output};
 use crate::target::Target;
-use daypass_core::{User, Username};
+use daypass_core::base::ids::Username;
+use daypass_core::ports::store::User;
 use daypass_dynamodb::{Segment, UserFilter};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;

@@ -6,7 +6,8 @@ use crate::output::{Failure, Output, time};
 use crate::target::Target;
 use ::time::{Date, Month};
 use clap::ValueEnum;
-use daypass_core::{Timestamp, User, UserStatus};
+use daypass_core::base::time::Timestamp;
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::{Shape, StoredHash};
 

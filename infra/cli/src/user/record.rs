@@ -2,7 +2,10 @@
 
 use super::spelling::{self, Firebase};
 use clap::ValueEnum;
-use daypass_core::{Scope, Timestamp, User, UserId, UserStatus, Username};
+use daypass_core::base::ids::{UserId, Username};
+use daypass_core::base::scope::Scope;
+use daypass_core::base::time::Timestamp;
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
 use daypass_passwords::{Passwords, StoredHash};
 use serde::Serialize;

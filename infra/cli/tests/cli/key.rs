@@ -1,5 +1,5 @@
 use crate::bench::daypass;
-use daypass_core::jwks::Jwks;
+use daypass_core::jose::jwk::Jwks;
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
 use serde_json::Value;
 use std::path::Path;

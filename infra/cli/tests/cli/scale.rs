@@ -8,11 +8,13 @@ use crate::bench::{Bench, daypass, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
-use daypass_core::config::{self, Tables};
-use daypass_core::event::{Event, Journal};
+use daypass_core::config;
+use daypass_core::config::Tables;
+use daypass_core::flow::login::Login;
 use daypass_core::keys::Document;
-use daypass_core::login::Login;
-use daypass_core::web::{Ambient, Caller};
+use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::event::Event;
+use daypass_core::ports::journal::Journal;
 use daypass_dynamodb::{DynamoDb, UserFilter};
 use daypass_passwords::{Passwords, StoredHash};
 use daypass_runtime::{OsEntropy, SystemClock};
@@ -187,7 +189,7 @@ impl Scene {
         let mut drawn = std::collections::BTreeSet::new();
         while drawn.len() < logins(self.users) {
             let mut bytes = [0; 8];
-            daypass_core::Entropy::fill(&OsEntropy, &mut bytes);
+            daypass_core::base::entropy::Entropy::fill(&OsEntropy, &mut bytes);
             drawn.insert(usize::from_be_bytes(bytes) % self.users);
         }
         wait_for(async {

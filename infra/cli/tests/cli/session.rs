@@ -1,8 +1,9 @@
 use crate::bench::{Bench, wait_for};
+use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_core::base::scope::Scope;
+use daypass_core::base::time::{Clock, Timestamp};
+use daypass_core::ports::store::{NewSession, Store, User};
 use daypass_core::session::{EndReason, Ended, Session};
-use daypass_core::{
-    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, Timestamp, User, UserId,
-};
 use daypass_runtime::{OsEntropy, SystemClock};
 use serde_json::json;
 

@@ -1,5 +1,6 @@
 use crate::bench::{Bench, PASSWORD, daypass};
-use daypass_core::{Scope, UserStatus};
+use daypass_core::base::scope::Scope;
+use daypass_core::ports::store::UserStatus;
 use std::process::Stdio;
 
 #[test]

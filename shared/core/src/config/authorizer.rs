@@ -1,8 +1,10 @@
 //! What the authorizer is told.
 
-use super::{ConfigError, Issuer, Reader, Setting, secure_url};
-use crate::jwks::Jwks;
-use crate::revocations::{Limits, WhenStale};
+use super::{ConfigError, Reader, Setting};
+use crate::base::issuer::Issuer;
+use crate::base::issuer::secure_url;
+use crate::jose::jwk::Jwks;
+use crate::revocation::{Limits, WhenStale};
 use crate::routes::Routes;
 use std::time::Duration;
 
@@ -219,7 +221,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwks::Jwk;
+    use crate::jose::jwk::Jwk;
 
     fn read(settings: &[(&str, &str)]) -> Result<AuthorizerConfig, ConfigError> {
         let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();

@@ -1,7 +1,8 @@
 //! Configuration of the keys: where the public ones are, and what `rotate-keys` reads.
 
-use super::{ConfigError, Issuer, Reader, Setting};
-use crate::jwks::{Algorithm, Jwks};
+use super::{ConfigError, Reader, Setting};
+use crate::base::issuer::Issuer;
+use crate::jose::jwk::{Algorithm, Jwks};
 use crate::keys::rotation::{Rules, Section};
 use std::time::Duration;
 

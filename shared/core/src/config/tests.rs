@@ -1,9 +1,10 @@
 use super::*;
+use crate::jose::jwk::Jwk;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 fn complete() -> BTreeMap<&'static str, String> {
-    let jwks = Jwks::new(vec![crate::jwks::Jwk::ed25519(&[1; 32])]).to_json().unwrap();
+    let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();
     BTreeMap::from([
         ("DAYPASS_ISSUER", "https://id.example.com".to_owned()),
         ("DAYPASS_AUDIENCE", "https://api.example.com".to_owned()),

@@ -4,11 +4,11 @@
 //! document now and then (functions at a bounded age, verifiers of access tokens for hours) knows a key before it meets what
 //! was made with it, in whatever order they read.
 
-use super::{
-    Document, KeyError, SecretEntry, SigningEntry, Status, VERSION, active_index, generate_signing_key,
-};
-use crate::jwks::Algorithm;
-use crate::{Entropy, Timestamp, entropy::random};
+use super::{SecretEntry, SigningEntry, VERSION, active_index, generate_signing_key};
+use crate::base::entropy::{Entropy, random};
+use crate::base::time::Timestamp;
+use crate::jose::jwk::Algorithm;
+use crate::keys::{Document, KeyError, Status};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use std::fmt;
 use std::time::Duration;
@@ -318,7 +318,8 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Peppers, RefreshKeys, SigningKeys};
+    use crate::keys::Peppers;
+    use crate::keys::{RefreshKeys, SigningKeys};
     use crate::testing::{NOW, Seeded};
 
     const RULES: Rules = Rules { published_for: Duration::from_secs(3 * 3600), algorithm: Algorithm::Es256 };

@@ -16,7 +16,7 @@ mod programs;
 mod tls;
 mod tokens;
 
-use daypass_core::jwks::Algorithm;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
 use daypass_testkit::functions;
 use daypass_tools::workspace_root;

@@ -7,8 +7,8 @@ use aws_lc_rs::signature::{
 };
 use aws_lc_rs::{hmac, rsa};
 use data_encoding::BASE64URL_NOPAD;
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
+use daypass_core::base::time::Clock;
+use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::Document;
 use daypass_runtime::{OsEntropy, SystemClock};
 use serde_json::{Map, Value, json};

@@ -1,6 +1,6 @@
 //! A proxy in front of the feed: it counts the requests, and fails on demand.
 
-use daypass_core::Clock;
+use daypass_core::base::time::Clock;
 use daypass_runtime::SystemClock;
 use daypass_testkit::proxy::{Body, Broken, Server, cut, whole};
 use http::{Request, Response, StatusCode};

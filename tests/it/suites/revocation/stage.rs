@@ -1,8 +1,11 @@
 //! The stack under test, and what its users do.
 
 use crate::suites::revocation::feed::Feed;
+use daypass_core::base::ids::{UserId, Username};
+use daypass_core::base::scope::Scope;
+use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
-use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};

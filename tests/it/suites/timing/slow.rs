@@ -7,7 +7,7 @@ use crate::suites::failures::process::Process;
 use crate::suites::failures::rows::Operation;
 use crate::suites::failures::slow::{Timed, check_busy, hang, play};
 use crate::suites::timing::pulse::Pulse;
-use daypass_core::Clock;
+use daypass_core::base::time::Clock;
 use daypass_runtime::SystemClock;
 use daypass_testkit::secrets_manager::SecretsManager;
 use futures_util::{StreamExt, stream};
