@@ -16,6 +16,7 @@ mod keys;
 mod ready;
 mod reload;
 mod requests;
+mod settings;
 mod stack;
 mod store;
 mod trim;
@@ -24,7 +25,8 @@ mod wait;
 pub use console::Console;
 pub use demo::DEMO_CLIENT;
 pub use error::StackError;
-pub use stack::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings, Stack};
+pub use settings::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings};
+pub use stack::Stack;
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
 use clap::Parser;
