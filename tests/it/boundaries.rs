@@ -6,6 +6,9 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+mod imports;
+
+use imports::Imports;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -122,6 +125,52 @@ fn core_names_nothing_ambient() {
             assert_eq!(found, None, "{} names {name}", file.display());
         }
     }
+}
+
+/// The layers of core, the lowest first. A module names only what lies below it.
+const CORE: [&str; 13] = [
+    "base",
+    "jose",
+    "keys",
+    "token",
+    "client",
+    "session",
+    "throttle",
+    "routes",
+    "revocation",
+    "ports",
+    "config",
+    "flow",
+    "http",
+];
+
+#[test]
+fn the_layers_of_core_flow_one_way() {
+    let imports = Imports::of(&root().join("shared/core/src"));
+    let layers: Vec<&str> = CORE.iter().copied().chain(["testing"]).collect();
+    assert_eq!(imports.upward(&layers), Vec::<String>::new());
+}
+
+/// Otherwise a type has two paths, and the root hides which layer it belongs to.
+#[test]
+fn the_root_of_core_re_exports_nothing() {
+    let text = std::fs::read_to_string(root().join("shared/core/src/lib.rs")).unwrap();
+    assert!(!text.lines().any(|line| line.contains("pub use")), "{text}");
+}
+
+#[test]
+fn no_crate_has_an_import_cycle_between_its_modules() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let mut cycles = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+        let imports = Imports::of(&folder.join("src"));
+        let name = package["name"].as_str().unwrap();
+        cycles.extend(imports.cycles().into_iter().map(|module| format!("{name}: {module}")));
+    }
+    assert_eq!(cycles, Vec::<String>::new());
 }
 
 /// The Rust files of a folder that are not tests.
