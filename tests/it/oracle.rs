@@ -6,21 +6,17 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use daypass_core::base::entropy::Entropy;
-use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
-use daypass_core::base::secret::Password;
-use daypass_core::base::time::Timestamp;
 use daypass_core::config;
 use daypass_core::flow::login::Login;
 use daypass_core::http::answer::Response;
 use daypass_core::http::request::Request;
-use daypass_core::jose::jwk::Algorithm as Signing;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Ambient;
 use daypass_core::ports::hasher::{Credentials, PasswordCheck};
 use daypass_core::ports::store::{
     AttemptStore, Begun, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
 };
+use daypass_core::secret::Password;
 use daypass_core::session::{EndReason, RotationRequest};
 use daypass_core::throttle::{Attempt, Counter, Ticket};
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -30,6 +26,10 @@ use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{Bench, NOW, user};
 use daypass_tests::service::{PASSWORD, Recorded, TestClock, from, post};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm as Signing;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

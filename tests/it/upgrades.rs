@@ -10,16 +10,16 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64;
-use daypass_core::base::issuer::Issuer;
-use daypass_core::base::time::Timestamp;
-use daypass_core::jose::jwk::{Algorithm, Jwks};
-use daypass_core::jose::verify::{LEEWAY, Rejection, Verifier};
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
-use daypass_core::revocation::{Answer, SessionDigest};
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{NOW, after};
 use daypass_tests::service::{PASSWORD, Service, request};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::{Algorithm, Jwks};
+use daypass_verifier::jose::verify::{LEEWAY, Rejection, Verifier};
+use daypass_verifier::revocation::{Answer, SessionDigest};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;

@@ -4,13 +4,13 @@
 
 use crate::token::ISSUER;
 use anyhow::{Context, Result, ensure};
-use daypass_core::base::issuer::Issuer;
-use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
-use daypass_core::revocation::{Answer, PAGE, SessionDigest};
 use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
 use daypass_runtime::SystemClock;
 use daypass_testkit::embedded::Embedded;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::revocation::{Answer, PAGE, SessionDigest};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

@@ -4,12 +4,12 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use daypass_core::base::scope::Scope;
-use daypass_core::base::time::{Clock, Timestamp};
 use daypass_core::ports::store::{Revocation, SessionStore, Store};
 use daypass_core::session::{EndReason, Session};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 
 /// Arguments of `daypass session`.

@@ -31,10 +31,10 @@ pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
 use clap::Parser;
 use daypass_core::client::Origin;
-use daypass_core::jose::jwk::Algorithm;
-use daypass_core::routes::Routes;
 use daypass_gateway::Guard;
 use daypass_tools::{say, target_dir};
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::routes::Routes;
 use ready::Ready;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};

@@ -3,8 +3,8 @@
 use super::console::Console;
 use super::store::StoreChoice;
 use daypass_core::client::Origin;
-use daypass_core::jose::jwk::Algorithm;
 use daypass_gateway::Guard;
+use daypass_verifier::jose::jwk::Algorithm;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

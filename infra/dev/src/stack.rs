@@ -10,11 +10,12 @@ use super::reload::{Reload, Sources};
 use super::settings::{AUDIENCE, Settings};
 use super::store::DevStore;
 use daypass_core::config;
-use daypass_core::config::{ConfigError, LoginConfig, Tables};
+use daypass_core::config::{LoginConfig, Tables};
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Routes};
 use daypass_tools::workspace_root;
+use daypass_verifier::config::{ConfigError, authorizer};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
@@ -279,7 +280,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     config::refresh(lookup).map_err(wrong)?;
     config::revoke(lookup).map_err(wrong)?;
     config::password(lookup).map_err(wrong)?;
-    config::authorizer(lookup).map_err(wrong)?;
+    authorizer::read(lookup).map_err(wrong)?;
     config::login(lookup).map_err(wrong)
 }
 

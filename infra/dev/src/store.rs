@@ -3,18 +3,18 @@
 use super::console::Console;
 use super::error::StackError;
 use super::wait::wait_for;
-use daypass_core::base::ids::UserId;
-use daypass_core::base::scope::Scope;
-use daypass_core::base::secret::Password;
-use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{Credentials, PasswordCheck};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
+use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
+use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use http::Uri;
 use std::path::Path;
 

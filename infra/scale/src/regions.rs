@@ -3,10 +3,10 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
-use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use daypass_core::base::scope::Scope;
-use daypass_core::base::time::Timestamp;
 use daypass_core::session::{EndReason, Ended, Presented, RotationRequest, Session, Verdict, judge};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
 /// Milliseconds.

@@ -1,8 +1,8 @@
 //! Answers, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
-use daypass_core::jose::verify::Verified;
-use daypass_core::routes::{Pattern, Permissions};
+use daypass_verifier::jose::verify::Verified;
+use daypass_verifier::routes::{Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -2,8 +2,8 @@
 //! nothing panics.
 
 use crate::arn::MethodArn;
-use daypass_core::ports::context::Caller;
-use daypass_core::ports::event::BadCredentials;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::event::BadCredentials;
 use serde_json::Value;
 
 /// What kind of API asks. Each wants its answer in another form.

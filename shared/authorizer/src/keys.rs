@@ -1,15 +1,15 @@
 //! The verifier and its keys: those of the configuration, or the issuer's, fetched at start, when a token names an unknown
 //! one, and when they have become old.
 
-use daypass_core::base::issuer::Issuer;
-use daypass_core::base::time::Timestamp;
-use daypass_core::config::{AuthorizerConfig, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
-use daypass_core::jose::jwk::Jwks;
-use daypass_core::jose::refetch::{Keyring, Need};
-use daypass_core::jose::verify::{Rejected, Rejection, UnusableKey, Verified, Verifier};
-use daypass_core::ports::context::{Ambient, Caller};
-use daypass_core::ports::event::Event;
 use daypass_https::Document;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::config::authorizer::{AuthorizerConfig, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::jose::refetch::{Keyring, Need};
+use daypass_verifier::jose::verify::{Rejected, Rejection, UnusableKey, Verified, Verifier};
+use daypass_verifier::ports::context::{Ambient, Caller};
+use daypass_verifier::ports::event::Event;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;

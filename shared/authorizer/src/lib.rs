@@ -3,7 +3,7 @@
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
 //! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
 //!
-//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_core::ports::follow::NotFollowed)
+//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed)
 //! unless a revocation feed is.
 
 mod answer;
@@ -23,15 +23,14 @@ pub use pruned::Pruned;
 pub use serve::serve;
 
 use answer::Unanswerable;
-use daypass_core::base::ids::{SessionId, UserId};
-use daypass_core::config::{AuthorizerConfig, HttpAnswer};
-use daypass_core::jose::verify::{UnusableKey, Verified};
-use daypass_core::ports::context::{Ambient, Caller};
-use daypass_core::ports::event::{BadCredentials, Denial, Event as JournalEvent};
-use daypass_core::ports::follow::Follow;
-use daypass_core::revocation::Lookup;
-use daypass_core::routes::{Bearer, RouteDenial, Routes};
-use daypass_core::session::DeadCause;
+use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::config::authorizer::{AuthorizerConfig, HttpAnswer};
+use daypass_verifier::jose::verify::{UnusableKey, Verified};
+use daypass_verifier::ports::context::{Ambient, Caller};
+use daypass_verifier::ports::event::{BadCredentials, Denial, Event as JournalEvent, SessionDenial};
+use daypass_verifier::ports::follow::Follow;
+use daypass_verifier::revocation::Lookup;
+use daypass_verifier::routes::{Bearer, RouteDenial, Routes};
 use keys::{Keys, Unverified};
 
 /// The authorizer with its keys and routes.
@@ -121,7 +120,7 @@ impl<F: Follow> Authorizer<F> {
                 match self.revocations.lookup(&verified.session, &self.ambient, caller).await {
                     Lookup::Live => {}
                     Lookup::Ended => {
-                        self.deny(Denial::Session(DeadCause::Ended), owner(&verified), caller);
+                        self.deny(Denial::Session(SessionDenial::Ended), owner(&verified), caller);
                         return Ok(Outcome::Refused);
                     }
                     Lookup::Stale => return Err(Error::StaleRevocations),

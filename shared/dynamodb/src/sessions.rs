@@ -5,10 +5,10 @@ use crate::connect::LIST_TIMEOUT;
 use crate::error::failure;
 use crate::item::{self, USER};
 use crate::store::{Conditional, Moment, conditional, known_by, names, values};
-use daypass_core::base::ids::{AttemptId, SessionId, UserId};
-use daypass_core::base::time::Timestamp;
 use daypass_core::ports::store::{Ending, SessionStore, StoreError, StoredSessions};
 use daypass_core::session::{EndReason, Session};
+use daypass_verifier::base::ids::{AttemptId, SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 
 impl DynamoDb {
     /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.

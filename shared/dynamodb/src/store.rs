@@ -18,11 +18,11 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use daypass_core::base::scope::Scope;
-use daypass_core::base::time::Timestamp;
 use daypass_core::ports::store::{NewSession, Revocation, Rotation, Store, StoreError};
 use daypass_core::session::{EndReason, RotationRequest, Session};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;

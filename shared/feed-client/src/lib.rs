@@ -7,16 +7,16 @@
 #[cfg(test)]
 mod tests;
 
-use daypass_core::base::issuer::Issuer;
-use daypass_core::base::time::Timestamp;
-use daypass_core::config::FollowedFeed;
-use daypass_core::ports::context::{Ambient, Caller};
-use daypass_core::ports::event::Event;
-use daypass_core::ports::follow::Follow;
-use daypass_core::revocation::{
+use daypass_https::{Channel, Failed, Question};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::config::authorizer::FollowedFeed;
+use daypass_verifier::ports::context::{Ambient, Caller};
+use daypass_verifier::ports::event::Event;
+use daypass_verifier::ports::follow::Follow;
+use daypass_verifier::revocation::{
     AS_OF, Answer, Known, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, WhenStale,
 };
-use daypass_https::{Channel, Failed, Question};
 use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,10 +4,10 @@
 //! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
 
 use super::*;
-use daypass_core::base::time::Clock;
-use daypass_core::ports::journal::Journal;
-use daypass_core::revocation::{Limits, SessionDigest};
 use daypass_runtime::OsEntropy;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::ports::journal::Journal;
+use daypass_verifier::revocation::{Limits, SessionDigest};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,7 +77,7 @@ impl Clock for World {
     }
 }
 
-impl Journal for World {
+impl Journal<Event> for World {
     fn record(&self, event: &Event, _: &Caller) {
         self.events.lock().unwrap().push(event.clone());
     }

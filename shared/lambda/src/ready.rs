@@ -1,10 +1,11 @@
 //! What a function works with: built at start or at the first request that can, and anew every few minutes, so that keys which
 //! were rotated come along.
 
-use daypass_core::base::time::Timestamp;
-use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::context::Ambient;
 use daypass_core::ports::event::Event;
 use daypass_runtime::BoxError;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -144,9 +145,9 @@ impl<T> Kept<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_core::base::time::Clock;
-    use daypass_core::ports::journal::Journal;
     use daypass_runtime::OsEntropy;
+    use daypass_verifier::base::time::Clock;
+    use daypass_verifier::ports::journal::Journal;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -171,7 +172,7 @@ mod tests {
         }
     }
 
-    impl Journal for Source {
+    impl Journal<Event> for Source {
         fn record(&self, event: &Event, _: &Caller) {
             self.events.lock().unwrap().push(event.clone());
         }

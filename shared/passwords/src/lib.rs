@@ -25,11 +25,11 @@ pub use shape::{Digest, MAX_MEMORY_KIB, MAX_MILLIS, NoShape, Shape, Unfit};
 pub use stored::{HashRefused, StoredHash};
 
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher, Version};
-use daypass_core::base::entropy::Entropy;
-use daypass_core::base::ids::Username;
-use daypass_core::base::secret::Password;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::secret::Password;
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::Username;
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile;
 use settings::Settings;

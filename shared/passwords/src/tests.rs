@@ -1,8 +1,8 @@
 use super::*;
 use argon2::password_hash::phc::PasswordHash;
-use daypass_core::base::time::Timestamp;
-use daypass_core::jose::jwk::Algorithm as SigningAlgorithm;
 use daypass_core::keys::Document;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm as SigningAlgorithm;
 
 /// Not random, which a salt in a test need not be.
 struct Counter(std::sync::atomic::AtomicU8);

@@ -1,9 +1,9 @@
 //! Starting a function: one clear line when it cannot.
 
 use crate::StdoutJournal;
-use daypass_core::ports::context::Caller;
-use daypass_core::ports::event::Event;
-use daypass_core::ports::journal::Journal;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::event::Event;
+use daypass_verifier::ports::journal::Journal;
 use std::process::ExitCode;
 
 /// Whatever kept a function from starting.

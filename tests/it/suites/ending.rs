@@ -15,7 +15,6 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::base::time::Clock;
 use daypass_core::ports::event::{Event, LoginFailure};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::EndReason;
@@ -24,6 +23,7 @@ use daypass_testkit::depth::amount;
 use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::{Action, Exchange};
 use daypass_tests::service::{PASSWORD, Recorded, Service, post, quick_hash};
+use daypass_verifier::base::time::Clock;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -8,16 +8,16 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::base::time::Clock;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};
 use daypass_core::flow::rotate_keys::{Failure, RotateKeys};
-use daypass_core::jose::jwk::Algorithm;
 use daypass_core::keys::rotation::{Rules, Section};
 use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
 use daypass_core::ports::context::Ambient;
 use daypass_key_loader::SecretsManager;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_tests::service::{Recorded, TestClock};
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

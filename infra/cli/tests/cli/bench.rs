@@ -1,10 +1,10 @@
 //! A DynamoDB with tables, a key set, and the command in front of them.
 
-use daypass_core::base::secret::Password;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{Credentials, PasswordCheck};
 use daypass_core::ports::store::User;
+use daypass_core::secret::Password;
 use daypass_dynamodb::DynamoDb;
 use daypass_passwords::Passwords;
 use daypass_testkit::embedded::Embedded;

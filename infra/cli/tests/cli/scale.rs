@@ -12,13 +12,14 @@ use daypass_core::config;
 use daypass_core::config::Tables;
 use daypass_core::flow::login::Login;
 use daypass_core::keys::Document;
-use daypass_core::ports::context::{Ambient, Caller};
+use daypass_core::ports::context::Ambient;
 use daypass_core::ports::event::Event;
-use daypass_core::ports::journal::Journal;
 use daypass_dynamodb::{DynamoDb, UserFilter};
 use daypass_passwords::{Passwords, StoredHash};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::depth::amount;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::journal::Journal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -94,7 +95,7 @@ const UNDER_WAY: usize = 8;
 
 struct Silent;
 
-impl Journal for Silent {
+impl Journal<Event> for Silent {
     fn record(&self, _: &Event, _: &Caller) {}
 }
 
@@ -189,7 +190,7 @@ impl Scene {
         let mut drawn = std::collections::BTreeSet::new();
         while drawn.len() < logins(self.users) {
             let mut bytes = [0; 8];
-            daypass_core::base::entropy::Entropy::fill(&OsEntropy, &mut bytes);
+            daypass_verifier::base::entropy::Entropy::fill(&OsEntropy, &mut bytes);
             drawn.insert(usize::from_be_bytes(bytes) % self.users);
         }
         wait_for(async {

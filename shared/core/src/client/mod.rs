@@ -1,7 +1,7 @@
 //! The registered client applications: what each may ask for, how it holds its refresh tokens, and which pages are its own.
 
-use crate::base::ids::ClientId;
-use crate::base::scope::Scope;
+use daypass_verifier::base::ids::ClientId;
+use daypass_verifier::base::scope::Scope;
 use serde::Deserialize;
 use std::fmt;
 

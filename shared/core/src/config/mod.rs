@@ -3,25 +3,20 @@
 //! Each function reads the names of its list ([`LOGIN`], [`REFRESH`], …) and no others; a test holds the lists against
 //! `template.yaml`.
 
-use crate::base::issuer::Issuer;
 use crate::client::Clients;
-use crate::jose::jwk::Jwks;
 use crate::throttle::{Limit, Limits};
-use std::fmt;
-use std::ops::RangeInclusive;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::config::authorizer::{
+    JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS,
+};
+use daypass_verifier::config::{self, ConfigError, Setting};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-mod authorizer;
 mod keys;
 
 pub use keys::{
     KEYS_MAX_AGE_SECONDS, KEYS_PUBLISHED_SECONDS, PublicKeys, ROTATE_KEYS, RotateKeysConfig, rotate_keys,
-};
-
-pub use authorizer::{
-    AUTHORIZER, AuthorizerConfig, FollowedFeed, HttpAnswer, JWKS_DEADLINE, JWKS_INTERVAL_SECONDS,
-    JWKS_MAX_AGE_SECONDS, JWKS_MAX_BYTES, KeySource, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS,
-    authorizer,
 };
 
 /// What `login` reads.
@@ -91,17 +86,6 @@ pub const REVOCATIONS: &[&str] =
 /// What `discovery` reads.
 pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS", "DAYPASS_KEYS_MAX_AGE_SECONDS"];
 
-/// A setting that is a number, with its limits: `template.yaml` states the same ones, and a test compares them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// The name of the variable.
-    pub name: &'static str,
-    /// What it is when it is not set.
-    pub default: u64,
-    /// The least and the most.
-    pub range: RangeInclusive<u64>,
-}
-
 /// Life of an access token in seconds. Ten minutes at most: nothing calls one back.
 pub const ACCESS_TOKEN_SECONDS: Setting =
     Setting { name: "DAYPASS_ACCESS_TOKEN_SECONDS", default: 300, range: 300..=600 };
@@ -155,18 +139,6 @@ pub const SETTINGS: [&Setting; 17] = [
     &REVOCATIONS_INTERVAL_SECONDS,
     &REVOCATIONS_STALE_SECONDS,
 ];
-
-/// Everything that is wrong with a configuration, one line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError(Vec<String>);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration is not usable: {}", self.0.join("; "))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// Names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -444,42 +416,25 @@ pub fn discovery(lookup: impl Fn(&str) -> Option<String>) -> Result<DiscoveryCon
 }
 
 /// Reads variables and remembers what is wrong with them.
-struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
+struct Reader<'a>(config::Reader<'a>);
+
+impl<'a> Deref for Reader<'a> {
+    type Target = config::Reader<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl<'a> Reader<'a> {
     fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
-    }
-
-    /// An empty variable counts as unset: CloudFormation cannot leave one out conditionally without repeating all.
-    fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
-    }
-
-    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let parsed = match self.get(name) {
-            Some(value) => parse(&value),
-            None => Err("is not set".to_owned()),
-        };
-        parsed.map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
-    }
-
-    fn issuer(&mut self) -> Option<Issuer> {
-        self.required("DAYPASS_ISSUER", Issuer::parse)
-    }
-
-    fn audience(&mut self) -> Option<String> {
-        self.required("DAYPASS_AUDIENCE", |audience| {
-            let printable = audience.chars().all(|c| !c.is_control() && !c.is_whitespace());
-            if printable && audience.len() <= 256 {
-                Ok(audience.to_owned())
-            } else {
-                Err("is longer than 256 bytes or holds a space or control character".to_owned())
-            }
-        })
+        Self(config::Reader::new(lookup))
     }
 
     fn clients(&mut self) -> Option<Clients> {
@@ -487,12 +442,6 @@ impl<'a> Reader<'a> {
             Some(_) => self.required("DAYPASS_CLIENTS", Clients::parse),
             None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
         }
-    }
-
-    fn jwks(&mut self) -> Option<Jwks> {
-        self.required("DAYPASS_JWKS", |json| {
-            Jwks::parse(json.as_bytes()).map_err(|error| format!("is wrong: {error}"))
-        })
     }
 
     fn public_keys(&mut self) -> Option<PublicKeys> {
@@ -538,20 +487,6 @@ impl<'a> Reader<'a> {
         Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
     }
 
-    fn number(&mut self, setting: &Setting) -> Option<u64> {
-        if self.get(setting.name).is_none() {
-            return Some(setting.default);
-        }
-        self.required(setting.name, |value| match value.parse() {
-            Ok(number) if setting.range.contains(&number) => Ok(number),
-            _ => Err(format!(
-                "is not a whole number from {} to {}",
-                setting.range.start(),
-                setting.range.end()
-            )),
-        })
-    }
-
     /// On this machine as short as somebody needs it who wants to watch renewals.
     fn access_lifetime(&mut self, issuer: Option<&Issuer>) -> Option<Duration> {
         if !issuer.is_some_and(Issuer::is_local) {
@@ -561,12 +496,8 @@ impl<'a> Reader<'a> {
         self.seconds(&Setting { range, ..ACCESS_TOKEN_SECONDS })
     }
 
-    fn seconds(&mut self, setting: &Setting) -> Option<Duration> {
-        self.number(setting).map(Duration::from_secs)
-    }
-
     fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
-        build().ok_or(ConfigError(self.problems))
+        self.0.finish(build)
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
-use crate::jose::jwk::Jwk;
+use daypass_verifier::config::authorizer::AUTHORIZER;
+use daypass_verifier::jose::jwk::Jwk;
+use daypass_verifier::jose::jwk::Jwks;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -35,7 +37,7 @@ fn lists_are_what_is_read() {
     assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
     assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
     assert_eq!(asked(|lookup| drop(sessions(lookup).unwrap())), set(SESSIONS));
-    assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
+    assert_eq!(asked(|lookup| drop(config::authorizer::read(lookup).unwrap())), set(AUTHORIZER));
     assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
 }
 

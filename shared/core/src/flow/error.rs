@@ -1,8 +1,8 @@
 //! What can go wrong in a request, and the texts that the caller is told.
 
-use crate::base::scope::ScopeError;
 use crate::client::UnknownClient;
 use crate::ports::store::StoreError;
+use daypass_verifier::base::scope::ScopeError;
 use std::time::Duration;
 
 /// What the caller is told. One row each of the error table of the HTTP contract.

@@ -1,14 +1,14 @@
 //! Issuing: the pair of tokens that login and refresh answer with.
 
-use crate::base::entropy::Entropy;
-use crate::base::ids::SessionId;
-use crate::base::issuer::Issuer;
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
 use crate::client::Transport;
 use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
 use crate::session::Session;
 use crate::token::access::{Grant, Signer};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::SessionId;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 

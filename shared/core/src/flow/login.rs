@@ -4,10 +4,6 @@
 //! same time, before any hashing; then one transaction opens the session, unless the user has changed meanwhile. From another
 //! address there are two more counters before, and a third trip gives their slots back ([`throttle`](crate::throttle)).
 
-use crate::base::ids::SessionId;
-use crate::base::scope::Scope;
-use crate::base::secret::Password;
-use crate::base::time::Timestamp;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::flow::error::ApiError;
@@ -15,11 +11,16 @@ use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::report::Report;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{Credentials, PasswordCheck};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
+use crate::secret::Password;
 use crate::session::Session;
+use daypass_verifier::base::ids::SessionId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 
 /// What a login request says.
 #[derive(Debug)]

@@ -9,20 +9,21 @@
 //! ended, or is refused by its own condition. Then the other sessions end. A call that broke off in between is finished by
 //! the same request: the old password is wrong by then, the new one is right, and it was this session that set it.
 
-use crate::base::ids::Username;
-use crate::base::secret::Password;
-use crate::base::time::Timestamp;
 use crate::config::PasswordConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::flow::revoke::Revoked;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
-use crate::ports::context::{Ambient, Caller, Principal};
-use crate::ports::event::{Denial, Event, PasswordRefusal};
+use crate::ports::context::{Ambient, Principal};
+use crate::ports::event::{Event, PasswordRefusal};
 use crate::ports::hasher::{Credentials, PasswordCheck};
 use crate::ports::store::{PasswordChange, PasswordStore, User, UserStatus};
+use crate::secret::Password;
 use crate::session::{DeadCause, EndReason, Session};
+use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 use std::time::Duration;
 
 /// How long after a change the same request finishes it. Beyond that whoever mistypes the current password is not charged for
@@ -151,8 +152,8 @@ impl<S: PasswordStore> ChangePassword<S> {
             Some((session, _)) if session.ended.is_some() => DeadCause::Ended,
             Some(_) => DeadCause::Expired,
         };
-        let (user, session) = (Some(principal.user), Some(principal.session));
-        let event = Event::AuthorizeDenied { cause: Denial::Session(cause), user, session };
+        let (user, session) = (principal.user, principal.session);
+        let event = Event::AuthorizeDenied { cause, user, session };
         self.ambient.journal.record(&event, caller);
         Err(ApiError::InvalidToken)
     }

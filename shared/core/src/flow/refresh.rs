@@ -2,20 +2,21 @@
 //!
 //! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
 
-use crate::base::ids::{AttemptId, ClientId};
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
 use crate::client::Transport;
 use crate::config::RefreshConfig;
 use crate::flow::error::ApiError;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::report::Report;
 use crate::keys::{Document, KeyError};
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
 use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{AttemptId, ClientId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 
 /// What a refresh request says (RFC 6749 §6).
 pub struct RefreshRequest {

@@ -2,9 +2,10 @@
 
 use crate::flow::error::ApiError;
 use crate::keys::KeyError;
-use crate::ports::context::{Ambient, Caller, Principal};
+use crate::ports::context::{Ambient, Principal};
 use crate::ports::event::Event;
 use crate::ports::store::StoreError;
+use daypass_verifier::ports::context::Caller;
 
 /// What the flows record on failures.
 pub(crate) trait Report {

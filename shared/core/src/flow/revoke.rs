@@ -1,19 +1,20 @@
 //! Revoke (RFC 7009): a session ends now, or all sessions of its user do.
 
-use crate::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use crate::base::time::Timestamp;
 use crate::client::Transport;
 use crate::config::RevokeConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
-use crate::jose::jwk::Jwks;
-use crate::jose::verify::{UnusableKey, Verifier};
 use crate::keys::{Document, KeyError, RefreshKeys};
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Revocation, Store, StoreError};
 use crate::session::{DeadCause, EndReason, Ended};
 use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::jose::verify::{UnusableKey, Verifier};
+use daypass_verifier::ports::context::Caller;
 use serde::Serialize;
 
 /// What a revocation request says (RFC 7009 §2.1).

@@ -4,15 +4,16 @@
 //! any point. What verifiers need is published before a key is used: the public half goes into a secret of its own, which
 //! holds nothing secret, in the step `setSecret`.
 
-use crate::base::entropy::{Entropy, random};
 use crate::config::RotateKeysConfig;
-use crate::jose::jwk::Jwks;
 use crate::keys::rotation::{RotationError, Section};
 use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys, Status};
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::event::Event;
 use crate::ports::vault::{Stage, Vault, VaultError, Which};
 use data_encoding::HEXLOWER;
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::ports::context::Caller;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;

@@ -4,17 +4,18 @@
 //! But an access token outlives its session by minutes, so the session it names must still be live: a token of a session
 //! that ended shows nothing and commands nothing.
 
-use crate::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
 use crate::config::SessionsConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::flow::revoke::Revoked;
-use crate::ports::context::{Ambient, Caller, Principal};
-use crate::ports::event::{Denial, Event, Ignored};
+use crate::ports::context::{Ambient, Principal};
+use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Ending, SessionStore};
 use crate::session::{DeadCause, EndReason, Session};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 use serde::Serialize;
 use std::cmp::Reverse;
 
@@ -182,8 +183,8 @@ impl<S: SessionStore> Sessions<S> {
     }
 
     fn denied(&self, principal: Principal, cause: DeadCause, caller: &Caller) -> ApiError {
-        let (user, session) = (Some(principal.user), Some(principal.session));
-        let event = Event::AuthorizeDenied { cause: Denial::Session(cause), user, session };
+        let (user, session) = (principal.user, principal.session);
+        let event = Event::AuthorizeDenied { cause, user, session };
         self.ambient.journal.record(&event, caller);
         ApiError::InvalidToken
     }
@@ -207,12 +208,12 @@ fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Lis
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Clock;
     use crate::config;
-    use crate::ports::journal::Journal;
     use crate::ports::store::{StoreError, StoredSessions};
     use crate::session::Ended;
     use crate::testing::{NOW, Seeded};
+    use daypass_verifier::base::time::Clock;
+    use daypass_verifier::ports::journal::Journal;
     use std::pin::pin;
     use std::sync::{Arc, Mutex};
     use std::task::{Context, Poll, Waker};
@@ -319,7 +320,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Noted(Arc<Mutex<Vec<Event>>>);
 
-    impl Journal for Noted {
+    impl Journal<Event> for Noted {
         fn record(&self, event: &Event, _: &Caller) {
             self.0.lock().unwrap().push(event.clone());
         }
@@ -407,11 +408,7 @@ mod tests {
             let ended = at_once(flow.end(principal(1), Some(id(2)), &caller));
             assert_eq!(ended.err(), Some(ApiError::InvalidToken));
             assert_eq!(*flow.store.asked.lock().unwrap(), ["list".to_owned(), format!("read {}", id(1))]);
-            let denied = Event::AuthorizeDenied {
-                cause: Denial::Session(cause),
-                user: Some(USER),
-                session: Some(id(1)),
-            };
+            let denied = Event::AuthorizeDenied { cause, user: USER, session: id(1) };
             assert_eq!(*journal.0.lock().unwrap(), [denied.clone(), denied]);
         }
     }

@@ -1,16 +1,17 @@
 //! Rate limiting in a flow: an attempt is admitted before any hashing, charged after a failure and settled after a success.
 
-use crate::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
-use crate::base::time::Timestamp;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::keys::Peppers;
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::event::Event;
 use crate::ports::store::{AttemptStore, StoreError, User};
 use crate::throttle::{
     Attempt, Counter, Exhausted, KnownAddress, Limit, Limits, MAX_KNOWN, Subjects, Ticket,
 };
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::ports::context::Caller;
 use std::time::Duration;
 
 /// The counters with all they need, for one request.

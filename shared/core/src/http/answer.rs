@@ -2,7 +2,8 @@
 
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
+use daypass_verifier::ports::context::Caller;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;

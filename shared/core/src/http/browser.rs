@@ -6,12 +6,12 @@
 //! decided before anything is read or written. `SameSite=Strict` stands behind it, never alone: a site is more than an
 //! origin.
 
-use crate::base::ids::ClientId;
 use crate::client::{Clients, Transport};
 use crate::flow::error::ApiError;
 use crate::flow::issue::TokenResponse;
 use crate::http::answer::{Response, respond};
 use crate::http::request::{Request, content_type};
+use daypass_verifier::base::ids::ClientId;
 use http::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
 

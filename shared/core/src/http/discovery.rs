@@ -1,10 +1,10 @@
 //! Discovery: the documents by which verifiers and OAuth clients find everything else.
 
-use crate::base::issuer::Issuer;
 use crate::flow::error::ApiError;
 use crate::http::answer::{Response, cacheable, not_found, refusal};
 use crate::http::request::Request;
-use crate::jose::jwk::{Algorithm, Jwks, JwksError};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::jose::jwk::{Algorithm, Jwks, JwksError};
 use serde::Serialize;
 use std::collections::BTreeSet;
 

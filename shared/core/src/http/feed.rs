@@ -5,9 +5,9 @@ use crate::flow::feed::{Cursor, Revocations};
 use crate::http::answer::{Response, cacheable, refusal, refuse};
 use crate::http::request::{Request, caller_of};
 use crate::ports::store::EndedSessions;
-use crate::revocation::AS_OF;
 use aws_lc_rs::digest;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::revocation::AS_OF;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
@@ -83,19 +83,19 @@ fn knows(request: &Request, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::{Clock, Timestamp};
     use crate::config;
     use crate::flow::feed::OVERLAP;
     use crate::flow::feed::keep;
     use crate::ports::context::Ambient;
-    use crate::ports::context::Caller;
     use crate::ports::event::Event;
-    use crate::ports::journal::Journal;
     use crate::ports::store::{EndedSession, StoreError};
-    use crate::revocation::Answer;
-    use crate::revocation::SessionDigest;
     use crate::testing::NOW;
     use crate::testing::Seeded;
+    use daypass_verifier::base::time::{Clock, Timestamp};
+    use daypass_verifier::ports::context::Caller;
+    use daypass_verifier::ports::journal::Journal;
+    use daypass_verifier::revocation::Answer;
+    use daypass_verifier::revocation::SessionDigest;
     use std::sync::Arc;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,7 +128,7 @@ mod tests {
 
     struct Silent;
 
-    impl Journal for Silent {
+    impl Journal<Event> for Silent {
         fn record(&self, _: &Event, _: &Caller) {}
     }
 

@@ -1,8 +1,5 @@
 //! What each endpoint reads from a request.
 
-use crate::base::ids::SessionId;
-use crate::base::scope::Scope;
-use crate::base::secret::Password;
 use crate::client::{Clients, Transport};
 use crate::flow::error::ApiError;
 use crate::flow::login::LoginRequest;
@@ -12,7 +9,10 @@ use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
 use crate::http::browser::{Page, cookie};
 use crate::http::request::{Accepts, Params, Request, idempotency_key};
+use crate::secret::Password;
 use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::SessionId;
+use daypass_verifier::base::scope::Scope;
 use http::Method;
 
 /// Longest name as typed, in bytes; normalising may shorten it.

@@ -1,8 +1,9 @@
 //! Requests: parameters are read strictly, from the body alone.
 
-use crate::base::ids::AttemptId;
 use crate::flow::error::ApiError;
-use crate::ports::context::{Caller, Principal};
+use crate::ports::context::Principal;
+use daypass_verifier::base::ids::AttemptId;
+use daypass_verifier::ports::context::Caller;
 use http::header::{self, HeaderValue};
 use serde_json::Value;
 
@@ -103,7 +104,7 @@ impl Params {
     }
 
     fn from_json(body: &[u8]) -> Result<Self, ApiError> {
-        crate::base::json::object(body)
+        daypass_verifier::base::json::object(body)
             .map(|members| Self(members.into_iter().collect()))
             .map_err(|_| ApiError::InvalidRequest("The body is not one JSON object with distinct members."))
     }

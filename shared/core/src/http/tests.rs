@@ -1,10 +1,10 @@
-use crate::base::ids::ClientId;
 use crate::client::Clients;
 use crate::flow::error::ApiError;
 use crate::http::answer::{Response, refusal, status};
 use crate::http::browser::{Page, cookie, set_cookie};
 use crate::http::cors::share;
 use crate::http::request::Request;
+use daypass_verifier::base::ids::ClientId;
 use std::time::Duration;
 
 const CLIENTS: &str = r#"[

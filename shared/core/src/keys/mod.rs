@@ -4,13 +4,13 @@
 //! A document may hold only some of the sections, and several documents can be [merged](Document::merge), so that each
 //! function is given no more than it needs: `revoke`, say, only the refresh keys.
 
-use crate::base::entropy::{Entropy, random};
-use crate::base::secret::Secret;
-use crate::base::time::Timestamp;
-use crate::jose::jwk::{Algorithm, Jwk, Jwks, JwksError};
+use crate::secret::Secret;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use aws_lc_rs::{encoding::AsDer, hmac, rsa};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::{Algorithm, Jwk, Jwks, JwksError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -151,7 +151,7 @@ impl Document {
     /// # Errors
     /// [`KeyError`] when the text is not a key set of [`VERSION`]. The message quotes nothing of the text.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
-        let members = crate::base::json::object(json)
+        let members = daypass_verifier::base::json::object(json)
             .map_err(|_| bad("the key set is not a JSON object; make one with `daypass key generate`"))?;
         match members.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version == u64::from(VERSION) => {}
@@ -345,7 +345,7 @@ impl SigningKeys {
     /// # Errors
     /// [`KeyError`] when AWS-LC refuses the key.
     pub(crate) fn sign(&self, signing_input: &[u8]) -> Result<String, KeyError> {
-        jsonwebtoken::crypto::sign(signing_input, &self.key, self.algorithm.to_jsonwebtoken())
+        jsonwebtoken::crypto::sign(signing_input, &self.key, jose_algorithm(self.algorithm))
             .map_err(|_| bad(format!("signing key {} cannot sign", self.kid)))
     }
 }
@@ -353,6 +353,14 @@ impl SigningKeys {
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKeys({})", self.kid)
+    }
+}
+
+const fn jose_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
     }
 }
 

@@ -5,11 +5,11 @@
 //! was made with it, in whatever order they read.
 
 use super::{SecretEntry, SigningEntry, VERSION, active_index, generate_signing_key};
-use crate::base::entropy::{Entropy, random};
-use crate::base::time::Timestamp;
-use crate::jose::jwk::Algorithm;
 use crate::keys::{Document, KeyError, Status};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm;
 use std::fmt;
 use std::time::Duration;
 

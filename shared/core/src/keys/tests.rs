@@ -1,7 +1,7 @@
 use super::*;
-use crate::base::ids::{SessionId, UserId};
 use crate::testing::{NOW, Seeded};
 use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{SessionId, UserId};
 use serde_json::{Value, json};
 
 fn document(algorithm: Algorithm) -> Document {

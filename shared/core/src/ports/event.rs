@@ -3,17 +3,13 @@
 //! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line, and what
 //! is on it is a contract with whoever reads the log: `docs/events.md` states it, and a test holds the two together.
 
-use crate::base::ids::{ClientId, SessionId, UserId};
-use crate::jose::verify::Rejection;
-use crate::routes::RouteDenial;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::Exhausted;
 use crate::token::refresh::RefreshTokenError;
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
+use daypass_verifier::jose::verify::Rejection;
+use daypass_verifier::ports::event::{Record, Severity};
 use serde::Serialize;
-
-/// Version of the schema, on every line as `v`. Within a version there may come new events, new optional fields and new
-/// values of a cause or reason; a field is never renamed, retyped or left out where it was always present.
-pub const VERSION: u32 = 1;
 
 /// Something that happened, for the log and whoever reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -218,39 +214,15 @@ pub enum Event {
         /// The session that asked for it.
         session: SessionId,
     },
-    /// A guarded route was denied.
+    /// A request behind the authorizer was denied: the session of its access token is over.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied {
         /// Why.
-        cause: Denial,
-        /// Whose token it was, when we had signed it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<UserId>,
-        /// The session it belongs to, when we had signed it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        session: Option<SessionId>,
-    },
-    /// The revocation feed does not answer, or not well. Once, not for each request.
-    #[serde(rename = "feed.failing")]
-    FeedFailing {
-        /// How many sessions are known to have ended.
-        sessions: u64,
-        /// What the feed did. It names no input.
-        detail: String,
-    },
-    /// The list of revocations has become too old. Once, not for each request.
-    #[serde(rename = "feed.stale")]
-    FeedStale {
-        /// How many sessions are known to have ended.
-        sessions: u64,
-        /// What the feed did last. It names no input.
-        detail: String,
-    },
-    /// The revocation feed answers again.
-    #[serde(rename = "feed.recovered")]
-    FeedRecovered {
-        /// How many sessions are known to have ended.
-        sessions: u64,
+        cause: DeadCause,
+        /// The user of the token.
+        user: UserId,
+        /// The session of the token.
+        session: SessionId,
     },
     /// A request was refused before anything was looked up.
     #[serde(rename = "request.refused")]
@@ -267,18 +239,6 @@ pub enum Event {
         during: &'static str,
         /// What the dependency said. It names tables and codes, never input.
         detail: String,
-    },
-    /// A function could not start.
-    #[serde(rename = "init.failed")]
-    InitFailed {
-        /// What was wrong. It names settings and keys by name, never their values.
-        detail: String,
-    },
-    /// A function panicked: a bug of ours.
-    #[serde(rename = "panic")]
-    Panic {
-        /// Where in the source: file, line and column. Never the panic's own text, which could hold input.
-        at: String,
     },
 }
 
@@ -338,46 +298,11 @@ pub enum Ignored {
     Session(DeadCause),
 }
 
-/// Why the authorizer said no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Denial {
-    /// There was no single bearer token to look at.
-    Credentials(BadCredentials),
-    /// The token.
-    Token(Rejection),
-    /// The session that the token names: the token is good and its session is over.
-    Session(DeadCause),
-    /// The route: the table of routes does not let this caller in.
-    Route(RouteDenial),
-}
-
-/// What was wrong with the `Authorization` header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BadCredentials {
-    /// None was sent.
-    Missing,
-    /// The event is of no API that this authorizer serves.
-    UnsupportedEvent,
-    /// Not `Bearer` and one token (RFC 6750 §2.1), or several headers.
-    Malformed,
-    /// The header is none of the identity sources under which API Gateway caches the answer.
-    NotTheCacheKey,
-}
-
-impl Event {
-    /// Whether somebody should be woken: theft noticed, or a dependency down.
-    #[must_use]
-    pub const fn severity(&self) -> Severity {
+impl Record for Event {
+    fn severity(&self) -> Severity {
         match self {
-            Self::Failure { .. } | Self::InitFailed { .. } | Self::Panic { .. } | Self::FeedStale { .. } => {
-                Severity::Error
-            }
-            Self::FeedFailing { .. }
-            | Self::Reuse { .. }
-            | Self::LoginThrottled { .. }
-            | Self::KeysCut { .. } => Severity::Warning,
+            Self::Failure { .. } => Severity::Error,
+            Self::Reuse { .. } | Self::LoginThrottled { .. } | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
@@ -389,24 +314,10 @@ impl Event {
             | Self::PasswordRefused { .. }
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
-            | Self::FeedRecovered { .. }
             | Self::KeysMade { .. }
             | Self::KeysLoaded { .. }
             | Self::KeysRotated { .. }
             | Self::RequestRefused { .. } => Severity::Info,
         }
     }
-}
-
-/// How loud an event is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Severity {
-    /// In the ordinary run of things.
-    Info,
-    /// Worth a look.
-    #[serde(rename = "WARN")]
-    Warning,
-    /// Something is broken.
-    Error,
 }

@@ -1,9 +1,9 @@
 //! The port to names and passwords.
 
-use crate::base::entropy::Entropy;
-use crate::base::ids::Username;
-use crate::base::secret::Password;
 use crate::keys::Peppers;
+use crate::secret::Password;
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::Username;
 
 /// What a password turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,6 @@
 
 pub mod context;
 pub mod event;
-pub mod follow;
 pub mod hasher;
-pub mod journal;
 pub mod store;
 pub mod vault;

@@ -1,14 +1,14 @@
 //! The ports to the tables and to the password hasher. The store speaks in verbs that are atomic by themselves: with a
 //! `get` and a `put` nobody can rotate safely.
 
-use crate::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
-use crate::revocation::SessionDigest;
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
 use crate::throttle::{Attempt, Counter, KnownAddress, Ticket};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::revocation::SessionDigest;
 use std::fmt;
 use std::future::Future;
 

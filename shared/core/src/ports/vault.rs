@@ -1,6 +1,6 @@
 //! The port to Secrets Manager.
 
-use crate::base::secret::Secret;
+use crate::secret::Secret;
 use std::fmt;
 use std::future::Future;
 

@@ -1,9 +1,9 @@
 //! The session: the life of a family of refresh tokens, and the one place that says what a presented token means.
 
-use crate::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
 use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 

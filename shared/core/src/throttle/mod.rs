@@ -21,10 +21,10 @@
 //! one subscriber has. A request whose context has no address (API Gateway always gives one) is held by one counter for its
 //! account and is never known.
 
-use crate::base::ids::Username;
-use crate::base::time::Timestamp;
 use crate::keys::Peppers;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -154,9 +154,9 @@ fn network(address: Option<IpAddr>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::jwk::Algorithm;
     use crate::keys::Document;
     use crate::testing::{NOW, Seeded};
+    use daypass_verifier::jose::jwk::Algorithm;
 
     fn of(text: &str) -> Vec<u8> {
         network(Some(text.parse().unwrap()))

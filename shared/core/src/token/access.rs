@@ -1,14 +1,14 @@
-//! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](crate::jose::verify::Verifier) reads them.
+//! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
 
-use crate::base::entropy::{Entropy, random};
-use crate::base::ids::{ClientId, SessionId, UserId};
-use crate::base::issuer::Issuer;
-use crate::base::scope::Scope;
-use crate::base::time::Timestamp;
-use crate::jose::jwk::Algorithm;
-use crate::jose::verify::MEDIA_TYPE;
 use crate::keys::{KeyError, SigningKeys};
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::jose::verify::MEDIA_TYPE;
 use serde::Serialize;
 use std::time::Duration;
 

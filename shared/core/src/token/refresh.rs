@@ -16,10 +16,10 @@
 //! The token names everything that its successor needs, so a successor is computed and never stored: a copy of the
 //! tables holds nothing that can be exchanged, and a retry gets the same successor again.
 
-use crate::base::ids::{SessionId, UserId};
-use crate::base::time::Timestamp;
 use crate::keys::RefreshKeys;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 
 /// One generation of a session's refresh token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,9 +129,9 @@ fn take<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::jwk::Algorithm;
     use crate::keys::Document;
     use crate::testing::{NOW, Seeded};
+    use daypass_verifier::jose::jwk::Algorithm;
     use proptest::prelude::*;
 
     fn keys(seed: u64) -> RefreshKeys {

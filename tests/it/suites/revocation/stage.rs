@@ -1,9 +1,6 @@
 //! The stack under test, and what its users do.
 
 use crate::suites::revocation::feed::Feed;
-use daypass_core::base::ids::{UserId, Username};
-use daypass_core::base::scope::Scope;
-use daypass_core::base::time::Clock;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
@@ -12,6 +9,9 @@ use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};
+use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::net::TcpListener;

@@ -1,8 +1,8 @@
 //! Where a follower goes on: opaque to it, and the feed's own to read.
 
-use crate::base::time::Timestamp;
-use crate::revocation::SessionDigest;
 use data_encoding::HEXLOWER;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::revocation::SessionDigest;
 use std::fmt;
 
 /// Which answers a follower has: all that ended until a time, and while it reads page by page, up to which entry.

@@ -6,13 +6,14 @@ mod window;
 pub use cursor::Cursor;
 pub use window::Window;
 
-use crate::base::issuer::Issuer;
 use crate::config::RevocationsConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
-use crate::ports::context::{Ambient, Caller};
+use crate::ports::context::Ambient;
 use crate::ports::store::EndedSessions;
-use crate::revocation::{Answer, CLOCKS};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::revocation::{Answer, CLOCKS};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

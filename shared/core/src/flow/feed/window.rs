@@ -1,9 +1,9 @@
 //! What the feed keeps in memory: the sessions that ended within the last life of an access token.
 
-use crate::base::time::Timestamp;
 use crate::flow::feed::{Cursor, OVERLAP};
 use crate::ports::store::{EndedSession, StoreError};
-use crate::revocation::{Answer, CLOCKS, PAGE, SessionDigest};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::revocation::{Answer, CLOCKS, PAGE, SessionDigest};
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! Rotations over a vault in memory, broken off at every request.
 
 use super::*;
-use crate::base::secret::Secret;
-use crate::base::time::{Clock, Timestamp};
-use crate::jose::jwk::Algorithm;
 use crate::keys::rotation::Rules;
-use crate::ports::journal::Journal;
+use crate::secret::Secret;
 use crate::testing::{NOW, Seeded};
+use daypass_verifier::base::time::{Clock, Timestamp};
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::ports::journal::Journal;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -149,7 +149,7 @@ impl Clock for Now {
 #[derive(Clone, Default)]
 struct Names(Arc<Mutex<Vec<String>>>);
 
-impl Journal for Names {
+impl Journal<Event> for Names {
     fn record(&self, event: &Event, _: &Caller) {
         let value = serde_json::to_value(event).unwrap();
         self.0.lock().unwrap().push(value["event"].as_str().unwrap().to_owned());

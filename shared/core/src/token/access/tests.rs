@@ -1,11 +1,11 @@
 //! One named test per way to refuse an access token.
 
 use super::*;
-use crate::jose::jwk::{Jwk, Jwks};
-use crate::jose::verify::{MAX_TOKEN_BYTES, Rejected};
-use crate::jose::verify::{Rejection, Verified, Verifier};
 use crate::keys::Document;
 use crate::testing::{NOW, Seeded};
+use daypass_verifier::jose::jwk::{Jwk, Jwks};
+use daypass_verifier::jose::verify::{MAX_TOKEN_BYTES, Rejected};
+use daypass_verifier::jose::verify::{Rejection, Verified, Verifier};
 use serde_json::{Value, json};
 
 const AUDIENCE: &str = "https://api.example.com";

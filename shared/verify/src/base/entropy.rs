@@ -9,7 +9,7 @@ pub trait Entropy: Send + Sync {
 }
 
 /// An array of fresh random bytes.
-pub(crate) fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
+pub fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);
     bytes

@@ -36,12 +36,14 @@ impl Issuer {
     }
 
     /// Whether it is a stack on this machine, as only `http` tells.
-    pub(crate) fn is_local(&self) -> bool {
+    #[must_use]
+    pub fn is_local(&self) -> bool {
         self.url.starts_with("http://")
     }
 
     /// The URL of an endpoint below the issuer.
-    pub(crate) fn endpoint(&self, path: &str) -> String {
+    #[must_use]
+    pub fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 }

@@ -107,7 +107,7 @@ pub enum HttpAnswer {
 ///
 /// # Errors
 /// [`ConfigError`] with everything that is missing or wrong.
-pub fn authorizer(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
+pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
     let mut read = Reader::new(&lookup);
     let issuer = read.issuer();
     let audience = read.audience();
@@ -208,7 +208,7 @@ impl Reader<'_> {
         let (interval, max_age, inline) = (interval?, max_age?, inline?);
         if fetched && interval > max_age {
             let problem = "DAYPASS_JWKS_INTERVAL_SECONDS is more than DAYPASS_JWKS_MAX_AGE_SECONDS";
-            self.problems.push(problem.to_owned());
+            self.problem(problem.to_owned());
             return None;
         }
         match url {
@@ -225,7 +225,7 @@ mod tests {
 
     fn read(settings: &[(&str, &str)]) -> Result<AuthorizerConfig, ConfigError> {
         let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();
-        authorizer(|name| {
+        super::read(|name| {
             let set = settings.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
             set.or_else(|| match name {
                 "DAYPASS_ISSUER" => Some("https://id.example.com".to_owned()),
