@@ -22,7 +22,9 @@ use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::json;
 use daypass_verifier::jose::verify::Rejection;
 use daypass_verifier::ports::context::Caller;
-use daypass_verifier::ports::event::{BadCredentials, Denial, Event as VerifierEvent, Record, SessionDenial};
+use daypass_verifier::ports::event::{
+    BadAuthorizationHeader, Denial, Event as VerifierEvent, Record, SessionDenial,
+};
 use daypass_verifier::routes::RouteDenial;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +84,7 @@ sample_units! {
     EndReason { Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, Operator }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
     SessionDenial { Ended }
-    BadCredentials { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
+    BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
     RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnknownKey, WrongAlgorithm,
@@ -107,7 +109,7 @@ macro_rules! sample_sums {
 sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
-    Denial { Credentials, Token, Session, Route }
+    Denial { AuthorizationHeader, Token, Session, Route }
 }
 
 /// Samples of every event. A variant or a field that is not listed does not compile, so none can be forgotten; each field

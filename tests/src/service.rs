@@ -2,7 +2,7 @@
 //! it reads, and a counter of password hashes. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
-use argon2::PasswordHasher;
+use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
 use daypass_core::flow::feed::Revocations;
@@ -14,9 +14,9 @@ use daypass_core::flow::sessions::Sessions;
 use daypass_core::http::discovery::Discovery;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::ports::context::{Ambient, Principal};
+use daypass_core::ports::context::{Context, Principal};
 use daypass_core::ports::event::Event;
-use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -122,9 +122,9 @@ struct Counting {
     content: bool,
 }
 
-impl Credentials for Counting {
+impl PasswordHasher for Counting {
     fn username(&self, typed: &str) -> Option<Username> {
-        Credentials::username(&Passwords::standard(), typed)
+        PasswordHasher::username(&Passwords::standard(), typed)
     }
 
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
@@ -226,30 +226,29 @@ impl Service {
         let clock = TestClock::at(NOW);
         let journal = Recorded::default();
         let hashes = Arc::new(AtomicUsize::new(0));
-        let ambient = || Ambient {
+        let context = || Context {
             clock: Box::new(clock.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(journal.clone()),
         };
-        let of_verifier = context::Ambient {
+        let of_verifier = context::Context {
             clock: Box::new(clock.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(journal.clone()),
         };
         let store = || bench.store.clone();
-        let credentials = || Box::new(Counting { count: Arc::clone(&hashes), content });
+        let hasher = || Box::new(Counting { count: Arc::clone(&hashes), content });
         let password = config::password(lookup).unwrap();
         Self {
-            login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials(), ambient())
+            login: Login::new(config::login(lookup).unwrap(), &keys, store(), hasher(), context()).unwrap(),
+            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
+            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
-            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
-            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), ambient())
-                .unwrap(),
-            sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
-            password: ChangePassword::new(password, &keys, store(), credentials(), ambient()).unwrap(),
+            sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
+            password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
             authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
                 .unwrap(),
-            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
+            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), context()),
             discovery: Discovery::new(&config::discovery(lookup).unwrap().issuer, &keys.jwks()).unwrap(),
             clock: clock.clone(),
             journal: journal.clone(),

@@ -3,7 +3,7 @@
 
 use daypass_authorizer::{Authorizer, fetch_from, serve};
 use daypass_feed_client::Follower;
-use daypass_runtime::{ambient, environment, start};
+use daypass_runtime::{context, environment, start};
 use daypass_verifier::config;
 use daypass_verifier::ports::follow::NotFollowed;
 use std::process::ExitCode;
@@ -15,10 +15,10 @@ async fn main() -> ExitCode {
         let fetch = fetch_from(&config.keys)?;
         // Two programs in one: without a feed nothing on the way of a request asks for one.
         match config.revocations.clone() {
-            None => serve(Authorizer::new(config, fetch, NotFollowed, ambient())?).await,
+            None => serve(Authorizer::new(config, fetch, NotFollowed, context())?).await,
             Some(feed) => {
                 let follower = Follower::new(config.issuer.clone(), &feed)?;
-                serve(Authorizer::new(config, fetch, follower, ambient())?).await
+                serve(Authorizer::new(config, fetch, follower, context())?).await
             }
         }
     })

@@ -3,21 +3,21 @@
 use daypass_core::flow::refresh::{Refresh, RefreshRequest};
 use daypass_core::http::answer::{Response, refuse};
 use daypass_core::http::browser::respond_with_tokens;
-use daypass_core::http::cors::share;
+use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::Store;
 
 /// Answers a refresh.
 pub async fn handle<S: Store>(refresh: &Refresh<S>, request: Request) -> Response {
     let clients = &refresh.config.clients;
-    share(clients, "POST", request, async |request| {
+    with_cors(clients, "POST", request, async |request| {
         let caller = caller_of(&request);
         match RefreshRequest::parse(&request, clients) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 respond_with_tokens(refresh.run(parsed, &caller).await, transport)
             }
-            Err(error) => refuse(&refresh.ambient, error, &caller),
+            Err(error) => refuse(&refresh.context, error, &caller),
         }
     })
     .await

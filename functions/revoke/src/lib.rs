@@ -3,21 +3,21 @@
 use daypass_core::flow::revoke::{Revoke, RevokeRequest};
 use daypass_core::http::answer::{Response, refuse};
 use daypass_core::http::browser::respond_to_revocation;
-use daypass_core::http::cors::share;
+use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::Store;
 
 /// Answers a revocation.
 pub async fn handle<S: Store>(revoke: &Revoke<S>, request: Request) -> Response {
     let clients = &revoke.config.clients;
-    share(clients, "POST", request, async |request| {
+    with_cors(clients, "POST", request, async |request| {
         let caller = caller_of(&request);
         match RevokeRequest::parse(&request, clients) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 respond_to_revocation(revoke.run(parsed, &caller).await, transport)
             }
-            Err(error) => refuse(&revoke.ambient, error, &caller),
+            Err(error) => refuse(&revoke.context, error, &caller),
         }
     })
     .await

@@ -2,18 +2,18 @@
 
 use daypass_core::flow::sessions::{Sessions, SessionsRequest};
 use daypass_core::http::answer::{Response, refuse, respond};
-use daypass_core::http::cors::share;
+use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of, principal_of};
 use daypass_core::ports::store::SessionStore;
 
 /// Answers a request about the caller's sessions.
 pub async fn handle<S: SessionStore>(sessions: &Sessions<S>, request: Request) -> Response {
-    share(&sessions.config.clients, "GET, DELETE", request, async |request| {
+    with_cors(&sessions.config.clients, "GET, DELETE", request, async |request| {
         let (caller, principal) = (caller_of(&request), principal_of(&request));
         match SessionsRequest::parse(&request) {
             Ok(SessionsRequest::List) => respond(sessions.list(principal, &caller).await),
             Ok(SessionsRequest::End(id)) => respond(sessions.end(principal, id, &caller).await),
-            Err(error) => refuse(&sessions.ambient, error, &caller),
+            Err(error) => refuse(&sessions.context, error, &caller),
         }
     })
     .await

@@ -5,7 +5,7 @@ use super::error::StackError;
 use super::wait::wait_for;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::ports::hasher::{Credentials, PasswordCheck};
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};

@@ -60,9 +60,9 @@ impl Default for Told {
 }
 
 impl Follow for Told {
-    async fn prepare(&self, _: &Ambient) {}
+    async fn prepare(&self, _: &Context) {}
 
-    async fn lookup(&self, sid: &str, _: &Ambient, _: &Caller) -> Lookup {
+    async fn lookup(&self, sid: &str, _: &Context, _: &Caller) -> Lookup {
         assert_eq!(sid, SessionId::from_bytes([2; 16]).to_string(), "the session of the token");
         *self.0.lock().unwrap()
     }
@@ -132,7 +132,7 @@ fn with_keys(
     fetch: Option<Fetch>,
 ) -> Fixture {
     let (journal, clock) = (Recorded::default(), Moved(Arc::new(Mutex::new(NOW))));
-    let ambient = Ambient {
+    let context = Context {
         clock: Box::new(clock.clone()),
         entropy: Box::new(OsEntropy),
         journal: Box::new(journal.clone()),
@@ -149,7 +149,7 @@ fn with_keys(
         revocations: None,
     };
     let ended = Told::default();
-    let authorizer = Authorizer::new(config, fetch, ended.clone(), ambient).unwrap();
+    let authorizer = Authorizer::new(config, fetch, ended.clone(), context).unwrap();
     Fixture { authorizer, ended, journal, clock, issuer: test_issuer }
 }
 

@@ -186,8 +186,8 @@ impl World {
         Follower::new(issuer(), &feed).unwrap()
     }
 
-    fn ambient(&self) -> Ambient {
-        Ambient {
+    fn context(&self) -> Context {
+        Context {
             clock: Box::new(self.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(self.clone()),
@@ -195,12 +195,12 @@ impl World {
     }
 
     async fn ask(&self, follower: &Follower, sid: &str) -> Lookup {
-        follower.lookup(sid, &self.ambient(), &Caller::default()).await
+        follower.lookup(sid, &self.context(), &Caller::default()).await
     }
 
     async fn prepared(&self, when_stale: WhenStale) -> Follower {
         let follower = self.follower(when_stale);
-        follower.prepare(&self.ambient()).await;
+        follower.prepare(&self.context()).await;
         follower
     }
 
@@ -413,7 +413,7 @@ async fn a_start_waits_for_a_feed_that_starts() {
     let world = World::new(Answers::Silence).await;
     let follower = Arc::new(world.follower(WhenStale::Closed));
     let (starting, slow) = (Arc::clone(&follower), world.clone());
-    let start = tokio::spawn(async move { starting.prepare(&slow.ambient()).await });
+    let start = tokio::spawn(async move { starting.prepare(&slow.context()).await });
     world.until_asked().await;
     advance(DEADLINE).await;
     world.answer(Answers::Sessions(vec!["ses_1"]));

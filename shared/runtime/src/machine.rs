@@ -2,7 +2,7 @@
 
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::time::{Clock, Timestamp};
-use daypass_verifier::ports::context::{Ambient, Caller};
+use daypass_verifier::ports::context::{Caller, Context};
 use daypass_verifier::ports::event::{Record, Severity, VERSION};
 use daypass_verifier::ports::journal::Journal;
 use serde::Serialize;
@@ -85,6 +85,6 @@ pub fn line<E: Record>(event: &E, caller: &Caller) -> Vec<u8> {
 
 /// The machine's clock, randomness and log.
 #[must_use]
-pub fn ambient<E: Record>() -> Ambient<E> {
-    Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(StdoutJournal) }
+pub fn context<E: Record>() -> Context<E> {
+    Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(StdoutJournal) }
 }

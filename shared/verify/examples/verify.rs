@@ -7,7 +7,7 @@ use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::jose::verify::{Rejection, Verified, Verifier};
-use daypass_verifier::revocation::{Answer, Known, Limits, Lookup, WhenStale};
+use daypass_verifier::revocation::{Answer, Limits, Lookup, RevokedSet, WhenStale};
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 struct Guard {
     issuer: Issuer,
     verifier: Verifier,
-    revoked: Known,
+    revoked: RevokedSet,
 }
 
 impl Guard {
@@ -28,7 +28,7 @@ impl Guard {
             stale_after: Duration::from_secs(60),
             when_stale: WhenStale::Open,
         };
-        Ok(Self { issuer, verifier, revoked: Known::new(limits) })
+        Ok(Self { issuer, verifier, revoked: RevokedSet::new(limits) })
     }
 
     /// Asks the revocation feed, when five seconds have passed. `fetch` gets the cursor for the parameter `after`, and
@@ -47,7 +47,7 @@ impl Guard {
                 let page = Answer::parse(&body, &self.issuer).map_err(|error| error.to_string())?;
                 let more = page.more;
                 self.revoked.told(&poll, page, None, now)?;
-                Known::is_recent(as_of, now)?;
+                RevokedSet::is_recent(as_of, now)?;
                 Ok(more)
             });
             match page {

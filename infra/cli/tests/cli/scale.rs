@@ -12,7 +12,7 @@ use daypass_core::config;
 use daypass_core::config::Tables;
 use daypass_core::flow::login::Login;
 use daypass_core::keys::Document;
-use daypass_core::ports::context::Ambient;
+use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
 use daypass_dynamodb::{DynamoDb, UserFilter};
 use daypass_passwords::{Passwords, StoredHash};
@@ -178,9 +178,9 @@ impl Scene {
             };
             Some(value.to_owned())
         });
-        let ambient =
-            Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
-        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), ambient)
+        let context =
+            Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
+        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), context)
             .unwrap()
     }
 

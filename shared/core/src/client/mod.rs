@@ -34,7 +34,7 @@ pub struct Clients {
     default: Client,
     others: Vec<Client>,
     /// The ids of those that send their tokens in bodies.
-    pub of_body: Vec<ClientId>,
+    pub body_clients: Vec<ClientId>,
 }
 
 #[derive(Deserialize)]
@@ -86,11 +86,11 @@ impl Clients {
             }
             clients.push(Client { id, scope, transport: entry.transport, origins });
         }
-        let of_body = clients.iter().filter(|client| client.transport == Transport::Body);
-        let of_body = of_body.map(|client| client.id.clone()).collect();
+        let body_clients = clients.iter().filter(|client| client.transport == Transport::Body);
+        let body_clients = body_clients.map(|client| client.id.clone()).collect();
         let mut clients = clients.into_iter();
         let default = clients.next().ok_or("names no client")?;
-        Ok(Self { default, others: clients.collect(), of_body })
+        Ok(Self { default, others: clients.collect(), body_clients })
     }
 
     /// The id that a request names, if it names one.
@@ -122,13 +122,13 @@ impl Clients {
 
     /// Whether any client has pages of this origin.
     #[must_use]
-    pub fn know(&self, origin: &str) -> bool {
+    pub fn allow_origin(&self, origin: &str) -> bool {
         self.all().any(|client| client.has(origin))
     }
 
     /// The ids of the cookie clients that have pages of this origin.
     #[must_use]
-    pub fn of_cookie(&self, origin: &str) -> Vec<ClientId> {
+    pub fn cookie_clients_for(&self, origin: &str) -> Vec<ClientId> {
         let cookie = |client: &&Client| client.transport == Transport::Cookie && client.has(origin);
         self.all().filter(cookie).map(|client| client.id.clone()).collect()
     }

@@ -132,6 +132,6 @@ fn clients() {
         let entries: Vec<String> = (0..count).map(|n| format!(r#"{{"client_id":"c{n}"}}"#)).collect();
         Clients::parse(&format!("[{}]", entries.join(",")))
     };
-    assert_eq!(many(Clients::MAX).unwrap().of_body.len(), Clients::MAX);
+    assert_eq!(many(Clients::MAX).unwrap().body_clients.len(), Clients::MAX);
     assert!(many(Clients::MAX + 1).is_err());
 }

@@ -11,9 +11,9 @@ use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::report::Report;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
-use crate::ports::hasher::{Credentials, PasswordCheck};
+use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::Password;
 use crate::session::Session;
@@ -46,13 +46,13 @@ pub struct Login<S> {
     /// The tables.
     pub store: S,
     /// Names and passwords.
-    pub credentials: Box<dyn Credentials>,
+    pub hasher: Box<dyn PasswordHasher>,
     /// Makes the tokens.
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 impl<S: Store + AttemptStore> Login<S> {
@@ -64,12 +64,12 @@ impl<S: Store + AttemptStore> Login<S> {
         config: LoginConfig,
         keys: &Document,
         store: S,
-        credentials: Box<dyn Credentials>,
-        ambient: Ambient,
+        hasher: Box<dyn PasswordHasher>,
+        context: Context,
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         let peppers = Peppers::from_document(keys)?;
-        Ok(Self { config, store, credentials, issuer, peppers, ambient })
+        Ok(Self { config, store, hasher, issuer, peppers, context })
     }
 
     /// Checks the password and opens a session.
@@ -79,27 +79,27 @@ impl<S: Store + AttemptStore> Login<S> {
     /// work.
     pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
         let client = &request.client;
-        let username = self.credentials.username(&request.username).ok_or_else(|| {
+        let username = self.hasher.username(&request.username).ok_or_else(|| {
             let error = ApiError::InvalidRequest("The username holds characters that no user name has.");
-            self.ambient.refused(error, caller)
+            self.context.refused(error, caller)
         })?;
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let throttle = Throttle {
             limits: &self.config.limits,
             store: &self.store,
             peppers: &self.peppers,
-            ambient: &self.ambient,
+            context: &self.context,
             caller,
             now,
         };
         let admitted = match throttle.admit(&username).await {
             Ok(Ok(admitted)) => admitted,
-            Ok(Err(refused)) => return Err(refused.record(&client.id, &self.ambient, caller)),
-            Err(error) => return Err(self.ambient.store_failed("begin_login", &error, caller)),
+            Ok(Err(refused)) => return Err(refused.record(&client.id, &self.context, caller)),
+            Err(error) => return Err(self.context.store_failed("begin_login", &error, caller)),
         };
 
         let user = &admitted.user;
-        let check = self.credentials.check(
+        let check = self.hasher.check(
             &request.password,
             user.as_ref().map(|user| user.password_hash.as_str()),
             &self.peppers,
@@ -108,14 +108,14 @@ impl<S: Store + AttemptStore> Login<S> {
             let user = user.as_ref().map(|user| user.id);
             let (account, client) = (admitted.account.clone(), client.id.clone());
             let event = Event::LoginFailed { cause, account, client, user };
-            self.ambient.journal.record(&event, caller);
+            self.context.journal.record(&event, caller);
             ApiError::BadCredentials
         };
         let checked = match (user, check) {
             (None, _) => Err(LoginFailure::UnknownUser),
             (Some(_), PasswordCheck::Mismatch) => Err(LoginFailure::WrongPassword),
             (Some(_), PasswordCheck::Unusable(detail)) => {
-                self.ambient.journal.record(&Event::Failure { during: "check_password", detail }, caller);
+                self.context.journal.record(&Event::Failure { during: "check_password", detail }, caller);
                 Err(LoginFailure::UnusableHash)
             }
             (Some(user), PasswordCheck::Match { .. }) if user.status == UserStatus::Disabled => {
@@ -130,7 +130,7 @@ impl<S: Store + AttemptStore> Login<S> {
                 let refused = refused(cause);
                 return Err(match charged {
                     Ok(()) => refused,
-                    Err(error) => self.ambient.store_failed("charge", &error, caller),
+                    Err(error) => self.context.store_failed("charge", &error, caller),
                 });
             }
         };
@@ -142,7 +142,7 @@ impl<S: Store + AttemptStore> Login<S> {
         // Only now: the time of a second hash would tell that the password of a disabled user is right. A hash that cannot
         // be renewed leaves the old one standing.
         let rehash = outdated
-            .then(|| self.credentials.rehash(&request.password, &self.peppers, self.ambient.entropy.as_ref()))
+            .then(|| self.hasher.rehash(&request.password, &self.peppers, self.context.entropy.as_ref()))
             .flatten();
         let session = self.new_session(user, client, scope, now, caller);
         let opened = self.open(&session, user, rehash.as_deref(), &admitted, caller).await?;
@@ -152,11 +152,11 @@ impl<S: Store + AttemptStore> Login<S> {
         throttle.give_back(&admitted).await;
         let event =
             Event::LoginSucceeded { user: user.id, session: session.session, client: session.client.clone() };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
         let scope = session.scope.clone();
         self.issuer
-            .issue(&session, scope, client.transport, now, self.ambient.entropy.as_ref())
-            .map_err(|error| self.ambient.signing_failed(&error, caller))
+            .issue(&session, scope, client.transport, now, self.context.entropy.as_ref())
+            .map_err(|error| self.context.signing_failed(&error, caller))
     }
 
     async fn open(
@@ -171,7 +171,7 @@ impl<S: Store + AttemptStore> Login<S> {
         self.store
             .open_session(&NewSession { session, user, rehash, known, settle })
             .await
-            .map_err(|error| self.ambient.store_failed("open_session", &error, caller))
+            .map_err(|error| self.context.store_failed("open_session", &error, caller))
     }
 
     fn new_session(
@@ -186,7 +186,7 @@ impl<S: Store + AttemptStore> Login<S> {
         let absolute_end = Timestamp::from_seconds((now + self.config.refresh_lifetime).seconds());
         Session {
             user: user.id,
-            session: SessionId::generate(self.ambient.entropy.as_ref()),
+            session: SessionId::generate(self.context.entropy.as_ref()),
             generation: 0,
             rotated_at: None,
             attempt: None,

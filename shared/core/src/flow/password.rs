@@ -15,9 +15,9 @@ use crate::flow::report::Report;
 use crate::flow::revoke::Revoked;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
-use crate::ports::context::{Ambient, Principal};
+use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, PasswordRefusal};
-use crate::ports::hasher::{Credentials, PasswordCheck};
+use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{PasswordChange, PasswordStore, User, UserStatus};
 use crate::secret::Password;
 use crate::session::{DeadCause, EndReason, Session};
@@ -44,11 +44,11 @@ pub struct ChangePassword<S> {
     /// The tables.
     pub store: S,
     /// Names and passwords.
-    pub credentials: Box<dyn Credentials>,
+    pub hasher: Box<dyn PasswordHasher>,
     /// The peppers of password hashes.
     pub peppers: Peppers,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 /// Who asks, once all of that is known.
@@ -69,11 +69,11 @@ impl<S: PasswordStore> ChangePassword<S> {
         config: PasswordConfig,
         keys: &Document,
         store: S,
-        credentials: Box<dyn Credentials>,
-        ambient: Ambient,
+        hasher: Box<dyn PasswordHasher>,
+        context: Context,
     ) -> Result<Self, KeyError> {
         let peppers = Peppers::from_document(keys)?;
-        Ok(Self { config, store, credentials, peppers, ambient })
+        Ok(Self { config, store, hasher, peppers, context })
     }
 
     /// Checks the current password, stores the new one and ends every other session.
@@ -88,13 +88,13 @@ impl<S: PasswordStore> ChangePassword<S> {
         request: &PasswordRequest,
         caller: &Caller,
     ) -> Result<Revoked, ApiError> {
-        let principal = self.ambient.guarded(principal, caller)?;
+        let principal = self.context.guarded(principal, caller)?;
         let asking = self.asking(principal, caller).await?;
         // Before anything is counted: this says nothing of the current password.
         let refusal = if request.new.expose() == request.current.expose() {
             Some("The new password is the current one.")
         } else {
-            self.credentials.refusal(&request.new, &asking.name)
+            self.hasher.refusal(&request.new, &asking.name)
         };
         if let Some(text) = refusal {
             self.refused(PasswordRefusal::NewPassword, &asking);
@@ -104,9 +104,9 @@ impl<S: PasswordStore> ChangePassword<S> {
         let admitted = match throttle.admit(&asking.name).await {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(refused)) => {
-                return Err(refused.record(&asking.session.client, &self.ambient, caller));
+                return Err(refused.record(&asking.session.client, &self.context, caller));
             }
-            Err(error) => return Err(self.ambient.store_failed("begin_password", &error, caller)),
+            Err(error) => return Err(self.context.store_failed("begin_password", &error, caller)),
         };
         // The session knows the name that it was opened under, which could be another user's by now.
         let user = admitted.user.as_ref();
@@ -115,35 +115,35 @@ impl<S: PasswordStore> ChangePassword<S> {
             self.refused(PasswordRefusal::NoUser, &asking);
             return Err(ApiError::InvalidToken);
         };
-        match self.credentials.check(&request.current, Some(&user.password_hash), &self.peppers) {
+        match self.hasher.check(&request.current, Some(&user.password_hash), &self.peppers) {
             PasswordCheck::Match { .. } => {
                 self.store_new(&request.new, user, &asking).await?;
                 let event = Event::PasswordChanged { user: user.id, session: asking.session.session };
-                self.ambient.journal.record(&event, caller);
+                self.context.journal.record(&event, caller);
             }
             PasswordCheck::Mismatch if self.was_done(&request.new, user, &admitted, &asking).await? => {}
             PasswordCheck::Mismatch => {
                 return Err(self.wrong(PasswordRefusal::WrongPassword, &admitted, &asking).await);
             }
             PasswordCheck::Unusable(detail) => {
-                self.ambient.journal.record(&Event::Failure { during: "check_password", detail }, caller);
+                self.context.journal.record(&Event::Failure { during: "check_password", detail }, caller);
                 return Err(self.wrong(PasswordRefusal::UnusableHash, &admitted, &asking).await);
             }
         }
         let reason = EndReason::PasswordChanged;
         let ended = self.store.end_others(user.id, principal.session, asking.now, reason).await;
-        let count = ended.map_err(|error| self.ambient.store_failed("end_others", &error, caller))?;
+        let count = ended.map_err(|error| self.context.store_failed("end_others", &error, caller))?;
         let event = Event::SessionsEnded { user: user.id, session: principal.session, count, reason };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
         throttle.settle(&admitted).await;
         Ok(Revoked {})
     }
 
     /// The session that asks, which must be live, and the name of its user.
     async fn asking<'a>(&self, principal: Principal, caller: &'a Caller) -> Result<Asking<'a>, ApiError> {
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let found = self.store.session_and_name(principal.user, principal.session).await;
-        let found = found.map_err(|error| self.ambient.store_failed("session_and_name", &error, caller))?;
+        let found = found.map_err(|error| self.context.store_failed("session_and_name", &error, caller))?;
         let cause = match found {
             Some((session, name)) if session.is_live(now) => {
                 return Ok(Asking { principal, session, name, caller, now });
@@ -154,7 +154,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         };
         let (user, session) = (principal.user, principal.session);
         let event = Event::AuthorizeDenied { cause, user, session };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
         Err(ApiError::InvalidToken)
     }
 
@@ -174,19 +174,19 @@ impl<S: PasswordStore> ChangePassword<S> {
         match self.throttle(asking).once_more(admitted).await {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => {
-                return Err(refused.record(&asking.session.client, &self.ambient, asking.caller));
+                return Err(refused.record(&asking.session.client, &self.context, asking.caller));
             }
-            Err(error) => return Err(self.ambient.store_failed("begin_password", &error, asking.caller)),
+            Err(error) => return Err(self.context.store_failed("begin_password", &error, asking.caller)),
         }
-        let check = self.credentials.check(new, Some(&user.password_hash), &self.peppers);
+        let check = self.hasher.check(new, Some(&user.password_hash), &self.peppers);
         Ok(matches!(check, PasswordCheck::Match { .. }))
     }
 
     async fn store_new(&self, new: &Password, user: &User, asking: &Asking<'_>) -> Result<(), ApiError> {
-        let hash = self.credentials.rehash(new, &self.peppers, self.ambient.entropy.as_ref());
+        let hash = self.hasher.rehash(new, &self.peppers, self.context.entropy.as_ref());
         let Some(hash) = hash else {
             let detail = "the new password cannot be hashed".to_owned();
-            self.ambient.journal.record(&Event::Failure { during: "hash_password", detail }, asking.caller);
+            self.context.journal.record(&Event::Failure { during: "hash_password", detail }, asking.caller);
             return Err(ApiError::ServerError);
         };
         let by = asking.principal.session;
@@ -197,7 +197,7 @@ impl<S: PasswordStore> ChangePassword<S> {
                 self.refused(PasswordRefusal::UserChanged, asking);
                 Err(ApiError::WrongPassword)
             }
-            Err(error) => Err(self.ambient.store_failed("change_password", &error, asking.caller)),
+            Err(error) => Err(self.context.store_failed("change_password", &error, asking.caller)),
         }
     }
 
@@ -205,14 +205,14 @@ impl<S: PasswordStore> ChangePassword<S> {
         self.refused(cause, asking);
         match self.throttle(asking).charge(admitted).await {
             Ok(()) => ApiError::WrongPassword,
-            Err(error) => self.ambient.store_failed("charge", &error, asking.caller),
+            Err(error) => self.context.store_failed("charge", &error, asking.caller),
         }
     }
 
     fn refused(&self, cause: PasswordRefusal, asking: &Asking<'_>) {
         let (user, session) = (asking.principal.user, asking.principal.session);
         let event = Event::PasswordRefused { cause, user, session };
-        self.ambient.journal.record(&event, asking.caller);
+        self.context.journal.record(&event, asking.caller);
     }
 
     fn throttle<'a>(&'a self, asking: &Asking<'a>) -> Throttle<'a, S> {
@@ -220,7 +220,7 @@ impl<S: PasswordStore> ChangePassword<S> {
             limits: &self.config.limits,
             store: &self.store,
             peppers: &self.peppers,
-            ambient: &self.ambient,
+            context: &self.context,
             caller: asking.caller,
             now: asking.now,
         }

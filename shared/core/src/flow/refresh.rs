@@ -8,7 +8,7 @@ use crate::flow::error::ApiError;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::report::Report;
 use crate::keys::{Document, KeyError};
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
@@ -52,7 +52,7 @@ pub struct Refresh<S> {
     /// Makes the tokens.
     pub issuer: TokenIssuer,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 impl<S: Store> Refresh<S> {
@@ -60,9 +60,9 @@ impl<S: Store> Refresh<S> {
     ///
     /// # Errors
     /// [`KeyError`] when the key set is not usable for refreshes.
-    pub fn new(config: RefreshConfig, keys: &Document, store: S, ambient: Ambient) -> Result<Self, KeyError> {
+    pub fn new(config: RefreshConfig, keys: &Document, store: S, context: Context) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
-        Ok(Self { config, store, issuer, ambient })
+        Ok(Self { config, store, issuer, context })
     }
 
     /// Rotates the token.
@@ -71,7 +71,7 @@ impl<S: Store> Refresh<S> {
     /// The [`ApiError`] for the caller: `invalid_grant` only when the token is known to be no good, never because the
     /// store did not answer.
     pub async fn run(&self, request: RefreshRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let token = RefreshToken::authenticate(&request.refresh_token, &self.issuer.refresh_keys, now)
             .map_err(|cause| {
                 let keys = &self.issuer.refresh_keys;
@@ -82,7 +82,7 @@ impl<S: Store> Refresh<S> {
             token,
             client: request.client,
             scope: request.scope,
-            attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.ambient.entropy.as_ref())),
+            attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.context.entropy.as_ref())),
         };
         let rotation = self
             .store
@@ -94,18 +94,18 @@ impl<S: Store> Refresh<S> {
                 idle: self.config.idle,
             })
             .await
-            .map_err(|error| self.ambient.store_failed("rotate", &error, caller))?;
+            .map_err(|error| self.context.store_failed("rotate", &error, caller))?;
         let (user, session) = (token.user, token.session);
         match rotation {
             Rotation::Rotated(item) => {
                 let (client, generation) = (item.client.clone(), item.generation);
-                self.ambient.journal.record(&Event::Rotated { user, session, client, generation }, caller);
+                self.context.journal.record(&Event::Rotated { user, session, client, generation }, caller);
                 self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::SameSuccessor(item, cause) => {
                 let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
                 let event = Event::Repeated { user, session, client, generation, cause, age };
-                self.ambient.journal.record(&event, caller);
+                self.context.journal.record(&event, caller);
                 self.answer(&item, presented.scope, request.transport, now, caller)
             }
             Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
@@ -141,8 +141,8 @@ impl<S: Store> Refresh<S> {
             None => scope,
         };
         self.issuer
-            .issue(session, scope, transport, now, self.ambient.entropy.as_ref())
-            .map_err(|error| self.ambient.signing_failed(&error, caller))
+            .issue(session, scope, transport, now, self.context.entropy.as_ref())
+            .map_err(|error| self.context.signing_failed(&error, caller))
     }
 
     /// An old token was replayed: two parties hold tokens of this session, and one of them should not. End it.
@@ -155,7 +155,7 @@ impl<S: Store> Refresh<S> {
         caller: &Caller,
     ) -> ApiError {
         let (user, session) = (item.user, item.session);
-        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let attempt = AttemptId::generate(self.context.entropy.as_ref());
         let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse, attempt).await;
         let (presented, current) = (token.generation, item.generation);
         let (client, age) = (item.client.clone(), age(item, now));
@@ -168,14 +168,14 @@ impl<S: Store> Refresh<S> {
             }
             // Ended by us, or gone or ended for another reason a moment before: a theft all the same.
             Ok(_) => {
-                self.ambient.journal.record(&event, caller);
+                self.context.journal.record(&event, caller);
                 ApiError::InvalidGrant
             }
             // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
             // report it: rather twice than never.
             Err(error) => {
-                self.ambient.journal.record(&event, caller);
-                self.ambient.store_failed("revoke_session", &error, caller)
+                self.context.journal.record(&event, caller);
+                self.context.store_failed("revoke_session", &error, caller)
             }
         }
     }
@@ -194,7 +194,7 @@ impl<S: Store> Refresh<S> {
             client: item.map(|item| item.client.clone()),
             reason: item.and_then(|item| item.ended).map(|ended| ended.reason),
         };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
         ApiError::InvalidGrant
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::flow::error::ApiError;
 use crate::keys::KeyError;
-use crate::ports::context::{Ambient, Principal};
+use crate::ports::context::{Context, Principal};
 use crate::ports::event::Event;
 use crate::ports::store::StoreError;
 use daypass_verifier::ports::context::Caller;
@@ -25,7 +25,7 @@ pub(crate) trait Report {
     fn signing_failed(&self, error: &KeyError, caller: &Caller) -> ApiError;
 }
 
-impl Report for Ambient {
+impl Report for Context {
     fn guarded(&self, principal: Option<Principal>, caller: &Caller) -> Result<Principal, ApiError> {
         principal.ok_or_else(|| {
             let detail = "the request context names no user and session of ours: put the authorizer of Daypass in front \

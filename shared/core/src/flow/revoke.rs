@@ -5,7 +5,7 @@ use crate::config::RevokeConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::keys::{Document, KeyError, RefreshKeys};
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Revocation, Store, StoreError};
 use crate::session::{DeadCause, EndReason, Ended};
@@ -55,7 +55,7 @@ pub struct Revoke<S> {
     /// Authenticates access tokens.
     pub verifier: Verifier,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 /// Why a revocation flow cannot be made.
@@ -91,11 +91,11 @@ impl<S: Store> Revoke<S> {
         keys: &Document,
         jwks: &Jwks,
         store: S,
-        ambient: Ambient,
+        context: Context,
     ) -> Result<Self, SetupError> {
         let refresh_keys = RefreshKeys::from_document(keys).map_err(SetupError::Keys)?;
         let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), jwks);
-        Ok(Self { verifier: verifier.map_err(SetupError::Jwks)?, config, store, refresh_keys, ambient })
+        Ok(Self { verifier: verifier.map_err(SetupError::Jwks)?, config, store, refresh_keys, context })
     }
 
     /// Ends the token's session, or with `all` every session of its user. A token that is unknown, expired or malformed
@@ -106,7 +106,7 @@ impl<S: Store> Revoke<S> {
     /// `invalid_client` for an unregistered client, `invalid_grant` for another client's token (RFC 7009 §2.1) and, with
     /// `all`, for one that commands nothing, and 503 when the store did not answer: never a false success.
     pub async fn run(&self, request: RevokeRequest, caller: &Caller) -> Result<Revoked, ApiError> {
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let all = request.all;
         let (user, session) = match self.identify(&request.token, now) {
             Ok(owner) => owner,
@@ -114,14 +114,14 @@ impl<S: Store> Revoke<S> {
         };
         let ignored =
             |cause, reason| self.ignored(Ignored::Session(cause), Some((user, session)), reason, all, caller);
-        let failed = |during, error: &StoreError| self.ambient.store_failed(during, error, caller);
+        let failed = |during, error: &StoreError| self.context.store_failed(during, error, caller);
         let reason = if all { EndReason::RevokedAll } else { EndReason::Revoked };
-        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let attempt = AttemptId::generate(self.context.entropy.as_ref());
         let ending =
             self.store.revoke_session(user, session, request.clients.as_deref(), now, reason, attempt);
-        let opened_by = match ending.await {
+        let opened_before = match ending.await {
             Ok(Revocation::Ended) => {
-                self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
+                self.context.journal.record(&Event::SessionEnded { user, session, reason }, caller);
                 None
             }
             // An earlier call with `all` got only so far: this one finishes it, and touches nothing that was opened since (by
@@ -142,10 +142,10 @@ impl<S: Store> Revoke<S> {
         if all {
             let count = self
                 .store
-                .revoke_all(user, now, reason, opened_by)
+                .revoke_all(user, now, reason, opened_before)
                 .await
                 .map_err(|error| failed("revoke_all", &error))?;
-            self.ambient.journal.record(&Event::SessionsEnded { user, session, count, reason }, caller);
+            self.context.journal.record(&Event::SessionsEnded { user, session, count, reason }, caller);
         }
         Ok(Revoked {})
     }
@@ -161,7 +161,7 @@ impl<S: Store> Revoke<S> {
         caller: &Caller,
     ) -> Result<Revoked, ApiError> {
         let (user, session) = owner.unzip();
-        self.ambient.journal.record(&Event::RevokeIgnored { cause, all, user, session, reason }, caller);
+        self.context.journal.record(&Event::RevokeIgnored { cause, all, user, session, reason }, caller);
         if all { Err(ApiError::InvalidGrant) } else { Ok(Revoked {}) }
     }
 

@@ -5,9 +5,9 @@
 //! holds nothing secret, in the step `setSecret`.
 
 use crate::config::RotateKeysConfig;
-use crate::keys::rotation::{RotationError, Section};
+use crate::keys::rotation::{KeyRotationError, Section};
 use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys, Status};
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use crate::ports::event::Event;
 use crate::ports::vault::{Stage, Vault, VaultError, Which};
 use data_encoding::HEXLOWER;
@@ -156,8 +156,8 @@ impl From<KeyError> for Failure {
     }
 }
 
-impl From<RotationError> for Failure {
-    fn from(error: RotationError) -> Self {
+impl From<KeyRotationError> for Failure {
+    fn from(error: KeyRotationError) -> Self {
         Self::Keys(error.to_string())
     }
 }
@@ -177,7 +177,7 @@ pub struct RotateKeys<V> {
     /// Secrets Manager.
     pub vault: V,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 impl<V: Vault> RotateKeys<V> {
@@ -206,7 +206,7 @@ impl<V: Vault> RotateKeys<V> {
                 if !self.vault.is_new(secret).await? {
                     return Err(Failure::Lost(secret.to_owned()));
                 }
-                let now = self.ambient.clock.now();
+                let now = self.context.clock.now();
                 let made = Document::first(section, self.config.rules, self.entropy(), now)?;
                 self.vault.write(secret, &self.version(), &made.to_json()?, &[Stage::Current]).await?;
                 self.tell(&made, |section, kid, next| Event::KeysMade { section, kid, next });
@@ -236,7 +236,7 @@ impl<V: Vault> RotateKeys<V> {
         let (at, current) = self.current(secret).await?;
         if step == Step::Create {
             if self.vault.read(secret, Which::Version(version)).await?.is_none() {
-                let now = self.ambient.clock.now();
+                let now = self.context.clock.now();
                 let prepared = current.advance(self.config.rules, self.entropy(), now)?;
                 self.vault.write(secret, version, &prepared.to_json()?, &[Stage::Pending]).await?;
             }
@@ -251,7 +251,7 @@ impl<V: Vault> RotateKeys<V> {
         if !prepared.follows(&current) {
             return self.discard(secret, version, Failure::Overtaken).await;
         }
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         if prepared.next_since().is_none_or(|since| now.since(since) > STALE) && step != Step::Test {
             return self.discard(secret, version, Failure::Stale).await;
         }
@@ -290,7 +290,7 @@ impl<V: Vault> RotateKeys<V> {
     async fn cut(&self, section: Section) -> Result<Done, Failure> {
         let secret = self.config.secret(section);
         let (_, current) = self.current(secret).await?;
-        let cut = current.cut(self.config.rules, self.entropy(), self.ambient.clock.now())?;
+        let cut = current.cut(self.config.rules, self.entropy(), self.context.clock.now())?;
         if section == Section::Signing {
             let mut both = cut.clone();
             both.merge(current);
@@ -370,11 +370,11 @@ impl<V: Vault> RotateKeys<V> {
     }
 
     fn record(&self, event: &Event) {
-        self.ambient.journal.record(event, &Caller::default());
+        self.context.journal.record(event, &Caller::default());
     }
 
     fn entropy(&self) -> &dyn Entropy {
-        self.ambient.entropy.as_ref()
+        self.context.entropy.as_ref()
     }
 
     /// An id for a version that is not Secrets Manager's own: 64 characters, which is the most that it takes.

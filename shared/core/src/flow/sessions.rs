@@ -8,7 +8,7 @@ use crate::config::SessionsConfig;
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::flow::revoke::Revoked;
-use crate::ports::context::{Ambient, Principal};
+use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Ending, SessionStore};
 use crate::session::{DeadCause, EndReason, Session};
@@ -84,13 +84,13 @@ pub struct Sessions<S> {
     /// The sessions table.
     pub store: S,
     /// Time, randomness, log.
-    pub ambient: Ambient,
+    pub context: Context,
 }
 
 impl<S: SessionStore> Sessions<S> {
     /// The flow over a store.
-    pub fn new(config: SessionsConfig, store: S, ambient: Ambient) -> Self {
-        Self { config, store, ambient }
+    pub fn new(config: SessionsConfig, store: S, context: Context) -> Self {
+        Self { config, store, context }
     }
 
     /// The live sessions of the caller's user. One query.
@@ -102,13 +102,13 @@ impl<S: SessionStore> Sessions<S> {
     /// `invalid_token` without an authorizer in front or when the caller's own session is over, 503 when the store did
     /// not answer.
     pub async fn list(&self, principal: Option<Principal>, caller: &Caller) -> Result<Listed, ApiError> {
-        let principal = self.ambient.guarded(principal, caller)?;
-        let now = self.ambient.clock.now();
+        let principal = self.context.guarded(principal, caller)?;
+        let now = self.context.clock.now();
         let stored = self.store.stored_sessions(principal.user).await;
-        let stored = stored.map_err(|error| self.ambient.store_failed("stored_sessions", &error, caller))?;
+        let stored = stored.map_err(|error| self.context.store_failed("stored_sessions", &error, caller))?;
         if let Some(first) = stored.unreadable.first() {
             let detail = format!("{} left out: {first}", stored.unreadable.len());
-            self.ambient.journal.record(&Event::Failure { during: "stored_sessions", detail }, caller);
+            self.context.journal.record(&Event::Failure { during: "stored_sessions", detail }, caller);
         }
         let own = stored.sessions.iter().find(|session| session.session == principal.session);
         self.still_live(principal, own, now, caller)?;
@@ -127,23 +127,23 @@ impl<S: SessionStore> Sessions<S> {
         session: Option<SessionId>,
         caller: &Caller,
     ) -> Result<Revoked, ApiError> {
-        let principal = self.ambient.guarded(principal, caller)?;
+        let principal = self.context.guarded(principal, caller)?;
         let session = session.ok_or(ApiError::NotFound)?;
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let user = principal.user;
         let own = session == principal.session;
         if !own {
             let stored = self.store.stored_session(user, principal.session).await;
             let stored =
-                stored.map_err(|error| self.ambient.store_failed("stored_session", &error, caller))?;
+                stored.map_err(|error| self.context.store_failed("stored_session", &error, caller))?;
             self.still_live(principal, stored.as_ref(), now, caller)?;
         }
         let reason = if own { EndReason::Revoked } else { EndReason::EndedByUser };
-        let attempt = AttemptId::generate(self.ambient.entropy.as_ref());
+        let attempt = AttemptId::generate(self.context.entropy.as_ref());
         let ending = self.store.end_session(user, session, now, reason, attempt).await;
-        match ending.map_err(|error| self.ambient.store_failed("end_session", &error, caller))? {
+        match ending.map_err(|error| self.context.store_failed("end_session", &error, caller))? {
             Ending::Ended => {
-                self.ambient.journal.record(&Event::SessionEnded { user, session, reason }, caller);
+                self.context.journal.record(&Event::SessionEnded { user, session, reason }, caller);
                 Ok(Revoked {})
             }
             // Also a logout that is sent again because its answer was lost.
@@ -179,13 +179,13 @@ impl<S: SessionStore> Sessions<S> {
         let (user, session) = (Some(user), Some(session));
         let cause = Ignored::Session(cause);
         let event = Event::RevokeIgnored { cause, all: false, user, session, reason: None };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
     }
 
     fn denied(&self, principal: Principal, cause: DeadCause, caller: &Caller) -> ApiError {
         let (user, session) = (principal.user, principal.session);
         let event = Event::AuthorizeDenied { cause, user, session };
-        self.ambient.journal.record(&event, caller);
+        self.context.journal.record(&event, caller);
         ApiError::InvalidToken
     }
 }
@@ -216,7 +216,7 @@ mod tests {
     use daypass_verifier::ports::journal::Journal;
     use std::pin::pin;
     use std::sync::{Arc, Mutex};
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Poll, Waker};
     use std::time::Duration;
 
     const USER: UserId = UserId::from_bytes([1; 16]);
@@ -328,13 +328,13 @@ mod tests {
 
     fn flow(store: Fake) -> (Sessions<Fake>, Noted) {
         let journal = Noted::default();
-        let ambient = Ambient {
+        let context = Context {
             clock: Box::new(Fixed),
             entropy: Box::new(Seeded::new(1)),
             journal: Box::new(journal.clone()),
         };
         let config = config::sessions(|name| name.ends_with("TABLE").then(|| "sessions".to_owned()));
-        (Sessions::new(config.unwrap(), store, ambient), journal)
+        (Sessions::new(config.unwrap(), store, context), journal)
     }
 
     fn store(sessions: impl IntoIterator<Item = Session>) -> Fake {
@@ -343,7 +343,7 @@ mod tests {
 
     /// What a future comes to that waits for nothing.
     fn at_once<T>(future: impl Future<Output = T>) -> T {
-        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        match pin!(future).poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => value,
             Poll::Pending => panic!("the fake store never waits"),
         }

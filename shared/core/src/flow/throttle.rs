@@ -3,7 +3,7 @@
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
 use crate::keys::Peppers;
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use crate::ports::event::Event;
 use crate::ports::store::{AttemptStore, StoreError, User};
 use crate::throttle::{
@@ -19,7 +19,7 @@ pub(crate) struct Throttle<'a, S> {
     pub(crate) limits: &'a Limits,
     pub(crate) store: &'a S,
     pub(crate) peppers: &'a Peppers,
-    pub(crate) ambient: &'a Ambient,
+    pub(crate) context: &'a Context,
     pub(crate) caller: &'a Caller,
     pub(crate) now: Timestamp,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// Records it, and says what the caller is told.
-    pub(crate) fn record(self, client: &ClientId, ambient: &Ambient, caller: &Caller) -> ApiError {
+    pub(crate) fn record(self, client: &ClientId, context: &Context, caller: &Caller) -> ApiError {
         let event = Event::LoginThrottled {
             limit: self.by,
             account: self.account,
@@ -58,7 +58,7 @@ impl Refused {
             user: self.user,
             retry_after: self.wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
         };
-        ambient.journal.record(&event, caller);
+        context.journal.record(&event, caller);
         ApiError::SlowDown(self.wait)
     }
 }
@@ -165,7 +165,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// It has succeeded whatever comes of this: a slot that stays taken is free when its window ends.
     async fn settle_with(&self, forget: Option<&str>, tickets: &[Ticket]) {
         if let Err(error) = self.store.settle(forget, tickets).await {
-            let _ = self.ambient.store_failed("settle", &error, self.caller);
+            let _ = self.context.store_failed("settle", &error, self.caller);
         }
     }
 
@@ -174,7 +174,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
     }
 
     fn attempt(&self) -> AttemptId {
-        AttemptId::generate(self.ambient.entropy.as_ref())
+        AttemptId::generate(self.context.entropy.as_ref())
     }
 
     /// The list with this address on it; `None` when it says so already.

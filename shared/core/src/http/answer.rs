@@ -2,7 +2,7 @@
 
 use crate::flow::error::ApiError;
 use crate::flow::report::Report;
-use crate::ports::context::Ambient;
+use crate::ports::context::Context;
 use daypass_verifier::ports::context::Caller;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
@@ -39,8 +39,8 @@ pub fn refusal(error: &ApiError) -> Response {
 
 /// Answers a request whose form was refused before any flow began, and records that it was.
 #[must_use]
-pub fn refuse(ambient: &Ambient, error: ApiError, caller: &Caller) -> Response {
-    refusal(&ambient.refused(error, caller))
+pub fn refuse(context: &Context, error: ApiError, caller: &Caller) -> Response {
+    refusal(&context.refused(error, caller))
 }
 
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).

@@ -55,7 +55,7 @@ impl<'a> Page<'a> {
     /// 403 when there is none, and 415 for a body that a form could have sent.
     pub(crate) fn clients(&self, clients: &Clients) -> Result<Vec<ClientId>, ApiError> {
         let origin = self.origin.filter(|_| !self.cross_site).ok_or(ApiError::OriginNotAllowed)?;
-        let ids = clients.of_cookie(origin);
+        let ids = clients.cookie_clients_for(origin);
         if ids.is_empty() {
             return Err(ApiError::OriginNotAllowed);
         }

@@ -19,7 +19,7 @@ const EXPOSED_HEADERS: &str = "retry-after";
 
 /// Cross-origin resource sharing (the Fetch standard): answers a preflight, or has `handle` answer and says which page may
 /// read that. `methods` are those of the path. Without an origin on any client's list nothing of it is there.
-pub async fn share<F: Future<Output = Response>>(
+pub async fn with_cors<F: Future<Output = Response>>(
     clients: &Clients,
     methods: &'static str,
     request: Request,
@@ -28,7 +28,7 @@ pub async fn share<F: Future<Output = Response>>(
     if !clients.have_origins() {
         return handle(request).await;
     }
-    let origin = Page::of(&request).origin.filter(|origin| clients.know(origin)).map(str::to_owned);
+    let origin = Page::of(&request).origin.filter(|origin| clients.allow_origin(origin)).map(str::to_owned);
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -43,7 +43,7 @@ pub async fn share<F: Future<Output = Response>>(
         && let Ok(value) = HeaderValue::from_str(&origin)
     {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
-        if !clients.of_cookie(&origin).is_empty() {
+        if !clients.cookie_clients_for(&origin).is_empty() {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));

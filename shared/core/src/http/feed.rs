@@ -24,7 +24,7 @@ pub async fn answer<S: EndedSessions>(feed: &Revocations<S>, request: &Request) 
     let caller = caller_of(request);
     let after = match question(request) {
         Ok(after) => after,
-        Err(error) => return refuse(&feed.ambient, error, &caller),
+        Err(error) => return refuse(&feed.context, error, &caller),
     };
     let (answer, as_of) = match feed.page(after, &caller).await {
         Ok(page) => page,
@@ -86,7 +86,7 @@ mod tests {
     use crate::config;
     use crate::flow::feed::OVERLAP;
     use crate::flow::feed::keep;
-    use crate::ports::context::Ambient;
+    use crate::ports::context::Context;
     use crate::ports::event::Event;
     use crate::ports::store::{EndedSession, StoreError};
     use crate::testing::NOW;
@@ -99,7 +99,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Poll, Waker};
 
     #[derive(Clone, Default)]
     struct World {
@@ -139,12 +139,12 @@ mod tests {
             "DAYPASS_SESSIONS_TABLE" => Some("sessions".to_owned()),
             _ => None,
         });
-        let ambient = Ambient {
+        let context = Context {
             clock: Box::new(world.clone()),
             entropy: Box::new(Seeded::new(1)),
             journal: Box::new(Silent),
         };
-        Revocations::new(&config.unwrap(), world.clone(), ambient)
+        Revocations::new(&config.unwrap(), world.clone(), context)
     }
 
     fn ask(feed: &Revocations<World>, method: &str, uri: &str, tag: Option<&str>) -> Response {
@@ -155,7 +155,7 @@ mod tests {
         let request = request.body(Vec::new()).unwrap();
         let mut answer = std::pin::pin!(answer(feed, &request));
         // The store of this test has its answer at once.
-        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match answer.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => response,
             Poll::Pending => panic!("it waits"),
         }

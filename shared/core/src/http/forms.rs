@@ -60,7 +60,7 @@ impl RefreshRequest {
             return Err(ApiError::UnsupportedGrantType);
         }
         let (refresh_token, transport, registered) = match (params.text("refresh_token")?, cookie(request)?) {
-            (Some(token), _) => (token, Transport::Body, clients.of_body.clone()),
+            (Some(token), _) => (token, Transport::Body, clients.body_clients.clone()),
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
             (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
         };
@@ -88,7 +88,7 @@ impl RevokeRequest {
         let (token, transport, allowed) = match (params.text("token")?, cookie(request)?) {
             // Whoever has an access token of any client may end its session.
             (Some(token), _) if !token.starts_with(RefreshToken::PREFIX) => (token, Transport::Body, None),
-            (Some(token), _) => (token, Transport::Body, Some(clients.of_body.clone())),
+            (Some(token), _) => (token, Transport::Body, Some(clients.body_clients.clone())),
             (None, Some(token)) => (token, Transport::Cookie, Some(Page::of(request).clients(clients)?)),
             (None, None) => return Err(ApiError::InvalidRequest("The token is missing.")),
         };

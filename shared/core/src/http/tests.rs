@@ -2,7 +2,7 @@ use crate::client::Clients;
 use crate::flow::error::ApiError;
 use crate::http::answer::{Response, refusal, status};
 use crate::http::browser::{Page, cookie, set_cookie};
-use crate::http::cors::share;
+use crate::http::cors::with_cors;
 use crate::http::request::Request;
 use daypass_verifier::base::ids::ClientId;
 use std::time::Duration;
@@ -132,7 +132,7 @@ fn now<F: Future>(future: F) -> F::Output {
 
 fn shared(method: &str, headers: &[(&str, &str)], clients: &Clients) -> Response {
     let handled = async |_| refusal(&ApiError::MethodNotAllowed("POST"));
-    now(share(clients, "POST", request(method, headers), handled))
+    now(with_cors(clients, "POST", request(method, headers), handled))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::ports::context;
 
 /// Time, randomness and the log of an issuer.
-pub type Ambient = context::Ambient<Event>;
+pub type Context = context::Context<Event>;
 
 /// Whom the authorizer in front of a route let through, as API Gateway's own context tells it: never from a header or body
 /// that the caller can write.

@@ -20,7 +20,7 @@ pub enum PasswordCheck {
 }
 
 /// Names and passwords: how they are normalised and hashed.
-pub trait Credentials: Send + Sync {
+pub trait PasswordHasher: Send + Sync {
     /// Normalises a name as it was typed; `None` when no user can have it.
     fn username(&self, typed: &str) -> Option<Username>;
 

@@ -153,7 +153,7 @@ pub trait Store: Send + Sync {
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Ends every session of a user that was opened before the call, or with `opened_by` only those that were opened by then,
+    /// Ends every session of a user that was opened before the call, or with `opened_before` only those that were opened by then,
     /// as far as clocks tell: one that another process opened may carry a time that is later by what clocks differ, and
     /// ends too. Returns how many this call ended, as far as it learned.
     fn revoke_all(
@@ -161,7 +161,7 @@ pub trait Store: Send + Sync {
         user: UserId,
         now: Timestamp,
         reason: EndReason,
-        opened_by: Option<Timestamp>,
+        opened_before: Option<Timestamp>,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }
 

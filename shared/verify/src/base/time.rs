@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+/// How far apart the clocks of two processes may be. A verifier takes a token for this much longer (RFC 9068 §4 allows "no
+/// more than a few minutes"), and the revocation feed keeps an entry for this much longer. Clocks further apart do not go
+/// unnoticed: fresh access tokens are rejected then.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
+
 /// An instant in milliseconds since the Unix epoch.
 ///
 /// Tokens and TTL attributes carry whole seconds ([`Timestamp::seconds`]); the grace window is compared in

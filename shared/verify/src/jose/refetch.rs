@@ -18,7 +18,7 @@ pub enum Need {
 /// Decides when keys are fetched: never twice within the interval, whatever tokens come. (Within a second, while there are
 /// none.)
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keyring {
+pub struct RefetchTimer {
     interval: Duration,
     max_age: Duration,
     /// Whether there are keys to go on with that nobody knows the age of.
@@ -27,7 +27,7 @@ pub struct Keyring {
     renewed_at: Option<Timestamp>,
 }
 
-impl Keyring {
+impl RefetchTimer {
     /// At most one request within `interval`; keys older than `max_age` are renewed. `fallback`: there are keys of the
     /// configuration, which may be of any age. The issuer's are asked for all the same.
     #[must_use]
@@ -68,62 +68,62 @@ mod tests {
         NOW + Duration::from_secs(seconds)
     }
 
-    fn keyring(renewed_at: Option<Timestamp>) -> Keyring {
-        let mut keyring = Keyring::new(Duration::from_secs(60), Duration::from_secs(900), false);
-        renewed_at.into_iter().for_each(|at| keyring.renewed(at));
-        keyring
+    fn timer(renewed_at: Option<Timestamp>) -> RefetchTimer {
+        let mut timer = RefetchTimer::new(Duration::from_secs(60), Duration::from_secs(900), false);
+        renewed_at.into_iter().for_each(|at| timer.renewed(at));
+        timer
     }
 
     #[test]
     fn without_keys_they_are_fetched_at_once_and_after_a_failure_again_in_a_second() {
-        let mut keyring = keyring(None);
-        assert!(keyring.is_due(Need::Age, NOW));
-        keyring.ask(NOW);
-        assert!(!keyring.is_due(Need::Age, NOW + Duration::from_millis(999)));
-        assert!(keyring.is_due(Need::Age, after(1)));
-        keyring.ask(after(1));
-        keyring.renewed(after(1));
-        assert!(!keyring.is_due(Need::UnknownKid, after(2)), "with keys the interval holds");
+        let mut timer = timer(None);
+        assert!(timer.is_due(Need::Age, NOW));
+        timer.ask(NOW);
+        assert!(!timer.is_due(Need::Age, NOW + Duration::from_millis(999)));
+        assert!(timer.is_due(Need::Age, after(1)));
+        timer.ask(after(1));
+        timer.renewed(after(1));
+        assert!(!timer.is_due(Need::UnknownKid, after(2)), "with keys the interval holds");
     }
 
     #[test]
     fn keys_of_any_age_are_renewed_at_once_and_then_no_sooner_than_others() {
-        let mut keyring = Keyring::new(Duration::from_secs(60), Duration::from_secs(900), true);
-        assert!(keyring.is_due(Need::Age, NOW));
-        keyring.ask(NOW);
+        let mut timer = RefetchTimer::new(Duration::from_secs(60), Duration::from_secs(900), true);
+        assert!(timer.is_due(Need::Age, NOW));
+        timer.ask(NOW);
         // The issuer is down, and they serve.
-        assert!(!keyring.is_due(Need::Age, after(59)));
-        assert!(keyring.is_due(Need::Age, after(60)));
+        assert!(!timer.is_due(Need::Age, after(59)));
+        assert!(timer.is_due(Need::Age, after(60)));
     }
 
     #[test]
     fn a_thousand_unknown_kids_are_one_request_within_the_interval() {
-        let mut keyring = keyring(Some(NOW));
-        assert!(!keyring.is_due(Need::Age, NOW));
-        assert!(keyring.is_due(Need::UnknownKid, NOW));
-        keyring.ask(NOW);
-        keyring.renewed(NOW);
+        let mut timer = timer(Some(NOW));
+        assert!(!timer.is_due(Need::Age, NOW));
+        assert!(timer.is_due(Need::UnknownKid, NOW));
+        timer.ask(NOW);
+        timer.renewed(NOW);
         for second in 0..60 {
-            assert!(!keyring.is_due(Need::UnknownKid, after(second)));
+            assert!(!timer.is_due(Need::UnknownKid, after(second)));
         }
-        assert!(keyring.is_due(Need::UnknownKid, after(60)));
+        assert!(timer.is_due(Need::UnknownKid, after(60)));
     }
 
     #[test]
     fn old_keys_are_renewed() {
-        let mut keyring = keyring(Some(NOW));
-        assert!(!keyring.is_due(Need::Age, after(899)));
-        assert!(keyring.is_due(Need::Age, after(900)));
-        keyring.ask(after(900));
+        let mut timer = timer(Some(NOW));
+        assert!(!timer.is_due(Need::Age, after(899)));
+        assert!(timer.is_due(Need::Age, after(900)));
+        timer.ask(after(900));
         // The issuer is down: the old keys stay, and it is asked again after the interval.
-        assert!(!keyring.is_due(Need::Age, after(959)));
-        assert!(keyring.is_due(Need::Age, after(960)));
+        assert!(!timer.is_due(Need::Age, after(959)));
+        assert!(timer.is_due(Need::Age, after(960)));
     }
 
     #[test]
     fn a_clock_that_is_set_back_silences_nothing() {
-        let mut keyring = keyring(Some(after(5000)));
-        keyring.ask(after(5000));
-        assert!(keyring.is_due(Need::Age, NOW) && keyring.is_due(Need::UnknownKid, NOW));
+        let mut timer = timer(Some(after(5000)));
+        timer.ask(after(5000));
+        assert!(timer.is_due(Need::Age, NOW) && timer.is_due(Need::UnknownKid, NOW));
     }
 }

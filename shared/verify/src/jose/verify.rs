@@ -6,18 +6,15 @@
 
 use crate::base::ids::{SessionId, UserId};
 use crate::base::issuer::Issuer;
+use crate::base::time::MAX_CLOCK_SKEW;
 use crate::base::time::Timestamp;
 use crate::jose::jwk::{Algorithm, Jwks};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::time::Duration;
 
 /// Longest token that a verifier looks at, in bytes. API Gateway forwards no header above 10,240 bytes.
 pub const MAX_TOKEN_BYTES: usize = 8192;
-
-/// How far apart the clocks of signer and verifier may be (RFC 9068 §4 allows "no more than a few minutes").
-pub const LEEWAY: Duration = Duration::from_secs(30);
 
 /// The media type in the header of an access token (RFC 9068 §2.1), without its `application/`.
 pub const MEDIA_TYPE: &str = "at+jwt";
@@ -216,7 +213,7 @@ impl Verifier {
             return Err(Rejection::WrongAudience);
         }
         let expires_at = numeric_date(claims.get("exp")).ok_or(Rejection::Expired)?;
-        if expires_at + LEEWAY <= now {
+        if expires_at + MAX_CLOCK_SKEW <= now {
             return Err(Rejection::Expired);
         }
         let issued_at = numeric_date(claims.get("iat")).ok_or(Rejection::NotYetValid)?;
@@ -224,7 +221,7 @@ impl Verifier {
             None => issued_at,
             some => numeric_date(some).ok_or(Rejection::NotYetValid)?,
         };
-        if issued_at.max(not_before) > now + LEEWAY {
+        if issued_at.max(not_before) > now + MAX_CLOCK_SKEW {
             return Err(Rejection::NotYetValid);
         }
         let identity = |name| {

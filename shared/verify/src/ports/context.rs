@@ -7,7 +7,7 @@ use crate::base::time::Clock;
 use std::net::IpAddr;
 
 /// Time, randomness and the log, into which events of the type `E` go.
-pub struct Ambient<E = Event> {
+pub struct Context<E = Event> {
     /// The time.
     pub clock: Box<dyn Clock>,
     /// Randomness.

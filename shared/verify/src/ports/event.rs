@@ -95,7 +95,7 @@ impl Record for Event {
 #[serde(untagged)]
 pub enum Denial {
     /// There was no single bearer token to look at.
-    Credentials(BadCredentials),
+    AuthorizationHeader(BadAuthorizationHeader),
     /// The token.
     Token(Rejection),
     /// The session that the token names: the token is good and its session is over.
@@ -115,7 +115,7 @@ pub enum SessionDenial {
 /// What was wrong with the `Authorization` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BadCredentials {
+pub enum BadAuthorizationHeader {
     /// None was sent.
     Missing,
     /// The event is of no API that this authorizer serves.

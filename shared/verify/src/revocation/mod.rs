@@ -1,22 +1,17 @@
 //! Revocation, as a verifier of access tokens sees it: the sessions that ended early.
 //!
 //! A JWT is valid until its `exp`, but a verifier can follow a short list of the sessions that ended before. [`Answer`] is
-//! the format of that list, which `docs/revocation.md` states for verifiers in other languages. [`Known`] is what a
+//! the format of that list, which `docs/revocation.md` states for verifiers in other languages. [`RevokedSet`] is what a
 //! verifier knows of it.
 
 mod answer;
 mod revoked_set;
 
 pub use answer::{AS_OF, Answer, MAX_ANSWER_BYTES, PAGE, Unreadable};
-pub use revoked_set::{Known, Limits, Lookup, MOST_PAGES, Poll, Polled, WhenStale};
+pub use revoked_set::{Limits, Lookup, MOST_PAGES, Poll, Polled, RevokedSet, WhenStale};
 
 use aws_lc_rs::digest;
 use std::fmt;
-use std::time::Duration;
-
-/// By how much the clocks of two of the processes may differ that take part: as much as verifiers allow
-/// ([`LEEWAY`](crate::jose::verify::LEEWAY)). Clocks further apart do not go unnoticed: fresh access tokens are refused then.
-pub const CLOCKS: Duration = Duration::from_secs(30);
 
 /// What the feed says of a session: the first 64 bits of the SHA-256 of its id, in the spelling of the `sid` claim. It opens
 /// nothing, and no two of a billion sessions are likely to share one.

@@ -1,7 +1,8 @@
 //! What a follower of the feed knows, and when it asks.
 
+use crate::base::time::MAX_CLOCK_SKEW;
 use crate::base::time::Timestamp;
-use crate::revocation::{Answer, CLOCKS, PAGE, SessionDigest};
+use crate::revocation::{Answer, PAGE, SessionDigest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ enum Condition {
 /// What a follower knows: the sessions that ended, and how old that knowledge is. All times are by its own clock, unless they say
 /// otherwise.
 #[derive(Debug)]
-pub struct Known {
+pub struct RevokedSet {
     limits: Limits,
     /// With the second in which each was last told. A tree, because its time is the same whatever digests a feed makes up.
     entries: BTreeMap<SessionDigest, u32>,
@@ -92,7 +93,7 @@ pub struct Known {
     condition: Condition,
 }
 
-impl Known {
+impl RevokedSet {
     /// Nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -206,10 +207,10 @@ impl Known {
     /// # Errors
     /// A text for the log when it does not: a cache hands out what is old, or a clock is wrong.
     pub fn is_recent(as_of: Timestamp, now: Timestamp) -> Result<(), String> {
-        if as_of + MAX_ANSWER_AGE + CLOCKS < now {
+        if as_of + MAX_ANSWER_AGE + MAX_CLOCK_SKEW < now {
             return Err(format!("the answer is {} s old", now.since(as_of).as_secs()));
         }
-        if now + CLOCKS < as_of {
+        if now + MAX_CLOCK_SKEW < as_of {
             return Err(format!("the answer is {} s ahead of the clock here", as_of.since(now).as_secs()));
         }
         Ok(())
@@ -279,7 +280,7 @@ mod tests {
         }
     }
 
-    fn tell(known: &mut Known, answer: Answer, now: Timestamp) -> Polled {
+    fn tell(known: &mut RevokedSet, answer: Answer, now: Timestamp) -> Polled {
         let asked = known.ask(now);
         known.told(&asked, answer, Some("\"t\"".to_owned()), now).unwrap();
         known.finish(true, now, now)
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_was_told_has_ended_until_no_token_is_left() {
-        let mut known = Known::new(LIMITS);
+        let mut known = RevokedSet::new(LIMITS);
         assert_eq!(known.lookup("ses_1", NOW), Lookup::Live);
         assert_eq!(tell(&mut known, answer("1.5", &["ses_1", "ses_2"]), NOW), Polled::AsBefore);
         assert_eq!((known.lookup("ses_1", NOW), known.lookup("ses_3", NOW)), (Lookup::Ended, Lookup::Live));
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn it_asks_once_in_an_interval() {
-        let mut known = Known::new(LIMITS);
+        let mut known = RevokedSet::new(LIMITS);
         assert!(known.is_due(NOW));
         assert_eq!(known.ask(NOW), Poll { after: None, tag: None });
         for seconds in 0..5 {
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn it_goes_on_from_the_cursor_and_names_the_answer_that_it_has() {
-        let mut known = Known::new(LIMITS);
+        let mut known = RevokedSet::new(LIMITS);
         tell(&mut known, answer("1.5", &[]), NOW);
         // The tag is of the answer to another question.
         assert_eq!(known.ask(after(5)), Poll { after: Some("1.5".to_owned()), tag: None });
@@ -333,7 +334,7 @@ mod tests {
 
     #[test]
     fn each_change_is_told_once() {
-        let mut known = Known::new(LIMITS);
+        let mut known = RevokedSet::new(LIMITS);
         tell(&mut known, answer("1.5", &["ses_1"]), NOW);
         let changes: Vec<Polled> = (1..15)
             .map(|n| {
@@ -350,7 +351,7 @@ mod tests {
     #[test]
     fn a_list_that_is_stale_serves_by_what_is_known_or_nobody() {
         for (when_stale, expected) in [(WhenStale::Open, Lookup::Live), (WhenStale::Closed, Lookup::Stale)] {
-            let mut known = Known::new(Limits { when_stale, ..LIMITS });
+            let mut known = RevokedSet::new(Limits { when_stale, ..LIMITS });
             assert_eq!(known.lookup("ses_9", NOW), expected, "without any list");
             known.ask(NOW);
             assert_eq!(known.finish(false, NOW, NOW), Polled::Stale);
@@ -366,15 +367,15 @@ mod tests {
     #[test]
     fn an_answer_of_another_time_says_nothing_of_now() {
         for (as_of, good) in [(28, false), (29, true), (64, true), (94, true), (95, false)] {
-            assert_eq!(Known::is_recent(after(as_of), after(64)).is_ok(), good, "{as_of}");
+            assert_eq!(RevokedSet::is_recent(after(as_of), after(64)).is_ok(), good, "{as_of}");
         }
-        assert_eq!(Known::is_recent(after(0), after(36)), Err("the answer is 36 s old".to_owned()));
-        assert!(Known::is_recent(after(31), after(0)).unwrap_err().contains("31 s ahead"));
+        assert_eq!(RevokedSet::is_recent(after(0), after(36)), Err("the answer is 36 s old".to_owned()));
+        assert!(RevokedSet::is_recent(after(31), after(0)).unwrap_err().contains("31 s ahead"));
     }
 
     #[test]
     fn it_remembers_no_more_than_it_may() {
-        let mut known = Known::new(LIMITS);
+        let mut known = RevokedSet::new(LIMITS);
         let poll = known.ask(NOW);
         for page in 0..MOST / PAGE {
             let sessions =

@@ -2,8 +2,9 @@
 
 use crate::flow::feed::{Cursor, OVERLAP};
 use crate::ports::store::{EndedSession, StoreError};
+use daypass_verifier::base::time::MAX_CLOCK_SKEW;
 use daypass_verifier::base::time::Timestamp;
-use daypass_verifier::revocation::{Answer, CLOCKS, PAGE, SessionDigest};
+use daypass_verifier::revocation::{Answer, PAGE, SessionDigest};
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Duration;
@@ -70,7 +71,7 @@ impl Window {
 
     fn page_of(&self, after: Option<Cursor>, now: Timestamp, most: usize) -> Option<Answer> {
         // Another instance of the feed may have a clock that is ahead.
-        if after.is_some_and(|after| after.until > now + CLOCKS) {
+        if after.is_some_and(|after| after.until > now + MAX_CLOCK_SKEW) {
             return None;
         }
         let start = match after {

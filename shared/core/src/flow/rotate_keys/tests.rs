@@ -11,7 +11,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 const PUBLISHED: Duration = Duration::from_secs(10_800);
@@ -167,7 +167,7 @@ impl Stack {
     fn new() -> Self {
         let (vault, names) = (Memory::default(), Names::default());
         let now = Now(Arc::new(AtomicU64::new(NOW.seconds())));
-        let ambient = Ambient {
+        let context = Context {
             clock: Box::new(now.clone()),
             entropy: Box::new(Seeded::new(1)),
             journal: Box::new(names.clone()),
@@ -179,7 +179,7 @@ impl Stack {
             jwks_secret: "jwks".to_owned(),
             rules: Rules { published_for: PUBLISHED, algorithm: Algorithm::Es256 },
         };
-        let rotate = RotateKeys { config, vault: vault.clone(), ambient };
+        let rotate = RotateKeys { config, vault: vault.clone(), context };
         Self { vault, now, names, rotate }
     }
 
@@ -193,7 +193,7 @@ impl Stack {
     fn call(&self, event: &serde_json::Value) -> Result<Done, Failure> {
         // A vault in memory never waits.
         let mut future = std::pin::pin!(self.rotate.run(event));
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,
             Poll::Pending => unreachable!("nothing to wait for"),
         }

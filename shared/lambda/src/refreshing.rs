@@ -1,7 +1,7 @@
 //! What a function works with: built at start or at the first request that can, and anew every few minutes, so that keys which
 //! were rotated come along.
 
-use daypass_core::ports::context::Ambient;
+use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
 use daypass_runtime::BoxError;
 use daypass_verifier::base::time::Timestamp;
@@ -24,9 +24,9 @@ const TRY_AGAIN_SOON: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Builds, keeps and renews.
-pub(crate) struct Ready<T, B> {
+pub(crate) struct Refreshing<T, B> {
     /// The clock dates builds, and the journal records failures.
-    ambient: Arc<Ambient>,
+    context: Arc<Context>,
     build: B,
     kept: OnceCell<Arc<Kept<T>>>,
     after: Duration,
@@ -47,15 +47,15 @@ struct Current<T> {
     failures: u32,
 }
 
-impl<T, B, F> Ready<T, B>
+impl<T, B, F> Refreshing<T, B>
 where
     T: Send + Sync + 'static,
     B: Fn(Option<Arc<T>>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
 {
     /// From the age `after` on it is built anew, beside the requests: none waits for that.
-    pub(crate) fn new(ambient: Arc<Ambient>, after: Duration, build: B) -> Self {
-        Self { ambient, build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
+    pub(crate) fn new(context: Arc<Context>, after: Duration, build: B) -> Self {
+        Self { context, build, kept: OnceCell::new(), after, again: TRY_AGAIN_AFTER.min(after) }
     }
 
     /// As [`get`](Self::get), for a request that has `share` for the first build. When that takes longer, the value is kept
@@ -80,7 +80,7 @@ where
     /// # Errors
     /// Those of the building.
     pub(crate) async fn get(&self) -> Result<Arc<T>, BoxError> {
-        let now = || self.ambient.clock.now();
+        let now = || self.context.clock.now();
         let kept = self
             .kept
             .get_or_try_init(|| async {
@@ -98,9 +98,9 @@ where
             let (after, again) = (self.after, self.again);
             // Lambda may freeze the process in the middle of this, and thaw it with the next request.
             let begun = now();
-            let ambient = Arc::clone(&self.ambient);
+            let context = Arc::clone(&self.context);
             tokio::spawn(async move {
-                let now = || ambient.clock.now();
+                let now = || context.clock.now();
                 let renewed = build(Some(previous)).await;
                 kept.with(|current| match renewed {
                     Ok(renewed) => *current = Current::new(Arc::new(renewed), now(), after),
@@ -112,7 +112,7 @@ where
                         // Not of one: that may have been frozen for a moment.
                         if current.failures == 2 {
                             let event = Event::Failure { during: "renew_keys", detail: error.to_string() };
-                            ambient.journal.record(&event, &Caller::default());
+                            context.journal.record(&event, &Caller::default());
                         }
                     }
                 });
@@ -153,7 +153,7 @@ mod tests {
 
     type Building = Pin<Box<dyn Future<Output = Result<u64, BoxError>> + Send>>;
 
-    /// A source of builds, with the clock and the journal of its [`Ready`]. Tokio's time stands still (`start_paused`): it
+    /// A source of builds, with the clock and the journal of its [`Refreshing`]. Tokio's time stands still (`start_paused`): it
     /// moves while a test waits, and never because the machine is busy.
     #[derive(Clone, Default)]
     struct Source {
@@ -179,8 +179,8 @@ mod tests {
     }
 
     impl Source {
-        fn ready(&self) -> Ready<u64, impl Fn(Option<Arc<u64>>) -> Building + Clone + Send + 'static> {
-            let ambient = Ambient {
+        fn ready(&self) -> Refreshing<u64, impl Fn(Option<Arc<u64>>) -> Building + Clone + Send + 'static> {
+            let context = Context {
                 clock: Box::new(self.clone()),
                 entropy: Box::new(OsEntropy),
                 journal: Box::new(self.clone()),
@@ -199,7 +199,7 @@ mod tests {
                     Ok(number)
                 })
             };
-            Ready::new(Arc::new(ambient), AGE, build)
+            Refreshing::new(Arc::new(context), AGE, build)
         }
 
         fn pass(&self, time: Duration) {
