@@ -6,6 +6,9 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+mod imports;
+
+use imports::Imports;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -76,7 +79,7 @@ const FUNCTIONS: [&str; 9] = [
     "daypass-authorizer-function",
     "daypass-discovery",
 ];
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
     "daypass-runtime",
     "daypass-authorizer",
     "daypass-core",
@@ -86,11 +89,13 @@ const SHARED: [&str; 9] = [
     "daypass-https",
     "daypass-key-loader",
     "daypass-lambda",
+    "daypass-verifier",
 ];
 
 /// invariant: Core has no I/O: it links no AWS SDK, no runtime and no HTTP client.
 #[test]
 fn core_touches_nothing_outside() {
+    // The verifier with it.
     let linked = linked_into("daypass-core");
     let forbidden = |name: &&String| {
         is_aws(name)
@@ -116,7 +121,9 @@ fn core_names_nothing_ambient() {
         "Instant::now",
         "SystemTime",
     ];
-    for file in sources(&root().join("shared/core/src")) {
+    for file in
+        ["shared/core/src", "shared/verify/src"].iter().flat_map(|folder| sources(&root().join(folder)))
+    {
         let text = std::fs::read_to_string(&file).unwrap();
         // Tests stand at the end of a file, or in one of their own.
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -125,6 +132,67 @@ fn core_names_nothing_ambient() {
             assert_eq!(found, None, "{} names {name}", file.display());
         }
     }
+}
+
+/// The layers of the verifier's crate, the lowest first. A module names only what lies below it.
+const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "config", "testing"];
+
+/// The layers of core, which stand on those of the verifier.
+const CORE: [&str; 11] = [
+    "secret", "keys", "token", "client", "session", "throttle", "ports", "config", "flow", "http", "testing",
+];
+
+#[test]
+fn the_layers_flow_one_way() {
+    for (source, layers) in [("shared/verify/src", VERIFIER.as_slice()), ("shared/core/src", CORE.as_slice())]
+    {
+        let imports = Imports::of(&root().join(source));
+        assert_eq!(imports.upward(layers), Vec::<String>::new(), "{source}");
+    }
+}
+
+/// Otherwise a type has two paths, and the root hides which layer it belongs to.
+#[test]
+fn the_roots_of_the_layers_re_export_nothing() {
+    for file in ["shared/verify/src/lib.rs", "shared/core/src/lib.rs"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(!text.lines().any(|line| line.contains("pub use")), "{file}");
+    }
+}
+
+/// What stands before every request of an API is trusted with nothing that could make a token.
+#[test]
+fn the_verifier_and_the_authorizer_link_no_code_of_ours_that_signs() {
+    let ours = |package: &str| -> Vec<String> {
+        linked_into(package).into_iter().filter(|name| name.starts_with("daypass-")).collect()
+    };
+    assert_eq!(ours("daypass-verifier"), ["daypass-verifier"]);
+    for package in
+        ["daypass-authorizer", "daypass-authorizer-function", "daypass-feed-client", "daypass-runtime"]
+    {
+        assert!(!ours(package).contains(&"daypass-core".to_owned()), "{package}");
+    }
+    for file in sources(&root().join("shared/verify/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for signs in ["EncodingKey", "KeyPair", "crypto::sign", "hmac"] {
+            assert!(!text.contains(signs), "{} names {signs}", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_crate_has_an_import_cycle_between_its_modules() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let mut cycles = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+        let imports = Imports::of(&folder.join("src"));
+        let name = package["name"].as_str().unwrap();
+        cycles.extend(imports.cycles().into_iter().map(|module| format!("{name}: {module}")));
+    }
+    assert_eq!(cycles, Vec::<String>::new());
 }
 
 /// The Rust files of a folder that are not tests.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::browser::COOKIE;
+use daypass_core::http::browser::COOKIE;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;

@@ -7,8 +7,8 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::config::Issuer;
 use daypass_gateway::template::parse;
+use daypass_verifier::base::issuer::Issuer;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

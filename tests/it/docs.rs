@@ -10,11 +10,14 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::ApiError;
-use daypass_core::config::{self, SETTINGS, Setting};
+use daypass_core::config::{self, SETTINGS};
+use daypass_core::flow::error::ApiError;
+use daypass_core::http::answer::status;
 use daypass_docs::{Document, documents, escaped, files, inline, root, snapshot};
 use daypass_gateway::template::parse;
 use daypass_passwords::{CHECKING, MIN_CHARS};
+use daypass_verifier::config::Setting;
+use daypass_verifier::config::authorizer::AUTHORIZER;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -41,7 +44,7 @@ fn variables() -> Vec<(&'static str, Vec<&'static str>)> {
         ("revoke", config::REVOKE.to_vec()),
         ("sessions", config::SESSIONS.to_vec()),
         ("password", with(config::PASSWORD, &[&CHECKING[..], &[MIN_CHARS]].concat())),
-        ("authorizer", config::AUTHORIZER.to_vec()),
+        ("authorizer", AUTHORIZER.to_vec()),
         ("discovery", config::DISCOVERY.to_vec()),
         ("revocations", config::REVOCATIONS.to_vec()),
         ("rotate-keys", config::ROTATE_KEYS.to_vec()),
@@ -123,7 +126,7 @@ fn configuration() -> String {
         The functions read environment variables at start. The stack sets them from its template parameters.\n\
         A function with an invalid variable does not start. The event `init.failed` names every problem.\n\
         An empty variable counts as unset. Defaults that are no numbers are those of the stack.\n\n\
-        This page is generated from `shared/core/src/config.rs` and `template.yaml`.\n\n\
+        This page is generated from `shared/core/src/config/mod.rs` and `template.yaml`.\n\n\
         ## Environment variables\n\n\
         | Variable | Functions | Default | Range | Parameter | Meaning |\n|---|---|---|---|---|---|\n"
         .to_owned();
@@ -217,13 +220,16 @@ const AREAS: [(&str, &[&str]); 12] = [
             "tests/src/contract/login.rs",
         ],
     ),
-    ("Access tokens", &["shared/core/src/access", "tests/it/suites/interop/"]),
+    (
+        "Access tokens",
+        &["shared/core/src/token/access", "shared/verify/src/jose", "tests/it/suites/interop/"],
+    ),
     (
         "Authorizer",
         &[
             "infra/bench/src/report.rs",
             "shared/authorizer/",
-            "shared/core/src/routes",
+            "shared/verify/src/routes",
             "shared/https/",
             "tests/it/suites/rehearsal/caches.rs",
             "tests/it/suites/rehearsal/guards.rs",
@@ -244,8 +250,8 @@ const AREAS: [(&str, &[&str]); 12] = [
         "Keys",
         &[
             "shared/core/src/keys",
-            "shared/core/src/rotate",
-            "shared/lambda/src/ready.rs",
+            "shared/core/src/flow/rotate_keys",
+            "shared/lambda/src/refreshing.rs",
             "tests/it/suites/rehearsal/rotation.rs",
         ],
     ),
@@ -423,7 +429,7 @@ fn errors() -> BTreeSet<(u16, &'static str)> {
             | ServerError => {}
         }
     }
-    all.iter().map(ApiError::parts).map(|(status, code, _)| (status, code)).collect()
+    all.iter().map(|error| (status(error).as_u16(), error.text().0)).collect()
 }
 
 #[test]

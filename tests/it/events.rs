@@ -8,18 +8,24 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::access::Rejection;
-use daypass_core::event::{BadCredentials, Denial, Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
-use daypass_core::json;
-use daypass_core::routes::RouteDenial;
+use daypass_core::http::request::Request;
+use daypass_core::ports::event::{Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
+use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::Exhausted;
-use daypass_core::web::{Caller, Request};
-use daypass_core::{ClientId, RefreshTokenError, SessionId, UserId, UserStatus};
+use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::{PASSWORD, Service, post};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
+use daypass_verifier::base::json;
+use daypass_verifier::jose::verify::Rejection;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::event::{
+    BadAuthorizationHeader, Denial, Event as VerifierEvent, Record, SessionDenial,
+};
+use daypass_verifier::routes::RouteDenial;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -77,7 +83,8 @@ sample_units! {
     DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
     EndReason { Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, Operator }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
-    BadCredentials { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
+    SessionDenial { Ended }
+    BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
     RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnknownKey, WrongAlgorithm,
@@ -102,20 +109,20 @@ macro_rules! sample_sums {
 sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
-    Denial { Credentials, Token, Session, Route }
+    Denial { AuthorizationHeader, Token, Session, Route }
 }
 
 /// Samples of every event. A variant or a field that is not listed does not compile, so none can be forgotten; each field
 /// takes each of its values in some sample, and each optional one is left out in the first.
 macro_rules! sample_events {
-    ($($variant:ident { $($field:ident),+ $(,)? })+) => {
-        fn samples() -> Vec<Event> {
-            let _all_listed = |event: &Event| match event { $(Event::$variant { .. } => {})+ };
+    ($name:ident: $event:ident, $($variant:ident { $($field:ident),+ $(,)? })+) => {
+        fn $name() -> Vec<$event> {
+            let _all_listed = |event: &$event| match event { $($event::$variant { .. } => {})+ };
             let mut all = Vec::new();
             $({
                 $(let $field = Sample::samples();)+
                 let most = [$($field.len()),+].into_iter().max().unwrap_or_default();
-                all.extend((0..most).map(|n| Event::$variant { $($field: pick(&$field, n)),+ }));
+                all.extend((0..most).map(|n| $event::$variant { $($field: pick(&$field, n)),+ }));
             })+
             all
         }
@@ -127,6 +134,7 @@ fn pick<T: Clone>(values: &[T], n: usize) -> T {
 }
 
 sample_events! {
+    of_issuer: Event,
     LoginSucceeded { user, session, client }
     LoginFailed { cause, account, client, user }
     LoginThrottled { limit, account, client, user, retry_after }
@@ -140,14 +148,20 @@ sample_events! {
     PasswordRefused { cause, user, session }
     RevokeIgnored { cause, all, user, session, reason }
     AuthorizeDenied { cause, user, session }
-    FeedFailing { sessions, detail }
-    FeedStale { sessions, detail }
-    FeedRecovered { sessions }
     KeysMade { section, kid, next }
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
     RequestRefused { error, description }
+    Failure { during, detail }
+}
+
+sample_events! {
+    of_verifier: VerifierEvent,
+    AuthorizeDenied { cause, user, session }
+    FeedFailing { sessions, detail }
+    FeedStale { sessions, detail }
+    FeedRecovered { sessions }
     Failure { during, detail }
     InitFailed { detail }
     Panic { at }
@@ -196,7 +210,7 @@ fn members(line: &str) -> Map<String, Value> {
     json::object(line.as_bytes()).unwrap_or_else(|_| panic!("not one JSON object: {line}"))
 }
 
-fn line(event: &Event, caller: &Caller) -> Map<String, Value> {
+fn line(event: &impl Record, caller: &Caller) -> Map<String, Value> {
     let line = String::from_utf8(daypass_runtime::line(event, caller)).unwrap();
     assert_eq!(line.find('\n'), Some(line.len() - 1), "one line: {line}");
     members(&line)
@@ -218,8 +232,9 @@ fn fields_of(lines: &[Map<String, Value>]) -> Fields {
 fn written() -> BTreeMap<String, Shape> {
     let common = common();
     let mut lines: BTreeMap<String, Vec<Map<String, Value>>> = BTreeMap::new();
-    for event in samples() {
-        let line = line(&event, &caller());
+    let issuers = of_issuer().into_iter().map(|event| line(&event, &caller()));
+    let verifiers = of_verifier().into_iter().map(|event| line(&event, &caller()));
+    for line in issuers.chain(verifiers) {
         lines.entry(line["event"].as_str().unwrap().to_owned()).or_default().push(line);
     }
     let shape = |lines: Vec<Map<String, Value>>| {
@@ -240,7 +255,7 @@ fn written() -> BTreeMap<String, Shape> {
 
 /// The fields that every line has, whatever its event: those of an event that hardly has any of its own.
 fn common() -> Fields {
-    let event = Event::Panic { at: "x".to_owned() };
+    let event = VerifierEvent::Panic { at: "x".to_owned() };
     let mut fields = fields_of(&[line(&event, &caller()), line(&event, &Caller::default())]);
     fields.remove("at").expect("the event's own");
     fields
@@ -396,7 +411,7 @@ fn the_examples_are_lines() {
         let members = members(example);
         let shape = &shapes[name];
         assert_eq!((&members["event"], &members["level"]), (&json!(name), &json!(shape.level)), "{name}");
-        assert_eq!(members["v"], daypass_core::event::VERSION, "{name}");
+        assert_eq!(members["v"], daypass_verifier::ports::event::VERSION, "{name}");
         // A function that is not running yet, or no longer, has no caller.
         let has_caller = !matches!(name, "init.failed" | "panic") && !name.starts_with("keys.");
         let expected: BTreeSet<&String> = shape
@@ -581,7 +596,7 @@ impl Walk {
 
     async fn set_status(&self, name: &str, status: UserStatus) {
         let name = daypass_tests::bench::username(name);
-        let now = daypass_core::Clock::now(&self.service.clock);
+        let now = daypass_verifier::base::time::Clock::now(&self.service.clock);
         self.service.bench.store.set_status(&name, status, now).await.unwrap().unwrap();
     }
 }

@@ -4,9 +4,9 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::RefreshToken;
-use daypass_core::event::{Event, LoginFailure};
+use daypass_core::ports::event::{Event, LoginFailure};
 use daypass_core::session::Repeat;
+use daypass_core::token::refresh::RefreshToken;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::{Action, Exchange};
@@ -555,7 +555,7 @@ async fn an_outdated_hash_is_renewed_after_success_alone() {
     for (name, disabled, hashes) in [("active", false, 2), ("gone", true, 1)] {
         let user = service.user_with_hash(name, &outdated).await;
         if disabled {
-            let status = daypass_core::UserStatus::Disabled;
+            let status = daypass_core::ports::store::UserStatus::Disabled;
             service.bench.store.set_status(&user.username, status, user.created_at).await.unwrap();
         }
         let before = service.hashes.load(Ordering::SeqCst);
@@ -574,7 +574,7 @@ async fn one_answer_for_unknown_wrong_and_disabled() {
     let (_db, service) = service().await;
     let gone = service.user("gone").await;
     service.user("alice").await;
-    let disabled = daypass_core::UserStatus::Disabled;
+    let disabled = daypass_core::ports::store::UserStatus::Disabled;
     service.bench.store.set_status(&gone.username, disabled, gone.created_at).await.unwrap();
     let _ = service.bench.recorder.take();
     let login = |name: &str, password: &str| {

@@ -6,16 +6,19 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use daypass_core::jwks::Algorithm as Signing;
+use daypass_core::config;
+use daypass_core::flow::login::Login;
+use daypass_core::http::answer::Response;
+use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::login::Login;
-use daypass_core::session::EndReason;
-use daypass_core::throttle::{Attempt, AttemptStore, Begun, Counter, Ticket};
-use daypass_core::web::{Ambient, Request, Response};
-use daypass_core::{
-    AttemptId, ClientId, Credentials, Entropy, NewSession, Password, PasswordCheck, Revocation, Rotation,
-    RotationRequest, SessionId, Store, StoreError, Timestamp, User, UserId, UserStatus, Username, config,
+use daypass_core::ports::context::Context;
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::store::{
+    AttemptStore, Begun, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
 };
+use daypass_core::secret::Password;
+use daypass_core::session::{EndReason, RotationRequest};
+use daypass_core::throttle::{Attempt, Counter, Ticket};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
@@ -23,6 +26,10 @@ use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{Bench, NOW, user};
 use daypass_tests::service::{PASSWORD, Recorded, TestClock, from, post};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm as Signing;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -103,9 +110,9 @@ impl Store for Leaky {
         user: UserId,
         now: Timestamp,
         reason: EndReason,
-        opened_by: Option<Timestamp>,
+        opened_before: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        self.store.revoke_all(user, now, reason, opened_by).await
+        self.store.revoke_all(user, now, reason, opened_before).await
     }
 }
 
@@ -124,9 +131,9 @@ fn small(password: &str) -> String {
     format!("{output:02x?}")
 }
 
-impl Credentials for Small {
+impl PasswordHasher for Small {
     fn username(&self, typed: &str) -> Option<Username> {
-        Credentials::username(&Passwords::standard(), typed)
+        PasswordHasher::username(&Passwords::standard(), typed)
     }
 
     fn check(&self, password: &Password, stored: Option<&str>, _: &Peppers) -> PasswordCheck {
@@ -204,7 +211,7 @@ impl Stage {
             settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         let clock = TestClock::at(NOW);
-        let ambient = Ambient {
+        let context = Context {
             clock: Box::new(clock.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(Recorded::default()),
@@ -212,10 +219,10 @@ impl Stage {
         let store = Leaky { store, plant, unknown: AtomicBool::default(), counted: AtomicBool::default() };
         let hashes = Arc::<AtomicUsize>::default();
         let small = Small { plant, hashes: Arc::clone(&hashes) };
-        let credentials: Box<dyn Credentials> =
+        let credentials: Box<dyn PasswordHasher> =
             if real { Box::new(Passwords::standard()) } else { Box::new(small) };
         let config = config::login(lookup).unwrap();
-        let login = Login::new(config, &keys, store, credentials, ambient).unwrap();
+        let login = Login::new(config, &keys, store, credentials, context).unwrap();
         let stage = Self { _database: database, bench, login, clock, plant, hashes };
         for kind in [Kind::UnknownLocked, Kind::WrongLocked] {
             for _ in 0..6 {

@@ -2,15 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_core::event::{Event, PasswordRefusal};
+use daypass_core::ports::context::Principal;
+use daypass_core::ports::event::{Event, PasswordRefusal};
+use daypass_core::ports::store::UserStatus;
 use daypass_core::session::EndReason;
 use daypass_core::throttle::Exhausted;
-use daypass_core::web::Principal;
-use daypass_core::{SessionId, UserId, UserStatus};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::{PASSWORD, Service, from, post, request};
+use daypass_verifier::base::ids::{SessionId, UserId};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -166,7 +167,7 @@ async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
     );
     // Whatever the body says, it is the token's user.
     assert_eq!(service.send_as(&login.access_token(), forged(words)).await.status, 200);
-    let version = async |user: &daypass_core::User| {
+    let version = async |user: &daypass_core::ports::store::User| {
         service.bench.store.user(&user.username).await.unwrap().unwrap().password_version
     };
     assert_eq!((version(&alice).await, version(&bob).await), (2, 1));
@@ -211,7 +212,7 @@ async fn what_is_over_changes_nothing() {
 
     // Removed, and somebody else has the name.
     let now = service.clock.clone();
-    let now = daypass_core::Clock::now(&now);
+    let now = daypass_verifier::base::time::Clock::now(&now);
     service.bench.store.set_status(&user.username, UserStatus::Enabled, now).await.unwrap();
     raw.delete_item()
         .table_name(&service.bench.tables.users)
@@ -427,7 +428,7 @@ async fn a_retry_is_no_second_guess() {
     service.clock.advance(Duration::from_secs(900));
     // Any other change of the password takes that away.
     let name = daypass_tests::bench::username("alice");
-    let now = daypass_core::Clock::now(&service.clock);
+    let now = daypass_verifier::base::time::Clock::now(&service.clock);
     let hash = daypass_tests::service::quick_hash(PASSWORD);
     service.bench.store.set_password(&name, &hash, now).await.unwrap();
     let login = service.login_from(HOME, "alice", PASSWORD).await;

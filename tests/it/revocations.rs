@@ -3,13 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_core::Clock;
-use daypass_core::config::Issuer;
-use daypass_core::revocations::{AS_OF, Answer as Page, SessionDigest};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::{Service, request};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::revocation::{AS_OF, Answer as Page, SessionDigest};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -7,14 +7,14 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::event::{Denial, Event};
+use daypass_core::ports::event::Event;
 use daypass_core::session::{DeadCause, EndReason};
-use daypass_core::{SessionId, UserId};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::bench;
 use daypass_tests::service::{Service, post, request};
+use daypass_verifier::base::ids::{SessionId, UserId};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -116,7 +116,9 @@ async fn the_device_and_the_idle_limit_are_shown() {
         json!({ "username": "alice", "password": daypass_tests::service::PASSWORD }).to_string(),
     );
     let user_agent = Some("Chrome on \"Mars\" <script>".to_owned());
-    login.extensions_mut().insert(daypass_core::web::Caller { user_agent, ..Default::default() });
+    login
+        .extensions_mut()
+        .insert(daypass_verifier::ports::context::Caller { user_agent, ..Default::default() });
     let login = service.send(login).await;
     let shown = &list(&service, &login).await.json()["sessions"][0];
     assert_eq!(
@@ -231,11 +233,7 @@ async fn the_token_of_a_session_that_ended_shows_and_commands_nothing() {
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
         let principal = service.principal(&dead.access_token());
-        let denied = Event::AuthorizeDenied {
-            cause: Denial::Session(cause),
-            user: Some(principal.user),
-            session: Some(principal.session),
-        };
+        let denied = Event::AuthorizeDenied { cause, user: principal.user, session: principal.session };
         assert_eq!(service.journal.take(), [denied.clone(), denied]);
     }
     assert_eq!(service.refresh(&live.refresh_token()).await.status, 200);
@@ -474,7 +472,7 @@ async fn forged_headers_and_bodies_change_nothing() {
     let (_db, service, _) = service().await;
     let bob = service.user("bob").await;
     let (alice, theirs) = (service.login("alice").await, service.login("bob").await);
-    let forge = |mut request: daypass_core::web::Request| {
+    let forge = |mut request: daypass_core::http::request::Request| {
         let ids = json!({ "sub": bob.id, "sid": id(&theirs) });
         let body = json!({
             "authorizer": { "lambda": ids, "jwt": { "claims": ids } }, "sub": bob.id, "sid": id(&theirs),

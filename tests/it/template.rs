@@ -7,11 +7,14 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::config::{self, Clients, ConfigError};
-use daypass_core::discovery::Discovery;
-use daypass_core::jwks::{Jwk, Jwks};
+use daypass_core::client::Clients;
+use daypass_core::config;
+use daypass_core::http::discovery::Discovery;
 use daypass_dynamodb::schema::{Role, TABLES};
 use daypass_gateway::template::parse;
+use daypass_verifier::config::ConfigError;
+use daypass_verifier::config::authorizer;
+use daypass_verifier::jose::jwk::{Jwk, Jwks};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -141,7 +144,7 @@ const READ: [(&str, &[&str]); 9] = [
     ("revoke", config::REVOKE),
     ("sessions", config::SESSIONS),
     ("password", config::PASSWORD),
-    ("authorizer", config::AUTHORIZER),
+    ("authorizer", authorizer::AUTHORIZER),
     ("revocations", config::REVOCATIONS),
     ("discovery", config::DISCOVERY),
 ];
@@ -200,7 +203,7 @@ fn the_defaults_are_a_configuration() {
     starts("revoke", config::revoke(lookup("revoke")).err());
     starts("sessions", config::sessions(lookup("sessions")).err());
     starts("password", config::password(lookup("password")).err());
-    starts("authorizer", config::authorizer(lookup("authorizer")).err());
+    starts("authorizer", authorizer::read(lookup("authorizer")).err());
     starts("revocations", config::revocations(lookup("revocations")).err());
     starts("discovery", config::discovery(lookup("discovery")).err());
     starts("rotate-keys", config::rotate_keys(lookup("rotate-keys")).err());

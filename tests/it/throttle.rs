@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use daypass_core::event::Event;
+use daypass_core::ports::event::Event;
 use daypass_core::throttle::Exhausted;
 use daypass_testkit::Answer;
 use daypass_testkit::depth::amount;

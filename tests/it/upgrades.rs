@@ -10,16 +10,17 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64;
-use daypass_core::Timestamp;
-use daypass_core::access::{LEEWAY, Rejection, Verifier};
-use daypass_core::config::Issuer;
-use daypass_core::jwks::{Algorithm, Jwks};
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
-use daypass_core::revocations::{Answer, SessionDigest};
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::{NOW, after};
 use daypass_tests::service::{PASSWORD, Service, request};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::MAX_CLOCK_SKEW;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::{Algorithm, Jwks};
+use daypass_verifier::jose::verify::{Rejection, Verifier};
+use daypass_verifier::revocation::{Answer, SessionDigest};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -135,7 +136,7 @@ fn access_tokens_verify_at_their_time() {
         };
         let now = reading_time(&folder);
         assert!(verify(&folder, now).is_ok(), "{}", folder.display());
-        let late = now + Duration::from_secs(600) + LEEWAY;
+        let late = now + Duration::from_secs(600) + MAX_CLOCK_SKEW;
         assert_eq!(verify(&folder, late).unwrap_err(), Rejection::Expired, "{}", folder.display());
         let other = if folder.ends_with("eddsa") { "es256" } else { "eddsa" };
         assert_eq!(verify(&folder.with_file_name(other), now).unwrap_err(), Rejection::UnknownKey);

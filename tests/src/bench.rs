@@ -4,15 +4,16 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
-use daypass_core::session::{Presented, Session};
+use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
+use daypass_core::session::{Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
-use daypass_core::{
-    AttemptId, ClientId, NewSession, RefreshToken, Rotation, RotationRequest, Scope, SessionId, Store,
-    StoreError, Timestamp, User, UserId, UserStatus, Username,
-};
+use daypass_core::token::refresh::RefreshToken;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_testkit::patience::Patience;
 use daypass_testkit::recorder::Recorder;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -199,7 +200,7 @@ pub fn largest_session(user: &User) -> Session {
     Session {
         client: client(&"c".repeat(ClientId::MAX_BYTES)),
         scope: scope(&words.join(" ")),
-        device: Some("d".repeat(daypass_core::login::MAX_DEVICE_BYTES)),
+        device: Some("d".repeat(daypass_core::flow::login::MAX_DEVICE_BYTES)),
         ..session(user)
     }
 }

@@ -2,28 +2,37 @@
 //! it reads, and a counter of password hashes. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
-use argon2::PasswordHasher;
+use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
-use daypass_core::discovery::Discovery;
-use daypass_core::event::{Event, Journal};
-use daypass_core::jwks::Algorithm;
+use daypass_core::flow::feed::Revocations;
+use daypass_core::flow::login::Login;
+use daypass_core::flow::password::ChangePassword;
+use daypass_core::flow::refresh::Refresh;
+use daypass_core::flow::revoke::Revoke;
+use daypass_core::flow::sessions::Sessions;
+use daypass_core::http::discovery::Discovery;
+use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::login::Login;
-use daypass_core::password::ChangePassword;
-use daypass_core::refresh::Refresh;
-use daypass_core::revocations::{NotFollowed, Revocations};
-use daypass_core::revoke::Revoke;
-use daypass_core::sessions::Sessions;
-use daypass_core::web::{Ambient, Caller, Principal, Request};
-use daypass_core::{
-    Clock, Credentials, Entropy, Password, PasswordCheck, Scope, Timestamp, User, UserId, UserStatus,
-    Username,
-};
+use daypass_core::ports::context::{Context, Principal};
+use daypass_core::ports::event::Event;
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::store::{User, UserStatus};
+use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::{Answer, event};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::{Clock, Timestamp};
+use daypass_verifier::config::authorizer;
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::ports::context::{self, Caller};
+use daypass_verifier::ports::event::Event as VerifierEvent;
+use daypass_verifier::ports::follow::NotFollowed;
+use daypass_verifier::ports::journal::Journal;
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -62,29 +71,47 @@ impl Clock for TestClock {
     }
 }
 
-/// A journal that keeps what it is given.
+/// A journal that keeps what the issuer and the authorizer record.
 #[derive(Clone, Default)]
-pub struct Recorded(Arc<Mutex<Vec<(Event, Caller)>>>);
+pub struct Recorded(Arc<Mutex<Vec<(Entry, Caller)>>>);
+
+enum Entry {
+    Issuer(Event),
+    Verifier(VerifierEvent),
+}
 
 impl Recorded {
-    /// What was recorded since the last call.
+    /// What the issuer recorded since the last call. What the authorizer recorded is dropped.
     #[must_use]
     pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().map(|(event, _)| event).collect()
+        let issuers = |(entry, _)| match entry {
+            Entry::Issuer(event) => Some(event),
+            Entry::Verifier(_) => None,
+        };
+        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().filter_map(issuers).collect()
     }
 
-    /// As [`Recorded::take`], as the lines that a function writes to standard output.
+    /// What was recorded since the last call, as the lines that a function writes to standard output.
     #[must_use]
     pub fn take_lines(&self) -> Vec<String> {
         let recorded = std::mem::take(&mut *self.0.lock().unwrap());
-        let line = |(event, caller)| String::from_utf8(daypass_runtime::line(&event, &caller)).unwrap();
-        recorded.into_iter().map(line).collect()
+        let line = |(entry, caller)| match entry {
+            Entry::Issuer(event) => daypass_runtime::line(&event, &caller),
+            Entry::Verifier(event) => daypass_runtime::line(&event, &caller),
+        };
+        recorded.into_iter().map(line).map(|line| String::from_utf8(line).unwrap()).collect()
     }
 }
 
-impl Journal for Recorded {
+impl Journal<Event> for Recorded {
     fn record(&self, event: &Event, caller: &Caller) {
-        self.0.lock().unwrap().push((event.clone(), caller.clone()));
+        self.0.lock().unwrap().push((Entry::Issuer(event.clone()), caller.clone()));
+    }
+}
+
+impl Journal<VerifierEvent> for Recorded {
+    fn record(&self, event: &VerifierEvent, caller: &Caller) {
+        self.0.lock().unwrap().push((Entry::Verifier(event.clone()), caller.clone()));
     }
 }
 
@@ -95,9 +122,9 @@ struct Counting {
     content: bool,
 }
 
-impl Credentials for Counting {
+impl PasswordHasher for Counting {
     fn username(&self, typed: &str) -> Option<Username> {
-        Credentials::username(&Passwords::standard(), typed)
+        PasswordHasher::username(&Passwords::standard(), typed)
     }
 
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
@@ -199,25 +226,29 @@ impl Service {
         let clock = TestClock::at(NOW);
         let journal = Recorded::default();
         let hashes = Arc::new(AtomicUsize::new(0));
-        let ambient = || Ambient {
+        let context = || Context {
+            clock: Box::new(clock.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(journal.clone()),
+        };
+        let of_verifier = context::Context {
             clock: Box::new(clock.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(journal.clone()),
         };
         let store = || bench.store.clone();
-        let credentials = || Box::new(Counting { count: Arc::clone(&hashes), content });
+        let hasher = || Box::new(Counting { count: Arc::clone(&hashes), content });
         let password = config::password(lookup).unwrap();
         Self {
-            login: Login::new(config::login(lookup).unwrap(), &keys, store(), credentials(), ambient())
+            login: Login::new(config::login(lookup).unwrap(), &keys, store(), hasher(), context()).unwrap(),
+            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
+            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
-            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), ambient()).unwrap(),
-            revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), ambient())
+            sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
+            password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
+            authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
                 .unwrap(),
-            sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), ambient()),
-            password: ChangePassword::new(password, &keys, store(), credentials(), ambient()).unwrap(),
-            authorizer: Authorizer::new(config::authorizer(lookup).unwrap(), None, NotFollowed, ambient())
-                .unwrap(),
-            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), ambient()),
+            revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), context()),
             discovery: Discovery::new(&config::discovery(lookup).unwrap().issuer, &keys.jwks()).unwrap(),
             clock: clock.clone(),
             journal: journal.clone(),

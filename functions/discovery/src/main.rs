@@ -1,7 +1,8 @@
 //! The `discovery` binary: wires the configuration. It knows public keys only.
 
-use daypass_core::{config, discovery::Discovery};
-use daypass_lambda::{Pages, serve_when_ready};
+use daypass_core::config;
+use daypass_core::http::discovery::Discovery;
+use daypass_lambda::{Cors, serve_when_ready};
 use daypass_runtime::{BoxError, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ async fn main() -> ExitCode {
     start(async {
         let keys_max_age = config::discovery(environment)?.keys_max_age;
         serve_when_ready(
-            Pages::none(),
+            Cors::none(),
             keys_max_age,
             build,
             daypass_key_loader::may_pass,

@@ -1,10 +1,11 @@
 //! `POST /login`: a name and a password become a session with two tokens.
 
-use daypass_core::Store;
-use daypass_core::browser::{respond_with_tokens, share};
-use daypass_core::login::{Login, LoginRequest};
-use daypass_core::throttle::AttemptStore;
-use daypass_core::web::{Caller, Request, Response};
+use daypass_core::flow::login::{Login, LoginRequest};
+use daypass_core::http::answer::{Response, refuse};
+use daypass_core::http::browser::respond_with_tokens;
+use daypass_core::http::cors::with_cors;
+use daypass_core::http::request::{Request, caller_of};
+use daypass_core::ports::store::{AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,14 +17,14 @@ const STEP: Duration = Duration::from_millis(20);
 pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
-    let response = share(clients, "POST", request, async |request| {
-        let caller = Caller::of(&request);
+    let response = with_cors(clients, "POST", request, async |request| {
+        let caller = caller_of(&request);
         match LoginRequest::parse(&request, clients) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 respond_with_tokens(login.run(parsed, &caller).await, transport)
             }
-            Err(error) => login.ambient.refuse(error, &caller),
+            Err(error) => refuse(&login.context, error, &caller),
         }
     })
     .await;

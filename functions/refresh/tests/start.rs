@@ -6,13 +6,13 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
 use daypass_core::keys::Document;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::runtime_api::Function;
 use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use daypass_testkit::{Answer, event};
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
 use std::process::ExitStatus;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Compression. API Gateway compresses for REST APIs alone, and digests are random: what is won is the quarter that base64 adds.
 
-use daypass_core::web::{Request, Response};
+use daypass_core::http::answer::Response;
+use daypass_core::http::request::Request;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::StatusCode;

@@ -2,11 +2,14 @@
 
 mod gzip;
 
-use daypass_core::revocations::{EndedSessions, Revocations};
-use daypass_core::web::{Request, Response};
+use daypass_core::flow::feed::Revocations;
+use daypass_core::http::answer::Response;
+use daypass_core::http::feed::answer;
+use daypass_core::http::request::Request;
+use daypass_core::ports::store::EndedSessions;
 
 /// Answers a request for the list, compressed for whom that suits.
 pub async fn handle<S: EndedSessions>(revocations: &Revocations<S>, request: Request) -> Response {
-    let response = revocations.answer(&request).await;
+    let response = answer(revocations, &request).await;
     gzip::compressed(&request, response)
 }

@@ -1,9 +1,10 @@
 //! The `revocations` binary: wires configuration, the index of ended sessions and the clock. It knows no keys at all.
 
-use daypass_core::{config, revocations::Revocations};
+use daypass_core::config;
+use daypass_core::flow::feed::Revocations;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Pages, serve};
-use daypass_runtime::{ambient, environment, start};
+use daypass_lambda::{Cors, serve};
+use daypass_runtime::{context, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ async fn main() -> ExitCode {
     start(async {
         let config = config::revocations(environment)?;
         let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
-        let revocations = Arc::new(Revocations::new(&config, store, ambient()));
-        serve(Pages::none(), move |request| {
+        let revocations = Arc::new(Revocations::new(&config, store, context()));
+        serve(Cors::none(), move |request| {
             let revocations = Arc::clone(&revocations);
             async move { daypass_revocations::handle(&revocations, request).await }
         })

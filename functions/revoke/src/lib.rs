@@ -1,21 +1,23 @@
 //! `POST /revoke` (RFC 7009): a session ends, or all sessions of its user.
 
-use daypass_core::Store;
-use daypass_core::browser::{respond_to_revocation, share};
-use daypass_core::revoke::{Revoke, RevokeRequest};
-use daypass_core::web::{Caller, Request, Response};
+use daypass_core::flow::revoke::{Revoke, RevokeRequest};
+use daypass_core::http::answer::{Response, refuse};
+use daypass_core::http::browser::respond_to_revocation;
+use daypass_core::http::cors::with_cors;
+use daypass_core::http::request::{Request, caller_of};
+use daypass_core::ports::store::Store;
 
 /// Answers a revocation.
 pub async fn handle<S: Store>(revoke: &Revoke<S>, request: Request) -> Response {
     let clients = &revoke.config.clients;
-    share(clients, "POST", request, async |request| {
-        let caller = Caller::of(&request);
+    with_cors(clients, "POST", request, async |request| {
+        let caller = caller_of(&request);
         match RevokeRequest::parse(&request, clients) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 respond_to_revocation(revoke.run(parsed, &caller).await, transport)
             }
-            Err(error) => revoke.ambient.refuse(error, &caller),
+            Err(error) => refuse(&revoke.context, error, &caller),
         }
     })
     .await

@@ -1,9 +1,10 @@
 //! The `revoke` binary: wires configuration, keys, the sessions table and the clock.
 
-use daypass_core::{config, revoke::Revoke};
+use daypass_core::config;
+use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Pages, serve_when_ready};
-use daypass_runtime::{BoxError, ambient, environment, start};
+use daypass_lambda::{Cors, serve_when_ready};
+use daypass_runtime::{BoxError, context, environment, start};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,9 +13,9 @@ async fn main() -> ExitCode {
     start(async {
         // Known while the keys are not yet.
         let config = config::revoke(environment)?;
-        let pages = Pages::of(config.clients, "POST");
+        let cors = Cors::of(config.clients, "POST");
         serve_when_ready(
-            pages,
+            cors,
             config.keys_max_age,
             build,
             daypass_key_loader::may_pass,
@@ -27,9 +28,9 @@ async fn main() -> ExitCode {
 
 async fn build(before: Option<Arc<Revoke<DynamoDb>>>) -> Result<Revoke<DynamoDb>, BoxError> {
     let config = config::revoke(environment)?;
-    let keys = daypass_key_loader::load_for_function(&config.keys, &ambient()).await?;
+    let keys = daypass_key_loader::load_for_function(&config.keys, &context()).await?;
     let jwks = daypass_key_loader::public(&config.jwks).await?;
     let store = before.map(|before| before.store.clone());
     let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
-    Ok(Revoke::new(config, &keys, &jwks, store, ambient())?)
+    Ok(Revoke::new(config, &keys, &jwks, store, context())?)
 }

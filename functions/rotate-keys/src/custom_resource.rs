@@ -1,7 +1,7 @@
 //! CloudFormation's custom resources: the answer goes to an address that comes with the event (AWS CloudFormation User Guide,
 //! "Custom resource response objects").
 
-use daypass_core::rotate::{Done, Failure};
+use daypass_core::flow::rotate_keys::{Done, Failure};
 use daypass_https::{Failed, put};
 use serde_json::{Value, json};
 use std::fmt::{self, Display};

@@ -2,7 +2,8 @@
 
 mod custom_resource;
 
-use daypass_core::rotate::{Done, RotateKeys, Vault};
+use daypass_core::flow::rotate_keys::{Done, RotateKeys};
+use daypass_core::ports::vault::Vault;
 use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! The `rotate-keys` binary: wires configuration and Secrets Manager. Nobody calls it but Secrets Manager, CloudFormation and the
 //! operator.
 
-use daypass_core::{config, rotate::RotateKeys};
+use daypass_core::config;
+use daypass_core::flow::rotate_keys::RotateKeys;
 use daypass_key_loader::SecretsManager;
-use daypass_runtime::{ambient, environment, start};
+use daypass_runtime::{context, environment, start};
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     start(async {
         let config = config::rotate_keys(environment)?;
-        let rotate = RotateKeys { config, vault: SecretsManager::connect().await, ambient: ambient() };
+        let rotate = RotateKeys { config, vault: SecretsManager::connect().await, context: context() };
         let rotate = &rotate;
         run(service_fn(|event: LambdaEvent<Value>| async move {
             Box::pin(daypass_rotate_keys::handle(rotate, &event.payload)).await

@@ -1,17 +1,19 @@
 //! `GET /sessions` and `DELETE /sessions/{id}`, behind the authorizer: users see and end their own sessions.
 
-use daypass_core::browser::share;
-use daypass_core::sessions::{SessionStore, Sessions, SessionsRequest};
-use daypass_core::web::{Caller, Principal, Request, Response, respond};
+use daypass_core::flow::sessions::{Sessions, SessionsRequest};
+use daypass_core::http::answer::{Response, refuse, respond};
+use daypass_core::http::cors::with_cors;
+use daypass_core::http::request::{Request, caller_of, principal_of};
+use daypass_core::ports::store::SessionStore;
 
 /// Answers a request about the caller's sessions.
 pub async fn handle<S: SessionStore>(sessions: &Sessions<S>, request: Request) -> Response {
-    share(&sessions.config.clients, "GET, DELETE", request, async |request| {
-        let (caller, principal) = (Caller::of(&request), Principal::of(&request));
+    with_cors(&sessions.config.clients, "GET, DELETE", request, async |request| {
+        let (caller, principal) = (caller_of(&request), principal_of(&request));
         match SessionsRequest::parse(&request) {
             Ok(SessionsRequest::List) => respond(sessions.list(principal, &caller).await),
             Ok(SessionsRequest::End(id)) => respond(sessions.end(principal, id, &caller).await),
-            Err(error) => sessions.ambient.refuse(error, &caller),
+            Err(error) => refuse(&sessions.context, error, &caller),
         }
     })
     .await

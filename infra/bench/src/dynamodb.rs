@@ -4,12 +4,13 @@
 
 use crate::token::ISSUER;
 use anyhow::{Context, Result, ensure};
-use daypass_core::Clock;
-use daypass_core::config::{Issuer, Tables};
-use daypass_core::revocations::{Answer, PAGE, SessionDigest};
+use daypass_core::config::Tables;
 use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
 use daypass_runtime::SystemClock;
 use daypass_testkit::embedded::Embedded;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::revocation::{Answer, PAGE, SessionDigest};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

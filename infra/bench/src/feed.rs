@@ -2,10 +2,10 @@
 
 use crate::token::ISSUER;
 use anyhow::{Result, anyhow};
-use daypass_core::Clock;
-use daypass_core::config::Issuer;
-use daypass_core::revocations::{AS_OF, Answer, PAGE, SessionDigest};
 use daypass_runtime::SystemClock;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::revocation::{AS_OF, Answer, PAGE, SessionDigest};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

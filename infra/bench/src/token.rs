@@ -1,12 +1,14 @@
 //! What every function is asked: may this request pass? With a token of ours in it, which is good.
 
 use anyhow::{Context, Result, anyhow};
-use daypass_core::access::{Grant, Signer};
-use daypass_core::config::Issuer;
-use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
-use daypass_core::{ClientId, Clock, Scope, SessionId, UserId};
+use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
 use std::time::Duration;
 

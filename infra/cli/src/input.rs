@@ -1,7 +1,7 @@
 //! What a person types: passwords without echo, and a yes before something is removed.
 
 use crate::output::Failure;
-use daypass_core::{Password, Secret};
+use daypass_core::secret::{Password, Secret};
 use std::io::{self, IsTerminal, Read, Write};
 
 /// More bytes than the longest password and its line break have: [`Password::MAX_CHARS`] code points of four bytes.

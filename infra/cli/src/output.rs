@@ -1,6 +1,6 @@
 //! What the command says: results on one writer, everything else on another, and failures that name the next step.
 
-use daypass_core::Timestamp;
+use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;

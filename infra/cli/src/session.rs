@@ -4,10 +4,12 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, Environment, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
+use daypass_core::ports::store::{Revocation, SessionStore, Store};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::sessions::{SessionStore, last_used};
-use daypass_core::{AttemptId, ClientId, Clock, Revocation, Scope, SessionId, Store, Timestamp, UserId};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 
 /// Arguments of `daypass session`.
@@ -103,7 +105,7 @@ impl<'a> SessionView<'a> {
             ended_reason: session.ended.map(|ended| ended.reason),
             generation: session.generation,
             created_at: session.created_at.seconds(),
-            last_used_at: last_used(session).seconds(),
+            last_used_at: session.last_used().seconds(),
             expires_at: session.expires_at.seconds(),
             absolute_end: session.absolute_end.seconds(),
             client_id: &session.client,
@@ -189,7 +191,7 @@ fn row(session: &Session, now: Timestamp) -> [String; 8] {
         session.session.to_string(),
         state(session, now),
         time(session.created_at),
-        time(last_used(session)),
+        time(session.last_used()),
         time(session.expires_at),
         session.generation.to_string(),
         session.client.to_string(),

@@ -5,9 +5,9 @@
 //! profile or the role of the machine.
 
 use crate::output::{Failure, Output, quoted};
-use daypass_core::StoreError;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
+use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::DynamoDb;
 use daypass_key_loader::LoadError;
 use http::Uri;

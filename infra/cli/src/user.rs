@@ -5,9 +5,13 @@ use crate::target::{Environment, StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
 use daypass_core::keys::Peppers;
-use daypass_core::{Clock, Password, Scope, ScopeError, User, UserId, UserStatus, Username};
+use daypass_core::ports::store::{User, UserStatus};
+use daypass_core::secret::Password;
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::scope::{Scope, ScopeError};
+use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::error::StackError;
-use super::stack::{Cancel, FUNCTIONS};
+use super::settings::{Cancel, FUNCTIONS};
 use daypass_tools::cargo;
 use std::fs::File;
 use std::io;

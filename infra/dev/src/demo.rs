@@ -6,7 +6,7 @@
 use super::error::StackError;
 use super::gateway::listen;
 use super::store::{DEMO_PASSWORD, DEMO_USER};
-use daypass_core::browser::Origin;
+use daypass_core::client::Origin;
 use daypass_gateway::Site;
 use daypass_tools::workspace_root;
 use serde_json::{Value, json};
@@ -117,8 +117,7 @@ fn local_origin(port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_core::browser::Transport;
-    use daypass_core::config::Clients;
+    use daypass_core::client::{Clients, Transport};
 
     fn demo() -> Demo {
         let other = |text: &str| Origin::parse(text).unwrap();

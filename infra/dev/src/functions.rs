@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::error::StackError;
-use super::stack::{Cancel, FUNCTIONS, Runner};
+use super::settings::{Cancel, FUNCTIONS, Runner};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
 use daypass_testkit::lambda::{self, EXIT_ERROR, Lambda};

@@ -127,7 +127,7 @@ async fn pages(second: Option<(TcpListener, Site)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stack::FUNCTIONS;
+    use super::super::settings::FUNCTIONS;
     use super::*;
     use daypass_gateway::Target;
 

@@ -1,10 +1,10 @@
 //! The development key set: a file that only its owner may read, kept between runs so that sessions outlive a restart.
 
 use super::error::StackError;
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;

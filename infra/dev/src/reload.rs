@@ -3,7 +3,7 @@
 use super::build::build;
 use super::console::Console;
 use super::error::StackError;
-use super::stack::Cancel;
+use super::settings::Cancel;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};

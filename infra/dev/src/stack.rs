@@ -1,43 +1,26 @@
 //! All of Daypass on this machine, started and stopped as one.
 
 use super::build::build;
-use super::console::Console;
 use super::demo::Demo;
 use super::error::StackError;
 use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
 use super::reload::{Reload, Sources};
-use super::store::{DevStore, StoreChoice};
-use daypass_core::browser::Origin;
-use daypass_core::config::{self, ConfigError, LoginConfig, Tables};
-use daypass_core::jwks::Algorithm;
+use super::settings::{AUDIENCE, Settings};
+use super::store::DevStore;
+use daypass_core::config;
+use daypass_core::config::{LoginConfig, Tables};
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
-use daypass_gateway::{Gateway, Guard, Routes};
+use daypass_gateway::{Gateway, Routes};
 use daypass_tools::workspace_root;
+use daypass_verifier::config::{ConfigError, authorizer};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 9] = [
-    "login",
-    "refresh",
-    "revoke",
-    "sessions",
-    "password",
-    "revocations",
-    "authorizer",
-    "discovery",
-    "whoami",
-];
-/// The audience of a stack's access tokens. A name, not a URL: it stays when the port changes.
-pub const AUDIENCE: &str = "daypass-dev";
 
 /// What is kept in a stack's folder.
 const KEYS: &str = "keys.json";
@@ -46,97 +29,6 @@ const FUNCTION_LOG: &str = "functions.log";
 const BUILD_LOG: &str = "build.log";
 pub(super) const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
-
-/// Who runs the functions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Runner {
-    /// `cargo lambda watch`, which builds them.
-    CargoLambda,
-    /// The local Lambda service of the testkit, over the binaries in this folder. Nothing is built.
-    Built(PathBuf),
-}
-
-/// How a stack is to be. [`Settings::new`] is for tests; change what should differ.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The folder for keys, logs and the database file. It is made when it is missing; one stack at a time can use it.
-    pub folder: PathBuf,
-    /// Which DynamoDB.
-    pub store: StoreChoice,
-    /// Port of the gateway on 127.0.0.1; 0 for any free one.
-    pub port: u16,
-    /// Port of the demo page's second origin on 127.0.0.1, 0 for any free one; `None` for no page and no client of it.
-    pub page_port: Option<u16>,
-    /// More origins of the demo page's client: a page of the developer's own.
-    pub origins: Vec<Origin>,
-    /// Forget the database file and the keys of earlier runs.
-    pub fresh: bool,
-    /// What access tokens are signed with; `None` for what the kept keys are made for, ES256 at first.
-    pub algorithm: Option<Algorithm>,
-    /// Services behind the authorizer.
-    pub guards: Vec<Guard>,
-    /// Variables of the functions, over those that the stack sets itself: `DAYPASS_GRACE_SECONDS`, say, or another
-    /// `AWS_ENDPOINT_URL_DYNAMODB` that counts the requests.
-    pub variables: BTreeMap<String, String>,
-    /// Who runs the functions.
-    pub runner: Runner,
-    /// How many processes each function may have, which is how many requests it works on at the same time.
-    pub concurrency: u16,
-    /// Whether to build the functions, and again after each edit of a source file. Without it, they are built already.
-    pub reload: bool,
-    /// Whether to leave `environment.json` in the folder, in which `daypass user list` and the like find the stack.
-    pub leave_word: bool,
-    /// Where progress and the functions' lines go.
-    pub console: Console,
-    /// Stops the start from another thread.
-    pub cancel: Cancel,
-}
-
-impl Settings {
-    /// A stack for tests: all in memory, any free port, no page, quiet, four processes for each function.
-    #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            store: StoreChoice::Memory,
-            port: 0,
-            page_port: None,
-            origins: Vec::new(),
-            fresh: false,
-            algorithm: None,
-            guards: Vec::new(),
-            variables: BTreeMap::new(),
-            runner: Runner::CargoLambda,
-            concurrency: 4,
-            reload: false,
-            leave_word: false,
-            console: Console::Quiet,
-            cancel: Cancel::default(),
-        }
-    }
-
-    /// As [`Settings::new`], with a variable of the functions.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.insert(name.to_owned(), value.to_owned());
-        self
-    }
-}
-
-/// Ends a start that is under way. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Ends the start, now or when it begins; [`Stack::start`] then stops what it had started and fails.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A running stack. Dropping it stops all its parts and waits until they are gone.
 ///
@@ -388,7 +280,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     config::refresh(lookup).map_err(wrong)?;
     config::revoke(lookup).map_err(wrong)?;
     config::password(lookup).map_err(wrong)?;
-    config::authorizer(lookup).map_err(wrong)?;
+    authorizer::read(lookup).map_err(wrong)?;
     config::login(lookup).map_err(wrong)
 }
 

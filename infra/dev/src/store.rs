@@ -5,13 +5,16 @@ use super::error::StackError;
 use super::wait::wait_for;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::{
-    Clock, Credentials, Password, PasswordCheck, Scope, StoreError, User, UserId, UserStatus,
-};
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
+use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
+use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use http::Uri;
 use std::path::Path;
 

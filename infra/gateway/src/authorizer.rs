@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>
 
 use crate::event;
+use crate::identity::Authorizer;
 use crate::lambda::{InvokeError, Lambda};
 use crate::request::Incoming;
 use crate::routes::Found;
@@ -16,39 +17,6 @@ use tokio::time::Instant;
 const MAX_ANSWER: usize = 8 * 1024;
 /// The one action of the policies that API Gateway evaluates.
 const ACTION: &str = "execute-api:Invoke";
-
-/// Where an authorizer finds the caller's identity. When one is missing, the answer is 401 and nobody is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// The header of this name (`$request.header.NAME`).
-    Header(String),
-    /// The query parameter of this name (`$request.querystring.NAME`).
-    Query(String),
-}
-
-/// A Lambda authorizer, payload format 2.0.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authorizer {
-    /// The name of the function.
-    pub function: String,
-    /// Whether the function may answer `{"isAuthorized": true}`; otherwise only with an IAM policy.
-    pub simple_responses: bool,
-    /// All of these must be there, and results are cached under their values.
-    pub identity: Vec<IdentitySource>,
-    /// How long a result is cached; zero for not at all.
-    pub ttl: Duration,
-}
-
-impl Authorizer {
-    /// The values of all identity sources; `None` when one is missing or empty.
-    fn identity_of(&self, request: &Incoming) -> Option<Vec<String>> {
-        let value = |source: &IdentitySource| match source {
-            IdentitySource::Header(name) => request.header(name),
-            IdentitySource::Query(name) => request.query_parameter(name),
-        };
-        self.identity.iter().map(|source| value(source).filter(|value| !value.is_empty())).collect()
-    }
-}
 
 /// What an authorizer says of one request.
 #[derive(Debug)]
@@ -252,6 +220,7 @@ fn statement(statement: &Value) -> Result<Statement, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::IdentitySource;
     use crate::request::tests::incoming;
     use serde_json::json;
 

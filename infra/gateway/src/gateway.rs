@@ -1,10 +1,11 @@
 //! The server: one request, from its head to its answer.
 
 use crate::answer::{self, message};
-use crate::authorizer::{Authorizer, Cache, Verdict, authorize};
+use crate::authorizer::{Cache, Verdict, authorize};
 use crate::cors;
 use crate::event;
 use crate::guard::forward;
+use crate::identity::Authorizer;
 use crate::lambda::{InvokeError, Lambda};
 use crate::request::{Incoming, Stamp, head_size, read_body};
 use crate::routes::{Found, Routes, Target};

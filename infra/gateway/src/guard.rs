@@ -1,8 +1,8 @@
 //! The authorizer in front of a service that is not a Lambda function: `--guard /orders=http://localhost:3000`.
 
 use crate::answer::message;
+use crate::error::RouteError;
 use crate::request::{Incoming, is_hop_by_hop};
-use crate::routes::RouteError;
 use axum::body::Body;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};

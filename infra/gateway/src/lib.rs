@@ -14,17 +14,20 @@
 mod answer;
 mod authorizer;
 mod cors;
+mod error;
 mod event;
 mod gateway;
 mod guard;
+mod identity;
 mod lambda;
 mod request;
 mod routes;
 mod site;
 pub mod template;
 
-pub use authorizer::{Authorizer, IdentitySource};
+pub use error::RouteError;
 pub use gateway::{Gateway, Limits, serve};
 pub use guard::Guard;
-pub use routes::{Route, RouteError, Routes, Target};
+pub use identity::{Authorizer, IdentitySource};
+pub use routes::{Route, Routes, Target};
 pub use site::{Site, serve_site};

@@ -2,23 +2,11 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
-use crate::authorizer::Authorizer;
+use crate::error::RouteError;
 use crate::guard::Guard;
+use crate::identity::Authorizer;
 use http::Method;
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// A route or an authorizer that cannot be used. The text says what to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteError(pub(crate) String);
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RouteError {}
 
 /// What answers a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -439,7 +427,10 @@ mod tests {
         Authorizer {
             function: "authorizer".to_owned(),
             simple_responses: true,
-            identity: identity.iter().map(|name| crate::IdentitySource::Header((*name).to_owned())).collect(),
+            identity: identity
+                .iter()
+                .map(|name| crate::identity::IdentitySource::Header((*name).to_owned()))
+                .collect(),
             ttl: Duration::from_secs(ttl),
         }
     }

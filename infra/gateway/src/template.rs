@@ -4,8 +4,9 @@
 //! `AWS::Serverless::Function`. The function's name is `Metadata.BuildProperties.Binary`, the name that
 //! `cargo lambda` builds and invokes it by.
 
-use crate::authorizer::{Authorizer, IdentitySource};
-use crate::routes::{RouteError, Routes};
+use crate::error::RouteError;
+use crate::identity::{Authorizer, IdentitySource};
+use crate::routes::Routes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -420,7 +421,7 @@ Resources:
 "#;
 
     fn listed(routes: &Routes) -> Vec<(String, String, Option<String>)> {
-        let line = |route: &crate::Route| {
+        let line = |route: &crate::routes::Route| {
             let Target::Function(function) = route.target() else { panic!("not a function") };
             (route.key().to_owned(), function.clone(), route.authorizer().map(str::to_owned))
         };

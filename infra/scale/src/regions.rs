@@ -3,8 +3,10 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
-use daypass_core::session::{EndReason, Ended, Presented, Session, Verdict, judge};
-use daypass_core::{AttemptId, ClientId, RotationRequest, Scope, SessionId, Timestamp, UserId};
+use daypass_core::session::{EndReason, Ended, Presented, RotationRequest, Session, Verdict, judge};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
 /// Milliseconds.
@@ -121,7 +123,7 @@ impl World {
         let mut attempt = [0; 9];
         attempt.iter_mut().zip(self.attempts.to_be_bytes()).for_each(|(to, from)| *to = from);
         let Some(attempt) = AttemptId::from_bytes(&attempt) else { return Answer::Refused };
-        let token = daypass_core::RefreshToken { generation, ..item.token() };
+        let token = daypass_core::token::refresh::RefreshToken { generation, ..item.token() };
         let presented = Presented { token, client: None, scope: None, attempt };
         let registered = [item.client.clone()];
         let at = Timestamp::from_millis(now);

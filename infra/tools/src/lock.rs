@@ -1,12 +1,13 @@
 //! `cargo tools lock`: writes the lock files from `*.in`, `package.json` and `pom.xml`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::node::npm;
+use crate::paths::files;
 use crate::process::run_quietly;
 use crate::python::uv;
 use crate::{dynamodb_local, target_dir, workspace_root};
@@ -47,15 +48,4 @@ fn lock_python(folder: &Path, requirements: &Path, upgrade: bool) -> Result<()> 
         .args(requirements.with_extension("txt").file_name())
         .args(requirements.file_name());
     run_quietly("uv", &mut command)
-}
-
-/// The files in `folder` with this extension, sorted.
-pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
-        found.push(entry?.path());
-    }
-    found.retain(|path| path.extension().is_some_and(|it| it == extension));
-    found.sort();
-    Ok(found)
 }

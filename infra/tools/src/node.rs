@@ -10,8 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::install::ensure;
-use crate::lock::files;
-use crate::paths::read;
+use crate::paths::{files, read};
 use crate::prerequisites::{NODE, NPM};
 use crate::process::run_quietly;
 use crate::workspace_root;

@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::install::ensure;
-use crate::lock::files;
-use crate::paths::read;
+use crate::paths::{files, read};
 use crate::prerequisites::PYTHON;
 use crate::process::run_quietly;
 use crate::{Server, answers_http, free_port, target_dir, workspace_root};

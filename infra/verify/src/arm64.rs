@@ -13,10 +13,10 @@ use daypass_tools::{cargo, run, say, target_dir, workspace_root};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use crate::budget::{FUNCTIONS, Function};
+use crate::budget::{FUNCTIONS, Function, packages};
 use crate::elf::{Binary, Processor};
 use crate::nextest::Tests;
-use crate::steps::{Plan, packages};
+use crate::plan::Plan;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";

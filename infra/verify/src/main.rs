@@ -7,6 +7,7 @@ mod arm64;
 mod budget;
 mod elf;
 mod nextest;
+mod plan;
 mod rehearsal;
 mod report;
 mod steps;
@@ -18,7 +19,8 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use daypass_tools::say;
 
-use steps::{Depth, STEPS, Step};
+use plan::Depth;
+use steps::{STEPS, Step};
 use supervise::Settings;
 
 /// Every check of Daypass.

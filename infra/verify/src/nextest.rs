@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use daypass_tools::{cargo, nextest, run, target_dir};
 
-use crate::steps::{Depth, Plan, without_aws};
+use crate::plan::{Depth, Plan, without_aws};
 
 /// Variables that a developer sets for the tests themselves: other walks of the model test.
 const PASSED_ON: [&str; 1] = ["DAYPASS_MODEL_SEED"];

@@ -15,7 +15,7 @@ use daypass_tools::{Ministack, command_line, run, say, target_dir, workspace_roo
 use serde::Deserialize;
 
 use crate::nextest::Tests;
-use crate::steps::{Depth, Plan, archives, build, without_aws};
+use crate::plan::{Depth, Plan, archives, build, without_aws};
 
 /// A Daypass stack that was deployed.
 #[derive(Debug, Deserialize)]

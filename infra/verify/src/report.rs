@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::steps::Depth;
-use crate::supervise::log_file;
+use crate::plan::{Depth, log_file};
 
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]

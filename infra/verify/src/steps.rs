@@ -1,7 +1,7 @@
 //! What `cargo verify` checks. Cheap steps come first; a step starts as soon as the steps that it comes after have ended.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,42 +12,10 @@ use daypass_tools::{
 };
 
 use crate::arm64::arm64;
-use crate::budget::{FUNCTIONS, Function, inspect, weigh};
+use crate::budget::{FUNCTIONS, Function, inspect, packages, weigh};
 use crate::nextest::Tests;
+use crate::plan::{Depth, Plan, archives, build, without_aws};
 use crate::rehearsal::rehearsal;
-
-/// How deep a run goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Depth {
-    /// The gate of every change.
-    Gate,
-    /// Nights and releases.
-    Full,
-}
-
-impl Depth {
-    pub(crate) const fn of(full: bool) -> Self {
-        if full { Self::Full } else { Self::Gate }
-    }
-
-    /// What the tests read in `DAYPASS_TEST_DEPTH`.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Gate => "gate",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// What a step is run with.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// The step's name.
-    pub(crate) step: &'static str,
-    pub(crate) depth: Depth,
-    /// Names of tests, when the contributor chose some.
-    pub(crate) filter: Vec<String>,
-}
 
 /// One check.
 pub(crate) struct Step {
@@ -113,9 +81,14 @@ impl Step {
         Self { after, ..self }
     }
 
-    /// Only `--full` runs it, beside no other step.
+    /// Only `--full` runs it.
     const fn full(self) -> Self {
-        Self { depth: Depth::Full, alone: true, ..self }
+        Self { depth: Depth::Full, ..self }
+    }
+
+    /// It measures.
+    const fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 }
 
@@ -131,6 +104,7 @@ pub(crate) const STEPS: &[Step] = &[
         .after(&["build"])
         .compiling(),
     Step::new("release", "functions as they are deployed: size budget, processor, glibc", 30, release),
+    Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
     Step::tests(
         "rehearsal",
         "deployed to a local AWS (MiniStack), and called through its API Gateway",
@@ -184,11 +158,12 @@ pub(crate) const STEPS: &[Step] = &[
         20,
         timing,
     )
-    .full(),
+    .full()
+    .alone(),
     Step::new("bench", "the authorizer beside its floor and its peers; argon2id beside C", 20, bench)
         .after(&["release"])
-        .full(),
-    Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
+        .full()
+        .alone(),
 ];
 
 fn fmt(_: &Plan) -> Result<()> {
@@ -245,28 +220,12 @@ fn book(_: &Plan) -> Result<()> {
     run("rumdl", tool("rumdl")?.args(["check", "--quiet", "--no-cache", "."]))
 }
 
-/// Builds every binary and every test, with one choice of features, so that no later step compiles.
-pub(crate) fn build(plan: &Plan) -> Result<()> {
-    let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
-    run(plan.step, without_aws(&mut cargo()).args(arguments))
-}
-
 fn test(plan: &Plan) -> Result<()> {
     Tests::of(plan, "not test(/^(suites|model)::/)")?.run()
 }
 
 fn model(plan: &Plan) -> Result<()> {
     Tests::of(plan, "test(/^model::/)")?.run()
-}
-
-/// Takes away the variables that choose an AWS account, an endpoint or a stack: tests must not see a developer's.
-pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// A suite of `tests/it/suites`, with the functions built and named to it.
@@ -420,12 +379,6 @@ fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The packages of those functions that link an AWS SDK, or of those that do not.
-pub(crate) fn packages(functions: &[&Function], with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let chosen = functions.iter().filter(move |function| function.links_aws() == with_aws);
-    chosen.map(|function| function.package)
-}
-
 /// `cargo lambda build` of some packages.
 fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static str>) -> Result<Command> {
     let mut command = cargo_lambda()?.command()?;
@@ -434,9 +387,4 @@ fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static s
         command.args(["--package", package]);
     }
     Ok(command)
-}
-
-/// Where it leaves them.
-pub(crate) fn archives() -> PathBuf {
-    target_dir().join("lambda")
 }

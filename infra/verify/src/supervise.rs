@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -18,8 +17,9 @@ use anyhow::{Context as _, Result};
 use daypass_tools::{check_prerequisites, chromium, install_all, say, target_dir};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::plan::{Depth, Plan, log_file};
 use crate::report::{Outcome, Verdict, summary};
-use crate::steps::{Depth, Plan, Step};
+use crate::steps::Step;
 
 /// How a run is to be.
 #[derive(Debug)]
@@ -41,11 +41,6 @@ const TICK: Duration = Duration::from_millis(50);
 const FAREWELL: Duration = Duration::from_secs(20);
 /// How long to wait for the rest of the output of a step that has ended: a process that escaped may hold the pipe.
 const REST: Duration = Duration::from_secs(2);
-
-/// Where the output of a step is kept.
-pub(crate) fn log_file(step: &str) -> PathBuf {
-    target_dir().join("verify").join(format!("{step}.log"))
-}
 
 /// Runs one step in this process; whether it passed. The supervisor starts this with `--step`.
 pub(crate) fn run_here(step: &Step, depth: Depth, filter: &[String]) -> bool {

@@ -1,8 +1,8 @@
 //! Answers, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
-use daypass_core::access::Verified;
-use daypass_core::routes::{Pattern, Permissions};
+use daypass_verifier::jose::verify::Verified;
+use daypass_verifier::routes::{Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub enum Answer {
         is_authorized: bool,
         /// What the integration behind may read.
         #[serde(skip_serializing_if = "Option::is_none")]
-        context: Option<Context>,
+        context: Option<CallerContext>,
     },
     /// An IAM policy, which API Gateway may cache and then uses for **every** route of the API.
     #[serde(rename_all = "camelCase")]
@@ -34,13 +34,13 @@ pub enum Answer {
         policy_document: Policy,
         /// What the integration behind may read.
         #[serde(skip_serializing_if = "Option::is_none")]
-        context: Option<Context>,
+        context: Option<CallerContext>,
     },
 }
 
 /// What the integration behind the authorizer reads: flat scalars, the one form that every API type takes.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Context {
+pub struct CallerContext {
     sub: String,
     sid: String,
     client_id: String,
@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// A policy for the user of the context.
-    pub(crate) fn policy(policy_document: Policy, context: Option<Context>) -> Self {
+    pub(crate) fn policy(policy_document: Policy, context: Option<CallerContext>) -> Self {
         let principal_id =
             context.as_ref().map_or_else(|| ANONYMOUS.to_owned(), |context| context.sub.clone());
         Self::Policy { principal_id, policy_document, context }
@@ -148,7 +148,7 @@ impl Answer {
             None => 0,
             Some(context) if !context.extra.is_empty() => return None,
             // The user stands there twice in a policy.
-            Some(Context { sub, sid, client_id, scope, .. }) => {
+            Some(CallerContext { sub, sid, client_id, scope, .. }) => {
                 written(sub) * 2 + written(sid) + written(client_id) + written(scope)
             }
         };
@@ -176,7 +176,7 @@ impl Policy {
     }
 }
 
-impl Context {
+impl CallerContext {
     /// The context of a verified token, with the `extra` claims that it has. A claim that is no text, number or boolean
     /// stands there as its JSON.
     pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {

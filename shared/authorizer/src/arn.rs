@@ -1,7 +1,7 @@
 //! The ARN of the method that is asked for: `arn:PARTITION:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, and
 //! `…:API/STAGE/$connect` for a WebSocket.
 
-use daypass_core::routes::Target;
+use daypass_verifier::routes::Target;
 
 /// Most characters of a resource in a policy.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>

@@ -2,8 +2,8 @@
 //! nothing panics.
 
 use crate::arn::MethodArn;
-use daypass_core::event::BadCredentials;
-use daypass_core::web::Caller;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::event::BadAuthorizationHeader;
 use serde_json::Value;
 
 /// What kind of API asks. Each wants its answer in another form.
@@ -27,7 +27,7 @@ pub struct Event<'a> {
     /// What is called.
     pub arn: MethodArn<'a>,
     /// The bearer token; `None` when none was sent.
-    pub token: Result<Option<&'a str>, BadCredentials>,
+    pub token: Result<Option<&'a str>, BadAuthorizationHeader>,
     /// Who calls; `TOKEN` events do not say.
     pub caller: Caller,
 }
@@ -50,7 +50,7 @@ impl<'a> Event<'a> {
                 token: match event.get("authorizationToken") {
                     None | Some(Value::Null) => Ok(None),
                     Some(Value::String(header)) => bearer(header).map(Some),
-                    Some(_) => Err(BadCredentials::Malformed),
+                    Some(_) => Err(BadAuthorizationHeader::Malformed),
                 },
                 caller: Caller::default(),
             }),
@@ -79,7 +79,7 @@ impl<'a> Event<'a> {
 
 /// The one `Authorization` header, as [`authorization`] finds it, where it is also what API Gateway caches the answer
 /// under: an answer that is kept under something else would be given to other tokens too.
-fn keyed(event: &Value) -> Result<Option<&str>, BadCredentials> {
+fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     let header = authorization(event)?;
     let is_a_key = |header: &str| match event.get("identitySource") {
         // Without identity sources nothing is cached.
@@ -90,14 +90,14 @@ fn keyed(event: &Value) -> Result<Option<&str>, BadCredentials> {
         Some(_) => false,
     };
     match header {
-        Some(header) if !is_a_key(header) => Err(BadCredentials::NotTheCacheKey),
+        Some(header) if !is_a_key(header) => Err(BadAuthorizationHeader::NotTheCacheKey),
         header => Ok(header),
     }
 }
 
 /// The one `Authorization` header. HTTP APIs send names in lower case and join what comes twice; REST APIs send names as
 /// the client wrote them, the last value in `headers` and all of them in `multiValueHeaders`.
-fn authorization(event: &Value) -> Result<Option<&str>, BadCredentials> {
+fn authorization(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     let named = |member: &str| {
         let headers = event.get(member).and_then(Value::as_object).into_iter().flatten();
         headers.filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value)
@@ -108,7 +108,7 @@ fn authorization(event: &Value) -> Result<Option<&str>, BadCredentials> {
         other => vec![text_of(other)],
     });
     match (single, one(listed)?) {
-        (Some(single), Some(listed)) if single != listed => Err(BadCredentials::Malformed),
+        (Some(single), Some(listed)) if single != listed => Err(BadAuthorizationHeader::Malformed),
         (single, listed) => Ok(single.or(listed)),
     }
 }
@@ -118,21 +118,23 @@ fn text_of(value: &Value) -> Option<&str> {
 }
 
 /// The only one of some values, if it is text.
-fn one<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Result<Option<&'a str>, BadCredentials> {
+fn one<'a>(
+    mut values: impl Iterator<Item = Option<&'a str>>,
+) -> Result<Option<&'a str>, BadAuthorizationHeader> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(Some(value)), None) => Ok(Some(value)),
-        _ => Err(BadCredentials::Malformed),
+        _ => Err(BadAuthorizationHeader::Malformed),
     }
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1); a comma means that
 /// two headers were joined, a second space that something else was sent.
-fn bearer(header: &str) -> Result<&str, BadCredentials> {
-    let (scheme, token) = header.split_once(' ').ok_or(BadCredentials::Malformed)?;
+fn bearer(header: &str) -> Result<&str, BadAuthorizationHeader> {
+    let (scheme, token) = header.split_once(' ').ok_or(BadAuthorizationHeader::Malformed)?;
     let one_token = !token.is_empty() && !token.contains([' ', ',', '\t']);
     let good = scheme.eq_ignore_ascii_case("bearer") && one_token;
-    if good { Ok(token) } else { Err(BadCredentials::Malformed) }
+    if good { Ok(token) } else { Err(BadAuthorizationHeader::Malformed) }
 }
 
 /// Who calls, by the gateway's own context.

@@ -1,13 +1,15 @@
 //! The verifier and its keys: those of the configuration, or the issuer's, fetched at start, when a token names an unknown
 //! one, and when they have become old.
 
-use daypass_core::access::{Rejected, Rejection, UnusableKey, Verified, Verifier};
-use daypass_core::config::{AuthorizerConfig, Issuer, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
-use daypass_core::event::Event;
-use daypass_core::jwks::Jwks;
-use daypass_core::web::{Ambient, Caller};
-use daypass_core::{Keyring, Need, Timestamp};
 use daypass_https::Document;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::config::authorizer::{AuthorizerConfig, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::jose::refetch::{Need, RefetchTimer};
+use daypass_verifier::jose::verify::{Rejected, Rejection, UnusableKey, Verified, Verifier};
+use daypass_verifier::ports::context::{Caller, Context};
+use daypass_verifier::ports::event::Event;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
@@ -58,7 +60,7 @@ pub(crate) struct Fetched {
 }
 
 struct State {
-    keyring: Keyring,
+    timer: RefetchTimer,
     verifier: Option<Arc<Verifier>>,
 }
 
@@ -70,12 +72,12 @@ impl Keys {
             (KeySource::Inline(jwks), _) => Ok(Self::Inline(verifier(jwks)?)),
             (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => {
                 let first = first.as_ref().map(verifier).transpose()?;
-                let keyring = Keyring::new(*interval, *max_age, first.is_some());
+                let timer = RefetchTimer::new(*interval, *max_age, first.is_some());
                 Ok(Self::Fetched(Fetched {
                     issuer: config.issuer.clone(),
                     audience: config.audience.clone(),
                     fetch,
-                    state: Mutex::new(State { keyring, verifier: first.map(Arc::new) }),
+                    state: Mutex::new(State { timer, verifier: first.map(Arc::new) }),
                     flight: AsyncMutex::new(()),
                 }))
             }
@@ -85,9 +87,9 @@ impl Keys {
     }
 
     /// Fetches what has to be there before the first answer. A failure is logged, and tried again later.
-    pub(crate) async fn prepare(&self, ambient: &Ambient) {
+    pub(crate) async fn prepare(&self, context: &Context) {
         if let Self::Fetched(fetched) = self {
-            fetched.renew_if_due(Need::Age, ambient.clock.now(), ambient, &Caller::default()).await;
+            fetched.renew_if_due(Need::Age, context.clock.now(), context, &Caller::default()).await;
         }
     }
 
@@ -96,19 +98,19 @@ impl Keys {
         &self,
         token: &str,
         now: Timestamp,
-        ambient: &Ambient,
+        context: &Context,
         caller: &Caller,
     ) -> Result<Verified, Unverified> {
         let fetched = match self {
             Self::Inline(verifier) => return verifier.examine(token, now).map_err(Unverified::Rejected),
             Self::Fetched(fetched) => fetched,
         };
-        fetched.renew_if_due(Need::Age, now, ambient, caller).await;
+        fetched.renew_if_due(Need::Age, now, context, caller).await;
         let unknown = match fetched.examine(token, now) {
             Err(Unverified::Rejected(rejected)) if rejected.cause == Rejection::UnknownKey => rejected,
             result => return result,
         };
-        if fetched.renew_if_due(Need::UnknownKid, now, ambient, caller).await {
+        if fetched.renew_if_due(Need::UnknownKid, now, context, caller).await {
             fetched.examine(token, now)
         } else {
             Err(Unverified::Rejected(unknown))
@@ -123,7 +125,7 @@ impl Fetched {
     }
 
     /// Asks the issuer if that is due, or waits for whoever is asking. Returns whether there was an answer to wait for.
-    async fn renew_if_due(&self, need: Need, now: Timestamp, ambient: &Ambient, caller: &Caller) -> bool {
+    async fn renew_if_due(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) -> bool {
         let Ok(_asking) = self.flight.try_lock() else {
             // Somebody is asking. Old keys do until the answer is there; whoever lacks a key waits for it.
             if need == Need::Age && self.state().verifier.is_some() {
@@ -132,10 +134,10 @@ impl Fetched {
             drop(self.flight.lock().await);
             return true;
         };
-        if !self.state().keyring.is_due(need, now) {
+        if !self.state().timer.is_due(need, now) {
             return false;
         }
-        self.state().keyring.ask(now);
+        self.state().timer.ask(now);
         let verifier = match (self.fetch)().await {
             Err(why) => Err(why),
             Ok(document) => Jwks::parse(&document).map_err(|error| error.to_string()).and_then(|jwks| {
@@ -146,12 +148,12 @@ impl Fetched {
         match verifier {
             Ok(verifier) => {
                 let mut state = self.state();
-                state.keyring.renewed(now);
+                state.timer.renewed(now);
                 state.verifier = Some(Arc::new(verifier));
             }
             Err(detail) => {
                 // The last good keys stay. Logged once per request to the issuer, which is once per interval.
-                ambient.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
+                context.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
             }
         }
         true

@@ -3,7 +3,7 @@
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
 //! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
 //!
-//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_core::revocations::NotFollowed)
+//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed)
 //! unless a revocation feed is.
 
 mod answer;
@@ -14,7 +14,7 @@ mod keys;
 mod pruned;
 mod serve;
 
-pub use answer::{Answer, Context, Policy, Statement};
+pub use answer::{Answer, CallerContext, Policy, Statement};
 pub use arn::MethodArn;
 pub use error::Error;
 pub use event::{Api, Event};
@@ -23,14 +23,14 @@ pub use pruned::Pruned;
 pub use serve::serve;
 
 use answer::Unanswerable;
-use daypass_core::access::{UnusableKey, Verified};
-use daypass_core::config::{AuthorizerConfig, HttpAnswer};
-use daypass_core::event::{BadCredentials, Denial, Event as JournalEvent};
-use daypass_core::revocations::{Follow, Lookup};
-use daypass_core::routes::{Bearer, RouteDenial, Routes};
-use daypass_core::session::DeadCause;
-use daypass_core::web::{Ambient, Caller};
-use daypass_core::{SessionId, UserId};
+use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::config::authorizer::{AuthorizerConfig, HttpAnswer};
+use daypass_verifier::jose::verify::{UnusableKey, Verified};
+use daypass_verifier::ports::context::{Caller, Context};
+use daypass_verifier::ports::event::{BadAuthorizationHeader, Denial, Event as JournalEvent, SessionDenial};
+use daypass_verifier::ports::follow::Follow;
+use daypass_verifier::revocation::Lookup;
+use daypass_verifier::routes::{Bearer, RouteDenial, Routes};
 use keys::{Keys, Unverified};
 
 /// The authorizer with its keys and routes.
@@ -40,7 +40,7 @@ pub struct Authorizer<F> {
     routes: Routes,
     http_answer: HttpAnswer,
     context_claims: Vec<String>,
-    ambient: Ambient,
+    context: Context,
 }
 
 /// What became of a request.
@@ -63,16 +63,16 @@ impl<F: Follow> Authorizer<F> {
         config: AuthorizerConfig,
         fetch: Option<Fetch>,
         revocations: F,
-        ambient: Ambient,
+        context: Context,
     ) -> Result<Self, UnusableKey> {
         let keys = Keys::new(&config, fetch)?;
         let AuthorizerConfig { routes, http_answer, context_claims, .. } = config;
-        Ok(Self { keys, revocations, routes, http_answer, context_claims, ambient })
+        Ok(Self { keys, revocations, routes, http_answer, context_claims, context })
     }
 
     /// Fetches the keys and revocations that have to be there before the first request, if any have, at the same time.
     pub async fn prepare(&self) {
-        tokio::join!(self.keys.prepare(&self.ambient), self.revocations.prepare(&self.ambient));
+        tokio::join!(self.keys.prepare(&self.context), self.revocations.prepare(&self.context));
     }
 
     /// Decides about one request.
@@ -81,7 +81,11 @@ impl<F: Follow> Authorizer<F> {
     /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`]; [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         let Some(event) = Event::read(event) else {
-            self.deny(Denial::Credentials(BadCredentials::UnsupportedEvent), None, &Caller::default());
+            self.deny(
+                Denial::AuthorizationHeader(BadAuthorizationHeader::UnsupportedEvent),
+                None,
+                &Caller::default(),
+            );
             return Err(Error::Unauthorized);
         };
         let outcome = self.examine(&event).await?;
@@ -92,7 +96,7 @@ impl<F: Follow> Authorizer<F> {
         };
         answer.or_else(|problem| {
             let failure = JournalEvent::Failure { during: "answer", detail: problem.advice().to_owned() };
-            self.ambient.journal.record(&failure, &event.caller);
+            self.context.journal.record(&failure, &event.caller);
             refusal(&event, self.http_answer)
         })
     }
@@ -101,26 +105,26 @@ impl<F: Follow> Authorizer<F> {
     async fn examine(&self, event: &Event<'_>) -> Result<Outcome, Error> {
         let (target, caller) = (event.arn.target, &event.caller);
         let table = self.routes.of(event.arn.api);
-        let now = self.ambient.clock.now();
+        let now = self.context.clock.now();
         let token = match event.token {
             Ok(Some(token)) => token,
             Ok(None) if table.decide(target, Bearer::Anonymous).is_ok() => return Ok(Outcome::Public),
             Ok(None) => {
-                self.deny(Denial::Credentials(BadCredentials::Missing), None, caller);
+                self.deny(Denial::AuthorizationHeader(BadAuthorizationHeader::Missing), None, caller);
                 return Ok(Outcome::Refused);
             }
             // Also on a public route: whoever sends a token wants to be known, and is told that it is no good.
             Err(problem) => {
-                self.deny(Denial::Credentials(problem), None, caller);
+                self.deny(Denial::AuthorizationHeader(problem), None, caller);
                 return Ok(Outcome::Refused);
             }
         };
-        match self.keys.verify(token, now, &self.ambient, caller).await {
+        match self.keys.verify(token, now, &self.context, caller).await {
             Ok(verified) => {
-                match self.revocations.lookup(&verified.session, &self.ambient, caller).await {
+                match self.revocations.lookup(&verified.session, &self.context, caller).await {
                     Lookup::Live => {}
                     Lookup::Ended => {
-                        self.deny(Denial::Session(DeadCause::Ended), owner(&verified), caller);
+                        self.deny(Denial::Session(SessionDenial::Ended), owner(&verified), caller);
                         return Ok(Outcome::Refused);
                     }
                     Lookup::Stale => return Err(Error::StaleRevocations),
@@ -150,7 +154,7 @@ impl<F: Follow> Authorizer<F> {
         verified: Option<Verified>,
         at_hand: bool,
     ) -> Result<Answer, Unanswerable> {
-        let context = |verified| Context::new(verified, &self.context_claims);
+        let context = |verified| CallerContext::new(verified, &self.context_claims);
         let answer = if event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple {
             if !at_hand {
                 return Ok(Answer::simple_refusal());
@@ -168,7 +172,7 @@ impl<F: Follow> Authorizer<F> {
 
     fn deny(&self, cause: Denial, owner: Option<(UserId, SessionId)>, caller: &Caller) {
         let (user, session) = owner.unzip();
-        self.ambient.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
+        self.context.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
     }
 }
 

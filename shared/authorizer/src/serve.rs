@@ -1,7 +1,7 @@
 //! The loop of the Runtime API around an authorizer.
 
 use crate::{Authorizer, Pruned};
-use daypass_core::revocations::Follow;
+use daypass_verifier::ports::follow::Follow;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 /// Answers Lambda's events with this authorizer until Lambda ends the process.

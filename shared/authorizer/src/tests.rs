@@ -5,13 +5,17 @@ mod routes;
 mod shapes;
 
 use super::*;
-use daypass_core::access::{Grant, Rejection, Signer};
-use daypass_core::config::{Issuer, KeySource};
-use daypass_core::event::Journal;
-use daypass_core::jwks::Algorithm;
 use daypass_core::keys::{Document, SigningKeys};
-use daypass_core::{ClientId, Clock, Scope, Timestamp};
+use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::OsEntropy;
+use daypass_verifier::base::ids::ClientId;
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::{Clock, Timestamp};
+use daypass_verifier::config::authorizer::KeySource;
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::jose::verify::Rejection;
+use daypass_verifier::ports::journal::Journal;
 use serde_json::{Value, json};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -56,9 +60,9 @@ impl Default for Told {
 }
 
 impl Follow for Told {
-    async fn prepare(&self, _: &Ambient) {}
+    async fn prepare(&self, _: &Context) {}
 
-    async fn lookup(&self, sid: &str, _: &Ambient, _: &Caller) -> Lookup {
+    async fn lookup(&self, sid: &str, _: &Context, _: &Caller) -> Lookup {
         assert_eq!(sid, SessionId::from_bytes([2; 16]).to_string(), "the session of the token");
         *self.0.lock().unwrap()
     }
@@ -128,7 +132,7 @@ fn with_keys(
     fetch: Option<Fetch>,
 ) -> Fixture {
     let (journal, clock) = (Recorded::default(), Moved(Arc::new(Mutex::new(NOW))));
-    let ambient = Ambient {
+    let context = Context {
         clock: Box::new(clock.clone()),
         entropy: Box::new(OsEntropy),
         journal: Box::new(journal.clone()),
@@ -145,7 +149,7 @@ fn with_keys(
         revocations: None,
     };
     let ended = Told::default();
-    let authorizer = Authorizer::new(config, fetch, ended.clone(), ambient).unwrap();
+    let authorizer = Authorizer::new(config, fetch, ended.clone(), context).unwrap();
     Fixture { authorizer, ended, journal, clock, issuer: test_issuer }
 }
 

@@ -1,52 +1,30 @@
-//! The rules of Daypass, and nothing that touches the world.
+//! The rules of Daypass, as plain functions over plain values. The crate does no I/O.
 //!
-//! Tokens, sessions, keys, configuration and the flows of login, refresh, revoke, sessions, authorize and discovery live
-//! here as plain functions over plain values. Whatever they need from outside comes in through a port:
-//! [`Store`] for DynamoDB, [`Credentials`] for names and passwords, [`Clock`] for the time and [`Entropy`] for
-//! randomness. The crate reads no environment variable, opens no socket and knows neither AWS nor Lambda, so every
-//! rule can be tested with a fixed clock and seeded randomness.
+//! The modules are layers. Each names only those before it in this list, and `tests/it/boundaries.rs` holds that:
+//!
+//! 1. [`secret`]: passwords and keys, which no log shows.
+//! 2. [`keys`]: the key set, its signing keys, refresh keys and peppers, and their rotation.
+//! 3. [`token`], [`client`], [`session`], [`throttle`]: the rules, each by itself.
+//! 4. [`ports`]: the store, the password hasher, Secrets Manager, and what is logged.
+//! 5. [`config`]: what each function reads from its environment.
+//! 6. [`flow`]: login, refresh, revocation, sessions, change of password, revocation feed and key rotation.
+//! 7. [`http`]: requests into flows, and their results into answers.
+//!
+//! Below all of them stands the crate `daypass-verifier`: time, ids, public keys, the verification of access tokens, routes and
+//! the revocation list.
+//!
+//! The crate reads no environment variable, opens no socket and names no SDK, so each rule can be tested with a fixed
+//! clock and seeded randomness. A type has one path: nothing is re-exported here.
 
-pub mod access;
-pub mod browser;
+pub mod client;
 pub mod config;
-pub mod discovery;
-mod entropy;
-mod error;
-pub mod event;
-mod ids;
-pub mod issue;
-pub mod json;
-pub mod jwks;
-mod keyring;
+pub mod flow;
+pub mod http;
 pub mod keys;
-pub mod login;
-pub mod password;
-pub mod refresh;
-mod refresh_token;
-pub mod revocations;
-pub mod revoke;
-pub mod rotate;
-pub mod routes;
-mod scope;
-mod secret;
+pub mod ports;
+pub mod secret;
 pub mod session;
-pub mod sessions;
-mod store;
 #[cfg(test)]
 mod testing;
 pub mod throttle;
-mod time;
-pub mod web;
-
-pub use entropy::Entropy;
-pub use error::ApiError;
-pub use ids::{AttemptId, ClientId, SessionId, UserId, Username};
-pub use keyring::{Keyring, Need};
-pub use refresh_token::{RefreshToken, RefreshTokenError};
-pub use scope::{Scope, ScopeError};
-pub use secret::{Password, Secret};
-pub use store::{
-    Credentials, NewSession, PasswordCheck, Revocation, Rotation, RotationRequest, Store, StoreError, User,
-    UserStatus,
-};
-pub use time::{Clock, Timestamp};
+pub mod token;

@@ -1,6 +1,7 @@
 //! A fixed time and seeded randomness for the unit tests of this crate.
 
-use crate::{Entropy, Timestamp};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::time::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When the tests take place.

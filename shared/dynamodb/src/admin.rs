@@ -9,8 +9,10 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::{SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username};
+use daypass_verifier::base::ids::{SessionId, UserId, Username};
+use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
 /// How long a transaction that has committed may take until a query sees all of it: some milliseconds, with room.

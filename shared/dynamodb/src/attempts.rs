@@ -15,8 +15,10 @@ use crate::error::failure;
 use crate::item::{self, ATTEMPT, EXPIRES_AT, Item};
 use crate::store::{Conditional, conditional, names, values};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use daypass_core::throttle::{Attempt, AttemptStore, Begun, Counter, Ticket};
-use daypass_core::{AttemptId, StoreError, Timestamp, User, Username};
+use daypass_core::ports::store::{AttemptStore, Begun, StoreError, User};
+use daypass_core::throttle::{Attempt, Counter, Ticket};
+use daypass_verifier::base::ids::{AttemptId, Username};
+use daypass_verifier::base::time::Timestamp;
 use futures_util::future::try_join_all;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{AsyncSleep, Builder, Config, Credentials, Region, Sleep};
-use daypass_core::StoreError;
+use daypass_core::ports::store::StoreError;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;

@@ -6,8 +6,8 @@ use crate::error::failure;
 use crate::item::{self, ENDED_AT, ENDED_BUCKET, ENDED_BUCKETS, SESSION};
 use crate::schema::ENDED_INDEX;
 use crate::store::{names, values};
-use daypass_core::revocations::{EndedSession, EndedSessions};
-use daypass_core::{StoreError, Timestamp};
+use daypass_core::ports::store::{EndedSession, EndedSessions, StoreError};
+use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Buckets that are read at the same time: with more, a cold start would spend its time on as many TLS handshakes.

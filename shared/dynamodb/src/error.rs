@@ -2,7 +2,7 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
-use daypass_core::StoreError;
+use daypass_core::ports::store::StoreError;
 use std::error::Error;
 
 /// What a failed request means. The text names the operation and the code, and nothing that came in.

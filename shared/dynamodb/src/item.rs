@@ -1,12 +1,13 @@
 //! Users and sessions as items, and back. Reading is strict: an attribute that is missing or odd is named in the error.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::revocations::{EndedSession, SessionDigest};
+use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::throttle::KnownAddress;
-use daypass_core::{
-    AttemptId, ClientId, Scope, SessionId, StoreError, Timestamp, User, UserId, UserStatus, Username,
-};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::revocation::SessionDigest;
 use std::collections::HashMap;
 
 /// An item as the SDK has it.

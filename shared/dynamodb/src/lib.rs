@@ -1,6 +1,6 @@
 //! The store of Daypass on Amazon DynamoDB: the only crate that names its SDK.
 //!
-//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::Store`] and of [`daypass_core::sessions::SessionStore`];
+//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::ports::store::Store`] and of [`daypass_core::ports::store::SessionStore`];
 //! [`schema`] is the one definition of the tables; the verbs of an operator (`add_user`, `set_status`, …) are methods of
 //! [`DynamoDb`] too.
 //!
@@ -25,7 +25,8 @@ pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
 
 use aws_sdk_dynamodb::Client;
-use daypass_core::{StoreError, config::Tables};
+use daypass_core::config::Tables;
+use daypass_core::ports::store::StoreError;
 
 /// The tables that one function works with. Each is given no more names than it has rights.
 #[derive(Debug, Clone, PartialEq, Eq)]

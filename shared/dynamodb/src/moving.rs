@@ -7,7 +7,9 @@ use crate::schema::patient;
 use crate::store::names;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use daypass_core::{StoreError, Timestamp, User, UserStatus, Username};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
+use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 
 /// Names the line that a user came from, so that the same line is known again.

@@ -6,9 +6,10 @@ use crate::error::failure;
 use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
 use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::password::{PasswordChange, PasswordStore};
+use daypass_core::ports::store::{PasswordChange, PasswordStore, StoreError};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::{SessionId, StoreError, Timestamp, UserId, Username};
+use daypass_verifier::base::ids::{SessionId, UserId, Username};
+use daypass_verifier::base::time::Timestamp;
 
 impl PasswordStore for DynamoDb {
     async fn session_and_name(

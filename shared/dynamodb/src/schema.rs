@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{
     KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType, TableDescription,
     TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
-use daypass_core::StoreError;
+use daypass_core::ports::store::StoreError;
 use std::time::Duration;
 
 /// What a table is for.

@@ -5,9 +5,10 @@ use crate::connect::LIST_TIMEOUT;
 use crate::error::failure;
 use crate::item::{self, USER};
 use crate::store::{Conditional, Moment, conditional, known_by, names, values};
+use daypass_core::ports::store::{Ending, SessionStore, StoreError, StoredSessions};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
-use daypass_core::{AttemptId, SessionId, StoreError, Timestamp, UserId};
+use daypass_verifier::base::ids::{AttemptId, SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 
 impl DynamoDb {
     /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.
@@ -55,7 +56,7 @@ impl SessionStore for DynamoDb {
         output.item.as_ref().map(item::to_session).transpose()
     }
 
-    /// The same write as [`revoke_session`](daypass_core::Store::revoke_session).
+    /// The same write as [`revoke_session`](daypass_core::ports::store::Store::revoke_session).
     async fn end_session(
         &self,
         user: UserId,

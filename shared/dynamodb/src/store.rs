@@ -18,20 +18,16 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::session::{EndReason, Session};
-use daypass_core::{
-    AttemptId, ClientId, NewSession, Revocation, Rotation, RotationRequest, Scope, SessionId, Store,
-    StoreError, Timestamp, UserId,
-};
+use daypass_core::ports::store::{NewSession, Revocation, Rotation, Store, StoreError};
+use daypass_core::session::{EndReason, RotationRequest, Session};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::MAX_CLOCK_SKEW;
+use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// By how much the clocks of two processes may differ: as much as the authorizer allows. Clocks further apart do not go
-/// unnoticed, since fresh access tokens are then refused.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
 /// Sessions that are ended at the same time by one `revoke_all`.
 const REVOKE_CONCURRENCY: usize = 16;
@@ -226,13 +222,13 @@ impl DynamoDb {
         self.end_opened_by(user, Moment::new(now), reason, None, None).await
     }
 
-    /// As [`DynamoDb::end_sessions`], for those that were `opened_by` then, and all but the one that is `spared`.
+    /// As [`DynamoDb::end_sessions`], for those that were `opened_before` then, and all but the one that is `spared`.
     pub(crate) async fn end_opened_by(
         &self,
         user: UserId,
         now: Moment,
         reason: EndReason,
-        opened_by: Option<Timestamp>,
+        opened_before: Option<Timestamp>,
         spared: Option<SessionId>,
     ) -> Result<u32, StoreError> {
         let mut ended = 0;
@@ -249,15 +245,15 @@ impl DynamoDb {
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
                 // Another process's clock may be behind ours, and not take for expired what we do.
-                ("now", item::precise(now.given.before(CLOCK_SKEW))),
+                ("now", item::precise(now.given.before(MAX_CLOCK_SKEW))),
             ]));
-        if let Some(opened_by) = opened_by {
-            // By the login's clock, which may be ahead of the one that says `opened_by`.
-            let opened_by = opened_by + CLOCK_SKEW;
-            filter.push_str(" AND #created_at <= :opened_by");
+        if let Some(opened_before) = opened_before {
+            // By the login's clock, which may be ahead of the one that says `opened_before`.
+            let opened_before = opened_before + MAX_CLOCK_SKEW;
+            filter.push_str(" AND #created_at <= :opened_before");
             query = query
                 .expression_attribute_names("#created_at", CREATED_AT)
-                .expression_attribute_values(":opened_by", item::precise(opened_by));
+                .expression_attribute_values(":opened_before", item::precise(opened_before));
         }
         let mut pages = query.filter_expression(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -347,9 +343,9 @@ impl Store for DynamoDb {
         user: UserId,
         now: Timestamp,
         reason: EndReason,
-        opened_by: Option<Timestamp>,
+        opened_before: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_by, None);
+        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_before, None);
         self.within(REVOKE_ALL_TIMEOUT, "revoke_all: not all sessions could be ended in time", ending).await
     }
 }

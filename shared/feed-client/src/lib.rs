@@ -7,14 +7,16 @@
 #[cfg(test)]
 mod tests;
 
-use daypass_core::Timestamp;
-use daypass_core::config::{FollowedFeed, Issuer};
-use daypass_core::event::Event;
-use daypass_core::revocations::{
-    AS_OF, Answer, Follow, Known, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, WhenStale,
-};
-use daypass_core::web::{Ambient, Caller};
 use daypass_https::{Channel, Failed, Question};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::config::authorizer::FollowedFeed;
+use daypass_verifier::ports::context::{Caller, Context};
+use daypass_verifier::ports::event::Event;
+use daypass_verifier::ports::follow::Follow;
+use daypass_verifier::revocation::{
+    AS_OF, Answer, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, Polled, RevokedSet, WhenStale,
+};
 use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +55,7 @@ struct Shared {
 }
 
 struct State {
-    known: Known,
+    revoked: RevokedSet,
     /// How the last reading went, until a request has taken notice of it.
     landed: Option<Landed>,
     /// When it began, for those who wait.
@@ -73,24 +75,27 @@ impl Follower {
     /// When the system has no root certificates to check the feed's with.
     pub fn new(issuer: Issuer, feed: &FollowedFeed) -> std::io::Result<Self> {
         let channel = Channel::new(feed.url.clone(), DEADLINE, MAX_ANSWER_BYTES)?;
-        let state =
-            Mutex::new(State { known: Known::new(feed.limits), landed: None, took_off: Instant::now() });
+        let state = Mutex::new(State {
+            revoked: RevokedSet::new(feed.limits),
+            landed: None,
+            took_off: Instant::now(),
+        });
         let when_stale = feed.limits.when_stale;
         Ok(Self(Arc::new(Shared { issuer, when_stale, channel, state, flying: watch::Sender::new(false) })))
     }
 
     /// Sees to it that the feed is asked when that is due, and waits for an answer that is under way.
-    async fn follow(&self, ambient: &Ambient, caller: &Caller) {
+    async fn follow(&self, context: &Context, caller: &Caller) {
         let began = Instant::now();
         // Twice: what is in the air may have taken off before Lambda froze the process, and be an hour old.
         for _ in 0..2 {
             let patience = {
                 let mut state = self.0.state();
-                let now = ambient.clock.now();
-                state.notice(now, ambient, caller);
+                let now = context.clock.now();
+                state.notice(now, context, caller);
                 let patience = self.patience(&state, now);
                 if !*self.0.flying.borrow() {
-                    if !state.known.is_due(now) {
+                    if !state.revoked.is_due(now) {
                         return;
                     }
                     self.take_off(&mut state, now);
@@ -100,15 +105,15 @@ impl Follower {
             };
             self.landed(patience).await;
         }
-        self.0.state().notice(ambient.clock.now(), ambient, caller);
+        self.0.state().notice(context.clock.now(), context, caller);
     }
 
     /// How long a request may wait. Not long where the feed fails, unless nobody is served by an old list, or requests are so rare
     /// that an answer nobody waits for would never be there: the process is frozen as soon as the request is answered.
     fn patience(&self, state: &State, now: Timestamp) -> Duration {
-        let needed = self.0.when_stale == WhenStale::Closed && state.known.is_stale(now);
-        let rare = state.known.last_asked(now).is_none_or(|pause| pause >= KEEP_ALIVE);
-        if state.known.is_following() || needed || rare { PATIENCE } else { IMPATIENCE }
+        let needed = self.0.when_stale == WhenStale::Closed && state.revoked.is_stale(now);
+        let rare = state.revoked.last_asked(now).is_none_or(|pause| pause >= KEEP_ALIVE);
+        if state.revoked.is_following() || needed || rare { PATIENCE } else { IMPATIENCE }
     }
 
     /// Waits until nothing is in the air; if that takes longer, the answer is there for a later request.
@@ -118,9 +123,9 @@ impl Follower {
     }
 
     fn take_off(&self, state: &mut State, now: Timestamp) {
-        let reuse = state.known.last_asked(now).is_some_and(|pause| pause < KEEP_ALIVE);
+        let reuse = state.revoked.last_asked(now).is_some_and(|pause| pause < KEEP_ALIVE);
         state.took_off = Instant::now();
-        let first = state.known.ask(now);
+        let first = state.revoked.ask(now);
         let flight = Flight(Arc::clone(&self.0));
         flight.0.flying.send_replace(true);
         tokio::spawn(async move {
@@ -141,17 +146,17 @@ impl Drop for Flight {
 }
 
 impl Follow for Follower {
-    async fn prepare(&self, ambient: &Ambient) {
+    async fn prepare(&self, context: &Context) {
         let end = Instant::now() + AT_START;
         loop {
-            self.take_off(&mut self.0.state(), ambient.clock.now());
+            self.take_off(&mut self.0.state(), context.clock.now());
             self.landed(end.saturating_duration_since(Instant::now())).await;
             {
                 let mut state = self.0.state();
                 let well = state.landed.as_ref().is_some_and(|landed| landed.result.is_ok());
                 if well || Instant::now() + REST_AT_START + DEADLINE > end {
                     // It is told once, and by the last try.
-                    state.notice(ambient.clock.now(), ambient, &Caller::default());
+                    state.notice(context.clock.now(), context, &Caller::default());
                     return;
                 }
             }
@@ -159,16 +164,16 @@ impl Follow for Follower {
         }
     }
 
-    async fn lookup(&self, sid: &str, ambient: &Ambient, caller: &Caller) -> Lookup {
-        let now = ambient.clock.now();
+    async fn lookup(&self, sid: &str, context: &Context, caller: &Caller) -> Lookup {
+        let now = context.clock.now();
         {
             let state = self.0.state();
-            if state.landed.is_none() && !state.known.is_due(now) && !*self.0.flying.borrow() {
-                return state.known.lookup(sid, now);
+            if state.landed.is_none() && !state.revoked.is_due(now) && !*self.0.flying.borrow() {
+                return state.revoked.lookup(sid, now);
             }
         }
-        self.follow(ambient, caller).await;
-        self.0.state().known.lookup(sid, ambient.clock.now())
+        self.follow(context, caller).await;
+        self.0.state().revoked.lookup(sid, context.clock.now())
     }
 }
 
@@ -186,7 +191,7 @@ impl Shared {
                 return Ok(());
             }
             reuse = true;
-            poll = self.state().known.question();
+            poll = self.state().revoked.question();
         }
         Err(format!("the list has no end: {MOST_PAGES} pages"))
     }
@@ -195,11 +200,11 @@ impl Shared {
     async fn read_page(&self, poll: &Poll, reuse: bool, now: Timestamp) -> Result<bool, String> {
         // A cursor is taken from an answer only when it needs no encoding.
         let query = poll.after.as_ref().map(|after| format!("after={after}"));
-        let question = Question { query: query.as_deref(), known: poll.tag.as_deref(), reuse };
+        let question = Question { query: query.as_deref(), if_none_match: poll.tag.as_deref(), reuse };
         let answer = self.channel.ask(question).await.map_err(|failed| {
             // It may be the cursor, or the tag, that is not to its liking.
             if matches!(failed, Failed::Status(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS) {
-                self.state().known.start_over();
+                self.state().revoked.start_over();
             }
             failed.to_string()
         })?;
@@ -215,10 +220,10 @@ impl Shared {
             let more = page.more;
             let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
             let tag = tag.filter(|tag| tag.len() <= MAX_TAG_BYTES).map(str::to_owned);
-            self.state().known.told(poll, page, tag, now)?;
+            self.state().revoked.told(poll, page, tag, now)?;
             more
         };
-        Known::is_recent(as_of, now)?;
+        RevokedSet::is_recent(as_of, now)?;
         Ok(more)
     }
 }
@@ -231,16 +236,16 @@ fn as_of(headers: &HeaderMap) -> Result<Timestamp, String> {
 
 impl State {
     /// Takes notice of a reading that is over, and tells the log when that changes something.
-    fn notice(&mut self, now: Timestamp, ambient: &Ambient, caller: &Caller) {
+    fn notice(&mut self, now: Timestamp, context: &Context, caller: &Caller) {
         let Some(Landed { asked, result }) = self.landed.take() else { return };
-        let change = self.known.finish(result.is_ok(), asked, now);
-        let (sessions, detail) = (self.known.len() as u64, result.err().unwrap_or_default());
+        let change = self.revoked.finish(result.is_ok(), asked, now);
+        let (sessions, detail) = (self.revoked.len() as u64, result.err().unwrap_or_default());
         let event = match change {
             Polled::AsBefore => return,
             Polled::Recovered => Event::FeedRecovered { sessions },
             Polled::Failing => Event::FeedFailing { sessions, detail },
             Polled::Stale => Event::FeedStale { sessions, detail },
         };
-        ambient.journal.record(&event, caller);
+        context.journal.record(&event, caller);
     }
 }

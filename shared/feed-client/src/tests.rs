@@ -4,10 +4,10 @@
 //! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
 
 use super::*;
-use daypass_core::Clock;
-use daypass_core::event::Journal;
-use daypass_core::revocations::{Limits, SessionDigest};
 use daypass_runtime::OsEntropy;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::ports::journal::Journal;
+use daypass_verifier::revocation::{Limits, SessionDigest};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,7 +77,7 @@ impl Clock for World {
     }
 }
 
-impl Journal for World {
+impl Journal<Event> for World {
     fn record(&self, event: &Event, _: &Caller) {
         self.events.lock().unwrap().push(event.clone());
     }
@@ -186,8 +186,8 @@ impl World {
         Follower::new(issuer(), &feed).unwrap()
     }
 
-    fn ambient(&self) -> Ambient {
-        Ambient {
+    fn context(&self) -> Context {
+        Context {
             clock: Box::new(self.clone()),
             entropy: Box::new(OsEntropy),
             journal: Box::new(self.clone()),
@@ -195,12 +195,12 @@ impl World {
     }
 
     async fn ask(&self, follower: &Follower, sid: &str) -> Lookup {
-        follower.lookup(sid, &self.ambient(), &Caller::default()).await
+        follower.lookup(sid, &self.context(), &Caller::default()).await
     }
 
     async fn prepared(&self, when_stale: WhenStale) -> Follower {
         let follower = self.follower(when_stale);
-        follower.prepare(&self.ambient()).await;
+        follower.prepare(&self.context()).await;
         follower
     }
 
@@ -419,7 +419,7 @@ async fn a_start_waits_for_a_feed_that_starts() {
     let world = World::new(Answers::Silence).await;
     let follower = Arc::new(world.follower(WhenStale::Closed));
     let (starting, slow) = (Arc::clone(&follower), world.clone());
-    let start = tokio::spawn(async move { starting.prepare(&slow.ambient()).await });
+    let start = tokio::spawn(async move { starting.prepare(&slow.context()).await });
     world.until_asked().await;
     advance(DEADLINE).await;
     world.answer(Answers::Sessions(vec!["ses_1"]));

@@ -17,7 +17,7 @@ pub struct Question<'a> {
     /// The query string, without its question mark.
     pub query: Option<&'a str>,
     /// The entity tag of the answer that is known (RFC 9110 §13.1.2).
-    pub known: Option<&'a str>,
+    pub if_none_match: Option<&'a str>,
     /// Whether the connection of the last question may do. After a pause it may not: Lambda freezes the process, and what lies
     /// between forgets a connection without a word, so that nothing would come back.
     pub reuse: bool,
@@ -55,17 +55,17 @@ impl Channel {
     }
 
     async fn exchange(&self, question: Question<'_>) -> Result<Answer, Failed> {
-        let Question { query, known, reuse } = question;
+        let Question { query, if_none_match, reuse } = question;
         let mut kept = self.kept.lock().await;
         // Taken out: a question that is given up leaves no half-read answer for the next.
         if let Some(mut open) = kept.take().filter(|open| reuse && !open.sender.is_closed()) {
-            match self.document.exchange(&mut open, query, known).await {
+            match self.document.exchange(&mut open, query, if_none_match).await {
                 Err(Failed::Connection(_)) => {}
                 answer => return Ok(keep(&mut kept, open, answer?)),
             }
         }
         let mut open = self.document.open().await?;
-        let answer = self.document.exchange(&mut open, query, known).await?;
+        let answer = self.document.exchange(&mut open, query, if_none_match).await?;
         Ok(keep(&mut kept, open, answer))
     }
 }

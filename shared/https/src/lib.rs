@@ -99,7 +99,7 @@ impl Document {
         &self,
         open: &mut Open,
         query: Option<&str>,
-        known: Option<&str>,
+        if_none_match: Option<&str>,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failed> {
         let path = self.uri.path();
         let target = query.map(|query| format!("{path}?{query}"));
@@ -107,7 +107,7 @@ impl Document {
             .header(HOST, self.uri.authority().map_or("", |authority| authority.as_str()))
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")));
-        if let Some(tag) = known {
+        if let Some(tag) = if_none_match {
             request = request.header(IF_NONE_MATCH, tag);
         }
         let request = request.body(NoBody::new()).map_err(|error| broken(&error))?;

@@ -15,9 +15,12 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use daypass_core::config::PublicKeys;
-use daypass_core::jwks::Jwks;
-use daypass_core::keys::{Document, KeyError};
-use daypass_core::web::Ambient;
+use daypass_core::keys::{Document, KeyError, Status};
+use daypass_core::ports::context::Context;
+use daypass_core::ports::event::Event;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::ports::context::Caller;
 use futures_util::future::try_join_all;
 use std::fmt;
 use std::time::Duration;
@@ -78,8 +81,18 @@ pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub async fn load_for_function(sources: &[String], ambient: &Ambient) -> Result<Document, LoadError> {
-    load(sources).await.inspect(|keys| keys.tell(ambient))
+pub async fn load_for_function(sources: &[String], context: &Context) -> Result<Document, LoadError> {
+    load(sources).await.inspect(|keys| record_active(keys, context))
+}
+
+/// Records which keys are active, and how old they are.
+fn record_active(keys: &Document, context: &Context) {
+    let now = context.clock.now();
+    for key in keys.summary().into_iter().filter(|key| key.status == Status::Active) {
+        let age = now.since(Timestamp::from_seconds(key.created_at)).as_secs();
+        let event = Event::KeysLoaded { section: key.section, kid: key.kid, age };
+        context.journal.record(&event, &Caller::default());
+    }
 }
 
 /// The public signing keys, from the configuration or from the secret that it names.

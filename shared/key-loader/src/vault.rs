@@ -3,8 +3,8 @@
 use crate::{connect, refused};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use daypass_core::Secret;
-use daypass_core::rotate::{Stage, Vault, VaultError, Which};
+use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
+use daypass_core::secret::Secret;
 use std::fmt::Display;
 
 /// Secrets Manager of this account and region.

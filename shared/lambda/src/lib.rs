@@ -1,6 +1,6 @@
 //! Between API Gateway and core: proxy events of REST and HTTP APIs become `http` requests, answers become theirs.
 
-mod ready;
+mod refreshing;
 mod web;
 
-pub use web::{Pages, serve, serve_when_ready};
+pub use web::{Cors, serve, serve_when_ready};

@@ -1,13 +1,16 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
-use crate::ready::Ready;
+use crate::refreshing::Refreshing;
 use data_encoding::BASE64;
-use daypass_core::ApiError;
-use daypass_core::browser::share;
-use daypass_core::config::Clients;
-use daypass_core::event::Event;
-use daypass_core::web::{Caller, MAX_BODY_BYTES, Principal, Request, Response, refusal};
-use daypass_runtime::{BoxError, ambient};
+use daypass_core::client::Clients;
+use daypass_core::flow::error::ApiError;
+use daypass_core::http::answer::{Response, refusal, refuse};
+use daypass_core::http::cors::with_cors;
+use daypass_core::http::request::{MAX_BODY_BYTES, Request, caller_of};
+use daypass_core::ports::context::Principal;
+use daypass_core::ports::event::Event;
+use daypass_runtime::{BoxError, context};
+use daypass_verifier::ports::context::Caller;
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
@@ -22,9 +25,9 @@ const BUILD_SHARE: Duration = Duration::from_millis(300);
 
 /// Which pages may read the answers that are given before the function's own code sees the request, and the preflights to
 /// them: the list is configuration, and known without any key.
-pub struct Pages(Option<(Clients, &'static str)>);
+pub struct Cors(Option<(Clients, &'static str)>);
 
-impl Pages {
+impl Cors {
     /// Those of the clients; `methods` are the function's.
     #[must_use]
     pub fn of(clients: Clients, methods: &'static str) -> Self {
@@ -39,7 +42,7 @@ impl Pages {
 
     async fn answer(&self, request: Request, answer: impl FnOnce() -> Response) -> Response {
         match &self.0 {
-            Some((clients, methods)) => share(clients, methods, request, async |_| answer()).await,
+            Some((clients, methods)) => with_cors(clients, methods, request, async |_| answer()).await,
             None => answer(),
         }
     }
@@ -55,7 +58,7 @@ impl Pages {
 /// # Errors
 /// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
 pub async fn serve_when_ready<T, B, BF, H, HF>(
-    pages: Pages,
+    cors: Cors,
     renew_after: Duration,
     build: B,
     may_pass: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
@@ -68,24 +71,24 @@ where
     H: Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
     HF: Future<Output = Response> + Send + 'static,
 {
-    let ready = Ready::new(Arc::new(ambient()), renew_after, build);
+    let ready = Refreshing::new(Arc::new(context()), renew_after, build);
     match ready.get().await {
         Ok(_) => {}
         Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
         Err(error) => return Err(error),
     }
-    let pages = Arc::new(pages);
-    let parts = Arc::new((Arc::clone(&pages), ready, handle));
-    serve_for(pages, move |request| {
+    let cors = Arc::new(cors);
+    let parts = Arc::new((Arc::clone(&cors), ready, handle));
+    serve_for(cors, move |request| {
         let parts = Arc::clone(&parts);
         async move {
-            let (pages, ready, handle) = parts.as_ref();
+            let (cors, ready, handle) = parts.as_ref();
             let busy = || refusal(&ApiError::TemporarilyUnavailable);
             match ready.get_within(BUILD_SHARE).await {
                 Ok(built) => handle(built, request).await,
                 Err(error) => {
-                    not_ready(&error, &Caller::of(&request));
-                    pages.answer(request, busy).await
+                    not_ready(&error, &caller_of(&request));
+                    cors.answer(request, busy).await
                 }
             }
         }
@@ -95,7 +98,7 @@ where
 
 fn not_ready(error: &BoxError, caller: &Caller) {
     let event = Event::Failure { during: "start", detail: error.to_string() };
-    ambient().journal.record(&event, caller);
+    context().journal.record(&event, caller);
 }
 
 /// Serves API Gateway's events with `handle` until Lambda ends the process. What cannot be handed to `handle` is refused,
@@ -103,22 +106,22 @@ fn not_ready(error: &BoxError, caller: &Caller) {
 ///
 /// # Errors
 /// [`BoxError`] when the Runtime API cannot be reached.
-pub async fn serve<H, F>(pages: Pages, handle: H) -> Result<(), BoxError>
+pub async fn serve<H, F>(cors: Cors, handle: H) -> Result<(), BoxError>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    serve_for(Arc::new(pages), handle).await
+    serve_for(Arc::new(cors), handle).await
 }
 
-async fn serve_for<H, F>(pages: Arc<Pages>, handle: H) -> Result<(), BoxError>
+async fn serve_for<H, F>(cors: Arc<Cors>, handle: H) -> Result<(), BoxError>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let handle = Arc::new(handle);
     let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let (handle, pages) = (Arc::clone(&handle), Arc::clone(&pages));
+        let (handle, cors) = (Arc::clone(&handle), Arc::clone(&cors));
         async move {
             let (event, problem) = unreadable(event);
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
@@ -126,8 +129,8 @@ where
                 let response = match problem {
                     None => handle(request).await,
                     Some(error) => {
-                        let caller = Caller::of(&request);
-                        pages.answer(request, || ambient().refuse(error, &caller)).await
+                        let caller = caller_of(&request);
+                        cors.answer(request, || refuse(&context(), error, &caller)).await
                     }
                 };
                 Ok::<_, Infallible>(to_lambda(response))
@@ -255,6 +258,7 @@ fn to_lambda(response: Response) -> lambda_http::Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_core::http::request::principal_of;
     use lambda_http::Context;
     use serde_json::{Value, json};
 
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(problem, expected, "{changes}");
         // Whatever it was, lambda_http can read what is left of it.
         let request = to_core(event.payload.into());
-        assert_eq!(Caller::of(&request).source_ip, "192.0.2.1".parse().ok());
+        assert_eq!(caller_of(&request).source_ip, "192.0.2.1".parse().ok());
         request
     }
 
@@ -312,11 +316,11 @@ mod tests {
         "x-original-forwarded-for",
     ];
 
-    fn caller_of(event: Value) -> Caller {
+    fn caller_of_event(event: Value) -> Caller {
         let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
         let (event, problem) = unreadable(event);
         assert_eq!(problem, None);
-        Caller::of(&to_core(event.payload.into()))
+        caller_of(&to_core(event.payload.into()))
     }
 
     /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
@@ -350,8 +354,8 @@ mod tests {
                 })
             };
             for ip in ["192.0.2.1", "2001:db8::1"] {
-                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
-                let v1 = caller_of(rest(json!({ "sourceIp": ip })));
+                let v2 = caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": ip })));
                 for caller in [v2, v1] {
                     assert_eq!(
                         (caller.source_ip, caller.request_id.as_str()),
@@ -361,8 +365,9 @@ mod tests {
                 }
             }
             for nothing in [json!(null), json!(""), json!("no address")] {
-                let v2 = caller_of(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
-                let v1 = caller_of(rest(json!({ "sourceIp": nothing })));
+                let v2 =
+                    caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": nothing })));
                 assert_eq!((v2.source_ip, v1.source_ip), (None, None), "{claim}");
             }
         }
@@ -402,7 +407,7 @@ mod tests {
         });
         context["authorizer"] = authorizer.clone();
         let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
-        assert_eq!(Principal::of(&request), expected, "{authorizer}");
+        assert_eq!(principal_of(&request), expected, "{authorizer}");
     }
 
     #[test]
@@ -452,7 +457,7 @@ mod tests {
             assert_eq!(problem, None);
             let request = to_core(event.payload.into());
             assert_eq!(request.uri().path(), "/prod/sessions");
-            Principal::of(&request)
+            principal_of(&request)
         };
         let ids = json!({ "principalId": SUB, "sub": SUB, "sid": SID });
         assert_eq!(principal(&ids), Principal::parse(SUB, SID));
@@ -479,6 +484,6 @@ mod tests {
             }),
             None,
         );
-        assert_eq!(Principal::of(&request), None);
+        assert_eq!(principal_of(&request), None);
     }
 }

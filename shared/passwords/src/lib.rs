@@ -10,7 +10,7 @@
 //! an older table of Unicode does not know would lock its user out.
 //!
 //! Users who come from another system bring hashes along that other software made: [`StoredHash`] checks them, and a login
-//! replaces them. [`Passwords::check`](Credentials::check) says how these stay out of the login's time.
+//! replaces them. [`Passwords::check`](PasswordHasher::check) says how these stay out of the login's time.
 
 mod new;
 mod settings;
@@ -24,9 +24,12 @@ pub use settings::{
 pub use shape::{Digest, MAX_MEMORY_KIB, MAX_MILLIS, NoShape, Shape, Unfit};
 pub use stored::{HashRefused, StoredHash};
 
-use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher, Version};
+use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher as _, Version};
 use daypass_core::keys::Peppers;
-use daypass_core::{Credentials, Entropy, Password, PasswordCheck, Username};
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::secret::Password;
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::ids::Username;
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile;
 use settings::Settings;
@@ -65,7 +68,7 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
-/// The one implementation of [`Credentials`].
+/// The one implementation of [`PasswordHasher`].
 #[derive(Debug, Clone)]
 pub struct Passwords(Settings);
 
@@ -171,7 +174,7 @@ impl Passwords {
     }
 }
 
-impl Credentials for Passwords {
+impl PasswordHasher for Passwords {
     fn username(&self, typed: &str) -> Option<Username> {
         Self::username(self, typed).ok()
     }

@@ -1,7 +1,8 @@
 //! What a new name and a new password must be. A login asks less: it normalises a name, and takes any password.
 
 use crate::stored::normalise;
-use daypass_core::{Password, Username};
+use daypass_core::secret::Password;
+use daypass_verifier::base::ids::Username;
 use std::fmt;
 use unicode_normalization::char::is_combining_mark;
 use unicode_script::{Script, UnicodeScript};

@@ -22,7 +22,7 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, digest, hmac};
 use data_encoding::{BASE64, BASE64_NOPAD, BitOrder, Encoding, HEXLOWER, Specification};
 use daypass_core::keys::Peppers;
-use daypass_core::{Password, Secret};
+use daypass_core::secret::{Password, Secret};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;

@@ -1,8 +1,8 @@
 use super::*;
 use argon2::password_hash::phc::PasswordHash;
-use daypass_core::Timestamp;
-use daypass_core::jwks;
 use daypass_core::keys::Document;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm as SigningAlgorithm;
 
 /// Not random, which a salt in a test need not be.
 struct Counter(std::sync::atomic::AtomicU8);
@@ -18,7 +18,7 @@ fn counter() -> Counter {
 }
 
 fn document() -> Document {
-    Document::generate(jwks::Algorithm::EdDsa, &counter(), Timestamp::from_seconds(1)).unwrap()
+    Document::generate(SigningAlgorithm::EdDsa, &counter(), Timestamp::from_seconds(1)).unwrap()
 }
 
 fn peppers() -> Peppers {
@@ -93,7 +93,7 @@ fn an_older_hash_is_made_anew() {
 #[test]
 fn a_pepper_is_needed() {
     let other = Document::generate(
-        jwks::Algorithm::EdDsa,
+        SigningAlgorithm::EdDsa,
         &Counter(std::sync::atomic::AtomicU8::new(99)),
         Timestamp::from_seconds(1),
     );

@@ -4,5 +4,5 @@
 mod machine;
 mod start;
 
-pub use machine::{OsEntropy, StdoutJournal, SystemClock, ambient, line};
+pub use machine::{OsEntropy, StdoutJournal, SystemClock, context, line};
 pub use start::{BoxError, environment, start};

@@ -1,8 +1,10 @@
 //! The machine's clock, randomness and standard output, as core's ports.
 
-use daypass_core::event::{Event, Journal, Severity, VERSION};
-use daypass_core::web::{Ambient, Caller};
-use daypass_core::{Clock, Entropy, Timestamp};
+use daypass_verifier::base::entropy::Entropy;
+use daypass_verifier::base::time::{Clock, Timestamp};
+use daypass_verifier::ports::context::{Caller, Context};
+use daypass_verifier::ports::event::{Record, Severity, VERSION};
+use daypass_verifier::ports::journal::Journal;
 use serde::Serialize;
 use std::io::Write;
 use std::net::IpAddr;
@@ -43,21 +45,21 @@ pub struct StdoutJournal;
 
 /// A line of the log: the event with when, where from and which request. `docs/reference/events.md` is what readers hold it to.
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, E> {
     v: u32,
     /// RFC 3339 in UTC would need a calendar; Lambda stamps every line with one. Milliseconds since the epoch.
     timestamp: u64,
     level: Severity,
     #[serde(flatten)]
-    event: &'a Event,
+    event: &'a E,
     #[serde(skip_serializing_if = "str::is_empty")]
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_ip: Option<IpAddr>,
 }
 
-impl Journal for StdoutJournal {
-    fn record(&self, event: &Event, caller: &Caller) {
+impl<E: Record> Journal<E> for StdoutJournal {
+    fn record(&self, event: &E, caller: &Caller) {
         // A log that cannot be written has nowhere to be reported.
         let _ = std::io::stdout().lock().write_all(&line(event, caller));
     }
@@ -66,7 +68,7 @@ impl Journal for StdoutJournal {
 /// The line of an event as it goes to standard output: one JSON object and a line feed. `serde_json` escapes line breaks,
 /// so no input can forge a line.
 #[must_use]
-pub fn line(event: &Event, caller: &Caller) -> Vec<u8> {
+pub fn line<E: Record>(event: &E, caller: &Caller) -> Vec<u8> {
     let line = Line {
         v: VERSION,
         timestamp: SystemClock.now().millis(),
@@ -83,6 +85,6 @@ pub fn line(event: &Event, caller: &Caller) -> Vec<u8> {
 
 /// The machine's clock, randomness and log.
 #[must_use]
-pub fn ambient() -> Ambient {
-    Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(StdoutJournal) }
+pub fn context<E: Record>() -> Context<E> {
+    Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(StdoutJournal) }
 }

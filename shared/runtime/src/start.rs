@@ -1,8 +1,9 @@
 //! Starting a function: one clear line when it cannot.
 
 use crate::StdoutJournal;
-use daypass_core::event::{Event, Journal};
-use daypass_core::web::Caller;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::event::Event;
+use daypass_verifier::ports::journal::Journal;
 use std::process::ExitCode;
 
 /// Whatever kept a function from starting.

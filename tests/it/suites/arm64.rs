@@ -9,11 +9,11 @@
 )]
 
 use crate::suites::failures::process::variables;
-use daypass_core::Timestamp;
-use daypass_core::web::Principal;
+use daypass_core::ports::context::Principal;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::event::SOURCE_IP;
 use daypass_testkit::runtime_api::Function;
+use daypass_verifier::base::time::Timestamp;
 // There is no Secrets Manager here: `rotate-keys` gets events that need none.
 use daypass_testkit::secrets_manager::ARN;
 use daypass_testkit::{Answer, event};

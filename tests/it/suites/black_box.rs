@@ -15,7 +15,8 @@
 
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
-use daypass_core::{Clock, Password, Scope, User, UserId, UserStatus};
+use daypass_core::ports::store::{User, UserStatus};
+use daypass_core::secret::Password;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
@@ -23,6 +24,9 @@ use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
 use daypass_testkit::{Answer, functions};
 use daypass_tests::bench::random;
+use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

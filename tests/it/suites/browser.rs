@@ -10,7 +10,7 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
-use daypass_core::browser::Origin;
+use daypass_core::client::Origin;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack};
 use daypass_testkit::functions;
 use daypass_tools::{free_port, node, target_dir, workspace_root};

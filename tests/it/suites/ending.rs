@@ -15,14 +15,15 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::event::{Event, LoginFailure};
+use daypass_core::ports::event::{Event, LoginFailure};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::EndReason;
-use daypass_core::{Clock, StoreError, User, UserStatus};
 use daypass_testkit::Answer;
 use daypass_testkit::depth::amount;
 use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::{Action, Exchange};
 use daypass_tests::service::{PASSWORD, Recorded, Service, post, quick_hash};
+use daypass_verifier::base::time::Clock;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -8,16 +8,16 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::Clock;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};
-use daypass_core::jwks::Algorithm;
+use daypass_core::flow::rotate_keys::{Failure, RotateKeys};
 use daypass_core::keys::rotation::{Rules, Section};
 use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
-use daypass_core::rotate::{Failure, RotateKeys};
-use daypass_core::web::Ambient;
+use daypass_core::ports::context::Context;
 use daypass_key_loader::SecretsManager;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_tests::service::{Recorded, TestClock};
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -114,12 +114,12 @@ async fn stack() -> (RotateKeys<SecretsManager>, TestClock) {
         jwks_secret: make(json!({ "Description": "jwks" })).await,
         rules: Rules { published_for: PUBLISHED, algorithm: Algorithm::Es256 },
     };
-    let ambient = Ambient {
+    let context = Context {
         clock: Box::new(clock.clone()),
         entropy: Box::new(OsEntropy),
         journal: Box::new(Recorded::default()),
     };
-    (RotateKeys { config, vault: SecretsManager::connect().await, ambient }, clock)
+    (RotateKeys { config, vault: SecretsManager::connect().await, context }, clock)
 }
 
 async fn keys(rotate: &RotateKeys<SecretsManager>, section: Section) -> Vec<KeyInfo> {

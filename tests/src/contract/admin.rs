@@ -7,10 +7,11 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 use daypass_core::config::Tables;
+use daypass_core::ports::store::{Rotation, User, UserStatus};
 use daypass_core::session::{DeadCause, EndReason, Session};
-use daypass_core::{Rotation, User, UserStatus, Username};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_testkit::recorder::{Action, Turn};
+use daypass_verifier::base::ids::Username;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -3,11 +3,11 @@
 use super::assert_unavailable;
 use crate::bench::{self, Bench, NOW, after, attempt_id, present, rotated, session};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::revocations::{EndedSessions, SessionDigest};
+use daypass_core::ports::store::{EndedSessions, SessionStore, Store, User, UserStatus};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::sessions::SessionStore;
-use daypass_core::{Store, Timestamp, User, UserStatus};
 use daypass_testkit::recorder::Action;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::revocation::SessionDigest;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ pub async fn all_buckets_are_read(bench: &Bench) {
     for digit in 0..16 {
         let mut id = bench::random::<16>();
         id[15] = digit;
-        let opened = Session { session: daypass_core::SessionId::from_bytes(id), ..session(&ada) };
+        let opened =
+            Session { session: daypass_verifier::base::ids::SessionId::from_bytes(id), ..session(&ada) };
         bench.open(&ada, &opened).await.unwrap();
         expected.insert(digest(&opened));
         template = bench.item(&opened).await;

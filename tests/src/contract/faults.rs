@@ -6,9 +6,8 @@ use crate::bench::{
     self, Bench, GRACE, NOW, after, attempt_id, counter, present, rotated, session, username,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::session::{EndReason, Session};
-use daypass_core::throttle::AttemptStore;
-use daypass_core::{NewSession, RotationRequest, Store, StoreError, User};
+use daypass_core::ports::store::{AttemptStore, NewSession, Store, StoreError, User};
+use daypass_core::session::{EndReason, RotationRequest, Session};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_testkit::recorder::Action;
 use futures_util::future::{FutureExt, TryFutureExt, join_all};

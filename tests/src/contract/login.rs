@@ -2,10 +2,11 @@
 
 use super::broken;
 use crate::bench::{Bench, NOW, after, attempt_id, counter, largest_session, session, user, username};
+use daypass_core::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use daypass_core::session::{EndReason, Session};
-use daypass_core::throttle::{Attempt, AttemptStore, Counter, KnownAddress};
-use daypass_core::{NewSession, SessionId, Store, User, UserId, UserStatus};
+use daypass_core::throttle::{Attempt, Counter, KnownAddress};
 use daypass_testkit::recorder::Action;
+use daypass_verifier::base::ids::{SessionId, UserId};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

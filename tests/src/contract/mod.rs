@@ -12,7 +12,7 @@ pub mod rotation;
 pub mod sessions;
 pub mod wire;
 
-use daypass_core::StoreError;
+use daypass_core::ports::store::StoreError;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 

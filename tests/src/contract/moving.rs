@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, after, user};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::{StoreError, User, UserStatus};
+use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_dynamodb::{Import, Origin, UserFilter};
 use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;

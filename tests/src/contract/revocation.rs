@@ -3,10 +3,11 @@
 use super::sessions::put_padded;
 use crate::bench::{self, Bench, GRACE, LIFE, NOW, after, attempt_id, client, present, rotated, session};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::config::Clients;
+use daypass_core::client::Clients;
+use daypass_core::ports::store::{Revocation, Rotation, Store};
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
-use daypass_core::{ClientId, Revocation, Rotation, Store};
 use daypass_testkit::recorder::Action;
+use daypass_verifier::base::ids::ClientId;
 use futures_util::future::join_all;
 use std::slice;
 use std::time::Duration;

@@ -4,10 +4,15 @@ use crate::bench::{
     Bench, GRACE, LIFE, NOW, after, attempt_id, client, largest_session, present, rotated, scope, session,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::config::Clients;
-use daypass_core::session::{DeadCause, EndReason, Presented, Repeat, ReuseCause, Session, Verdict};
-use daypass_core::{ClientId, Rotation, RotationRequest, Scope, Store, StoreError, Timestamp};
+use daypass_core::client::Clients;
+use daypass_core::ports::store::{Rotation, Store, StoreError};
+use daypass_core::session::{
+    DeadCause, EndReason, Presented, Repeat, ReuseCause, RotationRequest, Session, Verdict,
+};
 use daypass_testkit::recorder::{Action, Exchange};
+use daypass_verifier::base::ids::ClientId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use futures_util::future::join_all;
 use std::time::Duration;
 

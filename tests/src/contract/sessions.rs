@@ -3,10 +3,10 @@
 use super::{assert_unavailable, broken};
 use crate::bench::{self, Bench, LIFE, NOW, after, attempt_id, present, random, session};
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::ports::store::{Ending, Rotation, SessionStore, Store, StoredSessions};
 use daypass_core::session::{DeadCause, EndReason, Ended, Session};
-use daypass_core::sessions::{Ending, SessionStore, StoredSessions};
-use daypass_core::{Rotation, SessionId, Store, UserId};
 use daypass_testkit::recorder::{Action, Exchange};
+use daypass_verifier::base::ids::{SessionId, UserId};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;

@@ -4,11 +4,12 @@ use crate::bench::{
     self, Bench, NOW, after, attempt_id, counter, largest_session, present, rotated, scope, session,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::ports::store::{AttemptStore, NewSession, Store, User};
 use daypass_core::session::{EndReason, Presented, Session};
-use daypass_core::throttle::{Attempt, AttemptStore, KnownAddress};
-use daypass_core::{ClientId, NewSession, Store, User, Username};
+use daypass_core::throttle::{Attempt, KnownAddress};
 use daypass_testkit::recorder::Exchange;
 use daypass_testkit::trips::{in_waves, round_trips};
+use daypass_verifier::base::ids::{ClientId, Username};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;

@@ -730,7 +730,7 @@ pub const MUTANTS: &[Mutant] = &[
                 whoever kept one logs the user out for half a year",
         request: |_, request| {
             if request.is_query() {
-                request.without_filter(":opened_by");
+                request.without_filter(":opened_before");
             }
             None
         },
@@ -741,8 +741,8 @@ pub const MUTANTS: &[Mutant] = &[
         wrong: "finishing an all=true that broke off goes by its own clock alone: a session that a process ahead \
                 had opened before lives on",
         request: |_, request| {
-            if let Some(opened_by) = time(request.value(":opened_by")) {
-                request.body["ExpressionAttributeValues"][":opened_by"] = at(opened_by - CLOCK_SKEW);
+            if let Some(opened_before) = time(request.value(":opened_before")) {
+                request.body["ExpressionAttributeValues"][":opened_before"] = at(opened_before - CLOCK_SKEW);
             }
             None
         },

@@ -625,8 +625,8 @@ impl Reference {
         }
         // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun, and ends nothing
         // that was opened since.
-        let opened_by = if ends { None } else { chain.revoked_all_at() };
-        let finishes = all && opened_by.is_some();
+        let opened_before = if ends { None } else { chain.revoked_all_at() };
+        let finishes = all && opened_before.is_some();
         if !(ends || finishes) {
             return nothing(Why::Ended);
         }
@@ -635,18 +635,18 @@ impl Reference {
                 return Ruling::Unavailable;
             }
             let user = chain.user;
-            self.end_all(user, why, opened_by, now);
+            self.end_all(user, why, opened_before, now);
         }
         if ends { Ruling::Revoked(true) } else { Ruling::Finished }
     }
 
     /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending. With
-    /// `opened_by` only what was opened by then, by that clock or by one that is ahead of it.
-    fn end_all(&mut self, user: usize, why: &'static str, opened_by: Option<Time>, now: Time) {
+    /// `opened_before` only what was opened by then, by that clock or by one that is ahead of it.
+    fn end_all(&mut self, user: usize, why: &'static str, opened_before: Option<Time>, now: Time) {
         let lives = |chain: &&mut Chain| {
             chain.user == user
                 && now < chain.expires() + CLOCK_SKEW
-                && opened_by.is_none_or(|at| chain.created_at <= at + CLOCK_SKEW)
+                && opened_before.is_none_or(|at| chain.created_at <= at + CLOCK_SKEW)
         };
         self.chains.iter_mut().filter(lives).for_each(|chain| {
             chain.end(why, now);

@@ -5,7 +5,7 @@ use super::lines::{self, Input};
 use super::progress::{Progress, per_second};
 use crate::output::{Failure, Output};
 use crate::target::Target;
-use daypass_core::StoreError;
+use daypass_core::ports::store::StoreError;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;

@@ -7,8 +7,9 @@
 use super::batch::patiently;
 use crate::output::{Failure, Output};
 use crate::target::Target;
-use daypass_core::{User, Username};
+use daypass_core::ports::store::User;
 use daypass_dynamodb::{Segment, UserFilter};
+use daypass_verifier::base::ids::Username;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;

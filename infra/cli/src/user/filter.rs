@@ -6,9 +6,10 @@ use crate::output::{Failure, Output, time};
 use crate::target::Target;
 use ::time::{Date, Month};
 use clap::ValueEnum;
-use daypass_core::{Timestamp, User, UserStatus};
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::{Shape, StoredHash};
+use daypass_verifier::base::time::Timestamp;
 
 /// Which users to list. Any of these means reading the whole table.
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,12 @@ use super::spelling::{self, Firebase};
 use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
 use clap::ValueEnum;
-use daypass_core::{Clock, Scope, UserId};
 use daypass_dynamodb::Import;
 use daypass_passwords::{IMPORTED_HASHES, MAX_IMPORTED_SHAPES, Passwords, Shape};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,7 +247,7 @@ fn json_row(text: &str) -> Result<Option<Row>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    daypass_core::json::object(text.as_bytes())
+    daypass_verifier::base::json::object(text.as_bytes())
         .map(Some)
         .map_err(|_| "the line is no JSON object with each member once".to_owned())
 }

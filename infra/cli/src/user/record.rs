@@ -2,9 +2,12 @@
 
 use super::spelling::{self, Firebase};
 use clap::ValueEnum;
-use daypass_core::{Scope, Timestamp, User, UserId, UserStatus, Username};
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
 use daypass_passwords::{Passwords, StoredHash};
+use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 

@@ -140,7 +140,7 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
             .get(name)
             .and_then(Value::as_str)
             .ok_or_else(|| format!("the credential has no `{name}`"))?;
-        daypass_core::json::object(text.as_bytes())
+        daypass_verifier::base::json::object(text.as_bytes())
             .map_err(|_| format!("`{name}` of the credential is no JSON object"))
     };
     let (secret, data) = (document("secretData")?, document("credentialData")?);
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn object(json: &str) -> Object {
-        daypass_core::json::object(json.as_bytes()).unwrap()
+        daypass_verifier::base::json::object(json.as_bytes()).unwrap()
     }
 
     #[test]

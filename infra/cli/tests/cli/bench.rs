@@ -2,7 +2,9 @@
 
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::{Credentials, Password, PasswordCheck, User};
+use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::store::User;
+use daypass_core::secret::Password;
 use daypass_dynamodb::DynamoDb;
 use daypass_passwords::Passwords;
 use daypass_testkit::embedded::Embedded;

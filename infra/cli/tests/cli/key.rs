@@ -1,6 +1,6 @@
 use crate::bench::daypass;
-use daypass_core::jwks::Jwks;
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
+use daypass_verifier::jose::jwk::Jwks;
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Users move in and out.
 
 use crate::bench::{Bench, PASSWORD, Run};
-use daypass_core::UserStatus;
+use daypass_core::ports::store::UserStatus;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 

@@ -8,15 +8,18 @@ use crate::bench::{Bench, daypass, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
-use daypass_core::config::{self, Tables};
-use daypass_core::event::{Event, Journal};
+use daypass_core::config;
+use daypass_core::config::Tables;
+use daypass_core::flow::login::Login;
 use daypass_core::keys::Document;
-use daypass_core::login::Login;
-use daypass_core::web::{Ambient, Caller};
+use daypass_core::ports::context::Context;
+use daypass_core::ports::event::Event;
 use daypass_dynamodb::{DynamoDb, UserFilter};
 use daypass_passwords::{Passwords, StoredHash};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::depth::amount;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::journal::Journal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -92,7 +95,7 @@ const UNDER_WAY: usize = 8;
 
 struct Silent;
 
-impl Journal for Silent {
+impl Journal<Event> for Silent {
     fn record(&self, _: &Event, _: &Caller) {}
 }
 
@@ -175,9 +178,9 @@ impl Scene {
             };
             Some(value.to_owned())
         });
-        let ambient =
-            Ambient { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
-        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), ambient)
+        let context =
+            Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
+        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), context)
             .unwrap()
     }
 
@@ -187,7 +190,7 @@ impl Scene {
         let mut drawn = std::collections::BTreeSet::new();
         while drawn.len() < logins(self.users) {
             let mut bytes = [0; 8];
-            daypass_core::Entropy::fill(&OsEntropy, &mut bytes);
+            daypass_verifier::base::entropy::Entropy::fill(&OsEntropy, &mut bytes);
             drawn.insert(usize::from_be_bytes(bytes) % self.users);
         }
         wait_for(async {

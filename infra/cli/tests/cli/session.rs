@@ -1,9 +1,10 @@
 use crate::bench::{Bench, wait_for};
+use daypass_core::ports::store::{NewSession, Store, User};
 use daypass_core::session::{EndReason, Ended, Session};
-use daypass_core::{
-    AttemptId, ClientId, Clock, NewSession, Scope, SessionId, Store, Timestamp, User, UserId,
-};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::{Clock, Timestamp};
 use serde_json::json;
 
 /// Opens a session as a login of `age` seconds ago with a life of `life` seconds would.

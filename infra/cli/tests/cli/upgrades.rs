@@ -1,7 +1,7 @@
 //! What `daypass user export` of earlier versions wrote comes in here. `tests/fixtures/README.md` says how a version adds its own.
 
 use crate::bench::{Bench, PASSWORD, daypass};
-use daypass_core::UserStatus;
+use daypass_core::ports::store::UserStatus;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 use crate::bench::{Bench, PASSWORD, daypass};
-use daypass_core::{Scope, UserStatus};
+use daypass_core::ports::store::UserStatus;
+use daypass_verifier::base::scope::Scope;
 use std::process::Stdio;
 
 #[test]

@@ -13,7 +13,7 @@ fn a_token_of_a_session_that_ended_is_refused_as_a_bad_one() {
         let _ = fixture.journal.take();
         assert_eq!(fixture.ask(&event), refused, "{api:?}");
         let denied = JournalEvent::AuthorizeDenied {
-            cause: Denial::Session(DeadCause::Ended),
+            cause: Denial::Session(SessionDenial::Ended),
             user: Some(UserId::from_bytes([1; 16])),
             session: Some(SessionId::from_bytes([2; 16])),
         };

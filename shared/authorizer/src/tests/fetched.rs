@@ -18,7 +18,7 @@ impl Published {
     fn publish(&self, keys: &[&TestIssuer]) {
         let keys = keys.iter().flat_map(|issuer| issuer.document.jwks().iter().cloned().collect::<Vec<_>>());
         *self.answer.lock().unwrap() =
-            Ok(daypass_core::jwks::Jwks::new(keys.collect()).to_json().unwrap().into());
+            Ok(daypass_verifier::jose::jwk::Jwks::new(keys.collect()).to_json().unwrap().into());
     }
 
     fn fetch(&self) -> Fetch {

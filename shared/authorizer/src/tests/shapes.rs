@@ -171,7 +171,7 @@ fn a_header_that_is_not_the_cache_key_is_refused() {
     let mut event = http_v1(&json!(good), "GET", "/orders/7");
     event["identitySource"] = json!("192.0.2.1,x");
     assert_refused(Api::HttpV1, &fixture.ask(&event), "1.0");
-    let cause = Denial::Credentials(BadCredentials::NotTheCacheKey);
+    let cause = Denial::AuthorizationHeader(BadAuthorizationHeader::NotTheCacheKey);
     let last = fixture.journal.take().pop();
     assert_eq!(last, Some(JournalEvent::AuthorizeDenied { cause, user: None, session: None }));
 }
@@ -213,7 +213,7 @@ fn shapes_that_we_do_not_know_are_refused() {
     {
         assert_eq!(fixture.ask(&event), Err("Unauthorized".to_owned()), "{event}");
     }
-    let cause = Denial::Credentials(BadCredentials::UnsupportedEvent);
+    let cause = Denial::AuthorizationHeader(BadAuthorizationHeader::UnsupportedEvent);
     let unsupported = JournalEvent::AuthorizeDenied { cause, user: None, session: None };
     assert!(fixture.journal.take().iter().all(|event| *event == unsupported));
 }

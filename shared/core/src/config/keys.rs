@@ -1,8 +1,10 @@
 //! Configuration of the keys: where the public ones are, and what `rotate-keys` reads.
 
-use super::{ConfigError, Issuer, Reader, Setting};
-use crate::jwks::{Algorithm, Jwks};
+use super::Reader;
 use crate::keys::rotation::{Rules, Section};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::config::{ConfigError, Setting};
+use daypass_verifier::jose::jwk::{Algorithm, Jwks};
 use std::time::Duration;
 
 /// What `rotate-keys` reads.

@@ -1,9 +1,12 @@
 use super::*;
+use daypass_verifier::config::authorizer::AUTHORIZER;
+use daypass_verifier::jose::jwk::Jwk;
+use daypass_verifier::jose::jwk::Jwks;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 fn complete() -> BTreeMap<&'static str, String> {
-    let jwks = Jwks::new(vec![crate::jwks::Jwk::ed25519(&[1; 32])]).to_json().unwrap();
+    let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();
     BTreeMap::from([
         ("DAYPASS_ISSUER", "https://id.example.com".to_owned()),
         ("DAYPASS_AUDIENCE", "https://api.example.com".to_owned()),
@@ -34,7 +37,7 @@ fn lists_are_what_is_read() {
     assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
     assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
     assert_eq!(asked(|lookup| drop(sessions(lookup).unwrap())), set(SESSIONS));
-    assert_eq!(asked(|lookup| drop(authorizer(lookup).unwrap())), set(AUTHORIZER));
+    assert_eq!(asked(|lookup| drop(config::authorizer::read(lookup).unwrap())), set(AUTHORIZER));
     assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
 }
 
@@ -129,6 +132,6 @@ fn clients() {
         let entries: Vec<String> = (0..count).map(|n| format!(r#"{{"client_id":"c{n}"}}"#)).collect();
         Clients::parse(&format!("[{}]", entries.join(",")))
     };
-    assert_eq!(many(Clients::MAX).unwrap().of_body.len(), Clients::MAX);
+    assert_eq!(many(Clients::MAX).unwrap().body_clients.len(), Clients::MAX);
     assert!(many(Clients::MAX + 1).is_err());
 }

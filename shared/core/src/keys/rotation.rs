@@ -4,12 +4,12 @@
 //! document now and then (functions at a bounded age, verifiers of access tokens for hours) knows a key before it meets what
 //! was made with it, in whatever order they read.
 
-use super::{
-    Document, KeyError, SecretEntry, SigningEntry, Status, VERSION, active_index, generate_signing_key,
-};
-use crate::jwks::Algorithm;
-use crate::{Entropy, Timestamp, entropy::random};
+use super::{SecretEntry, SigningEntry, VERSION, active_index, generate_signing_key};
+use crate::keys::{Document, KeyError, Status};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm;
 use std::fmt;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub struct Rules {
 
 /// Why a key set was not rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RotationError {
+pub enum KeyRotationError {
     /// Somebody who has read the document before may not know the next key yet.
     TooYoung {
         /// The key that would become active.
@@ -69,7 +69,7 @@ pub enum RotationError {
     Keys(KeyError),
 }
 
-impl fmt::Display for RotationError {
+impl fmt::Display for KeyRotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooYoung { kid, from } => {
@@ -84,9 +84,9 @@ impl fmt::Display for RotationError {
     }
 }
 
-impl std::error::Error for RotationError {}
+impl std::error::Error for KeyRotationError {}
 
-impl From<KeyError> for RotationError {
+impl From<KeyError> for KeyRotationError {
     fn from(error: KeyError) -> Self {
         Self::Keys(error)
     }
@@ -166,7 +166,7 @@ fn advance<T: Entry>(
     rules: Rules,
     entropy: &dyn Entropy,
     now: Timestamp,
-) -> Result<(), RotationError> {
+) -> Result<(), KeyRotationError> {
     if entries.is_empty() {
         return Ok(());
     }
@@ -179,7 +179,7 @@ fn advance<T: Entry>(
             .map(|entry| (entry.kid().to_owned(), entry.since() + rules.published_for))
             .unwrap_or_default();
         if now < from {
-            return Err(RotationError::TooYoung { kid, from });
+            return Err(KeyRotationError::TooYoung { kid, from });
         }
         for (at, entry) in entries.iter_mut().enumerate() {
             if at == active {
@@ -242,13 +242,13 @@ impl Document {
     /// keys after the longest life of a session; peppers never, since a hash may name one for as long as its user stays away.
     ///
     /// # Errors
-    /// [`RotationError`].
+    /// [`KeyRotationError`].
     pub fn advance(
         &self,
         rules: Rules,
         entropy: &dyn Entropy,
         now: Timestamp,
-    ) -> Result<Self, RotationError> {
+    ) -> Result<Self, KeyRotationError> {
         let mut document = self.clone();
         advance(Section::Signing, &mut document.signing, Some(RETIRED_SIGNING), rules, entropy, now)?;
         advance(Section::Refresh, &mut document.refresh, Some(RETIRED_REFRESH), rules, entropy, now)?;
@@ -318,7 +318,8 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Peppers, RefreshKeys, SigningKeys};
+    use crate::keys::Peppers;
+    use crate::keys::{RefreshKeys, SigningKeys};
     use crate::testing::{NOW, Seeded};
 
     const RULES: Rules = Rules { published_for: Duration::from_secs(3 * 3600), algorithm: Algorithm::Es256 };
@@ -373,7 +374,7 @@ mod tests {
             let soon = NOW + (RULES.published_for - Duration::from_secs(1));
             let error = first.advance(RULES, &entropy, soon).unwrap_err();
             let (_, next, _) = kids(&first, section);
-            assert_eq!(error, RotationError::TooYoung { kid: next, from: NOW + RULES.published_for });
+            assert_eq!(error, KeyRotationError::TooYoung { kid: next, from: NOW + RULES.published_for });
             // Nor is the one that a rotation has made just now.
             let later = NOW + MONTH;
             let second = first.advance(RULES, &entropy, later).unwrap();

@@ -1,5 +1,7 @@
 use super::*;
 use crate::testing::{NOW, Seeded};
+use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{SessionId, UserId};
 use serde_json::{Value, json};
 
 fn document(algorithm: Algorithm) -> Document {
@@ -115,9 +117,9 @@ fn sections_can_be_kept_apart_and_put_together() {
 #[test]
 fn a_retired_refresh_key_still_verifies() {
     let mut value = as_json(&document(Algorithm::Es256));
-    let token = crate::RefreshToken {
-        user: crate::UserId::from_bytes([1; 16]),
-        session: crate::SessionId::from_bytes([2; 16]),
+    let token = RefreshToken {
+        user: UserId::from_bytes([1; 16]),
+        session: SessionId::from_bytes([2; 16]),
         generation: 0,
         expires_at: NOW + std::time::Duration::from_secs(60),
     };
@@ -126,7 +128,7 @@ fn a_retired_refresh_key_still_verifies() {
     let new = as_json(&Document::generate(Algorithm::EdDsa, &Seeded::new(2), NOW).unwrap());
     value["refresh"].as_array_mut().unwrap().push(new["refresh"][0].clone());
     let keys = RefreshKeys::from_document(&parse(&value).unwrap()).unwrap();
-    assert_eq!(crate::RefreshToken::authenticate(&old, &keys, NOW), Ok(token));
+    assert_eq!(RefreshToken::authenticate(&old, &keys, NOW), Ok(token));
     assert_ne!(token.mint(&keys), old, "new tokens are made with the active key");
 }
 

@@ -1,7 +1,9 @@
 //! The state machine against its table in ARCHITECTURE.md, over every case there is.
 
 use super::*;
+use crate::ports::store::{Rotation, StoreError};
 use crate::testing::NOW;
+use crate::token::refresh::RefreshToken;
 use std::collections::BTreeSet;
 
 const GRACE: Duration = Duration::from_secs(30);
@@ -213,14 +215,8 @@ fn a_condition_that_failed_on_an_item_that_fulfils_it_is_a_failure_of_the_store(
         grace: GRACE,
         idle: None,
     };
-    assert!(matches!(
-        crate::Rotation::refused(Some(session()), &request),
-        Err(crate::StoreError::Unavailable(_))
-    ));
-    assert!(matches!(
-        crate::Rotation::refused(None, &request),
-        Ok(crate::Rotation::Dead(DeadCause::Absent, None))
-    ));
+    assert!(matches!(Rotation::refused(Some(session()), &request), Err(StoreError::Unavailable(_))));
+    assert!(matches!(Rotation::refused(None, &request), Ok(Rotation::Dead(DeadCause::Absent, None))));
 }
 
 #[test]

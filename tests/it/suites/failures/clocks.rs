@@ -2,7 +2,7 @@
 
 use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::PERIOD;
-use daypass_core::event::Event;
+use daypass_core::ports::event::Event;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::bench::NOW;

@@ -4,11 +4,11 @@
 use crate::suites::failures::matrix::{Scene, ShortPages, attempts_key, check_answer, counter};
 use crate::suites::failures::process::Process;
 use crate::suites::failures::rows::{Operation, Sees};
-use daypass_core::Clock;
 use daypass_runtime::SystemClock;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::{Action, Exchange, Tamper};
 use daypass_tests::service::Service;
+use daypass_verifier::base::time::Clock;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::path::Path;

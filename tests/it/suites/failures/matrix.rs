@@ -2,8 +2,8 @@
 //! that every token that was issued does what it should.
 
 use crate::suites::failures::rows::{Effect, Expected, Operation, Page, Row, Sees, Site, State, Times, rows};
-use daypass_core::User;
-use daypass_core::event::Event;
+use daypass_core::ports::event::Event;
+use daypass_core::ports::store::User;
 use daypass_core::session::Session;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;

@@ -2,7 +2,7 @@
 //! no more.
 
 use crate::suites::failures::matrix::invalid_grant;
-use daypass_core::UserStatus;
+use daypass_core::ports::store::UserStatus;
 use daypass_core::session::EndReason;
 use daypass_testkit::Answer;
 use daypass_testkit::hold::Hold;

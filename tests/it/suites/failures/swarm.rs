@@ -1,11 +1,12 @@
 //! 500 sessions, each refreshed by two tabs at once through 20 rotations, while answers are lost and requests are throttled.
 
-use daypass_core::event::Event;
 use daypass_core::keys::RefreshKeys;
-use daypass_core::{Clock, RefreshToken};
+use daypass_core::ports::event::Event;
+use daypass_core::token::refresh::RefreshToken;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::Service;
+use daypass_verifier::base::time::Clock;
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 
 use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::{PERIOD, Weather, bad_weather};
-use daypass_core::event::Event;
+use daypass_core::ports::event::Event;
 use daypass_core::session::EndReason;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;

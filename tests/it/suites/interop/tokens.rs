@@ -7,10 +7,10 @@ use aws_lc_rs::signature::{
 };
 use aws_lc_rs::{hmac, rsa};
 use data_encoding::BASE64URL_NOPAD;
-use daypass_core::Clock;
-use daypass_core::jwks::Algorithm;
 use daypass_core::keys::Document;
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Map, Value, json};
 
 /// What the tokens are made of.

@@ -1,8 +1,8 @@
 //! A proxy in front of the feed: it counts the requests, and fails on demand.
 
-use daypass_core::Clock;
 use daypass_runtime::SystemClock;
 use daypass_testkit::proxy::{Body, Broken, Server, cut, whole};
+use daypass_verifier::base::time::Clock;
 use http::{Request, Response, StatusCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -2,13 +2,16 @@
 
 use crate::suites::revocation::feed::Feed;
 use daypass_core::config::Tables;
-use daypass_core::{Clock, Scope, User, UserId, UserStatus, Username};
+use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, quick_hash};
+use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Clock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::net::TcpListener;

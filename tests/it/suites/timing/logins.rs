@@ -1,7 +1,7 @@
 //! Failed logins over HTTP, through real processes.
 
 use crate::suites::black_box::{JSON, PASSWORD, Whole, built};
-use daypass_core::UserStatus;
+use daypass_core::ports::store::UserStatus;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 

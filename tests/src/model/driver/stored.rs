@@ -2,8 +2,9 @@
 
 use crate::model::reference::{Chain, End, Reference};
 use crate::model::{Failure, Property, failed};
+use daypass_core::ports::store::User;
 use daypass_core::session::Session;
-use daypass_core::{Timestamp, User};
+use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 
 /// Compares the stored items with the model, which learns from them what no answer has told: the ids of sessions

@@ -1,0 +1,66 @@
+//! What a step is run with, and where it finds what was built and leaves what it prints.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use daypass_tools::{cargo, run, target_dir};
+
+/// How deep a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// The gate of every change.
+    Gate,
+    /// Nights and releases.
+    Full,
+}
+
+impl Depth {
+    pub(crate) const fn of(full: bool) -> Self {
+        if full { Self::Full } else { Self::Gate }
+    }
+
+    /// What the tests read in `DAYPASS_TEST_DEPTH`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What a step is run with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The step's name.
+    pub(crate) step: &'static str,
+    pub(crate) depth: Depth,
+    /// Names of tests, when the contributor chose some.
+    pub(crate) filter: Vec<String>,
+}
+
+/// Builds every binary and every test, with one choice of features, so that no later step compiles.
+pub(crate) fn build(plan: &Plan) -> Result<()> {
+    let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
+    run(plan.step, without_aws(&mut cargo()).args(arguments))
+}
+
+/// Takes away the variables that choose an AWS account, an endpoint or a stack: tests must not see a developer's.
+pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Where it leaves them.
+pub(crate) fn archives() -> PathBuf {
+    target_dir().join("lambda")
+}
+
+/// Where the output of a step is kept.
+pub(crate) fn log_file(step: &str) -> PathBuf {
+    target_dir().join("verify").join(format!("{step}.log"))
+}

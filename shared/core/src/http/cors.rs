@@ -1,0 +1,66 @@
+//! Cross-origin resource sharing: which pages may call, and what they may read.
+
+use crate::client::Clients;
+use crate::flow::error::ApiError;
+use crate::http::answer::{Response, refusal};
+use crate::http::browser::Page;
+use crate::http::request::Request;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
+
+/// How long a browser may keep the answer to a preflight, in seconds: two hours, the most that Chromium takes.
+const PREFLIGHT_MAX_AGE: &str = "7200";
+
+/// Headers that a page may send besides those that every page may.
+const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key";
+
+/// Headers that a page may read besides those that every page may.
+const EXPOSED_HEADERS: &str = "retry-after";
+
+/// Cross-origin resource sharing (the Fetch standard): answers a preflight, or has `handle` answer and says which page may
+/// read that. `methods` are those of the path. Without an origin on any client's list nothing of it is there.
+pub async fn with_cors<F: Future<Output = Response>>(
+    clients: &Clients,
+    methods: &'static str,
+    request: Request,
+    handle: impl FnOnce(Request) -> F,
+) -> Response {
+    if !clients.have_origins() {
+        return handle(request).await;
+    }
+    let origin = Page::of(&request).origin.filter(|origin| clients.allow_origin(origin)).map(str::to_owned);
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match (preflight, &origin) {
+        (false, _) => handle(request).await,
+        (true, None) => refusal(&ApiError::OriginNotAllowed),
+        (true, Some(_)) => allowed(methods),
+    };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin
+        && let Ok(value) = HeaderValue::from_str(&origin)
+    {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        if !clients.cookie_clients_for(&origin).is_empty() {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+    }
+    response
+}
+
+/// The good answer to a preflight.
+fn allowed(methods: &'static str) -> Response {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,183 @@
+use crate::client::Clients;
+use crate::flow::error::ApiError;
+use crate::http::answer::{Response, refusal, status};
+use crate::http::browser::{Page, cookie, set_cookie};
+use crate::http::cors::with_cors;
+use crate::http::request::Request;
+use daypass_verifier::base::ids::ClientId;
+use std::time::Duration;
+
+const CLIENTS: &str = r#"[
+    {"client_id":"app","transport":"cookie","origins":["https://app.example.com","http://localhost:3000"]},
+    {"client_id":"admin","transport":"cookie","origins":["https://admin.example.com"]},
+    {"client_id":"spa","origins":["https://spa.example.com"]},
+    {"client_id":"cli"}
+]"#;
+
+fn clients() -> Clients {
+    Clients::parse(CLIENTS).unwrap()
+}
+
+fn request(method: &str, headers: &[(&str, &str)]) -> Request {
+    let mut request = http::Request::builder().method(method).uri("/refresh");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(b"{}".to_vec()).unwrap()
+}
+
+/// Which clients a page may act for.
+fn check_page(headers: &[(&str, &str)], expected: Result<&[&str], u16>) {
+    let request = request("POST", headers);
+    let got = Page::of(&request).clients(&clients());
+    let got = got.as_ref().map(|ids| ids.iter().map(ClientId::as_str).collect::<Vec<_>>());
+    assert_eq!(got.as_deref().map_err(|error| status(error).as_u16()), expected, "{headers:?}");
+}
+
+#[test]
+fn pages() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const APP: (&str, &str) = ("origin", "https://app.example.com");
+    check_page(&[JSON, APP], Ok(&["app"]));
+    check_page(&[JSON, ("origin", "http://localhost:3000")], Ok(&["app"]));
+    check_page(&[JSON, ("origin", "https://admin.example.com")], Ok(&["admin"]));
+    check_page(&[JSON, APP, ("sec-fetch-site", "same-origin")], Ok(&["app"]));
+    check_page(&[JSON, APP, ("sec-fetch-site", "same-site")], Ok(&["app"]));
+    for site in ["cross-site", "none", "", "Same-Origin", "same-origin, cross-site"] {
+        check_page(&[JSON, APP, ("sec-fetch-site", site)], Err(403));
+    }
+    check_page(&[JSON, APP, ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], Err(403));
+    check_page(&[JSON], Err(403));
+    check_page(&[JSON, APP, APP], Err(403));
+    for origin in [
+        "null",
+        "",
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "https://app.example.com:8443",
+        "http://app.example.com",
+        "https://www.app.example.com",
+        "https://example.com",
+        "https://app.example.com.evil.example",
+        "https://evil-app.example.com",
+        "https://APP.example.com",
+        "http://localhost:3001",
+        "http://127.0.0.1:3000",
+        // A body client's page has no business with the cookie.
+        "https://spa.example.com",
+    ] {
+        check_page(&[JSON, ("origin", origin)], Err(403));
+    }
+    for form in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", ""] {
+        check_page(&[("content-type", form), APP], Err(415));
+        check_page(&[("content-type", form), ("origin", "https://evil.example")], Err(403));
+    }
+    check_page(&[APP], Err(415));
+}
+
+fn check_cookie(headers: &[&str], expected: Result<Option<&str>, u16>) {
+    let headers: Vec<_> = headers.iter().map(|value| ("cookie", *value)).collect();
+    let request = request("POST", &headers);
+    assert_eq!(cookie(&request).map_err(|error| status(&error).as_u16()), expected, "{headers:?}");
+}
+
+#[test]
+fn the_exact_name_counts_and_once() {
+    check_cookie(&[], Ok(None));
+    check_cookie(&["__Host-daypass_refresh=x"], Ok(Some("x")));
+    check_cookie(&["a=1; __Host-daypass_refresh=x;b=2"], Ok(Some("x")));
+    check_cookie(&["a=1", "__Host-daypass_refresh=x"], Ok(Some("x")));
+    check_cookie(&["__Host-daypass_refresh="], Ok(Some("")));
+    for other in [
+        "daypass_refresh=x",
+        "__Secure-daypass_refresh=x",
+        "__host-daypass_refresh=x",
+        "__Host-daypass_refresh",
+        "__Host-daypass_refresh2=x",
+        "a=__Host-daypass_refresh=x",
+        "__Host-daypass_refresh =x",
+    ] {
+        check_cookie(&[other], Ok(None));
+    }
+    check_cookie(&["__Host-daypass_refresh=x; __Host-daypass_refresh=y"], Err(400));
+    check_cookie(&["__Host-daypass_refresh=x", "__Host-daypass_refresh=x"], Err(400));
+    check_cookie(&["daypass_refresh=y; __Host-daypass_refresh=x"], Ok(Some("x")));
+}
+
+#[test]
+fn the_cookie_is_what_the_contract_says() {
+    assert_eq!(
+        set_cookie("daypass_rt_x", Duration::from_secs(500 * 24 * 3600)).unwrap(),
+        "__Host-daypass_refresh=daypass_rt_x; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Strict"
+    );
+    assert_eq!(
+        set_cookie("", Duration::ZERO).unwrap(),
+        "__Host-daypass_refresh=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Strict"
+    );
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Runs a future that never waits.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn shared(method: &str, headers: &[(&str, &str)], clients: &Clients) -> Response {
+    let handled = async |_| refusal(&ApiError::MethodNotAllowed("POST"));
+    now(with_cors(clients, "POST", request(method, headers), handled))
+}
+
+#[test]
+fn preflights() {
+    let ask = ("access-control-request-method", "POST");
+    for (origin, credentials) in
+        [("https://app.example.com", Some("true")), ("https://spa.example.com", None)]
+    {
+        let good = shared("OPTIONS", &[("origin", origin), ask], &clients());
+        assert_eq!(good.status(), 204);
+        assert_eq!(header(&good, "access-control-allow-origin"), Some(origin));
+        assert_eq!(header(&good, "access-control-allow-methods"), Some("POST"));
+        assert_eq!(
+            header(&good, "access-control-allow-headers"),
+            Some("authorization, content-type, idempotency-key")
+        );
+        assert_eq!(header(&good, "access-control-allow-credentials"), credentials);
+        assert_eq!(header(&good, "access-control-max-age"), Some("7200"));
+        assert_eq!(header(&good, "vary"), Some("Origin"));
+    }
+    for origin in ["null", "*", "https://evil.example", "https://app.example.com.evil.example", ""] {
+        let bad = shared("OPTIONS", &[("origin", origin), ask], &clients());
+        assert_eq!(bad.status(), 403, "{origin}");
+        assert!(bad.headers().keys().all(|name| !name.as_str().starts_with("access-control")), "{origin}");
+        assert_eq!(header(&bad, "vary"), Some("Origin"));
+    }
+    // No preflight: what the endpoint says.
+    assert_eq!(shared("OPTIONS", &[], &clients()).status(), 405);
+    assert_eq!(shared("OPTIONS", &[ask], &clients()).status(), 405);
+    assert_eq!(shared("OPTIONS", &[("origin", "https://app.example.com")], &clients()).status(), 405);
+}
+
+#[test]
+fn answers_are_for_the_pages_on_the_list() {
+    let good = shared("GET", &[("origin", "https://app.example.com")], &clients());
+    assert_eq!(good.status(), 405);
+    assert_eq!(header(&good, "access-control-allow-origin"), Some("https://app.example.com"));
+    assert_eq!(header(&good, "access-control-expose-headers"), Some("retry-after"));
+    for headers in [&[][..], &[("origin", "https://evil.example")], &[("origin", "null")]] {
+        let other = shared("GET", headers, &clients());
+        assert_eq!(header(&other, "access-control-allow-origin"), None);
+        assert_eq!(header(&other, "vary"), Some("Origin"), "a cache must not mix them up");
+    }
+    let none = Clients::parse(r#"[{"client_id":"cli"}]"#).unwrap();
+    let ask = ("access-control-request-method", "POST");
+    let without = shared("OPTIONS", &[("origin", "https://app.example.com"), ask], &none);
+    assert_eq!((without.status().as_u16(), header(&without, "vary")), (405, None));
+}

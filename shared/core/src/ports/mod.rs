@@ -1,0 +1,7 @@
+//! The ports: what the flows need from outside, as traits, and the values that go through them.
+
+pub mod context;
+pub mod event;
+pub mod hasher;
+pub mod store;
+pub mod vault;

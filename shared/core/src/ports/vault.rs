@@ -1,0 +1,75 @@
+//! The port to Secrets Manager.
+
+use crate::secret::Secret;
+use std::fmt;
+use std::future::Future;
+
+/// A label of a version of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// `AWSCURRENT`: what readers get.
+    Current,
+    /// `AWSPENDING`: what a rotation prepares.
+    Pending,
+}
+
+/// Which version of a secret is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// That with the label `AWSCURRENT`.
+    Current,
+    /// That with this id.
+    Version(&'a str),
+}
+
+/// Why Secrets Manager did not do it: one line for the operator, without any value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultError(pub String);
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for VaultError {}
+
+/// Secrets Manager, as a rotation uses it. Every verb is safe to repeat.
+pub trait Vault {
+    /// The labels of a version; `None` when the secret has no version of that id.
+    fn stages(
+        &self,
+        secret: &str,
+        version: &str,
+    ) -> impl Future<Output = Result<Option<Vec<Stage>>, VaultError>> + Send;
+
+    /// A value and the id of its version, or `None` when there is no such version or it has no value.
+    fn read(
+        &self,
+        secret: &str,
+        which: Which<'_>,
+    ) -> impl Future<Output = Result<Option<(String, Secret)>, VaultError>> + Send;
+
+    /// Whether the secret never had a value.
+    fn is_new(&self, secret: &str) -> impl Future<Output = Result<bool, VaultError>> + Send;
+
+    /// Writes a value as the version of that id, and moves the labels there. A version that has its value already keeps it.
+    fn write(
+        &self,
+        secret: &str,
+        version: &str,
+        value: &str,
+        stages: &[Stage],
+    ) -> impl Future<Output = Result<(), VaultError>> + Send;
+
+    /// Moves the label `AWSCURRENT` from one version to another. Returns whether it was at the first.
+    fn promote(
+        &self,
+        secret: &str,
+        from: &str,
+        to: &str,
+    ) -> impl Future<Output = Result<bool, VaultError>> + Send;
+
+    /// Takes the label `AWSPENDING` off a version.
+    fn discard(&self, secret: &str, version: &str) -> impl Future<Output = Result<(), VaultError>> + Send;
+}

@@ -1,0 +1,255 @@
+//! The session: the life of a family of refresh tokens, and the one place that says what a presented token means.
+
+use crate::token::refresh::RefreshToken;
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A session as the store holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub user: UserId,
+    /// Its id.
+    pub session: SessionId,
+    /// The generation of the refresh token that is good now.
+    pub generation: u32,
+    /// When that generation came to be; `None` for the login's own.
+    pub rotated_at: Option<Timestamp>,
+    /// The attempt that made that generation; `None` for the login's own.
+    pub attempt: Option<AttemptId>,
+    /// The login.
+    pub created_at: Timestamp,
+    /// When the current token expires: the absolute end, or the idle limit when that comes first.
+    pub expires_at: Timestamp,
+    /// When the session ends, whatever happens.
+    pub absolute_end: Timestamp,
+    /// The client that logged in.
+    pub client: ClientId,
+    /// What its access tokens may say at most.
+    pub scope: Scope,
+    /// Set when the session ended early.
+    pub ended: Option<Ended>,
+    /// What the user's device called itself at login, shortened.
+    pub device: Option<String>,
+}
+
+/// An early end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why a session ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The client revoked it (logout).
+    Revoked,
+    /// The user ended all sessions (`all=true`).
+    RevokedAll,
+    /// An old refresh token was replayed: somebody else has one.
+    Reuse,
+    /// The password changed.
+    PasswordChanged,
+    /// The user was disabled.
+    UserDisabled,
+    /// The user was deleted.
+    UserRemoved,
+    /// An operator ended it.
+    Operator,
+    /// The user ended it from another session.
+    EndedByUser,
+}
+
+impl EndReason {
+    /// All reasons, for reading one back.
+    pub const ALL: [Self; 8] = [
+        Self::Revoked,
+        Self::RevokedAll,
+        Self::Reuse,
+        Self::PasswordChanged,
+        Self::UserDisabled,
+        Self::UserRemoved,
+        Self::Operator,
+        Self::EndedByUser,
+    ];
+
+    /// The stored form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::RevokedAll => "revoked_all",
+            Self::Reuse => "reuse",
+            Self::PasswordChanged => "password_changed",
+            Self::UserDisabled => "user_disabled",
+            Self::UserRemoved => "user_removed",
+            Self::Operator => "operator",
+            Self::EndedByUser => "ended_by_user",
+        }
+    }
+
+    /// Reads the stored form. What a newer version wrote is still an end: it reads as [`EndReason::Operator`].
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Self::Operator)
+    }
+}
+
+impl Session {
+    /// The refresh token that is good now.
+    #[must_use]
+    pub fn token(&self) -> RefreshToken {
+        RefreshToken {
+            user: self.user,
+            session: self.session,
+            generation: self.generation,
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// Whether the session can still be refreshed at `now`. TTL removes items late, so time is checked here.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && now < self.expires_at && now < self.absolute_end
+    }
+
+    /// The last rotation, or the login.
+    #[must_use]
+    pub fn last_used(&self) -> Timestamp {
+        self.rotated_at.unwrap_or(self.created_at)
+    }
+
+    /// When a token that is issued at `now` expires: the absolute end, or `idle` from now when that is sooner.
+    #[must_use]
+    pub fn expiry(now: Timestamp, absolute_end: Timestamp, idle: Option<Duration>) -> Timestamp {
+        // Whole seconds, as the token and the TTL attribute carry them.
+        idle.map_or(absolute_end, |idle| Timestamp::from_seconds((now + idle).seconds()).min(absolute_end))
+    }
+}
+
+/// What a client presents with a refresh token that has been authenticated.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// The token.
+    pub token: RefreshToken,
+    /// The client that the request names, if it names one.
+    pub client: Option<ClientId>,
+    /// The narrower scope that the request asks for, if it does.
+    pub scope: Option<Scope>,
+    /// The id of this attempt, which the rotation stores: from the client's `Idempotency-Key`, or fresh.
+    pub attempt: AttemptId,
+}
+
+/// A rotation to be tried.
+#[derive(Debug)]
+pub struct RotationRequest<'a> {
+    /// What the client presented.
+    pub presented: &'a Presented,
+    /// The clients whose sessions may be refreshed. One that is taken off the list loses nothing: its sessions stay as
+    /// they are, for the day it is back.
+    pub registered: &'a [ClientId],
+    /// The time of the attempt: condition and verdict use the same.
+    pub now: Timestamp,
+    /// How long a superseded token still gets the same successor.
+    pub grace: Duration,
+    /// How long an unused session lives; `None` for as long as the absolute end allows.
+    pub idle: Option<Duration>,
+}
+
+/// What a presented token means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the current one: rotate.
+    Rotate,
+    /// It was rotated just now: answer with the same successor. Nothing changes.
+    SameSuccessor(Repeat),
+    /// It was used up and comes again: end the session.
+    Reuse(ReuseCause),
+    /// The session cannot be refreshed by anybody, or not by this request. Nothing changes.
+    Dead(DeadCause),
+}
+
+/// Why an older token is no theft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// The very attempt that made the successor: its answer was lost, and our SDK sent it again, or the client did under
+    /// the same `Idempotency-Key`.
+    OwnRetry,
+    /// A client's retry or second tab within the grace window, the successor still unused.
+    Grace,
+}
+
+/// How a replay was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReuseCause {
+    /// The token's direct successor is current, but the grace window is over.
+    AfterGrace,
+    /// The token's successor has been used already.
+    SuccessorUsed,
+}
+
+/// Why a session is dead for this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadCause {
+    /// There is no such session: it expired and was collected, or was deleted. Absent means invalid.
+    Absent,
+    /// It ended early.
+    Ended,
+    /// It is past its expiry or absolute end.
+    Expired,
+    /// The token belongs to another client than the request names (RFC 6749 §6).
+    OtherClient,
+    /// The session's client is not registered, or not for the way that the token came (body or cookie, and from which page).
+    ClientGone,
+    /// The request asks for scope that the session was never granted (RFC 6749 §6).
+    ScopeNotGranted,
+    /// The token is newer than the session, as after a table was restored from a backup.
+    AheadOfStore,
+}
+
+/// The rules of rotation, as one function. The store rotates with a single conditional write whose condition is the
+/// [`Verdict::Rotate`] row; when that condition fails, this says what the item that the write met means.
+///
+/// ARCHITECTURE.md has it as a table, and a test compares the two over all cases.
+#[must_use]
+pub fn judge(item: Option<&Session>, request: &RotationRequest<'_>) -> Verdict {
+    let presented = request.presented;
+    let Some(item) = item else { return Verdict::Dead(DeadCause::Absent) };
+    if item.ended.is_some() {
+        return Verdict::Dead(DeadCause::Ended);
+    }
+    if presented.client.as_ref().is_some_and(|client| *client != item.client) {
+        return Verdict::Dead(DeadCause::OtherClient);
+    }
+    if !request.registered.contains(&item.client) {
+        return Verdict::Dead(DeadCause::ClientGone);
+    }
+    if !item.is_live(request.now) {
+        return Verdict::Dead(DeadCause::Expired);
+    }
+    let scope_granted = presented.scope.as_ref().is_none_or(|scope| scope.is_within(&item.scope));
+    let own = item.attempt == Some(presented.attempt);
+    let in_grace = item.rotated_at.is_some_and(|at| request.now.since(at) < request.grace);
+    match item.generation.checked_sub(presented.token.generation) {
+        None => Verdict::Dead(DeadCause::AheadOfStore),
+        Some(1) if !own && !in_grace => Verdict::Reuse(ReuseCause::AfterGrace),
+        Some(0 | 1) if !scope_granted => Verdict::Dead(DeadCause::ScopeNotGranted),
+        Some(0) => Verdict::Rotate,
+        Some(1) if own => Verdict::SameSuccessor(Repeat::OwnRetry),
+        Some(1) => Verdict::SameSuccessor(Repeat::Grace),
+        Some(_) => Verdict::Reuse(ReuseCause::SuccessorUsed),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
+
+use crate::keys::{KeyError, SigningKeys};
+use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::entropy::{Entropy, random};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::jose::verify::MEDIA_TYPE;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What an access token says.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The user: `sub`.
+    pub user: UserId,
+    /// The session that the token belongs to: `sid`.
+    pub session: SessionId,
+    /// The client it was issued to: `client_id`.
+    pub client: ClientId,
+    /// What it may be used for: `scope`, left out when empty.
+    pub scope: Scope,
+}
+
+/// Signs access tokens.
+#[derive(Debug)]
+pub struct Signer {
+    /// The active key.
+    pub keys: SigningKeys,
+    /// `iss`.
+    pub issuer: Issuer,
+    /// `aud`: the one API, or family of APIs, that takes the tokens.
+    pub audience: String,
+    /// How long a token is good: 300 to 600 s.
+    pub lifetime: Duration,
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    typ: &'a str,
+    alg: Algorithm,
+    kid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    client_id: &'a str,
+    exp: u64,
+    iat: u64,
+    jti: String,
+    sid: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    scope: String,
+}
+
+impl Signer {
+    /// A new access token for `grant`.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the key cannot sign: a broken deployment, never the caller's fault.
+    pub fn issue(&self, grant: &Grant, now: Timestamp, entropy: &dyn Entropy) -> Result<String, KeyError> {
+        let header = Header { typ: MEDIA_TYPE, alg: self.keys.algorithm(), kid: self.keys.kid() };
+        let claims = Claims {
+            iss: self.issuer.as_str(),
+            sub: grant.user.to_string(),
+            aud: &self.audience,
+            client_id: grant.client.as_str(),
+            exp: (now + self.lifetime).seconds(),
+            iat: now.seconds(),
+            jti: BASE64URL_NOPAD.encode(&random::<16>(entropy)),
+            sid: grant.session.to_string(),
+            scope: grant.scope.to_string(),
+        };
+        let signing_input = format!("{}.{}", encode(&header), encode(&claims));
+        let signature = self.keys.sign(signing_input.as_bytes())?;
+        Ok(format!("{signing_input}.{signature}"))
+    }
+}
+
+/// The base64url of the JSON of `value`.
+fn encode(value: &impl Serialize) -> String {
+    // Strings and integers always become JSON; an empty segment would be refused by every verifier.
+    BASE64URL_NOPAD.encode(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Time as a value: what the flows compare, and the port that it comes in through.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How far apart the clocks of two processes may be. A verifier takes a token for this much longer (RFC 9068 §4 allows "no
+/// more than a few minutes"), and the revocation feed keeps an entry for this much longer. Clocks further apart do not go
+/// unnoticed: fresh access tokens are rejected then.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+/// An instant in milliseconds since the Unix epoch.
+///
+/// Tokens and TTL attributes carry whole seconds ([`Timestamp::seconds`]); the grace window is compared in
+/// milliseconds, so that a window of one second is one second long.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From whole seconds since the epoch (a JWT `NumericDate`, a DynamoDB TTL value).
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// From milliseconds since the epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// This much earlier.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when it lies in the future, as it may when two machines' clocks differ.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}s", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// Where the current time comes from. The one real implementation reads the system clock.
+pub trait Clock: Send + Sync {
+    /// The current time.
+    fn now(&self) -> Timestamp;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_runs_behind_sees_no_negative_age() {
+        let earlier = Timestamp::from_seconds(100);
+        assert_eq!(Timestamp::from_seconds(98).since(earlier), Duration::ZERO);
+        assert_eq!((earlier + Duration::from_millis(1500)).since(earlier), Duration::from_millis(1500));
+    }
+}

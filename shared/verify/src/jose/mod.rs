@@ -1,0 +1,5 @@
+//! JSON Web Keys and Tokens, for whoever verifies them: nothing here signs.
+
+pub mod jwk;
+pub mod refetch;
+pub mod verify;

@@ -1,0 +1,6 @@
+//! A fixed time for the unit tests of this crate.
+
+use crate::base::time::Timestamp;
+
+/// When the tests take place.
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
