@@ -5,7 +5,7 @@ use super::error::StackError;
 use super::settings::{Cancel, FUNCTIONS, Runner};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
-use daypass_testkit::lambda::{self, EXIT_ERROR, Lambda};
+use daypass_testkit::lambda::{self, Lambda, START_ERRORS};
 use daypass_tools::{Server, cargo, cargo_lambda, free_port, target_dir};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -193,7 +193,7 @@ impl Functions {
         let answer =
             answer.await.map_err(|error| self.silent(function, &format!("does not answer ({error})")))?;
         // The local Lambda service reports at once what `cargo lambda watch` only writes to its log.
-        if matches!(self.host, Host::Built(..)) && answer.contains(EXIT_ERROR) {
+        if matches!(self.host, Host::Built(..)) && START_ERRORS.iter().any(|error| answer.contains(error)) {
             return Err(self.silent(function, "has stopped"));
         }
         Ok(())

@@ -273,6 +273,8 @@ impl Service {
 
 /// The `errorType` of an invocation whose process ended, as Lambda names it.
 pub const EXIT_ERROR: &str = "Runtime.ExitError";
+/// The `errorType`s of a process that does not come to run.
+pub const START_ERRORS: [&str; 3] = [EXIT_ERROR, "Runtime.InvalidEntrypoint", "Sandbox.Timedout"];
 
 /// The headers of an invocation that took place. Lambda marks an error with a header and keeps the status 200.
 fn function_headers(error: bool) -> HeaderMap {

@@ -88,6 +88,10 @@ impl Server {
             }
             thread::sleep(PAUSE);
         }
+        // Another process may answer at this port, in place of one that has ended.
+        if let Some(status) = server.child.try_wait()? {
+            bail!("{name} ended with {status} before it was ready{}", server.finish());
+        }
         Ok(server)
     }
 

@@ -136,6 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn nights_and_releases_run_every_step_but_arm64() {
+        let mut full = chosen(&["--full"]).unwrap();
+        full.retain(|name| *name != "arm64");
+        for workflow in ["nightly", "release"] {
+            let file = daypass_tools::workspace_root().join(format!(".github/workflows/{workflow}.yml"));
+            let text = std::fs::read_to_string(file).unwrap();
+            let steps = text.lines().filter_map(|line| line.split_once("--only ").map(|(_, steps)| steps));
+            assert!(steps.clone().any(|steps| steps == full.join(",")), "{workflow}: {full:?}");
+        }
+    }
+
+    #[test]
     fn contributing_says_what_each_step_proves() {
         let text = std::fs::read_to_string(daypass_tools::workspace_root().join("CONTRIBUTING.md")).unwrap();
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();

@@ -43,6 +43,14 @@ impl Step {
         self.depth <= depth
     }
 
+    /// After so long the step is ended: in the full depth it does more.
+    pub(crate) fn deadline(&self, depth: Depth) -> Duration {
+        match depth {
+            Depth::Gate => self.deadline,
+            Depth::Full => self.deadline * 3,
+        }
+    }
+
     pub(crate) const fn new(
         name: &'static str,
         reason: &'static str,
@@ -151,7 +159,7 @@ pub(crate) const STEPS: &[Step] = &[
         40,
         import,
     ),
-    Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 5, secrets),
+    Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 10, secrets),
     Step::tests(
         "timing",
         "what responses take reveals nothing, and promised times hold (statistics)",
@@ -387,4 +395,28 @@ fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static s
         command.args(["--package", package]);
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A suite that no step names would never run.
+    #[test]
+    fn every_suite_has_a_step() {
+        let suites =
+            std::fs::read_to_string(daypass_tools::workspace_root().join("tests/it/suites/mod.rs")).unwrap();
+        let sources =
+            concat!(include_str!("steps.rs"), include_str!("rehearsal.rs"), include_str!("arm64.rs"));
+        let mut seen = 0;
+        for suite in suites.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')) {
+            let named = [
+                format!("(plan, \"{suite}\")"),
+                format!("^suites::{suite}::"),
+                format!("({suite}|"),
+                format!("|{suite})"),
+            ];
+            assert!(named.iter().any(|name| sources.contains(name)), "no step runs {suite}");
+            seen += 1;
+        }
+        assert!(seen > 5, "{seen} suites");
+    }
 }

@@ -5,17 +5,17 @@
 //! deadline has passed or the supervisor was killed, the step ends itself and all that it started.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use daypass_tools::{check_prerequisites, chromium, install_all, say, target_dir};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::plan::{Depth, Plan, log_file};
 use crate::report::{Outcome, Verdict, summary};
@@ -71,11 +71,19 @@ fn end_with_standard_input() {
 /// started.
 pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bool> {
     let started = Instant::now();
-    if settings.everything {
+    let _lock = lock()?;
+    let installation = if settings.everything {
+        if std::env::var_os("DAYPASS_URL").is_some() {
+            bail!(
+                "DAYPASS_URL is set: the rehearsal would call that stage and not this checkout. Unset it, or run `cargo rehearse`"
+            );
+        }
         check_prerequisites()?;
         chromium()?;
-        install_beforehand();
-    }
+        Some(install_beforehand())
+    } else {
+        None
+    };
     let program = std::env::current_exe().context("this program has no path")?;
     let outcomes = supervise(steps, settings, &|step| {
         let mut command = Command::new(&program);
@@ -87,7 +95,12 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
             command.arg("--").args(&settings.filter);
         }
         command
-    })?;
+    });
+    // A tool is installed completely or not at all.
+    if installation.is_some_and(|thread| thread.join().is_err()) {
+        say("the installation of the tools panicked");
+    }
+    let outcomes = outcomes?;
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
     Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
@@ -95,12 +108,26 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
 
 /// Installs the tools while the first steps compile. A step that comes to a tool earlier waits for it, and an error is that
 /// step's to report.
-fn install_beforehand() {
+fn install_beforehand() -> JoinHandle<()> {
     thread::spawn(|| {
         if let Err(error) = install_all() {
             say(&format!("{error:#}"));
         }
-    });
+    })
+}
+
+/// Held by one run in a checkout: two would replace each other's binaries, logs and archives.
+fn lock() -> Result<File> {
+    let folder = target_dir().join("verify");
+    fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+    let file = File::create(folder.join("lock")).context("could not write the lock of target/verify")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `cargo verify` runs in this checkout: wait for its end")
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("could not lock target/verify"),
+    }
 }
 
 /// Runs each step as the command that `program` makes of it, and returns what came of those that were started.
@@ -109,8 +136,6 @@ fn supervise(
     settings: &Settings,
     program: &dyn Fn(&Step) -> Command,
 ) -> Result<Vec<Outcome>> {
-    let folder = target_dir().join("verify");
-    fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
     let live = steps.len() == 1;
     let mut waiting: VecDeque<&'static Step> = steps.iter().copied().collect();
     let mut running: Vec<Running> = Vec::new();
@@ -124,7 +149,7 @@ fn supervise(
             let Some(next) = next_step(&waiting, &running) else { break };
             let step = waiting.remove(next).context("a step that waits can be started")?;
             say(&format!("==> {}: {}", step.name, step.reason));
-            running.push(Running::start(step, program(step), live)?);
+            running.push(Running::start(step, step.deadline(settings.depth), program(step), live)?);
         }
         thread::sleep(TICK);
         let mut still = Vec::new();
@@ -162,6 +187,7 @@ fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<u
 /// A step that runs.
 struct Running {
     step: &'static Step,
+    deadline: Duration,
     child: Child,
     started: Instant,
     /// When it was told to end, because its deadline had passed.
@@ -171,7 +197,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(step: &'static Step, mut command: Command, live: bool) -> Result<Self> {
+    fn start(step: &'static Step, deadline: Duration, mut command: Command, live: bool) -> Result<Self> {
         let (output, writer) = std::io::pipe().context("there is no pipe")?;
         command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let child = command.spawn().with_context(|| format!("could not start the step {}", step.name))?;
@@ -181,6 +207,7 @@ impl Running {
         let log = File::create(&log).with_context(|| format!("could not write {}", log.display()))?;
         Ok(Self {
             step,
+            deadline,
             child,
             started: Instant::now(),
             told: None,
@@ -194,17 +221,22 @@ impl Running {
         self.kept.extend(self.lines.try_iter());
         let took = self.started.elapsed();
         if let Some(status) = self.child.try_wait()? {
+            // The others of its group end themselves: nextest passes the signal on to its tests.
+            let ending = self.told.is_some_and(|told| told.elapsed() < FAREWELL);
+            if ending && self.group().is_some_and(|group| test_kill_process_group(group).is_ok()) {
+                return Ok(None);
+            }
             self.kill();
             self.drain();
             let verdict = match self.told {
-                Some(_) => Verdict::TimedOut(self.step.deadline),
+                Some(_) => Verdict::TimedOut(self.deadline),
                 None if status.success() => Verdict::Passed,
                 None => Verdict::Failed(status.to_string()),
             };
             return Ok(Some(Outcome { step: self.step.name, verdict, took }));
         }
         match self.told {
-            None if took > self.step.deadline => {
+            None if took > self.deadline => {
                 self.told = Some(Instant::now());
                 drop(self.child.stdin.take());
             }
@@ -214,10 +246,14 @@ impl Running {
         Ok(None)
     }
 
+    /// The process group that the step leads.
+    fn group(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+    }
+
     /// Kills what is left of the process group.
     fn kill(&self) {
-        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(group) = group {
+        if let Some(group) = self.group() {
             // An error means that the group is gone.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -300,6 +336,17 @@ mod tests {
         assert_eq!(fs::read_to_string(log_file(HANGS.name)).unwrap(), "before\n");
     }
 
+    /// As nextest does, which leads each test in a group of its own and ends it when it is told to end.
+    #[test]
+    fn a_step_that_ends_has_time_to_end_what_it_started() {
+        static SLOW: Step = quick("test-slow-end");
+        let child = "trap 'sleep 1; echo ended; exit' TERM; while :; do sleep 0.1; done";
+        let script = format!("exec 3<&0; sh -c \"{child}\" 3<&- & (read -r _ <&3; kill -s TERM 0) & wait");
+        let verdicts = outcomes(&[(&SLOW, &script)], false);
+        assert_eq!(verdicts, [("test-slow-end", Verdict::TimedOut(SLOW.deadline))]);
+        assert!(fs::read_to_string(log_file(SLOW.name)).unwrap().contains("ended"));
+    }
+
     #[test]
     fn a_failure_ends_the_run_unless_it_keeps_going() {
         static FAILS: Step = step("test-fails");
@@ -330,7 +377,7 @@ mod tests {
         let next = |waiting: &[&'static Step], running: &[&'static Step]| {
             let running: Vec<Running> = running
                 .iter()
-                .map(|step| Running::start(step, Command::new("true"), false).unwrap())
+                .map(|step| Running::start(step, step.deadline, Command::new("true"), false).unwrap())
                 .collect();
             let waiting: VecDeque<&'static Step> = waiting.iter().copied().collect();
             next_step(&waiting, &running).map(|position| waiting[position].name)

@@ -86,7 +86,12 @@ impl Imports {
 
 /// The text without comments, and without the unit tests at its end.
 fn code_of(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    // Code may follow a module of tests that has a file of its own.
+    let tests = text.match_indices("#[cfg(test)]\nmod ").find(|(start, mark)| {
+        let rest = &text[start + mark.len()..];
+        rest.find(['{', ';']).is_some_and(|end| rest[end..].starts_with('{'))
+    });
+    let code = tests.map_or(text, |(start, _)| &text[..start]);
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
