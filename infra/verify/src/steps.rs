@@ -228,8 +228,11 @@ fn book(_: &Plan) -> Result<()> {
     run("rumdl", tool("rumdl")?.args(["check", "--quiet", "--no-cache", "."]))
 }
 
+/// The tests of the step `import`.
+const IMPORT: &str = "(package(daypass-cli) and test(/^scale::/))";
+
 fn test(plan: &Plan) -> Result<()> {
-    Tests::of(plan, "not test(/^(suites|model)::/)")?.run()
+    Tests::of(plan, &format!("not test(/^(suites|model)::/) and not {IMPORT}"))?.run()
 }
 
 fn model(plan: &Plan) -> Result<()> {
@@ -260,9 +263,7 @@ fn dynamodb(plan: &Plan) -> Result<()> {
 fn import(plan: &Plan) -> Result<()> {
     let server = DynamoDbLocal::start()?;
     build(plan)?;
-    Tests::of(plan, "package(daypass-cli) and test(/^scale::/)")?
-        .env("DAYPASS_TEST_DYNAMODB", server.url())
-        .run()
+    Tests::of(plan, IMPORT)?.env("DAYPASS_TEST_DYNAMODB", server.url()).run()
 }
 
 fn secrets(plan: &Plan) -> Result<()> {
