@@ -733,9 +733,12 @@ impl Reference {
             && user == other
             && self.users[*user].exists
         {
-            let (after, _) = in_order(0);
-            let found = Outcome::from(Ruling::Operator(true));
-            results.push((after, [found.clone(), found], "two removals of one user"));
+            // Either of them ends the sessions, at the time of its own clock.
+            for first in [0, 1] {
+                let (after, _) = in_order(first);
+                let found = Outcome::from(Ruling::Operator(true));
+                results.push((after, [found.clone(), found], "two removals of one user"));
+            }
         }
         results
     }
