@@ -3,7 +3,7 @@
 use crate::request::Incoming;
 use std::time::Duration;
 
-/// Where an authorizer finds the caller's identity. When one is missing, the answer is 401 and nobody is asked.
+/// Where an authorizer finds the caller's identity. When one is missing, the response is 401 and the authorizer is not called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentitySource {
     /// The header of this name (`$request.header.NAME`).

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// `UPDATE_SNAPSHOTS=1` writes the tables anew.
+/// `UPDATE_SNAPSHOTS=1` rewrites the tables.
 ///
 /// invariant: The tables of the cost page are those that `cargo scale` prints.
 #[test]
@@ -17,6 +17,6 @@ fn the_document_says_what_is_printed() {
     }
     assert!(
         document == expected,
-        "docs/operations/cost.md is behind: UPDATE_SNAPSHOTS=1 writes its tables anew"
+        "docs/operations/cost.md is behind: UPDATE_SNAPSHOTS=1 rewrites its tables"
     );
 }

@@ -43,7 +43,7 @@ pub fn refuse(context: &Context, error: ApiError, caller: &Caller) -> Response {
     refusal(&context.refused(error, caller))
 }
 
-/// A JSON answer that nobody may keep (RFC 6749 §5.1).
+/// A JSON response that caches must not store (RFC 6749 §5.1).
 fn uncached(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = json(status, body);
     let headers = response.headers_mut();

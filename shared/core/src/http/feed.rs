@@ -19,7 +19,7 @@ const TAG_BYTES: usize = 15;
 
 const AS_OF_HEADER: HeaderName = HeaderName::from_static(AS_OF);
 
-/// Answers a request. Whoever asks is told the same, so nobody has to say who they are.
+/// Answers a request. The response is public: it is the same for every caller, so no credential is read.
 pub async fn answer<S: EndedSessions>(feed: &Revocations<S>, request: &Request) -> Response {
     let caller = caller_of(request);
     let after = match question(request) {

@@ -23,7 +23,7 @@ impl LoginRequest {
     ///
     /// # Errors
     /// The [`ApiError`] of what is wrong with its form, an unregistered client, and for a cookie client a page that is none
-    /// of its own: a stranger's page must not log its visitor in as somebody else (login CSRF).
+    /// of its own: a foreign page must not log its visitor in as another user (login CSRF).
     pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
         let params = Params::read(request, Accepts::Json)?;
         let client = clients.find(params.text("client_id")?).ok_or(ApiError::UnknownClient)?;
@@ -86,7 +86,7 @@ impl RevokeRequest {
         let _ = params.text("token_type_hint")?;
         let all = params.flag("all")?;
         let (token, transport, allowed) = match (params.text("token")?, cookie(request)?) {
-            // Whoever has an access token of any client may end its session.
+            // An access token of any client may end its own session.
             (Some(token), _) if !token.starts_with(RefreshToken::PREFIX) => (token, Transport::Body, None),
             (Some(token), _) => (token, Transport::Body, Some(clients.body_clients.clone())),
             (None, Some(token)) => (token, Transport::Cookie, Some(Page::of(request).clients(clients)?)),

@@ -1,7 +1,7 @@
 //! Security events: what the log says of every login, refresh and revocation.
 //!
 //! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line, and what
-//! is on it is a contract with whoever reads the log: `docs/reference/events.md` states it, and a test holds the two together.
+//! is on it is a contract with the readers of the log: `docs/reference/events.md` states it, and a test holds the two together.
 
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::Exhausted;

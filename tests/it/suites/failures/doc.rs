@@ -145,7 +145,7 @@ fn written(mut document: String) -> String {
     document
 }
 
-/// `UPDATE_SNAPSHOTS=1` writes the tables anew.
+/// `UPDATE_SNAPSHOTS=1` rewrites the tables.
 ///
 /// invariant: The tables of the failure reference are those of the failure suite.
 #[test]
@@ -160,6 +160,6 @@ fn the_document_says_what_the_suite_holds() {
     }
     assert!(
         document == expected,
-        "docs/operations/failures.md is behind the suite: UPDATE_SNAPSHOTS=1 writes its tables anew"
+        "docs/operations/failures.md is behind the suite: UPDATE_SNAPSHOTS=1 rewrites its tables"
     );
 }
