@@ -5,15 +5,17 @@
 //! function is given no more than it needs: `revoke`, say, only the refresh keys.
 
 use crate::secret::Secret;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use aws_lc_rs::{encoding::AsDer, hmac, rsa};
+use aws_lc_rs::hmac;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use daypass_verifier::base::entropy::{Entropy, random};
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::{Algorithm, Jwk, Jwks, JwksError};
+use jsonwebtoken::signature::Signer as _;
+use key_pair::KeyPair;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod key_pair;
 pub mod rotation;
 
 /// The version of the document format that this code reads and writes.
@@ -300,7 +302,7 @@ fn active_index(section: &str, statuses: impl Iterator<Item = Status>) -> Result
 pub struct SigningKeys {
     kid: String,
     algorithm: Algorithm,
-    key: jsonwebtoken::EncodingKey,
+    pair: KeyPair,
 }
 
 impl SigningKeys {
@@ -319,13 +321,13 @@ impl SigningKeys {
             .map(Secret::new)
             .map_err(|_| bad(format!("the private key of signing key {kid} is not base64url")))?;
         let algorithm = entry.public.algorithm();
-        let public = public_of(algorithm, pkcs8.expose()).ok_or_else(|| {
+        let pair = KeyPair::parse(algorithm, pkcs8.expose()).ok_or_else(|| {
             bad(format!("the private key of signing key {kid} is not a PKCS#8 key for {algorithm}"))
         })?;
-        if public.kid() != kid || public != entry.public {
+        if pair.public().as_ref() != Some(&entry.public) {
             return Err(bad(format!("the two halves of signing key {kid} do not belong together")));
         }
-        Ok(Self { key: encoding_key(algorithm, pkcs8.expose())?, kid, algorithm })
+        Ok(Self { kid, algorithm, pair })
     }
 
     /// The id of the key, for the token's header.
@@ -345,8 +347,9 @@ impl SigningKeys {
     /// # Errors
     /// [`KeyError`] when AWS-LC refuses the key.
     pub(crate) fn sign(&self, signing_input: &[u8]) -> Result<String, KeyError> {
-        jsonwebtoken::crypto::sign(signing_input, &self.key, jose_algorithm(self.algorithm))
-            .map_err(|_| bad(format!("signing key {} cannot sign", self.kid)))
+        let signature = self.pair.try_sign(signing_input);
+        let signature = signature.map_err(|_| bad(format!("signing key {} cannot sign", self.kid)))?;
+        Ok(BASE64URL_NOPAD.encode(&signature))
     }
 }
 
@@ -356,69 +359,10 @@ impl fmt::Debug for SigningKeys {
     }
 }
 
-const fn jose_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-    }
-}
-
-fn encoding_key(algorithm: Algorithm, pkcs8: &[u8]) -> Result<jsonwebtoken::EncodingKey, KeyError> {
-    Ok(match algorithm {
-        Algorithm::Es256 => jsonwebtoken::EncodingKey::from_ec_der(pkcs8),
-        Algorithm::EdDsa => jsonwebtoken::EncodingKey::from_ed_der(pkcs8),
-        // jsonwebtoken takes the PKCS#1 form (RFC 8017 A.1.2), which PKCS#8 wraps.
-        Algorithm::Rs256 => {
-            let info =
-                pkcs8::PrivateKeyInfoRef::try_from(pkcs8).map_err(|_| bad("the RSA key is not PKCS#8"))?;
-            jsonwebtoken::EncodingKey::from_rsa_der(info.private_key.as_bytes())
-        }
-    })
-}
-
 fn generate_signing_key(algorithm: Algorithm) -> Result<(Jwk, Secret), KeyError> {
-    let failed = |_| bad(format!("AWS-LC could not make a key for {algorithm}"));
-    let pkcs8 = match algorithm {
-        Algorithm::Es256 => EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING)
-            .and_then(|pair| pair.to_pkcs8v1().map(|der| der.as_ref().to_vec()))
-            .map_err(failed)?,
-        Algorithm::EdDsa => Ed25519KeyPair::generate()
-            .and_then(|pair| pair.to_pkcs8v1().map(|der| der.as_ref().to_vec()))
-            .map_err(failed)?,
-        Algorithm::Rs256 => rsa::KeyPair::generate(rsa::KeySize::Rsa2048)
-            .and_then(|pair| {
-                AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map(|der| der.as_ref().to_vec())
-            })
-            .map_err(failed)?,
-    };
-    let pkcs8 = Secret::new(pkcs8);
-    let public = public_of(algorithm, pkcs8.expose()).ok_or_else(|| bad("a new key cannot be read back"))?;
+    let (pair, pkcs8) = KeyPair::generate(algorithm)?;
+    let public = pair.public().ok_or_else(|| bad("a new key has no public half"))?;
     Ok((public, pkcs8))
-}
-
-/// The public half of a PKCS#8 key, with the RFC 7638 thumbprint as its `kid`.
-fn public_of(algorithm: Algorithm, pkcs8: &[u8]) -> Option<Jwk> {
-    match algorithm {
-        Algorithm::Es256 => {
-            let pair =
-                EcdsaKeyPair::from_pkcs8(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-                    .ok()?;
-            // An uncompressed point (SEC 1 §2.3.3): 0x04, x, y.
-            let point = pair.public_key().as_ref().strip_prefix(&[4])?;
-            let (x, y) = point.split_at_checked(32)?;
-            Some(Jwk::es256(x, y))
-        }
-        Algorithm::EdDsa => {
-            let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
-            Some(Jwk::ed25519(pair.public_key().as_ref()))
-        }
-        Algorithm::Rs256 => {
-            let pair = RsaKeyPair::from_pkcs8(pkcs8).ok()?;
-            let public = rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
-            Some(Jwk::rs256(&public.n, &public.e))
-        }
-    }
 }
 
 /// Decodes the 32 bytes of a symmetric key.

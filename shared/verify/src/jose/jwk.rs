@@ -1,6 +1,7 @@
 //! Public keys: JWK and JWK Set (RFC 7517), in the three kinds that Daypass signs with.
 
 use crate::base::digest::sha256_base64url;
+use crate::jose::signature::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,14 +28,6 @@ impl Algorithm {
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
             Self::Rs256 => "RS256",
-        }
-    }
-
-    pub(crate) const fn to_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
         }
     }
 }
@@ -144,12 +137,13 @@ impl Jwk {
         }
     }
 
-    /// The key in the form that verifies.
-    pub(crate) fn decoding_key(&self) -> Result<jsonwebtoken::DecodingKey, jsonwebtoken::errors::Error> {
+    /// The key as AWS-LC parses it. `None` when AWS-LC rejects it: a point that is not on its curve, for example.
+    pub(crate) fn public_key(&self) -> Option<PublicKey> {
+        let decode = |number: &str| BASE64URL_NOPAD.decode(number.as_bytes()).ok();
         match &self.numbers {
-            Numbers::P256 { x, y } => jsonwebtoken::DecodingKey::from_ec_components(x, y),
-            Numbers::Ed25519 { x } => jsonwebtoken::DecodingKey::from_ed_components(x),
-            Numbers::Rsa { n, e } => jsonwebtoken::DecodingKey::from_rsa_components(n, e),
+            Numbers::P256 { x, y } => PublicKey::es256(&decode(x)?, &decode(y)?),
+            Numbers::Ed25519 { x } => PublicKey::ed25519(&decode(x)?),
+            Numbers::Rsa { n, e } => PublicKey::rs256(&decode(n)?, &decode(e)?),
         }
     }
 }

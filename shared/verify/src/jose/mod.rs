@@ -2,4 +2,5 @@
 
 pub mod jwk;
 pub mod refetch;
+pub(crate) mod signature;
 pub mod verify;

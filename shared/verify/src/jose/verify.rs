@@ -8,8 +8,10 @@ use crate::base::ids::{SessionId, UserId};
 use crate::base::issuer::Issuer;
 use crate::base::time::MAX_CLOCK_SKEW;
 use crate::base::time::Timestamp;
-use crate::jose::jwk::{Algorithm, Jwks};
+use crate::jose::jwk::Jwks;
+use crate::jose::signature::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::signature::Verifier as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -96,19 +98,15 @@ pub struct Verifier {
 
 struct VerifyingKey {
     kid: String,
-    algorithm: Algorithm,
-    key: jsonwebtoken::DecodingKey,
+    key: PublicKey,
 }
 
 impl VerifyingKey {
     /// Whether `signature`, in base64url, is one of this key over `message`.
     fn check(&self, signature: &str, message: &[u8]) -> Result<(), Rejection> {
         // Canonical base64url, so that one signature has one spelling.
-        decode(signature)?;
-        match jsonwebtoken::crypto::verify(signature, message, &self.key, self.algorithm.to_jsonwebtoken()) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Rejection::BadSignature),
-        }
+        let signature = decode(signature)?;
+        self.key.verify(message, &signature).map_err(|_| Rejection::BadSignature)
     }
 }
 
@@ -136,8 +134,8 @@ impl Verifier {
         let keys = jwks
             .iter()
             .map(|jwk| {
-                let key = jwk.decoding_key().map_err(|_| UnusableKey { kid: jwk.kid().to_owned() })?;
-                Ok(VerifyingKey { kid: jwk.kid().to_owned(), algorithm: jwk.algorithm(), key })
+                let key = jwk.public_key().ok_or_else(|| UnusableKey { kid: jwk.kid().to_owned() })?;
+                Ok(VerifyingKey { kid: jwk.kid().to_owned(), key })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { issuer, audience, keys })
@@ -191,7 +189,7 @@ impl Verifier {
         // Not "unknown": what names no key at all gives no reason to look for new ones.
         let kid = text(header, "kid").ok_or(Rejection::MalformedHeader)?;
         let key = self.keys.iter().find(|key| key.kid == kid).ok_or(Rejection::UnknownKey)?;
-        if text(header, "alg") != Some(key.algorithm.as_str()) {
+        if text(header, "alg") != Some(key.key.algorithm.as_str()) {
             return Err(Rejection::WrongAlgorithm);
         }
         Ok(key)

@@ -125,6 +125,31 @@ fn every_algorithm_signs_and_verifies() {
     }
 }
 
+/// jsonwebtoken's own AWS-LC backend and ours accept each other's signatures.
+#[test]
+fn signatures_are_those_of_jsonwebtoken() {
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let fixture = fixture(algorithm);
+        let jwk: Value = serde_json::from_str(&fixture.jwks.to_json().unwrap()).unwrap();
+        let jwk = serde_json::from_value(jwk["keys"][0].clone()).unwrap();
+        let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
+        let token = fixture.good();
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let name = algorithm.as_str().parse().unwrap();
+        let verify = |input: &str| jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key, name);
+        assert!(verify(input).unwrap(), "{algorithm}");
+        assert!(!verify("another").unwrap(), "{algorithm}");
+    }
+}
+
+/// The point (1, 1) is not on P-256: a verifier with this key could only reject.
+#[test]
+fn a_key_that_aws_lc_rejects() {
+    let jwks = Jwks::new(vec![Jwk::es256(&[1; 32], &[1; 32])]);
+    let error = Verifier::new(issuer(), AUDIENCE.to_owned(), &jwks).unwrap_err().to_string();
+    assert!(error.starts_with("key ") && error.ends_with(" of the JWKS cannot be used"), "{error}");
+}
+
 #[test]
 fn the_profile_of_rfc_9068() {
     let fixture = es256();
