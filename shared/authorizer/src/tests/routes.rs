@@ -93,6 +93,45 @@ fn a_public_route_needs_no_token_and_takes_no_bad_one() {
     }
 }
 
+/// The attacks of a holder of `orders:read`, in front of each kind of API. API Gateway hands on the path as it was sent.
+///
+/// invariant: A line of the route table holds for the spellings that a lenient server serves by the same handler.
+#[test]
+fn a_carve_out_holds_behind_a_lenient_server() {
+    use RouteDenial::{AmbiguousPath, ScopeMissing};
+    let routes = "GET /orders/* needs orders:read; GET /orders/all needs orders:admin; GET /admin needs admin; \
+                  default any-token";
+    for http_answer in [HttpAnswer::Simple, HttpAnswer::Policy] {
+        let fixture = fixture(&Settings { routes, http_answer: Some(http_answer), ..Settings::default() });
+        let header = json!(fixture.bearer("orders:read"));
+        let kept = fixture.ask(&rest_request(&header, "GET", "/orders/7"));
+        fixture.journal.take();
+        for (method, path, cause, cached) in [
+            ("GET", "/orders/all/", ScopeMissing, false),
+            ("GET", "/orders/ALL", AmbiguousPath, true),
+            ("GET", "/orders/all;v=1", AmbiguousPath, false),
+            ("HEAD", "/orders/all", ScopeMissing, false),
+            ("HEAD", "/admin", ScopeMissing, false),
+            ("GET", "/admin/", ScopeMissing, false),
+        ] {
+            let arn = format!("{STAGE}/{method}{path}");
+            for (api, event) in requests(&header, method, path) {
+                assert_ne!(passes(&fixture.ask(&event), &arn), Some(true), "{api:?} {method} {path}");
+                let (user, session) =
+                    (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
+                let denied = JournalEvent::AuthorizeDenied { cause: Denial::Route(cause), user, session };
+                assert_eq!(fixture.journal.take(), [denied], "{api:?} {method} {path}");
+            }
+            // The policy of another request, which API Gateway has kept.
+            assert_eq!(passes(&kept, &arn), Some(cached), "{method} {path}");
+        }
+        for (api, event) in requests(&header, "GET", "/orders/AbC_d-9") {
+            let passed = passes(&fixture.ask(&event), &format!("{STAGE}/GET/orders/AbC_d-9"));
+            assert_eq!(passed, Some(true), "{api:?}: an id in mixed case");
+        }
+    }
+}
+
 #[test]
 fn what_the_routes_refuse_is_logged_with_its_cause() {
     let fixture = fixture(&Settings { routes: TABLE, ..Settings::default() });
@@ -134,7 +173,7 @@ fn the_context_carries_the_claims_that_were_asked_for() {
 /// and the log says why.
 #[test]
 fn an_answer_that_is_too_large_is_a_refusal() {
-    let lines: Vec<_> = (0..9).map(|line| format!("* /{line}{} any-token", "x".repeat(200))).collect();
+    let lines: Vec<_> = (0..9).map(|line| format!("* /{line}{}* any-token", "x".repeat(200))).collect();
     let long = lines.join("\n");
     let fixture = fixture(&Settings { routes: &long, ..Settings::default() });
     let header = json!(fixture.bearer("orders:read"));

@@ -1,4 +1,4 @@
-//! Which token may call which route: a small table, read once at start.
+//! The route table: the scopes that each route needs, read once at start.
 //!
 //! ```text
 //! GET  /orders/*   needs orders:read
@@ -9,49 +9,58 @@
 //! default          deny
 //! ```
 //!
-//! Lines are separated by line breaks or `;`. **Every line that matches a request must be met**, whatever their order: that is
-//! what an IAM policy can say (an explicit Deny wins), so that a policy which API Gateway caches and applies to every
-//! route decides as this table does. A line can therefore narrow what others allow and never widen it; a `public` line
-//! that another line contradicts is an error. `*` in a path stands for any text, slashes included, as in a policy.
+//! Line breaks or `;` separate the lines. **Every line that matches a request must be met**, in any order. An IAM policy has
+//! the same property, because an explicit Deny wins. A policy that API Gateway caches and applies to every route therefore
+//! decides as the table does. A line can restrict what others allow, and never extend it; a `public` line that another line
+//! contradicts is an error. `*` in a path stands for any text, including slashes, as in a policy.
 //!
-//! What follows a line `api ID` holds for the API of that id alone. What stands before the first of them holds for every
-//! other API; when nothing stands there, a valid token may call everything there.
+//! A line covers what a lenient server might serve by the same handler: `GET` lines cover `HEAD`, and every line covers its path
+//! with a slash at the end. ADR 0065 has the reasons.
+//!
+//! The lines after `api ID` hold for the API of that id alone. The lines before the first of them hold for every other API;
+//! without such lines, a valid token may call everything there.
+
+mod path;
 
 use crate::base::scope::Scope;
+use path::{covers, covers_ignoring_case, is_ambiguous, overlap, spellings, without_end_slash};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Methods that API Gateway routes; `*` in the table stands for all of them.
+/// The methods that API Gateway routes; `*` in the table stands for all of them.
 pub const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// Longest path of a line, in bytes. With the longest stage name an ARN of it stays below the 512 characters that API
-/// Gateway takes.
+/// Longest path of a line, in bytes. With the longest stage name its ARN stays below the 512 characters that API Gateway
+/// accepts.
 const MAX_PATH: usize = 256;
 
-/// Most patterns that the table may compile to, each a resource of a policy; an authorizer's answer is at most 8 KB.
-const MAX_PATTERNS: usize = 64;
+/// Most resources that the lines of a table take in a policy. API Gateway accepts 8 KB: 80 resources of 100 bytes, which is
+/// an ARN with a path of 30 bytes.
+const MAX_RESOURCES: usize = 80;
 
-/// Longest text of a table in bytes: more than an environment variable holds.
+/// Longest text of a table, in bytes. An environment of a Lambda function holds 4 KB.
 const MAX_BYTES: usize = 4096;
 
-/// The tables of all APIs.
+/// What a policy denies for every table: path parameters, which a server may drop from the path (ADR 0065).
+static PATH_PARAMETERS: Pattern = Pattern::PathParameters;
+
+/// The route tables of all APIs. `Display` writes them so that [`Routes::parse`] reads the same tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routes {
-    /// For every API without a table of its own.
+    /// The table of every API that has none of its own.
     general: Table,
-    /// By the id of the API.
     of_apis: BTreeMap<String, Table>,
 }
 
-/// The table of an API.
+/// The route table of one API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     lines: Vec<Line>,
-    /// What a valid token may do where no line matches.
+    /// The decision for a valid token where no line matches.
     otherwise: Otherwise,
-    /// Whether there is a table at all.
+    /// False for the API without a table, where a valid token may call everything.
     configured: bool,
-    /// Every request that a table can speak of.
+    /// The pattern that matches every request with a known method.
     everything: Pattern,
 }
 
@@ -65,11 +74,12 @@ enum Otherwise {
 struct Line {
     pattern: Pattern,
     who: Who,
-    /// Whether a policy has to deny the line where it is not met: something else could allow what it matches.
+    /// Whether a policy has to deny what the line matches, for a bearer that does not meet it: another line or the default could
+    /// allow it.
     carves_out: bool,
 }
 
-/// Who may call what a line matches.
+/// The bearers that may call what a line matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Who {
     Public,
@@ -79,21 +89,23 @@ enum Who {
     Nobody,
 }
 
-/// What a line matches.
+/// The requests that a line matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// Requests of a REST or HTTP API.
     Http {
-        /// One of [`METHODS`]; `None` for all.
+        /// One of [`METHODS`]; `None` for all. `GET` includes `HEAD`.
         method: Option<&'static str>,
-        /// The path, in which `*` stands for any text.
+        /// The path, in which `*` stands for any text. It includes the same path with a slash at its end.
         path: String,
     },
-    /// A route of a WebSocket API: `$connect`, the one that an authorizer is asked about.
+    /// `$connect`, the one route of a WebSocket API for which API Gateway calls an authorizer.
     Connect,
+    /// Paths with a `;`. No line has this pattern: only a policy does.
+    PathParameters,
 }
 
-/// What is asked for.
+/// The route that a request calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
     /// A request of a REST or HTTP API.
@@ -103,39 +115,40 @@ pub enum Target<'a> {
         /// The path below the stage, as it was sent: it starts with a slash and is not decoded.
         path: &'a str,
     },
-    /// The connection of a WebSocket.
+    /// The connection request of a WebSocket API.
     Connect,
 }
 
-/// Who asks.
+/// The caller, as far as the route table distinguishes callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bearer<'a> {
-    /// Nobody: no token was sent.
+    /// The request has no token.
     Anonymous,
-    /// Whoever holds a valid token with this scope, space-delimited (RFC 9068 §2.2.3).
+    /// The request has a valid token with this scope, space-delimited (RFC 9068 §2.2.3).
     Scope(&'a str),
 }
 
-/// Why a request may not pass.
+/// The cause of a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteDenial {
-    /// No line matches, and the default is to deny; or a line denies it to everybody.
+    /// No line matches and the default is `deny`, or a line with `deny` matches.
     NoRoute,
-    /// A matching line needs a scope that the token lacks, or a token, and none was sent.
+    /// A matching line needs a scope that the token lacks, or a token, and the request has none.
     ScopeMissing,
-    /// The path can be read in more than one way, so that table and integration might read it differently.
+    /// The path can be read in two ways, so table and integration might read it differently. In one of them a line that the
+    /// bearer does not meet might match.
     AmbiguousPath,
 }
 
-/// What one bearer may do in all of an API, in the terms of an IAM policy: what is allowed and not denied.
+/// What one bearer may do in an API, in the terms of an IAM policy: a request passes if it is allowed and not denied.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permissions<'a> {
-    /// Whether everything is allowed that is not denied.
+    /// Whether every request is allowed; `allow` is then empty.
     pub all: bool,
-    /// What is allowed.
+    /// The patterns whose requests are allowed.
     pub allow: Vec<&'a Pattern>,
-    /// What is denied, whatever allows it.
+    /// The patterns whose requests are denied, even if `allow` matches them.
     pub deny: Vec<&'a Pattern>,
 }
 
@@ -152,17 +165,17 @@ impl Default for Table {
 }
 
 impl Routes {
-    /// Reads the tables.
+    /// Parses `DAYPASS_ROUTES`.
     ///
     /// # Errors
-    /// A text that names each line that is wrong, and what is wrong with it.
+    /// A text that names each wrong line and its problem.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
             return Err(format!("is longer than {MAX_BYTES} bytes"));
         }
         let mut problems = Vec::new();
         let mut sections: Vec<(Option<String>, Section)> = vec![(None, Section::default())];
-        // A remark takes its whole line: what stands behind a `;` in it is not in force.
+        // A remark takes its whole line: a `;` in it separates nothing.
         let entries = text.split('\n').flat_map(|line| {
             let is_remark = line.trim_start().starts_with('#');
             line.split(move |c| c == ';' && !is_remark)
@@ -209,7 +222,7 @@ impl Routes {
     }
 }
 
-/// The lines of a table as they are read, each with its number.
+/// The lines of a table while they are read, each with its number.
 #[derive(Default)]
 struct Section {
     lines: Vec<(usize, Line)>,
@@ -231,7 +244,7 @@ impl Section {
         }
     }
 
-    /// The table. A section without a line denies everything.
+    /// The table. A section without a line denies every request.
     fn finish(self, problems: &mut Vec<String>) -> Table {
         let (numbers, lines): (Vec<_>, Vec<_>) = self.lines.into_iter().unzip();
         let mut table = Table {
@@ -241,11 +254,11 @@ impl Section {
             everything: Pattern::everything(),
         };
         problems.extend(table.contradictions(&numbers));
-        let patterns: usize = table.lines.iter().map(|line| line.pattern.weight()).sum();
-        if patterns > MAX_PATTERNS {
+        let resources: usize = table.lines.iter().map(|line| line.pattern.resources().len()).sum();
+        if resources > MAX_RESOURCES {
             problems.push(format!(
-                "a policy of {patterns} resources is more than the {MAX_PATTERNS} that fit (a line with the method * \
-                 makes seven)"
+                "a policy of {resources} resources is more than the {MAX_RESOURCES} that fit (the method * makes seven, \
+                 GET makes two, and a path without * at its end twice as many)"
             ));
         }
         table.mark_carve_outs();
@@ -254,13 +267,14 @@ impl Section {
 }
 
 impl Table {
-    /// Pairs of lines of which one is public and the other is not: nobody can mean that.
+    /// Pairs of lines that match a request in common, and of which only one is public. The case of paths is ignored: a request
+    /// that differs from the public line by case would be ambiguous.
     fn contradictions(&self, numbers: &[usize]) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, (line, number)) in self.lines.iter().zip(numbers).enumerate() {
             for (other, before) in self.lines.iter().zip(numbers).take(index) {
                 let one_is_public = (line.who == Who::Public) != (other.who == Who::Public);
-                if one_is_public && line.pattern.overlaps(&other.pattern) {
+                if one_is_public && line.pattern.lower_case().overlaps(&other.pattern.lower_case()) {
                     problems.push(format!(
                         "lines {before} and {number} overlap, and only one of them is public: every line that matches \
                          must be met"
@@ -284,16 +298,16 @@ impl Table {
         }
     }
 
-    /// Decides about one request.
+    /// Decides one request.
     ///
     /// # Errors
-    /// Why it may not pass.
+    /// The cause of the denial.
     pub fn decide(&self, target: Target<'_>, bearer: Bearer<'_>) -> Result<(), RouteDenial> {
         if self.configured && target.is_ambiguous() {
             return Err(RouteDenial::AmbiguousPath);
         }
         if self.configured && !target.has_known_method() {
-            // No line speaks of it, and the default does not either: a policy names methods.
+            // No line matches another method, and neither does the default, because a policy names methods.
             return Err(RouteDenial::NoRoute);
         }
         let mut matched = false;
@@ -302,14 +316,20 @@ impl Table {
             matched = true;
         }
         match (matched, self.otherwise, bearer) {
-            (true, _, _) | (false, Otherwise::AnyToken, Bearer::Scope(_)) => Ok(()),
-            (false, Otherwise::AnyToken, Bearer::Anonymous) => Err(RouteDenial::ScopeMissing),
-            (false, Otherwise::Deny, _) => Err(RouteDenial::NoRoute),
+            (true, _, _) | (false, Otherwise::AnyToken, Bearer::Scope(_)) => {}
+            (false, Otherwise::AnyToken, Bearer::Anonymous) => return Err(RouteDenial::ScopeMissing),
+            (false, Otherwise::Deny, _) => return Err(RouteDenial::NoRoute),
         }
+        // The integration may ignore case, and a line that the bearer does not meet then matches.
+        let unmet = |line: &Line| line.who.admits(bearer).is_err();
+        if self.lines.iter().any(|line| unmet(line) && line.pattern.matches_ignoring_case(target)) {
+            return Err(RouteDenial::AmbiguousPath);
+        }
+        Ok(())
     }
 
-    /// Everything that a bearer may do, for a policy that is cached and applied to every route. `connect` tells a WebSocket
-    /// API from the others: each knows the lines of its own kind.
+    /// Everything that a bearer may do, for a policy that API Gateway caches and applies to every route. `connect` is true for
+    /// a WebSocket API, whose policy has the lines with `$connect` alone. Other policies have the other lines.
     #[must_use]
     pub fn permissions(&self, bearer: Bearer<'_>, connect: bool) -> Permissions<'_> {
         let all = self.otherwise == Otherwise::AnyToken && matches!(bearer, Bearer::Scope(_));
@@ -318,24 +338,27 @@ impl Table {
             if line.who.admits(bearer).is_ok() {
                 permissions.allow.push(&line.pattern);
             } else if line.carves_out && bearer != Bearer::Anonymous {
-                // What is public overlaps with nothing else, so for nobody in particular there is nothing to deny.
+                // A public line overlaps with no other, so an anonymous policy denies nothing.
                 permissions.deny.push(&line.pattern);
             }
         }
         if all {
-            // The lines would say the same again.
+            // `all` includes them.
             permissions.allow.clear();
             if self.configured && !connect {
-                // Denials name methods, so that another one would pass them all.
+                // The denials name methods: with `all`, another method would pass them.
                 permissions.all = false;
                 permissions.allow.push(&self.everything);
             }
+        }
+        if self.configured && !connect && !permissions.allow.is_empty() {
+            permissions.deny.push(&PATH_PARAMETERS);
         }
         permissions
     }
 }
 
-/// One entry of the table.
+/// One entry of a table.
 enum Entry {
     Line(Line),
     Default(Otherwise),
@@ -392,7 +415,7 @@ fn parse_method(text: &str) -> Result<Option<&'static str>, String> {
     })
 }
 
-/// The paths of RFC 3986 §3.3, with `*`.
+/// Parses a path of RFC 3986 §3.3 in which `*` is a wildcard. A slash at its end is dropped: the line covers both.
 fn parse_path(path: &str) -> Result<String, String> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!&'()+,=:@/*$".contains(&b);
     if !path.starts_with('/') {
@@ -401,13 +424,15 @@ fn parse_path(path: &str) -> Result<String, String> {
         Err("write * for a path parameter".to_owned())
     } else if let Some(other) = path.chars().find(|c| !c.is_ascii() || !legal(*c as u8)) {
         Err(format!("`{other}` has no place in a path (`?` would be a wildcard in a policy)"))
+    } else if path.ends_with("*/") {
+        Err("a path ends in `*` and not in `*/`: the star includes the slash".to_owned())
     } else if path.len() > MAX_PATH {
         Err(format!("the path is longer than {MAX_PATH} bytes"))
     } else if is_ambiguous(path) {
-        Err("a path has no empty segment, no `.` or `..` and encodes nothing that needs no encoding"
+        Err("a path has no empty segment, no `.` or `..`, and no encoded letter, digit, `-._~/` or `;`"
             .to_owned())
     } else {
-        Ok(path.to_owned())
+        Ok(without_end_slash(path).to_owned())
     }
 }
 
@@ -444,46 +469,77 @@ impl Pattern {
         Self::Http { method: None, path: "/*".to_owned() }
     }
 
-    /// How many resources of a policy it takes.
-    fn weight(&self) -> usize {
-        match self {
-            Self::Http { method: None, .. } => METHODS.len(),
-            Self::Http { .. } | Self::Connect => 1,
-        }
+    fn methods(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let own = match self {
+            Self::Http { method, .. } => *method,
+            Self::Connect | Self::PathParameters => None,
+        };
+        METHODS.into_iter().filter(move |method| covers_method(own, method))
     }
 
     fn matches(&self, target: Target<'_>) -> bool {
         match (self, target) {
             (Self::Connect, Target::Connect) => true,
             (Self::Http { method: own, path: pattern }, Target::Http { method, path }) => {
-                own.is_none_or(|own| own == method) && glob(pattern.as_bytes(), path.as_bytes())
+                covers_method(*own, method) && covers(pattern, path)
             }
-            (Self::Connect, Target::Http { .. }) | (Self::Http { .. }, Target::Connect) => false,
+            (Self::PathParameters, Target::Http { path, .. }) => path.contains(';'),
+            (Self::Connect, Target::Http { .. })
+            | (Self::Http { .. } | Self::PathParameters, Target::Connect) => false,
         }
     }
 
-    /// Whether some request matches both.
+    fn matches_ignoring_case(&self, target: Target<'_>) -> bool {
+        match (self, target) {
+            (Self::Http { method: own, path: pattern }, Target::Http { method, path }) => {
+                covers_method(*own, method) && covers_ignoring_case(pattern, path)
+            }
+            _ => self.matches(target),
+        }
+    }
+
+    /// Whether both match a request in common.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Connect, Self::Connect) => true,
-            (Self::Http { method: one, path: a }, Self::Http { method: two, path: b }) => {
-                let same_method = one.is_none() || two.is_none() || one == two;
-                same_method && globs_meet(a.as_bytes(), b.as_bytes())
+            (Self::Http { path: one, .. }, Self::Http { path: two, .. }) => {
+                self.methods().any(|method| other.methods().any(|another| another == method))
+                    && overlap(one, two)
             }
-            (Self::Connect, Self::Http { .. }) | (Self::Http { .. }, Self::Connect) => false,
+            _ => self == other,
         }
     }
 
-    /// The ends of the resource ARNs that it stands for, behind `API/STAGE/`. The method `*` is written out: in a
-    /// policy a star would match slashes too, and `*/health` would allow `GET/admin/health`.
-    pub fn resources(&self) -> impl Iterator<Item = String> + '_ {
-        let (methods, path): (&[&str], &str) = match self {
-            Self::Connect => (&["$connect"], ""),
-            Self::Http { method: Some(method), path } => (std::slice::from_ref(method), path),
-            Self::Http { method: None, path } => (&METHODS, path),
-        };
-        methods.iter().map(move |method| format!("{method}{path}"))
+    /// The same pattern with its path in lower case.
+    fn lower_case(&self) -> Self {
+        match self {
+            Self::Http { method, path } => Self::Http { method: *method, path: path.to_ascii_lowercase() },
+            other => other.clone(),
+        }
     }
+
+    /// The resources of a policy that match the same requests: the ends of their ARNs, after `API/STAGE/`.
+    ///
+    /// Methods are written out. A star in their place would match slashes too: `*/health` would allow `GET/admin/health`.
+    #[must_use]
+    pub fn resources(&self) -> Vec<String> {
+        match self {
+            Self::Connect => vec!["$connect".to_owned()],
+            Self::PathParameters => vec!["*;*".to_owned()],
+            Self::Http { path, .. } => {
+                let paths: Vec<_> = spellings(path).collect();
+                let paths = &paths;
+                let resources =
+                    self.methods().flat_map(|method| paths.iter().map(move |path| format!("{method}{path}")));
+                resources.collect()
+            }
+        }
+    }
+}
+
+/// Whether a line with the method `own` covers a method. Most frameworks serve `HEAD` by the handler of `GET` (RFC 9110
+/// §9.3.2).
+fn covers_method(own: Option<&str>, method: &str) -> bool {
+    own.is_none_or(|own| own == method || (own == "GET" && method == "HEAD"))
 }
 
 impl Target<'_> {
@@ -494,7 +550,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether its path can be read in more than one way.
+    /// Whether its path can be read in two ways, whatever the table.
     fn is_ambiguous(self) -> bool {
         match self {
             Self::Http { path, .. } => is_ambiguous(path),
@@ -503,100 +559,48 @@ impl Target<'_> {
     }
 }
 
-/// Whether a path could mean another one to whoever decodes or normalises it (RFC 3986 §6.2.2): encoded letters, digits,
-/// dots and slashes, `.` and `..`, empty segments, backslashes, half an encoding.
-fn is_ambiguous(path: &str) -> bool {
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let dots = segment == "." || segment == "..";
-        // The last segment may be empty: `/orders/` is a path of its own.
-        if dots || (segment.is_empty() && segments.peek().is_some()) || has_ambiguous_byte(segment) {
-            return true;
-        }
-    }
-    false
-}
-
-fn has_ambiguous_byte(segment: &str) -> bool {
-    let mut rest = segment.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte == b'\\' {
-            return true;
-        }
-        if *byte == b'%' {
-            let Some((encoded, after)) = rest.split_at_checked(2) else { return true };
-            let Ok(decoded) = data_encoding::HEXLOWER_PERMISSIVE.decode(encoded) else { return true };
-            let needs_none = |b: &u8| b.is_ascii_alphanumeric() || b"-._~/\\".contains(b) || *b < 0x20;
-            if decoded.iter().any(needs_none) {
-                return true;
-            }
-            rest = after;
-        }
-    }
-    false
-}
-
-/// Whether a text matches a pattern in which `*` stands for any text.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut from) = (0, 0);
-    // Where the last star stands, and how much of the text it has taken.
-    let mut star: Option<(usize, usize)> = None;
-    while from < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, from));
-                at += 1;
-            }
-            Some(byte) if text.get(from) == Some(byte) => {
-                at += 1;
-                from += 1;
-            }
-            _ => match star {
-                // The star takes one byte more, and the rest of the pattern is tried again.
-                Some((stands, taken)) => {
-                    star = Some((stands, taken + 1));
-                    at = stands + 1;
-                    from = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(at..).unwrap_or_default().iter().all(|byte| *byte == b'*')
-}
-
-/// Whether some text matches both patterns.
-fn globs_meet(a: &[u8], b: &[u8]) -> bool {
-    // Row by row over `a`: whether the first so many bytes of each have a text in common.
-    let mut row: Vec<bool> = Vec::with_capacity(b.len() + 1);
-    row.push(true);
-    for byte in b {
-        row.push(row.last() == Some(&true) && *byte == b'*');
-    }
-    for one in a {
-        let mut next = vec![*one == b'*' && row.first() == Some(&true)];
-        for (other, before) in b.iter().zip(row.windows(2)) {
-            let &[diagonal, above] = before else { continue };
-            let left = next.last() == Some(&true);
-            // A star is empty, or takes what the other pattern stands for here.
-            let meet = match (one, other) {
-                (b'*', _) | (_, b'*') => above || left,
-                _ => diagonal && one == other,
-            };
-            next.push(meet);
-        }
-        row = next;
-    }
-    row.last() == Some(&true)
-}
-
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { method, path } => write!(f, "{} {path}", method.unwrap_or("*")),
             Self::Connect => f.write_str("$connect"),
+            Self::PathParameters => f.write_str("*;*"),
         }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::AnyToken => f.write_str("any-token"),
+            Self::Nobody => f.write_str("deny"),
+            Self::Needs(alternatives) => {
+                let alternatives: Vec<_> = alternatives.iter().map(|words| words.join(" ")).collect();
+                write!(f, "needs {}", alternatives.join(" or "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "{} {}", line.pattern, line.who)?;
+        }
+        f.write_str(match self.otherwise {
+            Otherwise::AnyToken => "default any-token\n",
+            Otherwise::Deny => "default deny\n",
+        })
+    }
+}
+
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.general.configured {
+            write!(f, "{}", self.general)?;
+        }
+        self.of_apis.iter().try_for_each(|(api, table)| write!(f, "api {api}\n{table}"))
     }
 }
 
