@@ -87,8 +87,10 @@ sample_units! {
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
     RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
     Rejection {
-        TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnknownKey, WrongAlgorithm,
-        BadSignature, MalformedClaims, WrongIssuer, WrongAudience, Expired, NotYetValid, MalformedIdentity,
+        TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
+        UnknownKey, WrongAlgorithm,
+        BadSignature, MalformedClaims, WrongIssuer, WrongAudience, Expired, NotYetValid, LifetimeTooLong,
+        MalformedIdentity, ControlCharacter,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
-use daypass_verifier::jose::verify::Verified;
+use daypass_verifier::jose::verify::{Verified, has_control_character};
 use daypass_verifier::routes::{Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -176,25 +176,35 @@ impl Policy {
     }
 }
 
+/// Whether a claim that the context carries besides those of every token contains a control character. The verifier checks
+/// the others.
+pub(crate) fn context_has_control_character(verified: &Verified, extra: &[String]) -> bool {
+    extra.iter().filter_map(|name| context_value(verified.claims.get(name)?)).any(|value| match value {
+        Value::String(text) => has_control_character(&text),
+        _ => false,
+    })
+}
+
+/// A claim as the context carries it: a string, number or boolean, and another value as its JSON. `None` for `null`.
+fn context_value(claim: &Value) -> Option<Value> {
+    match claim {
+        Value::Null => None,
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(claim.clone()),
+        Value::Array(_) | Value::Object(_) => Some(Value::String(claim.to_string())),
+    }
+}
+
 impl CallerContext {
-    /// The context of a verified token, with the `extra` claims that it has. A claim that is no text, number or boolean
-    /// stands there as its JSON.
+    /// The context of a verified token, with those of the `extra` claims that the token has.
     pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {
-        let mut others = Map::new();
-        for name in extra {
-            let value = match verified.claims.get(name) {
-                None | Some(Value::Null) => continue,
-                Some(scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => scalar.clone(),
-                Some(other) => Value::String(other.to_string()),
-            };
-            others.insert(name.clone(), value);
-        }
+        let value = |name: &String| Some((name.clone(), context_value(verified.claims.get(name)?)?));
+        let extra = extra.iter().filter_map(value).collect();
         Self {
             sub: verified.subject,
             sid: verified.session,
             client_id: verified.client_id,
             scope: verified.scope,
-            extra: others,
+            extra,
         }
     }
 }

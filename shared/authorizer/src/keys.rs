@@ -12,6 +12,7 @@ use daypass_verifier::ports::context::{Caller, Context};
 use daypass_verifier::ports::event::Event;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
 
 /// Asks the issuer for its JWK set. The error is a text for the log.
@@ -53,6 +54,7 @@ pub(crate) enum Keys {
 pub(crate) struct Fetched {
     issuer: Issuer,
     audience: String,
+    max_lifetime: Duration,
     fetch: Fetch,
     state: Mutex<State>,
     /// Held while the issuer is asked, so that those who need the answer wait for it instead of asking too.
@@ -67,7 +69,11 @@ struct State {
 impl Keys {
     /// Keys as configured. `fetch` is made where they come from the issuer, with its address.
     pub(crate) fn new(config: &AuthorizerConfig, fetch: Option<Fetch>) -> Result<Self, UnusableKey> {
-        let verifier = |jwks: &Jwks| Verifier::new(config.issuer.clone(), config.audience.clone(), jwks);
+        let max_lifetime = config.max_token_lifetime;
+        let verifier = |jwks: &Jwks| -> Result<Verifier, UnusableKey> {
+            let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), jwks)?;
+            Ok(verifier.with_max_lifetime(max_lifetime))
+        };
         match (&config.keys, fetch) {
             (KeySource::Inline(jwks), _) => Ok(Self::Inline(verifier(jwks)?)),
             (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => {
@@ -76,6 +82,7 @@ impl Keys {
                 Ok(Self::Fetched(Fetched {
                     issuer: config.issuer.clone(),
                     audience: config.audience.clone(),
+                    max_lifetime,
                     fetch,
                     state: Mutex::new(State { timer, verifier: first.map(Arc::new) }),
                     flight: AsyncMutex::new(()),
@@ -142,7 +149,8 @@ impl Fetched {
             Err(why) => Err(why),
             Ok(document) => Jwks::parse(&document).map_err(|error| error.to_string()).and_then(|jwks| {
                 let verifier = Verifier::new(self.issuer.clone(), self.audience.clone(), &jwks);
-                verifier.map_err(|error| error.to_string())
+                let verifier = verifier.map_err(|error| error.to_string())?;
+                Ok(verifier.with_max_lifetime(self.max_lifetime))
             }),
         };
         match verifier {

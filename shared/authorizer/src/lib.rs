@@ -22,10 +22,10 @@ pub use keys::{Fetch, FetchResult, fetch_from};
 pub use pruned::Pruned;
 pub use serve::serve;
 
-use answer::Unanswerable;
+use answer::{Unanswerable, context_has_control_character};
 use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::config::authorizer::{AuthorizerConfig, HttpAnswer};
-use daypass_verifier::jose::verify::{UnusableKey, Verified};
+use daypass_verifier::jose::verify::{Rejection, UnusableKey, Verified};
 use daypass_verifier::ports::context::{Caller, Context};
 use daypass_verifier::ports::event::{BadAuthorizationHeader, Denial, Event as JournalEvent, SessionDenial};
 use daypass_verifier::ports::follow::Follow;
@@ -120,6 +120,10 @@ impl<F: Follow> Authorizer<F> {
             }
         };
         match self.keys.verify(token, now, &self.context, caller).await {
+            Ok(verified) if context_has_control_character(&verified, &self.context_claims) => {
+                self.deny(Denial::Token(Rejection::ControlCharacter), owner(&verified), caller);
+                Ok(Outcome::Refused)
+            }
             Ok(verified) => {
                 match self.revocations.lookup(&verified.session, &self.context, caller).await {
                     Lookup::Live => {}

@@ -5,6 +5,9 @@ mod routes;
 mod shapes;
 
 use super::*;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use data_encoding::BASE64URL_NOPAD;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::OsEntropy;
@@ -96,6 +99,24 @@ impl TestIssuer {
         };
         self.signer.issue(&grant, NOW, &OsEntropy).unwrap()
     }
+
+    /// A token with one more claim, signed with the same key.
+    fn token_with(&self, name: &str, value: &Value) -> String {
+        let token = self.token("");
+        let [header, payload, _] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+        let mut claims: Value = serde_json::from_slice(&decode(payload)).unwrap();
+        claims[name] = value.clone();
+        let input = format!("{header}.{}", BASE64URL_NOPAD.encode(claims.to_string().as_bytes()));
+        let keys: Value = serde_json::from_str(&self.document.to_json().unwrap()).unwrap();
+        let pkcs8 = decode(keys["signing"][0]["private"].as_str().unwrap());
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).unwrap();
+        let signature = pair.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
+        format!("{input}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
+    }
+}
+
+fn decode(segment: &str) -> Vec<u8> {
+    BASE64URL_NOPAD.decode(segment.as_bytes()).unwrap()
 }
 
 fn issuer() -> Issuer {
@@ -143,6 +164,7 @@ fn with_keys(
         issuer: issuer(),
         audience: "api".to_owned(),
         keys,
+        max_token_lifetime: Duration::from_secs(600),
         routes,
         http_answer: settings.http_answer.unwrap_or(HttpAnswer::Simple),
         context_claims: settings.context_claims.iter().map(|&name| name.to_owned()).collect(),

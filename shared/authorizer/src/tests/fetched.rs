@@ -109,7 +109,7 @@ fn what_is_no_token_asks_nobody() {
     fixture.advance(120);
     let good = fixture.issuer.token("");
     let (_, rest) = good.split_once('.').unwrap();
-    let header = |json: Value| data_encoding::BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+    let header = |json: Value| BASE64URL_NOPAD.encode(json.to_string().as_bytes());
     for bad in [
         "x".to_owned(),
         "a.b.c".to_owned(),

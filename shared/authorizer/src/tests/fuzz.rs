@@ -71,8 +71,8 @@ fn spoiled(token: &str, how: u8, at: usize, with: &str) -> String {
         2 => format!("{token}{with}"),
         3 => format!("{with}{token}"),
         4 => [segments[1], segments[0], segments[2]].join("."),
-        5 => [segments[0], &data_encoding::BASE64URL_NOPAD.encode(with.as_bytes()), segments[2]].join("."),
-        6 => [&data_encoding::BASE64URL_NOPAD.encode(with.as_bytes()), segments[1], segments[2]].join("."),
+        5 => [segments[0], &BASE64URL_NOPAD.encode(with.as_bytes()), segments[2]].join("."),
+        6 => [&BASE64URL_NOPAD.encode(with.as_bytes()), segments[1], segments[2]].join("."),
         _ => format!("{}.{}.{with}", segments[0], segments[1]),
     }
 }

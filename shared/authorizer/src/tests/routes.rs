@@ -169,6 +169,47 @@ fn the_context_carries_the_claims_that_were_asked_for() {
     }
 }
 
+/// A claim of another program with the key: the integration writes it to its log.
+#[test]
+fn a_control_character_in_a_context_claim() {
+    for (value, allowed) in [
+        (json!("acme"), true),
+        (json!("acme\nroot logged in"), false),
+        (json!({ "name": "\u{85}" }), false),
+        (json!(["two\nlines"]), true),
+    ] {
+        let fixture = fixture(&Settings { context_claims: &["tenant"], ..Settings::default() });
+        let token = fixture.issuer.token_with("tenant", &value);
+        for (api, event) in requests(&json!(format!("Bearer {token}")), "GET", "/orders/7") {
+            let answer = fixture.ask(&event);
+            assert_eq!(
+                passes(&answer, &format!("{STAGE}/GET/orders/7")) == Some(true),
+                allowed,
+                "{api:?} {value}"
+            );
+            let (user, session) = (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
+            let denied = JournalEvent::AuthorizeDenied {
+                cause: Denial::Token(Rejection::ControlCharacter),
+                user,
+                session,
+            };
+            assert_eq!(
+                fixture.journal.take(),
+                if allowed { vec![] } else { vec![denied] },
+                "{api:?} {value}"
+            );
+        }
+        let plain = super::fixture(&Settings::default());
+        let token = plain.issuer.token_with("tenant", &value);
+        let answer = plain.ask(&http_v2(&json!(format!("Bearer {token}")), "GET", "/orders/7"));
+        assert_eq!(
+            passes(&answer, &format!("{STAGE}/GET/orders/7")),
+            Some(true),
+            "no context carries the claim"
+        );
+    }
+}
+
 /// As many resources as a table may have, with long paths: API Gateway would make 500 of the answer, so it is a refusal,
 /// and the log says why.
 #[test]

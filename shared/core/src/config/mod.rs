@@ -7,7 +7,8 @@ use crate::client::Clients;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer::{
-    JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS,
+    JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS, MAX_ACCESS_TOKEN_SECONDS, REVOCATIONS_INTERVAL_SECONDS,
+    REVOCATIONS_STALE_SECONDS,
 };
 use daypass_verifier::config::{self, ConfigError, Setting};
 use std::ops::{Deref, DerefMut};
@@ -120,7 +121,7 @@ pub const KNOWN_ADDRESS_DAYS: Setting =
     Setting { name: "DAYPASS_KNOWN_ADDRESS_DAYS", default: 30, range: 0..=365 };
 
 /// All settings that are numbers.
-pub const SETTINGS: [&Setting; 17] = [
+pub const SETTINGS: [&Setting; 18] = [
     &KEYS_MAX_AGE_SECONDS,
     &KEYS_PUBLISHED_SECONDS,
     &ACCESS_TOKEN_SECONDS,
@@ -136,6 +137,7 @@ pub const SETTINGS: [&Setting; 17] = [
     &KNOWN_ADDRESS_DAYS,
     &JWKS_INTERVAL_SECONDS,
     &JWKS_MAX_AGE_SECONDS,
+    &MAX_ACCESS_TOKEN_SECONDS,
     &REVOCATIONS_INTERVAL_SECONDS,
     &REVOCATIONS_STALE_SECONDS,
 ];

@@ -4,6 +4,7 @@ use super::{ConfigError, Reader, Setting};
 use crate::base::issuer::Issuer;
 use crate::base::issuer::secure_url;
 use crate::jose::jwk::Jwks;
+use crate::jose::verify::MAX_LIFETIME;
 use crate::revocation::{Limits, WhenStale};
 use crate::routes::Routes;
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub const AUTHORIZER: &[&str] = &[
     "DAYPASS_JWKS_URL",
     "DAYPASS_JWKS_INTERVAL_SECONDS",
     "DAYPASS_JWKS_MAX_AGE_SECONDS",
+    "DAYPASS_MAX_ACCESS_TOKEN_SECONDS",
     "DAYPASS_ROUTES",
     "DAYPASS_HTTP_ANSWER",
     "DAYPASS_CONTEXT_CLAIMS",
@@ -31,6 +33,14 @@ pub const JWKS_INTERVAL_SECONDS: Setting =
 /// Keys older than this many seconds are fetched anew: that is how long a key is taken after it was withdrawn.
 pub const JWKS_MAX_AGE_SECONDS: Setting =
     Setting { name: "DAYPASS_JWKS_MAX_AGE_SECONDS", default: 900, range: 60..=86_400 };
+
+/// The longest lifetime of an access token, `exp - iat`, in seconds. The least value is the longest lifetime that Daypass
+/// issues.
+pub const MAX_ACCESS_TOKEN_SECONDS: Setting = Setting {
+    name: "DAYPASS_MAX_ACCESS_TOKEN_SECONDS",
+    default: MAX_LIFETIME.as_secs(),
+    range: 600..=86_400,
+};
 
 /// The revocation feed is asked at most once in so many seconds by each process, however many requests come.
 pub const REVOCATIONS_INTERVAL_SECONDS: Setting =
@@ -56,6 +66,8 @@ pub struct AuthorizerConfig {
     pub audience: String,
     /// Where the public signing keys come from.
     pub keys: KeySource,
+    /// The longest lifetime of an access token, `exp - iat`.
+    pub max_token_lifetime: Duration,
     /// Which token may call which route.
     pub routes: Routes,
     /// What an HTTP API of payload format 2.0 expects.
@@ -112,6 +124,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig,
     let issuer = read.issuer();
     let audience = read.audience();
     let keys = read.key_source();
+    let max_token_lifetime = read.seconds(&MAX_ACCESS_TOKEN_SECONDS);
     let routes = match read.get("DAYPASS_ROUTES") {
         Some(_) => read.required("DAYPASS_ROUTES", Routes::parse),
         None => Some(Routes::default()),
@@ -130,6 +143,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig,
             issuer: issuer?,
             audience: audience?,
             keys: keys?,
+            max_token_lifetime: max_token_lifetime?,
             routes: routes?,
             http_answer: http_answer?,
             context_claims: context_claims?,
@@ -240,6 +254,7 @@ mod tests {
     fn defaults() {
         let config = read(&[]).unwrap();
         assert!(matches!(config.keys, KeySource::Inline(_)));
+        assert_eq!(config.max_token_lifetime, MAX_LIFETIME);
         assert_eq!(config.routes, Routes::default());
         assert_eq!(config.http_answer, HttpAnswer::Simple);
         assert!(config.context_claims.is_empty());
@@ -296,6 +311,7 @@ mod tests {
         check("DAYPASS_JWKS_URL", "file:///etc/passwd", "not a URL");
         check("DAYPASS_JWKS_INTERVAL_SECONDS", "1", "from 5 to 3600");
         check("DAYPASS_JWKS_MAX_AGE_SECONDS", "never", "from 60 to 86400");
+        check("DAYPASS_MAX_ACCESS_TOKEN_SECONDS", "599", "from 600 to 86400");
         let url = ("DAYPASS_JWKS_URL", "https://id.example.com/jwks");
         let slow = [url, ("DAYPASS_JWKS_INTERVAL_SECONDS", "3600"), ("DAYPASS_JWKS_MAX_AGE_SECONDS", "60")];
         assert!(read(&slow).unwrap_err().to_string().contains("is more than DAYPASS_JWKS_MAX_AGE_SECONDS"));

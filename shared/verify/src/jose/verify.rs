@@ -1,43 +1,48 @@
-//! Access tokens: JWTs of the profile of RFC 9068, verified here.
+//! Verification of access tokens: JWTs of the profile of RFC 9068.
 //!
-//! `jsonwebtoken` computes and checks signatures. Everything around them is ours, because it must be stricter than a
-//! general library may be: one compact form, no duplicate members, the algorithm taken from the key alone
-//! (RFC 8725 §3.1), every claim present and of its type.
+//! AWS-LC checks signatures. The checks around them are stricter than those of a general library: one compact form, no
+//! duplicate members, the algorithm of the key alone (RFC 8725 §3.1), every claim present and of its type.
 
 use crate::base::ids::{SessionId, UserId};
 use crate::base::issuer::Issuer;
-use crate::base::time::MAX_CLOCK_SKEW;
-use crate::base::time::Timestamp;
+use crate::base::time::{MAX_CLOCK_SKEW, Timestamp};
 use crate::jose::jwk::Jwks;
 use crate::jose::signature::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::signature::Verifier as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
-/// Longest token that a verifier looks at, in bytes. API Gateway forwards no header above 10,240 bytes.
+/// Longest token that a verifier reads, in bytes. API Gateway rejects a request with more than 10,240 bytes of headers.
 pub const MAX_TOKEN_BYTES: usize = 8192;
+
+/// The longest lifetime of a token, `exp - iat`, that a verifier accepts by default. Daypass issues tokens for 10 minutes at
+/// most. A longer one comes from another program with the key, or from a mistake, and would outlive its revocation.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The media type in the header of an access token (RFC 9068 §2.1), without its `application/`.
 pub const MEDIA_TYPE: &str = "at+jwt";
 
-/// Why a token is refused. For logs; callers are told only that it is.
+/// The cause of a rejection, for the log. The response to the caller does not contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// Longer than [`MAX_TOKEN_BYTES`].
     TooLong,
-    /// Not three non-empty segments (RFC 7515 §7.1): JWE and JSON serialisation end here too.
+    /// The token does not have three non-empty segments (RFC 7515 §7.1), as a JWE or the JSON serialisation.
     NotCompact,
     /// A segment is not canonical, unpadded base64url (RFC 7515 §2).
     NotBase64Url,
     /// The header is not one JSON object without duplicates, or has no `kid`.
     MalformedHeader,
-    /// `typ` is not `at+jwt` (RFC 9068 §4): another kind of token of the same issuer.
+    /// `typ` is not `at+jwt` (RFC 9068 §4). It could be another kind of token of the same issuer.
     WrongType,
-    /// `crit` or `b64` asks for an extension; we understand none (RFC 7515 §4.1.11, RFC 7797 §7).
+    /// The header has `crit` or `b64`. No extension is supported (RFC 7515 §4.1.11, RFC 7797 §7).
     CriticalExtension,
-    /// None of our keys has its `kid`.
+    /// The header has `cty` or `zip`: the payload is a nested or compressed token (RFC 7519 §5.2, RFC 7516 §4.1.3).
+    UnsupportedContent,
+    /// No key of the verifier has the token's `kid`.
     UnknownKey,
     /// `alg` is not the algorithm of the key that `kid` names.
     WrongAlgorithm,
@@ -45,19 +50,23 @@ pub enum Rejection {
     BadSignature,
     /// The payload is not one JSON object without duplicates.
     MalformedClaims,
-    /// `iss` is missing or not our issuer, byte for byte (RFC 9068 §4).
+    /// `iss` is missing or differs from the issuer in a byte (RFC 9068 §4).
     WrongIssuer,
-    /// `aud` is missing or does not name us (RFC 9068 §4).
+    /// `aud` is missing or does not contain the audience (RFC 9068 §4).
     WrongAudience,
     /// `exp` is missing, not a number, or past.
     Expired,
-    /// `nbf` or `iat` is not a number or lies in the future.
+    /// `iat` is missing, or `iat` or `nbf` is not a number or in the future. RFC 9068 §2.2 requires `iat`.
     NotYetValid,
-    /// `sub`, `client_id`, `jti`, `sid` or `scope` is missing or of the wrong type (RFC 9068 §2.2).
+    /// `exp - iat` is over the verifier's limit: see [`MAX_LIFETIME`].
+    LifetimeTooLong,
+    /// `sub`, `client_id`, `jti` or `sid` is missing or empty, or one of them or `scope` is not a string (RFC 9068 §2.2).
     MalformedIdentity,
+    /// A claim that reaches logs or the integration contains a control character (Unicode category Cc).
+    ControlCharacter,
 }
 
-/// What a verified token said. Every field comes from the bytes that the signature covers.
+/// The claims of a verified token. The signature covers all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// `sub`: never empty.
@@ -70,16 +79,16 @@ pub struct Verified {
     pub scope: String,
     /// `exp`.
     pub expires_at: Timestamp,
-    /// All claims, also those above.
+    /// All claims, including those above.
     pub claims: Map<String, Value>,
 }
 
-/// A refusal as the log wants it.
+/// A rejection, as the log records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rejected {
-    /// Why.
+    /// The first check that failed.
     pub cause: Rejection,
-    /// Whose token it is and of which session, when the signature is ours: an unsigned claim names nobody.
+    /// User and session of the token. `None` unless the signature verified and both are ids of Daypass.
     pub owner: Option<(UserId, SessionId)>,
 }
 
@@ -93,6 +102,7 @@ impl From<Rejection> for Rejected {
 pub struct Verifier {
     issuer: Issuer,
     audience: String,
+    max_lifetime: Duration,
     keys: Vec<VerifyingKey>,
 }
 
@@ -102,7 +112,7 @@ struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Whether `signature`, in base64url, is one of this key over `message`.
+    /// Checks `signature`, in base64url, over `message`.
     fn check(&self, signature: &str, message: &[u8]) -> Result<(), Rejection> {
         // Canonical base64url, so that one signature has one spelling.
         let signature = decode(signature)?;
@@ -110,7 +120,7 @@ impl VerifyingKey {
     }
 }
 
-/// Why a verifier cannot be made: one of the keys is unusable.
+/// A key of the JWKS that AWS-LC rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableKey {
     /// The `kid` of the key.
@@ -129,7 +139,7 @@ impl Verifier {
     /// A verifier of the tokens of `issuer` for `audience`.
     ///
     /// # Errors
-    /// [`UnusableKey`] when a key of the set cannot be read.
+    /// [`UnusableKey`] when AWS-LC rejects a key of the set.
     pub fn new(issuer: Issuer, audience: String, jwks: &Jwks) -> Result<Self, UnusableKey> {
         let keys = jwks
             .iter()
@@ -138,7 +148,13 @@ impl Verifier {
                 Ok(VerifyingKey { kid: jwk.kid().to_owned(), key })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { issuer, audience, keys })
+        Ok(Self { issuer, audience, max_lifetime: MAX_LIFETIME, keys })
+    }
+
+    /// Sets the longest lifetime of a token that the verifier accepts; [`MAX_LIFETIME`] by default.
+    #[must_use]
+    pub fn with_max_lifetime(self, max_lifetime: Duration) -> Self {
+        Self { max_lifetime, ..self }
     }
 
     /// Verifies a token at the time `now`. The cheap checks come first, and nothing of the payload is read before the
@@ -150,7 +166,7 @@ impl Verifier {
         self.examine(token, now).map_err(|rejected| rejected.cause)
     }
 
-    /// As [`Verifier::verify`], for who writes a log: of a token that we signed the refusal says whose it is.
+    /// As [`Verifier::verify`], for a caller with a log: the rejection of a token with a good signature names its owner.
     ///
     /// # Errors
     /// As [`Verifier::verify`].
@@ -165,7 +181,7 @@ impl Verifier {
         }
     }
 
-    /// The payload of a token whose signature verifies; nothing of it has been checked yet.
+    /// The payload of a token whose signature verifies. Its claims are not checked yet.
     fn signed_claims(&self, token: &str) -> Result<Map<String, Value>, Rejection> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Rejection::TooLong);
@@ -176,17 +192,23 @@ impl Verifier {
         crate::base::json::object(&decode(unverified.payload)?).map_err(|_| Rejection::MalformedClaims)
     }
 
-    /// The key that the header names, if the header is one of an access token under that key.
+    /// The key that the header names.
+    ///
+    /// # Errors
+    /// When the header is not that of an access token under this key.
     fn key_for(&self, header: &Map<String, Value>) -> Result<&VerifyingKey, Rejection> {
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(Rejection::CriticalExtension);
         }
+        if header.contains_key("cty") || header.contains_key("zip") {
+            return Err(Rejection::UnsupportedContent);
+        }
         let typ = text(header, "typ").ok_or(Rejection::WrongType)?;
-        // Media types are case-insensitive; RFC 7515 §4.1.9 lets `application/` go.
+        // Media types are case-insensitive, and `application/` is optional (RFC 7515 §4.1.9).
         if !typ.eq_ignore_ascii_case(MEDIA_TYPE) && !typ.eq_ignore_ascii_case("application/at+jwt") {
             return Err(Rejection::WrongType);
         }
-        // Not "unknown": what names no key at all gives no reason to look for new ones.
+        // Not `UnknownKey`, which makes the authorizer fetch keys: a header without `kid` is no reason to.
         let kid = text(header, "kid").ok_or(Rejection::MalformedHeader)?;
         let key = self.keys.iter().find(|key| key.kid == kid).ok_or(Rejection::UnknownKey)?;
         if text(header, "alg") != Some(key.key.algorithm.as_str()) {
@@ -199,7 +221,7 @@ impl Verifier {
         if text(claims, "iss") != Some(self.issuer.as_str()) {
             return Err(Rejection::WrongIssuer);
         }
-        let ours = match claims.get("aud") {
+        let intended = match claims.get("aud") {
             Some(Value::String(one)) => *one == self.audience,
             Some(Value::Array(several)) => {
                 several.iter().all(Value::is_string)
@@ -207,7 +229,7 @@ impl Verifier {
             }
             _ => false,
         };
-        if !ours {
+        if !intended {
             return Err(Rejection::WrongAudience);
         }
         let expires_at = numeric_date(claims.get("exp")).ok_or(Rejection::Expired)?;
@@ -222,25 +244,27 @@ impl Verifier {
         if issued_at.max(not_before) > now + MAX_CLOCK_SKEW {
             return Err(Rejection::NotYetValid);
         }
-        let identity = |name| {
-            text(claims, name)
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-                .ok_or(Rejection::MalformedIdentity)
-        };
-        if text(claims, "jti").is_none_or(str::is_empty) {
-            return Err(Rejection::MalformedIdentity);
+        if expires_at.since(issued_at) > self.max_lifetime {
+            return Err(Rejection::LifetimeTooLong);
         }
+        let identity = |name| {
+            let value = text(claims, name).filter(|value| !value.is_empty());
+            value.ok_or(Rejection::MalformedIdentity)
+        };
         let scope = match claims.get("scope") {
-            None => String::new(),
-            Some(Value::String(scope)) => scope.clone(),
+            None => "",
+            Some(Value::String(scope)) => scope,
             Some(_) => return Err(Rejection::MalformedIdentity),
         };
+        let (subject, client_id, session) = (identity("sub")?, identity("client_id")?, identity("sid")?);
+        if [subject, client_id, session, identity("jti")?, scope].into_iter().any(has_control_character) {
+            return Err(Rejection::ControlCharacter);
+        }
         Ok(Verified {
-            subject: identity("sub")?,
-            client_id: identity("client_id")?,
-            session: identity("sid")?,
-            scope,
+            subject: subject.to_owned(),
+            client_id: client_id.to_owned(),
+            session: session.to_owned(),
+            scope: scope.to_owned(),
             expires_at,
             claims: Map::new(),
         })
@@ -253,7 +277,7 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// The three segments of a JWS in compact form, of which nothing is known yet.
+/// The three segments of a JWS in compact form, before any check.
 struct UnverifiedToken<'a> {
     signing_input: &'a str,
     header: &'a str,
@@ -281,11 +305,18 @@ fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
     BASE64URL_NOPAD.decode(segment.as_bytes()).map_err(|_| Rejection::NotBase64Url)
 }
 
+/// Whether a text contains a control character (Unicode category Cc). In a log or a header, such a character could end a
+/// line or a value.
+#[must_use]
+pub fn has_control_character(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str)
 }
 
-/// A `NumericDate` (RFC 7519 §2): seconds, possibly with a fraction, never negative.
+/// A `NumericDate` (RFC 7519 §2) that is not negative: seconds, possibly with a fraction.
 fn numeric_date(value: Option<&Value>) -> Option<Timestamp> {
     let value = value?;
     if let Some(seconds) = value.as_u64() {

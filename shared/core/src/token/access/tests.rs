@@ -311,6 +311,17 @@ fn unencoded_payload() {
     check_header(&json!({ "b64": true }), Rejection::CriticalExtension);
 }
 
+/// A nested token (RFC 7519 §5.2), and the compression of JWE (RFC 7516 §4.1.3), of any value.
+#[test]
+fn a_content_type_or_compression_in_the_header() {
+    for value in [json!("JWT"), json!("application/json"), json!(""), json!(false)] {
+        check_header(&json!({ "cty": value }), Rejection::UnsupportedContent);
+    }
+    for value in [json!("DEF"), json!(""), json!({})] {
+        check_header(&json!({ "zip": value }), Rejection::UnsupportedContent);
+    }
+}
+
 #[test]
 fn unknown_or_missing_kid() {
     let kid = es256().signer.keys.kid().to_owned();
@@ -526,6 +537,40 @@ fn not_yet_valid() {
         check_claims(&json!({ name: value }), Rejection::NotYetValid);
     }
     accepts_claims(&json!({ "nbf": NOW.seconds() + 30 }));
+}
+
+#[test]
+fn a_lifetime_over_an_hour() {
+    let (now, rejected) = (NOW.seconds(), Rejection::LifetimeTooLong);
+    check_claims(&json!({ "exp": now + 3601 }), rejected);
+    check_claims(&json!({ "exp": now + 300, "iat": now - 3301 }), rejected);
+    check_claims(&json!({ "exp": now + 300, "iat": 0 }), rejected);
+    check_claims(&json!({ "exp": u64::MAX }), rejected);
+    accepts_claims(&json!({ "exp": now + 3600 }));
+    accepts_claims(&json!({ "exp": now - 1, "iat": now }));
+}
+
+#[test]
+fn a_lifetime_over_the_configured_limit() {
+    let fixture = es256();
+    let verifier = |seconds| {
+        let verifier = Verifier::new(issuer(), AUDIENCE.to_owned(), &fixture.jwks).unwrap();
+        verifier.with_max_lifetime(Duration::from_secs(seconds))
+    };
+    let good = fixture.good();
+    assert_eq!(verifier(299).verify(&good, NOW), Err(Rejection::LifetimeTooLong));
+    assert!(verifier(300).verify(&good, NOW).is_ok());
+}
+
+/// C0, DEL and C1, each of which can end a line of a log or a value of a header.
+#[test]
+fn control_characters_in_the_identity() {
+    for name in ["sub", "client_id", "jti", "sid", "scope"] {
+        for value in ["\0", "a\nb", "a\r", "\u{1b}[2J", "a\u{7f}", "\u{85}"] {
+            check_claims(&json!({ name: value }), Rejection::ControlCharacter);
+        }
+    }
+    accepts_claims(&json!({ "sub": "Zoë", "note": "two\nlines" }));
 }
 
 #[test]
