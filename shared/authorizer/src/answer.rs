@@ -1,4 +1,4 @@
-//! Answers, in the form that each kind of API expects.
+//! Responses of the authorizer, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
 use daypass_verifier::jose::verify::{Verified, has_control_character};
@@ -6,39 +6,39 @@ use daypass_verifier::routes::{Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The largest answer that API Gateway takes, in bytes.
+/// The largest response that API Gateway accepts, in bytes.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// `principalId` where nobody has proved who they are.
+/// `principalId` of a request without a token.
 const ANONYMOUS: &str = "anonymous";
 
-/// An answer in the form that the calling API expects.
+/// A response in the form that the calling API expects.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// HTTP API, payload format 2.0, with simple responses.
+    /// Simple response of an HTTP API with payload format 2.0.
     #[serde(rename_all = "camelCase")]
     Simple {
-        /// Whether the request may pass.
+        /// Whether API Gateway calls the integration.
         is_authorized: bool,
-        /// What the integration behind may read.
+        /// Values for the integration.
         #[serde(skip_serializing_if = "Option::is_none")]
         context: Option<CallerContext>,
     },
-    /// An IAM policy, which API Gateway may cache and then uses for **every** route of the API.
+    /// An IAM policy. API Gateway may cache it, and then applies it to **every** route of the API.
     #[serde(rename_all = "camelCase")]
     Policy {
-        /// The user, for access logs.
+        /// The user id, for access logs.
         principal_id: String,
-        /// What the caller may do.
+        /// The routes that the caller may call.
         policy_document: Policy,
-        /// What the integration behind may read.
+        /// Values for the integration.
         #[serde(skip_serializing_if = "Option::is_none")]
         context: Option<CallerContext>,
     },
 }
 
-/// What the integration behind the authorizer reads: flat scalars, the one form that every API type takes.
+/// The context that the integration reads. Its values are scalars, the one form that every kind of API accepts.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct CallerContext {
     sub: String,
@@ -49,7 +49,7 @@ pub struct CallerContext {
     extra: Map<String, Value>,
 }
 
-/// An IAM policy document.
+/// An IAM policy document of version 2012-10-17.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Policy {
@@ -57,7 +57,7 @@ pub struct Policy {
     statement: Vec<Statement>,
 }
 
-/// A statement of the policy.
+/// A statement of the policy for `execute-api:Invoke`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
@@ -66,17 +66,17 @@ pub struct Statement {
     resource: Vec<String>,
 }
 
-/// Why an answer cannot be given: API Gateway would make a 500 of it.
+/// A response that API Gateway would turn into a 500.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unanswerable {
-    /// Over [`MAX_ANSWER`].
+    /// The response is over [`MAX_ANSWER`].
     TooLarge,
-    /// A resource over [`MAX_RESOURCE`].
+    /// A resource is over [`MAX_RESOURCE`].
     LongResource,
 }
 
 impl Unanswerable {
-    /// What the operator can do.
+    /// The remedy, for the log.
     pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::TooLarge => {
@@ -90,35 +90,35 @@ impl Unanswerable {
 }
 
 impl Answer {
-    /// No, for an HTTP API with simple responses.
+    /// The denial for an HTTP API with simple responses.
     pub(crate) const fn simple_refusal() -> Self {
         Self::Simple { is_authorized: false, context: None }
     }
 
-    /// No to everything, where a policy is expected.
+    /// The denial of every route, where the API expects a policy.
     pub(crate) fn policy_refusal(arn: &MethodArn<'_>) -> Self {
         let nothing = Permissions { all: false, allow: Vec::new(), deny: Vec::new() };
         Self::policy(Policy::new(arn, &nothing), None)
     }
 
-    /// A policy for the user of the context.
+    /// A policy, with the user of the context as its principal.
     pub(crate) fn policy(policy_document: Policy, context: Option<CallerContext>) -> Self {
         let principal_id =
             context.as_ref().map_or_else(|| ANONYMOUS.to_owned(), |context| context.sub.clone());
         Self::Policy { principal_id, policy_document, context }
     }
 
-    /// The answer, if API Gateway takes it.
+    /// The response, if API Gateway accepts it.
     ///
     /// # Errors
-    /// [`Unanswerable`].
+    /// [`Unanswerable`] when it or a resource is too large.
     pub(crate) fn fitting(self) -> Result<Self, Unanswerable> {
         if self.resources().any(|resource| resource.len() > MAX_RESOURCE) {
             return Err(Unanswerable::LongResource);
         }
-        // Nearly every answer is far below the limit, and need not be written twice to know it.
+        // Nearly every response is far below the limit, which the upper bound shows without serialising it.
         if self.bytes_at_most().is_none_or(|bytes| bytes > MAX_ANSWER) {
-            // Texts, numbers and lists always become JSON.
+            // Strings, numbers and lists always become JSON.
             let bytes = serde_json::to_vec(&self).map_or(usize::MAX, |json| json.len());
             if bytes > MAX_ANSWER {
                 return Err(Unanswerable::TooLarge);
@@ -135,11 +135,11 @@ impl Answer {
         statements.iter().flat_map(|statement| &statement.resource)
     }
 
-    /// More bytes than the JSON has, found without writing it; `None` where that takes a closer look.
+    /// An upper bound of the bytes of the JSON, without serialising it. `None` where only serialising tells.
     fn bytes_at_most(&self) -> Option<usize> {
-        /// Names, braces and the fixed texts, twice over.
+        /// Member names, braces and fixed strings, twice over.
         const FRAME: usize = 600;
-        /// A character of JSON takes six bytes at most, and a text two quotes and a comma.
+        /// Upper bound of a JSON string: six bytes for each byte, two quotes and a comma.
         const fn written(text: &str) -> usize {
             text.len() * 6 + 3
         }
@@ -147,7 +147,7 @@ impl Answer {
         let context = match context {
             None => 0,
             Some(context) if !context.extra.is_empty() => return None,
-            // The user stands there twice in a policy.
+            // A policy contains the user twice.
             Some(CallerContext { sub, sid, client_id, scope, .. }) => {
                 written(sub) * 2 + written(sid) + written(client_id) + written(scope)
             }
@@ -157,7 +157,7 @@ impl Answer {
 }
 
 impl Policy {
-    /// Everything that a caller may do in this API and stage.
+    /// The policy of a caller for this API and stage.
     pub(crate) fn new(arn: &MethodArn<'_>, permissions: &Permissions<'_>) -> Self {
         let all = || vec![format!("{}/*", arn.stage)];
         let resources = |patterns: &[&Pattern]| -> Vec<String> {

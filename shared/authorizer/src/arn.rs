@@ -1,5 +1,5 @@
-//! The ARN of the method that is asked for: `arn:PARTITION:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, and
-//! `…:API/STAGE/$connect` for a WebSocket.
+//! The ARN of the called method: `arn:PARTITION:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, and
+//! `…:API/STAGE/$connect` for a WebSocket API.
 
 use daypass_verifier::routes::Target;
 
@@ -7,19 +7,20 @@ use daypass_verifier::routes::Target;
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>
 pub(crate) const MAX_RESOURCE: usize = 512;
 
-/// What an event says is being called.
+/// The method that a request calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodArn<'a> {
-    /// The API and its stage, `arn:…:API/STAGE`: what a policy is about.
+    /// API and stage, `arn:…:API/STAGE`. Resources of a policy begin with it.
     pub stage: &'a str,
-    /// The id of the API alone.
+    /// Id of the API.
     pub api: &'a str,
-    /// What is called there.
+    /// Method and path, or `$connect`.
     pub target: Target<'a>,
 }
 
 impl<'a> MethodArn<'a> {
-    /// Reads an ARN. One with a wildcard before the method would widen a policy made from it, and is refused.
+    /// Parses an ARN. `None` for another form, and for one with a wildcard before the method: it would widen the policy
+    /// that is made from it.
     #[must_use]
     pub fn parse(arn: &'a str) -> Option<Self> {
         let mut parts = arn.splitn(6, ':');
@@ -36,14 +37,14 @@ impl<'a> MethodArn<'a> {
         let target = if rest == "$connect" {
             Target::Connect
         } else {
-            // `GET` alone is the root, as `GET/` is.
+            // `GET` and `GET/` are both the root.
             let (method, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
             Target::Http { method, path }
         };
         Some(Self { stage: stage_arn, api, target })
     }
 
-    /// Whether it is the connection of a WebSocket.
+    /// Whether it is `$connect` of a WebSocket API.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.target == Target::Connect

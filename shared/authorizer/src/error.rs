@@ -1,15 +1,15 @@
-//! Why there is no answer, in the words that API Gateway understands.
+//! Errors of the authorizer, with the texts that API Gateway expects.
 
 use std::fmt;
 
-/// Why there is no answer. The text is what API Gateway is told.
+/// The authorizer's error. API Gateway reads its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
     Unauthorized,
-    /// The issuer has never answered, so that nothing can be verified.
+    /// No keys: the issuer has not answered since the start.
     NoKeys,
-    /// The list of revocations is too old, and the configuration says that nobody is served then.
+    /// The revocation list is stale, and the configuration says `closed`.
     StaleRevocations,
 }
 

@@ -1,12 +1,12 @@
-//! Authorizer events, told apart by their content and read tolerantly: whatever is missing or of the wrong type denies,
-//! nothing panics.
+//! Events of API Gateway. Their content tells the kinds of API apart. A missing member or one of another type leads to
+//! a denial, and never to a panic.
 
 use crate::arn::MethodArn;
 use daypass_verifier::ports::context::Caller;
 use daypass_verifier::ports::event::BadAuthorizationHeader;
 use serde_json::Value;
 
-/// What kind of API asks. Each wants its answer in another form.
+/// The kind of API that calls the authorizer. Each expects its own form of response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     /// A REST API with an authorizer of type `TOKEN` or `REQUEST`.
@@ -15,32 +15,32 @@ pub enum Api {
     HttpV1,
     /// An HTTP API, payload format 2.0.
     HttpV2,
-    /// A WebSocket API, whose `$connect` asks.
+    /// A WebSocket API, which calls the authorizer for `$connect`.
     WebSocket,
 }
 
 /// An event of an API Gateway.
 #[derive(Debug)]
 pub struct Event<'a> {
-    /// Who wants the answer.
+    /// Kind of the calling API.
     pub api: Api,
-    /// What is called.
+    /// API, stage and called method.
     pub arn: MethodArn<'a>,
-    /// The bearer token; `None` when none was sent.
+    /// The bearer token; `None` without an `Authorization` header.
     pub token: Result<Option<&'a str>, BadAuthorizationHeader>,
-    /// Who calls; `TOKEN` events do not say.
+    /// Request id and address. A `TOKEN` event has neither.
     pub caller: Caller,
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event; `None` when it is of no shape that we know.
+    /// Reads an event; `None` for an unknown form.
     #[must_use]
     pub fn read(event: &'a Value) -> Option<Self> {
         let text = |name: &str| event.get(name).and_then(Value::as_str);
         let arn = |name: &str| text(name).and_then(MethodArn::parse);
         let version = match event.get("version") {
             None => None,
-            // A version that is no text is none that we know.
+            // Every known version is a string.
             Some(version) => Some(version.as_str()?),
         };
         match (version, text("type")) {
@@ -77,12 +77,12 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The one `Authorization` header, as [`authorization`] finds it, where it is also what API Gateway caches the answer
-/// under: an answer that is kept under something else would be given to other tokens too.
+/// The one `Authorization` header, if it is an identity source. API Gateway caches the response under the identity
+/// sources, and would otherwise give it to other tokens too.
 fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     let header = authorization(event)?;
     let is_a_key = |header: &str| match event.get("identitySource") {
-        // Without identity sources nothing is cached.
+        // Without identity sources, API Gateway caches nothing.
         None | Some(Value::Null) => true,
         // Format 2.0 lists their values, format 1.0 joins them with commas.
         Some(Value::Array(values)) => values.is_empty() || values.iter().any(|value| value == header),
@@ -95,8 +95,8 @@ fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     }
 }
 
-/// The one `Authorization` header. HTTP APIs send names in lower case and join what comes twice; REST APIs send names as
-/// the client wrote them, the last value in `headers` and all of them in `multiValueHeaders`.
+/// The one `Authorization` header. HTTP APIs send header names in lower case and join repeated headers. REST APIs keep
+/// the client's case, and send the last value in `headers` and all values in `multiValueHeaders`.
 fn authorization(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     let named = |member: &str| {
         let headers = event.get(member).and_then(Value::as_object).into_iter().flatten();
@@ -117,7 +117,7 @@ fn text_of(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// The only one of some values, if it is text.
+/// The value of an iterator with one element, if it is a string.
 fn one<'a>(
     mut values: impl Iterator<Item = Option<&'a str>>,
 ) -> Result<Option<&'a str>, BadAuthorizationHeader> {
@@ -128,8 +128,8 @@ fn one<'a>(
     }
 }
 
-/// The token of `Bearer TOKEN` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1); a comma means that
-/// two headers were joined, a second space that something else was sent.
+/// The token of `Bearer TOKEN` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1). A comma means that API
+/// Gateway joined two headers.
 fn bearer(header: &str) -> Result<&str, BadAuthorizationHeader> {
     let (scheme, token) = header.split_once(' ').ok_or(BadAuthorizationHeader::Malformed)?;
     let one_token = !token.is_empty() && !token.contains([' ', ',', '\t']);
@@ -137,7 +137,7 @@ fn bearer(header: &str) -> Result<&str, BadAuthorizationHeader> {
     if good { Ok(token) } else { Err(BadAuthorizationHeader::Malformed) }
 }
 
-/// Who calls, by the gateway's own context.
+/// The caller according to `requestContext`, which API Gateway writes.
 fn caller(event: &Value, address: &str) -> Caller {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     Caller {

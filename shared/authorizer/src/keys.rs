@@ -1,5 +1,5 @@
-//! The verifier and its keys: those of the configuration, or the issuer's, fetched at start, when a token names an unknown
-//! one, and when they have become old.
+//! The verifier and its keys. They come from the configuration or from the issuer. The authorizer fetches the issuer's
+//! keys at start, when a token names an unknown key, and when the keys are too old.
 
 use daypass_https::Document;
 use daypass_verifier::base::issuer::Issuer;
@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
 
-/// Asks the issuer for its JWK set. The error is a text for the log.
+/// Requests the JWK set of the issuer. The error is a text for the log.
 pub type Fetch = Box<dyn Fn() -> FetchResult + Send + Sync>;
-/// What comes of it.
+/// The future that a [`Fetch`] returns.
 pub type FetchResult = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
 
-/// Asks the configured address, where keys come from one.
+/// A [`Fetch`] for the configured URL; `None` with inline keys alone.
 ///
 /// # Errors
-/// When the system has no root certificates to check the issuer's with.
+/// When the system has no root certificates.
 pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
     let KeySource::Url { url, .. } = keys else { return Ok(None) };
     let document = Arc::new(Document::new(url.clone(), JWKS_DEADLINE, JWKS_MAX_BYTES)?);
@@ -33,31 +33,31 @@ pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
     })))
 }
 
-/// Why a token could not be verified.
+/// The reason why a token is not verified.
 #[derive(Debug)]
 pub(crate) enum Unverified {
-    /// The token is not good.
+    /// The verifier rejected the token.
     Rejected(Rejected),
-    /// There are no keys: the issuer has not answered yet.
+    /// There are no keys, because the issuer has not answered yet.
     NoKeys,
 }
 
-/// Where the verifier's keys come from.
+/// The source of the verifier's keys.
 pub(crate) enum Keys {
-    /// The configuration; they never change.
+    /// Keys of the configuration, which never change.
     Inline(Verifier),
-    /// The issuer.
+    /// Keys of the issuer, fetched again and again.
     Fetched(Fetched),
 }
 
-/// Keys that are fetched, and the last good ones kept.
+/// Keys of the issuer. The last good ones stay while a fetch fails.
 pub(crate) struct Fetched {
     issuer: Issuer,
     audience: String,
     max_lifetime: Duration,
     fetch: Fetch,
     state: Mutex<State>,
-    /// Held while the issuer is asked, so that those who need the answer wait for it instead of asking too.
+    /// Held during a fetch. Requests that need its result wait for it instead of fetching too.
     flight: AsyncMutex<()>,
 }
 
@@ -67,7 +67,7 @@ struct State {
 }
 
 impl Keys {
-    /// Keys as configured. `fetch` is made where they come from the issuer, with its address.
+    /// Keys as configured, with a `fetch` where they come from a URL.
     pub(crate) fn new(config: &AuthorizerConfig, fetch: Option<Fetch>) -> Result<Self, UnusableKey> {
         let max_lifetime = config.max_token_lifetime;
         let verifier = |jwks: &Jwks| -> Result<Verifier, UnusableKey> {
@@ -88,19 +88,19 @@ impl Keys {
                     flight: AsyncMutex::new(()),
                 }))
             }
-            // The binary makes a `Fetch` for each URL.
+            // `fetch_from` makes a `Fetch` for each URL.
             (KeySource::Url { url, .. }, None) => Err(UnusableKey { kid: format!("at {url}") }),
         }
     }
 
-    /// Fetches what has to be there before the first answer. A failure is logged, and tried again later.
+    /// Fetches the keys before the first request. A failure is logged, and the next request tries again.
     pub(crate) async fn prepare(&self, context: &Context) {
         if let Self::Fetched(fetched) = self {
             fetched.renew_if_due(Need::Age, context.clock.now(), context, &Caller::default()).await;
         }
     }
 
-    /// Verifies a token.
+    /// Verifies a token, and fetches keys first if they are too old or the token names an unknown one.
     pub(crate) async fn verify(
         &self,
         token: &str,
@@ -131,10 +131,11 @@ impl Fetched {
         verifier.examine(token, now).map_err(Unverified::Rejected)
     }
 
-    /// Asks the issuer if that is due, or waits for whoever is asking. Returns whether there was an answer to wait for.
+    /// Fetches the keys if a fetch is due, or waits for the one that another request began. Returns whether there was a
+    /// fetch.
     async fn renew_if_due(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) -> bool {
         let Ok(_asking) = self.flight.try_lock() else {
-            // Somebody is asking. Old keys do until the answer is there; whoever lacks a key waits for it.
+            // Another request is already fetching. Use the old keys meanwhile; wait only if the needed key is missing.
             if need == Need::Age && self.state().verifier.is_some() {
                 return false;
             }
@@ -160,7 +161,7 @@ impl Fetched {
                 state.verifier = Some(Arc::new(verifier));
             }
             Err(detail) => {
-                // The last good keys stay. Logged once per request to the issuer, which is once per interval.
+                // The last good keys stay. There is one event per fetch, and so one per interval.
                 context.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
             }
         }

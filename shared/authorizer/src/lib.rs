@@ -1,10 +1,11 @@
-//! The Lambda authorizer: verifies access tokens in front of any API of API Gateway, and says what they may call.
+//! The Lambda authorizer: it verifies access tokens in front of each kind of API of API Gateway, and decides which
+//! routes they may call.
 //!
-//! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
-//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
+//! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM responses) and
+//! `$connect` of WebSocket APIs. The event tells them apart. An event of another form is denied.
 //!
-//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed)
-//! unless a revocation feed is.
+//! [`Follow`] knows which sessions ended early. Without a revocation feed it is
+//! [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed).
 
 mod answer;
 mod arn;
@@ -33,7 +34,7 @@ use daypass_verifier::revocation::Lookup;
 use daypass_verifier::routes::{Bearer, RouteDenial, Routes};
 use keys::{Keys, Unverified};
 
-/// The authorizer with its keys and routes.
+/// The authorizer with its keys, route tables and revocation list.
 pub struct Authorizer<F> {
     keys: Keys,
     revocations: F,
@@ -43,22 +44,22 @@ pub struct Authorizer<F> {
     context: Context,
 }
 
-/// What became of a request.
+/// The result of the checks of a request.
 enum Outcome {
-    /// A verified token, and what the table says of the route at hand.
+    /// A verified token, and the decision of the route table for the called route.
     Token(Box<Verified>, Result<(), RouteDenial>),
-    /// No token, and none is needed.
+    /// A request without a token to a public route.
     Public,
-    /// No good token.
+    /// A request without a token that it needs, or with a rejected one.
     Refused,
 }
 
 impl<F: Follow> Authorizer<F> {
-    /// An authorizer for the tokens of one issuer and audience. `fetch` asks for the keys at the configured address, and
+    /// An authorizer for the tokens of one issuer and audience. `fetch` requests the keys from the configured URL, and
     /// `revocations` knows which sessions have ended.
     ///
     /// # Errors
-    /// [`UnusableKey`] when a key of the configuration cannot be used.
+    /// [`UnusableKey`] when AWS-LC rejects a key of the configuration.
     pub fn new(
         config: AuthorizerConfig,
         fetch: Option<Fetch>,
@@ -70,15 +71,16 @@ impl<F: Follow> Authorizer<F> {
         Ok(Self { keys, revocations, routes, http_answer, context_claims, context })
     }
 
-    /// Fetches the keys and revocations that have to be there before the first request, if any have, at the same time.
+    /// Fetches keys and revocations before the first request, in parallel, where the configuration names URLs for them.
     pub async fn prepare(&self) {
         tokio::join!(self.keys.prepare(&self.context), self.revocations.prepare(&self.context));
     }
 
-    /// Decides about one request.
+    /// Decides one request.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`]; [`Error::StaleRevocations`].
+    /// [`Error::Unauthorized`] where the calling API turns it into a 401; [`Error::NoKeys`];
+    /// [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         let Some(event) = Event::read(event) else {
             self.deny(
@@ -101,7 +103,7 @@ impl<F: Follow> Authorizer<F> {
         })
     }
 
-    /// Looks at the token, then at the route; what is refused is logged.
+    /// Checks the token, then the session, then the route, and logs a denial.
     async fn examine(&self, event: &Event<'_>) -> Result<Outcome, Error> {
         let (target, caller) = (event.arn.target, &event.caller);
         let table = self.routes.of(event.arn.api);
@@ -113,7 +115,7 @@ impl<F: Follow> Authorizer<F> {
                 self.deny(Denial::AuthorizationHeader(BadAuthorizationHeader::Missing), None, caller);
                 return Ok(Outcome::Refused);
             }
-            // Also on a public route: whoever sends a token wants to be known, and is told that it is no good.
+            // Also on a public route: a client that sends a token learns that it is rejected.
             Err(problem) => {
                 self.deny(Denial::AuthorizationHeader(problem), None, caller);
                 return Ok(Outcome::Refused);
@@ -137,7 +139,8 @@ impl<F: Follow> Authorizer<F> {
                 if let Err(denial) = at_hand {
                     self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
-                        // A policy cannot say so: API Gateway would compare it with the path as it stands.
+                        // No policy can express it: API Gateway compares a resource with the path as the client sent
+                        // it.
                         return Ok(Outcome::Refused);
                     }
                 }
@@ -151,7 +154,7 @@ impl<F: Follow> Authorizer<F> {
         }
     }
 
-    /// The answer to a caller who may do something: who holds a token, or anybody.
+    /// The response for a verified token, or for a request without a token to a public route.
     fn answer(
         &self,
         event: &Event<'_>,
@@ -180,12 +183,13 @@ impl<F: Follow> Authorizer<F> {
     }
 }
 
-/// Whose token it is and of which session, where both are ids of ours.
+/// User and session of a token, where both are ids of Daypass.
 fn owner(verified: &Verified) -> Option<(UserId, SessionId)> {
     UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session))
 }
 
-/// No, in the form of the calling API. HTTP APIs are told by an answer: what they make of an error is not documented.
+/// A denial in the form that the calling API expects. HTTP APIs get a response, because AWS documents no behaviour of
+/// theirs for an error.
 fn refusal(event: &Event<'_>, http_answer: HttpAnswer) -> Result<Answer, Error> {
     match (event.api, http_answer) {
         (Api::Rest | Api::WebSocket, _) => Err(Error::Unauthorized),

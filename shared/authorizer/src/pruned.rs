@@ -1,17 +1,17 @@
-//! Of an event only what the authorizer reads: an event is mostly headers and context that say nothing to it, and building
-//! all of them costs more than everything else here but the signature.
+//! Deserialisation of the members of an event that the authorizer reads. Most of an event are other headers and
+//! context. To build all of them costs more than everything else except the signature check.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// An event without the members that [`Event::read`](crate::Event::read) does not look at. What stands where an object is
-/// expected and is none becomes null, which is read alike.
+/// An event without the members that [`Event::read`](crate::Event::read) ignores. A value in the place of an object
+/// becomes null, which `read` treats alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pruned(pub Value);
 
-/// What is kept of a member.
+/// The part of a member that is kept.
 #[derive(Clone, Copy)]
 enum Keep {
     Whole,
@@ -21,7 +21,7 @@ enum Keep {
 /// The members of an object that are kept.
 struct Members {
     named: &'static [(&'static str, Keep)],
-    /// Names of headers are compared without regard to case.
+    /// Header names are case-insensitive.
     any_case: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Pruned {
     }
 }
 
-/// Reads an object and keeps some of its members.
+/// Deserialises an object, and keeps some of its members.
 struct Pruner(&'static Members);
 
 impl<'de> DeserializeSeed<'de> for Pruner {
@@ -74,7 +74,7 @@ impl<'de> DeserializeSeed<'de> for Pruner {
     }
 }
 
-/// The name of a member, and what is kept of it.
+/// Deserialises the name of a member, to the part of it that is kept.
 struct Name(&'static Members);
 
 impl<'de> DeserializeSeed<'de> for Name {

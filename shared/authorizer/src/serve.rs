@@ -1,10 +1,10 @@
-//! The loop of the Runtime API around an authorizer.
+//! The event loop of the Lambda function.
 
 use crate::{Authorizer, Pruned};
 use daypass_verifier::ports::follow::Follow;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
-/// Answers Lambda's events with this authorizer until Lambda ends the process.
+/// Handles Lambda's events until Lambda ends the process.
 ///
 /// # Errors
 /// When the Runtime API cannot be reached.

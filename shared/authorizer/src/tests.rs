@@ -52,7 +52,7 @@ impl Journal for Recorded {
     }
 }
 
-/// What a list of revocations says of every session.
+/// The state of every session, as a revocation list would have it.
 #[derive(Clone)]
 struct Told(Arc<Mutex<Lookup>>);
 
@@ -123,7 +123,7 @@ fn issuer() -> Issuer {
     Issuer::parse("https://id.example.com").unwrap()
 }
 
-/// What a test may set.
+/// The settings of a fixture.
 #[derive(Default)]
 struct Settings<'a> {
     routes: &'a str,
@@ -176,9 +176,9 @@ fn with_keys(
 }
 
 impl Fixture {
-    /// The answer as JSON, or the error's text. Everything is in memory, so there is nothing to wait for.
+    /// The response as JSON, or the text of the error. Everything is in memory, so nothing waits.
     fn ask(&self, event: &Value) -> Result<Value, String> {
-        // As it comes to the function, by way of text.
+        // As text, as Lambda delivers it.
         let Pruned(event) = serde_json::from_str(&event.to_string()).unwrap();
         at_once(self.authorizer.handle(&event))
             .map(|answer| serde_json::to_value(answer).unwrap())
@@ -190,7 +190,7 @@ impl Fixture {
     }
 }
 
-/// What a future comes to that waits for nothing.
+/// The output of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Polled::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -201,8 +201,8 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 const STAGE: &str = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/prod";
 const ADDRESS: &str = "192.0.2.1";
 
-/// The shapes, each as API Gateway documents it, asking for `GET /orders/7`. `authorization` is the header as the
-/// client sent it, or null for none.
+/// One event of each form, as AWS documents it, for `GET /orders/7`. `authorization` is the header as the client sent
+/// it, or null for none.
 fn shapes(authorization: &Value) -> [(Api, Value); 6] {
     [
         (Api::Rest, rest_token(authorization, "GET/orders/7")),
@@ -267,7 +267,7 @@ fn http_v2(authorization: &Value, method: &str, path: &str) -> Value {
     })
 }
 
-/// Both members can be absent, and null.
+/// API Gateway can send null for both members.
 fn without_identity_source(authorization: &Value) -> Value {
     let mut event = http_v2(authorization, "GET", "/orders/7");
     event["identitySource"] = Value::Null;
@@ -286,7 +286,7 @@ fn web_socket(authorization: &Value) -> Value {
     })
 }
 
-/// Whether an answer lets the request at hand pass, evaluated as API Gateway does; `None` when it is an error.
+/// The decision of API Gateway on a response, evaluated by the rules of IAM; `None` for an error.
 fn passes(answer: &Result<Value, String>, arn: &str) -> Option<bool> {
     let answer = answer.as_ref().ok()?;
     if let Some(allowed) = answer.get("isAuthorized") {
@@ -306,7 +306,7 @@ fn passes(answer: &Result<Value, String>, arn: &str) -> Option<bool> {
     Some(matching("Allow") && !matching("Deny"))
 }
 
-/// The star of IAM.
+/// The wildcard `*` of IAM, which also matches slashes.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

@@ -1,7 +1,8 @@
-//! A service that no API Gateway stands in front of verifies access tokens by itself.
+//! A service without API Gateway verifies access tokens by itself.
 //!
-//! `cargo run --example verify -- ISSUER AUDIENCE JWKS FEED TOKEN`, where `JWKS` and `FEED` are files with the answers of
-//! the issuer's `/.well-known/jwks.json` and `/revocations`. A service fetches both with its own HTTP client.
+//! `cargo run --example verify -- ISSUER AUDIENCE JWKS FEED TOKEN`, where `JWKS` and `FEED` are files with the
+//! responses of the issuer's `/.well-known/jwks.json` and `/revocations`. A service fetches both with its own HTTP
+//! client.
 
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::time::Timestamp;
@@ -11,7 +12,7 @@ use daypass_verifier::revocation::{Answer, Limits, Lookup, RevokedSet, WhenStale
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What each process of the service keeps in memory.
+/// The state of each process of the service.
 struct Guard {
     issuer: Issuer,
     verifier: Verifier,
@@ -19,7 +20,7 @@ struct Guard {
 }
 
 impl Guard {
-    /// Reads the keys once at start. Read them again when [`Rejection::UnknownKey`] comes, at most once a minute.
+    /// Reads the keys at start. Read them again after [`Rejection::UnknownKey`], at most once a minute.
     fn new(issuer: &str, audience: &str, jwks: &[u8]) -> Result<Self, Box<dyn Error>> {
         let issuer = Issuer::parse(issuer)?;
         let verifier = Verifier::new(issuer.clone(), audience.to_owned(), &Jwks::parse(jwks)?)?;
@@ -31,8 +32,8 @@ impl Guard {
         Ok(Self { issuer, verifier, revoked: RevokedSet::new(limits) })
     }
 
-    /// Asks the revocation feed, when five seconds have passed. `fetch` gets the cursor for the parameter `after`, and
-    /// returns the body and the header `daypass-as-of`.
+    /// Polls the revocation feed every five seconds. `fetch` gets the cursor for the parameter `after`, and returns the
+    /// body and the header `daypass-as-of`.
     fn poll(
         &mut self,
         fetch: impl Fn(Option<&str>) -> Result<(Vec<u8>, Timestamp), String>,
@@ -56,12 +57,12 @@ impl Guard {
                 Err(error) => break Err(error),
             }
         };
-        // After sixty seconds of failures the list is stale, and `when_stale` decides.
+        // After 60 s of failures the list is stale, and `when_stale` decides.
         self.revoked.finish(result.is_ok(), now, now);
         result
     }
 
-    /// Decides about one request: a check of the signature and the claims, and a look-up in memory.
+    /// Decides one request: a check of signature and claims, and a lookup in memory.
     fn check(&self, token: &str, now: Timestamp) -> Result<Verified, String> {
         let verified = self.verifier.verify(token, now).map_err(|rejection| match rejection {
             Rejection::UnknownKey => "fetch the keys, then verify once more".to_owned(),

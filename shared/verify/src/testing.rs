@@ -2,5 +2,5 @@
 
 use crate::base::time::Timestamp;
 
-/// When the tests take place.
+/// The time of the tests.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);

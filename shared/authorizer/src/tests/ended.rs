@@ -1,4 +1,4 @@
-//! Sessions that ended: their tokens are as bad as any, on every kind of API.
+//! Sessions that ended early: every kind of API denies their tokens.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn a_token_of_a_session_that_ended_is_refused_as_a_bad_one() {
     }
 }
 
-/// 5xx, not 401: the token is good as far as anybody knows, and a client that was told otherwise would refresh it in vain.
+/// A 5xx and no 401: the token is valid as far as the authorizer knows, and a client would refresh in vain after a 401.
 #[test]
 fn without_a_list_that_is_young_enough_nobody_is_served_where_that_is_the_choice() {
     let fixture = fixture(&Settings::default());
@@ -35,7 +35,7 @@ fn without_a_list_that_is_young_enough_nobody_is_served_where_that_is_the_choice
         let error = fixture.ask(&event).unwrap_err();
         assert_eq!(error, "the list of revocations is too old: the feed does not answer", "{api:?}");
     }
-    // A bad token is one, whatever is known of sessions; nobody is asked about it.
+    // A bad token is rejected without a look at the list.
     let answer = fixture.ask(&http_v2(&json!("Bearer a.b.c"), "GET", "/orders/7")).unwrap();
     assert_eq!(answer["isAuthorized"], false);
 }

@@ -1,9 +1,9 @@
-//! Keys from the issuer: when it is asked, and what holds while it does not answer.
+//! Keys from the issuer: times of the fetches, and decisions while the issuer does not answer.
 
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the issuer answers, and how often it was asked.
+/// The response of the issuer, and the number of requests to it.
 #[derive(Clone)]
 struct Published {
     answer: Arc<Mutex<Result<Vec<u8>, String>>>,
@@ -35,7 +35,7 @@ impl Published {
     }
 }
 
-/// An authorizer whose keys come from `published`; asked at most once a minute, keys good for a quarter of an hour.
+/// An authorizer with the keys `published`, one fetch per minute at most, and a maximal age of 15 minutes.
 fn fetching(published: &Published, issuer: TestIssuer, inline: bool) -> Fixture {
     let keys = KeySource::Url {
         url: http::Uri::from_static("https://id.example.com/jwks"),
@@ -99,7 +99,7 @@ fn a_flood_of_unknown_kids_is_one_request_per_interval() {
     assert_eq!(published.asked(), 2, "at start, and once when the minute was over");
 }
 
-/// Tokens that name no key, or are none of ours by their form, give no reason to ask.
+/// A token without a `kid`, or of another form, causes no fetch.
 #[test]
 fn what_is_no_token_asks_nobody() {
     let published = down();
@@ -142,7 +142,7 @@ fn while_the_issuer_is_down_the_last_good_keys_hold() {
         *published.answer.lock().unwrap() = answer;
         let before = published.asked();
         fixture.advance(900);
-        // A fresh token for each: those of the start have expired by now.
+        // A new token each time: those of the start have expired.
         let token =
             fixture.issuer.signer.issue(&grant(), *fixture.clock.0.lock().unwrap(), &OsEntropy).unwrap();
         assert!(fixture.takes(&token) && fixture.takes(&token));
@@ -202,7 +202,8 @@ fn keys_of_the_configuration_serve_while_the_issuer_is_down_at_a_start() {
     assert_eq!(published.asked(), 2);
 }
 
-/// They are as old as the last deployment: a key that was withdrawn since must not come back with each new process.
+/// Inline keys are as old as the last deployment. A key that was withdrawn since must not come back with each new
+/// process.
 #[test]
 fn a_key_that_was_withdrawn_does_not_come_back_with_the_configuration() {
     let (withdrawn, new) = (TestIssuer::new(), TestIssuer::new());

@@ -1,5 +1,5 @@
-//! Ten thousand events and tokens that were real until something in them was changed: nothing panics, nothing is let
-//! through, and what a caller can send is never an error that API Gateway makes a 500 of.
+//! Ten thousand events and tokens with one change each. Nothing panics, each bad request is denied, and no caller
+//! causes an error that API Gateway turns into a 500.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,13 +7,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const CASES: u32 = 10_000;
 
-/// The same cases in each run.
+/// A runner with the same cases in each run.
 fn runner() -> TestRunner {
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// Values that stand where something else belongs.
+/// Values in the place of others.
 fn odd() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -30,7 +30,7 @@ fn odd() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Puts `odd` in the place of the `at`-th value of the event, or takes that member away.
+/// Replaces the `at`-th value of the event by `odd`, or removes it.
 fn mutate(event: &mut Value, at: &mut usize, odd: Option<&Value>) -> bool {
     match event {
         Value::Object(members) => {
@@ -61,7 +61,7 @@ fn mutate(event: &mut Value, at: &mut usize, odd: Option<&Value>) -> bool {
     }
 }
 
-/// A token in which something was changed.
+/// A token with one change.
 fn spoiled(token: &str, how: u8, at: usize, with: &str) -> String {
     let at = at % token.len();
     let segments: Vec<&str> = token.split('.').collect();
@@ -85,10 +85,10 @@ fn settings() -> [Settings<'static>; 3] {
     ]
 }
 
-/// The gateway's own part of the event is changed as well: nothing of that is let through unless it is still a good request.
+/// The part of API Gateway is changed too. A request passes only while it is still a valid one.
 ///
-/// invariant: Any event from a caller gets a denial or a decision: the authorizer neither panics nor fails
-/// with another error than `Unauthorized`.
+/// invariant: Any event from a caller gets a denial or a decision: the authorizer neither panics nor fails with another
+/// error than `Unauthorized`.
 #[test]
 fn mutated_events_are_refused_and_nothing_panics() {
     let fixtures = settings().map(|settings| fixture(&settings));
@@ -106,7 +106,8 @@ fn mutated_events_are_refused_and_nothing_panics() {
         .unwrap();
 }
 
-/// What a caller writes: the token, the path and other headers. Never an error but the 401 of REST and WebSocket.
+/// The parts that a caller writes: the token, the path and other headers. The only error is the 401 of REST and
+/// WebSocket APIs.
 #[test]
 fn mutated_tokens_are_refused_in_the_form_of_each_api() {
     let fixtures = settings().map(|settings| fixture(&settings));
@@ -146,7 +147,7 @@ fn mutated_tokens_are_refused_in_the_form_of_each_api() {
         .unwrap();
 }
 
-/// A good token, whatever the path: an answer each time, and the one that the table gives.
+/// A valid token and any path: the response is the decision of the route table.
 #[test]
 fn good_tokens_on_odd_paths_are_answered() {
     let fixtures = settings().map(|settings| fixture(&settings));

@@ -1,4 +1,4 @@
-//! The table of routes in front of each kind of API, and what the context carries.
+//! The route table in front of each kind of API, and the context.
 
 use super::*;
 
@@ -10,7 +10,7 @@ $connect          needs chat
 default           deny
 ";
 
-/// A request of each kind that has paths.
+/// One event of each kind of API that has paths.
 fn requests(authorization: &Value, method: &str, path: &str) -> [(Api, Value); 4] {
     [
         (Api::Rest, rest_token(authorization, &format!("{method}{path}"))),
@@ -48,7 +48,7 @@ fn each_route_wants_its_scope() {
     }
 }
 
-/// One answer, kept and used for each route: right for all of them, whichever came first.
+/// One response, cached and applied to each route, is right for all of them.
 ///
 /// invariant: A cached policy decides each route as the route table does.
 #[test]
@@ -93,7 +93,8 @@ fn a_public_route_needs_no_token_and_takes_no_bad_one() {
     }
 }
 
-/// The attacks of a holder of `orders:read`, in front of each kind of API. API Gateway hands on the path as it was sent.
+/// The attacks of a holder of `orders:read`, in front of each kind of API. API Gateway passes the path on as the client
+/// sent it.
 ///
 /// invariant: A line of the route table holds for the spellings that a lenient server serves by the same handler.
 #[test]
@@ -122,7 +123,7 @@ fn a_carve_out_holds_behind_a_lenient_server() {
                 let denied = JournalEvent::AuthorizeDenied { cause: Denial::Route(cause), user, session };
                 assert_eq!(fixture.journal.take(), [denied], "{api:?} {method} {path}");
             }
-            // The policy of another request, which API Gateway has kept.
+            // The cached policy of another request.
             assert_eq!(passes(&kept, &arn), Some(cached), "{method} {path}");
         }
         for (api, event) in requests(&header, "GET", "/orders/AbC_d-9") {
@@ -169,7 +170,7 @@ fn the_context_carries_the_claims_that_were_asked_for() {
     }
 }
 
-/// A claim of another program with the key: the integration writes it to its log.
+/// A claim that another program with the key wrote. Integrations log their context.
 #[test]
 fn a_control_character_in_a_context_claim() {
     for (value, allowed) in [
@@ -210,8 +211,8 @@ fn a_control_character_in_a_context_claim() {
     }
 }
 
-/// As many resources as a table may have, with long paths: API Gateway would make 500 of the answer, so it is a refusal,
-/// and the log says why.
+/// A table with the most resources and long paths. API Gateway would answer 500, so the authorizer denies and logs a
+/// failure.
 #[test]
 fn an_answer_that_is_too_large_is_a_refusal() {
     let lines: Vec<_> = (0..9).map(|line| format!("* /{line}{}* any-token", "x".repeat(200))).collect();

@@ -1,8 +1,8 @@
-//! Every kind of API, with good tokens and bad.
+//! Every kind of API, with good and bad tokens.
 
 use super::*;
 
-/// The refusal that each kind of API expects.
+/// The denial that each kind of API expects.
 fn assert_refused(api: Api, answer: &Result<Value, String>, case: &str) {
     match api {
         Api::Rest | Api::WebSocket => assert_eq!(*answer, Err("Unauthorized".to_owned()), "{case}"),
@@ -99,7 +99,7 @@ fn everything_but_one_good_token_is_denied() {
     assert!(denied.iter().all(|event| matches!(event, JournalEvent::AuthorizeDenied { .. })));
 }
 
-/// REST hands the last one on in `headers` and all in `multiValueHeaders`; names come as the client wrote them.
+/// REST APIs send the last value in `headers` and all values in `multiValueHeaders`, with the client's case.
 #[test]
 fn several_headers_are_refused() {
     let fixture = fixture(&Settings::default());
@@ -126,7 +126,7 @@ fn several_headers_are_refused() {
     assert!(fixture.ask(&only_listed).is_ok());
 }
 
-/// A token is taken from the one header alone (RFC 6750 §2.2 and 2.3 are not served).
+/// The authorizer does not support the other ways to send a token (RFC 6750 §2.2 and 2.3).
 ///
 /// invariant: The authorizer reads the token from the one `Authorization` header.
 #[test]
@@ -147,7 +147,7 @@ fn a_token_elsewhere_is_no_token() {
     }
 }
 
-/// API Gateway would give what it keeps under another key to other tokens.
+/// API Gateway would give a response that it caches under another key to other tokens.
 ///
 /// invariant: API Gateway caches a response under the token that it was made for.
 #[test]
@@ -225,7 +225,7 @@ fn the_text_of_the_error_is_exactly_what_makes_a_401() {
     assert_eq!(lambda_runtime::Diagnostic::from(Error::NoKeys).error_type, "NoKeys");
 }
 
-/// Whose token it was, where we had signed it; and the address from the gateway's context alone.
+/// The event names user and session of a token with a valid signature. The address comes from `requestContext`.
 #[test]
 fn a_denial_names_whose_token_it_was_and_who_called() {
     let fixture = fixture(&Settings::default());

@@ -1,4 +1,4 @@
-//! Identifiers. Each is a type of its own, so that a session is never passed where a user is meant.
+//! Identifiers. Each has its own type, so that a session id never takes the place of a user id.
 
 use crate::base::entropy::{Entropy, random};
 use aws_lc_rs::digest;
@@ -21,7 +21,7 @@ macro_rules! random_id {
                 Self(random(entropy))
             }
 
-            /// From the binary form that a refresh token carries.
+            /// The identifier with these bytes, as a refresh token contains them.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
@@ -33,7 +33,7 @@ macro_rules! random_id {
                 &self.0
             }
 
-            /// Reads the text form; `None` when it is anything else, upper-case digits included.
+            /// Parses the text form; `None` for any other text, including upper-case digits.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 let digits = text.strip_prefix($prefix)?;
@@ -63,29 +63,29 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// A user, for ever: the `sub` of their tokens. Never the name, which may change hands (RFC 9068 §5); the prefix
-    /// keeps it apart from any client id.
+    /// The permanent id of a user: the `sub` claim. It is not the name, which can pass to another person (RFC 9068 §5).
+    /// The prefix makes it differ from every client id.
     UserId, "usr_"
 }
 
 random_id! {
-    /// A session: one login and all the refresh tokens that descend from it (a token family). The `sid` claim.
+    /// The id of a session, which is one login and all its refresh tokens (a token family): the `sid` claim.
     SessionId, "ses_"
 }
 
-/// Names one attempt at a write, so that a retry after its answer was lost is recognised: the SDK's own, and for a rotation
-/// the client's.
+/// The id of one attempt at a write. It identifies a retry after the response was lost: of the SDK, and of a client
+/// that refreshes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AttemptId([u8; 9]);
 
 impl AttemptId {
-    /// A fresh attempt. 72 bits: it is compared with one stored value, never searched for.
+    /// A random id. 72 bits suffice, because it is compared with one stored value.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(random(entropy))
     }
 
-    /// The attempt that a client names by an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): equal keys name
-    /// the same attempt. Hashed, so the store keeps nothing that a client chose.
+    /// The id of the attempt that a client names by an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
+    /// Equal keys give equal ids. The key is hashed, so that the store contains no text of a client.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, key);
@@ -94,7 +94,7 @@ impl AttemptId {
         Self(id)
     }
 
-    /// From the bytes that the store kept; `None` when their number is wrong.
+    /// The id with the stored bytes; `None` for another length.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Some(Self(bytes.try_into().ok()?))
@@ -109,15 +109,15 @@ impl AttemptId {
 
 /// The normalised name of a user: the key of the users table.
 ///
-/// The port to the password hasher makes one from what a person typed.
+/// The `PasswordHasher` port makes it of the name that a person typed.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Username(String);
 
 impl Username {
-    /// Longest name in bytes of UTF-8; a DynamoDB partition key takes 2,048.
+    /// Longest name, in bytes of UTF-8. A DynamoDB partition key has at most 2,048.
     pub const MAX_BYTES: usize = 256;
 
-    /// Takes a name that has been normalised already; `None` when it is empty or too long for a key.
+    /// The name with this normalised text; `None` for an empty or too long one.
     #[must_use]
     pub fn from_normalised(name: String) -> Option<Self> {
         (!name.is_empty() && name.len() <= Self::MAX_BYTES).then_some(Self(name))
@@ -136,16 +136,16 @@ impl fmt::Display for Username {
     }
 }
 
-/// The name of a registered client application (RFC 6749 §2.2).
+/// The id of a registered client application (RFC 6749 §2.2).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize)]
 pub struct ClientId(String);
 
 impl ClientId {
-    /// Longest client id in bytes; it is stored with every session.
+    /// Longest client id, in bytes. Every session item contains one.
     pub const MAX_BYTES: usize = 64;
 
-    /// Reads a client id: 1 to 64 characters of `A-Z a-z 0-9 - . _ ~` that do not start like a user id
-    /// (RFC 9068 §5: `sub` must not collide with a client id).
+    /// Parses a client id: 1 to 64 characters of `A-Z a-z 0-9 - . _ ~` that do not begin as a user id does (RFC 9068
+    /// §5: `sub` must not equal a client id).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let valid = !text.is_empty()
@@ -155,7 +155,7 @@ impl ClientId {
         valid.then(|| Self(text.to_owned()))
     }
 
-    /// The text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

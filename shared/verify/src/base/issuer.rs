@@ -1,6 +1,7 @@
-//! The issuer identifier, and the URLs that keys and revocations come from.
+//! The issuer identifier, and URLs of keys and revocations.
 
-/// The issuer identifier: an https URL without query, fragment or trailing slash (RFC 8414 §2), compared byte for byte.
+/// The issuer identifier: an https URL without query, fragment or slash at its end (RFC 8414 §2). It is compared byte
+/// for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     url: String,
@@ -8,10 +9,10 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Reads an issuer. `http` is taken for loopback hosts, so that it all runs on a laptop.
+    /// Parses an issuer. `http` is accepted for loopback hosts, for a stack on this machine.
     ///
     /// # Errors
-    /// A text that says what is wrong.
+    /// A text with the problem.
     pub fn parse(url: &str) -> Result<Self, String> {
         secure_url(url)?;
         if url.ends_with('/') {
@@ -29,13 +30,13 @@ impl Issuer {
         &self.url
     }
 
-    /// The path of the identifier: empty, or starting with a slash.
+    /// The path of the identifier: empty, or with a slash at its start.
     #[must_use]
     pub fn path(&self) -> &str {
         self.url.get(self.path_at..).unwrap_or_default()
     }
 
-    /// Whether it is a stack on this machine, as only `http` tells.
+    /// Whether the issuer is on this machine: only such an issuer has `http`.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.url.starts_with("http://")
@@ -48,10 +49,10 @@ impl Issuer {
     }
 }
 
-/// Reads a URL that is good for keys and names: https, or http on this machine, and nothing behind the path.
+/// Parses a URL that is safe for keys: https, or http for this machine, without query, fragment and user.
 ///
 /// # Errors
-/// With what is wrong: another scheme, no host, or http for a host that is not this machine.
+/// A text with the problem.
 pub fn secure_url(url: &str) -> Result<http::Uri, String> {
     let uri: http::Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or("is not a URL with a host")?;

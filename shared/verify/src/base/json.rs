@@ -1,18 +1,18 @@
-//! Strict JSON: one document, no duplicate members at any depth (RFC 8259 §4 leaves them open; RFC 7519 §4 and
-//! RFC 7515 §4 let us refuse them), nesting bounded by `serde_json`'s limit of 128.
+//! Strict JSON: one document without duplicate members at any depth. RFC 8259 §4 allows duplicates; RFC 7519 §4 and RFC
+//! 7515 §4 allow rejecting them. serde_json limits the depth to 128.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Why bytes are not an acceptable JSON object. The text of the cause is dropped on purpose: it can quote the input.
+/// The bytes are not one JSON object without duplicates. The cause is dropped, because its text can quote the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnObject;
 
-/// Reads one JSON object, refusing duplicate members, trailing data and invalid UTF-8.
+/// Parses one JSON object.
 ///
 /// # Errors
-/// [`NotAnObject`] for everything else.
+/// [`NotAnObject`] for other JSON, duplicate members, trailing data and invalid UTF-8.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotAnObject> {
     match serde_json::from_slice(bytes) {
         Ok(Strict(Value::Object(members))) => Ok(members),

@@ -1,4 +1,4 @@
-//! Values that everything above is made of, and the two ports that they draw on: time and randomness.
+//! Ids, times, scopes and strict JSON, and the ports for time and randomness.
 
 pub(crate) mod digest;
 pub mod entropy;

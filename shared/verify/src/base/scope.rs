@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A set of scope words. Order and repetition carry no meaning, so the text form is sorted.
+/// A set of scope words. Order and repetition have no meaning, so the text form is sorted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Scope(BTreeSet<String>);
 
-/// Why a text is not a scope.
+/// The reason why a text is not a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScopeError {
     /// A word holds a character outside `%x21 / %x23-5B / %x5D-7E`, or words are not separated by single spaces.
@@ -17,15 +17,15 @@ pub enum ScopeError {
 }
 
 impl Scope {
-    /// Longest text form in bytes: a session item has to stay below 1 KB with it.
+    /// Longest text form, in bytes. With it, a session item stays below 1 KB.
     pub const MAX_BYTES: usize = 256;
-    /// Most words: each costs three bytes more in the stored item and a clause in a condition.
+    /// Most words. Each adds three bytes to the stored item, and a clause to a condition.
     pub const MAX_WORDS: usize = 32;
 
-    /// Reads a space-delimited scope. The empty text is the empty scope.
+    /// Parses a space-delimited scope. The empty text is the empty scope.
     ///
     /// # Errors
-    /// [`ScopeError`] when the text is not one of RFC 6749 §3.3 or over our limits.
+    /// [`ScopeError`] when the text is not a scope of RFC 6749 §3.3, or over the limits.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         if text.len() > Self::MAX_BYTES {
             return Err(ScopeError::TooLong);
@@ -49,7 +49,7 @@ impl Scope {
         self.0.is_subset(&granted.0)
     }
 
-    /// The words that both hold.
+    /// The words that are in both scopes.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).cloned().collect())
@@ -60,7 +60,7 @@ impl Scope {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether there is no word at all.
+    /// Whether the scope has no word.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,28 +1,27 @@
-//! Time as a value: what the flows compare, and the port that it comes in through.
+//! Times as values, and the port for the current time.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How far apart the clocks of two processes may be. A verifier takes a token for this much longer (RFC 9068 §4 allows "no
-/// more than a few minutes"), and the revocation feed keeps an entry for this much longer. Clocks further apart do not go
-/// unnoticed: fresh access tokens are rejected then.
+/// Greatest clock skew between two processes. A verifier accepts a token for this much longer (RFC 9068 §4 allows "no
+/// more than a few minutes"), and the revocation feed keeps an entry for this much longer. With a greater skew, new
+/// access tokens are rejected.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
 /// An instant in milliseconds since the Unix epoch.
 ///
-/// Tokens and TTL attributes carry whole seconds ([`Timestamp::seconds`]); the grace window is compared in
-/// milliseconds, so that a window of one second is one second long.
+/// Tokens and TTL attributes have whole seconds ([`Timestamp::seconds`]). The grace period is compared in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From whole seconds since the epoch (a JWT `NumericDate`, a DynamoDB TTL value).
+    /// The instant of a number of whole seconds since the epoch (a JWT `NumericDate`, a DynamoDB TTL value).
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// From milliseconds since the epoch.
+    /// The instant of a number of milliseconds since the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -40,13 +39,13 @@ impl Timestamp {
         self.0
     }
 
-    /// This much earlier.
+    /// The instant that is `by` earlier; at least the epoch.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero when it lies in the future, as it may when two machines' clocks differ.
+    /// Time since `earlier`; zero when it is in the future, as clocks of two machines may differ.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -67,7 +66,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where the current time comes from. The one real implementation reads the system clock.
+/// The source of the current time. The one real implementation reads the system clock.
 pub trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;

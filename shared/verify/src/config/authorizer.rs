@@ -1,4 +1,4 @@
-//! What the authorizer is told.
+//! The configuration of the authorizer.
 
 use super::{ConfigError, Reader, Setting};
 use crate::base::issuer::Issuer;
@@ -9,7 +9,7 @@ use crate::revocation::{Limits, WhenStale};
 use crate::routes::Routes;
 use std::time::Duration;
 
-/// What `authorizer` reads.
+/// The variables of the authorizer.
 pub const AUTHORIZER: &[&str] = &[
     "DAYPASS_ISSUER",
     "DAYPASS_AUDIENCE",
@@ -27,98 +27,98 @@ pub const AUTHORIZER: &[&str] = &[
     "DAYPASS_REVOCATIONS_WHEN_STALE",
 ];
 
-/// The issuer is asked for its keys at most once in so many seconds, however many unknown `kid`s come.
+/// Shortest time between two fetches of keys, in seconds, however many unknown `kid`s arrive.
 pub const JWKS_INTERVAL_SECONDS: Setting =
     Setting { name: "DAYPASS_JWKS_INTERVAL_SECONDS", default: 60, range: 5..=3600 };
-/// Keys older than this many seconds are fetched anew: that is how long a key is taken after it was withdrawn.
+/// Greatest age of keys, in seconds. A withdrawn key is accepted for at most this time.
 pub const JWKS_MAX_AGE_SECONDS: Setting =
     Setting { name: "DAYPASS_JWKS_MAX_AGE_SECONDS", default: 900, range: 60..=86_400 };
 
-/// The longest lifetime of an access token, `exp - iat`, in seconds. The least value is the longest lifetime that Daypass
-/// issues.
+/// The longest lifetime of an access token, `exp - iat`, in seconds. The least value is the longest lifetime that
+/// Daypass issues.
 pub const MAX_ACCESS_TOKEN_SECONDS: Setting = Setting {
     name: "DAYPASS_MAX_ACCESS_TOKEN_SECONDS",
     default: MAX_LIFETIME.as_secs(),
     range: 600..=86_400,
 };
 
-/// The revocation feed is asked at most once in so many seconds by each process, however many requests come.
+/// Shortest time between two polls of the revocation feed by one process, in seconds.
 pub const REVOCATIONS_INTERVAL_SECONDS: Setting =
     Setting { name: "DAYPASS_REVOCATIONS_INTERVAL_SECONDS", default: 5, range: 1..=60 };
-/// A list of revocations older than this many seconds is stale: see [`WhenStale`]. Less than two intervals counts as two.
+/// Age from which a revocation list is stale, in seconds: see [`WhenStale`]. A value under two intervals counts as two.
 pub const REVOCATIONS_STALE_SECONDS: Setting =
     Setting { name: "DAYPASS_REVOCATIONS_STALE_SECONDS", default: 60, range: 5..=600 };
 
-/// How long the issuer may take. API Gateway waits 10 s for an authorizer, and the function has 3 s.
+/// Deadline of a fetch of keys. API Gateway waits 10 s for an authorizer, and the function has 3 s.
 pub const JWKS_DEADLINE: Duration = Duration::from_millis(1500);
-/// The largest JWK set, in bytes: 32 RSA keys of 8,192 bits are less.
+/// The largest JWK set, in bytes. 32 RSA keys of 8,192 bits are smaller.
 pub const JWKS_MAX_BYTES: usize = 64 * 1024;
 
-/// Most extra claims in the context: an answer of an authorizer is at most 8 KB.
+/// Most claims in `DAYPASS_CONTEXT_CLAIMS`: a response of an authorizer has at most 8 KB.
 const MAX_CONTEXT_CLAIMS: usize = 16;
 
-/// Configuration of `authorizer`.
+/// The configuration of the authorizer.
 #[derive(Debug)]
 pub struct AuthorizerConfig {
-    /// Whose tokens are taken.
+    /// Issuer of the accepted tokens.
     pub issuer: Issuer,
-    /// For whom they must be.
+    /// Audience of the accepted tokens.
     pub audience: String,
-    /// Where the public signing keys come from.
+    /// Source of the public signing keys.
     pub keys: KeySource,
     /// The longest lifetime of an access token, `exp - iat`.
     pub max_token_lifetime: Duration,
-    /// Which token may call which route.
+    /// The route tables.
     pub routes: Routes,
-    /// What an HTTP API of payload format 2.0 expects.
+    /// The response that HTTP APIs of payload format 2.0 expect.
     pub http_answer: HttpAnswer,
-    /// Claims that the context carries beside `sub`, `sid`, `client_id` and `scope`.
+    /// Claims in the context besides `sub`, `sid`, `client_id` and `scope`.
     pub context_claims: Vec<String>,
-    /// The revocation feed to follow, if one is.
+    /// The revocation feed to follow; `None` without one.
     pub revocations: Option<FollowedFeed>,
 }
 
-/// A revocation feed, and how it is followed.
+/// A revocation feed with its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowedFeed {
-    /// `https`, or `http` on this machine.
+    /// URL with `https`, or with `http` for this machine.
     pub url: http::Uri,
-    /// How often it is asked, and what happens when it does not answer.
+    /// Times of the polls, and the decision while the list is stale.
     pub limits: Limits,
 }
 
-/// Where the public signing keys come from.
+/// Source of the public signing keys.
 #[derive(Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// From the configuration, and nowhere else.
+    /// Keys of the configuration alone.
     Inline(Jwks),
-    /// From the issuer.
+    /// Keys of the issuer.
     Url {
-        /// `https`, or `http` on this machine.
+        /// URL with `https`, or with `http` for this machine.
         url: http::Uri,
-        /// The keys that serve while the issuer does not answer a process that has just started. They may be of any age, so the
-        /// issuer's are fetched before the first answer all the same.
+        /// Keys of the configuration, for a new process while the issuer does not answer. They may be of any age, so
+        /// the process still fetches before its first response.
         first: Option<Jwks>,
-        /// At most one request in this time.
+        /// Shortest time between two fetches.
         interval: Duration,
-        /// Older keys are fetched anew.
+        /// Greatest age of the keys.
         max_age: Duration,
     },
 }
 
-/// What an HTTP API of payload format 2.0 is configured to expect of its authorizer. The event does not say.
+/// The response that an HTTP API of payload format 2.0 expects. Its event does not contain this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpAnswer {
-    /// `EnableSimpleResponses: true`.
+    /// A simple response, for `EnableSimpleResponses: true`.
     Simple,
     /// An IAM policy.
     Policy,
 }
 
-/// Reads the configuration of `authorizer`.
+/// Reads the configuration of the authorizer.
 ///
 /// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
+/// [`ConfigError`] with every missing or wrong variable.
 pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
     let mut read = Reader::new(&lookup);
     let issuer = read.issuer();
@@ -168,11 +168,11 @@ fn parse_when_stale(text: &str) -> Result<WhenStale, String> {
     }
 }
 
-/// Names of claims, separated by spaces.
+/// Parses names of claims, separated by spaces.
 fn parse_claims(text: &str) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split_whitespace() {
-        // API Gateway keeps `claims` for itself; the others are there anyway.
+        // API Gateway reserves `claims`. The context always has the others.
         if ["claims", "sub", "sid", "client_id", "scope"].contains(&name) {
             return Err(format!("names `{name}`, which is reserved or always there"));
         }
@@ -205,7 +205,7 @@ impl Reader<'_> {
             None => None,
         };
         let (interval, stale_after, when_stale) = (interval?, stale_after?, when_stale?);
-        // With less, the list would be stale between two good answers.
+        // Otherwise the list would be stale between two good polls.
         let stale_after = stale_after.max(2 * interval);
         Some(url.map(|url| FollowedFeed { url, limits: Limits { interval, stale_after, when_stale } }))
     }

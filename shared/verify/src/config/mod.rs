@@ -1,4 +1,4 @@
-//! Configuration, parsed once at start from a look-up of names, with every problem reported at once.
+//! Configuration: parsed once at start from a lookup of names. The error has every problem.
 
 use crate::base::issuer::Issuer;
 use crate::jose::jwk::Jwks;
@@ -8,18 +8,18 @@ use std::time::Duration;
 
 pub mod authorizer;
 
-/// A setting that is a number, with its limits: `template.yaml` states the same ones, and a test compares them.
+/// A numeric setting with its limits. `template.yaml` has the same ones, and a test compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The name of the variable.
     pub name: &'static str,
-    /// What it is when it is not set.
+    /// Value when the variable is not set.
     pub default: u64,
-    /// The least and the most.
+    /// The least and the greatest value.
     pub range: RangeInclusive<u64>,
 }
 
-/// Everything that is wrong with a configuration, one line each.
+/// All problems of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -31,7 +31,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads variables and remembers what is wrong with them.
+/// Reads variables and collects their problems.
 pub struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
@@ -43,12 +43,13 @@ impl<'a> Reader<'a> {
         Self { lookup, problems: Vec::new() }
     }
 
-    /// An empty variable counts as unset: CloudFormation cannot leave one out conditionally without repeating all.
+    /// The value of a variable. An empty one counts as unset: CloudFormation cannot leave a variable out conditionally
+    /// without repeating all.
     pub fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    /// The value of a variable that must be set.
+    /// The parsed value of a variable that must be set.
     pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let parsed = match self.get(name) {
             Some(value) => parse(&value),
@@ -57,12 +58,12 @@ impl<'a> Reader<'a> {
         parsed.map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
     }
 
-    /// `DAYPASS_ISSUER`.
+    /// The value of `DAYPASS_ISSUER`.
     pub fn issuer(&mut self) -> Option<Issuer> {
         self.required("DAYPASS_ISSUER", Issuer::parse)
     }
 
-    /// `DAYPASS_AUDIENCE`: at most 256 bytes without spaces.
+    /// The value of `DAYPASS_AUDIENCE`: at most 256 bytes without spaces.
     pub fn audience(&mut self) -> Option<String> {
         self.required("DAYPASS_AUDIENCE", |audience| {
             let printable = audience.chars().all(|c| !c.is_control() && !c.is_whitespace());
@@ -74,7 +75,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `DAYPASS_JWKS`, which must hold a JWK set.
+    /// The JWK set in `DAYPASS_JWKS`.
     pub fn jwks(&mut self) -> Option<Jwks> {
         self.required("DAYPASS_JWKS", |json| {
             Jwks::parse(json.as_bytes()).map_err(|error| format!("is wrong: {error}"))
@@ -101,15 +102,15 @@ impl<'a> Reader<'a> {
         self.number(setting).map(Duration::from_secs)
     }
 
-    /// Notes what is wrong.
+    /// Adds a problem.
     pub fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// The configuration that `build` makes of what was read.
+    /// The configuration that `build` makes of the values.
     ///
     /// # Errors
-    /// [`ConfigError`] with all problems, when `build` has nothing to make it of.
+    /// [`ConfigError`] with all problems, when `build` returns `None`.
     pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
         build().ok_or(ConfigError(self.problems))
     }

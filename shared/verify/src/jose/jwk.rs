@@ -1,4 +1,4 @@
-//! Public keys: JWK and JWK Set (RFC 7517), in the three kinds that Daypass signs with.
+//! Public keys: JWK and JWK Set (RFC 7517), for the three algorithms that Daypass signs with.
 
 use crate::base::digest::sha256_base64url;
 use crate::jose::signature::PublicKey;
@@ -6,16 +6,16 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1). It belongs to a key, never to a token.
+/// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1). The key determines it, and never the token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256: the default.
     #[serde(rename = "ES256")]
     Es256,
-    /// Ed25519.
+    /// EdDSA with Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, for HTTP API's native JWT authorizer, which takes RSA only.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for the native JWT authorizer of HTTP APIs, which accepts RSA alone.
     #[serde(rename = "RS256")]
     Rs256,
 }
@@ -49,9 +49,9 @@ impl std::str::FromStr for Algorithm {
     }
 }
 
-/// A public signing key with all members that RFC 7517 §4 knows for it: `kty`, `kid`, `use`, `alg` and the numbers.
+/// A public signing key with the members of RFC 7517 §4: `kty`, `kid`, `use`, `alg` and the numbers.
 ///
-/// A private member cannot be held: reading a key that has one fails.
+/// A key with a private member is an error.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Jwk {
@@ -66,7 +66,7 @@ enum Numbers {
     Rsa { n: String, e: String },
 }
 
-/// A JWK as JSON has it. Unknown members are ignored (RFC 7517 §4), private ones (§9.3) are not.
+/// The JSON of a JWK. Unknown members are ignored (RFC 7517 §4); private members (§9.3) are an error.
 #[derive(Clone, Serialize, Deserialize, Default)]
 struct Wire {
     kty: String,
@@ -111,7 +111,7 @@ impl Jwk {
         Self::with_thumbprint(Numbers::Rsa { n: BASE64URL_NOPAD.encode(n), e: BASE64URL_NOPAD.encode(e) })
     }
 
-    /// The `kid` is the thumbprint of RFC 7638: it follows from the key and cannot collide by mistake.
+    /// A key with the thumbprint of RFC 7638 as its `kid`, so that two keys never share one by mistake.
     fn with_thumbprint(numbers: Numbers) -> Self {
         let canonical = match &numbers {
             Numbers::P256 { x, y } => format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#),
@@ -127,7 +127,7 @@ impl Jwk {
         &self.kid
     }
 
-    /// The one algorithm that the key is used with.
+    /// The one algorithm of the key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self.numbers {
@@ -188,7 +188,7 @@ impl TryFrom<Wire> for Jwk {
                 Numbers::P256 { x, y }
             }
             ("OKP", Some("Ed25519"), Some(x), _, _, _) if length(&x) == 32 => Numbers::Ed25519 { x },
-            // RFC 7518 §3.3: 2,048 bits or more. AWS-LC verifies up to 8,192.
+            // RFC 7518 §3.3 requires 2,048 bits. AWS-LC verifies up to 8,192.
             ("RSA", _, _, _, Some(n), Some(e)) if (256..=1024).contains(&length(&n)) && length(&e) > 0 => {
                 Numbers::Rsa { n, e }
             }
@@ -202,7 +202,7 @@ impl TryFrom<Wire> for Jwk {
     }
 }
 
-/// Bytes that a base64url text stands for; zero when it is not base64url.
+/// Length of the bytes of a base64url text; zero for another text.
 fn length(text: &str) -> usize {
     BASE64URL_NOPAD.decode(text.as_bytes()).map_or(0, |bytes| bytes.len())
 }
@@ -213,7 +213,7 @@ pub struct Jwks {
     keys: Vec<Jwk>,
 }
 
-/// Why a text is not a usable JWK Set.
+/// The problem of a JWK Set, in one line for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwksError(String);
 
@@ -226,7 +226,7 @@ impl fmt::Display for JwksError {
 impl std::error::Error for JwksError {}
 
 impl Jwks {
-    /// Most keys in a set: more than a rotation ever leaves, few enough to search one by one.
+    /// Most keys in a set. A rotation leaves fewer, and the verifier searches them one by one.
     pub const MAX_KEYS: usize = 32;
 
     /// A set of these keys.
@@ -235,11 +235,10 @@ impl Jwks {
         Self { keys }
     }
 
-    /// Reads a set. Keys of a type that we do not know are passed over (RFC 7517 §5), but a set that leaves nothing
-    /// to verify with is an error, and so is one that gives away a private key or names a `kid` twice.
+    /// Parses a set, and ignores keys of unknown types (RFC 7517 §5).
     ///
     /// # Errors
-    /// [`JwksError`] with one line for the operator.
+    /// [`JwksError`] when no usable key is left, for a private or symmetric key, and for a repeated `kid`.
     pub fn parse(json: &[u8]) -> Result<Self, JwksError> {
         let bad = |text: &str| JwksError(text.to_owned());
         let members = crate::base::json::object(json).map_err(|_| bad("the JWKS is not a JSON object"))?;
@@ -270,12 +269,12 @@ impl Jwks {
     /// The set as JSON.
     ///
     /// # Errors
-    /// [`JwksError`] when it cannot be written, which no set causes.
+    /// [`JwksError`] when serde_json fails, which no set causes.
     pub fn to_json(&self) -> Result<String, JwksError> {
         serde_json::to_string(self).map_err(|_| JwksError("the JWKS cannot be written as JSON".to_owned()))
     }
 
-    /// The keys.
+    /// The keys of the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Jwk> {
         self.keys.iter()
     }

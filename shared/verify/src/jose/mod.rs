@@ -1,4 +1,4 @@
-//! JSON Web Keys and Tokens, for whoever verifies them: nothing here signs.
+//! JSON Web Keys and Tokens (RFC 7517, RFC 7515), for verifiers.
 
 pub mod jwk;
 pub mod refetch;

@@ -1,44 +1,44 @@
-//! When a verifier asks the issuer for its keys.
+//! The times at which a verifier fetches the keys of the issuer.
 
 use crate::base::time::Timestamp;
 use std::time::Duration;
 
-/// How long to wait before the issuer is asked again while there are no keys at all: until then nobody gets in.
+/// Time between two fetches while there are no keys. Until then every request is an error.
 const WITHOUT_KEYS: Duration = Duration::from_secs(1);
 
-/// Why keys might be fetched.
+/// The reason for a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// They are as old as they may get, or there are none.
+    /// The keys have reached their greatest age, or there are none.
     Age,
-    /// A token names a `kid` that is not among them.
+    /// A token names an unknown `kid`.
     UnknownKid,
 }
 
-/// Decides when keys are fetched: never twice within the interval, whatever tokens come. (Within a second, while there are
-/// none.)
+/// Decides when to fetch keys: at most once per interval, whatever tokens arrive, and once per second while there are
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefetchTimer {
     interval: Duration,
     max_age: Duration,
-    /// Whether there are keys to go on with that nobody knows the age of.
+    /// Whether the configuration has keys, whose age is unknown.
     fallback: bool,
     asked_at: Option<Timestamp>,
     renewed_at: Option<Timestamp>,
 }
 
 impl RefetchTimer {
-    /// At most one request within `interval`; keys older than `max_age` are renewed. `fallback`: there are keys of the
-    /// configuration, which may be of any age. The issuer's are asked for all the same.
+    /// A timer for at most one fetch per `interval`, and for keys up to `max_age` old. With `fallback` the
+    /// configuration has keys of unknown age; the first fetch is due at once nevertheless.
     #[must_use]
     pub const fn new(interval: Duration, max_age: Duration, fallback: bool) -> Self {
         Self { interval, max_age, fallback, asked_at: None, renewed_at: None }
     }
 
-    /// Whether the issuer is to be asked now.
+    /// Whether a fetch is due.
     #[must_use]
     pub fn is_due(&self, need: Need, now: Timestamp) -> bool {
-        // A clock that was set back must not silence us until it has caught up.
+        // After a clock was set back, a fetch is due. Otherwise the timer would wait until the clock has caught up.
         let passed = |since: Option<Timestamp>, time: Duration| {
             since.is_none_or(|since| now < since || now.since(since) >= time)
         };
@@ -48,12 +48,12 @@ impl RefetchTimer {
         needed && passed(self.asked_at, interval)
     }
 
-    /// The issuer is being asked: nobody else does so within the interval.
+    /// Notes that a fetch begins: no other one is due within the interval.
     pub fn ask(&mut self, now: Timestamp) {
         self.asked_at = Some(now);
     }
 
-    /// Good keys came.
+    /// Notes that a fetch brought good keys.
     pub fn renewed(&mut self, now: Timestamp) {
         self.renewed_at = Some(now);
     }
@@ -91,7 +91,7 @@ mod tests {
         let mut timer = RefetchTimer::new(Duration::from_secs(60), Duration::from_secs(900), true);
         assert!(timer.is_due(Need::Age, NOW));
         timer.ask(NOW);
-        // The issuer is down, and they serve.
+        // The issuer is down, and the keys of the configuration serve.
         assert!(!timer.is_due(Need::Age, after(59)));
         assert!(timer.is_due(Need::Age, after(60)));
     }
@@ -115,7 +115,7 @@ mod tests {
         assert!(!timer.is_due(Need::Age, after(899)));
         assert!(timer.is_due(Need::Age, after(900)));
         timer.ask(after(900));
-        // The issuer is down: the old keys stay, and it is asked again after the interval.
+        // The issuer is down: the old keys stay, and the next fetch is due after the interval.
         assert!(!timer.is_due(Need::Age, after(959)));
         assert!(timer.is_due(Need::Age, after(960)));
     }

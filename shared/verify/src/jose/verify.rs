@@ -77,7 +77,7 @@ pub struct Verified {
     pub session: String,
     /// `scope`, empty when the token has none.
     pub scope: String,
-    /// `exp`.
+    /// `exp`: time at which the token expires.
     pub expires_at: Timestamp,
     /// All claims, including those above.
     pub claims: Map<String, Value>,

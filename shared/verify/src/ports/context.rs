@@ -1,4 +1,4 @@
-//! What the code that answers a request is given of the world, and of the request.
+//! The surroundings of a request: ports and caller.
 
 use super::event::Event;
 use super::journal::Journal;
@@ -6,23 +6,23 @@ use crate::base::entropy::Entropy;
 use crate::base::time::Clock;
 use std::net::IpAddr;
 
-/// Time, randomness and the log, into which events of the type `E` go.
+/// Clock, randomness and the log for events of the type `E`.
 pub struct Context<E = Event> {
-    /// The time.
+    /// Source of the current time.
     pub clock: Box<dyn Clock>,
-    /// Randomness.
+    /// Source of random bytes.
     pub entropy: Box<dyn Entropy>,
-    /// The log.
+    /// Log of the function.
     pub journal: Box<dyn Journal<E>>,
 }
 
-/// Who sent a request, as API Gateway's own context tells it: never from a header that the caller can write.
+/// The caller of a request, from the context that API Gateway writes and never from a header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The gateway's id of the request.
+    /// Id that API Gateway gave the request.
     pub request_id: String,
-    /// The address that the connection came from.
+    /// Address of the connection.
     pub source_ip: Option<IpAddr>,
-    /// What the device calls itself. Written by the caller: a hint for the user's own list of sessions, nothing more.
+    /// The `User-Agent`, which the caller chooses. It is a hint in the user's list of sessions.
     pub user_agent: Option<String>,
 }

@@ -1,20 +1,20 @@
-//! What a verifier logs.
+//! The events of a verifier.
 //!
-//! An event carries ids and causes, and no token, password, name or header. Each becomes one JSON line, which is a contract
-//! with those who read the log: `docs/reference/events.md` states it, and a test holds the two together.
+//! An event carries ids and causes, and no token, password, name or header. Each becomes one JSON line.
+//! `docs/reference/events.md` documents the lines as a contract, and a test compares both.
 
 use crate::base::ids::{SessionId, UserId};
 use crate::jose::verify::Rejection;
 use crate::routes::RouteDenial;
 use serde::Serialize;
 
-/// Version of the schema, on every line as `v`. Within a version there may come new events, new optional fields and new
-/// values of a cause or reason; a field is never renamed, retyped or left out where it was always present.
+/// Version of the schema, on every line as `v`. A version may gain events, optional fields and values of a cause or
+/// reason. No field is renamed, changes its type, or becomes optional.
 pub const VERSION: u32 = 1;
 
-/// What can stand on a line of the log.
+/// A line of the log.
 pub trait Record: Serialize {
-    /// How loud it is.
+    /// Severity of the line.
     fn severity(&self) -> Severity;
 }
 
@@ -22,58 +22,58 @@ pub trait Record: Serialize {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event")]
 pub enum Event {
-    /// A guarded route was denied.
+    /// The authorizer denied a request.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied {
-        /// Why.
+        /// The check that failed.
         cause: Denial,
-        /// Whose token it was, when we had signed it.
+        /// User of a token with a valid signature.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
-        /// The session it belongs to, when we had signed it.
+        /// Session of a token with a valid signature.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
     },
-    /// The revocation feed does not answer, or not well. Once, not for each request.
+    /// The revocation feed fails. Logged once per change.
     #[serde(rename = "feed.failing")]
     FeedFailing {
-        /// How many sessions are known to have ended.
+        /// Sessions on the list.
         sessions: u64,
-        /// What the feed did. It names no input.
+        /// The failure of the feed. It contains no input.
         detail: String,
     },
-    /// The list of revocations has become too old. Once, not for each request.
+    /// The revocation list has become stale. Logged once per change.
     #[serde(rename = "feed.stale")]
     FeedStale {
-        /// How many sessions are known to have ended.
+        /// Sessions on the list.
         sessions: u64,
-        /// What the feed did last. It names no input.
+        /// The last failure of the feed. It contains no input.
         detail: String,
     },
     /// The revocation feed answers again.
     #[serde(rename = "feed.recovered")]
     FeedRecovered {
-        /// How many sessions are known to have ended.
+        /// Sessions on the list.
         sessions: u64,
     },
-    /// A dependency failed, or we did.
+    /// A dependency or the function itself failed.
     #[serde(rename = "failure")]
     Failure {
-        /// What was being done.
+        /// The operation that failed.
         during: &'static str,
-        /// What the dependency said. It names tables and codes, never input.
+        /// The error. It contains names of tables and codes, and no input.
         detail: String,
     },
     /// A function could not start.
     #[serde(rename = "init.failed")]
     InitFailed {
-        /// What was wrong. It names settings and keys by name, never their values.
+        /// The problem. It contains names of settings and keys, and no values.
         detail: String,
     },
-    /// A function panicked: a bug of ours.
+    /// A function panicked, because of a bug in Daypass.
     #[serde(rename = "panic")]
     Panic {
-        /// Where in the source: file, line and column. Never the panic's own text, which could hold input.
+        /// File, line and column in the source. The text of the panic could contain input, and is not logged.
         at: String,
     },
 }
@@ -90,51 +90,51 @@ impl Record for Event {
     }
 }
 
-/// Why the authorizer said no.
+/// The cause of a denial by the authorizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Denial {
-    /// There was no single bearer token to look at.
+    /// The request has no single bearer token.
     AuthorizationHeader(BadAuthorizationHeader),
-    /// The token.
+    /// The verifier rejected the token.
     Token(Rejection),
-    /// The session that the token names: the token is good and its session is over.
+    /// The session of the token is over.
     Session(SessionDenial),
-    /// The route: the table of routes does not let this caller in.
+    /// The route table denies the caller.
     Route(RouteDenial),
 }
 
-/// What the revocation feed says of the session of a good token.
+/// The state of the session of a verified token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionDenial {
-    /// It has ended.
+    /// The session has ended.
     Ended,
 }
 
-/// What was wrong with the `Authorization` header.
+/// The problem of the `Authorization` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BadAuthorizationHeader {
-    /// None was sent.
+    /// The request has none.
     Missing,
-    /// The event is of no API that this authorizer serves.
+    /// The event has a form that the authorizer does not serve.
     UnsupportedEvent,
-    /// Not `Bearer` and one token (RFC 6750 §2.1), or several headers.
+    /// The header is not `Bearer` and one token (RFC 6750 §2.1), or there are several headers.
     Malformed,
-    /// The header is none of the identity sources under which API Gateway caches the answer.
+    /// The header is no identity source, so API Gateway caches the response under another key.
     NotTheCacheKey,
 }
 
-/// How loud an event is.
+/// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
-    /// In the ordinary run of things.
+    /// An ordinary event.
     Info,
-    /// Worth a look.
+    /// An event that an operator should look at.
     #[serde(rename = "WARN")]
     Warning,
-    /// Something is broken.
+    /// A failure that needs an operator.
     Error,
 }

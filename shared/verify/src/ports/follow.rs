@@ -1,19 +1,19 @@
-//! The port through which the authorizer asks whether a session has ended.
+//! The port to the revocation list.
 
 use crate::ports::context::{Caller, Context};
 use crate::revocation::Lookup;
 use std::future::{Future, ready};
 
-/// What knows which sessions have ended.
+/// A source that knows which sessions have ended.
 pub trait Follow: Send + Sync {
-    /// Learns what has to be known before the first answer.
+    /// Prepares the source before the first request.
     fn prepare(&self, context: &Context) -> impl Future<Output = ()> + Send;
 
-    /// Whether the session of a good token has ended.
+    /// Looks up the session of a verified token.
     fn lookup(&self, sid: &str, context: &Context, caller: &Caller) -> impl Future<Output = Lookup> + Send;
 }
 
-/// Nobody asks: an access token is good until it expires.
+/// No revocation list: an access token is valid until it expires.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NotFollowed;
 

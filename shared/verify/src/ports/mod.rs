@@ -1,4 +1,4 @@
-//! What a verifier needs from outside, as traits, and what it logs.
+//! The ports of a verifier, as traits, and its events.
 
 pub mod context;
 pub mod event;

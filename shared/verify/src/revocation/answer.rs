@@ -1,4 +1,4 @@
-//! The format of the feed.
+//! The format of the revocation feed.
 
 use crate::base::issuer::Issuer;
 use crate::revocation::SessionDigest;
@@ -8,32 +8,32 @@ use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
-/// Most entries of one answer. With them it has 533 KB; an answer of a Lambda function may have 6 MB.
+/// Most entries of one response: 533 KB. A Lambda function may respond with 6 MB.
 pub const PAGE: usize = 50_000;
-/// More bytes than the largest answer has: a follower reads no more.
+/// Most bytes of a response that a follower reads. The largest valid one is smaller.
 pub const MAX_ANSWER_BYTES: usize = 640 * 1024;
-/// The header that says as of when an answer is complete: milliseconds since the epoch, by the clock of the feed. It is no member of
-/// the document, so that a list which did not change is the same bytes, and a cache between cannot make an old answer
-/// look new.
+/// The response header with the time at which the list was complete, in milliseconds since the epoch by the clock of
+/// the feed. It is no member of the document: an unchanged list keeps its bytes, and a cache cannot make an old
+/// response look new.
 pub const AS_OF: &str = "daypass-as-of";
 
 /// The version of the format.
 const VERSION: u64 = 1;
-/// Longest time that a follower keeps an entry for, whatever an answer says: far above what any configuration makes of it.
+/// Longest time for which a follower keeps an entry. No configuration of Daypass comes near it.
 const MAX_KEEP: Duration = Duration::from_secs(3600);
-/// Longest cursor that a follower takes.
+/// Longest cursor that a follower accepts, in bytes.
 const MAX_CURSOR_BYTES: usize = 64;
 
-/// One answer: a page of the list.
+/// One response: a page of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What to ask for next: the parameter `after`.
+    /// The parameter `after` of the next request.
     pub cursor: String,
-    /// Whether there is more, to be asked for at once.
+    /// Whether the next page exists already.
     pub more: bool,
-    /// How long an entry counts from when it was last told, at most.
+    /// Time for which a follower keeps an entry after a response that contains it.
     pub keep: Duration,
-    /// The sessions that ended.
+    /// Digests of the sessions that ended.
     pub sessions: Vec<SessionDigest>,
 }
 
@@ -43,14 +43,14 @@ struct Document<'a> {
     iss: &'a str,
     cursor: &'a str,
     more: bool,
-    /// Seconds.
+    /// Time in seconds.
     keep: u64,
     /// The base64url of all digests, eight bytes each.
     sessions: String,
 }
 
 impl Answer {
-    /// The JSON document.
+    /// The response as JSON.
     #[must_use]
     pub fn to_json(&self, issuer: &Issuer) -> Vec<u8> {
         let bytes: Vec<u8> = self.sessions.iter().flat_map(|digest| digest.to_bytes()).collect();
@@ -62,15 +62,14 @@ impl Answer {
             keep: self.keep.as_secs(),
             sessions: BASE64URL_NOPAD.encode(&bytes),
         };
-        // Texts and integers always become JSON.
+        // Strings and integers always become JSON.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// Reads a document that is to be the issuer's.
+    /// Parses a response of this issuer's feed, and ignores unknown members.
     ///
     /// # Errors
-    /// [`Unreadable`] for anything that the feed of this issuer does not say. Members that this version does not know are passed
-    /// over.
+    /// [`Unreadable`] for any other document.
     pub fn parse(json: &[u8], issuer: &Issuer) -> Result<Self, Unreadable> {
         let members = crate::base::json::object(json).map_err(|_| Unreadable::Json)?;
         let member = |name: &str| members.get(name);
@@ -95,7 +94,7 @@ impl Answer {
     }
 }
 
-/// What may stand in a query string as it is: no answer decides what else a follower asks for.
+/// Whether a cursor needs no encoding in a query string, so that it cannot add another parameter.
 fn is_plain(cursor: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     !cursor.is_empty() && cursor.len() <= MAX_CURSOR_BYTES && cursor.bytes().all(plain)
@@ -107,16 +106,16 @@ fn digests(text: &str) -> Option<Vec<SessionDigest>> {
     rest.is_empty().then(|| digests.iter().copied().map(SessionDigest::from_bytes).collect())
 }
 
-/// Why an answer says nothing.
+/// The reason why a response is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// Not one JSON object with distinct members.
+    /// The body is not one JSON object with distinct members.
     Json,
-    /// Of another version of the format.
+    /// `v` is another version.
     Version,
-    /// Of another issuer.
+    /// `iss` is another issuer.
     Issuer,
-    /// A member is missing, of another type or beyond its limits.
+    /// A member is missing, of another type or over its limit.
     Members,
 }
 
@@ -155,7 +154,7 @@ mod tests {
         }
     }
 
-    /// The format is a contract: these bytes are what version 1 is.
+    /// The format is a contract: version 1 has these bytes.
     #[test]
     fn the_document_as_it_is() {
         let text = String::from_utf8(answer(2).to_json(&issuer())).unwrap();

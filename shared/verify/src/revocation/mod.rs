@@ -1,8 +1,8 @@
-//! Revocation, as a verifier of access tokens sees it: the sessions that ended early.
+//! Revocation for a verifier of access tokens: the sessions that ended early.
 //!
-//! A JWT is valid until its `exp`, but a verifier can follow a short list of the sessions that ended before. [`Answer`] is
-//! the format of that list, which `docs/security/revocation.md` states for verifiers in other languages. [`RevokedSet`] is what a
-//! verifier knows of it.
+//! A JWT is valid until its `exp`. A verifier can follow a short list of the sessions that ended before. [`Answer`] is
+//! the format of that list, which `docs/security/revocation.md` specifies for verifiers in other languages.
+//! [`RevokedSet`] is a verifier's copy of it.
 
 mod answer;
 mod revoked_set;
@@ -13,13 +13,13 @@ pub use revoked_set::{Limits, Lookup, MOST_PAGES, Poll, Polled, RevokedSet, When
 use aws_lc_rs::digest;
 use std::fmt;
 
-/// What the feed says of a session: the first 64 bits of the SHA-256 of its id, in the spelling of the `sid` claim. It opens
-/// nothing, and no two of a billion sessions are likely to share one.
+/// The digest of a session in the feed: the first 64 bits of the SHA-256 of its `sid`. It gives no access, and no two
+/// of a billion sessions are likely to share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionDigest(u64);
 
 impl SessionDigest {
-    /// Of a `sid`.
+    /// The digest of a `sid` claim.
     #[must_use]
     pub fn of(sid: &str) -> Self {
         let digest = digest::digest(&digest::SHA256, sid.as_bytes());
@@ -28,13 +28,13 @@ impl SessionDigest {
         Self(u64::from_be_bytes(first))
     }
 
-    /// From its eight bytes.
+    /// The digest with these eight bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(u64::from_be_bytes(bytes))
     }
 
-    /// Its eight bytes.
+    /// The eight bytes of the digest.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()

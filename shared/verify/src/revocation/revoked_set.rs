@@ -1,4 +1,4 @@
-//! What a follower of the feed knows, and when it asks.
+//! A follower's copy of the revocation list, and the times of its polls.
 
 use crate::base::time::MAX_CLOCK_SKEW;
 use crate::base::time::Timestamp;
@@ -6,63 +6,63 @@ use crate::revocation::{Answer, PAGE, SessionDigest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Most sessions that a follower remembers. Beyond that it counts as failing.
+/// Most sessions that a follower remembers. A poll that brings more fails.
 const MOST: usize = 1_000_000;
-/// Most pages of one reading: an endless one ends here.
+/// Most pages of one poll, so that each poll ends.
 pub const MOST_PAGES: usize = MOST / PAGE + 2;
-/// How old an answer may be, clocks aside: half a second in the feed, a second in a cache, and room.
+/// Greatest age of a response, apart from clock skew: half a second in the feed, a second in a cache, and a margin.
 const MAX_ANSWER_AGE: Duration = Duration::from_secs(5);
-/// How often entries are looked through for those that count no longer.
+/// Interval in which a follower removes old entries.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// What to do with a token when the list has become too old.
+/// The decision on a token when the list is stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenStale {
-    /// Serve by what is known.
+    /// Decide by the stale list.
     Open,
-    /// Serve nobody.
+    /// Respond with an error to every request.
     Closed,
 }
 
-/// How a follower is configured.
+/// The configuration of a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// At most one question in this time.
+    /// Shortest time between two polls.
     pub interval: Duration,
-    /// From this age on the list is stale.
+    /// Age from which the list is stale.
     pub stale_after: Duration,
-    /// What that means.
+    /// The decision while the list is stale.
     pub when_stale: WhenStale,
 }
 
-/// What a follower is to ask.
+/// The request of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poll {
-    /// The parameter `after`; without it the whole list.
+    /// The parameter `after`; without it, the request is for the whole list.
     pub after: Option<String>,
-    /// The entity tag of the answer that is known to that.
+    /// The entity tag of the known response to this request, for `If-None-Match`.
     pub tag: Option<String>,
 }
 
-/// What the list says of a session.
+/// The state of a session according to the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// Nothing: it lives, as far as anybody can know.
+    /// The list does not contain it.
     Live,
-    /// It has ended.
+    /// The list contains it.
     Ended,
-    /// The list is too old to say anything, and the follower is to serve nobody then.
+    /// The list is stale, and the configuration is [`WhenStale::Closed`].
     Stale,
 }
 
-/// How following goes, for the log: once for each change.
+/// The result of a poll, for the log. Each change is reported once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
-    /// As before.
+    /// The state is the same as before the poll.
     AsBefore,
-    /// It follows again.
+    /// The feed answers again.
     Recovered,
-    /// The feed does not answer well; the list is not stale yet.
+    /// The first failure after a good response; the list is not stale yet.
     Failing,
     /// The list has become stale.
     Stale,
@@ -75,26 +75,26 @@ enum Condition {
     Stale,
 }
 
-/// What a follower knows: the sessions that ended, and how old that knowledge is. All times are by its own clock, unless they say
-/// otherwise.
+/// A follower's copy of the list, with its age. All times are by its own clock, unless they say otherwise.
 #[derive(Debug)]
 pub struct RevokedSet {
     limits: Limits,
-    /// With the second in which each was last told. A tree, because its time is the same whatever digests a feed makes up.
+    /// Each entry with the second of the last response that contained it. A tree, because its time does not depend on
+    /// the digests that a feed chooses.
     entries: BTreeMap<SessionDigest, u32>,
     keep: Duration,
     cursor: Option<String>,
-    /// The last answer that moved no cursor: the question, and its tag.
+    /// The request and the entity tag of the last response that moved no cursor.
     unmoved: Option<(String, String)>,
     asked_at: Option<Timestamp>,
-    /// When the last question was asked whose answer was good.
+    /// Time of the last poll with a good response.
     good_at: Option<Timestamp>,
     swept_at: Timestamp,
     condition: Condition,
 }
 
 impl RevokedSet {
-    /// Nothing yet.
+    /// An empty list, which is stale from the start.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -110,70 +110,70 @@ impl RevokedSet {
         }
     }
 
-    /// Whether the feed is to be asked now.
+    /// Whether a poll is due.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         passed(self.asked_at, self.limits.interval, now)
     }
 
-    /// Whether nothing is wrong with the feed, as far as is known.
+    /// Whether no poll has failed since the last good response.
     #[must_use]
     pub fn is_following(&self) -> bool {
         self.condition == Condition::Following
     }
 
-    /// How long ago the last question was asked; `None` before the first, and when the clock was set back.
+    /// Time since the last poll; `None` before the first one, and when the clock was set back.
     #[must_use]
     pub fn last_asked(&self, now: Timestamp) -> Option<Duration> {
         self.asked_at.filter(|asked| *asked <= now).map(|asked| now.since(asked))
     }
 
-    /// How many sessions are known to have ended.
+    /// Number of sessions on the list.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether none is.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Looks a session up by its `sid`.
+    /// Looks up the session of a `sid` claim.
     #[must_use]
     pub fn lookup(&self, sid: &str, now: Timestamp) -> Lookup {
         if self.limits.when_stale == WhenStale::Closed && self.is_stale(now) {
             return Lookup::Stale;
         }
-        // Most of the time there is nothing to look through.
+        // Mostly the list is empty.
         let ended = !self.entries.is_empty() && self.entries.contains_key(&SessionDigest::of(sid));
         if ended { Lookup::Ended } else { Lookup::Live }
     }
 
-    /// Whether the list is too old.
+    /// Whether the list is stale.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
         passed(self.good_at, self.limits.stale_after, now)
     }
 
-    /// The feed is being asked, and nobody else asks within the interval. Returns the first question.
+    /// Starts a poll, and returns its first request. No other poll is due within the interval.
     pub fn ask(&mut self, now: Timestamp) -> Poll {
         self.asked_at = Some(now);
         self.question()
     }
 
-    /// The next question of the same reading.
+    /// The next request of the same poll.
     #[must_use]
     pub fn question(&self) -> Poll {
         let tag = self.unmoved.as_ref().filter(|(after, _)| self.cursor.as_ref() == Some(after));
         Poll { after: self.cursor.clone(), tag: tag.map(|(_, tag)| tag.clone()) }
     }
 
-    /// Takes in a page. Entries are only ever added: an answer that lies can hide nothing that is known.
+    /// Adds the entries of a page. No response removes an entry, so a false one can hide nothing.
     ///
     /// # Errors
-    /// A text for the log when there is no room for all of it.
+    /// A text for the log when the list is full.
     pub fn told(
         &mut self,
         asked: &Poll,
@@ -188,7 +188,7 @@ impl RevokedSet {
             }
             self.entries.insert(session, second);
         }
-        // A feed that has been told to keep entries for less may have told longer before.
+        // A feed that now keeps entries for a shorter time may have kept them longer before.
         self.keep = self.keep.max(answer.keep);
         let stays = asked.after.as_ref() == Some(&answer.cursor);
         self.unmoved = tag.filter(|_| stays).map(|tag| (answer.cursor.clone(), tag));
@@ -196,16 +196,16 @@ impl RevokedSet {
         Ok(())
     }
 
-    /// The feed does not know the cursor (any more): the next question is for the whole list.
+    /// Drops the cursor, which the feed does not know (any more): the next request is for the whole list.
     pub fn start_over(&mut self) {
         self.cursor = None;
         self.unmoved = None;
     }
 
-    /// Whether an answer that is complete as of this time, by the feed's clock, says something of now.
+    /// Checks the time of a response, by the feed's clock.
     ///
     /// # Errors
-    /// A text for the log when it does not: a cache hands out what is old, or a clock is wrong.
+    /// A text for the log when it is not recent: a cache returned an old response, or a clock is wrong.
     pub fn is_recent(as_of: Timestamp, now: Timestamp) -> Result<(), String> {
         if as_of + MAX_ANSWER_AGE + MAX_CLOCK_SKEW < now {
             return Err(format!("the answer is {} s old", now.since(as_of).as_secs()));
@@ -216,7 +216,7 @@ impl RevokedSet {
         Ok(())
     }
 
-    /// A reading that began at `asked` is over, well or not.
+    /// Ends a poll that began at `asked`.
     pub fn finish(&mut self, good: bool, asked: Timestamp, now: Timestamp) -> Polled {
         if good {
             self.good_at = Some(asked);
@@ -226,7 +226,7 @@ impl RevokedSet {
         self.condition = match good {
             true => Condition::Following,
             false if self.is_stale(now) => Condition::Stale,
-            // One that was stale has been told; it is not less so because a clock was set back.
+            // A stale list was reported. A clock that is set back must not report it again.
             false => Condition::Failing.max(before),
         };
         match self.condition {
@@ -237,7 +237,7 @@ impl RevokedSet {
         }
     }
 
-    /// Forgets what no token can meet any more.
+    /// Removes the entries that no valid token can name any more.
     fn sweep(&mut self, now: Timestamp) {
         if now >= self.swept_at && now.since(self.swept_at) < SWEEP {
             return;
@@ -251,7 +251,8 @@ impl RevokedSet {
     }
 }
 
-/// Whether this time has passed since then. A clock that was set back must not silence us until it has caught up.
+/// Whether this time has passed. After a clock was set back it has, or the follower would wait until the clock has
+/// caught up.
 fn passed(since: Option<Timestamp>, time: Duration, now: Timestamp) -> bool {
     since.is_none_or(|since| now < since || now.since(since) >= time)
 }
@@ -292,7 +293,7 @@ mod tests {
         assert_eq!(known.lookup("ses_1", NOW), Lookup::Live);
         assert_eq!(tell(&mut known, answer("1.5", &["ses_1", "ses_2"]), NOW), Polled::AsBefore);
         assert_eq!((known.lookup("ses_1", NOW), known.lookup("ses_3", NOW)), (Lookup::Ended, Lookup::Live));
-        // Told once more, one of them counts for longer.
+        // A second response contains one of them, which keeps it longer.
         tell(&mut known, answer("1.5", &["ses_2"]), after(100));
         tell(&mut known, answer("1.5", &[]), after(389));
         assert_eq!(known.len(), 2);
@@ -321,7 +322,7 @@ mod tests {
     fn it_goes_on_from_the_cursor_and_names_the_answer_that_it_has() {
         let mut known = RevokedSet::new(LIMITS);
         tell(&mut known, answer("1.5", &[]), NOW);
-        // The tag is of the answer to another question.
+        // The tag belongs to another request.
         assert_eq!(known.ask(after(5)), Poll { after: Some("1.5".to_owned()), tag: None });
         tell(&mut known, answer("1.5", &[]), after(5));
         let same = Poll { after: Some("1.5".to_owned()), tag: Some("\"t\"".to_owned()) };
@@ -384,7 +385,7 @@ mod tests {
             known.told(&poll, answer, None, NOW).unwrap();
         }
         assert_eq!(known.len(), MOST);
-        // What is known may come again.
+        // A response may repeat known entries.
         let again = Answer { sessions: vec![SessionDigest::from_bytes([0; 8])], ..answer("1.5", &[]) };
         known.told(&poll, again, None, NOW).unwrap();
         let error = known.told(&poll, answer("1.5", &["ses_1"]), None, NOW).unwrap_err();

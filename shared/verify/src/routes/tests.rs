@@ -18,7 +18,7 @@ PUT /frozen          deny
 $connect             needs chat
 ";
 
-/// `GET /path`, or `$connect`.
+/// The target of `GET /path` or `$connect`.
 fn target(text: &str) -> Target<'_> {
     text.split_once(' ').map_or(Target::Connect, |(method, path)| Target::Http { method, path })
 }
@@ -171,7 +171,7 @@ fn without_a_table_every_valid_token_may_call_everything() {
     assert!(!routes.permissions(Bearer::Anonymous, false).all);
 }
 
-/// Denials name methods: another one must not pass by the default.
+/// A policy's denials name methods. Another method must not pass by the default.
 #[test]
 fn a_method_that_no_line_can_name_is_no_route() {
     let routes = table("default any-token; * /admin/* needs admin");
@@ -300,7 +300,7 @@ fn methods_and_the_slash_at_the_end_are_written_out() {
     assert_eq!(resources("$connect any-token"), ["$connect"]);
 }
 
-/// What IAM makes of the permissions: an explicit Deny wins, else one Allow has to match. Stars match slashes.
+/// The decision of IAM on permissions: an explicit Deny wins, otherwise an Allow has to match. `*` matches slashes too.
 fn as_iam(permissions: &Permissions<'_>, target: Target<'_>) -> bool {
     let arn = match target {
         Target::Http { method, path } => format!("{method}{path}"),
@@ -312,7 +312,7 @@ fn as_iam(permissions: &Permissions<'_>, target: Target<'_>) -> bool {
     (permissions.all || any(&permissions.allow)) && !any(&permissions.deny)
 }
 
-/// The wildcard of IAM by its definition, and not by the code under test.
+/// The wildcard of IAM by its definition, independent of the code under test.
 fn regex_like(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -366,7 +366,7 @@ fn request() -> impl Strategy<Value = (String, bool)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
-    /// What is cached for a bearer decides every route as asking anew would.
+    /// A cached policy decides each route as the table would.
     ///
     /// invariant: A cached policy decides each route as the route table does.
     #[test]
@@ -410,7 +410,7 @@ proptest! {
         if glob(first, text.as_bytes()) && glob(second, text.as_bytes()) {
             prop_assert!(globs_meet(first, second), "{} {} {}", pattern, other, text);
         }
-        // A text without stars is met by what matches it, and by nothing else.
+        // A text without stars meets a pattern exactly if it matches it.
         prop_assert_eq!(globs_meet(first, text.as_bytes()), glob(first, text.as_bytes()));
     }
 }

