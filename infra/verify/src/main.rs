@@ -6,6 +6,7 @@
 mod arm64;
 mod budget;
 mod elf;
+mod fuzz;
 mod nextest;
 mod plan;
 mod rehearsal;
@@ -30,7 +31,7 @@ struct Arguments {
     /// Run only these steps
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
-    /// Run the deep checks too: more rounds, statistics, benchmarks, every release zip, arm64
+    /// Run the deep checks too: more rounds, fuzzing, statistics, benchmarks, every release zip, arm64
     #[arg(long)]
     full: bool,
     /// After a failure, run the other steps all the same

@@ -13,6 +13,7 @@ use daypass_tools::{
 
 use crate::arm64::arm64;
 use crate::budget::{FUNCTIONS, Function, inspect, packages, weigh};
+use crate::fuzz::fuzz;
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
 use crate::rehearsal::rehearsal;
@@ -79,6 +80,16 @@ impl Step {
         run: fn(&Plan) -> Result<()>,
     ) -> Self {
         Self { after: &["build"], takes_filter: true, ..Self::new(name, reason, minutes, run) }
+    }
+
+    /// A step of fuzz targets, which it compiles itself. A filter chooses among them.
+    const fn fuzzing(
+        name: &'static str,
+        reason: &'static str,
+        minutes: u64,
+        run: fn(&Plan) -> Result<()>,
+    ) -> Self {
+        Self { takes_filter: true, ..Self::new(name, reason, minutes, run).full() }
     }
 
     const fn compiling(self) -> Self {
@@ -160,6 +171,12 @@ pub(crate) const STEPS: &[Step] = &[
         import,
     ),
     Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 10, secrets),
+    Step::fuzzing(
+        "fuzz",
+        "parsers of foreign input neither panic nor contradict themselves: a minute each",
+        20,
+        fuzz,
+    ),
     Step::tests(
         "timing",
         "what responses take reveals nothing, and promised times hold (statistics)",
@@ -175,8 +192,14 @@ pub(crate) const STEPS: &[Step] = &[
 ];
 
 fn fmt(_: &Plan) -> Result<()> {
-    run("fmt", cargo().args(["fmt", "--all", "--check"]))
-        .map_err(|error| anyhow!("{error:#}\n`cargo fmt --all` repairs it"))
+    // The fuzz targets are a workspace of their own.
+    for (manifest, remedy) in
+        [("Cargo.toml", "cargo fmt --all"), ("fuzz/Cargo.toml", "cargo fmt --manifest-path fuzz/Cargo.toml")]
+    {
+        run("fmt", cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))
+            .map_err(|error| anyhow!("{error:#}\n`{remedy}` repairs it"))?;
+    }
+    Ok(())
 }
 
 fn clippy(_: &Plan) -> Result<()> {

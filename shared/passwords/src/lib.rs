@@ -105,7 +105,13 @@ impl Passwords {
     /// # Errors
     /// [`NameError`] when no user can have it.
     pub fn username(&self, typed: &str) -> Result<Username, NameError> {
-        let name = UsernameCaseMapped::new().enforce(typed).map_err(|_| NameError)?;
+        let profile = UsernameCaseMapped::new();
+        let name = profile.enforce(typed).map_err(|_| NameError)?;
+        // RFC 8264 §7: the form must be stable. Where case mapping and property tables are of different versions of Unicode,
+        // U+13C7 becomes U+AB97, which the profile rejects.
+        if profile.enforce(name.as_ref()).ok().as_ref() != Some(&name) {
+            return Err(NameError);
+        }
         Username::from_normalised(name.into_owned()).ok_or(NameError)
     }
 

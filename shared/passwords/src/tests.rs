@@ -197,6 +197,26 @@ fn names() {
     assert_eq!(name(&"a".repeat(257)), None);
 }
 
+/// Every code point, alone and between letters.
+///
+/// invariant: The normal form of a user name is a user name with the same normal form.
+#[test]
+fn normal_forms_are_stable() {
+    let passwords = Passwords::standard();
+    let mut accepted = 0;
+    for c in '\0'..=char::MAX {
+        for typed in [c.to_string(), format!("a{c}b")] {
+            if let Ok(name) = passwords.username(&typed) {
+                assert_eq!(passwords.username(name.as_str()), Ok(name), "U+{:04X}", u32::from(c));
+                accepted += 1;
+            }
+        }
+    }
+    assert!(accepted > 190_000, "{accepted} names");
+    // Its lower case, U+AB97, is in no table of the profile.
+    assert_eq!(passwords.username("\u{13c7}"), Err(NameError));
+}
+
 #[test]
 fn new_names_are_not_somebody_elses_in_disguise() {
     let name = |typed: &str| Passwords::standard().new_username(typed).map(|name| name.as_str().to_owned());

@@ -4,6 +4,7 @@ use super::everyone;
 use super::record::Record;
 use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
+use daypass_core::ports::store::User;
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::StoredHash;
 use std::collections::BTreeMap;
@@ -67,6 +68,14 @@ fn create(path: &Path) -> Result<File, Failure> {
     })
 }
 
+/// The line of a user in an export.
+///
+/// # Errors
+/// When JSON cannot express it, which no user causes.
+pub fn line_of(user: &User) -> serde_json::Result<String> {
+    serde_json::to_string(&Record::from(user))
+}
+
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
@@ -98,8 +107,7 @@ async fn write(
             {
                 *exported.peppers.entry(kid.to_owned()).or_default() += 1;
             }
-            serde_json::to_writer(&mut *out, &Record::from(user))?;
-            out.write_all(b"\n")?;
+            writeln!(out, "{}", line_of(user)?)?;
         }
         Ok(())
     })

@@ -7,12 +7,13 @@ use super::spelling::{self, Firebase};
 use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
 use clap::ValueEnum;
+use daypass_core::ports::store::User;
 use daypass_dynamodb::Import;
 use daypass_passwords::{IMPORTED_HASHES, MAX_IMPORTED_SHAPES, Passwords, Shape};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
-use daypass_verifier::base::time::Clock;
+use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -241,6 +242,31 @@ impl Kids {
             (Some(kid), Err(why)) => Err(format!("the hash needs the pepper {kid}, and {why}")),
         }
     }
+}
+
+/// Reads an import file as `daypass user import` does before it asks the store: the user or the problem of each line.
+///
+/// `system` is a value of `--system`; `None` for another one. Of Firebase's options all have their defaults.
+#[must_use]
+pub fn users_in(system: &str, csv: bool, file: &[u8], now: Timestamp) -> Option<Vec<Result<User, String>>> {
+    let system = System::from_str(system, false).ok()?;
+    let signer = Firebase { signer: "00000000".to_owned(), salt_separator: vec![7], rounds: 8, mem_cost: 14 };
+    let firebase = (system == System::Firebase).then_some(signer);
+    let reading = Reading { system, name: None, scope: Scope::default(), firebase, bcrypt_pepper: None };
+    let (mut lines, mut columns, mut users) = (lines::Lines::new(file), Columns::default(), Vec::new());
+    // Reading from memory cannot fail.
+    while let Ok(Some(line)) = lines.next() {
+        let row = line
+            .text
+            .map_err(str::to_owned)
+            .and_then(|text| if csv { columns.row(line.number, &text) } else { json_row(&text) });
+        let user = row.transpose().map(|row| {
+            let prepared = reading.prepare(reading.record(&row?)?, UserId::from_bytes([0; 16]), now)?;
+            Ok(prepared.user)
+        });
+        users.extend(user);
+    }
+    Some(users)
 }
 
 fn json_row(text: &str) -> Result<Option<Row>, String> {

@@ -55,7 +55,7 @@ pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
 pub(crate) fn read(input: Input) -> mpsc::Receiver<io::Result<Line>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
-        let mut lines = Lines { reader: BufReader::new(input.reader), number: 0, end: 0 };
+        let mut lines = Lines::new(input.reader);
         loop {
             match lines.next() {
                 Ok(None) => return,
@@ -74,14 +74,20 @@ pub(crate) fn read(input: Input) -> mpsc::Receiver<io::Result<Line>> {
     receiver
 }
 
-struct Lines<R> {
+/// The lines of a reader.
+pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     number: u64,
     end: u64,
 }
 
 impl<R: Read> Lines<R> {
-    fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader: BufReader::new(reader), number: 0, end: 0 }
+    }
+
+    /// The next line; `None` after the last one.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         let mut bytes = Vec::new();
         let mut too_long = false;
         let mut read = 0_u64;

@@ -112,11 +112,17 @@ impl RefreshToken {
             Some(false) => return Err(RefreshTokenError::Forged),
             Some(true) => {}
         }
+        let seconds = u64::from_be_bytes(expires_at);
+        let expires_at = Timestamp::from_seconds(seconds);
+        // Over the range of a timestamp. A token has one spelling, and `mint` would write another time.
+        if expires_at.seconds() != seconds {
+            return Err(malformed);
+        }
         Ok(Self {
             user: UserId::from_bytes(user),
             session: SessionId::from_bytes(session),
             generation: u32::from_be_bytes(generation),
-            expires_at: Timestamp::from_seconds(u64::from_be_bytes(expires_at)),
+            expires_at,
         })
     }
 }
@@ -185,6 +191,19 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    /// A good MAC over a time that no timestamp expresses, as the fuzz target found.
+    #[test]
+    fn an_expiry_over_the_range_of_a_timestamp() {
+        let keys = keys(1);
+        let (mut bytes, mac) = keys.sign(|kid| {
+            let ids = [[1; 16], [2; 16]].concat();
+            [&[VERSION][..], &kid, &ids, &[0; 4], &u64::MAX.to_be_bytes()].concat()
+        });
+        bytes.extend(mac.as_ref());
+        let text = format!("{}{}", RefreshToken::PREFIX, BASE64URL_NOPAD.encode(&bytes));
+        assert_eq!(RefreshToken::authenticate(&text, &keys, NOW), Err(RefreshTokenError::Malformed));
     }
 
     proptest! {
