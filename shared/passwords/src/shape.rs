@@ -174,9 +174,9 @@ impl Shape {
             Self::Bcrypt { cost } => (4..=31).contains(&cost),
             Self::Scrypt { log_n, r, p } => {
                 log_n > 0
-                    && scrypt::Params::new(log_n, r, p).is_ok()
-                    // RFC 7914 §2.
+                    // RFC 7914 §2. First, because `Params::new` multiplies without a check.
                     && u64::from(r) * u64::from(p) < 1 << 30
+                    && scrypt::Params::new(log_n, r, p).is_ok()
             }
             Self::Pbkdf2 { iterations, blocks, .. } => iterations > 0 && blocks > 0,
             Self::Phpass { log_rounds } => (7..=30).contains(&log_rounds),

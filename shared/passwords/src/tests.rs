@@ -148,6 +148,7 @@ fn hashes_that_cannot_be_checked_say_why() {
         ("$scrypt$ln=10,r=8,p=4000$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "ms of a processor"),
         ("$scrypt$ln=10,r=0,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
         ("$scrypt$ln=4000000000,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
+        ("$scrypt$ln=1,r=4270777,p=7270777$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
         ("$scrypt$r=8,ln=10,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not those of its algorithm"),
         ("$scrypt$ln=10,r=8,p=1,x=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not those of its algorithm"),
         ("$scrypt$ln=ten,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "not a number"),
