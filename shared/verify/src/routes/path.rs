@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// Whether a path could mean another one to a server that decodes or normalises it (RFC 3986 §6.2.2).
 ///
-/// Ambiguous are encoded letters, digits, dots, slashes and semicolons, the segments `.` and `..`, empty segments,
-/// backslashes, incomplete encodings, and `;`, which begins a path parameter (RFC 3986 §3.3) that some servers drop.
+/// Ambiguous are encoded letters, digits, dots, slashes and semicolons, and incomplete encodings. So are the segments `.` and
+/// `..`, empty segments, and backslashes. A `;` begins a path parameter (RFC 3986 §3.3), which some servers drop.
 pub(super) fn is_ambiguous(path: &str) -> bool {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
