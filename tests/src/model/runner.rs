@@ -122,7 +122,6 @@ pub struct Found {
 pub fn hunt(
     handle: &Handle,
     worlds: &[World],
-    seed: Option<u64>,
     mutants: &[Mutant],
 ) -> Vec<(Mutant, Option<Found>)> {
     let next = AtomicUsize::new(0);
@@ -135,7 +134,7 @@ pub fn hunt(
                     mutants.iter().enumerate().nth(next.fetch_add(1, Ordering::SeqCst))
                 {
                     let sooner = SOONER.iter().find(|(name, _)| *name == mutant.name);
-                    let seed = seed.unwrap_or(sooner.map_or(SEED, |(_, seed)| *seed));
+                    let seed = sooner.map_or(SEED, |(_, seed)| *seed);
                     let result = hunt_one(handle, world, seed, *mutant);
                     found.lock().unwrap().push((index, *mutant, result));
                 }
