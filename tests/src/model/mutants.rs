@@ -215,7 +215,7 @@ fn at(time: u64) -> Value {
     json!({ "N": format!("{}.{:03}", time / 1000, time % 1000) })
 }
 
-/// The number of generations by which the token of a failed rotation was behind, and the item.
+/// How many generations the token of a failed rotation was behind, and the item.
 fn behind<'r>(request: &Request<'_>, reply: &'r mut Reply) -> Option<(u64, &'r mut Value)> {
     if !request.is_rotation() {
         return None;

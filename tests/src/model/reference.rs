@@ -46,7 +46,7 @@ pub type Key = u8;
 /// model.
 #[derive(Debug, Clone)]
 pub enum Call {
-    /// `POST /login`.
+    /// A login: `POST /login`.
     Login {
         /// Index of the user.
         user: usize,
@@ -57,7 +57,7 @@ pub enum Call {
         /// The parameter `scope`.
         scope: Option<&'static str>,
     },
-    /// `POST /refresh`.
+    /// A refresh: `POST /refresh`.
     Refresh {
         /// Index of the session.
         session: usize,
@@ -70,7 +70,7 @@ pub enum Call {
         /// The header `Idempotency-Key`.
         key: Option<Key>,
     },
-    /// `POST /revoke`.
+    /// A revocation: `POST /revoke`.
     Revoke {
         /// Index of the session.
         session: usize,
@@ -80,7 +80,7 @@ pub enum Call {
         access: bool,
         /// The parameter `client_id`.
         client: Option<&'static str>,
-        /// Whether `all=true`.
+        /// Whether the request has `all=true`.
         all: bool,
     },
     /// The operator sets a new password.
@@ -140,11 +140,11 @@ pub enum Ruling {
         /// The member `refresh_expires_in`.
         expires_in: u64,
     },
-    /// 400 `invalid_grant`.
+    /// The token is rejected: 400 `invalid_grant`.
     Refused(Why),
-    /// 400 `invalid_scope`.
+    /// The scope was not granted: 400 `invalid_scope`.
     Scope,
-    /// 401 `invalid_grant`.
+    /// The login is rejected: 401 `invalid_grant`.
     Credentials,
     /// 200 with an empty object. Contains whether a session ended.
     Revoked(bool),
@@ -152,7 +152,7 @@ pub enum Ruling {
     Finished,
     /// Outcome of an operator's command: whether the user exists.
     Operator(bool),
-    /// 503 `temporarily_unavailable`.
+    /// DynamoDB does not answer: 503 `temporarily_unavailable`.
     Unavailable,
 }
 
@@ -216,7 +216,7 @@ impl Ruling {
 /// The expected response, and the number of `refresh.reuse` events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Expected response.
+    /// The expected response.
     pub ruling: Ruling,
     /// Number of `refresh.reuse` events.
     pub thefts: usize,
@@ -290,11 +290,11 @@ pub struct Chain {
     pub id: Option<String>,
     /// Client that logged in.
     pub client: &'static str,
-    /// Granted scope.
+    /// Scope that was granted at the login.
     pub scope: BTreeSet<&'static str>,
     /// Time of the login, by the clock of its process.
     pub created_at: Time,
-    /// Absolute end.
+    /// Absolute end of the session.
     pub absolute_end: Time,
     /// Refresh tokens, oldest first.
     pub links: Vec<Link>,

@@ -31,7 +31,7 @@ pub struct Walk {
 /// A configuration of the functions, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting {
-    /// Grace period.
+    /// Grace period of a rotation.
     pub grace: u64,
     /// Idle limit; 0 for none.
     pub idle: u64,
@@ -176,7 +176,7 @@ pub enum Credential {
 /// Parameters of a request beside the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// No parameters.
+    /// The request has no parameters.
     Plain,
     /// The client of the session.
     OwnClient,
@@ -215,7 +215,7 @@ pub enum Advance {
 /// A fault of the network or of DynamoDB during one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// No fault.
+    /// Every request is answered.
     None,
     /// The response to the request with this number is lost once, and the SDK repeats the request.
     LostOnce(usize),
