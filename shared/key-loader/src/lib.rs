@@ -148,7 +148,7 @@ async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {
     match (secret.secret_string, secret.secret_binary) {
         (Some(text), _) => Ok(text.into_bytes()),
         (None, Some(bytes)) => Ok(bytes.into_inner()),
-        (None, None) => Err(LoadError::Secret(arn.to_owned(), "it holds no value".to_owned())),
+        (None, None) => Err(LoadError::Secret(arn.to_owned(), "it has no value".to_owned())),
     }
 }
 
