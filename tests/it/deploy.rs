@@ -1,4 +1,4 @@
-//! The ways to deploy name what is there: stages, parameters, commands, versions.
+//! The documented ways to deploy agree with the template: stages, parameters, commands, versions.
 
 #![expect(
     clippy::indexing_slicing,
@@ -27,7 +27,7 @@ fn stages() -> DocumentMut {
     read("infra/samconfig.toml").parse().unwrap()
 }
 
-/// What a stage gives to a command for the parameters of the template.
+/// The parameter values that a stage passes to a command.
 fn overrides(stages: &DocumentMut, stage: &str, command: &str) -> BTreeMap<String, String> {
     let list = stages[stage][command]["parameters"]["parameter_overrides"].as_array().unwrap();
     list.iter()
@@ -38,7 +38,7 @@ fn overrides(stages: &DocumentMut, stage: &str, command: &str) -> BTreeMap<Strin
         .collect()
 }
 
-/// Refuses what CloudFormation would refuse.
+/// Panics if CloudFormation would reject the value.
 fn check(name: &str, value: &str, parameter: &Value) {
     assert!(parameter.is_object(), "template.yaml has no parameter {name}");
     if let Some(allowed) = parameter["AllowedValues"].as_array() {
@@ -76,7 +76,7 @@ fn stages_give_the_template_what_it_takes() {
         }
         assert!(deploy.contains_key("Architecture") && deploy.contains_key("Audience"), "{stage}");
         let parameters = &stages[stage]["deploy"]["parameters"];
-        // The template names no role, so this is all that CloudFormation has to be allowed.
+        // The template does not name its roles, so CloudFormation needs no other capability.
         assert_eq!(parameters["capabilities"].as_str(), Some("CAPABILITY_IAM"));
         stacks.insert(parameters["stack_name"].as_str().unwrap().to_owned());
         issuers.insert(deploy["Issuer"].clone());
@@ -90,7 +90,7 @@ fn stages_give_the_template_what_it_takes() {
     );
 }
 
-/// The commands that a step runs, and the step's place in an error.
+/// The commands of each step, and the place of the step for error messages.
 fn commands(workflow: &Value) -> Vec<(String, String)> {
     let jobs = workflow["jobs"].as_object().unwrap();
     jobs.iter()
@@ -117,7 +117,7 @@ fn the_pipeline_runs_commands_that_are_there() {
                 assert!(read("deny.toml").contains(&format!("\"{target}\"")), "{target}");
             }
             ["pip", "install", "--user", packages @ ..] => {
-                // The versions that `cargo verify` uses. It does not use the SAM command.
+                // The versions that `cargo verify` uses, except for the SAM command, which it does not use.
                 let known = |package: &str| package.starts_with("aws-sam-cli==") || locked.contains(package);
                 assert!(packages.iter().all(|package| known(package)), "{command}");
             }
@@ -162,7 +162,7 @@ fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
     assert!(!text.contains("secrets."), "a role is assumed; nothing is stored");
 }
 
-/// The commands of the document are those of the stages.
+/// The commands in the document are those for the stages.
 #[test]
 fn the_document_names_stages_and_packages_that_are_there() {
     let document = read("docs/operations/deploy.md");

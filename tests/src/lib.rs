@@ -1,4 +1,4 @@
-//! Shared by the tests of the whole: real servers, recorders, fixtures.
+//! Shared parts of the integration tests: functions in one process, tables, the store contract, the model.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The port [`Vault`] on Secrets Manager: what a rotation asks of it.
+//! The port [`Vault`] on Secrets Manager: the requests of a key rotation.
 
 use crate::{connect, refused};
 use aws_sdk_secretsmanager::Client;
@@ -7,12 +7,12 @@ use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
 use daypass_core::secret::Secret;
 use std::fmt::Display;
 
-/// Secrets Manager of this account and region.
+/// A client of Secrets Manager.
 #[derive(Debug, Clone)]
 pub struct SecretsManager(Client);
 
 impl SecretsManager {
-    /// With the credentials of the environment.
+    /// A client with the region and the credentials of the environment.
     pub async fn connect() -> Self {
         Self(connect().await)
     }
@@ -45,7 +45,7 @@ const fn label(stage: Stage) -> &'static str {
     }
 }
 
-/// Names the operation, the secret and the code, never a value.
+/// The error for a failed request. Names the operation, the secret and the code, never a value.
 fn failed<E: ProvideErrorMetadata>(operation: &str, secret: &str, error: &SdkError<E>) -> VaultError {
     let why: &dyn Display = match error {
         SdkError::ServiceError(_) => &error.code().unwrap_or("an error without a code"),
@@ -75,7 +75,7 @@ impl Vault for SecretsManager {
                 };
                 Ok(bytes.map(|bytes| (value.version_id.unwrap_or_default(), Secret::new(bytes))))
             }
-            // Also the answer for a secret without a value yet. One that is not there at all is noticed by the first write.
+            // A secret without a value answers in the same way as a missing secret. For a missing one, the first write fails.
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
             Err(error) => Err(VaultError(refused(secret, &error).to_string())),
         }
@@ -92,7 +92,7 @@ impl Vault for SecretsManager {
         let labels = stages.iter().map(|stage| label(*stage).to_owned()).collect();
         match request.secret_string(value).set_version_stages(Some(labels)).send().await {
             Ok(_) => Ok(()),
-            // The version has another value: somebody was here before.
+            // The version already has another value, from another writer.
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(()),
             Err(error) => Err(failed("PutSecretValue", secret, &error)),
         }
@@ -102,7 +102,7 @@ impl Vault for SecretsManager {
         let versions = self.versions(secret).await?;
         match &versions[..] {
             [] => Ok(true),
-            // A version that was made without a value.
+            // The version exists, but may have no value.
             [(id, _)] => Ok(self.read(secret, Which::Version(id)).await?.is_none()),
             _ => Ok(false),
         }
@@ -112,7 +112,7 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(CURRENT);
         match request.move_to_version_id(to).remove_from_version_id(from).send().await {
             Ok(_) => Ok(true),
-            // The label is somewhere else: the one lock that Secrets Manager has.
+            // Another version has the label. Moving a label is the only lock that Secrets Manager offers.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(false),
             Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
         }
@@ -122,7 +122,7 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(PENDING);
         match request.remove_from_version_id(version).send().await {
             Ok(_) => Ok(()),
-            // It is not there any more.
+            // The version no longer has the label.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(()),
             Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
         }

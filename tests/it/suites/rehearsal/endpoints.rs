@@ -1,4 +1,4 @@
-//! Daypass' own endpoints, behind an API Gateway that is not ours.
+//! The endpoints of Daypass behind an API Gateway that is not part of this project.
 
 use crate::suites::rehearsal::stage::{FORM, JSON, Stage};
 use http::{Method, Request};
@@ -81,7 +81,7 @@ async fn who_does_not_know_the_password() {
     let stage = Stage::find();
     let guess = json!({ "username": "nobody-of-that-name", "password": "not the password" });
     let answer = stage.post("/login", JSON, guess.to_string()).await;
-    // 429 where this suite has been run often within the window.
+    // 429 if this suite has run several times within the window.
     if answer.status != 429 {
         assert_eq!(answer.outcome(), (401, "invalid_grant".to_owned()));
     }

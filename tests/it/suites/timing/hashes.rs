@@ -1,9 +1,9 @@
-//! What a hash costs, against the estimate.
+//! The time of hashes, compared with the estimate.
 
 use daypass_passwords::Shape;
 use std::time::Instant;
 
-/// The estimate that limits are made of is within reach of the truth: no hash within them takes a function down.
+/// The estimate is near the measured time, so a hash within the limits cannot block a function.
 #[test]
 fn shapes_say_what_they_cost() {
     for shape in [
