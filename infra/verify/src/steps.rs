@@ -31,8 +31,8 @@ pub(crate) struct Step {
     pub(crate) after: &'static [&'static str],
     /// Whether it holds Cargo's lock on the development build for long: one step at a time does.
     pub(crate) compiles: bool,
-    /// Whether it measures, and so runs beside no other step.
-    pub(crate) alone: bool,
+    /// The least depth in which it measures time, and so runs beside no other step.
+    pub(crate) alone: Option<Depth>,
     /// Whether it runs tests, which a filter can choose from.
     pub(crate) takes_filter: bool,
     pub(crate) run: fn(&Plan) -> Result<()>,
@@ -41,6 +41,11 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn runs_in(&self, depth: Depth) -> bool {
         self.depth <= depth
+    }
+
+    /// Whether no other step runs beside it.
+    pub(crate) fn runs_alone_in(&self, depth: Depth) -> bool {
+        self.alone.is_some_and(|least| least <= depth)
     }
 
     /// After so long the step is ended: in the full depth it does more.
@@ -65,7 +70,7 @@ impl Step {
             deadline,
             after: &[],
             compiles: false,
-            alone: false,
+            alone: None,
             takes_filter: false,
             run,
         }
@@ -94,9 +99,9 @@ impl Step {
         Self { depth: Depth::Full, ..self }
     }
 
-    /// It measures.
+    /// In the full depth it measures time.
     const fn alone(self) -> Self {
-        Self { alone: true, ..self }
+        Self { alone: Some(Depth::Full), ..self }
     }
 }
 
@@ -119,7 +124,8 @@ pub(crate) const STEPS: &[Step] = &[
         20,
         rehearsal,
     )
-    .after(&["build", "release"]),
+    .after(&["build", "release"])
+    .alone(),
     Step::tests("test", "all tests that need Cargo alone", 15, test),
     Step::tests(
         "browser",
@@ -145,7 +151,8 @@ pub(crate) const STEPS: &[Step] = &[
         "how soon a revoked session is rejected, under load and while the feed fails",
         12,
         revocation,
-    ),
+    )
+    .alone(),
     Step::tests(
         "dynamodb",
         "the store contract, and endings in full traffic, on DynamoDB Local",

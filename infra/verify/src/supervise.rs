@@ -146,7 +146,7 @@ fn supervise(
             waiting.clear();
         }
         while running.len() < settings.jobs {
-            let Some(next) = next_step(&waiting, &running) else { break };
+            let Some(next) = next_step(&waiting, &running, settings.depth) else { break };
             let step = waiting.remove(next).context("a step that waits can be started")?;
             say(&format!("==> {}: {}", step.name, step.reason));
             running.push(Running::start(step, step.deadline(settings.depth), program(step), live)?);
@@ -170,8 +170,8 @@ fn supervise(
 }
 
 /// The first waiting step that may run beside those that run already.
-fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<usize> {
-    if running.iter().any(|running| running.step.alone) {
+fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running], depth: Depth) -> Option<usize> {
+    if running.iter().any(|running| running.step.runs_alone_in(depth)) {
         return None;
     }
     waiting.iter().position(|step| {
@@ -180,7 +180,9 @@ fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<u
                 || running.iter().any(|other| other.step.name == *name)
         };
         let compiler_is_taken = step.compiles && running.iter().any(|other| other.step.compiles);
-        !step.after.iter().any(pending) && !compiler_is_taken && (!step.alone || running.is_empty())
+        !step.after.iter().any(pending)
+            && !compiler_is_taken
+            && (running.is_empty() || !step.runs_alone_in(depth))
     })
 }
 
@@ -373,14 +375,14 @@ mod tests {
         static FIRST: Step = Step { compiles: true, ..step("first") };
         static SECOND: Step = Step { compiles: true, ..step("second") };
         static OTHER: Step = step("other");
-        static ALONE: Step = Step { alone: true, ..step("alone") };
+        static ALONE: Step = Step { alone: Some(Depth::Full), ..step("alone") };
         let next = |waiting: &[&'static Step], running: &[&'static Step]| {
             let running: Vec<Running> = running
                 .iter()
                 .map(|step| Running::start(step, step.deadline, Command::new("true"), false).unwrap())
                 .collect();
             let waiting: VecDeque<&'static Step> = waiting.iter().copied().collect();
-            next_step(&waiting, &running).map(|position| waiting[position].name)
+            next_step(&waiting, &running, Depth::Full).map(|position| waiting[position].name)
         };
         assert_eq!(next(&[&SECOND, &OTHER], &[&FIRST]), Some("other"));
         assert_eq!(next(&[&ALONE], &[&OTHER]), None);

@@ -119,11 +119,7 @@ pub struct Found {
 /// Looks for each of these bugs with the walks of this seed, or without a seed with the walks that find it soonest. The
 /// entry is `None` for a bug that was not found.
 #[must_use]
-pub fn hunt(
-    handle: &Handle,
-    worlds: &[World],
-    mutants: &[Mutant],
-) -> Vec<(Mutant, Option<Found>)> {
+pub fn hunt(handle: &Handle, worlds: &[World], mutants: &[Mutant]) -> Vec<(Mutant, Option<Found>)> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

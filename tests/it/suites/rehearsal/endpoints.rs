@@ -63,7 +63,8 @@ async fn users_see_and_end_their_sessions() {
     assert_eq!((ended.status, ended.body_text()), (200, "{}"));
     assert_eq!(stage.refresh(&laptop.refresh).await.outcome(), invalid_grant());
     let dead = sessions(Method::GET, String::new(), laptop.bearer()).await;
-    assert_eq!(dead.outcome(), (401, "invalid_token".to_owned()));
+    // 401 from the function, or 403 from the authorizer if it has polled the feed since.
+    assert!(dead.status == 403 || dead.outcome() == (401, "invalid_token".to_owned()), "{dead:?}");
     let put = sessions(Method::PUT, String::new(), phone.bearer()).await;
     assert_eq!((put.status, put.header("allow")), (405, Some("GET")));
 
