@@ -4,7 +4,7 @@
 //! else runs can only add to a time.
 
 use anyhow::{Context, Result, bail};
-use daypass_passwords::Shape;
+use daypass_passwords::HashParams;
 use daypass_tools::{argon2_cffi, say, workspace_root};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -58,7 +58,7 @@ fn bench() -> Result<bool> {
     let mut kept = true;
     print(&format!("{:<22} {:>10} {:>14} {:>7}", "argon2id", "this build", "C libargon2", "ratio"));
     for (memory, passes) in PARAMETERS {
-        let Ok(shape) = format!("argon2id,m={memory},t={passes},p=1").parse::<Shape>() else {
+        let Ok(params) = format!("argon2id,m={memory},t={passes},p=1").parse::<HashParams>() else {
             bail!("argon2 has no such parameters")
         };
         let mut ratio = f64::INFINITY;
@@ -66,7 +66,7 @@ fn bench() -> Result<bool> {
             let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
             for _ in 0..ROUNDS {
                 let started = Instant::now();
-                shape.work(b"correct horse battery staple");
+                params.work(b"correct horse battery staple");
                 ours = ours.min(started.elapsed().as_secs_f64() * 1000.0);
                 theirs = theirs.min(c(memory, passes)?);
             }

@@ -2,7 +2,7 @@
 
 use crate::output::{Failure, Output};
 use crate::target::Environment;
-use daypass_passwords::{ARGON2, IMPORTED_HASHES, Shape};
+use daypass_passwords::{ARGON2, HashParams, IMPORTED_HASHES};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -79,15 +79,15 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let passwords = super::passwords(environment)?;
     let imported = imported(environment)?;
-    let mut shapes: Vec<Shape> = CANDIDATES
+    let mut kinds: Vec<HashParams> = CANDIDATES
         .iter()
         .filter_map(|(memory, passes)| format!("argon2id,m={memory},t={passes},p=1").parse().ok())
         .collect();
-    if !shapes.contains(&passwords.shape()) {
-        shapes.push(passwords.shape());
+    if !kinds.contains(&passwords.params()) {
+        kinds.push(passwords.params());
     }
-    let measured: Vec<Measured> = shapes.iter().map(|shape| measure(*shape)).collect();
-    let imported: Vec<Measured> = imported.iter().map(|shape| measure(*shape)).collect();
+    let measured: Vec<Measured> = kinds.iter().map(|params| measure(*params)).collect();
+    let imported: Vec<Measured> = imported.iter().map(|params| measure(*params)).collect();
     let report = conclude(measured, imported, f64::from(args.target_ms));
     output.result(&report, |output| print(output, &report, args))?;
     if cfg!(debug_assertions) {
@@ -96,7 +96,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn imported(environment: &Environment<'_>) -> Result<Vec<Shape>, Failure> {
+fn imported(environment: &Environment<'_>) -> Result<Vec<HashParams>, Failure> {
     let text = environment.get(IMPORTED_HASHES).unwrap_or_default();
     text.split_whitespace()
         .map(|word| {
@@ -107,15 +107,15 @@ fn imported(environment: &Environment<'_>) -> Result<Vec<Shape>, Failure> {
         .collect()
 }
 
-fn measure(shape: Shape) -> Measured {
+fn measure(params: HashParams) -> Measured {
     let milliseconds = (0..TIMES)
         .map(|_| {
             let started = Instant::now();
-            shape.work(b"correct horse battery staple");
+            params.work(b"correct horse battery staple");
             started.elapsed().as_secs_f64() * 1000.0
         })
         .fold(f64::INFINITY, f64::min);
-    Measured { hash: shape.to_string(), memory_kib: shape.memory_kib(), milliseconds: round(milliseconds) }
+    Measured { hash: params.to_string(), memory_kib: params.memory_kib(), milliseconds: round(milliseconds) }
 }
 
 fn round(number: f64) -> f64 {
@@ -238,7 +238,7 @@ mod tests {
         for (memory, passes) in CANDIDATES {
             let value = format!("m={memory},t={passes}");
             let passwords = Passwords::configured(|name| (name == ARGON2).then(|| value.clone())).unwrap();
-            assert_eq!(passwords.shape().to_string(), format!("argon2id,{value},p=1"));
+            assert_eq!(passwords.params().to_string(), format!("argon2id,{value},p=1"));
         }
     }
 }

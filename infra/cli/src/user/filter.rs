@@ -8,7 +8,7 @@ use ::time::{Date, Month};
 use clap::ValueEnum;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;
-use daypass_passwords::{Shape, StoredHash};
+use daypass_passwords::{HashParams, StoredHash};
 use daypass_verifier::base::time::Timestamp;
 
 /// Which users to list. Any of these means reading the whole table.
@@ -70,15 +70,15 @@ enum Kind {
 impl Kind {
     fn fits(self, hash: &str) -> bool {
         let Ok(hash) = StoredHash::parse(hash) else { return self == Self::Unusable };
-        let ours = matches!(hash.shape(), Shape::Argon2 { .. }) && hash.pepper().is_some();
+        let ours = matches!(hash.params(), HashParams::Argon2 { .. }) && hash.pepper().is_some();
         match self {
             Self::Ours => ours,
             Self::Imported => !ours,
-            Self::Argon2 => !ours && matches!(hash.shape(), Shape::Argon2 { .. }),
-            Self::Bcrypt => matches!(hash.shape(), Shape::Bcrypt { .. }),
-            Self::Scrypt => matches!(hash.shape(), Shape::Scrypt { .. }),
-            Self::Pbkdf2 => matches!(hash.shape(), Shape::Pbkdf2 { .. }),
-            Self::Phpass => matches!(hash.shape(), Shape::Phpass { .. }),
+            Self::Argon2 => !ours && matches!(hash.params(), HashParams::Argon2 { .. }),
+            Self::Bcrypt => matches!(hash.params(), HashParams::Bcrypt { .. }),
+            Self::Scrypt => matches!(hash.params(), HashParams::Scrypt { .. }),
+            Self::Pbkdf2 => matches!(hash.params(), HashParams::Pbkdf2 { .. }),
+            Self::Phpass => matches!(hash.params(), HashParams::Phpass { .. }),
             Self::Unusable => false,
         }
     }

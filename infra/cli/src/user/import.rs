@@ -8,7 +8,7 @@ use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
 use clap::ValueEnum;
 use daypass_dynamodb::Import;
-use daypass_passwords::{IMPORTED_HASHES, MAX_IMPORTED_SHAPES, Passwords, Shape};
+use daypass_passwords::{HashParams, IMPORTED_HASHES, MAX_IMPORTED_KINDS, Passwords};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
@@ -129,7 +129,7 @@ pub(crate) async fn run(
     let input = lines::open(&args.file)?;
     let now = SystemClock.now();
     let mut columns = Columns::default();
-    let mut kinds: BTreeMap<Shape, u64> = BTreeMap::new();
+    let mut kinds: BTreeMap<HashParams, u64> = BTreeMap::new();
     let dry_run = args.dry_run;
     let heading = format == Format::Csv;
     let tally = batch::run(target, output, &args.batch, input, heading, |number, text| {
@@ -140,7 +140,7 @@ pub(crate) async fn run(
         let Some(row) = row else { return Ok(None) };
         let prepared = reading.prepare(reading.record(&row)?, UserId::generate(&OsEntropy), now)?;
         peppers.require(prepared.hash.pepper())?;
-        *kinds.entry(prepared.hash.shape()).or_default() += 1;
+        *kinds.entry(prepared.hash.params()).or_default() += 1;
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
         let name = user.username.as_str().to_owned();
         let work: Work = Box::pin(async move {
@@ -166,7 +166,7 @@ pub(crate) async fn run(
         result: if dry_run { "would_import" } else { "imported" },
         tally,
         imported_hashes: setting(&kinds, &passwords),
-        kinds: kinds.iter().map(|(shape, users)| (shape.to_string(), *users)).collect(),
+        kinds: kinds.iter().map(|(params, users)| (params.to_string(), *users)).collect(),
     };
     report(output, &summary, &passwords, environment)
 }
@@ -190,11 +190,11 @@ fn report(
         }
         Ok(())
     })?;
-    let standard = passwords.shape().to_string();
+    let standard = passwords.params().to_string();
     let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
-    if others > MAX_IMPORTED_SHAPES {
+    if others > MAX_IMPORTED_KINDS {
         output.note(&format!(
-            "{others} kinds of hashes are more than {IMPORTED_HASHES} takes ({MAX_IMPORTED_SHAPES}): name those that most users have; the time of a login tells who has one of the others"
+            "{others} kinds of hashes are more than {IMPORTED_HASHES} takes ({MAX_IMPORTED_KINDS}): name those that most users have; the time of a login tells who has one of the others"
         ));
     } else if let Some(value) = &summary.imported_hashes
         && environment.get(IMPORTED_HASHES).as_deref() != Some(value)
@@ -213,10 +213,10 @@ fn report(
 }
 
 /// What the setting has to be, when it can be.
-fn setting(kinds: &BTreeMap<Shape, u64>, passwords: &Passwords) -> Option<String> {
+fn setting(kinds: &BTreeMap<HashParams, u64>, passwords: &Passwords) -> Option<String> {
     let others: Vec<String> =
-        kinds.keys().filter(|shape| **shape != passwords.shape()).map(ToString::to_string).collect();
-    (1..=MAX_IMPORTED_SHAPES).contains(&others.len()).then(|| others.join(" "))
+        kinds.keys().filter(|params| **params != passwords.params()).map(ToString::to_string).collect();
+    (1..=MAX_IMPORTED_KINDS).contains(&others.len()).then(|| others.join(" "))
 }
 
 /// The ids of the peppers of the key set, or why it is not at hand.

@@ -208,8 +208,8 @@ impl Scene {
                 let username = Passwords::standard().username(&name(*number)).unwrap();
                 let stored = self.store.user(&username).await.unwrap().unwrap();
                 assert_eq!(
-                    StoredHash::parse(&stored.password_hash).unwrap().shape(),
-                    Passwords::standard().shape()
+                    StoredHash::parse(&stored.password_hash).unwrap().params(),
+                    Passwords::standard().params()
                 );
                 // Of the new hash, and of the old one's for a few: another password is another.
                 if number % 50 == 0 {
