@@ -24,6 +24,7 @@ mod import;
 mod lines;
 mod progress;
 mod record;
+mod safeguards;
 mod spelling;
 
 /// Most users on a page: more would not fit into the megabyte that DynamoDB reads at a time.

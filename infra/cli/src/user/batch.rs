@@ -113,7 +113,8 @@ impl Refusals {
                 .map_err(|error| unwritable(path, &error));
         }
         if self.count <= SHOWN {
-            output.note(&format!("line {line}: {error}"));
+            let name = username.map(|name| format!(" ({name})")).unwrap_or_default();
+            output.note(&format!("line {line}{name}: {error}"));
         }
         if self.count == SHOWN {
             output.note("further errors are counted and not shown; --errors FILE takes them all");

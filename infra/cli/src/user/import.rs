@@ -3,6 +3,7 @@
 use super::batch::{self, BatchArgs, Outcome, Tally, Task, Work, patiently};
 use super::lines;
 use super::record::{Reading, Row, System};
+use super::safeguards::Accepted;
 use super::spelling::{self, Firebase};
 use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
@@ -16,6 +17,7 @@ use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `daypass user import`.
@@ -39,6 +41,8 @@ pub(crate) struct Args {
     /// Read and check everything, ask the store who is there, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    accepted: Accepted,
     /// Id of the pepper that `daypass key adopt` made of Devise's: goes behind every password before bcrypt
     #[arg(long, value_name = "KID")]
     bcrypt_pepper: Option<String>,
@@ -140,9 +144,13 @@ pub(crate) async fn run(
         let Some(row) = row else { return Ok(None) };
         let prepared = reading.prepare(reading.record(&row)?, UserId::generate(&OsEntropy), now)?;
         peppers.require(prepared.hash.pepper())?;
+        let name = prepared.user.username.as_str().to_owned();
+        if let Err(why) = args.accepted.check(args.system, &row) {
+            let rejected: Work = Box::pin(ready(Ok(Outcome::Refused(why))));
+            return Ok(Some((name, rejected)));
+        }
         *kinds.entry(prepared.hash.params()).or_default() += 1;
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
-        let name = user.username.as_str().to_owned();
         let work: Work = Box::pin(async move {
             let imported = if dry_run {
                 patiently(|| store.preview_import(&user, origin)).await?
@@ -276,9 +284,9 @@ impl Columns {
         if fields.len() != self.0.len() {
             return Err(format!("the line has {} fields, the first one {}", fields.len(), self.0.len()));
         }
-        // An empty field is one that is not there, as databases write it.
-        let filled = self.0.iter().cloned().zip(fields).filter(|(_, value)| !value.is_empty());
-        Ok(Some(filled.map(|(name, value)| (name, Value::String(value))).collect()))
+        // Databases export NULL as an empty field.
+        let value = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+        Ok(Some(self.0.iter().cloned().zip(fields.into_iter().map(value)).collect()))
     }
 }
 
@@ -302,7 +310,10 @@ mod tests {
         let mut columns = Columns::default();
         assert_eq!(columns.row(1, "name,\"pass,word\",empty"), Ok(None));
         let row = columns.row(2, "\"say \"\"hi\"\"\",$2y$10$x,").unwrap().unwrap();
-        assert_eq!(Value::Object(row), serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x" }));
+        assert_eq!(
+            Value::Object(row),
+            serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x", "empty": null })
+        );
         assert_eq!(columns.row(3, ""), Ok(None));
         for bad in ["a,b", "a,b,c,d", "a,\"b,c"] {
             assert!(columns.row(4, bad).is_err(), "{bad}");

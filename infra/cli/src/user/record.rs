@@ -121,6 +121,7 @@ impl Reading {
             System::Devise => Record {
                 username: read.username(&["email"])?,
                 password_hash: spelling::from_text(read.text_of(&["encrypted_password"])?)?,
+                status: disabled(read.is_filled("locked_at")),
                 ..Record::bare()
             },
             System::Django => {
@@ -159,6 +160,7 @@ impl Reading {
             System::Wordpress => Record {
                 username: read.username(&["user_login"])?,
                 password_hash: spelling::from_text(read.text_of(&["user_pass"])?)?,
+                status: disabled(read.flag("spam")? == Some(true) || read.flag("deleted")? == Some(true)),
                 ..Record::bare()
             },
         };
@@ -283,6 +285,11 @@ const fn status(disabled: bool) -> UserStatus {
     if disabled { UserStatus::Disabled } else { UserStatus::Enabled }
 }
 
+/// `None` for an enabled user keeps the hash of a line that an earlier version imported.
+fn disabled(disabled: bool) -> Option<UserStatus> {
+    disabled.then_some(UserStatus::Disabled)
+}
+
 /// Seconds with milliseconds as decimals.
 fn seconds(at: Timestamp) -> Option<Number> {
     Number::from_f64(at.millis() as f64 / 1000.0)
@@ -301,9 +308,10 @@ fn timestamp(number: &Number) -> Option<Timestamp> {
 
 /// Reads members and names the one that is odd.
 #[derive(Clone, Copy)]
-struct Members<'a> {
-    row: &'a Row,
-    name: Option<&'a str>,
+pub(super) struct Members<'a> {
+    pub(super) row: &'a Row,
+    /// The member with the login name, of `--name`.
+    pub(super) name: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
@@ -338,8 +346,18 @@ impl<'a> Members<'a> {
         Ok(text.to_owned())
     }
 
-    /// Databases write truth in their own ways.
-    fn flag(&self, name: &str) -> Result<Option<bool>, String> {
+    /// Whether a member has a value: neither null nor an empty text or list.
+    pub(super) fn is_filled(&self, name: &str) -> bool {
+        match self.row.get(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(values)) => !values.is_empty(),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => true,
+        }
+    }
+
+    /// A boolean in the forms of databases.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
         match self.row.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),

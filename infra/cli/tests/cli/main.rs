@@ -11,6 +11,7 @@
 mod bench;
 mod key;
 mod moving;
+mod safeguards;
 mod scale;
 mod session;
 mod target;

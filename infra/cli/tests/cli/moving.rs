@@ -351,7 +351,8 @@ fn a_list_disables_everybody_on_it_and_says_who_is_not_there() {
     assert_eq!(run.code, 1);
     assert!(run.out.starts_with("Disabled 1 of 3 users"), "{run:?}");
     assert!(
-        run.err.contains("line 2: there is no such user") && run.err.contains("line 3: a user name has"),
+        run.err.contains("line 2 (nobody): there is no such user")
+            && run.err.contains("line 3: a user name has"),
         "{run:?}"
     );
     assert_eq!(bench.user("u30").unwrap().status, UserStatus::Disabled);
