@@ -6,6 +6,7 @@
 //! A password is typed at a prompt or read from standard input. It is never an argument: those are seen by every
 //! process of the machine and stay in the history of the shell.
 
+mod dev_stack;
 mod input;
 mod key;
 mod output;
@@ -14,9 +15,10 @@ mod target;
 mod user;
 
 use clap::{Parser, Subcommand};
+pub use dev_stack::DEV_FILE;
 use output::{Failure, Output, quoted};
 use std::process::ExitCode;
-pub use target::{DEV_FILE, Environment};
+pub use target::Environment;
 
 /// Users, sessions and keys of Daypass.
 #[derive(Debug, Parser)]

@@ -4,6 +4,7 @@
 //! stack of `cargo dev`, when the command runs in its checkout; whatever the AWS SDK finds by itself, such as a default
 //! profile or the role of the machine.
 
+use crate::dev_stack::DevStack;
 use crate::output::{Failure, Output, quoted};
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
@@ -11,11 +12,7 @@ use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::DynamoDb;
 use daypass_key_loader::LoadError;
 use http::Uri;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// The variables that choose a store or a key set. One of them is enough to leave the local stack alone. Those that
 /// choose nothing, such as `AWS_CA_BUNDLE`, are not among them.
@@ -52,21 +49,14 @@ const IDENTIFYING: [&str; 9] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// The file below Cargo's build folder in which `cargo dev` describes its running stack: one JSON object of environment
-/// variables.
-pub const DEV_FILE: &str = "dev/environment.json";
-
-/// A stack on this machine that does not answer by then is not there.
-const DEV_PATIENCE: Duration = Duration::from_millis(500);
-
-const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
+pub(crate) const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
     with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
     AWS_SECRET_ACCESS_KEY) and AWS_REGION";
 
 /// What the command sees of the machine around it: the variables and the current folder.
 pub struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl<'a> Environment<'a> {
@@ -120,16 +110,12 @@ fn loopback_url(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
-fn is_endpoint(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-}
-
-fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    is_endpoint(url) && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
 }
 
 /// The store that was chosen, and how to speak of it.
@@ -148,7 +134,7 @@ enum Choice {
     /// By variables; the endpoint, when one of them names it.
     Variables(Option<String>),
     /// The local stack of `cargo dev`.
-    Dev(Dev),
+    Dev(DevStack),
     /// By nobody: the AWS SDK looks for a default profile or the role of the machine.
     Nothing,
 }
@@ -171,7 +157,7 @@ pub(crate) async fn open(
     if environment.has_choice() {
         let tables = args.tables(None);
         // Whoever has AWS_PROFILE set and a stack running may mean either: the variables decide, and it is said.
-        if let Ok(Some(dev)) = dev_stack(environment).await {
+        if let Ok(Some(dev)) = DevStack::find(environment).await {
             output.note(&format!(
                 "AWS_* or DAYPASS_* variables are set, so this is not the local stack of `cargo dev` ({}); --endpoint with its URL means that one",
                 dev.url
@@ -189,7 +175,7 @@ pub(crate) async fn open(
             (url, _) => Target::connect(tables, Choice::Variables(url)).await,
         });
     }
-    if let Some(dev) = dev_stack(environment).await? {
+    if let Some(dev) = DevStack::find(environment).await? {
         output.note(&dev.announcement());
         let tables = args.tables(Some(&dev));
         return Ok(Target::local(&dev.url.clone(), tables, Choice::Dev(dev)));
@@ -199,10 +185,10 @@ pub(crate) async fn open(
 
 impl StoreArgs {
     /// The names of the tables: those given, else those of the local stack, else the usual ones.
-    fn tables(&self, dev: Option<&Dev>) -> Tables {
+    fn tables(&self, dev: Option<&DevStack>) -> Tables {
         let name = |given: &Option<String>, variable: &str, usual: &str| {
             let given = given.clone().filter(|name| !name.trim().is_empty());
-            given.or_else(|| dev?.variables.get(variable).cloned()).unwrap_or_else(|| usual.to_owned())
+            given.or_else(|| dev?.variable(variable)).unwrap_or_else(|| usual.to_owned())
         };
         Tables {
             users: name(&self.users_table, "DAYPASS_USERS_TABLE", "daypass-users"),
@@ -224,7 +210,7 @@ impl Target {
     /// Loads the key set that goes with the store: that of `DAYPASS_KEYS`, or that of the local stack.
     pub(crate) async fn keys(&self, environment: &Environment<'_>) -> Result<Document, Failure> {
         let named = match &self.choice {
-            Choice::Dev(dev) => dev.keys(),
+            Choice::Dev(dev) => dev.variable("DAYPASS_KEYS"),
             Choice::Endpoint(_) | Choice::Variables(_) | Choice::Nothing => environment.get("DAYPASS_KEYS"),
         };
         load(&sources(named)).await
@@ -262,7 +248,7 @@ impl Target {
 
     fn place(&self) -> String {
         match &self.choice {
-            Choice::Endpoint(url) | Choice::Dev(Dev { url, .. }) | Choice::Variables(Some(url)) => {
+            Choice::Endpoint(url) | Choice::Dev(DevStack { url, .. }) | Choice::Variables(Some(url)) => {
                 format!("DynamoDB at {url}")
             }
             Choice::Variables(None) => "DynamoDB on AWS".to_owned(),
@@ -281,65 +267,6 @@ impl Target {
     }
 }
 
-/// A local stack that answers.
-#[derive(Debug)]
-struct Dev {
-    variables: BTreeMap<String, String>,
-    url: String,
-}
-
-impl Dev {
-    fn announcement(&self) -> String {
-        format!("using the local stack of `cargo dev` ({})", self.url)
-    }
-
-    fn keys(&self) -> Option<String> {
-        self.variables.get("DAYPASS_KEYS").cloned()
-    }
-}
-
-/// The local stack of the checkout that the current folder is in; `None` when `cargo dev` has not left word of one.
-///
-/// # Errors
-/// When there is word of one and it does not answer: what the person wants done must not happen on AWS instead.
-async fn dev_stack(environment: &Environment<'_>) -> Result<Option<Dev>, Failure> {
-    let Some((path, text)) = dev_file(environment) else { return Ok(None) };
-    let unusable = |why: &str| {
-        Failure::new(format!("{} {why}", path.display()), format!("delete that file, then {WAYS}"))
-    };
-    let Ok(variables) = serde_json::from_str::<BTreeMap<String, String>>(&text) else {
-        return Err(unusable("is not a JSON object of variables"));
-    };
-    let url =
-        variables.get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variables.get("AWS_ENDPOINT_URL")).cloned();
-    // Wherever `cargo dev --dynamodb` was told to go, such as to the next container.
-    let Some(url) = url.filter(|url| is_endpoint(url)) else {
-        return Err(unusable("names no DynamoDB"));
-    };
-    if !answers(&url).await {
-        return Err(Failure::new(format!("the local stack of `cargo dev` does not answer at {url}"), WAYS));
-    }
-    Ok(Some(Dev { variables, url }))
-}
-
-/// The file that `cargo dev` left in Cargo's build folder, and its text.
-fn dev_file(environment: &Environment<'_>) -> Option<(PathBuf, String)> {
-    let build_folder = environment.get("CARGO_TARGET_DIR").map(|folder| environment.folder.join(folder));
-    let default = environment.folder.ancestors().map(|folder| folder.join("target"));
-    build_folder.into_iter().chain(default).find_map(|folder| {
-        let path = folder.join(DEV_FILE);
-        let text = std::fs::read_to_string(&path).ok()?;
-        Some((path, text))
-    })
-}
-
-async fn answers(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    matches!(timeout(DEV_PATIENCE, TcpStream::connect((host, port))).await, Ok(Ok(_)))
-}
-
 /// Loads the key set from the sources that are given, else from those of `DAYPASS_KEYS`, else from those of the local
 /// stack. For commands that need no store.
 pub(crate) async fn keys(
@@ -353,11 +280,11 @@ pub(crate) async fn keys(
     if environment.has_choice() {
         return load(&sources(environment.get("DAYPASS_KEYS"))).await;
     }
-    let dev = dev_stack(environment).await?;
+    let dev = DevStack::find(environment).await?;
     if let Some(dev) = &dev {
         output.note(&dev.announcement());
     }
-    load(&sources(dev.and_then(|dev| dev.keys()))).await
+    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS")))).await
 }
 
 /// The sources in a value of `DAYPASS_KEYS`.

@@ -69,6 +69,9 @@ struct Args {
     /// Use the DynamoDB at this URL, such as DynamoDB Local, instead of the embedded one
     #[arg(long, value_name = "URL")]
     dynamodb: Option<String>,
+    /// Permit --dynamodb on another machine; it gets the demo user with its public password
+    #[arg(long, requires = "dynamodb")]
+    allow_remote_dynamodb: bool,
     /// Forget the users, sessions and keys of earlier runs
     #[arg(long, conflicts_with = "dynamodb")]
     fresh: bool,
@@ -89,6 +92,7 @@ struct Args {
 impl Args {
     fn settings(self) -> Settings {
         let store = match self.dynamodb {
+            Some(url) if self.allow_remote_dynamodb => StoreChoice::RemoteUrl(url),
             Some(url) => StoreChoice::Url(url),
             None => StoreChoice::File,
         };

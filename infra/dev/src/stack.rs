@@ -17,9 +17,9 @@ use daypass_gateway::{Gateway, Routes};
 use daypass_tools::workspace_root;
 use daypass_verifier::config::{ConfigError, authorizer};
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What is kept in a stack's folder.
@@ -195,6 +195,7 @@ fn take(folder: &Path) -> Result<File, StackError> {
     let failed = |error: std::io::Error| unusable(folder, &error);
     // Keys, password hashes and logs: nobody else on this machine has business in it.
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
     let lock = File::create(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -16,6 +16,7 @@ use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use http::Uri;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// The user that every stack has.
@@ -32,8 +33,10 @@ pub enum StoreChoice {
     Memory,
     /// The embedded one, in a file of the stack's folder.
     File,
-    /// The one at this URL, such as DynamoDB Local. It gets made-up credentials.
+    /// The DynamoDB at this URL on this machine, such as DynamoDB Local. It gets made-up credentials.
     Url(String),
+    /// The DynamoDB at this URL, on any machine. It gets made-up credentials and the demo user with its public password.
+    RemoteUrl(String),
 }
 
 /// A DynamoDB that answers and has the tables.
@@ -50,10 +53,11 @@ impl DevStore {
         let embedded = match choice {
             StoreChoice::Memory => Some(embedded(None)?),
             StoreChoice::File => Some(embedded(Some(file))?),
-            StoreChoice::Url(_) => None,
+            StoreChoice::Url(_) | StoreChoice::RemoteUrl(_) => None,
         };
         let url = match (choice, &embedded) {
-            (StoreChoice::Url(url), _) => checked(url)?,
+            (StoreChoice::Url(url), _) => checked(url, false)?,
+            (StoreChoice::RemoteUrl(url), _) => checked(url, true)?,
             (_, Some(embedded)) => embedded.url(),
             // Both other choices have started the embedded one.
             (_, None) => String::new(),
@@ -130,8 +134,9 @@ fn embedded(file: Option<&Path>) -> Result<Embedded, StackError> {
     })
 }
 
-/// A URL that the AWS SDK takes as an endpoint, without a slash at the end.
-fn checked(url: &str) -> Result<String, StackError> {
+/// Checks that a URL can be an endpoint of the AWS SDK, and that it is on this machine unless `remote` permits another.
+/// Removes a slash at its end.
+fn checked(url: &str, remote: bool) -> Result<String, StackError> {
     let wrong = || {
         StackError::new(
             format!("{url:?} is no URL of a DynamoDB"),
@@ -140,8 +145,18 @@ fn checked(url: &str) -> Result<String, StackError> {
     };
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let is_endpoint = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
-    if !is_endpoint || uri.host().is_none_or(str::is_empty) {
+    let host = uri.host().unwrap_or_default();
+    if !is_endpoint || host.is_empty() {
         return Err(wrong());
+    }
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if !remote && host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
+        return Err(StackError::new(
+            format!("the DynamoDB at {url} is not on this machine"),
+            format!(
+                "`cargo dev` adds the user {DEMO_USER} with a public password; --allow-remote-dynamodb permits it"
+            ),
+        ));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -165,9 +180,22 @@ mod tests {
 
     #[test]
     fn endpoints_are_checked_before_they_are_used() {
-        assert_eq!(checked("http://localhost:8000/").unwrap(), "http://localhost:8000");
+        assert_eq!(checked("http://localhost:8000/", false).unwrap(), "http://localhost:8000");
         for wrong in ["", "localhost:8000", "ftp://localhost", "http://", "http://localhost?x"] {
-            assert!(checked(wrong).unwrap_err().to_string().contains("--dynamodb"), "{wrong}");
+            assert!(checked(wrong, true).unwrap_err().to_string().contains("--dynamodb"), "{wrong}");
+        }
+    }
+
+    /// invariant: `cargo dev` adds its demo user to a DynamoDB of this machine, unless an option permits another.
+    #[test]
+    fn a_dynamodb_elsewhere_needs_permission() {
+        for local in ["http://127.0.0.1:8000", "http://[::1]:8000", "https://localhost"] {
+            assert!(checked(local, false).is_ok(), "{local}");
+        }
+        for remote in ["http://192.0.2.1:8000", "http://dynamodb:8000", "http://localhost.example"] {
+            let error = checked(remote, false).unwrap_err().to_string();
+            assert!(error.contains("--allow-remote-dynamodb"), "{error}");
+            assert_eq!(checked(remote, true).as_deref(), Ok(remote));
         }
     }
 
