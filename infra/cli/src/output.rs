@@ -1,5 +1,6 @@
 //! What the command says: results on one writer, everything else on another, and failures that name the next step.
 
+use comfy_table::{Table, presets};
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -105,25 +106,17 @@ impl<'a> Output<'a> {
         writeln!(self.out, "{}", printable(text))
     }
 
-    /// Prints rows under headings, each column as wide as its widest cell.
+    /// Prints rows under headings.
     pub(crate) fn table<const N: usize>(
         &mut self,
         headings: [&str; N],
         rows: &[[String; N]],
     ) -> io::Result<()> {
-        let mut lines = vec![headings.map(str::to_owned)];
-        lines.extend(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
-        let mut widths = [0; N];
-        for line in &lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for line in &lines {
-            let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(self.out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_header(headings);
+        table.add_rows(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
+        table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+        table.lines().try_for_each(|line| writeln!(self.out, "{}", line.trim_end()))
     }
 
     /// Says something beside the result. Best effort: what cannot be said does not stop the work.
@@ -151,13 +144,10 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// An argument as a POSIX shell takes it back: a user name may hold `$`, `;` and quotes.
+/// Quotes an argument for a POSIX shell. A username can contain `$`, `;` and quotes.
 pub(crate) fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
+    // An argument of a process contains no NUL, the only character that cannot be quoted.
+    shlex::try_quote(argument).unwrap_or_default().into_owned()
 }
 
 /// RFC 3339 in UTC, to the second.
@@ -204,9 +194,9 @@ mod tests {
     #[test]
     fn a_shell_takes_an_argument_back() {
         assert_eq!(quoted("alice@example.com"), "alice@example.com");
-        assert_eq!(quoted("$(id)"), "'$(id)'");
-        assert_eq!(quoted("o'neil"), r"'o'\''neil'");
-        assert_eq!(quoted(""), "''");
+        for argument in ["$(id)", "o'neil", "", "a b", "!x"] {
+            assert_eq!(shlex::split(&quoted(argument)), Some(vec![argument.to_owned()]), "{argument}");
+        }
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Why a stack does not start or no longer runs.
 
-use std::fmt;
-
 /// What went wrong with a [`Stack`](crate::Stack), and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} ({hint}){}{details}", if details.is_empty() { "" } else { "\n" })]
 pub struct StackError {
     what: String,
     hint: String,
@@ -33,15 +32,3 @@ impl StackError {
         Self::new("the start was cancelled", "start it again")
     }
 }
-
-impl fmt::Display for StackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.what, self.hint)?;
-        if self.details.is_empty() {
-            return Ok(());
-        }
-        write!(f, "\n{}", self.details)
-    }
-}
-
-impl std::error::Error for StackError {}

@@ -4,7 +4,6 @@
 
 use axum::body::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -45,7 +44,7 @@ impl Lambda {
 
     async fn call(&self, function: &str, event: &Value) -> Result<Bytes, InvokeError> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.base);
-        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(event.to_string());
+        let request = self.client.post(url).json(event);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         let marked = response.headers().contains_key("x-amz-function-error");

@@ -177,8 +177,7 @@ type Done = (u64, String, Result<Outcome, StoreError>);
 impl Run<'_, '_> {
     fn refuse(&mut self, line: u64, username: Option<&str>, why: &str) -> Result<(), Failure> {
         self.tally.refused += 1;
-        self.progress.clear();
-        self.refusals.add(self.output, line, username, why)
+        self.progress.suspend(|| self.refusals.add(self.output, line, username, why))
     }
 
     fn settle(&mut self, (number, name, outcome): Done) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 //! every change, for what an operator asks now and then.
 
 use super::batch::patiently;
+use super::progress::Progress;
 use crate::output::{Failure, Output};
 use crate::target::Target;
 use daypass_core::ports::store::User;
@@ -30,6 +31,7 @@ pub(crate) struct Scanned {
 pub(crate) async fn scan(
     target: &Target,
     output: &mut Output<'_>,
+    progress: &Progress,
     filter: &UserFilter,
     segments: u16,
     mut take: impl FnMut(&mut Output<'_>, &[User]) -> io::Result<()>,
@@ -48,7 +50,8 @@ pub(crate) async fn scan(
         scanned.read += read;
         for (name, error) in unreadable {
             scanned.unreadable += 1;
-            output.note(&format!("{}: {error}", name.as_deref().unwrap_or("an item without a name")));
+            let name = name.as_deref().unwrap_or("an item without a name");
+            progress.suspend(|| output.note(&format!("{name}: {error}")));
         }
         take(output, &users)?;
     }

@@ -1,6 +1,7 @@
 //! `daypass user export`: users with their hashes, as lines that import reads.
 
 use super::everyone;
+use super::progress::Progress;
 use super::record::Record;
 use crate::output::{Failure, Output};
 use crate::target::{Environment, Target};
@@ -30,24 +31,25 @@ pub(crate) async fn run(
     args: Args,
 ) -> Result<(), Failure> {
     let Some(path) = &args.out else {
-        if io::stdout().is_terminal() {
-            output.note("these are password hashes, and they stay in the scroll-back of this terminal; --out FILE keeps them apart");
+        let terminal = io::stdout().is_terminal();
+        if terminal {
+            output.note("password hashes stay in the scrollback of this terminal; --out FILE writes them to a private file");
         }
+        let progress = if terminal { Progress::hidden() } else { Progress::new(None) };
         let mut out = BufWriter::new(io::stdout());
-        let exported = write(target, output, &mut out, args.segments).await?;
+        let exported = write(target, output, &mut out, &progress, args.segments).await?;
         out.flush()?;
         return exported.report(target, environment, output).await;
     };
-    let file = create(path)?;
-    let mut out = BufWriter::new(file);
-    let written = write(target, output, &mut out, args.segments).await;
+    let mut out = BufWriter::new(create(path)?);
+    let written = write(target, output, &mut out, &Progress::new(None), args.segments).await;
     let exported = written
         .and_then(|exported| {
             out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| unwritable(path, &error))?;
             Ok(exported)
         })
         .inspect_err(|_| {
-            // Half of the users must not pass for all of them. The first error says more than a failure to tidy up.
+            // An incomplete export must not look complete. The first error matters more than a failure to remove the file.
             let _ = std::fs::remove_file(path);
         })?;
     exported.report(target, environment, output).await
@@ -87,10 +89,11 @@ async fn write(
     target: &Target,
     output: &mut Output<'_>,
     out: &mut impl Write,
+    progress: &Progress,
     segments: u16,
 ) -> Result<Exported, Failure> {
     let mut exported = Exported::default();
-    let scanned = everyone::scan(target, output, &UserFilter::default(), segments, |_, users| {
+    let scanned = everyone::scan(target, output, progress, &UserFilter::default(), segments, |_, users| {
         for user in users {
             exported.users += 1;
             if let Some(kid) =
@@ -101,10 +104,12 @@ async fn write(
             serde_json::to_writer(&mut *out, &Record::from(user))?;
             out.write_all(b"\n")?;
         }
+        progress.draw(exported.users, 0);
         Ok(())
     })
     .await?;
     exported.unreadable = scanned.unreadable;
+    progress.clear();
     Ok(exported)
 }
 

@@ -1,6 +1,7 @@
 //! `daypass user list --scan`: who is disabled, new, or still has an imported hash.
 
 use super::everyone;
+use super::progress::Progress;
 use super::{UserView, status};
 use crate::output::{Failure, Output, time};
 use crate::target::Target;
@@ -128,7 +129,8 @@ pub(crate) async fn run(target: &Target, output: &mut Output<'_>, args: &Args) -
     if json {
         output.raw("{\n  \"users\": [")?;
     }
-    let scanned = everyone::scan(target, output, &args.filter(), args.segments, |output, users| {
+    let (filter, progress) = (args.filter(), Progress::hidden());
+    let scanned = everyone::scan(target, output, &progress, &filter, args.segments, |output, users| {
         for user in users.iter().filter(|user| args.hash.is_none_or(|kind| kind.fits(&user.password_hash))) {
             found += 1;
             if json {

@@ -1,6 +1,7 @@
 //! What a person sees and types, on a real terminal.
 
 use crate::bench::{Bench, PASSWORD};
+use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::io::{Read, Write};
@@ -32,11 +33,13 @@ fn watch(child: Weak<Mutex<Child>>) {
 impl Terminal {
     fn start(bench: &Bench, args: &[&str]) -> Self {
         let (pty, pts) = open().unwrap();
+        pty.resize(Size::new(24, 120)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_daypass"))
             .args(args)
             .current_dir(bench.folder.path())
             .env_clear()
             .env("HOME", bench.folder.path())
+            .env("TERM", "xterm")
             .env("AWS_ENDPOINT_URL", bench.url())
             .env("DAYPASS_KEYS", &bench.keys)
             .spawn(pts)
@@ -163,4 +166,23 @@ fn secrets_on_a_screen_come_with_a_warning() {
     let (code, screen) = Terminal::start(&bench, &["key", "generate"]).end();
     assert_eq!(code, 0, "{screen}");
     assert!(screen.starts_with("note: these are secrets") && screen.contains(r#""private""#), "{screen}");
+}
+
+#[test]
+fn a_terminal_shows_the_progress_of_import_and_export() {
+    let bench = Bench::new();
+    let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    let lines: String =
+        (0..50).map(|n| format!("{{\"username\":\"u{n}\",\"password_hash\":\"{hash}\"}}\n")).collect();
+    std::fs::write(bench.folder.path().join("users.jsonl"), lines).unwrap();
+    let (code, screen) = Terminal::start(&bench, &["user", "import", "users.jsonl"]).end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(
+        screen.contains("% ") && screen.contains(" users, ") && screen.contains(" per second, "),
+        "{screen}"
+    );
+    let (code, screen) = Terminal::start(&bench, &["user", "export", "--out", "out.jsonl"]).end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains(" users, ") && screen.contains("note: exported 50 users"), "{screen}");
+    assert!(!screen.contains('%'), "{screen}");
 }
