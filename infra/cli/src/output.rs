@@ -1,4 +1,4 @@
-//! What the command says: results on one writer, everything else on another, and failures that name the next step.
+//! Output of the command: results on one writer, everything else on another, and errors with a next step.
 
 use comfy_table::{Table, presets};
 use daypass_verifier::base::time::Timestamp;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Why the command could not do its work, and what the person can do now.
+/// Error of the command with its next step.
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
@@ -16,11 +16,11 @@ pub(crate) struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It did not work: exit code 1.
+    /// The command failed: exit code 1.
     Failed,
-    /// The arguments do not go together: exit code 2, as for those that clap refuses.
+    /// The arguments do not fit together: exit code 2, as in clap.
     Usage,
-    /// Whoever read our output has stopped (`daypass user list | head -1`): nobody is left to complain to.
+    /// The reader of the output has closed it (`daypass user list | head -1`): exit code 0, and no message.
     ReaderGone,
 }
 
@@ -33,12 +33,12 @@ impl Failure {
         Self { kind: Kind::Usage, ..Self::new(what, hint) }
     }
 
-    /// The same failure with another next step.
+    /// Replaces the next step.
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
     }
 
-    /// What went wrong.
+    /// Text of the error.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }
@@ -52,12 +52,12 @@ impl Failure {
     }
 }
 
-/// Only writing to an [`Output`] ends here; failures of input and files are told in words of their own.
+/// Only errors of an [`Output`] arrive here. Errors of input and files have texts of their own.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let failure = Self::new(
             format!("the result cannot be written to standard output: {error}"),
-            "the work itself is done; look at it with a `list` or `show`",
+            "the work is done; check it with `list` or `show`",
         );
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self { kind: Kind::ReaderGone, ..failure },
@@ -66,7 +66,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Where results and remarks go.
+/// Writers of results and remarks.
 pub(crate) struct Output<'a> {
     json: bool,
     out: &'a mut dyn Write,
@@ -78,7 +78,7 @@ impl<'a> Output<'a> {
         Self { json, out, err }
     }
 
-    /// Prints a result: `value` as JSON for scripts, or what `people` writes.
+    /// Prints a result: `value` as JSON, or the text that `people` writes.
     pub(crate) fn result(
         &mut self,
         value: &impl Serialize,
@@ -91,17 +91,17 @@ impl<'a> Output<'a> {
         writeln!(self.out)
     }
 
-    /// Whether scripts read the results.
+    /// Whether results are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints a text as it is, whether people or scripts read it.
+    /// Prints a text unchanged, with and without `--json`.
     pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", text.trim_end())
     }
 
-    /// Prints a line for people.
+    /// Prints a line of text output.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", printable(text))
     }
@@ -119,12 +119,12 @@ impl<'a> Output<'a> {
         table.lines().try_for_each(|line| writeln!(self.out, "{}", line.trim_end()))
     }
 
-    /// Says something beside the result. Best effort: what cannot be said does not stop the work.
+    /// Prints a note. Errors are ignored, because a note must not stop the work.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "note: {}", printable(text));
     }
 
-    /// Reports a failure and gives the exit code for it.
+    /// Reports a failure, and returns its exit code.
     pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
         if failure.kind != Kind::ReaderGone {
             let _ =
@@ -134,8 +134,8 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Text that a terminal takes for nothing but text. A device calls itself what its owner likes: an escape sequence in
-/// it must not move the cursor, and a bidirectional override must not turn a line around.
+/// Replaces control and bidirectional characters. A device can choose its name, and an escape sequence in it must not
+/// control the terminal.
 fn printable(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
@@ -150,7 +150,7 @@ pub(crate) fn quoted(argument: &str) -> String {
     shlex::try_quote(argument).unwrap_or_default().into_owned()
 }
 
-/// RFC 3339 in UTC, to the second.
+/// RFC 3339 in UTC, in whole seconds.
 pub(crate) fn time(at: Timestamp) -> String {
     let date =
         i64::try_from(at.seconds()).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());

@@ -1,8 +1,7 @@
-//! Which store and which keys the command works with.
+//! Selection of the store and the key set.
 //!
-//! In this order: `--endpoint`; the ordinary AWS environment, when any variable of it (or of ours) is set; the local
-//! stack of `cargo dev`, when the command runs in its checkout; whatever the AWS SDK finds by itself, such as a default
-//! profile or the role of the machine.
+//! The order is: `--endpoint`; the AWS environment, if one of its variables or ours is set; the local stack of `cargo
+//! dev`, inside its checkout; the AWS SDK's own search, such as a default profile or the role of the machine.
 
 use crate::dev_stack::DevStack;
 use crate::output::{Failure, Output, quoted};
@@ -14,8 +13,8 @@ use daypass_key_loader::LoadError;
 use http::Uri;
 use std::path::PathBuf;
 
-/// The variables that choose a store or a key set. One of them is enough to leave the local stack alone. Those that
-/// choose nothing, such as `AWS_CA_BUNDLE`, are not among them.
+/// Variables that select a store or a key set. Any of them disables the local stack. Variables that select nothing,
+/// such as `AWS_CA_BUNDLE`, are not in the list.
 const CHOOSING: [&str; 17] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONFIG_FILE",
@@ -36,7 +35,7 @@ const CHOOSING: [&str; 17] = [
     "DAYPASS_USERS_TABLE",
 ];
 
-/// Those among them that credentials or a region come from.
+/// Variables of [`CHOOSING`] that provide credentials or a region.
 const IDENTIFYING: [&str; 9] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONFIG_FILE",
@@ -50,23 +49,23 @@ const IDENTIFYING: [&str; 9] = [
 ];
 
 pub(crate) const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
-    with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
+    with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
     AWS_SECRET_ACCESS_KEY) and AWS_REGION";
 
-/// What the command sees of the machine around it: the variables and the current folder.
+/// The process environment: variables and current folder.
 pub struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) folder: PathBuf,
 }
 
 impl<'a> Environment<'a> {
-    /// From a look-up of variables and the current folder.
+    /// From a lookup of variables and the current folder.
     #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
         Self { lookup, folder }
     }
 
-    /// A variable; one that is empty counts as not set.
+    /// Value of a variable. An empty variable counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.trim().is_empty())
     }
@@ -75,32 +74,32 @@ impl<'a> Environment<'a> {
         CHOOSING.iter().any(|name| self.get(name).is_some())
     }
 
-    /// Whether variables say who we are to AWS, or where.
+    /// Whether variables provide AWS credentials or a region.
     fn has_identity(&self) -> bool {
         IDENTIFYING.iter().any(|name| self.get(name).is_some())
     }
 }
 
-/// The options that choose a store.
+/// Options that select a store.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// A DynamoDB on this machine: DynamoDB Local or the embedded one. Any other is named by AWS_ENDPOINT_URL, AWS_PROFILE
-    /// and AWS_REGION
+    /// URL of a DynamoDB on this machine: DynamoDB Local or the embedded one. AWS_ENDPOINT_URL, AWS_PROFILE and
+    /// AWS_REGION name any other
     #[arg(long, value_name = "URL", global = true, value_parser = loopback_url)]
     endpoint: Option<String>,
-    /// Table of the users [default: daypass-users]
+    /// Users table [default: daypass-users]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_USERS_TABLE", hide_env_values = true)]
     users_table: Option<String>,
-    /// Table of the sessions [default: daypass-sessions]
+    /// Sessions table [default: daypass-sessions]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_SESSIONS_TABLE", hide_env_values = true)]
     sessions_table: Option<String>,
-    /// Table of the attempts [default: daypass-attempts]
+    /// Attempts table [default: daypass-attempts]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_ATTEMPTS_TABLE", hide_env_values = true)]
     attempts_table: Option<String>,
 }
 
-/// Takes the URL of a DynamoDB on this machine. Only there are made-up credentials any good.
+/// Parses the URL of a DynamoDB on this machine. Made-up credentials work only there.
 fn loopback_url(text: &str) -> Result<String, String> {
     if is_loopback(text) {
         return Ok(text.trim_end_matches('/').to_owned());
@@ -118,28 +117,27 @@ pub(crate) fn is_loopback(url: &str) -> bool {
         && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
 }
 
-/// The store that was chosen, and how to speak of it.
+/// The selected store.
 pub(crate) struct Target {
-    /// The store.
     pub(crate) store: DynamoDb,
     tables: Tables,
     choice: Choice,
 }
 
-/// How the store was chosen.
+/// Origin of the selection.
 #[derive(Debug)]
 enum Choice {
-    /// By `--endpoint`.
+    /// `--endpoint`.
     Endpoint(String),
-    /// By variables; the endpoint, when one of them names it.
+    /// Variables, with the endpoint if a variable names it.
     Variables(Option<String>),
     /// The local stack of `cargo dev`.
     Dev(DevStack),
-    /// By nobody: the AWS SDK looks for a default profile or the role of the machine.
+    /// No selection: the AWS SDK searches for a default profile or the role of the machine.
     Nothing,
 }
 
-/// Finds the store. Nothing is asked of it yet.
+/// Selects the store, without a request to it.
 pub(crate) async fn open(
     args: StoreArgs,
     environment: &Environment<'_>,
@@ -148,29 +146,29 @@ pub(crate) async fn open(
     if let Some(url) = &args.endpoint {
         if environment.has_identity() {
             output.note(
-                "--endpoint takes made-up local credentials and a made-up region, not those of the AWS_* variables \
-                 that are set; set AWS_ENDPOINT_URL_DYNAMODB in its place to use them",
+                "--endpoint uses made-up local credentials and a made-up region, not the AWS_* variables \
+                 that are set; use AWS_ENDPOINT_URL_DYNAMODB instead to keep them",
             );
         }
         return Ok(Target::local(url, args.tables(None), Choice::Endpoint(url.clone())));
     }
     if environment.has_choice() {
         let tables = args.tables(None);
-        // Whoever has AWS_PROFILE set and a stack running may mean either: the variables decide, and it is said.
+        // With AWS_PROFILE set and a running stack, the intention is unclear. The variables decide, and a note says so.
         if let Ok(Some(dev)) = DevStack::find(environment).await {
             output.note(&format!(
-                "AWS_* or DAYPASS_* variables are set, so this is not the local stack of `cargo dev` ({}); --endpoint with its URL means that one",
+                "AWS_* or DAYPASS_* variables select the store, not the local stack of `cargo dev` ({}); --endpoint with its URL selects that stack",
                 dev.url
             ));
         }
         let url =
             environment.get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| environment.get("AWS_ENDPOINT_URL"));
         return Ok(match (url, environment.has_identity()) {
-            // DynamoDB Local checks no credentials, but the SDK wants some.
+            // DynamoDB Local checks no credentials, but the SDK needs some.
             (Some(url), false) if is_loopback(&url) => {
                 Target::local(&url, tables, Choice::Variables(Some(url.clone())))
             }
-            // Only variables of ours: they name tables or keys, and no store.
+            // Only DAYPASS_* variables: they name tables or keys, and no store.
             (None, false) => Target::connect(tables, Choice::Nothing).await,
             (url, _) => Target::connect(tables, Choice::Variables(url)).await,
         });
@@ -184,7 +182,7 @@ pub(crate) async fn open(
 }
 
 impl StoreArgs {
-    /// The names of the tables: those given, else those of the local stack, else the usual ones.
+    /// Table names: the options, then those of the local stack, then the defaults.
     fn tables(&self, dev: Option<&DevStack>) -> Tables {
         let name = |given: &Option<String>, variable: &str, usual: &str| {
             let given = given.clone().filter(|name| !name.trim().is_empty());
@@ -207,7 +205,7 @@ impl Target {
         Self { store: DynamoDb::connect((&tables).into()).await, tables, choice }
     }
 
-    /// Loads the key set that goes with the store: that of `DAYPASS_KEYS`, or that of the local stack.
+    /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.
     pub(crate) async fn keys(&self, environment: &Environment<'_>) -> Result<Document, Failure> {
         let named = match &self.choice {
             Choice::Dev(dev) => dev.variable("DAYPASS_KEYS"),
@@ -216,7 +214,7 @@ impl Target {
         load(&sources(named)).await
     }
 
-    /// What a failure of the store means to the person, and what to do about it.
+    /// The error of the store for the operator, with the next step.
     pub(crate) fn failure(&self, error: &StoreError) -> Failure {
         match error {
             StoreError::Unavailable(detail) => {
@@ -226,22 +224,22 @@ impl Target {
                 let Tables { users, sessions, attempts } = &self.tables;
                 Failure::new(
                     format!("{} has no table {users}, {sessions} or {attempts} ({detail})", self.place()),
-                    "name the tables with --users-table, --sessions-table and --attempts-table; `cargo dev` makes them \
-                     on this machine, deploying template.yaml makes them on AWS",
+                    "name the tables with --users-table, --sessions-table and --attempts-table; `cargo dev` creates them \
+                     on this machine, and template.yaml creates them on AWS",
                 )
             }
             StoreError::Broken(detail) => {
                 let hint = match &self.choice {
                     Choice::Nothing => WAYS,
                     Choice::Endpoint(_) | Choice::Dev(_) => {
-                        "is that a DynamoDB? Its port may be another program's by now"
+                        "check the URL: another program may use its port now"
                     }
                     Choice::Variables(_) => {
-                        "check AWS_PROFILE or AWS_ACCESS_KEY_ID, AWS_REGION, and your rights on the tables; \
+                        "check AWS_PROFILE or AWS_ACCESS_KEY_ID, AWS_REGION, and your permissions on the tables; \
                          `aws sts get-caller-identity` shows who you are"
                     }
                 };
-                Failure::new(format!("{} refuses ({detail})", self.place()), hint)
+                Failure::new(format!("{} rejects the request ({detail})", self.place()), hint)
             }
         }
     }
@@ -252,23 +250,22 @@ impl Target {
                 format!("DynamoDB at {url}")
             }
             Choice::Variables(None) => "DynamoDB on AWS".to_owned(),
-            Choice::Nothing => "no store is chosen, and DynamoDB on AWS".to_owned(),
+            Choice::Nothing => "no store is selected, and DynamoDB on AWS".to_owned(),
         }
     }
 
     fn when_silent(&self) -> &'static str {
         match &self.choice {
-            Choice::Endpoint(_) => "is it running? Start it, or correct --endpoint",
-            Choice::Dev(_) => "is `cargo dev` still running? Start it again",
-            Choice::Variables(Some(_)) => "is it running? Start it, or correct AWS_ENDPOINT_URL",
+            Choice::Endpoint(_) => "start it, or correct --endpoint",
+            Choice::Dev(_) => "start `cargo dev` again",
+            Choice::Variables(Some(_)) => "start it, or correct AWS_ENDPOINT_URL",
             Choice::Variables(None) => "try again; check the network, AWS_PROFILE and AWS_REGION",
             Choice::Nothing => WAYS,
         }
     }
 }
 
-/// Loads the key set from the sources that are given, else from those of `DAYPASS_KEYS`, else from those of the local
-/// stack. For commands that need no store.
+/// Loads the key set from `given`, else from `DAYPASS_KEYS`, else from the local stack. For commands without a store.
 pub(crate) async fn keys(
     given: &[String],
     environment: &Environment<'_>,
@@ -287,33 +284,33 @@ pub(crate) async fn keys(
     load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS")))).await
 }
 
-/// The sources in a value of `DAYPASS_KEYS`.
+/// Sources in a value of `DAYPASS_KEYS`.
 fn sources(named: Option<String>) -> Vec<String> {
     named.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
-/// Loads a key set from these sources.
+/// Loads a key set from its sources.
 pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
     daypass_key_loader::load(sources).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
-            Failure::new(error.to_string(), format!("correct the path, or make a key set with {}", make(path)))
+            Failure::new(error.to_string(), format!("correct the path, or generate a key set with {}", make(path)))
         }
         LoadError::Secret(..) => Failure::new(
             error.to_string(),
-            "check AWS_PROFILE, AWS_REGION and the right secretsmanager:GetSecretValue",
+            "check AWS_PROFILE, AWS_REGION and the permission secretsmanager:GetSecretValue",
         ),
         LoadError::Unavailable(..) => Failure::new(
             error.to_string(),
-            "try again in a moment; if it stays so, check the network, AWS_PROFILE and AWS_REGION",
+            "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION",
         ),
         LoadError::Malformed(..) => {
-            Failure::new(error.to_string(), "take the file that `daypass key generate` wrote, unchanged")
+            Failure::new(error.to_string(), "use the unchanged file of `daypass key generate`")
         }
         LoadError::NoSource => Failure::new(
             "no key set is named",
             format!(
-                "set DAYPASS_KEYS to the file or the Secrets Manager ARN that the functions use; make a new key set with {}",
+                "set DAYPASS_KEYS to the file or the Secrets Manager ARN of the functions, or generate a key set with {}",
                 make("keys.json")
             ),
         ),

@@ -1,8 +1,7 @@
-//! Reading the whole users table, in parts at the same time: for export, and for lists that are filtered.
+//! Parallel scan of the users table, for export and filtered lists.
 //!
-//! The table has one key, the name. By it a user is found, and a list goes page by page; everything else, such as all who are
-//! disabled, means reading all of it. An index for each such question would cost a write unit at every new user, and some at
-//! every change, for what an operator asks now and then.
+//! The table has one key, the username. An index for other questions, such as all disabled users, would cost a write
+//! unit for every new user and for some changes. Operators ask such questions rarely, so a scan answers them.
 
 use super::batch::patiently;
 use super::progress::Progress;
@@ -15,19 +14,18 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
 
-/// What was read.
+/// Result of a scan.
 pub(crate) struct Scanned {
-    /// Items, whether they passed the filter or not.
+    /// Items that were read, before the filter.
     pub(crate) read: u64,
-    /// Items that are no users.
+    /// Items that are not users.
     pub(crate) unreadable: u64,
 }
 
-/// Gives every page of users that pass the filter to `take`, in no order. Holds a page of each segment, whatever the table's
-/// size.
+/// Passes every page of users that match the filter to `take`, unordered. Holds one page of each segment in memory.
 ///
 /// # Errors
-/// When the store does not answer, or `take` cannot write.
+/// The store does not answer, or `take` cannot write.
 pub(crate) async fn scan(
     target: &Target,
     output: &mut Output<'_>,

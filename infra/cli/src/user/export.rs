@@ -1,4 +1,4 @@
-//! `daypass user export`: users with their hashes, as lines that import reads.
+//! `daypass user export`: users with their hashes, as lines for import.
 
 use super::everyone;
 use super::progress::Progress;
@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// Arguments of `daypass user export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write to a new file, which only you may read, instead of to standard output
+    /// Write to a new private file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Parts of the table that are read at the same time
+    /// Table segments that are read in parallel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: u16,
 }
@@ -61,10 +61,9 @@ fn create(path: &Path) -> Result<File, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(
-            format!("{} exists already and is left as it is", path.display()),
-            "name another file",
-        ),
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("{} already exists and is unchanged", path.display()), "name another file")
+        }
         _ => unwritable(path, &error),
     })
 }
@@ -72,16 +71,16 @@ fn create(path: &Path) -> Result<File, Failure> {
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
-        "name another file, or correct the rights",
+        "name another file, or correct the permissions",
     )
 }
 
-/// What an export came to.
+/// Counts of an export.
 #[derive(Default)]
 struct Exported {
     users: u64,
     unreadable: u64,
-    /// Users by the pepper that their hash needs.
+    /// Users per pepper.
     peppers: BTreeMap<String, u64>,
 }
 
@@ -125,18 +124,19 @@ impl Exported {
             let kids: Vec<_> =
                 self.peppers.iter().map(|(kid, users)| format!("{kid} ({users} users)")).collect();
             output.note(&format!(
-                "their hashes need the peppers {}: without them nobody logs in elsewhere; `daypass key adopt --from` takes them over into the other key set",
+                "the hashes need the peppers {}; `daypass key adopt --from` adopts them into another key set",
                 kids.join(", ")
             ));
             match target.keys(environment).await {
                 Err(failure) => {
-                    output.note(&format!("whether the key set has them was not checked: {}", failure.what()));
+                    output
+                        .note(&format!("the peppers were not compared with the key set: {}", failure.what()));
                 }
                 Ok(document) => {
                     let kids: Vec<_> = document.summary().into_iter().map(|key| key.kid).collect();
                     for (kid, users) in self.peppers.iter().filter(|(kid, _)| !kids.contains(kid)) {
                         output.note(&format!(
-                            "WARNING: the key set of DAYPASS_KEYS lacks the pepper {kid}: {users} users cannot log in with it, here or elsewhere"
+                            "WARNING: the key set of DAYPASS_KEYS lacks the pepper {kid}: {users} users cannot log in"
                         ));
                     }
                 }
@@ -144,8 +144,8 @@ impl Exported {
         }
         if self.unreadable > 0 {
             return Err(Failure::new(
-                format!("{} items of the users table are no users, and were left out", self.unreadable),
-                "look at them in the table: something else wrote them",
+                format!("{} items of the users table are not users and were skipped", self.unreadable),
+                "inspect them in the table: another program wrote them",
             ));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `daypass user import`: users and their hashes from a file.
+//! `daypass user import`: users with their hashes from a file.
 
 use super::batch::{self, BatchArgs, Outcome, Tally, Task, Work, patiently};
 use super::lines;
@@ -23,30 +23,30 @@ use std::path::{Path, PathBuf};
 /// Arguments of `daypass user import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// JSON lines or CSV with a heading; - is standard input
+    /// JSON lines, or CSV with a header row; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How the file is written [default: by its name's ending, else JSON lines]
+    /// Format of the file [default: by its extension, or JSON lines]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Where it comes from: that says what its members are called
+    /// System that wrote the file
     #[arg(long, value_enum, default_value_t = System::Daypass)]
     system: System,
-    /// The member or column with the name to log in with, such as email
+    /// Member or column with the username, such as email
     #[arg(long, value_name = "MEMBER")]
     name: Option<String>,
-    /// What users may be granted whose line says nothing of it
+    /// Scope of users whose line has none
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = super::scope)]
     scope: Scope,
-    /// Read and check everything, ask the store who is there, and write nothing
+    /// Check every line against the table, and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     accepted: Accepted,
-    /// Id of the pepper that `daypass key adopt` made of Devise's: goes behind every password before bcrypt
+    /// Id of Devise's pepper from `daypass key adopt`; it follows every password before bcrypt
     #[arg(long, value_name = "KID")]
     bcrypt_pepper: Option<String>,
-    /// Id of the pepper that `daypass key adopt` made of Firebase's signer key
+    /// Id of Firebase's signer key from `daypass key adopt`
     #[arg(long, value_name = "KID")]
     firebase_signer: Option<String>,
     /// Firebase's salt separator
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     batch: BatchArgs,
 }
 
-/// Bytes that stand for one argument, not for several.
+/// Bytes of one argument.
 #[derive(Debug, Clone)]
 struct Separator(Vec<u8>);
 
@@ -72,9 +72,9 @@ fn separator(text: &str) -> Result<Separator, String> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// One JSON object a line
+    /// One JSON object per line
     Jsonl,
-    /// Fields with commas between, names in the first line
+    /// Comma-separated fields, with names in the first line
     Csv,
 }
 
@@ -87,15 +87,15 @@ impl Format {
     }
 }
 
-/// What an import came to.
+/// Result of an import.
 #[derive(Serialize)]
 struct Summary {
     result: &'static str,
     #[serde(flatten)]
     tally: Tally,
-    /// Users of each kind of hash among the lines that were not refused for what is on them.
+    /// Users per kind of hash, without lines that are rejected for their content.
     kinds: BTreeMap<String, u64>,
-    /// The value of `DAYPASS_IMPORTED_HASHES` that hides them all.
+    /// Value of `DAYPASS_IMPORTED_HASHES` that covers all kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     imported_hashes: Option<String>,
 }
@@ -124,8 +124,8 @@ pub(crate) async fn run(
     };
     if reading.system == System::Firebase && reading.firebase.is_none() {
         return Err(Failure::usage(
-            "Firebase's hashes cannot be checked without the project's signer key",
-            "put it into the key set with `daypass key adopt --base64`, and name its id with --firebase-signer",
+            "Firebase's hashes need the project's signer key",
+            "adopt it with `daypass key adopt --base64`, and name its id with --firebase-signer",
         ));
     }
     let passwords = super::passwords(environment)?;
@@ -161,8 +161,7 @@ pub(crate) async fn run(
                 Import::Added => Outcome::Changed,
                 Import::Unchanged => Outcome::Unchanged,
                 Import::Taken => Outcome::Refused(
-                    "there is another user of that name, or one from another line: nothing was written"
-                        .to_owned(),
+                    "another user has this name, or the user of another line: nothing was written".to_owned(),
                 ),
             })
         });
@@ -189,7 +188,7 @@ fn report(
     output.result(summary, |output| {
         let would = if summary.result == "imported" { "" } else { "would be " };
         output.line(&format!(
-            "{users} users: {changed} {would}added, {unchanged} unchanged, {refused} refused, in {seconds:.1} s ({users_per_second:.0} a second)."
+            "{users} users: {changed} {would}added, {unchanged} unchanged, {refused} rejected, in {seconds:.1} s ({users_per_second:.0} per second)."
         ))?;
         if !summary.kinds.is_empty() {
             let rows: Vec<_> =
@@ -202,32 +201,32 @@ fn report(
     let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
     if others > MAX_IMPORTED_KINDS {
         output.note(&format!(
-            "{others} kinds of hashes are more than {IMPORTED_HASHES} takes ({MAX_IMPORTED_KINDS}): name those that most users have; the time of a login tells who has one of the others"
+            "{others} kinds of hashes exceed the limit of {IMPORTED_HASHES} ({MAX_IMPORTED_KINDS}): name the most common ones; the login time reveals users with other kinds"
         ));
     } else if let Some(value) = &summary.imported_hashes
         && environment.get(IMPORTED_HASHES).as_deref() != Some(value)
     {
         output.note(&format!(
-            "set {IMPORTED_HASHES} (the stack's parameter ImportedHashes) to \"{value}\" until these users have logged in, or the time of a login tells who they are"
+            "set {IMPORTED_HASHES} (template parameter ImportedHashes) to \"{value}\" until these users have logged in; otherwise the login time reveals them"
         ));
     }
     if refused > 0 {
         return Err(Failure::new(
-            format!("{refused} of {users} users were refused"),
-            "correct their lines and import the file again: those who are in are left as they are",
+            format!("{refused} of {users} users were rejected"),
+            "correct their lines and import the file again: imported users stay unchanged",
         ));
     }
     Ok(())
 }
 
-/// What the setting has to be, when it can be.
+/// Value of the setting, if the kinds fit into it.
 fn setting(kinds: &BTreeMap<HashParams, u64>, passwords: &Passwords) -> Option<String> {
     let others: Vec<String> =
         kinds.keys().filter(|params| **params != passwords.params()).map(ToString::to_string).collect();
     (1..=MAX_IMPORTED_KINDS).contains(&others.len()).then(|| others.join(" "))
 }
 
-/// The ids of the peppers of the key set, or why it is not at hand.
+/// Ids of the peppers of the key set, or the error of its load.
 struct Kids(Result<BTreeSet<String>, String>);
 
 impl Kids {
@@ -238,13 +237,13 @@ impl Kids {
         }))
     }
 
-    /// Nobody could log in with a hash whose pepper is missing.
+    /// Rejects a hash whose pepper is missing, because the user could not log in.
     fn require(&self, pepper: Option<&str>) -> Result<(), String> {
         match (pepper, &self.0) {
             (None, _) => Ok(()),
             (Some(kid), Ok(kids)) if kids.contains(kid) => Ok(()),
             (Some(kid), Ok(_)) => Err(format!(
-                "the hash needs the pepper {kid}, which the key set lacks: take it over with `daypass key adopt`"
+                "the hash needs the pepper {kid}, which the key set lacks: adopt it with `daypass key adopt`"
             )),
             (Some(kid), Err(why)) => Err(format!("the hash needs the pepper {kid}, and {why}")),
         }
@@ -257,10 +256,10 @@ fn json_row(text: &str) -> Result<Option<Row>, String> {
     }
     daypass_verifier::base::json::object(text.as_bytes())
         .map(Some)
-        .map_err(|_| "the line is no JSON object with each member once".to_owned())
+        .map_err(|_| "the line is not a JSON object with unique members".to_owned())
 }
 
-/// The names in the first line of CSV.
+/// Column names of the first line of CSV.
 #[derive(Default)]
 struct Columns(Vec<String>);
 
@@ -273,13 +272,13 @@ impl Columns {
         if number == 1 {
             let names: BTreeSet<&String> = fields.iter().collect();
             if fields.is_empty() || names.len() != fields.len() || fields.iter().any(String::is_empty) {
-                return Err("the first line does not name each column, once".to_owned());
+                return Err("the first line does not have a unique name for each column".to_owned());
             }
             self.0 = fields;
             return Ok(None);
         }
         if self.0.is_empty() {
-            return Err("the first line named no columns".to_owned());
+            return Err("the first line has no column names".to_owned());
         }
         if fields.len() != self.0.len() {
             return Err(format!("the line has {} fields, the first one {}", fields.len(), self.0.len()));
@@ -290,14 +289,14 @@ impl Columns {
     }
 }
 
-/// The fields of one line (RFC 4180). No field of a user has a line break in it.
+/// Fields of one line (RFC 4180). A field has no line break.
 fn fields(text: &str) -> Result<Vec<String>, String> {
     if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
         return Err("a quote is not closed on its line".to_owned());
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).map_err(|error| format!("the line is no CSV: {error}"))?;
+    reader.read_record(&mut record).map_err(|error| format!("the line is not CSV: {error}"))?;
     Ok(record.iter().map(str::to_owned).collect())
 }
 

@@ -99,7 +99,7 @@ fn a_name_that_is_taken_is_told_and_left() {
         lines.sort_unstable();
         assert_eq!(lines, [(Some(1), Some("alice")), (Some(3), Some("bob"))]);
         assert!(
-            errors.iter().all(|error| error["error"].as_str().unwrap().contains("another user of that name"))
+            errors.iter().all(|error| error["error"].as_str().unwrap().contains("another user has this name"))
         );
         assert_eq!(bench.user("alice"), Some(before.clone()));
         // Of two lines of one name the first counts, however many are under way.
@@ -119,12 +119,12 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         line.to_string()
     };
     let bad = [
-        ("no JSON".to_owned(), "no JSON object"),
-        ("[]".to_owned(), "no JSON object"),
-        (r#"{"username":"a","username":"b"}"#.to_owned(), "no JSON object"),
+        ("no JSON".to_owned(), "not a JSON object"),
+        ("[]".to_owned(), "not a JSON object"),
+        (r#"{"username":"a","username":"b"}"#.to_owned(), "not a JSON object"),
         (json!({ "password_hash": BCRYPT }).to_string(), "`username` is missing"),
         (json!({ "username": "bad" }).to_string(), "no password"),
-        (with("username", json!(7)), "`username` is no text"),
+        (with("username", json!(7)), "`username` is not a string"),
         (with("username", json!("a b")), "RFC 8265"),
         (with("username", json!("p\u{430}ypal")), "several scripts"),
         (with("password_hash", json!("")), "no password"),
@@ -150,14 +150,14 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
             ),
             "which the key set lacks",
         ),
-        (with("passwordhash", json!(BCRYPT)), "no member of a user"),
+        (with("passwordhash", json!(BCRYPT)), "not a member of a user"),
         (with("user_id", json!("42")), "usr_"),
         (with("scope", json!("a  b")), "`scope`"),
-        (with("scope", json!(["a"])), "`scope` is no text"),
+        (with("scope", json!(["a"])), "`scope` is not a string"),
         (with("status", json!("gone")), "enabled nor disabled"),
         (with("password_version", json!(0)), "`password_version`"),
-        (with("created_at", json!("yesterday")), "`created_at` is no number"),
-        (with("created_at", json!(-1)), "`created_at` is no time"),
+        (with("created_at", json!("yesterday")), "`created_at` is not a number"),
+        (with("created_at", json!(-1)), "`created_at` is not a time"),
         (with("created_at", json!(99_999_999_999_u64)), "in the future"),
         ("x".repeat(70_000), "longer than 64 KB"),
     ];
@@ -176,13 +176,13 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
     let run = bench.import(&[&file]);
     assert_eq!(run.err.matches("note: line ").count(), 10, "{}", run.err);
     assert!(
-        run.err.contains(&format!("error: {refused} of {} users were refused", 2 * refused)),
+        run.err.contains(&format!("error: {refused} of {} users were rejected", 2 * refused)),
         "{}",
         run.err
     );
     assert!(
         run.out
-            .starts_with(&format!("{} users: 0 added, {refused} unchanged, {refused} refused", 2 * refused)),
+            .starts_with(&format!("{} users: 0 added, {refused} unchanged, {refused} rejected", 2 * refused)),
         "{}",
         run.out
     );
@@ -295,7 +295,7 @@ fn what_is_exported_here_logs_in_elsewhere() {
     let exported = here.read("out.jsonl");
     assert!(exported.lines().count() == 3 && !exported.contains(PASSWORD));
     here.daypass(&["user", "export", "--out", "out.jsonl"])
-        .fails(&format!("{} exists already and is left as it is", "out.jsonl"), "another file");
+        .fails(&format!("{} already exists and is unchanged", "out.jsonl"), "another file");
     // It comes back as it is.
     assert_eq!(counts(&here.imported(&["out.jsonl"], 0)), [3, 0, 3]);
     let piped = here.daypass(&["user", "export"]).run();
@@ -437,8 +437,7 @@ fn the_secret_of_another_system_is_adopted() {
     assert_eq!((retired.len(), &retired[0]["section"]), (1, &"peppers".into()));
     let same = adopt(&["--from", "keys.json", "--out", "same.json"], "").json();
     assert_eq!(same["adopted"], json!([]));
-    adopt(&["--out", "more.json"], "x")
-        .fails("more.json exists already and is left as it is", "another file");
+    adopt(&["--out", "more.json"], "x").fails("more.json already exists and is unchanged", "another file");
     adopt(&["--out", "empty.json"], "").fails("the secret is empty or longer than 256 bytes", "pipe");
     adopt(&["--out", "long.json"], &"x".repeat(257))
         .fails("the secret is empty or longer than 256 bytes", "pipe");

@@ -160,7 +160,7 @@ fn show_tells_the_history_that_is_known() {
             ("logged in", &created),
             ("generation", "0"),
             ("last refresh", "never"),
-            ("idle expiry", "none before the absolute end"),
+            ("idle expiry", "at the absolute end"),
             ("absolute end", &end),
         ]
     );
@@ -243,7 +243,7 @@ fn revoke_ends_one_and_leaves_the_other() {
     assert_eq!(stored(&bench, alice.id, other), None);
 
     let out = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).ok();
-    assert_eq!(out, format!("{one} of alice was over already.\n"));
+    assert_eq!(out, format!("{one} of alice had already ended or expired.\n"));
     let json = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).json();
     assert_eq!(json, json!({ "user_id": alice.id.to_string(), "ended": 0 }));
     let json = bench.daypass(&["session", "revoke", &alice.id.to_string(), &other.to_string()]).json();

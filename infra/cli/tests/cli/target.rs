@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
-                    with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE";
+                    with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE";
 
 /// A port that nobody listens on.
 fn closed_port() -> u16 {
@@ -78,7 +78,7 @@ fn the_aws_environment_names_the_store() {
     with_profile.command.args(["--endpoint", &bench.url()]);
     let run = with_profile.run();
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.err.starts_with("note: --endpoint takes made-up local credentials"), "{run:?}");
+    assert!(run.err.starts_with("note: --endpoint uses made-up local credentials"), "{run:?}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn stores_that_do_not_answer() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     list(&url)
-        .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "is it running?");
+        .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "correct --endpoint");
 
     let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", other.local_addr().unwrap());
@@ -140,8 +140,10 @@ fn stores_that_do_not_answer() {
             .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             .unwrap();
     });
-    list(&url)
-        .fails(&format!("DynamoDB at {url} refuses (Scan: no error code (HTTP 404))"), "another program");
+    list(&url).fails(
+        &format!("DynamoDB at {url} rejects the request (Scan: no error code (HTTP 404))"),
+        "another program",
+    );
     server.join().unwrap();
 }
 
@@ -150,7 +152,7 @@ fn nothing_chosen_names_the_ways() {
     let folder = tempfile::tempdir().unwrap();
     let run = daypass(folder.path(), &["user", "list"]).run();
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
-    assert!(run.err.starts_with("error: no store is chosen, and DynamoDB on AWS "), "{run:?}");
+    assert!(run.err.starts_with("error: no store is selected, and DynamoDB on AWS "), "{run:?}");
     assert!(run.err.contains(&format!("hint: {WAYS}")), "{run:?}");
 }
 
@@ -254,7 +256,7 @@ fn a_description_outside_a_checkout_is_ignored() {
     for folder in [shared, &inside] {
         let run = daypass(folder, &["user", "list"]).run();
         assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
-        assert!(run.err.starts_with("error: no store is chosen"), "{run:?}");
+        assert!(run.err.starts_with("error: no store is selected"), "{run:?}");
     }
 }
 

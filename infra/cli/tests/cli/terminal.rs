@@ -96,7 +96,7 @@ impl Terminal {
 fn answer(terminal: &mut Terminal, first: &str, second: &str) {
     terminal.expect("New password: ");
     terminal.type_hidden(first);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.type_hidden(second);
 }
 
@@ -126,7 +126,7 @@ fn two_that_differ_change_nothing() {
     answer(&mut terminal, PASSWORD, "correct horse battery stable");
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.contains("error: the two passwords differ\nhint: run the command again"), "{screen}");
+    assert!(screen.contains("error: the two passwords differ\nhint: nothing was changed; run the command again"), "{screen}");
     assert_eq!(bench.user("alice"), None);
 }
 
@@ -136,7 +136,7 @@ fn nobody_types_a_password_for_nothing() {
     bench.add("alice");
     let (code, screen) = Terminal::start(&bench, &["user", "add", "alice"]).end();
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.starts_with("error: there is a user alice already\n"), "{screen}");
+    assert!(screen.starts_with("error: the user alice already exists\n"), "{screen}");
     let (code, screen) = Terminal::start(&bench, &["user", "add", "bob", "--password-stdin"]).end();
     assert_eq!(code, 1, "{screen}");
     assert!(
@@ -151,7 +151,7 @@ fn removing_asks_first() {
     bench.add("alice");
     for (typed, gone) in [("", false), ("n", false), ("yesterday", false), ("y", true)] {
         let mut terminal = Terminal::start(&bench, &["user", "remove", "alice"]);
-        terminal.expect("Remove alice for good and end all their sessions? [y/N] ");
+        terminal.expect("Remove alice and end the user's sessions? [y/N] ");
         terminal.type_line(typed);
         let (code, screen) = terminal.end();
         assert_eq!(code, i32::from(!gone), "{screen}");
@@ -165,7 +165,7 @@ fn secrets_on_a_screen_come_with_a_warning() {
     let bench = Bench::new();
     let (code, screen) = Terminal::start(&bench, &["key", "generate"]).end();
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.starts_with("note: these are secrets") && screen.contains(r#""private""#), "{screen}");
+    assert!(screen.starts_with("note: these secrets stay") && screen.contains(r#""private""#), "{screen}");
 }
 
 #[test]
