@@ -4,8 +4,8 @@
 //! the current user, and only with a URL on this machine. Otherwise, a file that another user plants in a shared folder could
 //! redirect an operator.
 
+use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::Failure;
-use crate::target::{Environment, WAYS, is_loopback};
 use http::Uri;
 use std::collections::BTreeMap;
 use std::fs;

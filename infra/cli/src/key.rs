@@ -1,8 +1,9 @@
 //! `daypass key`: key sets for signing, refresh tokens and peppers.
 
+use crate::environment::Environment;
 use crate::input;
 use crate::output::{Failure, Output, time};
-use crate::target::{self, Environment};
+use crate::target;
 use clap::{Subcommand, ValueEnum};
 use daypass_core::keys::{Document, KeyError, KeyInfo, Status};
 use daypass_runtime::{OsEntropy, SystemClock};

@@ -7,6 +7,7 @@
 //! machine sees arguments and the shell keeps them in its history.
 
 mod dev_stack;
+mod environment;
 mod input;
 mod key;
 mod output;
@@ -16,9 +17,9 @@ mod user;
 
 use clap::{Parser, Subcommand};
 pub use dev_stack::DEV_FILE;
+pub use environment::Environment;
 use output::{Failure, Output, quoted};
 use std::process::ExitCode;
-pub use target::Environment;
 
 /// Manage users, sessions and keys of Daypass
 #[derive(Debug, Parser)]

@@ -113,7 +113,7 @@ impl<'a> Output<'a> {
         rows: &[[String; N]],
     ) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(headings);
+        table.load_style(presets::NOTHING).set_header(headings);
         table.add_rows(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
         table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
         table.lines().try_for_each(|line| writeln!(self.out, "{}", line.trim_end()))

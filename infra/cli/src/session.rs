@@ -1,7 +1,8 @@
 //! `daypass session`: sessions of users.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output, time};
-use crate::target::{self, Environment, StoreArgs, Target};
+use crate::target::{self, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
 use daypass_core::ports::store::{Revocation, SessionStore, Store};

@@ -1,7 +1,8 @@
 //! `daypass user`: users.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output, quoted, time};
-use crate::target::{Environment, StoreArgs, Target};
+use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
 use daypass_core::keys::Peppers;

@@ -75,7 +75,7 @@ struct Args {
     /// Delete the users, sessions and keys of earlier runs first
     #[arg(long, conflicts_with = "dynamodb")]
     fresh: bool,
-    /// Sign access tokens with ES256, EdDSA or RS256 [default: the algorithm of the last run, or ES256]
+    /// Algorithm of access tokens: ES256, EdDSA or RS256 [default: that of the last run, or ES256]
     #[arg(long, value_name = "ALG")]
     algorithm: Option<Algorithm>,
     /// Put the authorizer in front of your service, such as /orders=http://localhost:8080 (repeatable)

@@ -9,93 +9,88 @@ use crate::request::{Incoming, Stamp, is_hop_by_hop};
 use crate::routes::Found;
 use data_encoding::{BASE64, HEXLOWER};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The account of all local resources: the example account of the AWS documentation.
+/// Account of all local resources: the example account of the AWS documentation.
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 const API: &str = "local";
 const STAGE: &str = "$default";
 
-/// The event for the function of a route. `context` is the authorizer's, on a guarded route.
+/// Event for the function of a route. `context` is the authorizer's, on a guarded route.
 pub(crate) fn integration(request: &Incoming, found: &Found<'_>, context: Option<&Value>) -> Value {
-    let mut event = common(request, found);
-    if let Some(context) = context {
-        event["requestContext"]["authorizer"] = json!({ "lambda": context });
-    }
     let (body, is_base64) = body(request);
-    if let Some(body) = body {
-        event["body"] = body.into();
-    }
-    event["isBase64Encoded"] = is_base64.into();
-    event
+    let mut event = common(request, found, context);
+    event.extend(members([("body", body.into()), ("isBase64Encoded", is_base64.into())]));
+    event.into()
 }
 
-/// The event for a Lambda authorizer. `identity` holds the values of its identity sources.
+/// Event for a Lambda authorizer. `identity` holds the values of its identity sources.
 pub(crate) fn authorizer(request: &Incoming, found: &Found<'_>, identity: &[String]) -> Value {
-    let mut event = common(request, found);
-    event["type"] = "REQUEST".into();
-    event["routeArn"] = route_arn(request).into();
-    if !identity.is_empty() {
-        event["identitySource"] = identity.into();
-    }
-    event
+    let mut event = common(request, found, None);
+    event.extend(members([
+        ("type", "REQUEST".into()),
+        ("routeArn", route_arn(request).into()),
+        ("identitySource", identity.into()),
+    ]));
+    event.into()
 }
 
-/// The ARN that a policy of an authorizer has to allow for this request.
+/// ARN that an authorizer's policy must allow for this request.
 pub(crate) fn route_arn(request: &Incoming) -> String {
     format!("arn:aws:execute-api:{REGION}:{ACCOUNT}:{API}/{STAGE}/{}{}", request.method, request.path)
 }
 
-/// The members of both kinds of event.
-fn common(request: &Incoming, found: &Found<'_>) -> Value {
+/// Members of both kinds of event.
+fn common(request: &Incoming, found: &Found<'_>, context: Option<&Value>) -> Map<String, Value> {
     let host = request.header(HOST.as_str()).unwrap_or_default();
     // A port is not part of a domain name. An IPv6 address keeps its colons in brackets.
     let domain = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host.as_str(),
     };
-    let mut event = json!({
-        "version": "2.0",
-        "routeKey": found.route.key(),
-        "rawPath": request.path,
-        "rawQueryString": request.query,
-        "headers": headers(request),
-        "requestContext": {
-            "accountId": ACCOUNT,
-            "apiId": API,
-            "domainName": domain,
-            "domainPrefix": domain.split('.').next().unwrap_or_default(),
-            "http": {
-                "method": request.method.as_str(),
-                "path": request.path,
-                "protocol": format!("{:?}", request.version),
-                "sourceIp": request.source_ip(),
-                "userAgent": request.header(USER_AGENT.as_str()).unwrap_or_default(),
-            },
-            "requestId": request.stamp.id,
-            "routeKey": found.route.key(),
-            "stage": STAGE,
-            "time": clf_time(&request.stamp),
-            "timeEpoch": i64::try_from(request.stamp.millis()).unwrap_or_default(),
-        },
+    let http = json!({
+        "method": request.method.as_str(),
+        "path": request.path,
+        "protocol": format!("{:?}", request.version),
+        "sourceIp": request.source_ip(),
+        "userAgent": request.header(USER_AGENT.as_str()).unwrap_or_default(),
     });
-    let cookies = cookies(request);
-    if !cookies.is_empty() {
-        event["cookies"] = cookies.into();
-    }
-    for (name, members) in
-        [("queryStringParameters", &query_parameters(request)), ("pathParameters", &found.parameters)]
-    {
-        if !members.is_empty() {
-            event[name] = json!(members);
-        }
-    }
-    event
+    let request_context = members([
+        ("accountId", ACCOUNT.into()),
+        ("apiId", API.into()),
+        ("authorizer", context.map(|context| json!({ "lambda": context })).into()),
+        ("domainName", domain.into()),
+        ("domainPrefix", domain.split('.').next().into()),
+        ("http", http),
+        ("requestId", request.stamp.id.as_str().into()),
+        ("routeKey", found.route.key().into()),
+        ("stage", STAGE.into()),
+        ("time", clf_time(&request.stamp).into()),
+        ("timeEpoch", i64::try_from(request.stamp.millis()).ok().into()),
+    ]);
+    members([
+        ("version", "2.0".into()),
+        ("routeKey", found.route.key().into()),
+        ("rawPath", request.path.as_str().into()),
+        ("rawQueryString", request.query.as_str().into()),
+        ("cookies", cookies(request).into()),
+        ("headers", json!(headers(request))),
+        ("queryStringParameters", json!(query_parameters(request))),
+        ("pathParameters", json!(found.parameters)),
+        ("requestContext", request_context.into()),
+    ])
 }
 
-/// The common log format's time, `09/Sep/2001:01:46:40 +0000`.
+/// The members that are not null, `[]` or `{}`.
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let is_empty = |value: &Value| value.is_null() || *value == json!([]) || *value == json!({});
+    let present = members.into_iter().filter(|(_, value)| !is_empty(value));
+    present.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Time in the common log format: `09/Sep/2001:01:46:40 +0000`.
 fn clf_time(stamp: &Stamp) -> String {
     let at = stamp.at;
     let month: String = at.month().to_string().chars().take(3).collect();
@@ -109,7 +104,7 @@ fn clf_time(stamp: &Stamp) -> String {
     )
 }
 
-/// Headers by lower-case name, duplicates joined with commas, cookies left out, and those that API Gateway sets.
+/// Headers by lower-case name, with duplicates joined by commas, without cookies, and with the headers of API Gateway.
 fn headers(request: &Incoming) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<_, _> = request
         .headers
@@ -125,7 +120,7 @@ fn headers(request: &Incoming) -> BTreeMap<String, String> {
     headers
 }
 
-/// `Root=1-` with the time in seconds and 24 more digits, as AWS X-Ray writes it; here of the request's id.
+/// X-Ray trace id: `Root=1-`, the time in seconds, and 24 hexadecimal digits of the request id.
 fn trace_id(stamp: &Stamp) -> String {
     let id = format!("{}{}", HEXLOWER.encode(stamp.id.as_bytes()), "0".repeat(24));
     format!("Root=1-{:08x}-{}", stamp.at.unix_timestamp(), id.get(..24).unwrap_or_default())
@@ -149,19 +144,19 @@ fn query_parameters(request: &Incoming) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The body for the event, and whether it is base64. `None` for an empty one.
+/// Body of the event, and whether it is base64. `None` for an empty body.
 fn body(request: &Incoming) -> (Option<String>, bool) {
     if request.body.is_empty() {
         return (None, false);
     }
     match std::str::from_utf8(&request.body) {
         Ok(text) if is_text(request) => (Some(text.to_owned()), false),
-        // JSON has no way to write bytes that are not UTF-8, whatever the content type claims.
+        // JSON cannot carry bytes that are not UTF-8, whatever the content type.
         _ => (Some(BASE64.encode(&request.body)), true),
     }
 }
 
-/// Whether HTTP APIs hand on a body of this content type as text. A form is not among them.
+/// Whether HTTP APIs pass a body of this content type as text. A form is not passed as text.
 fn is_text(request: &Incoming) -> bool {
     let content_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     let essence = content_type.split(';').next().unwrap_or_default().trim();

@@ -48,7 +48,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The defaults.
     pub(crate) const fn standard() -> Self {
         Self { standard: STANDARD, imported: Vec::new(), min_chars: MIN_PASSWORD_CHARS }
     }

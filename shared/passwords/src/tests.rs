@@ -4,7 +4,7 @@ use daypass_core::keys::Document;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Algorithm as SigningAlgorithm;
 
-/// Not random, which a salt in a test need not be.
+/// Not random. A salt in a test need not be.
 struct Counter(std::sync::atomic::AtomicU8);
 
 impl Entropy for Counter {
@@ -169,7 +169,7 @@ fn hashes_that_cannot_be_checked_say_why() {
     }
 }
 
-/// Text that is cut or mangled anywhere is refused or read, and never a panic.
+/// A truncated or mangled text is rejected or parsed without a panic.
 #[test]
 fn mangled_hashes_are_no_panic() {
     for (_, stored) in vectors::ALL {
@@ -208,7 +208,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
         "\u{430}\u{43d}\u{43d}\u{430}",
         "\u{5c71}\u{7530}\u{592a}\u{90ce}",
         "\u{5c71}\u{7530}\u{3055}\u{3093}",
-        // Japanese, Chinese and Korean names are written beside Latin ones.
+        // Japanese, Chinese and Korean names can contain Latin letters.
         "yamada\u{5c71}\u{7530}",
         "user_1-2.3",
     ] {
@@ -219,7 +219,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
         ("\u{3b1}lice@example.com", NameRefused::MixedScripts),
         ("\u{43e}ffice", NameRefused::MixedScripts),
         ("\u{301}alice", NameRefused::Invisible),
-        // The virama before it makes the profile let a joiner through.
+        // The profile permits a joiner after a virama.
         ("\u{915}\u{94d}\u{200d}\u{937}", NameRefused::Invisible),
         ("al\u{200b}ice", NameRefused::Profile),
         ("al\u{ad}ice", NameRefused::Profile),
@@ -229,7 +229,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
     ] {
         assert_eq!(name(bad), Err(why), "{bad:?}");
     }
-    // A login only normalises: who has such a name keeps it.
+    // A login only normalises, so an existing user keeps such a name.
     assert!(Passwords::standard().username("p\u{430}ypal").is_ok());
 }
 
@@ -286,7 +286,7 @@ fn the_shortest_password_is_configured() {
     }
 }
 
-/// What a check computes is counted, not timed: whatever is stored, the same.
+/// Counts the work of a check instead of its time.
 ///
 /// invariant: Each password check does the same work, whatever is stored.
 #[test]

@@ -1,7 +1,7 @@
-//! `cargo bench-argon2`: argon2id of this build beside C libargon2 at the same parameters.
+//! `cargo bench-argon2`: argon2id of this build beside C libargon2 with the same parameters.
 //!
-//! The two take turns hash by hash, so that a busy machine slows both alike, and the ratio is that of their fastest hashes: what
-//! else runs can only add to a time.
+//! Both take turns, so that a busy machine slows both alike. The ratio is that of their fastest hashes, because other
+//! load only adds time.
 
 use anyhow::{Context, Result, bail};
 use daypass_passwords::HashParams;
@@ -10,15 +10,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// Memory in KiB and passes: our standard, and the other two that OWASP names.
+/// Memory in KiB and passes: our default, and the other two that OWASP names.
 const PARAMETERS: [(u32, u32); 3] = [(19_456, 2), (47_104, 1), (12_288, 3)];
-/// Hashes of each at a time.
+/// Hashes of each per turn.
 const ROUNDS: usize = 25;
-/// The most that ours may take of what C's takes.
+/// Largest permitted ratio to C's time.
 ///
 /// invariant: argon2id takes at most 1.1 times the time of C libargon2.
 const LIMIT: f64 = 1.1;
-/// A busy machine may catch all of one side's hashes: then it is measured anew.
+/// Tries. A busy machine can slow all hashes of one side.
 const TRIES: usize = 3;
 
 fn main() -> ExitCode {
@@ -32,13 +32,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a table; whether every limit was kept.
+/// Prints a table, and returns whether all limits are kept.
 fn bench() -> Result<bool> {
     let python = match argon2_cffi() {
         Ok(python) => python,
-        // Nothing to compare with is no failure of ours.
+        // Without C libargon2, there is nothing to compare.
         Err(error) => {
-            say(&format!("C libargon2 is not at hand, so nothing is compared: {error:#}"));
+            say(&format!("C libargon2 is missing, so nothing is compared: {error:#}"));
             return Ok(true);
         }
     };

@@ -62,7 +62,6 @@ pub(crate) struct Tally {
     pub(crate) changed: u64,
     /// Users without a change.
     pub(crate) unchanged: u64,
-    /// Rejected lines.
     pub(crate) refused: u64,
     /// Duration, in seconds.
     pub(crate) seconds: f64,

@@ -1,7 +1,7 @@
 //! `daypass user calibrate`: time of password hashes on this machine, and estimates for Lambda.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use crate::target::Environment;
 use daypass_passwords::{ARGON2, HashParams, IMPORTED_HASHES};
 use serde::Serialize;
 use std::time::Instant;

@@ -3,8 +3,9 @@
 use super::everyone;
 use super::progress::Progress;
 use super::record::Record;
+use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use crate::target::{Environment, Target};
+use crate::target::Target;
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::StoredHash;
 use std::collections::BTreeMap;

@@ -95,7 +95,6 @@ fn number(object: &Object, name: &str) -> Option<u64> {
     object.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
-/// Auth0's `custom_password_hash`.
 pub(crate) fn auth0(object: &Object) -> Result<String, String> {
     let hash = object.get("hash").and_then(Value::as_object).ok_or("custom_password_hash has no `hash`")?;
     let value = member(hash, "value")?;

@@ -8,7 +8,7 @@ fn parse(json: &str) -> Document {
     Document::parse(json.as_bytes()).unwrap()
 }
 
-/// Every secret of a key set: the private halves and the symmetric keys.
+/// All secrets of a key set: the private halves and the symmetric keys.
 fn secrets(json: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(json).unwrap();
     let entries =
@@ -152,7 +152,7 @@ fn sources_that_cannot_be_used() {
         std::fs::write(folder.path().join("bad.json"), text).unwrap();
         show("bad.json").fails(&format!("bad.json: {problem}"), "daypass key generate");
     }
-    // Nobody answers there, and no metadata service is asked.
+    // No server answers there, and the metadata service is off.
     let run = show("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf").run();
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
     assert!(

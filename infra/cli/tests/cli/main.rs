@@ -1,4 +1,4 @@
-//! Runs the built `daypass` binary as people and scripts do, against the embedded DynamoDB.
+//! Runs the built `daypass` binary against the embedded DynamoDB.
 
 #![expect(
     clippy::expect_used,

@@ -7,7 +7,7 @@ use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
 use serde_json::json;
 
-/// Opens a session as a login of `age` seconds ago with a life of `life` seconds would.
+/// Opens a session as a login `age` seconds ago does, with a lifetime of `life` seconds.
 fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
     let created_at = Timestamp::from_seconds(SystemClock.now().seconds() - age);
     let end = Timestamp::from_seconds(created_at.seconds() + life);
@@ -107,12 +107,12 @@ fn list_shows_the_newest_first_and_how_each_stands() {
     assert_eq!(bench.daypass(&["session", "list", &alice.id.to_string()]).json(), json, "by id as by name");
 }
 
-/// The rows of a table with two columns.
+/// Rows of a table with two columns.
 fn rows(out: &str) -> Vec<(&str, &str)> {
     out.lines().map(|line| line.split_once("  ").map_or((line, ""), |(a, b)| (a, b.trim()))).collect()
 }
 
-/// RFC 3339, as the command writes it.
+/// RFC 3339, in the command's format.
 fn time(at: Timestamp) -> String {
     let at = time::OffsetDateTime::from_unix_timestamp(at.seconds().try_into().unwrap()).unwrap();
     let (date, clock) = (at.date(), at.time());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
                     with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE";
 
-/// A port that nobody listens on.
+/// A port without a listener.
 fn closed_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
@@ -124,7 +124,7 @@ fn stores_that_do_not_answer() {
     list(&nowhere)
         .fails(&format!("DynamoDB at {nowhere} does not answer (Scan: no connection)"), "correct --endpoint");
 
-    // The kernel accepts the connection, nobody reads from it.
+    // The kernel accepts the connection, and no process reads from it.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     list(&url)

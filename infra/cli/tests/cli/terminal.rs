@@ -1,4 +1,4 @@
-//! What a person sees and types, on a real terminal.
+//! Output and input at a real terminal.
 
 use crate::bench::{Bench, PASSWORD};
 use pty_process::Size;
@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait for the command to get somewhere.
+/// Time limit of a step of the command.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command on a terminal of its own.
+/// The command on its own terminal.
 struct Terminal {
     pty: Pty,
     child: Arc<Mutex<Child>>,
     seen: String,
 }
 
-/// Ends a command that waits for an answer nobody gives: the test shall fail, not hang.
+/// Ends a command that waits for input, so that the test fails instead of hanging.
 fn watch(child: Weak<Mutex<Child>>) {
     thread::spawn(move || {
         thread::sleep(PATIENCE);
@@ -56,7 +56,7 @@ impl Terminal {
         }
     }
 
-    /// Reads on; `false` when the command has closed the terminal.
+    /// Reads more; `false` if the command has closed the terminal.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 1024];
         match self.pty.read(&mut buffer) {
@@ -64,12 +64,12 @@ impl Terminal {
                 self.seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
                 true
             }
-            // Linux says EIO where others say end of file.
+            // Linux returns EIO instead of the end of the file.
             Ok(0) | Err(_) => false,
         }
     }
 
-    /// Types a line once the terminal shows no typing any more.
+    /// Types a line once the terminal no longer echoes.
     fn type_hidden(&mut self, line: &str) {
         let begun = Instant::now();
         while tcgetattr(&self.pty).unwrap().local_modes.contains(LocalModes::ECHO) {
@@ -83,7 +83,7 @@ impl Terminal {
         self.pty.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// The exit code and everything that was on the screen.
+    /// Exit code and screen.
     fn end(mut self) -> (i32, String) {
         while self.read() {}
         let status = self.child.lock().unwrap().wait().unwrap();
@@ -126,7 +126,10 @@ fn two_that_differ_change_nothing() {
     answer(&mut terminal, PASSWORD, "correct horse battery stable");
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.contains("error: the two passwords differ\nhint: nothing was changed; run the command again"), "{screen}");
+    assert!(
+        screen.contains("error: the two passwords differ\nhint: nothing was changed; run the command again"),
+        "{screen}"
+    );
     assert_eq!(bench.user("alice"), None);
 }
 

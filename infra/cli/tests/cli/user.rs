@@ -57,7 +57,8 @@ fn passwords_that_are_refused() {
     add("").fails("the password is empty or longer than 1024 characters", "another password");
     add("\n").fails("the password is empty or longer than 1024 characters", "another password");
     add(&"a".repeat(1025)).fails("the password is empty or longer than 1024 characters", "another password");
-    add(&"a".repeat(100_000)).fails("the password is empty or longer than 1024 characters", "another password");
+    add(&"a".repeat(100_000))
+        .fails("the password is empty or longer than 1024 characters", "another password");
     add(&format!("{PASSWORD}\nand more\n")).fails("standard input contains more than one line", "alone");
     bench
         .daypass(&["user", "add", "someone@example.com"])
@@ -141,7 +142,7 @@ fn list_goes_page_by_page_and_misses_nobody() {
         serde_json::json!({ "users": [], "next_cursor": null })
     );
 
-    // The names of users go through a shell when a cursor is pasted back.
+    // A username passes through a shell when a cursor is pasted.
     for name in ["alice", "bob", "$(id)"] {
         bench.add(name);
     }
