@@ -22,15 +22,15 @@ pub(crate) const FUNCTIONS: [Function; 9] = [
     Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
 ];
 
-/// Bytes for a function other than the authorizer.
+/// Budget of a function other than the authorizer, in bytes.
 const WITH_AWS: u64 = 4_500_000;
 
-/// A function as it is deployed.
+/// A deployed function.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) package: &'static str,
     pub(crate) binary: &'static str,
-    /// The most bytes that its zip archive may have.
+    /// Budget of its zip archive, in bytes.
     pub(crate) budget: u64,
 }
 
@@ -41,10 +41,10 @@ impl Function {
     }
 }
 
-/// Weighs the archives `FOLDER/BINARY/bootstrap.zip` and returns the table of sizes.
+/// Measures the archives `FOLDER/BINARY/bootstrap.zip`, and returns the table of sizes.
 ///
 /// # Errors
-/// When one is missing or reaches its budget; the error holds the same table.
+/// An archive is missing or reaches its budget. The error has the same table.
 pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
     let mut weighed = Vec::new();
     for function in functions {
@@ -60,10 +60,10 @@ pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
     Ok(table)
 }
 
-/// Reads the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns what they need of the system.
+/// Inspects the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns their requirements.
 ///
 /// # Errors
-/// When one is not for this machine's processor, asks for a newer glibc than Lambda has, or carries its symbols.
+/// A binary is for another processor, needs a newer glibc than Lambda's, or has symbols.
 ///
 /// invariant: A release binary is for its processor, needs glibc 2.34 at most, and has no symbols.
 pub(crate) fn inspect(functions: &[&Function], folder: &Path) -> Result<String> {
@@ -92,7 +92,7 @@ fn table(weighed: &[(&Function, u64)]) -> String {
     text
 }
 
-/// The packages of those functions that link an AWS SDK, or of those that do not.
+/// Packages of the functions that link an AWS SDK, or of the others.
 pub(crate) fn packages(functions: &[&Function], with_aws: bool) -> impl Iterator<Item = &'static str> {
     let chosen = functions.iter().filter(move |function| function.links_aws() == with_aws);
     chosen.map(|function| function.package)

@@ -1,6 +1,6 @@
-//! What checking a hash costs: its algorithm and parameters, without its salt and output.
+//! Algorithm and cost parameters of a hash, without its salt and output.
 //!
-//! Two hashes of one shape take the same time whatever the password, so a decoy of that shape cannot be told from them.
+//! Hashes with equal parameters take equal time for one password, so the time does not distinguish a decoy from a real hash.
 
 use argon2::{Algorithm, Argon2, Params, ParamsBuilder, Version};
 use aws_lc_rs::pbkdf2;
@@ -9,17 +9,21 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// The most memory in KiB that checking a hash may take. `login` has 1,769 MB in `template.yaml`, and hashes one at a time.
+/// Limit of the memory of one check, in KiB. `login` has 1,769 MB in `template.yaml` and checks one hash at a time.
 pub const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
-/// The most milliseconds of one whole processor that checking a hash may take, by [`Shape::millis`]. With the two round trips
-/// to the tables, a login stays below the ten seconds that its function has.
+/// Limit of the time of one check, in milliseconds of one whole processor as [`HashParams::millis`] estimates them. With two
+/// round trips to the tables, a login stays below the 10 s that its function has.
 pub const MAX_MILLIS: u64 = 1000;
 
-/// Bytes that bcrypt looks at, its closing zero included.
+/// Bytes that bcrypt reads, including the final zero byte.
 pub(crate) const BCRYPT_BYTES: usize = 72;
 
-/// The hash functions that PBKDF2 is used with.
+/// Nanoseconds of one phpass round with the longest password, which is 4 × [`Password::MAX_CHARS`](daypass_core::secret::Password::MAX_CHARS) bytes: MD5 of 65 blocks.
+/// A short password takes 1/70 of it.
+const PHPASS_ROUND_NANOS: u64 = 10_000;
+
+/// Hash functions of PBKDF2 (RFC 8018).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Digest {
     /// HMAC-SHA-1.
@@ -35,7 +39,7 @@ pub enum Digest {
 impl Digest {
     const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The name in the identifiers of PBKDF2 hashes.
+    /// Identifier in PHC strings.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "pbkdf2-sha1",
@@ -49,7 +53,7 @@ impl Digest {
         Self::ALL.into_iter().find(|digest| digest.name() == name)
     }
 
-    /// Bytes of output that one run of the iterations gives; longer outputs take several.
+    /// Output of one block, in bytes. A longer output takes several blocks.
     const fn bytes(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -69,105 +73,105 @@ impl Digest {
     }
 }
 
-/// The cost of checking a hash. Its text form is what `DAYPASS_IMPORTED_HASHES` takes, such as `bcrypt,c=10`.
+/// Algorithm and cost parameters of a hash. Its text form, such as `bcrypt,c=10`, is that of `DAYPASS_IMPORTED_HASHES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shape {
+pub enum HashParams {
     /// argon2 (RFC 9106).
     Argon2 {
         /// argon2d, argon2i or argon2id.
         algorithm: Algorithm,
         /// Memory in KiB.
         memory: u32,
-        /// Passes over it.
+        /// Passes over the memory.
         passes: u32,
-        /// Lanes, which this build computes one after the other.
+        /// Lanes. This build computes them one after the other.
         lanes: u32,
     },
-    /// bcrypt, whatever is done to the password before.
+    /// bcrypt, with any pre-hash.
     Bcrypt {
-        /// The logarithm to base 2 of its rounds.
+        /// Base-2 logarithm of the rounds.
         cost: u32,
     },
-    /// scrypt (RFC 7914), that of Firebase too.
+    /// scrypt (RFC 7914), including Firebase's.
     Scrypt {
-        /// The logarithm to base 2 of N.
+        /// Base-2 logarithm of N.
         log_n: u8,
-        /// The block size.
+        /// Block size.
         r: u32,
-        /// How often it is done.
+        /// Parallelization: sequential runs in this build.
         p: u32,
     },
     /// PBKDF2 (RFC 8018) with HMAC.
     Pbkdf2 {
-        /// The hash function of the HMAC.
+        /// Hash function of the HMAC.
         digest: Digest,
-        /// Iterations.
+        /// Iterations per block.
         iterations: u32,
-        /// How often those are run for the length of the output.
+        /// Blocks of output.
         blocks: u32,
     },
-    /// The portable hash of phpass: iterated MD5.
+    /// phpass' portable hash: iterated MD5 of hash and password.
     Phpass {
-        /// The logarithm to base 2 of its rounds.
+        /// Base-2 logarithm of the rounds.
         log_rounds: u8,
     },
 }
 
-/// Why a hash with these parameters is not taken.
+/// Why a hash with these parameters is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// Takes more memory than [`MAX_MEMORY_KIB`].
+pub enum TooExpensive {
+    /// KiB of memory, above [`MAX_MEMORY_KIB`].
     Memory(u64),
-    /// Takes more time than [`MAX_MILLIS`].
+    /// Milliseconds, above [`MAX_MILLIS`].
     Time(u64),
-    /// The algorithm does not have such parameters.
-    Parameters,
+    /// The algorithm is not defined for these parameters.
+    NoSuchParameters,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for TooExpensive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(kib) => {
-                write!(f, "checking it would take {kib} KiB of memory, and {MAX_MEMORY_KIB} are allowed")
+                write!(f, "a check needs {kib} KiB of memory; the limit is {MAX_MEMORY_KIB} KiB")
             }
             Self::Time(millis) => {
                 write!(
                     f,
-                    "checking it would take about {millis} ms of a processor, and {MAX_MILLIS} are allowed"
+                    "a check takes up to about {millis} ms of a processor; the limit is {MAX_MILLIS} ms"
                 )
             }
-            Self::Parameters => f.write_str("its algorithm has no such parameters"),
+            Self::NoSuchParameters => f.write_str("its algorithm has no such parameters"),
         }
     }
 }
 
-impl std::error::Error for Unfit {}
+impl std::error::Error for TooExpensive {}
 
-impl Shape {
-    /// PBKDF2 with an output of so many bytes.
+impl HashParams {
+    /// PBKDF2 with an output of `output` bytes.
     pub(crate) fn pbkdf2(digest: Digest, iterations: u32, output: usize) -> Self {
         let blocks = u32::try_from(output.div_ceil(digest.bytes())).unwrap_or(u32::MAX);
         Self::Pbkdf2 { digest, iterations, blocks }
     }
 
-    /// Whether a function can be asked to check such a hash.
+    /// Checks that a function can afford a check of such a hash.
     ///
     /// # Errors
-    /// [`Unfit`] with the reason.
-    pub fn fits(self) -> Result<(), Unfit> {
+    /// [`TooExpensive`] over a limit, or if the algorithm has no such parameters.
+    pub fn check(self) -> Result<(), TooExpensive> {
         if !self.exists() {
-            return Err(Unfit::Parameters);
+            return Err(TooExpensive::NoSuchParameters);
         }
         if self.memory_kib() > MAX_MEMORY_KIB {
-            return Err(Unfit::Memory(self.memory_kib()));
+            return Err(TooExpensive::Memory(self.memory_kib()));
         }
         if self.millis() > MAX_MILLIS {
-            return Err(Unfit::Time(self.millis()));
+            return Err(TooExpensive::Time(self.millis()));
         }
         Ok(())
     }
 
-    /// Whether the algorithm has such parameters.
+    /// Whether the algorithm is defined for these parameters.
     fn exists(self) -> bool {
         match self {
             Self::Argon2 { .. } => self.argon2_params().is_some(),
@@ -183,7 +187,7 @@ impl Shape {
         }
     }
 
-    /// Memory in KiB, that of its caller left aside.
+    /// Memory of one check, in KiB.
     #[must_use]
     pub fn memory_kib(self) -> u64 {
         match self {
@@ -199,8 +203,8 @@ impl Shape {
         }
     }
 
-    /// About how many milliseconds of one whole processor it takes: what `daypass user calibrate` measures on a current one,
-    /// rounded up. Good for limits, and for nothing finer.
+    /// Estimated time of one check, in milliseconds of one whole processor: `daypass user calibrate` on a current processor,
+    /// rounded up. An estimate for limits only. The time of phpass grows with the password, so its estimate is that of the longest.
     #[must_use]
     pub fn millis(self) -> u64 {
         let nanos = match self {
@@ -218,7 +222,9 @@ impl Shape {
                 };
                 u64::from(iterations).saturating_mul(u64::from(blocks)).saturating_mul(each)
             }
-            Self::Phpass { log_rounds } => power_of_two(u32::from(log_rounds)).saturating_mul(250),
+            Self::Phpass { log_rounds } => {
+                power_of_two(u32::from(log_rounds)).saturating_mul(PHPASS_ROUND_NANOS)
+            }
         };
         nanos.div_ceil(1_000_000)
     }
@@ -228,7 +234,7 @@ impl Shape {
         ParamsBuilder::new().m_cost(memory).t_cost(passes).p_cost(lanes).output_len(32).build().ok()
     }
 
-    /// Does the work of checking a password against a hash of this shape, and keeps nothing of it.
+    /// Does the work of one check and discards the result.
     pub fn work(self, password: &[u8]) {
         let mut output = [0; 64];
         let done = match self {
@@ -257,7 +263,7 @@ impl Shape {
                 Some(())
             }
         };
-        // The result must look needed, or the optimiser could drop the work.
+        // Without a use of the result, the optimiser could drop the work.
         std::hint::black_box((done, output));
     }
 }
@@ -266,7 +272,7 @@ fn power_of_two(exponent: u32) -> u64 {
     1_u64.checked_shl(exponent).unwrap_or(u64::MAX)
 }
 
-/// What bcrypt is given: the password and a closing zero, as far as 72 bytes go.
+/// bcrypt's input: the first 72 bytes of password and final zero byte.
 fn bcrypt_input(password: &[u8]) -> Vec<u8> {
     password.iter().copied().chain([0]).take(BCRYPT_BYTES).collect()
 }
@@ -282,7 +288,7 @@ pub(crate) fn derive_pbkdf2(
     pbkdf2::derive(digest.algorithm(), iterations, salt, password, output);
 }
 
-/// The portable hash of phpass: MD5 over salt and password, then again and again over that and the password.
+/// phpass' portable hash: MD5 of salt and password, then MD5 of hash and password for each round.
 pub(crate) fn phpass(log_rounds: u8, salt: &[u8; 8], password: &[u8]) -> [u8; 16] {
     let mut hash: [u8; 16] = Md5::new().chain_update(salt).chain_update(password).finalize().into();
     for _ in 0..power_of_two(u32::from(log_rounds)) {
@@ -291,7 +297,7 @@ pub(crate) fn phpass(log_rounds: u8, salt: &[u8; 8], password: &[u8]) -> [u8; 16
     hash
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for HashParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argon2 { algorithm, memory, passes, lanes } => {
@@ -307,11 +313,11 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A text is no [`Shape`].
+/// A text is not the text form of a [`HashParams`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoShape;
+pub struct InvalidHashParams;
 
-impl fmt::Display for NoShape {
+impl fmt::Display for InvalidHashParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "not of the form that `daypass user import` prints, such as `bcrypt,c=10`, `scrypt,ln=14,r=8,p=1`, \
@@ -320,21 +326,23 @@ impl fmt::Display for NoShape {
     }
 }
 
-impl std::error::Error for NoShape {}
+impl std::error::Error for InvalidHashParams {}
 
-impl FromStr for Shape {
-    type Err = NoShape;
+impl FromStr for HashParams {
+    type Err = InvalidHashParams;
 
-    fn from_str(text: &str) -> Result<Self, NoShape> {
+    fn from_str(text: &str) -> Result<Self, InvalidHashParams> {
         let mut parts = text.split(',');
         let name = parts.next().unwrap_or_default();
-        let mut next = |key: &str| -> Result<u32, NoShape> {
-            let value =
-                parts.next().and_then(|part| part.strip_prefix(key)?.strip_prefix('=')).ok_or(NoShape)?;
-            value.parse().map_err(|_| NoShape)
+        let mut next = |key: &str| -> Result<u32, InvalidHashParams> {
+            let value = parts
+                .next()
+                .and_then(|part| part.strip_prefix(key)?.strip_prefix('='))
+                .ok_or(InvalidHashParams)?;
+            value.parse().map_err(|_| InvalidHashParams)
         };
-        let small = |number: u32| u8::try_from(number).map_err(|_| NoShape);
-        let shape = if let Some(digest) = Digest::parse(name) {
+        let small = |number: u32| u8::try_from(number).map_err(|_| InvalidHashParams);
+        let params = if let Some(digest) = Digest::parse(name) {
             Self::Pbkdf2 { digest, iterations: next("i")?, blocks: next("b")? }
         } else if let Ok(algorithm) = Algorithm::from_str(name) {
             Self::Argon2 { algorithm, memory: next("m")?, passes: next("t")?, lanes: next("p")? }
@@ -343,10 +351,10 @@ impl FromStr for Shape {
                 "bcrypt" => Self::Bcrypt { cost: next("c")? },
                 "scrypt" => Self::Scrypt { log_n: small(next("ln")?)?, r: next("r")?, p: next("p")? },
                 "phpass" => Self::Phpass { log_rounds: small(next("ln")?)? },
-                _ => return Err(NoShape),
+                _ => return Err(InvalidHashParams),
             }
         };
-        // One spelling: what is printed.
-        if shape.to_string() == text { Ok(shape) } else { Err(NoShape) }
+        // One text form: the printed one.
+        if params.to_string() == text { Ok(params) } else { Err(InvalidHashParams) }
     }
 }
