@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_answer_repeats_what_it_answers() {
         let event = json!({ "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "x" });
-        let good = body(&event, &Ok(Done { jwks: Some("{}".to_owned()) }));
+        let good = body(&event, &Ok(Done { jwks: Some("{}".to_owned()), published: None }));
         assert_eq!(
             good,
             json!({

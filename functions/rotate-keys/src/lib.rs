@@ -2,13 +2,13 @@
 
 mod custom_resource;
 
-use daypass_core::flow::rotate_keys::{Done, RotateKeys};
-use daypass_core::ports::vault::Vault;
+use daypass_core::flow::rotate_keys::{Done, Failure, RotateKeys};
+use daypass_core::ports::vault::{Vault, VaultError};
 use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;
 
-/// A role that was made a moment ago is not known everywhere in AWS.
+/// AWS can need seconds until it knows a new role everywhere.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -23,14 +23,18 @@ pub async fn handle<V: Vault>(
     let mut done = rotate.run(event).await;
     if custom_resource::is(event) {
         for _ in 1..TRIES {
-            if done.as_ref().is_err_and(|failure| failure.to_string().contains("AccessDenied")) {
-                tokio::time::sleep(PAUSE).await;
-                done = rotate.run(event).await;
+            if !matches!(done, Err(Failure::Vault(VaultError::Denied { .. }))) {
+                break;
             }
+            tokio::time::sleep(PAUSE).await;
+            done = rotate.run(event).await;
         }
         custom_resource::answer(event, &done).await?;
         // It was told of the failure; another try would be told to nobody.
-        return Ok(done.unwrap_or(Done { jwks: None }));
+        return Ok(done.unwrap_or_default());
     }
     Ok(done?)
 }
+
+#[cfg(test)]
+mod tests;
