@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Does what an event asks for. CloudFormation waits for an answer at an address of its own, and is told of a failure there.
 ///
 /// # Errors
-/// What was not done. Whoever sent the event tries again, or tells the operator.
+/// [`Failure`] of an event that AWS repeats or the operator sees, or no answer to CloudFormation.
 pub async fn handle<V: Vault>(
     rotate: &RotateKeys<V>,
     event: &Value,
@@ -30,7 +30,7 @@ pub async fn handle<V: Vault>(
             done = rotate.run(event).await;
         }
         custom_resource::answer(event, &done).await?;
-        // It was told of the failure; another try would be told to nobody.
+        // CloudFormation knows of the failure, and expects no second answer.
         return Ok(done.unwrap_or_default());
     }
     Ok(done?)

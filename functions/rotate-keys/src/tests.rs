@@ -80,7 +80,7 @@ async fn requests(denied: bool) -> u32 {
         Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
     let vault = Failing { denied, requests: AtomicU32::new(0) };
     let rotate = RotateKeys { config, vault, context };
-    // Nobody listens there, so CloudFormation gets no answer.
+    // Nothing listens there, so CloudFormation gets no answer.
     let event = json!({ "RequestType": "Create", "ResponseURL": "http://127.0.0.1:9/" });
     handle(&rotate, &event).await.unwrap_err();
     rotate.vault.requests.load(Ordering::SeqCst)

@@ -10,7 +10,7 @@ fn events() -> Names {
     text.lines().filter_map(heading).collect()
 }
 
-/// A filter for an event that nobody writes counts nothing, for good and in silence.
+/// A filter for an event that does not exist counts nothing, in silence.
 #[test]
 fn metrics_count_events_that_there_are() {
     let template = Template::read();
@@ -103,7 +103,7 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
     assert!(scale.contains(&sentence), "docs/operations/cost.md should say: {sentence}");
 }
 
-/// Without a key, nobody makes a token that is newer than its session.
+/// Only the key of refresh tokens makes a token that is newer than its session.
 #[test]
 fn a_token_ahead_of_the_store_raises_an_alarm() {
     let template = Template::read();
@@ -116,7 +116,7 @@ fn a_token_ahead_of_the_store_raises_an_alarm() {
     assert_eq!(alarm["Threshold"], 1, "the first one");
 }
 
-/// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
+/// Each alarm has an entry, and each entry an alarm.
 ///
 /// invariant: Each alarm has an entry in the runbook.
 #[test]

@@ -26,7 +26,7 @@ fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
 #[test]
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
-    // The token endpoints are public; whoever calls the others has logged in.
+    // The token endpoints are public. Callers of the others have logged in.
     let guarded = Some("DaypassAuthorizer");
     let expected = [
         ("ANY /login", "login", None),

@@ -46,7 +46,7 @@ pub enum Step {
 pub enum Call {
     /// Secrets Manager rotates.
     Step {
-        /// Which step.
+        /// The step to do.
         step: Step,
         /// ARN of the secret.
         secret: String,
@@ -134,7 +134,7 @@ pub enum Failure {
     /// A prepared key is missing in the JWKS.
     #[error("signing key {0} is not published")]
     Unpublished(String),
-    /// Secrets Manager.
+    /// Secrets Manager failed or denied a request.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// The key set.
@@ -163,7 +163,7 @@ pub struct Done {
 pub struct RotateKeys<V> {
     /// Which secrets, and how they rotate.
     pub config: RotateKeysConfig,
-    /// Secrets Manager.
+    /// Secrets Manager of the stack's account.
     pub vault: V,
     /// Time, randomness, log.
     pub context: Context,

@@ -26,7 +26,7 @@ struct Memory {
     requests: Arc<AtomicUsize>,
     /// The request that is lost, and whether it takes effect all the same.
     lost: Arc<Mutex<Option<(usize, bool)>>>,
-    /// What somebody else does just before the request of that number.
+    /// What another party does just before the request of that number.
     meanwhile: Arc<Mutex<Option<(usize, Meanwhile)>>>,
 }
 
@@ -558,7 +558,7 @@ fn what_was_prepared_before_a_cut_is_never_finished() {
     stack.vault.begin("signing", "one");
     stack.step("createSecret", Section::Signing, "one").unwrap();
     stack.call(&json!({ "cut": "signing" })).unwrap();
-    // Secrets Manager keeps the version, and somebody puts the label back.
+    // Secrets Manager keeps the version, and an operator puts the label back.
     for step in &STEPS[1..] {
         stack.vault.begin("signing", "one");
         assert!(matches!(stack.step(step, Section::Signing, "one"), Err(Failure::Overtaken)));
