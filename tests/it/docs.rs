@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 fn read(path: &str) -> String {
@@ -455,6 +456,40 @@ fn documented_cargo_commands_exist() {
         let Some(name) = command.words.get(1) else { continue };
         assert!(aliases.contains(name.as_str()) || CARGOS_OWN.contains(&name.as_str()), "{}", command.place);
     }
+}
+
+/// A file that a documented command writes holds keys or users, and is one `git add` away from the repository.
+///
+/// invariant: Git ignores each file that a documented command writes into the checkout.
+#[test]
+fn git_ignores_what_documented_commands_write() {
+    let mut written = BTreeSet::new();
+    for command in daypass_docs::commands(&["daypass"]) {
+        // Lines such as `daypass user export --out FILE` show a form.
+        let named = command.words.windows(2).filter(|pair| ["--out", "--errors"].contains(&pair[0].as_str()));
+        written.extend(named.map(|pair| pair[1].clone()).filter(|file| file.contains('.')));
+    }
+    assert!(written.contains("new-peppers.json") && written.contains("users.jsonl"), "{written:?}");
+    for file in written {
+        let ignored =
+            Command::new("git").args(["check-ignore", "--quiet", &file]).current_dir(root()).status();
+        assert!(ignored.unwrap().success(), ".gitignore does not name {file}");
+    }
+}
+
+/// Every user of a machine reads the arguments of its processes.
+///
+/// invariant: No documented command has a secret among its arguments.
+#[test]
+fn documented_commands_take_secrets_from_files() {
+    let mut found = 0;
+    for document in present() {
+        for value in document.text.split("--secret-string ").skip(1) {
+            assert!(value.starts_with("file://"), "{}: a secret among the arguments", document.path);
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "{found} commands write a secret");
 }
 
 /// Whether a name is that of an environment variable of ours.

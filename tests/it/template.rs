@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+mod alarms;
+mod api;
+
 type Names = BTreeSet<String>;
 
 /// The names of some things, for comparison without order.
@@ -209,11 +212,24 @@ fn the_defaults_are_a_configuration() {
     starts("rotate-keys", config::rotate_keys(lookup("rotate-keys")).err());
 }
 
+/// A URL that Lambda makes for a function, in the region with the longest name.
+const FUNCTION_URL: &str = "https://abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-1.on.aws/";
+
+/// The resource and the path of `!Sub ${Resource.FunctionUrl}path`.
+fn direct(value: &Value) -> Option<(&str, &str)> {
+    let (resource, path) = value.get("Fn::Sub")?.as_str()?.strip_prefix("${")?.split_once("}")?;
+    Some((resource.strip_suffix(".FunctionUrl")?, path))
+}
+
 /// What CloudFormation would make of a value: defaults, an example where there is none, and a name for a table.
 fn example(parameters: &Value, value: &Value) -> String {
     if value.get("Fn::If").is_some() {
-        let issuer = example(parameters, &json!({ "Ref": "Issuer" }));
-        return text(&value["Fn::If"][1]["Fn::Sub"]).replace("${Issuer}", &issuer);
+        // The conditions of the defaults.
+        assert!(["FeedIsDirect", "KeysAreDirect"].contains(&text(&value["Fn::If"][0])), "{value}");
+        return example(parameters, &value["Fn::If"][1]);
+    }
+    if let Some((_, path)) = direct(value) {
+        return format!("{FUNCTION_URL}{path}");
     }
     if value.get("Fn::GetAtt").is_some() {
         assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
@@ -262,9 +278,13 @@ fn the_longest_parameters_fit_into_the_environment() {
     /// The bytes that a value may take.
     fn longest(parameters: &Value, value: &Value) -> usize {
         if let Some(choices) = value.get("Fn::If") {
-            let path = text(&choices[1]["Fn::Sub"]).strip_prefix("${Issuer}").unwrap();
-            let issuers = longest(parameters, &json!({ "Ref": "Issuer" })) + path.len();
-            return issuers.max(longest(parameters, &choices[2]));
+            return longest(parameters, &choices[1]).max(longest(parameters, &choices[2]));
+        }
+        if let Some((_, path)) = direct(value) {
+            return FUNCTION_URL.len() + path.len();
+        }
+        if let Some(path) = value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${Issuer}/")) {
+            return longest(parameters, &json!({ "Ref": "Issuer" })) + "/".len() + path.len();
         }
         if value.get("Fn::GetAtt").is_some() {
             assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
@@ -495,90 +515,6 @@ fn roles_and_logs_belong_to_one_function_each() {
     }
 }
 
-/// The routes of a template: the method and path, the binary that answers, and the authorizer in front if there is one.
-fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
-    let functions = template.functions().into_iter();
-    functions
-        .flat_map(|(binary, function)| {
-            let events = function["Properties"]["Events"].as_object().into_iter().flat_map(Map::values);
-            events.map(move |event| {
-                assert_eq!(event["Type"], "HttpApi", "{binary}");
-                let route = &event["Properties"];
-                assert_eq!(route["PayloadFormatVersion"], "2.0", "{binary}");
-                let auth = route.get("Auth");
-                let authorizer = auth.map(|auth| {
-                    assert_eq!(auth.as_object().map(Map::len), Some(1), "{binary}: {auth}");
-                    text(&auth["Authorizer"])
-                });
-                (format!("{} {}", text(&route["Method"]), text(&route["Path"])), binary, authorizer)
-            })
-        })
-        .collect()
-}
-
-#[test]
-fn routes_lead_to_their_functions() {
-    // ANY: the function itself answers a wrong method, with 405 and Allow.
-    // The token endpoints are public; whoever calls the others has logged in.
-    let guarded = Some("DaypassAuthorizer");
-    let expected = [
-        ("ANY /login", "login", None),
-        ("ANY /refresh", "refresh", None),
-        ("ANY /revoke", "revoke", None),
-        ("ANY /sessions", "sessions", guarded),
-        ("ANY /sessions/{id}", "sessions", guarded),
-        ("ANY /password", "password", guarded),
-        ("OPTIONS /password", "password", None),
-        ("OPTIONS /sessions", "sessions", None),
-        ("OPTIONS /sessions/{id}", "sessions", None),
-        ("ANY /revocations", "revocations", None),
-        ("ANY /.well-known/{document+}", "discovery", None),
-    ];
-    let expected = expected.map(|(route, binary, authorizer)| (route.to_owned(), binary, authorizer)).into();
-    assert_eq!(routes(&Template::read()), expected);
-}
-
-/// What discovery announces is there.
-#[test]
-fn announced_endpoints_have_routes() {
-    let template = Template::read();
-    let lookup = |name: &str| {
-        let value = template.environment("discovery").get(name)?;
-        Some(example(&template.0["Parameters"], value))
-    };
-    let config = config::discovery(lookup).unwrap();
-    let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new()).unwrap();
-    let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]);
-    let answer = Discovery::new(&config.issuer, &jwks).unwrap().answer(&request);
-    let metadata: Value = serde_json::from_slice(answer.body()).unwrap();
-
-    let routes = routes(&template);
-    let path =
-        |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
-    for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
-        assert!(
-            routes.contains(&(format!("ANY {}", path(member)), binary, None)),
-            "{member} is not the route of {binary}"
-        );
-    }
-    assert!(path("jwks_uri").starts_with("/.well-known/"), "{}", path("jwks_uri"));
-    assert_eq!(
-        template.0["Outputs"]["JwksUrl"]["Value"]["Fn::Sub"],
-        format!("${{Issuer}}{}", path("jwks_uri"))
-    );
-}
-
-/// SAM turns only `{proxy+}` into a wildcard of the permission; for any other greedy route we grant it ourselves.
-#[test]
-fn api_gateway_may_call_what_answers_the_well_known_documents() {
-    let template = Template::read();
-    let permission = template.resource("DiscoveryPermission");
-    let function = template.resource(text(&permission["Properties"]["FunctionName"]["Ref"]));
-    assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "discovery");
-    let source = text(&permission["Properties"]["SourceArn"]["Fn::Sub"]);
-    assert!(source.ends_with(":${Api}/*/*/.well-known/*"), "{source}");
-}
-
 #[test]
 fn tables_and_secrets_reach_the_functions_that_may_use_them() {
     let template = Template::read();
@@ -697,51 +633,6 @@ fn tables_are_encrypted_and_kept_as_the_store_says() {
 }
 
 #[test]
-fn the_authorizer_is_asked_about_every_request() {
-    let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let auth = &api["Properties"]["Auth"];
-    assert_eq!(auth.get("DefaultAuthorizer"), None, "the token endpoints are public");
-
-    let authorizer = &auth["Authorizers"]["DaypassAuthorizer"];
-    let function = template.resource(get_att(&authorizer["FunctionArn"], "Arn"));
-    assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "authorizer");
-    assert_eq!(authorizer["AuthorizerPayloadFormatVersion"], "2.0");
-    assert_eq!(authorizer["EnableSimpleResponses"], true);
-    // A cached "allow" may outlive its token.
-    assert_eq!(authorizer["Identity"], json!({ "Headers": ["Authorization"], "ReauthorizeEvery": 0 }));
-}
-
-#[test]
-fn access_logs_are_json_and_hold_nothing_that_a_caller_wrote() {
-    // Not here, and not to be added: path and query may hold a misplaced token, a user agent a forged field, the
-    // authorizer's context the user's id.
-    const HARMLESS: [&str; 15] = [
-        "authorizer.error",
-        "authorizer.status",
-        "httpMethod",
-        "identity.sourceIp",
-        "integration.latency",
-        "integration.requestId",
-        "integration.status",
-        "integrationErrorMessage",
-        "protocol",
-        "requestId",
-        "requestTime",
-        "responseLatency",
-        "responseLength",
-        "routeKey",
-        "status",
-    ];
-    let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let format: BTreeMap<String, String> =
-        serde_json::from_str(text(&api["Properties"]["AccessLogSettings"]["Format"])).unwrap();
-    let variables: Names = format.values().map(|variable| variable.replace("$context.", "")).collect();
-    assert_eq!(variables, names(HARMLESS));
-}
-
-#[test]
 fn what_other_stacks_need_is_exported_under_the_name_of_the_output() {
     let template = Template::read();
     let outputs = template.0["Outputs"].as_object().unwrap();
@@ -755,129 +646,5 @@ fn what_other_stacks_need_is_exported_under_the_name_of_the_output() {
         for suffix in ["Name", "Arn"] {
             assert!(outputs.contains_key(&format!("{id}{suffix}")), "{id}{suffix} is not exported");
         }
-    }
-}
-
-/// The events of docs/reference/events.md, by name.
-fn events() -> Names {
-    let text = fs::read_to_string(root().join("docs/reference/events.md"))
-        .expect("docs/reference/events.md cannot be read");
-    let heading = |line: &str| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned());
-    text.lines().filter_map(heading).collect()
-}
-
-/// A filter for an event that nobody writes counts nothing, for good and in silence.
-#[test]
-fn metrics_count_events_that_there_are() {
-    let template = Template::read();
-    let (events, mut counted) = (events(), 0);
-    for (id, filter) in template.resources("AWS::Logs::MetricFilter") {
-        let group = text(&filter["Properties"]["LogGroupName"]["Ref"]);
-        assert_eq!(template.resource(group)["Type"], "AWS::Logs::LogGroup", "{id}");
-        let pattern = text(&filter["Properties"]["FilterPattern"]);
-        for event in pattern.split("$.event = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-            assert!(events.contains(event), "{id}: nobody writes {event}");
-            counted += 1;
-        }
-    }
-    assert!(counted > 20, "{counted} events are counted");
-}
-
-/// Alarms over metrics of ours look at one that a filter makes.
-///
-/// invariant: Each alarm looks at a metric that a filter makes, or at one of AWS.
-#[test]
-fn alarms_look_at_metrics_that_there_are() {
-    let template = Template::read();
-    let made: Names = template
-        .resources("AWS::Logs::MetricFilter")
-        .map(|(_, filter)| &filter["Properties"]["MetricTransformations"][0])
-        .map(|metric| {
-            assert_eq!(text(&metric["MetricNamespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}");
-            text(&metric["MetricName"]).to_owned()
-        })
-        .collect();
-    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
-        let properties = &alarm["Properties"];
-        if properties["Namespace"].get("Fn::Sub").is_some() {
-            assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
-            assert!(made.contains(text(&properties["MetricName"])), "{id}");
-        }
-        assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: silence is no alarm");
-        for told in ["AlarmActions", "OKActions"] {
-            assert_eq!(properties[told]["Fn::If"][0], "AlarmsHaveTopic", "{id}");
-        }
-    }
-    // What the dashboard shows is there, too.
-    let (_, dashboard) = template.resources("AWS::CloudWatch::Dashboard").next().unwrap();
-    let body = text(&dashboard["Properties"]["DashboardBody"]["Fn::Sub"]);
-    let body: Value = serde_json::from_str(body).expect("the dashboard is JSON");
-    let shown: usize =
-        list(&body["widgets"]).iter().map(|one| list(&one["properties"]["metrics"]).len()).sum();
-    assert!(shown <= 50, "a dashboard of {shown} metrics is not free");
-    for widget in list(&body["widgets"]) {
-        for metric in list(&widget["properties"]["metrics"]) {
-            if metric[0] == "Daypass/${AWS::StackName}" {
-                assert!(made.contains(text(&metric[1])), "{metric}");
-            }
-        }
-    }
-}
-
-/// What docs/operations/cost.md says that they cost.
-#[test]
-fn metrics_and_alarms_cost_what_the_documentation_says() {
-    let template = Template::read();
-    let transformation =
-        |filter: &Value| filter["Properties"]["MetricTransformations"][0]["MetricName"].clone();
-    let metrics: BTreeSet<String> = template
-        .resources("AWS::Logs::MetricFilter")
-        .map(|(_, filter)| text(&transformation(filter)).to_owned())
-        .collect();
-    let alarms: Vec<usize> = template
-        .resources("AWS::CloudWatch::Alarm")
-        .map(|(_, alarm)| alarm["Properties"]["Metrics"].as_array())
-        .map(|metrics| {
-            metrics.map_or(1, |all| all.iter().filter(|one| one.get("MetricStat").is_some()).count())
-        })
-        .collect();
-    let looked_at: usize = alarms.iter().sum();
-    let cents = metrics.len() * 30 + looked_at * 10;
-    let sentence = format!(
-        "the stack's {} metrics (0.30 USD each) and its {} alarms (0.10 USD for each of {looked_at} metrics) cost {}.{:02} USD a month",
-        metrics.len(),
-        alarms.len(),
-        cents / 100,
-        cents % 100,
-    );
-    let scale = fs::read_to_string(root().join("docs/operations/cost.md"))
-        .expect("docs/operations/cost.md cannot be read");
-    assert!(scale.contains(&sentence), "docs/operations/cost.md should say: {sentence}");
-}
-
-/// Whoever is woken finds an entry, and no entry is for an alarm that is gone.
-///
-/// invariant: Each alarm has an entry in the runbook.
-#[test]
-fn every_alarm_has_its_entry_in_the_runbook() {
-    let template = Template::read();
-    let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
-    let runbook = fs::read_to_string(root().join("docs/operations/runbook.md"))
-        .expect("docs/operations/runbook.md cannot be read");
-    let headings = runbook.lines().filter_map(|line| line.strip_prefix("### "));
-    let entries: Names = headings.filter(|heading| heading.ends_with("Alarm")).map(str::to_owned).collect();
-    assert_eq!(entries, alarms);
-    for entry in
-        runbook.split("\n### ").skip(1).filter(|entry| entry.lines().next().unwrap().ends_with("Alarm"))
-    {
-        let name = entry.lines().next().unwrap();
-        for part in ["**What it means.**", "**Look at.**", "**Do.**"] {
-            assert!(entry.contains(part), "{name} lacks {part}");
-        }
-        let alarm = &template.resource(name)["Properties"];
-        assert!(
-            text(&alarm["AlarmDescription"]).ends_with(&format!("See docs/operations/runbook.md, {name}.")),
-            "{name}"
-        );
     }
 }

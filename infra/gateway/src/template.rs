@@ -83,7 +83,8 @@ impl Api {
             );
         }
         let properties = api.get("Properties").unwrap_or(&Value::Null);
-        for unread in ["CorsConfiguration", "DefinitionBody", "DefinitionUri", "RouteSettings"] {
+        // Throttles (RouteSettings) are not imitated: this machine has one user.
+        for unread in ["CorsConfiguration", "DefinitionBody", "DefinitionUri"] {
             if properties.get(unread).is_some() {
                 return wrong(format!("{name}.Properties.{unread} is not supported: remove it"));
             }

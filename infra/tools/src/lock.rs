@@ -20,7 +20,8 @@ use crate::{dynamodb_local, target_dir, workspace_root};
 /// A program is missing, or a requirement cannot be resolved.
 pub fn lock(upgrade: bool) -> Result<()> {
     let root = workspace_root();
-    for folder in ["infra/tools/python", "tests/interop/python"].map(|folder| root.join(folder)) {
+    let python = ["infra/examples/github-actions", "infra/tools/python", "tests/interop/python"];
+    for folder in python.map(|folder| root.join(folder)) {
         for requirements in files(&folder, "in")? {
             lock_python(&folder, &requirements, upgrade)?;
         }

@@ -1,11 +1,11 @@
 //! The port [`Vault`] on Secrets Manager: the requests of a key rotation.
 
-use crate::{connect, refused};
+use crate::connect;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
 use daypass_core::secret::Secret;
-use std::fmt::Display;
+use std::error::Error;
 
 /// A client of Secrets Manager.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ impl SecretsManager {
 
     async fn versions(&self, secret: &str) -> Result<Vec<(String, Vec<Stage>)>, VaultError> {
         let described = self.0.describe_secret().secret_id(secret).send().await;
-        let described = described.map_err(|error| failed("DescribeSecret", secret, &error))?;
+        let described = described.map_err(|error| failed("DescribeSecret", secret, error))?;
         let versions = described.version_ids_to_stages.unwrap_or_default().into_iter();
         Ok(versions
             .map(|(id, labels)| (id, labels.iter().filter_map(|label| stage(label)).collect()))
@@ -45,14 +45,28 @@ const fn label(stage: Stage) -> &'static str {
     }
 }
 
-/// The error for a failed request. Names the operation, the secret and the code, never a value.
-fn failed<E: ProvideErrorMetadata>(operation: &str, secret: &str, error: &SdkError<E>) -> VaultError {
-    let why: &dyn Display = match error {
-        SdkError::ServiceError(_) => &error.code().unwrap_or("an error without a code"),
-        SdkError::TimeoutError(_) => &"no answer in time",
-        _ => &"no connection, or no credentials",
+/// What AWS answers to a role without the right, from IAM and from KMS.
+const DENIED: [&str; 2] = ["AccessDeniedException", "AccessDenied"];
+
+/// Names the operation, the secret and the code. The raw response stays behind: it could hold a value.
+fn failed<E>(operation: &'static str, secret: &str, error: SdkError<E>) -> VaultError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let reason = match &error {
+        SdkError::ServiceError(_) => code.clone().unwrap_or_else(|| "an error without a code".to_owned()),
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::ResponseError(_) => "an answer that cannot be read".to_owned(),
+        _ => "no connection, or no credentials".to_owned(),
     };
-    VaultError(format!("{operation} {secret}: {why}"))
+    let secret = secret.to_owned();
+    let source = error.into_source().unwrap_or_else(|_| reason.clone().into());
+    if code.is_some_and(|code| DENIED.contains(&code.as_str())) {
+        VaultError::Denied { operation, secret, source }
+    } else {
+        VaultError::Failed { operation, secret, reason, source }
+    }
 }
 
 impl Vault for SecretsManager {
@@ -65,6 +79,7 @@ impl Vault for SecretsManager {
         let request = self.0.get_secret_value().secret_id(secret);
         let request = match which {
             Which::Current => request.version_stage(CURRENT),
+            Which::Pending => request.version_stage(PENDING),
             Which::Version(id) => request.version_id(id),
         };
         match request.send().await {
@@ -77,7 +92,7 @@ impl Vault for SecretsManager {
             }
             // A secret without a value answers in the same way as a missing secret. For a missing one, the first write fails.
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(VaultError(refused(secret, &error).to_string())),
+            Err(error) => Err(failed("GetSecretValue", secret, error)),
         }
     }
 
@@ -92,9 +107,9 @@ impl Vault for SecretsManager {
         let labels = stages.iter().map(|stage| label(*stage).to_owned()).collect();
         match request.secret_string(value).set_version_stages(Some(labels)).send().await {
             Ok(_) => Ok(()),
-            // The version already has another value, from another writer.
+            // The version has another value, from an earlier attempt.
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(()),
-            Err(error) => Err(failed("PutSecretValue", secret, &error)),
+            Err(error) => Err(failed("PutSecretValue", secret, error)),
         }
     }
 
@@ -114,7 +129,7 @@ impl Vault for SecretsManager {
             Ok(_) => Ok(true),
             // Another version has the label. Moving a label is the only lock that Secrets Manager offers.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(false),
-            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, error)),
         }
     }
 
@@ -124,7 +139,51 @@ impl Vault for SecretsManager {
             Ok(_) => Ok(()),
             // The version no longer has the label.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(()),
-            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_secretsmanager::error::ErrorMetadata;
+    use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+
+    fn service_error(code: &str) -> VaultError {
+        let error =
+            PutSecretValueError::generic(ErrorMetadata::builder().code(code).message("not now").build());
+        let raw = aws_sdk_secretsmanager::config::http::HttpResponse::new(
+            400.try_into().unwrap(),
+            "hunter2 is in the body".into(),
+        );
+        failed(
+            "PutSecretValue",
+            "arn:aws:secretsmanager:eu-west-1:1:secret:AccessDenied-x",
+            SdkError::service_error(error, raw),
+        )
+    }
+
+    /// The name of a secret decides nothing, and neither does a message.
+    #[test]
+    fn denial_is_told_by_the_code() {
+        for code in DENIED {
+            assert!(matches!(service_error(code), VaultError::Denied { .. }), "{code}");
+        }
+        let throttled = service_error("ThrottlingException");
+        assert!(matches!(throttled, VaultError::Failed { .. }));
+        assert!(throttled.to_string().ends_with("AccessDenied-x: ThrottlingException"), "{throttled}");
+    }
+
+    #[test]
+    fn a_failure_keeps_its_cause_and_no_response_body() {
+        let failed = service_error("ThrottlingException");
+        let source = failed.source().unwrap();
+        assert!(
+            source
+                .downcast_ref::<PutSecretValueError>()
+                .is_some_and(|cause| cause.message() == Some("not now"))
+        );
+        assert!(!format!("{failed:?}").contains("hunter2"));
     }
 }

@@ -16,7 +16,8 @@ use std::fmt;
 
 pub mod rotation;
 
-/// The version of the document format that this code reads and writes.
+/// The version of the document format that this code reads and writes. It rises for a change that breaks readers. A new optional
+/// member does not: readers ignore members that they do not know.
 pub const VERSION: u32 = 1;
 
 /// Longest secret of another system that a key set takes, in bytes.
@@ -58,7 +59,6 @@ pub enum Status {
 
 /// A key set as it is stored. `Debug` shows no key.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Document {
     version: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,7 +70,6 @@ pub struct Document {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SigningEntry {
     status: Status,
     /// Seconds since the epoch.
@@ -86,7 +85,6 @@ struct SigningEntry {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SecretEntry {
     kid: String,
     status: Status,
@@ -275,7 +273,7 @@ impl fmt::Debug for Document {
 /// The kind of a serde error without the value that caused it.
 fn classify(error: &serde_json::Error) -> &'static str {
     let text = error.to_string();
-    let kinds = ["missing field", "unknown field", "unknown variant", "invalid type", "invalid length"];
+    let kinds = ["missing field", "unknown variant", "invalid type", "invalid length"];
     kinds.into_iter().find(|kind| text.starts_with(kind)).unwrap_or("invalid value")
 }
 
