@@ -2,6 +2,7 @@
 //! it reads, and a counter of password hashes. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
+use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
@@ -295,9 +296,11 @@ impl Service {
         user
     }
 
-    /// Sends a request to the function that its path belongs to.
+    /// Sends a request to the function that its path belongs to. Fails the test when `openapi.yaml` does not describe the
+    /// response.
     pub async fn send(&self, request: Request) -> Answer {
         let path = request.uri().path().to_owned();
+        let sent = request.clone();
         // Boxed: a test that awaits dozens of them one after the other would have a stack as large as all.
         let response = match path.as_str() {
             "/login" => daypass_login::handle(&self.login, request).boxed(),
@@ -310,7 +313,9 @@ impl Service {
             }
             _ => daypass_discovery::handle(&self.discovery, request).boxed(),
         };
-        Answer::from(response.await)
+        let answer = Answer::from(response.await);
+        assert_described(&sent, &answer);
+        answer
     }
 
     /// POSTs JSON.
