@@ -235,6 +235,10 @@ impl Whole {
         assert_eq!(login.header("cache-control"), Some("no-store"));
         let missing = self.whoami(None).await;
         assert_eq!(missing.status, 401, "{missing:?}");
+        // These responses are API Gateway's own, and openapi.yaml lists them.
+        let sessions = || self.http.get(self.url("/sessions"));
+        assert_eq!(self.send(sessions()).await.status, 401);
+        assert_eq!(self.send(sessions().header("authorization", "Bearer x")).await.status, 403);
         let bearer = format!("Bearer {}", login.text("access_token"));
         let whoami = self.whoami(Some(&bearer)).await;
         assert_eq!(whoami.status, 200, "{whoami:?}");

@@ -18,15 +18,15 @@ use std::sync::LazyLock;
 /// The media type of responses that API Gateway makes itself; those of the functions name a charset.
 pub const OF_GATEWAY: &str = "application/json";
 
-/// Headers of the connection and the media type, which OpenAPI describes elsewhere or not at all.
-const OTHER_HEADERS: [&str; 4] = ["connection", "content-length", "content-type", "date"];
+/// Headers of the connection and of API Gateway, and the media type, which OpenAPI describes elsewhere.
+const OTHER_HEADERS: [&str; 5] = ["apigw-requestid", "connection", "content-length", "content-type", "date"];
 
 /// What a checked exchange has shown: an operation, a status, and the `error` of the body.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
-    /// The `operationId`.
+    /// The `operationId` of the operation.
     pub operation: String,
-    /// The status code.
+    /// The status code, as text.
     pub status: String,
     /// The error code, `message` for a response of API Gateway itself, or nothing. A response to `HEAD` shows no code.
     pub error: String,

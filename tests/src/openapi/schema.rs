@@ -1,6 +1,6 @@
 //! JSON Schema (draft 2020-12): the keywords that `openapi.yaml` and the schema of OpenAPI 3.1 use. Another keyword panics.
 //!
-//! docs/adr/0065-an-openapi-description.md says why no crate does this.
+//! docs/adr/0065-an-openapi-description.md has the reason why no crate does this.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
