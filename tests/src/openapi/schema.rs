@@ -4,7 +4,8 @@
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 /// Keywords that decide nothing. `format` annotates, as the draft has it by default.
 const ANNOTATIONS: [&str; 11] = [
@@ -167,7 +168,7 @@ impl<'a> Schemas<'a> {
                 own.insert(name.clone());
             }
             for (pattern, schema) in keywords.get("patternProperties").into_iter().flat_map(object) {
-                if Regex::new(pattern).unwrap().is_match(name) {
+                if matches(pattern, name) {
                     self.whole(schema, value, &place, problems);
                     own.insert(name.clone());
                 }
@@ -227,7 +228,7 @@ fn asserts(keyword: &str, argument: &Value, value: &Value) -> bool {
         "required" => value
             .as_object()
             .is_none_or(|value| list(argument).iter().all(|name| value.contains_key(text(name)))),
-        "pattern" => value.as_str().is_none_or(|value| Regex::new(text(argument)).unwrap().is_match(value)),
+        "pattern" => value.as_str().is_none_or(|value| matches(text(argument), value)),
         "minLength" => size(true, chars),
         "maxLength" => size(false, chars),
         "minProperties" => size(true, members),
@@ -241,6 +242,18 @@ fn asserts(keyword: &str, argument: &Value, value: &Value) -> bool {
         "minimum" => value.as_f64().is_none_or(|value| value >= argument.as_f64().unwrap()),
         _ => panic!("the keyword {keyword} is not known here"),
     }
+}
+
+/// Whether a pattern occurs in a text. A pattern is compiled once in each thread.
+fn matches(pattern: &str, text: &str) -> bool {
+    thread_local!(static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::default());
+    COMPILED.with_borrow_mut(|compiled| match compiled.get(pattern) {
+        Some(regex) => regex.is_match(text),
+        None => {
+            let regex = Regex::new(pattern).unwrap();
+            compiled.entry(pattern.to_owned()).or_insert(regex).is_match(text)
+        }
+    })
 }
 
 fn is_of(name: &str, value: &Value) -> bool {
@@ -266,4 +279,73 @@ fn list(value: &Value) -> &Vec<Value> {
 
 fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap_or_else(|| panic!("{value} is not an object"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(schema: &Value, good: &Value, bad: &Value) {
+        let problems = |value| Schemas { root: schema, closed: false }.problems(schema, value);
+        assert_eq!(problems(good), [""; 0], "{schema}");
+        assert_ne!(problems(bad), [""; 0], "{schema}");
+    }
+
+    #[test]
+    fn keywords() {
+        check(&json!({ "type": "integer" }), &json!(1.0), &json!(1.5));
+        check(&json!({ "type": ["string", "null"] }), &json!(null), &json!(false));
+        check(&json!({ "const": [1] }), &json!([1]), &json!([]));
+        check(&json!({ "enum": ["a", null] }), &json!(null), &json!("b"));
+        check(&json!({ "required": ["a"] }), &json!({ "a": 1 }), &json!({}));
+        check(&json!({ "pattern": "^a+$" }), &json!("aa"), &json!("ab"));
+        check(&json!({ "minLength": 2, "maxLength": 3 }), &json!("äöü"), &json!("ä"));
+        check(&json!({ "minProperties": 1 }), &json!({ "a": 1 }), &json!({}));
+        check(&json!({ "maxProperties": 0 }), &json!({}), &json!({ "a": 1 }));
+        check(&json!({ "minItems": 1, "maxItems": 2 }), &json!([1]), &json!([1, 2, 3]));
+        check(&json!({ "uniqueItems": true }), &json!([1, 2]), &json!([1, 2, 1]));
+        check(&json!({ "minimum": 1 }), &json!(1), &json!(0));
+        check(&json!({ "items": { "type": "string" } }), &json!(["a"]), &json!(["a", 1]));
+        check(&json!({ "properties": { "a": false } }), &json!({ "b": 1 }), &json!({ "a": 1 }));
+        check(
+            &json!({ "patternProperties": { "^x-": { "const": 1 } } }),
+            &json!({ "y": 2 }),
+            &json!({ "x-y": 2 }),
+        );
+        check(&json!({ "propertyNames": { "maxLength": 1 } }), &json!({ "a": 1 }), &json!({ "ab": 1 }));
+        check(
+            &json!({ "properties": { "a": true }, "additionalProperties": false }),
+            &json!({ "a": 1 }),
+            &json!({ "b": 1 }),
+        );
+        check(&json!({ "dependentSchemas": { "a": { "required": ["b"] } } }), &json!({}), &json!({ "a": 1 }));
+        check(&json!({ "allOf": [{ "minimum": 1 }, { "type": "integer" }] }), &json!(1), &json!(1.5));
+        check(&json!({ "anyOf": [{ "const": 1 }, { "type": "integer" }] }), &json!(1), &json!("a"));
+        check(&json!({ "oneOf": [{ "const": 1 }, { "type": "integer" }] }), &json!(2), &json!(1));
+        check(&json!({ "not": { "const": 1 } }), &json!(2), &json!(1));
+        let branches = json!({ "if": { "const": 1 }, "then": true, "else": { "type": "string" } });
+        check(&branches, &json!(1), &json!(2));
+        let references = json!({
+            "$defs": { "a": { "$dynamicAnchor": "meta", "properties": { "a": { "$dynamicRef": "#meta" } } } },
+            "$ref": "#/$defs/a", "unevaluatedProperties": false,
+        });
+        check(&references, &json!({ "a": { "b": 1 } }), &json!({ "b": 1 }));
+    }
+
+    #[test]
+    fn a_closed_object_has_listed_members_alone() {
+        let schema = json!({ "properties": { "a": { "properties": { "b": true } } } });
+        let problems = |value: &Value| Schemas { root: &schema, closed: true }.problems(&schema, value);
+        assert_eq!(problems(&json!({ "a": { "b": 1 } })), [""; 0]);
+        assert_eq!(problems(&json!({ "a": { "c": 1 }, "d": 1 })), ["/a/c is not listed", "/d is not listed"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the keyword exclusiveMinimum is not known here")]
+    fn an_unknown_keyword_fails() {
+        let schema = json!({ "exclusiveMinimum": 1 });
+        let _ = Schemas { root: &schema, closed: false }.problems(&schema, &json!(2));
+    }
 }
