@@ -379,7 +379,7 @@ fn present() -> Vec<Document> {
 }
 
 /// All errors with status and code. A variant that is missing here does not compile.
-fn errors() -> BTreeSet<(u16, &'static str)> {
+pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InvalidGrant,
         InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, OriginNotAllowed,

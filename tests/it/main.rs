@@ -12,6 +12,7 @@ mod embedded;
 mod events;
 mod flows;
 mod model;
+mod openapi;
 mod oracle;
 mod password;
 mod requests;

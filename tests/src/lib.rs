@@ -4,10 +4,12 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::missing_errors_doc,
+    clippy::panic,
     reason = "the helpers of a test fail as the test does"
 )]
 
 pub mod bench;
 pub mod contract;
 pub mod model;
+pub mod openapi;
 pub mod service;

@@ -2,6 +2,7 @@
 //! password hashes are counted. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
+use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
@@ -295,9 +296,10 @@ impl Service {
         user
     }
 
-    /// Sends a request to the function of its path.
+    /// Sends a request to the function of its path. Fails the test if `openapi.yaml` does not describe the response.
     pub async fn send(&self, request: Request) -> Answer {
         let path = request.uri().path().to_owned();
+        let sent = request.clone();
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
             "/login" => daypass_login::handle(&self.login, request).boxed(),
@@ -310,7 +312,9 @@ impl Service {
             }
             _ => daypass_discovery::handle(&self.discovery, request).boxed(),
         };
-        Answer::from(response.await)
+        let answer = Answer::from(response.await);
+        assert_described(&sent, &answer);
+        answer
     }
 
     /// Sends a `POST` request with a JSON body.

@@ -25,6 +25,7 @@ use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
 use daypass_testkit::{Answer, functions};
 use daypass_tests::bench::random;
+use daypass_tests::openapi::assert_described;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
@@ -39,6 +40,9 @@ pub(crate) const PASSWORD: &str = "a password for the black box";
 const NEW_PASSWORD: &str = "another password for the black box";
 const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) const JSON: &str = "application/json";
+
+/// The route of the sample behind the authorizer.
+const GUARDED: &str = "/whoami";
 
 /// The origin of a page whose client uses the cookie.
 const PAGE: &str = "https://app.example.com";
@@ -133,11 +137,17 @@ impl Whole {
         self.timed(request).await.0
     }
 
-    /// Sends a request. Also returns the time until the whole response has arrived.
+    /// Sends a request. Also returns the time until the whole response has arrived. Fails the test if `openapi.yaml` does
+    /// not describe the response of an endpoint.
     pub(crate) async fn timed(&self, request: reqwest::RequestBuilder) -> (Answer, Duration) {
+        let request = request.build().unwrap();
+        let sent = as_sent(&request);
         let before = Instant::now();
-        let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+        let answer = Answer::read(self.http.execute(request).await.unwrap()).await.unwrap();
         let took = before.elapsed();
+        if sent.uri().path() != GUARDED {
+            assert_described(&sent, &answer);
+        }
         if let Ok(Value::Object(members)) = serde_json::from_slice(&answer.body) {
             let tokens =
                 ["access_token", "refresh_token"].map(|name| members.get(name).and_then(Value::as_str));
@@ -167,7 +177,7 @@ impl Whole {
     }
 
     async fn whoami(&self, authorization: Option<&str>) -> Answer {
-        let request = self.http.get(self.url("/whoami"));
+        let request = self.http.get(self.url(GUARDED));
         self.send(match authorization {
             Some(value) => request.header("authorization", value),
             None => request,
@@ -227,6 +237,10 @@ impl Whole {
         assert_eq!(login.header("cache-control"), Some("no-store"));
         let missing = self.whoami(None).await;
         assert_eq!(missing.status, 401, "{missing:?}");
+        // These responses are API Gateway's own, and openapi.yaml lists them.
+        let sessions = || self.http.get(self.url("/sessions"));
+        assert_eq!(self.send(sessions()).await.status, 401);
+        assert_eq!(self.send(sessions().header("authorization", "Bearer x")).await.status, 403);
         let bearer = format!("Bearer {}", login.text("access_token"));
         let whoami = self.whoami(Some(&bearer)).await;
         assert_eq!(whoami.status, 200, "{whoami:?}");
@@ -501,6 +515,16 @@ impl Whole {
             assert!(!text.contains("daypass_rt_"), "something like a refresh token is in {place}");
         }
     }
+}
+
+/// The request with its whole body.
+fn as_sent(request: &reqwest::Request) -> http::Request<Vec<u8>> {
+    let body = request.body().map(|body| body.as_bytes().unwrap().to_vec()).unwrap_or_default();
+    let mut sent = http::Request::new(body);
+    *sent.method_mut() = request.method().clone();
+    *sent.uri_mut() = request.url().as_str().parse().unwrap();
+    *sent.headers_mut() = request.headers().clone();
+    sent
 }
 
 /// Sends `n` requests in parallel.
