@@ -8,6 +8,7 @@
 
 mod imports;
 
+use daypass_tools::FUNCTIONS;
 use imports::Imports;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,29 +69,24 @@ fn is_aws(name: &str) -> bool {
         || name == "aws-runtime"
 }
 
-const FUNCTIONS: [&str; 9] = [
-    "daypass-rotate-keys",
-    "daypass-login",
-    "daypass-refresh",
-    "daypass-revoke",
-    "daypass-sessions",
-    "daypass-password",
-    "daypass-revocations",
-    "daypass-authorizer-function",
-    "daypass-discovery",
-];
-const SHARED: [&str; 10] = [
-    "daypass-runtime",
-    "daypass-authorizer",
-    "daypass-core",
-    "daypass-passwords",
-    "daypass-dynamodb",
-    "daypass-feed-client",
-    "daypass-https",
-    "daypass-key-loader",
-    "daypass-lambda",
-    "daypass-verifier",
-];
+/// The packages of the workspace below a folder.
+fn packages_below(folder: &str) -> BTreeSet<String> {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let below = root().join(folder);
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .filter(|package| Path::new(package["manifest_path"].as_str().unwrap()).starts_with(&below))
+        .map(|package| package["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_list_of_functions_has_every_package() {
+    let listed: BTreeSet<String> = FUNCTIONS.iter().map(|function| function.package.to_owned()).collect();
+    assert_eq!(packages_below("functions"), listed);
+}
 
 /// invariant: Core has no I/O: it links no AWS SDK, no runtime and no HTTP client.
 #[test]
@@ -319,33 +315,19 @@ fn the_operators_command_links_no_local_stack() {
 
 #[test]
 fn functions_do_not_know_each_other_and_shared_knows_no_function() {
-    let named = named_by();
-    for package in FUNCTIONS.iter().chain(&SHARED) {
-        let functions: Vec<&String> =
-            named[*package].iter().filter(|name| FUNCTIONS.contains(&name.as_str())).collect();
-        assert_eq!(functions, Vec::<&String>::new(), "{package}");
+    let (named, functions) = (named_by(), packages_below("functions"));
+    for package in functions.iter().chain(&packages_below("shared")) {
+        let found: Vec<&String> = named[package].intersection(&functions).collect();
+        assert_eq!(found, Vec::<&String>::new(), "{package}");
     }
 }
 
 #[test]
 fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
     let named = named_by();
-    let tools = [
-        "daypass-bench",
-        "daypass-cli",
-        "daypass-dev",
-        "daypass-docs",
-        "daypass-floor",
-        "daypass-gateway",
-        "daypass-scale",
-        "daypass-testkit",
-        "daypass-tools",
-        "daypass-verify",
-        "daypass-tests",
-    ];
-    for package in FUNCTIONS.iter().chain(&SHARED) {
-        let found: Vec<&String> =
-            named[*package].iter().filter(|name| tools.contains(&name.as_str())).collect();
+    let tools = &packages_below("infra") | &packages_below("tests");
+    for package in packages_below("functions").iter().chain(&packages_below("shared")) {
+        let found: Vec<&String> = named[package].intersection(&tools).collect();
         assert_eq!(found, Vec::<&String>::new(), "{package}");
     }
 }

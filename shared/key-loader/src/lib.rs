@@ -14,7 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use daypass_core::config::PublicKeys;
+use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
@@ -117,12 +117,6 @@ async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadErr
     Document::parse(&text).map_err(|error| LoadError::Malformed(source.to_owned(), error))
 }
 
-/// `arn:PARTITION:secretsmanager:…`
-fn is_secret(source: &str) -> bool {
-    let mut parts = source.split(':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
-}
-
 /// All attempts at one secret. The secrets are read at the same time, so this is the time of all: inside the 5 s of a
 /// function that has to say 503 itself when it tries again at a request.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -173,19 +167,5 @@ fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {
             // Credentials come from a service too where they are not in the environment.
             _ => LoadError::Unavailable(arn.to_owned(), "no connection, or no credentials".to_owned()),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arns_are_told_from_paths() {
-        assert!(is_secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf"));
-        assert!(is_secret("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x"));
-        for path in ["keys.json", "/arn/keys.json", "C:keys", "arn:aws:s3:::bucket", ""] {
-            assert!(!is_secret(path), "{path}");
-        }
     }
 }

@@ -19,7 +19,7 @@ mod stored;
 
 pub use new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NameRefused, PasswordRefused};
 pub use settings::{
-    ARGON2, CHECKING, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_SHAPES, MIN_CHARS, SettingsError,
+    ARGON2, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_SHAPES, MIN_CHARS, SettingsError,
 };
 pub use shape::{Digest, MAX_MEMORY_KIB, MAX_MILLIS, NoShape, Shape, Unfit};
 pub use stored::{HashRefused, StoredHash};

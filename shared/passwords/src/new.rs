@@ -1,6 +1,7 @@
 //! What a new name and a new password must be. A login asks less: it normalises a name, and takes any password.
 
 use crate::stored::normalise;
+use daypass_core::config;
 use daypass_core::secret::Password;
 use daypass_verifier::base::ids::Username;
 use std::fmt;
@@ -10,10 +11,10 @@ use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
 /// Shortest password that may be set unless configured otherwise, in code points (NIST SP 800-63B-4 §3.1.1.2 for a
 /// single factor).
-pub const MIN_PASSWORD_CHARS: usize = 15;
+pub const MIN_PASSWORD_CHARS: usize = config::MIN_PASSWORD_CHARS.default as usize;
 
 /// The least that [`MIN_PASSWORD_CHARS`] can be configured down to (the same section, where there is a second factor).
-pub const LEAST_MIN_PASSWORD_CHARS: usize = 8;
+pub const LEAST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.start() as usize;
 
 /// Why a password cannot be set. The text is for the person who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,18 +3,18 @@
 use crate::new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS};
 use crate::shape::{MAX_MILLIS, Shape};
 use argon2::Algorithm;
+use daypass_core::config;
 use std::fmt;
 
-/// Memory in KiB and passes of a new hash, one lane: `m=19456,t=2`. Who reads it: `login`, and what sets passwords.
-pub const ARGON2: &str = "DAYPASS_ARGON2";
-/// The [shapes](Shape) of imported hashes that users still log in with, separated by spaces. Who reads it: what checks
-/// passwords.
-pub const IMPORTED_HASHES: &str = "DAYPASS_IMPORTED_HASHES";
-/// The fewest characters of a new password. Who reads it: what sets passwords.
-pub const MIN_CHARS: &str = "DAYPASS_MIN_PASSWORD_CHARS";
+/// Memory in KiB and passes of a new hash, one lane: `m=19456,t=2`.
+pub const ARGON2: &str = config::ARGON2.name;
+/// The [shapes](Shape) of imported hashes that users still log in with, separated by spaces.
+pub const IMPORTED_HASHES: &str = config::IMPORTED_HASHES.name;
+/// The fewest characters of a new password.
+pub const MIN_CHARS: &str = config::MIN_PASSWORD_CHARS.name;
 
-/// What a function reads that checks passwords, and hashes them anew.
-pub const CHECKING: [&str; 2] = [ARGON2, IMPORTED_HASHES];
+/// The greatest value of [`MIN_CHARS`].
+const MOST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.end() as usize;
 
 /// Most shapes of imported hashes: every login does the work of each.
 pub const MAX_IMPORTED_SHAPES: usize = 4;
@@ -75,11 +75,12 @@ impl Settings {
         }
         if let Some(text) = get(MIN_CHARS) {
             match text.parse() {
-                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=64).contains(&chars) => settings.min_chars = chars,
-                Ok(_) | Err(_) => {
-                    let problem = format!("{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to 64");
-                    problems.push(problem);
+                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=MOST_MIN_PASSWORD_CHARS).contains(&chars) => {
+                    settings.min_chars = chars;
                 }
+                Ok(_) | Err(_) => problems.push(format!(
+                    "{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to {MOST_MIN_PASSWORD_CHARS}"
+                )),
             }
         }
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }
