@@ -211,7 +211,7 @@ const AREAS: [(&str, &[&str]); 12] = [
         &[
             "shared/core/src/keys",
             "shared/core/src/flow/rotate_keys",
-            "shared/lambda/src/refreshing.rs",
+            "shared/lambda/src/built.rs",
             "tests/it/suites/rehearsal/rotation.rs",
         ],
     ),

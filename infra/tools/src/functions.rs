@@ -1,6 +1,6 @@
 //! The functions of Daypass. Every other list of them is made from this one, or compared with it by a test.
 
-/// All functions.
+/// All functions of the stack.
 pub const FUNCTIONS: [Function; 9] = [
     Function { package: "daypass-login", binary: "login", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", trigger: Trigger::Http, budget: WITH_AWS },
@@ -38,7 +38,7 @@ pub struct Function {
     pub package: &'static str,
     /// The binary, which is also the folder below `functions/` and the name in the log.
     pub binary: &'static str,
-    /// The caller.
+    /// The service that calls the function.
     pub trigger: Trigger,
     /// The size that its zip archive must stay below, in bytes. A cold start reads the whole archive.
     pub budget: u64,

@@ -75,7 +75,7 @@ fn folder() -> PathBuf {
 enum Toolchain {
     /// The one that this workspace names, with its target added.
     Rustup,
-    /// Debian's.
+    /// The packages of Debian.
     Debian,
 }
 
@@ -131,7 +131,7 @@ fn inspect(functions: &[&Function], folder: &Path) -> Result<()> {
         let bytes = fs::read(&file).with_context(|| format!("there is no {}", file.display()))?;
         let binary = Binary::read(&bytes).and_then(|binary| binary.accept(Processor::Arm).map(|()| binary));
         let binary = binary.with_context(|| format!("the binary of {}", function.binary))?;
-        // As large as its archive but for a few hundred bytes of names.
+        // The archive adds a few hundred bytes of names.
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
         deflated.write_all(&bytes)?;
         let size = u64::try_from(deflated.finish()?.len())?;

@@ -1,8 +1,7 @@
 //! Where key sets come from: a file on a laptop, AWS Secrets Manager when deployed.
 //!
-//! `DAYPASS_KEYS` names one or more sources, separated by spaces; their documents are merged. Several sources let each
-//! function be given no more than it needs: `revoke`, say, only the secret with the refresh keys. The public half is a secret of its
-//! own, for those that may not see the others.
+//! `DAYPASS_KEYS` names one or more sources, separated by spaces, and their documents are merged. So each function gets only
+//! the secrets that it needs: `revoke` only the refresh keys. The public keys are a secret of their own.
 
 mod vault;
 
@@ -25,18 +24,18 @@ use futures_util::future::try_join_all;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a key set could not be loaded: one line that names the source, never what it held.
+/// Why a key set could not be loaded: one line with the source, and never with its content.
 #[derive(Debug)]
 pub enum LoadError {
     /// The file cannot be read.
     File(String, std::io::Error),
-    /// Secrets Manager will not give the secret: it is not there, or we have no right to it.
+    /// The secret does not exist, or the role may not read it.
     Secret(String, String),
-    /// Secrets Manager is throttled, slow or down: the same request may work later.
+    /// Secrets Manager is throttled, slow or down. The same request may succeed later.
     Unavailable(String, String),
-    /// What the source held is no key set.
+    /// The content of the source is no key set.
     Malformed(String, KeyError),
-    /// No source was named.
+    /// The list of sources is empty.
     NoSource,
 }
 
@@ -54,17 +53,16 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Whether what kept a function from being ready may pass: it should answer 503 and try again, not end.
+/// Whether an error is temporary: the function answers 503 and tries again, instead of ending.
 #[must_use]
-pub fn may_pass(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(LoadError::Unavailable(..)))
 }
 
-/// Loads and merges the documents of all sources, all at the same time. A source that is an ARN of Secrets Manager is
-/// read from there, any other is the path of a file.
+/// Loads the documents of all sources in parallel, and merges them. A source is an ARN of Secrets Manager or the path of a file.
 ///
 /// # Errors
-/// [`LoadError`] for a source that cannot be read or understood.
+/// [`LoadError`] for a source that cannot be read or parsed.
 pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
     let client = if sources.iter().any(|source| is_secret(source)) { Some(connect().await) } else { None };
     let documents = try_join_all(sources.iter().map(|source| read(client.as_ref(), source))).await?;
@@ -77,7 +75,7 @@ pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
         .ok_or(LoadError::NoSource)
 }
 
-/// As [`load`], and records which keys they are.
+/// As [`load`], and logs the active keys.
 ///
 /// # Errors
 /// As [`load`].
@@ -85,7 +83,7 @@ pub async fn load_for_function(sources: &[String], context: &Context) -> Result<
     load(sources).await.inspect(|keys| record_active(keys, context))
 }
 
-/// Records which keys are active, and how old they are.
+/// Logs the active keys with their ages.
 fn record_active(keys: &Document, context: &Context) {
     let now = context.clock.now();
     for key in keys.summary().into_iter().filter(|key| key.status == Status::Active) {
@@ -95,10 +93,10 @@ fn record_active(keys: &Document, context: &Context) {
     }
 }
 
-/// The public signing keys, from the configuration or from the secret that it names.
+/// The public signing keys, from the configuration or from its secret.
 ///
 /// # Errors
-/// [`LoadError`] when the secret cannot be read or understood.
+/// [`LoadError`] if the secret cannot be read or parsed.
 pub async fn public(keys: &PublicKeys) -> Result<Jwks, LoadError> {
     match keys {
         PublicKeys::Inline(jwks) => Ok(jwks.clone()),
@@ -117,8 +115,8 @@ async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadErr
     Document::parse(&text).map_err(|error| LoadError::Malformed(source.to_owned(), error))
 }
 
-/// All attempts at one secret. The secrets are read at the same time, so this is the time of all: inside the 5 s of a
-/// function that has to say 503 itself when it tries again at a request.
+/// Deadline of all attempts at one secret. Secrets are read in parallel, so it is the deadline of all of them. A function that reads
+/// them within a request has 5 s, and answers 503 itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn connect() -> Client {
@@ -146,7 +144,7 @@ async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-/// Codes with which Secrets Manager says that it is busy, beside every status of 500 and above.
+/// Error codes of a busy Secrets Manager, beside every status of 500 and above.
 const BUSY: [&str; 3] = ["ThrottlingException", "RequestLimitExceeded", "InternalServiceError"];
 
 fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {

@@ -92,7 +92,7 @@ impl Vault for SecretsManager {
         let labels = stages.iter().map(|stage| label(*stage).to_owned()).collect();
         match request.secret_string(value).set_version_stages(Some(labels)).send().await {
             Ok(_) => Ok(()),
-            // The version has another value: somebody was here before.
+            // The version has another value, which an earlier attempt wrote.
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(()),
             Err(error) => Err(failed("PutSecretValue", secret, &error)),
         }

@@ -202,11 +202,11 @@ pub fn all_tables() -> impl Iterator<Item = &'static Table> {
 /// Names of the DynamoDB tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// The users.
+    /// One item for each user.
     pub users: String,
-    /// The sessions, with the sparse index `ended`.
+    /// One item for each session, with the sparse index `ended`.
     pub sessions: String,
-    /// The slots of the rate limits.
+    /// One item for each rate limit, with its slots.
     pub attempts: String,
 }
 

@@ -101,7 +101,7 @@ pub enum KeySource {
 /// The response that an HTTP API of payload format 2.0 is configured to expect. The event does not tell which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpAnswer {
-    /// `EnableSimpleResponses: true`.
+    /// The form of `EnableSimpleResponses: true`.
     Simple,
     /// An IAM policy.
     Policy,
