@@ -9,6 +9,9 @@ use daypass_core::ports::store::{AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The methods of the function, for CORS.
+pub const METHODS: &str = "POST";
+
 /// A 429 leaves so long after its request came, or a whole multiple of it: an attacker can have any number of them, and so
 /// could add up the microseconds by which the item of a name that is a user's takes longer to read.
 const STEP: Duration = Duration::from_millis(20);
@@ -17,7 +20,7 @@ const STEP: Duration = Duration::from_millis(20);
 pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
-    let response = with_cors(clients, "POST", request, async |request| {
+    let response = with_cors(clients, METHODS, request, async |request| {
         let caller = caller_of(&request);
         match LoginRequest::parse(&request, clients) {
             Ok(parsed) => {

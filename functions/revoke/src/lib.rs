@@ -7,10 +7,13 @@ use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::Store;
 
+/// The methods of the function, for CORS.
+pub const METHODS: &str = "POST";
+
 /// Answers a revocation.
 pub async fn handle<S: Store>(revoke: &Revoke<S>, request: Request) -> Response {
     let clients = &revoke.config.clients;
-    with_cors(clients, "POST", request, async |request| {
+    with_cors(clients, METHODS, request, async |request| {
         let caller = caller_of(&request);
         match RevokeRequest::parse(&request, clients) {
             Ok(parsed) => {

@@ -6,9 +6,12 @@ use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of, principal_of};
 use daypass_core::ports::store::SessionStore;
 
+/// The methods of the function, for CORS.
+pub const METHODS: &str = "GET, DELETE";
+
 /// Answers a request about the caller's sessions.
 pub async fn handle<S: SessionStore>(sessions: &Sessions<S>, request: Request) -> Response {
-    with_cors(&sessions.config.clients, "GET, DELETE", request, async |request| {
+    with_cors(&sessions.config.clients, METHODS, request, async |request| {
         let (caller, principal) = (caller_of(&request), principal_of(&request));
         match SessionsRequest::parse(&request) {
             Ok(SessionsRequest::List) => respond(sessions.list(principal, &caller).await),

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::error::StackError;
-use super::settings::{Cancel, FUNCTIONS};
+use super::settings::{Cancel, functions};
 use daypass_tools::cargo;
 use std::fs::File;
 use std::io;
@@ -21,14 +21,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// On a quiet console, Cargo's output goes to `log`, and its last lines go into the error.
 pub(super) fn build(
-    others: &[&str],
+    others: &[&'static str],
     console: Console,
     log: &Path,
     cancel: &Cancel,
 ) -> Result<(), StackError> {
     let mut command = cargo();
     command.arg("build").stdin(Stdio::null());
-    for binary in FUNCTIONS.iter().chain(others) {
+    for binary in functions().chain(others.iter().copied()) {
         command.args(["--bin", binary]);
     }
     if console == Console::Quiet {

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::error::StackError;
-use super::settings::{Cancel, FUNCTIONS, Runner};
+use super::settings::{Cancel, Runner, functions};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
 use daypass_testkit::lambda::{self, Lambda, START_ERRORS};
@@ -114,7 +114,7 @@ impl Functions {
         let kept = Arc::clone(&last);
         let settings = lambda::Settings {
             folder: folder.to_path_buf(),
-            functions: FUNCTIONS.map(str::to_owned).to_vec(),
+            functions: functions().map(str::to_owned).collect(),
             variables: plan.variables.clone(),
             concurrency: plan.concurrency.into(),
             waiting: WAITING,
@@ -171,7 +171,7 @@ impl Functions {
                 "this is a bug of Daypass: please report it",
             )
         })?;
-        for function in FUNCTIONS {
+        for function in functions() {
             let started = Instant::now();
             wait_for(async {
                 tokio::select! {

@@ -25,7 +25,7 @@ mod wait;
 pub use console::Console;
 pub use demo::DEMO_CLIENT;
 pub use error::StackError;
-pub use settings::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings};
+pub use settings::{AUDIENCE, Cancel, Runner, Settings};
 pub use stack::Stack;
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 

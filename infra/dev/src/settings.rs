@@ -4,24 +4,18 @@ use super::console::Console;
 use super::store::StoreChoice;
 use daypass_core::client::Origin;
 use daypass_gateway::Guard;
+use daypass_tools::{FUNCTIONS, Trigger};
 use daypass_verifier::jose::jwk::Algorithm;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Functions of a stack, by the names of their binaries.
-pub const FUNCTIONS: [&str; 9] = [
-    "login",
-    "refresh",
-    "revoke",
-    "sessions",
-    "password",
-    "revocations",
-    "authorizer",
-    "discovery",
-    "whoami",
-];
+/// The functions of a stack, by the names of their binaries: those that API Gateway calls, and the guarded example.
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
+    let called = FUNCTIONS.iter().filter(|function| function.trigger != Trigger::SecretsManager);
+    called.map(|function| function.binary).chain(["whoami"])
+}
 
 /// Audience of a stack's access tokens. A name, not a URL, because the port can change.
 pub const AUDIENCE: &str = "daypass-dev";

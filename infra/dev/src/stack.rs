@@ -7,7 +7,7 @@ use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
 use super::reload::{Reload, Sources};
-use super::settings::{AUDIENCE, Settings};
+use super::settings::{AUDIENCE, Settings, functions};
 use super::store::DevStore;
 use daypass_core::config;
 use daypass_core::config::{LoginConfig, Tables};
@@ -15,7 +15,7 @@ use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Routes};
 use daypass_tools::workspace_root;
-use daypass_verifier::config::{ConfigError, authorizer};
+use daypass_verifier::config::ConfigError;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::ErrorKind;
@@ -279,10 +279,9 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let wrong =
         |error: ConfigError| StackError::new(error.to_string(), "correct the option of this variable");
     let lookup = |name: &str| variables.get(name).cloned();
-    config::refresh(lookup).map_err(wrong)?;
-    config::revoke(lookup).map_err(wrong)?;
-    config::password(lookup).map_err(wrong)?;
-    authorizer::read(lookup).map_err(wrong)?;
+    for table in config::all_tables().filter(|table| functions().any(|function| function == table.function)) {
+        (table.check)(&lookup).map_err(wrong)?;
+    }
     config::login(lookup).map_err(wrong)
 }
 

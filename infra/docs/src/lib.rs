@@ -26,7 +26,7 @@ pub use reference::{escaped, reference};
 pub struct Document {
     /// Path from the root of the repository.
     pub path: String,
-    /// Its content.
+    /// The Markdown text.
     pub text: String,
 }
 

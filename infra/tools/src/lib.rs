@@ -1,14 +1,15 @@
 //! External tools of `cargo dev` and `cargo verify`. They are installed under `target/tools` with pinned versions, and
 //! their servers stop with the command that needs them.
 //!
-//! README.md describes the lock files. [`check_prerequisites`] lists the programs that a developer installs. Functions
-//! do not link this crate.
+//! README.md describes the lock files. [`check_prerequisites`] lists the programs that a developer installs, and
+//! [`FUNCTIONS`] the functions. The functions do not use this crate.
 
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
 mod dynamodb_local;
+mod functions;
 mod go;
 mod install;
 mod lock;
@@ -20,6 +21,7 @@ mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
+pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
 pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};

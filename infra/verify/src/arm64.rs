@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use daypass_tools::{cargo, run, say, target_dir, workspace_root};
+use daypass_tools::{FUNCTIONS, Function, cargo, run, say, target_dir, workspace_root};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use crate::budget::{FUNCTIONS, Function, packages};
+use crate::budget::packages;
 use crate::elf::{Binary, Processor};
 use crate::nextest::Tests;
 use crate::plan::Plan;

@@ -5,41 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use daypass_tools::Function;
 
 use crate::elf::{Binary, Processor, unzipped};
-
-/// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 9] = [
-    Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
-    Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
-    Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
-    Function { package: "daypass-password", binary: "password", budget: WITH_AWS },
-    Function { package: "daypass-rotate-keys", binary: "rotate-keys", budget: WITH_AWS },
-    Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
-    Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
-    // It runs before every request of every guarded API, and links no AWS SDK.
-    Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_150_000 },
-    Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
-];
-
-/// Budget of a function other than the authorizer, in bytes.
-const WITH_AWS: u64 = 4_500_000;
-
-/// A deployed function.
-#[derive(Debug)]
-pub(crate) struct Function {
-    pub(crate) package: &'static str,
-    pub(crate) binary: &'static str,
-    /// Budget of its zip archive, in bytes.
-    pub(crate) budget: u64,
-}
-
-impl Function {
-    /// Whether it links an AWS SDK. The authorizer does not: it runs before every request of every guarded API.
-    pub(crate) fn links_aws(&self) -> bool {
-        self.binary != "authorizer"
-    }
-}
 
 /// Measures the archives `FOLDER/BINARY/bootstrap.zip`, and returns the table of sizes.
 ///
@@ -103,6 +71,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use daypass_tools::FUNCTIONS;
 
     fn all() -> Vec<&'static Function> {
         FUNCTIONS.iter().collect()

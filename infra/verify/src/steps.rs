@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
-    DynamoDbLocal, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium,
-    go_program, node, npm_packages, playwright, python_packages, run, say, target_dir, tsc, workspace_root,
+    DynamoDbLocal, FUNCTIONS, Function, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint,
+    checkov, chromium, go_program, node, npm_packages, playwright, python_packages, run, say, target_dir,
+    tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
-use crate::budget::{FUNCTIONS, Function, inspect, packages, weigh};
+use crate::budget::{inspect, packages, weigh};
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
 use crate::rehearsal::rehearsal;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// The largest answer that API Gateway takes, in bytes.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// `principalId` where nobody has proved who they are.
+/// `principalId` of an anonymous caller.
 const ANONYMOUS: &str = "anonymous";
 
 /// An answer in the form that the calling API expects.
@@ -69,7 +69,7 @@ pub struct Statement {
 /// Why an answer cannot be given: API Gateway would make a 500 of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unanswerable {
-    /// Over [`MAX_ANSWER`].
+    /// The response exceeds [`MAX_ANSWER`].
     TooLarge,
     /// A resource over [`MAX_RESOURCE`].
     LongResource,

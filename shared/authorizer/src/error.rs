@@ -1,15 +1,15 @@
-//! Why there is no answer, in the words that API Gateway understands.
+//! The errors of the authorizer, with the texts for API Gateway.
 
 use std::fmt;
 
-/// Why there is no answer. The text is what API Gateway is told.
+/// An error instead of a response. API Gateway gets its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
-    /// REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
+    /// A rejected token. REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
     Unauthorized,
-    /// The issuer has never answered, so that nothing can be verified.
+    /// The issuer has not answered yet, so no token can be verified.
     NoKeys,
-    /// The list of revocations is too old, and the configuration says that nobody is served then.
+    /// The list of revocations is stale, and the configuration is `closed`.
     StaleRevocations,
 }
 

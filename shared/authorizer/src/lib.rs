@@ -1,10 +1,10 @@
-//! The Lambda authorizer: verifies access tokens in front of any API of API Gateway, and says what they may call.
+//! The Lambda authorizer: it verifies access tokens in front of any API of API Gateway, and allows the routes of their scope.
 //!
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
-//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is refused, never let through.
+//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is denied.
 //!
-//! Whether a session has ended early it asks its [`Follow`], which is [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed)
-//! unless a revocation feed is.
+//! Its [`Follow`] knows the sessions that ended early: the client of the revocation feed, or
+//! [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed).
 
 mod answer;
 mod arn;
@@ -43,22 +43,22 @@ pub struct Authorizer<F> {
     context: Context,
 }
 
-/// What became of a request.
+/// The result of examining a request.
 enum Outcome {
-    /// A verified token, and what the table says of the route at hand.
+    /// A verified token, and the verdict of the route table on the requested route.
     Token(Box<Verified>, Result<(), RouteDenial>),
-    /// No token, and none is needed.
+    /// No token, and the route needs none.
     Public,
-    /// No good token.
+    /// A rejected or missing token.
     Refused,
 }
 
 impl<F: Follow> Authorizer<F> {
-    /// An authorizer for the tokens of one issuer and audience. `fetch` asks for the keys at the configured address, and
-    /// `revocations` knows which sessions have ended.
+    /// An authorizer for the tokens of one issuer and audience. `fetch` gets the keys from the configured address, and
+    /// `revocations` knows the sessions that have ended.
     ///
     /// # Errors
-    /// [`UnusableKey`] when a key of the configuration cannot be used.
+    /// [`UnusableKey`] if a key of the configuration cannot be used.
     pub fn new(
         config: AuthorizerConfig,
         fetch: Option<Fetch>,
@@ -70,15 +70,15 @@ impl<F: Follow> Authorizer<F> {
         Ok(Self { keys, revocations, routes, http_answer, context_claims, context })
     }
 
-    /// Fetches the keys and revocations that have to be there before the first request, if any have, at the same time.
+    /// Fetches keys and revocations before the first request, in parallel.
     pub async fn prepare(&self) {
         tokio::join!(self.keys.prepare(&self.context), self.revocations.prepare(&self.context));
     }
 
-    /// Decides about one request.
+    /// Decides one request.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] where the calling API makes a 401 of it; [`Error::NoKeys`]; [`Error::StaleRevocations`].
+    /// [`Error::Unauthorized`] where the calling API turns it into 401; [`Error::NoKeys`]; [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         let Some(event) = Event::read(event) else {
             self.deny(
@@ -101,7 +101,7 @@ impl<F: Follow> Authorizer<F> {
         })
     }
 
-    /// Looks at the token, then at the route; what is refused is logged.
+    /// Examines the token, then the route. A denial is logged.
     async fn examine(&self, event: &Event<'_>) -> Result<Outcome, Error> {
         let (target, caller) = (event.arn.target, &event.caller);
         let table = self.routes.of(event.arn.api);
@@ -113,7 +113,7 @@ impl<F: Follow> Authorizer<F> {
                 self.deny(Denial::AuthorizationHeader(BadAuthorizationHeader::Missing), None, caller);
                 return Ok(Outcome::Refused);
             }
-            // Also on a public route: whoever sends a token wants to be known, and is told that it is no good.
+            // On a public route as well: a client that sends a token learns that it is not valid.
             Err(problem) => {
                 self.deny(Denial::AuthorizationHeader(problem), None, caller);
                 return Ok(Outcome::Refused);
@@ -133,7 +133,7 @@ impl<F: Follow> Authorizer<F> {
                 if let Err(denial) = at_hand {
                     self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
-                        // A policy cannot say so: API Gateway would compare it with the path as it stands.
+                        // A policy cannot express it: API Gateway would compare it with the raw path.
                         return Ok(Outcome::Refused);
                     }
                 }
@@ -147,7 +147,7 @@ impl<F: Follow> Authorizer<F> {
         }
     }
 
-    /// The answer to a caller who may do something: who holds a token, or anybody.
+    /// The response for a token, or for a public route without one.
     fn answer(
         &self,
         event: &Event<'_>,
@@ -176,12 +176,12 @@ impl<F: Follow> Authorizer<F> {
     }
 }
 
-/// Whose token it is and of which session, where both are ids of ours.
+/// The user and the session of a token, if both are ids of Daypass.
 fn owner(verified: &Verified) -> Option<(UserId, SessionId)> {
     UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session))
 }
 
-/// No, in the form of the calling API. HTTP APIs are told by an answer: what they make of an error is not documented.
+/// The denial in the form of the calling API. HTTP APIs get a response, because their handling of an error is not documented.
 fn refusal(event: &Event<'_>, http_answer: HttpAnswer) -> Result<Answer, Error> {
     match (event.api, http_answer) {
         (Api::Rest | Api::WebSocket, _) => Err(Error::Unauthorized),

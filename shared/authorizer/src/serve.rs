@@ -1,13 +1,13 @@
-//! The loop of the Runtime API around an authorizer.
+//! The loop of the Runtime API.
 
 use crate::{Authorizer, Pruned};
 use daypass_verifier::ports::follow::Follow;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
-/// Answers Lambda's events with this authorizer until Lambda ends the process.
+/// Serves Lambda's events with this authorizer until Lambda ends the process.
 ///
 /// # Errors
-/// When the Runtime API cannot be reached.
+/// If the Runtime API cannot be reached.
 pub async fn serve<F: Follow>(authorizer: Authorizer<F>) -> Result<(), Error> {
     authorizer.prepare().await;
     let authorizer = &authorizer;

@@ -14,7 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use daypass_core::config::PublicKeys;
+use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
@@ -32,7 +32,7 @@ pub enum LoadError {
     File(String, std::io::Error),
     /// Secrets Manager refuses the secret: it does not exist, or the role must not read it.
     Secret(String, String),
-    /// Secrets Manager is throttled, slow or down: the same request may work later.
+    /// Secrets Manager is throttled, slow or down. The same request may succeed later.
     Unavailable(String, String),
     /// The content of the source is not a valid key set.
     Malformed(String, KeyError),
@@ -56,7 +56,7 @@ impl std::error::Error for LoadError {}
 
 /// Whether the failure of a start may be temporary. The function then answers 503 and tries again. Otherwise it ends.
 #[must_use]
-pub fn may_pass(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(LoadError::Unavailable(..)))
 }
 
@@ -95,7 +95,7 @@ fn record_active(keys: &Document, context: &Context) {
     }
 }
 
-/// The public signing keys, from the configuration or from the secret that it names.
+/// The public signing keys, from the configuration or from its secret.
 ///
 /// # Errors
 /// [`LoadError`] if the secret cannot be read or is malformed.
@@ -115,12 +115,6 @@ async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadErr
         _ => std::fs::read(source).map_err(|error| LoadError::File(source.to_owned(), error))?,
     };
     Document::parse(&text).map_err(|error| LoadError::Malformed(source.to_owned(), error))
-}
-
-/// Whether a source is the ARN of a secret (`arn:PARTITION:secretsmanager:…`).
-fn is_secret(source: &str) -> bool {
-    let mut parts = source.split(':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
 }
 
 /// Limit of all attempts at one secret, and of all secrets, because they are read in parallel. A function that tries again
@@ -173,19 +167,5 @@ fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {
             // Credentials may come from a service too, which can be down.
             _ => LoadError::Unavailable(arn.to_owned(), "no connection, or no credentials".to_owned()),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arns_are_told_from_paths() {
-        assert!(is_secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf"));
-        assert!(is_secret("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x"));
-        for path in ["keys.json", "/arn/keys.json", "C:keys", "arn:aws:s3:::bucket", ""] {
-            assert!(!is_secret(path), "{path}");
-        }
     }
 }

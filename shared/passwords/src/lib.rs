@@ -18,7 +18,7 @@ mod stored;
 pub use new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NameRefused, PasswordRefused};
 pub use params::{Digest, HashParams, InvalidHashParams, MAX_MEMORY_KIB, MAX_MILLIS, TooExpensive};
 pub use settings::{
-    ARGON2, CHECKING, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_KINDS, MIN_CHARS, SettingsError,
+    ARGON2, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_KINDS, MIN_CHARS, SettingsError,
 };
 pub use stored::{HashRefused, StoredHash};
 

@@ -1,6 +1,7 @@
 //! Rules of new usernames and new passwords. A login only normalises a name, and accepts any password.
 
 use crate::stored::normalise;
+use daypass_core::config;
 use daypass_core::secret::Password;
 use daypass_verifier::base::ids::Username;
 use std::fmt;
@@ -9,10 +10,10 @@ use unicode_script::{Script, UnicodeScript};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
 /// Default minimum length of a new password, in code points (NIST SP 800-63B-4 §3.1.1.2 for a single factor).
-pub const MIN_PASSWORD_CHARS: usize = 15;
+pub const MIN_PASSWORD_CHARS: usize = config::MIN_PASSWORD_CHARS.default as usize;
 
 /// Least configurable minimum, in code points (the same section, with a second factor).
-pub const LEAST_MIN_PASSWORD_CHARS: usize = 8;
+pub const LEAST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.start() as usize;
 
 /// Why a new password is rejected. The text is for the person who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

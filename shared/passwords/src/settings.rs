@@ -3,17 +3,18 @@
 use crate::new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS};
 use crate::params::{HashParams, MAX_MILLIS};
 use argon2::Algorithm;
+use daypass_core::config;
 use std::fmt;
 
-/// Memory in KiB and passes of a new hash, with one lane: `m=19456,t=2`. Read by `login`, `password` and `daypass user`.
-pub const ARGON2: &str = "DAYPASS_ARGON2";
-/// [Parameters](HashParams) of the imported hashes that are still in use, separated by spaces. Read by `login` and `password`.
-pub const IMPORTED_HASHES: &str = "DAYPASS_IMPORTED_HASHES";
-/// Shortest new password, in characters. Read by `password` and `daypass user`.
-pub const MIN_CHARS: &str = "DAYPASS_MIN_PASSWORD_CHARS";
+/// Memory in KiB and passes of a new hash, with one lane: `m=19456,t=2`.
+pub const ARGON2: &str = config::ARGON2.name;
+/// [Parameters](HashParams) of the imported hashes that are still in use, separated by spaces.
+pub const IMPORTED_HASHES: &str = config::IMPORTED_HASHES.name;
+/// Shortest new password, in characters.
+pub const MIN_CHARS: &str = config::MIN_PASSWORD_CHARS.name;
 
-/// Settings of a function that checks and rehashes passwords.
-pub const CHECKING: [&str; 2] = [ARGON2, IMPORTED_HASHES];
+/// The greatest value of [`MIN_CHARS`].
+const MOST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.end() as usize;
 
 /// Limit of the kinds of imported hashes. Every login does the work of each.
 pub const MAX_IMPORTED_KINDS: usize = 4;
@@ -72,11 +73,12 @@ impl Settings {
         }
         if let Some(text) = get(MIN_CHARS) {
             match text.parse() {
-                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=64).contains(&chars) => settings.min_chars = chars,
-                Ok(_) | Err(_) => {
-                    let problem = format!("{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to 64");
-                    problems.push(problem);
+                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=MOST_MIN_PASSWORD_CHARS).contains(&chars) => {
+                    settings.min_chars = chars;
                 }
+                Ok(_) | Err(_) => problems.push(format!(
+                    "{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to {MOST_MIN_PASSWORD_CHARS}"
+                )),
             }
         }
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }

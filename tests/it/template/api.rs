@@ -1,5 +1,6 @@
 //! The API: its routes, their throttles and its authorizers, and the ways past it.
 
+use super::settings::direct;
 use super::*;
 
 /// The routes of a template: the method and path, the binary that answers, and the authorizer in front if there is one.

@@ -35,7 +35,7 @@ fn without_a_list_that_is_young_enough_nobody_is_served_where_that_is_the_choice
         let error = fixture.ask(&event).unwrap_err();
         assert_eq!(error, "the list of revocations is too old: the feed does not answer", "{api:?}");
     }
-    // A bad token is one, whatever is known of sessions; nobody is asked about it.
+    // A rejected token stays rejected, without a look at its session.
     let answer = fixture.ask(&http_v2(&json!("Bearer a.b.c"), "GET", "/orders/7")).unwrap();
     assert_eq!(answer["isAuthorized"], false);
 }

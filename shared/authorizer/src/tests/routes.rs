@@ -130,8 +130,7 @@ fn the_context_carries_the_claims_that_were_asked_for() {
     }
 }
 
-/// As many resources as a table may have, with long paths: API Gateway would make 500 of the answer, so it is a refusal,
-/// and the log says why.
+/// As many resources as a table may have, with long paths. API Gateway would turn the response into 500, so it is a logged denial.
 #[test]
 fn an_answer_that_is_too_large_is_a_refusal() {
     let lines: Vec<_> = (0..9).map(|line| format!("* /{line}{} any-token", "x".repeat(200))).collect();

@@ -1,5 +1,4 @@
 //! JSON Web Keys and Tokens, for whoever verifies them: nothing here signs.
 
 pub mod jwk;
-pub mod refetch;
 pub mod verify;

@@ -113,7 +113,7 @@ impl RevokedSet {
     /// Whether the feed is to be asked now.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        passed(self.asked_at, self.limits.interval, now)
+        self.asked_at.is_none_or(|asked| now.has_passed(asked, self.limits.interval))
     }
 
     /// Whether nothing is wrong with the feed, as far as is known.
@@ -154,7 +154,7 @@ impl RevokedSet {
     /// Whether the list is too old.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        passed(self.good_at, self.limits.stale_after, now)
+        self.good_at.is_none_or(|good| now.has_passed(good, self.limits.stale_after))
     }
 
     /// The feed is being asked, and nobody else asks within the interval. Returns the first question.
@@ -239,7 +239,7 @@ impl RevokedSet {
 
     /// Forgets what no token can meet any more.
     fn sweep(&mut self, now: Timestamp) {
-        if now >= self.swept_at && now.since(self.swept_at) < SWEEP {
+        if !now.has_passed(self.swept_at, SWEEP) {
             return;
         }
         self.swept_at = now;
@@ -249,11 +249,6 @@ impl RevokedSet {
             self.keep = Duration::ZERO;
         }
     }
-}
-
-/// Whether this time has passed since then. A clock that was set back must not silence us until it has caught up.
-fn passed(since: Option<Timestamp>, time: Duration, now: Timestamp) -> bool {
-    since.is_none_or(|since| now < since || now.since(since) >= time)
 }
 
 #[cfg(test)]

@@ -36,8 +36,7 @@ impl Window {
         let oldest = now.before(self.keep);
         match self.as_of {
             None => Some(oldest),
-            // A clock that was set back silences nothing.
-            Some(as_of) if as_of <= now && now.since(as_of) < FRESH => None,
+            Some(as_of) if !now.has_passed(as_of, FRESH) => None,
             Some(as_of) => Some(as_of.min(now).before(OVERLAP).max(oldest)),
         }
     }

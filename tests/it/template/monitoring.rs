@@ -1,6 +1,9 @@
-//! Metrics, alarms, and their entries in the runbook.
+//! Logs, metrics, alarms and the dashboard.
 
-use super::*;
+use super::{Names, Template, list, names, root, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
 
 /// The events of docs/reference/events.md, by name.
 fn events() -> Names {
@@ -10,7 +13,7 @@ fn events() -> Names {
     text.lines().filter_map(heading).collect()
 }
 
-/// A filter for an event that does not exist counts nothing, in silence.
+/// A filter for an event that no function writes would count nothing, unnoticed.
 #[test]
 fn metrics_count_events_that_there_are() {
     let template = Template::read();
@@ -21,7 +24,7 @@ fn metrics_count_events_that_there_are() {
         assert_eq!(template.resource(group)["Type"], "AWS::Logs::LogGroup", "{id}");
         let pattern = text(&filter["Properties"]["FilterPattern"]);
         for event in pattern.split("$.event = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-            assert!(events.contains(event), "{id}: nobody writes {event}");
+            assert!(events.contains(event), "{id}: no function writes {event}");
             counted += 1;
         }
         for cause in pattern.split("$.cause = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
@@ -31,8 +34,6 @@ fn metrics_count_events_that_there_are() {
     assert!(counted > 20, "{counted} events are counted");
 }
 
-/// Alarms over metrics of ours look at one that a filter makes.
-///
 /// invariant: Each alarm looks at a metric that a filter makes, or at one of AWS.
 #[test]
 fn alarms_look_at_metrics_that_there_are() {
@@ -51,12 +52,12 @@ fn alarms_look_at_metrics_that_there_are() {
             assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
             assert!(made.contains(text(&properties["MetricName"])), "{id}");
         }
-        assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: silence is no alarm");
+        assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: missing data is no alarm");
         for told in ["AlarmActions", "OKActions"] {
             assert_eq!(properties[told]["Fn::If"][0], "AlarmsHaveTopic", "{id}");
         }
     }
-    // What the dashboard shows is there, too.
+    // The dashboard shows metrics that exist.
     let (_, dashboard) = template.resources("AWS::CloudWatch::Dashboard").next().unwrap();
     let body = text(&dashboard["Properties"]["DashboardBody"]["Fn::Sub"]);
     let body: Value = serde_json::from_str(body).expect("the dashboard is JSON");
@@ -72,7 +73,7 @@ fn alarms_look_at_metrics_that_there_are() {
     }
 }
 
-/// What docs/operations/cost.md says that they cost.
+/// docs/operations/cost.md states the cost of metrics and alarms.
 #[test]
 fn metrics_and_alarms_cost_what_the_documentation_says() {
     let template = Template::read();
@@ -100,7 +101,7 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
     );
     let scale = fs::read_to_string(root().join("docs/operations/cost.md"))
         .expect("docs/operations/cost.md cannot be read");
-    assert!(scale.contains(&sentence), "docs/operations/cost.md should say: {sentence}");
+    assert!(scale.contains(&sentence), "docs/operations/cost.md should contain: {sentence}");
 }
 
 /// Only the key of refresh tokens makes a token that is newer than its session.
@@ -116,8 +117,6 @@ fn a_token_ahead_of_the_store_raises_an_alarm() {
     assert_eq!(alarm["Threshold"], 1, "the first one");
 }
 
-/// Each alarm has an entry, and each entry an alarm.
-///
 /// invariant: Each alarm has an entry in the runbook.
 #[test]
 fn every_alarm_has_its_entry_in_the_runbook() {

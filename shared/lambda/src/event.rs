@@ -1,161 +1,33 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
-use crate::refreshing::Refreshing;
 use data_encoding::BASE64;
-use daypass_core::client::Clients;
 use daypass_core::flow::error::ApiError;
-use daypass_core::http::answer::{Response, refusal, refuse};
-use daypass_core::http::cors::with_cors;
-use daypass_core::http::request::{MAX_BODY_BYTES, Request, caller_of};
+use daypass_core::http::answer::Response;
+use daypass_core::http::request::{MAX_BODY_BYTES, Request};
 use daypass_core::ports::context::Principal;
-use daypass_core::ports::event::Event;
-use daypass_runtime::{BoxError, context};
 use daypass_verifier::ports::context::Caller;
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
-use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, service_fn};
-use std::convert::Infallible;
+use lambda_http::{LambdaEvent, RequestExt};
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// What building may take of the 5 s of a request: a revocation's own requests take up to 4.2 s.
-const BUILD_SHARE: Duration = Duration::from_millis(300);
-
-/// Which pages may read the answers that are given before the function's own code sees the request, and the preflights to
-/// them: the list is configuration, and known without any key.
-pub struct Cors(Option<(Clients, &'static str)>);
-
-impl Cors {
-    /// Those of the clients; `methods` are the function's.
-    #[must_use]
-    pub fn of(clients: Clients, methods: &'static str) -> Self {
-        Self(Some((clients, methods)))
-    }
-
-    /// None: the function is not for pages.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(None)
-    }
-
-    async fn answer(&self, request: Request, answer: impl FnOnce() -> Response) -> Response {
-        match &self.0 {
-            Some((clients, methods)) => with_cors(clients, methods, request, async |_| answer()).await,
-            None => answer(),
-        }
-    }
-}
-
-/// Builds what a function needs, then serves API Gateway's events with it. When the building fails for a reason that
-/// `may_pass`, the function does not end: it answers 503 and builds again at each request until that works. A request that had
-/// to wait for that is answered 503 as well, and the next one served. `pages` may read that answer.
-///
-/// What was built longer than `renew_after` ago is built anew, beside the requests: `build` is given what there was, for
-/// connections that it keeps. While that fails, what was built last stays in use.
-///
-/// # Errors
-/// [`BoxError`] when the building fails for good, or the Runtime API cannot be reached.
-pub async fn serve_when_ready<T, B, BF, H, HF>(
-    cors: Cors,
-    renew_after: Duration,
-    build: B,
-    may_pass: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
-    handle: H,
-) -> Result<(), BoxError>
-where
-    T: Send + Sync + 'static,
-    B: Fn(Option<Arc<T>>) -> BF + Clone + Send + Sync + 'static,
-    BF: Future<Output = Result<T, BoxError>> + Send + 'static,
-    H: Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
-    HF: Future<Output = Response> + Send + 'static,
-{
-    let ready = Refreshing::new(Arc::new(context()), renew_after, build);
-    match ready.get().await {
-        Ok(_) => {}
-        Err(error) if may_pass(error.as_ref()) => not_ready(&error, &Caller::default()),
-        Err(error) => return Err(error),
-    }
-    let cors = Arc::new(cors);
-    let parts = Arc::new((Arc::clone(&cors), ready, handle));
-    serve_for(cors, move |request| {
-        let parts = Arc::clone(&parts);
-        async move {
-            let (cors, ready, handle) = parts.as_ref();
-            let busy = || refusal(&ApiError::TemporarilyUnavailable);
-            match ready.get_within(BUILD_SHARE).await {
-                Ok(built) => handle(built, request).await,
-                Err(error) => {
-                    not_ready(&error, &caller_of(&request));
-                    cors.answer(request, busy).await
-                }
-            }
-        }
-    })
-    .await
-}
-
-fn not_ready(error: &BoxError, caller: &Caller) {
-    let event = Event::Failure { during: "start", detail: error.to_string() };
-    context().journal.record(&event, caller);
-}
-
-/// Serves API Gateway's events with `handle` until Lambda ends the process. What cannot be handed to `handle` is refused,
-/// and `pages` may read that.
-///
-/// # Errors
-/// [`BoxError`] when the Runtime API cannot be reached.
-pub async fn serve<H, F>(cors: Cors, handle: H) -> Result<(), BoxError>
-where
-    H: Fn(Request) -> F + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
-{
-    serve_for(Arc::new(cors), handle).await
-}
-
-async fn serve_for<H, F>(cors: Arc<Cors>, handle: H) -> Result<(), BoxError>
-where
-    H: Fn(Request) -> F + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
-{
-    let handle = Arc::new(handle);
-    let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let (handle, cors) = (Arc::clone(&handle), Arc::clone(&cors));
-        async move {
-            let (event, problem) = unreadable(event);
-            let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
-                let request = to_core(request);
-                let response = match problem {
-                    None => handle(request).await,
-                    Some(error) => {
-                        let caller = caller_of(&request);
-                        cors.answer(request, || refuse(&context(), error, &caller)).await
-                    }
-                };
-                Ok::<_, Infallible>(to_lambda(response))
-            }));
-            adapter.call(event).await
-        }
-    });
-    lambda_http::lambda_runtime::run(service).await
-}
 
 const NOT_BASE64: ApiError =
     ApiError::InvalidRequest("The body is not the base64 that the event says it is.");
 const BAD_QUERY: ApiError = ApiError::InvalidRequest("The query string is not that of a URL.");
-/// Longest text of a body that may still be short enough: base64 takes four characters for three bytes.
+/// The longest text of a body within the limit: base64 takes four characters for three bytes.
 const MAX_TEXT: usize = MAX_BODY_BYTES.div_ceil(3) * 4;
-/// Headers from which `lambda_http` puts a URL together, and panics when that is none. Nothing of ours reads them.
+/// Headers from which `lambda_http` makes a URL. It panics if they make none, and no code here reads them.
 const URL_HEADERS: [&str; 2] = ["host", "x-forwarded-proto"];
-/// What a URL takes for the end of its path, for another separator, or leaves out. API Gateway hands on a decoded path, so
-/// such a character was percent-encoded, and the path is another one than the URL would name.
+/// Characters that end the path of a URL, separate it or are dropped from it. API Gateway passes a decoded path, so such a
+/// character was percent-encoded, and a URL with it would name another path.
 const NOT_IN_PATHS: [char; 6] = ['?', '#', '\\', '\t', '\n', '\r'];
 
-/// Takes out of an event what `lambda_http` would panic on or what must not be decoded, and says what was wrong with it:
-/// a body that is too large however it is written, one that claims to be base64 and is not, a query string or path that
-/// no URL can have.
-fn unreadable(event: LambdaEvent<LambdaRequest>) -> (LambdaEvent<LambdaRequest>, Option<ApiError>) {
+/// Removes from an event what `lambda_http` would panic on or must not decode, and returns the problem: a body that is too
+/// large in any encoding or is not the base64 that it claims to be, or a query string or path that no URL can have.
+pub(crate) fn unreadable(
+    event: LambdaEvent<LambdaRequest>,
+) -> (LambdaEvent<LambdaRequest>, Option<ApiError>) {
     let LambdaEvent { mut payload, context } = event;
     let mut problem = None;
     let (path, body, encoded) = match &mut payload {
@@ -198,7 +70,7 @@ fn problem_with_body(text: &str, encoded: bool) -> Option<ApiError> {
     (encoded && BASE64.decode(text.as_bytes()).is_err()).then_some(NOT_BASE64)
 }
 
-fn to_core(request: lambda_http::Request) -> Request {
+pub(crate) fn to_core(request: lambda_http::Request) -> Request {
     let caller = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => Caller {
             request_id: context.request_id.clone().unwrap_or_default(),
@@ -227,8 +99,8 @@ fn to_core(request: lambda_http::Request) -> Request {
     Request::from_parts(parts, body)
 }
 
-/// Whom the authorizer in front let through: the context of Daypass's own, or the claims of a native JWT authorizer of an HTTP
-/// API.
+/// The caller that the authorizer accepted, from the context of Daypass's authorizer or from the claims of the native JWT
+/// authorizer of an HTTP API.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 fn principal(context: &RequestContext) -> Option<Principal> {
@@ -245,7 +117,7 @@ fn address(text: Option<&str>) -> Option<IpAddr> {
     text.and_then(|text| text.parse().ok())
 }
 
-fn to_lambda(response: Response) -> lambda_http::Response<Body> {
+pub(crate) fn to_lambda(response: Response) -> lambda_http::Response<Body> {
     let (parts, body) = response.into_parts();
     let body = match String::from_utf8(body) {
         Ok(text) if text.is_empty() => Body::Empty,
@@ -258,7 +130,7 @@ fn to_lambda(response: Response) -> lambda_http::Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_core::http::request::principal_of;
+    use daypass_core::http::request::{caller_of, principal_of};
     use lambda_http::Context;
     use serde_json::{Value, json};
 
@@ -278,7 +150,7 @@ mod tests {
     fn check(changes: &Value, expected: Option<ApiError>) -> Request {
         let (event, problem) = unreadable(event(changes));
         assert_eq!(problem, expected, "{changes}");
-        // Whatever it was, lambda_http can read what is left of it.
+        // lambda_http can read the rest.
         let request = to_core(event.payload.into());
         assert_eq!(caller_of(&request).source_ip, "192.0.2.1".parse().ok());
         request
@@ -302,7 +174,7 @@ mod tests {
         check_body(&"A".repeat(MAX_TEXT), true, None);
     }
 
-    /// Headers by which proxies tell whom they speak for. Anybody can write them, the gateway's caller first of all.
+    /// Headers in which proxies name their client. Any caller of the gateway can write them.
     const CLAIMS: [&str; 10] = [
         "x-forwarded-for",
         "forwarded",
@@ -426,7 +298,7 @@ mod tests {
             json!({ "lambda": { "sub": [SUB], "sid": SID } }),
             json!({ "lambda": { "claims": ids } }),
             json!({ "jwt": { "claims": { "sub": "alice", "sid": SID } } }),
-            // Half from each would be nobody's.
+            // Claims and context do not mix.
             json!({ "jwt": { "claims": { "sub": SUB } }, "lambda": ids }),
             json!({ "iam": { "userId": SUB } }),
             // The form of REST APIs.
