@@ -326,6 +326,7 @@ async fn of_two_changes_at_once_one_wins() {
 /// The answer to each request is lost once, or nothing comes through from there on: the client asks again, and then it is done.
 ///
 /// invariant: A repeat of the same request finishes an interrupted change of the password.
+/// invariant: Each change of the password is in the log, even if the response to its write was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_the_same_request_finishes_it() {
     let db = Embedded::start(None).unwrap();
@@ -351,6 +352,9 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         if answers[0].status != 200 {
             answers.push(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await);
         }
+        let events = service.journal.take();
+        let changed = |event: &Event| matches!(event, Event::PasswordChanged { .. });
+        assert!(events.iter().any(changed), "{name}: the change is in the log: {events:?}");
         for other in &others {
             assert_eq!(service.refresh(&other.refresh_token()).await.status, 400, "{name}: another session");
         }

@@ -3,9 +3,9 @@
 use crate::refreshing::Refreshing;
 use data_encoding::BASE64;
 use daypass_core::client::Clients;
-use daypass_core::flow::error::ApiError;
 use daypass_core::http::answer::{Response, refusal, refuse};
 use daypass_core::http::cors::with_cors;
+use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{MAX_BODY_BYTES, Request, caller_of};
 use daypass_core::ports::context::Principal;
 use daypass_core::ports::event::Event;

@@ -114,10 +114,23 @@ impl Session {
         }
     }
 
-    /// Whether the session can still be refreshed at `now`. TTL removes items late, so time is checked here.
+    /// How the session came to be over by `now`: ended or expired. `None` while it is live. TTL removes items late, so the
+    /// time is checked here.
+    #[must_use]
+    pub fn over(&self, now: Timestamp) -> Option<DeadCause> {
+        if self.ended.is_some() {
+            Some(DeadCause::Ended)
+        } else if now >= self.expires_at || now >= self.absolute_end {
+            Some(DeadCause::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the session can be refreshed at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && now < self.expires_at && now < self.absolute_end
+        self.over(now).is_none()
     }
 
     /// The last rotation, or the login.
