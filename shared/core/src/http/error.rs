@@ -48,7 +48,7 @@ pub enum ApiError {
     SlowDown(Duration),
     /// The store is throttled, slow or down.
     TemporarilyUnavailable,
-    /// Daypass failed.
+    /// Daypass itself failed.
     ServerError,
 }
 
