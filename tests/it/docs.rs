@@ -11,8 +11,8 @@
 )]
 
 use daypass_core::config::all_tables;
-use daypass_core::flow::error::ApiError;
 use daypass_core::http::answer::status;
+use daypass_core::http::error::ApiError;
 use daypass_docs::{Document, documents, escaped, files, inline, root, snapshot};
 use daypass_gateway::template::parse;
 use daypass_verifier::config::{Number, Setting};

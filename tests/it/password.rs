@@ -328,6 +328,7 @@ async fn of_two_changes_at_once_one_wins() {
 /// change is complete.
 ///
 /// invariant: A repeat of the same request finishes an interrupted change of the password.
+/// invariant: Each change of the password is in the log, even if the response to its write was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_the_same_request_finishes_it() {
     let db = Embedded::start(None).unwrap();
@@ -353,6 +354,9 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         if answers[0].status != 200 {
             answers.push(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await);
         }
+        let events = service.journal.take();
+        let changed = |event: &Event| matches!(event, Event::PasswordChanged { .. });
+        assert!(events.iter().any(changed), "{name}: the change is in the log: {events:?}");
         for other in &others {
             assert_eq!(service.refresh(&other.refresh_token()).await.status, 400, "{name}: another session");
         }

@@ -1,8 +1,8 @@
 //! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
 
 use data_encoding::BASE64;
-use daypass_core::flow::error::ApiError;
 use daypass_core::http::answer::Response;
+use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{MAX_BODY_BYTES, Request};
 use daypass_core::ports::context::Principal;
 use daypass_verifier::ports::context::Caller;

@@ -3,9 +3,9 @@
 use crate::built::Built;
 use crate::event::{to_core, to_lambda, unreadable};
 use daypass_core::client::Clients;
-use daypass_core::flow::error::ApiError;
 use daypass_core::http::answer::{Response, refusal, refuse};
 use daypass_core::http::cors::with_cors;
+use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::event::Event;
 use daypass_runtime::{BoxError, context, environment, start};

@@ -23,26 +23,20 @@ pub const VERSION: u32 = 1;
 /// Longest secret of another system that a key set takes, in bytes.
 pub const MAX_ADOPTED_BYTES: usize = 256;
 
-/// What is wrong with a key set: one line for the operator, without any key in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyError(String);
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for KeyError {}
-
-impl From<JwksError> for KeyError {
-    fn from(error: JwksError) -> Self {
-        Self(error.to_string())
-    }
+/// Why a key set or a key is not usable: one line for the operator that shows no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The key set or a key in it breaks a rule. There is no further cause: the JSON parser can quote a key, and AWS-LC does not
+    /// say why it rejects one.
+    #[error("{0}")]
+    Unusable(String),
+    /// The document is a JWKS (RFC 7517), and breaks a rule of that.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
 }
 
 fn bad(text: impl Into<String>) -> KeyError {
-    KeyError(text.into())
+    KeyError::Unusable(text.into())
 }
 
 /// Where a key stands in its rotation.
