@@ -9,8 +9,9 @@ use crate::{settings, tables};
 use std::time::Duration;
 
 settings! {
-    /// Where the authorizer fetches public keys: "issuer" for ISSUER/.well-known/jwks.json, or the URL of a cache in
-    /// front of it. It fetches when a token names an unknown key, and when its keys are older than JwksMaxAgeSeconds.
+    /// Where the authorizer fetches public keys: "direct" for a URL of the function that only your stacks know,
+    /// "issuer" for ISSUER/.well-known/jwks.json, or the URL of a cache. It fetches when a token names an unknown key,
+    /// and when its keys are older than JwksMaxAgeSeconds.
     JWKS_URL = "DAYPASS_JWKS_URL";
 
     /// The authorizer fetches keys at most once per this many seconds.
@@ -33,8 +34,8 @@ settings! {
     /// Example: jti exp
     CONTEXT_CLAIMS = "DAYPASS_CONTEXT_CLAIMS";
 
-    /// The revocation feed of the authorizer: "issuer" for ISSUER/revocations, or the URL of a cache in front of it.
-    /// Empty: no feed, and an access token is valid until it expires.
+    /// The revocation feed of the authorizer: "direct" for a URL of the function that only your stacks know, "issuer"
+    /// for ISSUER/revocations, or the URL of a cache. Empty: no feed, and an access token is valid until it expires.
     REVOCATIONS_URL = "DAYPASS_REVOCATIONS_URL";
 
     /// Each warm authorizer polls the feed at most once per this many seconds. A revoked token can pass for this time.
@@ -44,7 +45,8 @@ settings! {
     REVOCATIONS_STALE_SECONDS = "DAYPASS_REVOCATIONS_STALE_SECONDS": 60 in 5..=600 seconds;
 
     /// When the feed has not answered for RevocationsStaleSeconds: "open" decides by the known revocations, "closed"
-    /// answers with an error (5xx).
+    /// answers with an error (5xx). "closed" is a remote off-switch: a person who keeps your authorizers from the feed
+    /// stops every guarded API. Use it with RevocationsUrl=direct alone.
     REVOCATIONS_WHEN_STALE = "DAYPASS_REVOCATIONS_WHEN_STALE";
 }
 
