@@ -70,7 +70,7 @@ class Aws:
         """Creates or updates a stack, and returns its outputs."""
         started = time.monotonic()
         parameters = {name: str(value) for name, value in parameters.items()}
-        body, notes = expand(yaml_parse((ROOT / template).read_text()), parameters, self.package)
+        body, notes = expand(yaml_parse((ROOT / template).read_text()), parameters, self.package, self.endpoint)
         key = f"{stack}.json"
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=dump(body).encode())
         known = any(summary["StackName"] == stack for summary in self.stacks.describe_stacks()["Stacks"])

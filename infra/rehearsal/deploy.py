@@ -31,7 +31,7 @@ ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /m
 
 def daypass_stack(aws, stack, algorithm, **later):
     """The README's section "Deploy": the stack, which makes its own keys, and a user. Returns the variables of the suite."""
-    # Twice, as the template says: without a domain of one's own, the issuer is known only afterwards.
+    # Twice, as the template says: without a custom domain, the issuer is known only afterwards.
     parameters = {"Audience": AUDIENCE, "SigningAlgorithm": algorithm, "Routes": ROUTES}
     outputs = aws.deploy(stack, "template.yaml", Issuer=PLACEHOLDER, **parameters)
     url = aws.local(outputs["ApiUrl"])

@@ -30,10 +30,10 @@ UNKNOWN = {"AWS::SecretsManager::RotationSchedule": "rotate.py rotates"}
 LOCAL_SECONDS = {"AccessTokenSeconds": 5, "KeysPublishedSeconds": 1}
 
 
-def expand(template, parameters, package):
+def expand(template, parameters, package, endpoint):
     """The template without SAM and without OpenAPI documents of HTTP APIs, and the notes of what was changed.
 
-    `package` gives the S3 location of a function's code, by the name of its binary.
+    `package` gives the S3 location of a function's code, by the name of its binary. `endpoint` is MiniStack's URL.
     """
     notes = []
     _package(template["Resources"], package)
@@ -54,7 +54,27 @@ def expand(template, parameters, package):
     if secrets:
         plain = {part: _by_arn(body, secrets) for part, body in plain.items()}
         notes.append("a reference to a secret is its ARN, as on AWS (MiniStack: its name)")
+    urls = [name for name, resource in resources.items() if resource["Type"] == "AWS::Lambda::Url"]
+    if urls:
+        plain = {part: _by_path(body, urls, endpoint) for part, body in plain.items()}
+        notes.append("a function URL is a path of MiniStack: names below lambda-url do not resolve here")
     return plain, notes
+
+
+def _by_path(value, urls, endpoint):
+    """The same with a path of MiniStack wherever a text names the URL of one of these functions."""
+    if isinstance(value, list):
+        return [_by_path(item, urls, endpoint) for item in value]
+    if not isinstance(value, dict):
+        return value
+    match = re.fullmatch(r"\$\{(\w+)\.FunctionUrl\}(.*)", value.get("Fn::Sub", "")) if isinstance(value.get("Fn::Sub"), str) else None
+    if match and match[1] in urls:
+        # https://ID.lambda-url.REGION.on.aws/
+        url = {"Fn::GetAtt": [match[1], "FunctionUrl"]}
+        host = {"Fn::Select": [2, {"Fn::Split": ["/", url]}]}
+        function = {"Fn::Select": [0, {"Fn::Split": [".", host]}]}
+        return {"Fn::Join": ["", [f"{endpoint}/_aws/lambda-url/", function, f"/{match[2]}"]]}
+    return {key: _by_path(item, urls, endpoint) for key, item in value.items()}
 
 
 def _is_metric_math(resource):

@@ -2,12 +2,14 @@
 
     teardown.py ENDPOINT FUNCTIONS
 
-First the procedure of docs/operations/keys.md for a signing key that has leaked. Then all stacks are deleted, and what must outlive them is
+First the procedure of docs/operations/keys.md for a signing key that has leaked. Then a flood that leaves nothing of the public routes
+of feed and keys. Then all stacks are deleted, and what must outlive them is
 looked for: the users, their sessions, and the keys without which both are worth nothing.
 """
 
 import base64
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -49,16 +51,41 @@ def leak(aws, stack):
     url = aws.local(outputs["ApiUrl"])
     status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
     check(status == 200, "a user is logged in")
-    invoke(aws, outputs["RotateKeysFunctionName"], {"cut": "signing"})
+    done = invoke(aws, outputs["RotateKeysFunctionName"], {"cut": "signing"})
     aws.update(stack, "template.yaml", KeysRevision=2)
     _, jwks = ask(f"{url}/.well-known/jwks.json")
     published = {key["kid"] for key in jwks["keys"]}
     check(kid(tokens["access_token"]) not in published, "the leaked key is not published any more")
+    check(set(done["Published"]) == published, "the answer of the replacement lists the published keys")
     check(ask(f"{url}/sessions", token=tokens["access_token"])[0] in (401, 403), "a token of the leaked key is refused")
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     status, renewed = ask(f"{url}/refresh", refresh)
     check(status == 200 and kid(renewed["access_token"]) in published, "its session lives, and gets a token of a new key")
     check(ask(f"{url}/sessions", token=renewed["access_token"])[0] == 200, "which the authorizer takes")
+
+
+# invariant: Authorizers reject a revoked token while the public routes of feed and keys are starved.
+def flood(aws, stack):
+    """Takes away the public routes that a flood would starve. A session ends; the authorizer must notice."""
+    say(f"the public routes of feed and keys of {stack} are flooded")
+    outputs = aws.outputs(stack)
+    url, guarded = aws.local(outputs["ApiUrl"]), aws.local(aws.outputs(f"{stack}-guarded-0")["HttpApiUrl"])
+    http, api = aws.client("apigatewayv2"), re.search("execute-api/([a-z0-9]+)", url)[1]
+    for route in http.get_routes(ApiId=api)["Items"]:
+        if route["RouteKey"] in ("ANY /revocations", "ANY /.well-known/{document+}"):
+            http.delete_route(ApiId=api, RouteId=route["RouteId"])
+    for path in ("/revocations", "/.well-known/jwks.json"):
+        check(ask(url + path)[0] != 200, f"nobody gets an answer from {path}")
+    status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
+    check(status == 200, "a user is logged in")
+    # New processes of the authorizer, which have to fetch list and keys.
+    aws.update(stack, "template.yaml", KeysRevision=3)
+    check(ask(f"{guarded}/me", token=tokens["access_token"])[0] == 200, "a guarded API takes the token")
+    check(ask(f"{url}/revoke", {"token": tokens["refresh_token"]})[0] == 200, "the session is revoked")
+    deadline = time.monotonic() + 10
+    while ask(f"{guarded}/me", token=tokens["access_token"])[0] == 200 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    check(ask(f"{guarded}/me", token=tokens["access_token"])[0] == 403, "the guarded API rejects it within seconds")
 
 
 # invariant: The deletion of a stack keeps users, sessions, peppers and the keys of refresh tokens.
@@ -89,6 +116,7 @@ def main():
     endpoint, functions = sys.argv[1:]
     aws = Aws(endpoint, Path(functions))
     leak(aws, "daypass")
+    flood(aws, "daypass")
     delete(aws)
 
 

@@ -1,4 +1,4 @@
-//! The walls between the crates, read from Cargo's own metadata: a boundary that nobody checks is a wish.
+//! The boundaries between the crates, read from Cargo's metadata.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 
 mod imports;
 
+use daypass_tools::FUNCTIONS;
 use imports::Imports;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The crates of the workspace and what each names in its manifest, tests left aside.
+/// The crates of the workspace with the dependencies in their manifests, without those of tests.
 fn named_by() -> BTreeMap<String, BTreeSet<String>> {
     let metadata: Value =
         serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
@@ -41,7 +42,7 @@ fn named_by() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// Everything that ends up in a build of the package for this machine: names, without tests and build scripts.
+/// The names of all packages in a build of the package for this machine, without those of tests and build scripts.
 fn linked_into(package: &str) -> BTreeSet<String> {
     cargo(&[
         "tree",
@@ -68,34 +69,29 @@ fn is_aws(name: &str) -> bool {
         || name == "aws-runtime"
 }
 
-const FUNCTIONS: [&str; 9] = [
-    "daypass-rotate-keys",
-    "daypass-login",
-    "daypass-refresh",
-    "daypass-revoke",
-    "daypass-sessions",
-    "daypass-password",
-    "daypass-revocations",
-    "daypass-authorizer-function",
-    "daypass-discovery",
-];
-const SHARED: [&str; 10] = [
-    "daypass-runtime",
-    "daypass-authorizer",
-    "daypass-core",
-    "daypass-passwords",
-    "daypass-dynamodb",
-    "daypass-feed-client",
-    "daypass-https",
-    "daypass-key-loader",
-    "daypass-lambda",
-    "daypass-verifier",
-];
+/// The packages of the workspace below a folder.
+fn packages_below(folder: &str) -> BTreeSet<String> {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"]))
+            .unwrap();
+    let below = root().join(folder);
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .filter(|package| Path::new(package["manifest_path"].as_str().unwrap()).starts_with(&below))
+        .map(|package| package["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_list_of_functions_has_every_package() {
+    let listed: BTreeSet<String> = FUNCTIONS.iter().map(|function| function.package.to_owned()).collect();
+    assert_eq!(packages_below("functions"), listed);
+}
 
 /// invariant: Core has no I/O: it links no AWS SDK, no runtime and no HTTP client.
 #[test]
 fn core_touches_nothing_outside() {
-    // The verifier with it.
+    // The verifier is among them.
     let linked = linked_into("daypass-core");
     let forbidden = |name: &&String| {
         is_aws(name)
@@ -105,7 +101,7 @@ fn core_touches_nothing_outside() {
     assert_eq!(linked.iter().filter(forbidden).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
-/// The compiler sees to what core links; this sees to the standard library.
+/// The test before checks crates, and this one the standard library.
 ///
 /// invariant: Core takes time and randomness as parameters, except for the keys and nonces that AWS-LC draws.
 #[test]
@@ -125,7 +121,7 @@ fn core_names_nothing_ambient() {
         ["shared/core/src", "shared/verify/src"].iter().flat_map(|folder| sources(&root().join(folder)))
     {
         let text = std::fs::read_to_string(&file).unwrap();
-        // Tests stand at the end of a file, or in one of their own.
+        // Tests are at the end of a file, or in another one.
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for name in ambient {
             let found = code.lines().find(|line| line.contains(name) && !line.trim_start().starts_with("//"));
@@ -151,7 +147,7 @@ fn the_layers_flow_one_way() {
     }
 }
 
-/// Otherwise a type has two paths, and the root hides which layer it belongs to.
+/// A re-export would give a type two paths, and hide its layer.
 #[test]
 fn the_roots_of_the_layers_re_export_nothing() {
     for file in ["shared/verify/src/lib.rs", "shared/core/src/lib.rs"] {
@@ -160,7 +156,7 @@ fn the_roots_of_the_layers_re_export_nothing() {
     }
 }
 
-/// What stands before every request of an API is trusted with nothing that could make a token.
+/// The authorizer runs before every request of an API, so it must not be able to make a token.
 #[test]
 fn the_verifier_and_the_authorizer_link_no_code_of_ours_that_signs() {
     let ours = |package: &str| -> Vec<String> {
@@ -228,8 +224,7 @@ fn the_authorizer_links_no_aws_sdk() {
     assert_eq!(linked.iter().filter(|name| is_aws(name)).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
-/// One asks the authorizer's context who is calling and nobody else, the other tells everybody the same: there is no secret that
-/// they could give away.
+/// `sessions` learns its caller from the authorizer's context, and `revocations` answers every caller alike. Neither holds a secret.
 ///
 /// invariant: `sessions` and `revocations` link no key source and no password hasher.
 #[test]
@@ -242,8 +237,7 @@ fn sessions_and_revocations_read_no_key_and_no_password() {
     }
 }
 
-/// What the authorizer links, name by name: whoever adds a line here has read what it brings. `UPDATE_SNAPSHOTS=1`
-/// writes the list anew.
+/// The packages that the authorizer links. Review a package before you add its line. `UPDATE_SNAPSHOTS=1` writes the list.
 ///
 /// invariant: The authorizer links the crates of its snapshot and no others.
 #[test]
@@ -258,7 +252,7 @@ fn the_authorizer_links_what_it_linked() {
     assert_eq!(linked, std::fs::read_to_string(&file).unwrap(), "UPDATE_SNAPSHOTS=1 accepts the change");
 }
 
-/// Its one HTTP client for anything but the Runtime API is a crate of its own, which nobody else links.
+/// The one HTTP client beside that of the Runtime API is a crate of its own.
 ///
 /// invariant: `https` is the one crate that speaks TLS to hosts other than AWS.
 #[test]
@@ -287,7 +281,7 @@ fn what_fetches_keys_is_apart() {
     }
 }
 
-/// What everybody may ask links nothing that could write a table or check a password.
+/// Its route is public, so it must not be able to write a table or check a password.
 ///
 /// invariant: `discovery` links no table and no password hasher.
 #[test]
@@ -319,38 +313,24 @@ fn the_operators_command_links_no_local_stack() {
 
 #[test]
 fn functions_do_not_know_each_other_and_shared_knows_no_function() {
-    let named = named_by();
-    for package in FUNCTIONS.iter().chain(&SHARED) {
-        let functions: Vec<&String> =
-            named[*package].iter().filter(|name| FUNCTIONS.contains(&name.as_str())).collect();
-        assert_eq!(functions, Vec::<&String>::new(), "{package}");
+    let (named, functions) = (named_by(), packages_below("functions"));
+    for package in functions.iter().chain(&packages_below("shared")) {
+        let found: Vec<&String> = named[package].intersection(&functions).collect();
+        assert_eq!(found, Vec::<&String>::new(), "{package}");
     }
 }
 
 #[test]
 fn nothing_that_runs_depends_on_what_deploys_or_tests_it() {
     let named = named_by();
-    let tools = [
-        "daypass-bench",
-        "daypass-cli",
-        "daypass-dev",
-        "daypass-docs",
-        "daypass-floor",
-        "daypass-gateway",
-        "daypass-scale",
-        "daypass-testkit",
-        "daypass-tools",
-        "daypass-verify",
-        "daypass-tests",
-    ];
-    for package in FUNCTIONS.iter().chain(&SHARED) {
-        let found: Vec<&String> =
-            named[*package].iter().filter(|name| tools.contains(&name.as_str())).collect();
+    let tools = &packages_below("infra") | &packages_below("tests");
+    for package in packages_below("functions").iter().chain(&packages_below("shared")) {
+        let found: Vec<&String> = named[package].intersection(&tools).collect();
         assert_eq!(found, Vec::<&String>::new(), "{package}");
     }
 }
 
-/// Cargo unifies features over a build, so a feature is no wall: a boundary is a crate.
+/// Cargo unifies features over a build, so a feature cannot be a boundary.
 ///
 /// invariant: Boundaries are crates: no crate has Cargo features.
 #[test]

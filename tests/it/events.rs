@@ -1,4 +1,4 @@
-//! The security events against `docs/reference/events.md`: whoever reads the log relies on that document.
+//! Comparison of the security events with `docs/reference/events.md`, which readers of the log rely on.
 
 #![expect(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Values of a field's type: the first without what is optional, then all there are.
+/// Values of the type of a field. The first one leaves optional parts out.
 trait Sample: Sized {
     fn samples() -> Vec<Self>;
 }
@@ -62,7 +62,7 @@ sample! {
     &'static str => ["text"],
 }
 
-/// All values of an enum without fields. One that is not listed does not compile.
+/// All values of an enum without fields. A missing variant does not compile.
 macro_rules! sample_units {
     ($($type:ident { $($variant:ident),+ $(,)? })+) => {$(
         impl Sample for $type {
@@ -94,7 +94,7 @@ sample_units! {
     }
 }
 
-/// All values of an enum of enums. One that is not listed does not compile.
+/// All values of an enum of enums. A missing variant does not compile.
 macro_rules! sample_sums {
     ($($type:ident { $($variant:ident),+ $(,)? })+) => {$(
         impl Sample for $type {
@@ -114,8 +114,8 @@ sample_sums! {
     Denial { AuthorizationHeader, Token, Session, Route }
 }
 
-/// Samples of every event. A variant or a field that is not listed does not compile, so none can be forgotten; each field
-/// takes each of its values in some sample, and each optional one is left out in the first.
+/// Samples of every event. A missing variant or field does not compile. Each field has each of its values in some sample.
+/// The first sample leaves all optional fields out.
 macro_rules! sample_events {
     ($name:ident: $event:ident, $($variant:ident { $($field:ident),+ $(,)? })+) => {
         fn $name() -> Vec<$event> {
@@ -169,7 +169,7 @@ sample_events! {
     Panic { at }
 }
 
-/// A field as the document has it, or as the lines show it.
+/// A field, as the document or the lines have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Field {
     kind: &'static str,
@@ -178,16 +178,16 @@ struct Field {
 
 type Fields = BTreeMap<String, Field>;
 
-/// What the lines of one event have in common.
+/// The common form of all lines of one event.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shape {
     level: String,
     fields: Fields,
-    /// The values of `cause`, `reason` and `limit`.
+    /// Values of `cause`, `reason` and `limit`.
     values: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Fields whose values are listed one by one.
+/// Fields whose possible values the document lists.
 const LISTED: [&str; 3] = ["cause", "reason", "limit"];
 
 fn caller() -> Caller {
@@ -207,7 +207,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A line as its members. Strict: two members of one name would be read differently by different readers.
+/// The members of a line. Duplicate members are an error, because readers would treat them differently.
 fn members(line: &str) -> Map<String, Value> {
     json::object(line.as_bytes()).unwrap_or_else(|_| panic!("not one JSON object: {line}"))
 }
@@ -218,7 +218,7 @@ fn line(event: &impl Record, caller: &Caller) -> Map<String, Value> {
     members(&line)
 }
 
-/// The fields of several lines; what all of them have is always there.
+/// The fields of several lines. A field that all lines have is always present.
 fn fields_of(lines: &[Map<String, Value>]) -> Fields {
     let mut fields = Fields::new();
     for (name, value) in lines.iter().flatten() {
@@ -230,7 +230,7 @@ fn fields_of(lines: &[Map<String, Value>]) -> Fields {
     fields
 }
 
-/// The events as the code writes them, without the fields of every line.
+/// The events as the code writes them, without the common fields.
 fn written() -> BTreeMap<String, Shape> {
     let common = common();
     let mut lines: BTreeMap<String, Vec<Map<String, Value>>> = BTreeMap::new();
@@ -255,7 +255,7 @@ fn written() -> BTreeMap<String, Shape> {
     lines.into_iter().map(|(name, lines)| (name, shape(lines))).collect()
 }
 
-/// The fields that every line has, whatever its event: those of an event that hardly has any of its own.
+/// The common fields, from lines of an event with only one field of its own.
 fn common() -> Fields {
     let event = VerifierEvent::Panic { at: "x".to_owned() };
     let mut fields = fields_of(&[line(&event, &caller()), line(&event, &Caller::default())]);
@@ -263,7 +263,7 @@ fn common() -> Fields {
     fields
 }
 
-/// The document by its headings: `## The events`, and below it one `### \`name\`` for each event.
+/// The document by its headings. Each event has a heading `### \`name\`` below `## The events`.
 struct Document {
     sections: BTreeMap<String, Vec<&'static str>>,
 }
@@ -285,13 +285,13 @@ impl Document {
         Self { sections }
     }
 
-    /// The events with their sections.
+    /// The documented events with their sections.
     fn events(&self) -> impl Iterator<Item = (&str, &[&'static str])> {
         let events = self.sections.iter();
         events.filter_map(|(heading, lines)| Some((quoted(heading)?, lines.as_slice())))
     }
 
-    /// What the document says of every event.
+    /// The documented form of each event.
     fn shapes(&self) -> BTreeMap<String, Shape> {
         let shape = |lines: &[&'static str]| Shape {
             level: severity(lines).to_owned(),
@@ -305,7 +305,7 @@ impl Document {
         self.events().map(|(name, lines)| (name.to_owned(), shape(lines))).collect()
     }
 
-    /// The values of a field: those of the section's own table, and of the lists that it refers to.
+    /// The documented values of a field: those of the table in the section, and of the lists to which it links.
     fn values(&self, field: &str, lines: &[&'static str]) -> BTreeSet<String> {
         let mut values: BTreeSet<String> = table(lines, &format!("`{field}` | meaning"))
             .into_iter()
@@ -331,12 +331,12 @@ fn slug(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The text of a cell or heading that is one piece of code.
+/// The content of a cell or heading that is a single code span.
 fn quoted(text: &str) -> Option<&str> {
     text.strip_prefix('`')?.strip_suffix('`').filter(|text| !text.contains('`'))
 }
 
-/// The rows of the table whose headings begin with `first`; none when there is no such table.
+/// The rows of the table whose header begins with `first`. Empty if there is no such table.
 fn table(lines: &[&'static str], first: &str) -> Vec<Vec<&'static str>> {
     let cells = |line: &'static str| -> Option<Vec<&'static str>> {
         let inner = line.strip_prefix("| ")?.strip_suffix(" |")?;
@@ -375,7 +375,7 @@ fn severity<'a>(lines: &[&'a str]) -> &'a str {
     line.split('`').next().unwrap()
 }
 
-/// The code blocks of a language.
+/// The code blocks in this language.
 fn blocks(lines: &[&'static str], language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = lines.iter();
@@ -386,8 +386,7 @@ fn blocks(lines: &[&'static str], language: &str) -> Vec<String> {
     blocks
 }
 
-/// In both directions: what is written is documented, and what is documented is written. Names, types, whether a field is
-/// always there, severities, every cause and every reason.
+/// Compares in both directions: names, types, whether a field is always present, severities, causes and reasons.
 ///
 /// invariant: Each event, field and cause is documented, and each documented one exists.
 #[test]
@@ -401,7 +400,7 @@ fn the_document_says_what_the_lines_hold() {
     }
 }
 
-/// Each event has one example, and it shows every field that the event can have.
+/// Each event has one example with every field that the event can have.
 #[test]
 fn the_examples_are_lines() {
     let document = Document::read();
@@ -414,7 +413,7 @@ fn the_examples_are_lines() {
         let shape = &shapes[name];
         assert_eq!((&members["event"], &members["level"]), (&json!(name), &json!(shape.level)), "{name}");
         assert_eq!(members["v"], daypass_verifier::ports::event::VERSION, "{name}");
-        // A function that is not running yet, or no longer, has no caller.
+        // A function that starts or fails has no caller.
         let has_caller = !matches!(name, "init.failed" | "panic") && !name.starts_with("keys.");
         let expected: BTreeSet<&String> = shape
             .fields
@@ -441,7 +440,7 @@ fn the_examples_are_lines() {
     }
 }
 
-/// A query that names a field or an event that there is not finds nothing, and nobody notices.
+/// A query with an unknown field or event would silently find nothing.
 #[test]
 fn queries_and_alarms_name_what_there_is() {
     const WORDS: [&str; 24] = [
@@ -467,7 +466,7 @@ fn queries_and_alarms_name_what_there_is() {
         "timestamp",
         "usr_",
         "ses_",
-        // Parts of names of events.
+        // Parts of event names.
         "failed",
         "succeeded",
     ];
@@ -512,7 +511,7 @@ fn queries_and_alarms_name_what_there_is() {
     }
 }
 
-/// Headers that a caller may send and no line may repeat. Those that name an address must not become one.
+/// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
 const HEADERS: [(&str, &str); 9] = [
     ("x-forwarded-for", "198.51.100.1"),
     ("forwarded", "for=198.51.100.2"),
@@ -525,10 +524,10 @@ const HEADERS: [(&str, &str); 9] = [
     ("x-request-id", "marker-request"),
 ];
 
-/// A walk past every event that a request can cause, sent with [`HEADERS`] by [`caller`].
+/// Requests that cause all events of requests, each sent with [`HEADERS`] by [`caller`].
 struct Walk {
     service: Service,
-    /// Everything that a line must not hold.
+    /// Texts that no line may contain.
     secrets: Vec<String>,
     lines: Vec<String>,
 }
@@ -542,14 +541,14 @@ impl Walk {
         let answer = self.service.send(request).await;
         for token in ["access_token", "refresh_token"].map(|name| answer.text(name)) {
             if !token.is_empty() {
-                // The MAC and the signature for themselves, too.
+                // The MAC and the signature alone, too.
                 self.secrets.extend([token[token.len() - 40..].to_owned(), token]);
             }
         }
         answer
     }
 
-    /// Logs in and checks which event that is, with which fields.
+    /// Logs in, and compares the event and its fields.
     async fn login(&mut self, name: &str, password: &str, expected: &Value) -> Answer {
         self.secrets.extend([name.to_owned(), password.to_owned()]);
         let body = json!({ "username": name, "password": password }).to_string();
@@ -581,7 +580,7 @@ impl Walk {
         self.expect(expected);
     }
 
-    /// These events, one line each, with these fields at least; each line with its caller.
+    /// Compares the lines since the last call with these events: at least these fields, and the caller in each line.
     fn expect(&mut self, expected: &[&Value]) {
         let lines = self.service.journal.take_lines();
         assert_eq!(lines.len(), expected.len(), "{expected:?}: {lines:#?}");
@@ -603,9 +602,8 @@ impl Walk {
     }
 }
 
-/// Every event that a request can cause, by the request that causes it, with what the line says: whose session, which
-/// client, why. And none of the lines holds a token, a password, a name or a header.
-/// (`flows::events_hold_no_secret` looks for the keys.)
+/// Causes every event that a request can cause, and compares its fields: session, client, cause. No line contains a token,
+/// a password, a name or a header. `flows::events_hold_no_secret` looks for keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_past_every_event() {
     let db = Embedded::start(None).unwrap();
@@ -615,7 +613,7 @@ async fn a_walk_past_every_event() {
     let w = &mut walk;
     let session = |answer: &Answer| answer.text("session_id");
 
-    // Login: success, failures, lockout.
+    // Logins: success, failures, throttling.
     let first = w.login("marker-name", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
     let unknown = json!({ "event": "login.failed", "cause": "unknown_user", "user": null, "client": "web" });
     w.login("marker-nobody", "marker-password-1", &unknown).await;
@@ -632,7 +630,7 @@ async fn a_walk_past_every_event() {
     w.send(post("/login", "application/json", body.to_string())).await;
     w.expect(&[&json!({ "event": "login.failed", "cause": "scope_not_granted", "user": user })]);
 
-    // Refused for their form.
+    // Malformed requests.
     for (error, body) in [
         ("invalid_request", json!({ "username": "marker\u{0}name", "password": "marker-password-3" })),
         ("invalid_request", json!({ "username": 1, "marker-member": "marker-value" })),
@@ -651,7 +649,7 @@ async fn a_walk_past_every_event() {
         w.form(path, body, &[&json!({ "event": "request.refused", "error": "invalid_client" })]).await;
     }
 
-    // A rotation, repeated within grace, and replayed after it.
+    // A rotation, a repetition within the grace period, and a replay after it.
     let of = |login: &Answer, event: &str| json!({ "event": event, "user": user, "session": session(login) });
     let with = |mut line: Value, more: &Value| {
         line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -673,7 +671,7 @@ async fn a_walk_past_every_event() {
     let more = json!({ "cause": "ended", "reason": "reuse", "client": "web" });
     w.refresh(&second.refresh_token(), &with(of(&first, "refresh.refused"), &more)).await;
 
-    // The end of one session, of all, and what comes too late.
+    // The end of one session and of all sessions, and requests after that.
     let succeeded = json!({ "event": "login.succeeded", "user": user, "client": "web" });
     let (mine, there) = (
         w.login("marker-name", PASSWORD, &succeeded).await,
@@ -693,7 +691,7 @@ async fn a_walk_past_every_event() {
     let more = json!({ "cause": "ended", "reason": "revoked_all", "client": "web" });
     w.refresh(&there.refresh_token(), &with(of(&there, "refresh.refused"), &more)).await;
 
-    // Ended by an operator: no request, no line, but the next refresh says why.
+    // An operator ends the sessions, which writes no line. The next refresh logs the reason.
     let kept = w.login("marker-name", PASSWORD, &succeeded).await;
     w.set_status("marker-name", UserStatus::Disabled).await;
     let more = json!({ "cause": "ended", "reason": "user_disabled" });
@@ -702,7 +700,7 @@ async fn a_walk_past_every_event() {
     w.login("marker-name", PASSWORD, &disabled).await;
     w.set_status("marker-name", UserStatus::Enabled).await;
 
-    // A change of the password: refused for each half, and done.
+    // Changes of the password: rejected for the old one, rejected for the new one, and successful.
     let (asks, other) = (
         w.login("marker-name", PASSWORD, &succeeded).await,
         w.login("marker-name", PASSWORD, &succeeded).await,
@@ -721,7 +719,7 @@ async fn a_walk_past_every_event() {
     let more = json!({ "reason": "password_changed", "count": 0 });
     w.password(&asks, new, PASSWORD, &[&changed_back, &with(of(&asks, "session.ended_all"), &more)]).await;
 
-    // Tokens that are none, or no longer.
+    // Invalid tokens.
     let none = json!({ "event": "refresh.refused", "cause": "malformed", "user": null, "session": null });
     w.refresh("daypass_rt_marker-token", &none).await;
     let none = json!({ "event": "revoke.ignored", "cause": "not_compact", "user": null, "all": false });
@@ -745,14 +743,14 @@ async fn a_walk_past_every_event() {
     assert_eq!(members(&denied[1]).get("session"), None);
     w.lines.extend(denied);
 
-    // A store that fails.
+    // A failing store.
     w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
     let failure = json!({ "event": "failure", "level": "ERROR", "during": "begin_login" });
     w.login("marker-name", PASSWORD, &failure).await;
 
     let met: BTreeSet<String> =
         walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned()).collect();
-    // Those of a start and of a rotation, and of a feed that fails: `daypass_feed_client` has them.
+    // Events of a start, of a key rotation and of a failing feed, which other tests check.
     let elsewhere = |name: &String| {
         matches!(name.as_str(), "init.failed" | "panic")
             || name.starts_with("feed.")

@@ -1,4 +1,4 @@
-//! The flows from request to answer, over the embedded DynamoDB, with every request on the wire counted.
+//! The flows from request to response, over the embedded DynamoDB. The recorder counts every request.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A service over a store of its own.
+/// A service over separate tables.
 async fn service() -> (Embedded, Service) {
     with(&[]).await
 }
@@ -70,7 +70,7 @@ async fn the_main_job() {
     assert_eq!(service.bench.store.sessions(user.id).await.unwrap().len(), 1);
 }
 
-/// Design §5: what each operation may ask of DynamoDB, counted between the SDK and the store.
+/// The requests to DynamoDB of each operation, counted between SDK and store.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_on_the_wire() {
     let (_db, service) = service().await;
@@ -144,7 +144,7 @@ async fn bad_refresh_tokens_cost_no_request() {
     assert_eq!(operations(&service.bench.recorder.take()), [""; 0]);
 }
 
-/// A stored value presented as a token fails: the tables hold nothing that can be exchanged (R24).
+/// Presents all stored values as tokens. The tables contain nothing that can be exchanged.
 ///
 /// invariant: Nothing that the tables hold can be exchanged for a token.
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +188,7 @@ async fn sixty_four_refreshes_at_once_get_one_successor() {
     assert_eq!((rotated, repeated), (1, 63));
 }
 
-/// Runs `n` requests at once.
+/// Sends `n` requests in parallel.
 async fn together<F: Future<Output = Answer>>(n: usize, request: impl Fn() -> F) -> Vec<Answer> {
     join_all((0..n).map(|_| request())).await
 }
@@ -256,14 +256,14 @@ async fn all_sessions_end_at_once() {
         alice.push(service.login("alice").await);
     }
     let bob = service.login("bob").await;
-    // By access token, as a client without the refresh token at hand would.
+    // With the access token, as a client without the refresh token.
     let answer = service.form("/revoke", &format!("token={}&all=true", alice[0].access_token())).await;
     assert_eq!(answer.status, 200);
     for login in &alice {
         assert_eq!(service.refresh(&login.refresh_token()).await.outcome(), invalid_grant());
     }
     assert_eq!(service.refresh(&bob.refresh_token()).await.status, 200);
-    // Whoever kept a token of back then finishes that call, and cannot touch what was opened since.
+    // The holder of the old token can finish that call, and cannot end sessions that were opened later.
     service.clock.advance(Duration::from_secs(31));
     let since = service.login("alice").await;
     let again = service.form("/revoke", &format!("token={}&all=true", alice[1].refresh_token())).await;
@@ -327,7 +327,7 @@ async fn scope_is_narrowed_never_widened() {
     assert_eq!(next.text("scope"), "orders:read orders:write", "the refresh token keeps what was granted");
 }
 
-/// The table of design §2: a store that fails is 503, never a verdict on the token, and the token works afterwards.
+/// A failing store is 503, never a verdict on the token. The token works afterwards.
 ///
 /// invariant: A failing store is an error, and no verdict on a token.
 #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +345,7 @@ async fn a_failing_store_is_never_invalid_grant() {
         Action::Hang(Duration::from_secs(30)),
         Action::DropRequest,
     ];
-    // At once: most of the time goes into timeouts and pauses.
+    // In parallel, because most of the time is spent in timeouts and pauses.
     let played = ways.iter().enumerate().map(async |(n, way)| {
         let service = base.redeployed(&db.url(), &[]).await;
         let name = format!("user{n}");
@@ -364,7 +364,7 @@ async fn a_failing_store_is_never_invalid_grant() {
     join_all(played).await;
 }
 
-/// The write landed, nobody learned it: the SDK's own retry must not look like theft, even without any grace.
+/// The response to the write is lost. The retry of the SDK must not look like theft, also with a grace period of 0.
 ///
 /// invariant: A retry of the AWS SDK keeps the session, also with a grace period of 0.
 #[tokio::test(flavor = "multi_thread")]
@@ -379,8 +379,8 @@ async fn a_lost_answer_is_no_theft() {
     assert!(service.journal.take().iter().all(|event| !matches!(event, Event::Reuse { .. })));
 }
 
-/// All answers of a write that landed were lost: a retry within grace goes on, one after it looks like theft. With no grace
-/// every client's retry does (the SDK's own is known by its attempt id, see above).
+/// All responses to a write are lost. A retry within the grace period succeeds, and a later one looks like theft. With a
+/// grace period of 0, every retry of a client does. Retries of the SDK are recognised by their attempt id, see above.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_every_answer_was_lost_the_retry_has_the_grace_window() {
     for (wait, expected) in [(29, 200), (30, 400)] {
@@ -410,7 +410,7 @@ async fn one_theft_is_one_event() {
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Reuse { .. })).count(), 1, "{events:?}");
 }
 
-/// Every answer is lost, and the device comes back the next day.
+/// All responses are lost, and the device retries the next day.
 ///
 /// invariant: A client that sends an `Idempotency-Key` keeps its session after a lost response, however late
 /// it retries.
@@ -429,7 +429,7 @@ async fn a_client_that_names_its_attempt_loses_no_session_however_late_it_retrie
     let events = service.journal.take();
     assert!(matches!(events[..], [.., Event::Repeated { cause: Repeat::OwnRetry, .. }]), "{events:?}");
 
-    // The repeated attempt may ask for less, never for more.
+    // The retry may request fewer scopes, never more.
     let ask = |scope: &str| {
         let body = format!("grant_type=refresh_token&refresh_token={first}&scope={scope}");
         let mut request = post("/refresh", "application/x-www-form-urlencoded", body);
@@ -439,7 +439,7 @@ async fn a_client_that_names_its_attempt_loses_no_session_however_late_it_retrie
     assert_eq!(ask("orders:read").await.text("scope"), "orders:read");
     assert_eq!(ask("admin").await.outcome(), (400, "invalid_scope".to_owned()));
 
-    // Once the successor is used, the key excuses nothing; and another key never did.
+    // Once the successor was used, the key has no effect. Another key never has one.
     let third = service.refresh_under("a key of the next attempt", &second).await;
     assert_eq!(third.outcome(), (400, "invalid_request".to_owned()), "a key has no spaces");
     let third = service.refresh_under("a-key-of-the-next-attempt", &second).await.refresh_token();
@@ -461,7 +461,7 @@ async fn a_client_that_is_not_registered_gets_no_further_and_loses_nothing() {
     assert_eq!(after.refresh(&token).await.outcome(), unknown, "the token is good: no invalid_grant");
     let named = format!("grant_type=refresh_token&refresh_token={token}&client_id=web");
     assert_eq!(after.form("/refresh", &named).await.outcome(), unknown);
-    // The mistake is found after an hour, far beyond the grace window.
+    // The operator corrects the list after an hour, long after the grace period.
     before.clock.advance(Duration::from_secs(3600));
     assert_eq!(before.refresh(&token).await.status, 200);
     let narrowed = before.login("alice").await.refresh_token();
@@ -488,8 +488,8 @@ async fn a_token_of_an_ended_session_ends_no_other() {
     assert_eq!(service.refresh(&live.refresh_token()).await.status, 200);
 }
 
-/// 200 says that all sessions of the user have ended. A token that commands nothing is told so, whichever way it is no
-/// good; for the end of its own session alone it is 200, since that has come (RFC 7009 §2.2).
+/// 200 means that all sessions of the user have ended. An invalid token gets the same error for every reason. For the end
+/// of a single session it gets 200, because this session has ended already (RFC 7009 §2.2).
 ///
 /// invariant: `all=true` is 200 only if every session of that time has ended.
 #[tokio::test(flavor = "multi_thread")]
@@ -505,7 +505,7 @@ async fn revoking_all_is_never_a_false_success() {
     let path = format!("/sessions/{}", elsewhere.text("session_id"));
     assert_eq!(service.guarded("DELETE", &path, &live.access_token()).await.status, 200);
     dead.push(elsewhere.refresh_token());
-    // Robbed: the thief's use of an old token ended it, and the owner wants out everywhere.
+    // A thief used an old token, which ended the session. The owner wants to log out everywhere.
     let robbed = service.login("alice").await.refresh_token();
     let mut newest = robbed.clone();
     for _ in 0..2 {
@@ -539,15 +539,15 @@ async fn revoking_all_is_never_a_false_success() {
     assert_eq!(late.outcome(), invalid_grant(), "expired");
 }
 
-/// argon2id with fewer resources than today's and without pepper, as from another system.
+/// argon2id with weaker parameters and without a pepper, as from another system.
 fn outdated_hash() -> String {
     let params = Params::new(8192, 1, 1, Some(32)).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     argon2.hash_password_with_salt(PASSWORD.as_bytes(), b"0123456789abcdef").unwrap().to_string()
 }
 
-/// A second hash, for an outdated one, is made only once the login has succeeded: its time would tell that the password
-/// of a disabled user is right.
+/// Daypass replaces an outdated hash only after a successful login. Otherwise the time of a second hash would reveal that
+/// the password of a disabled user is right.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outdated_hash_is_renewed_after_success_alone() {
     let (_db, service) = service().await;
@@ -644,7 +644,7 @@ async fn success_settles_the_attempts() {
     }
 }
 
-/// No secret in anything that the log would show.
+/// The log contains no secret.
 ///
 /// invariant: Log lines, errors and `Debug` output hold no token, password or key.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! The integration tests of the workspace, in one binary.
 //!
-//! The modules here need nothing but Cargo. Those in [`suites`] need a server, a browser or the built functions, which
-//! `cargo verify` provides: each is a step of it. CONTRIBUTING.md says where a new test goes.
+//! The modules here need no other program than Cargo. The modules of [`suites`] need a server, a browser or the built
+//! functions, which `cargo verify` provides. Each of them is a step of it. CONTRIBUTING.md explains where to put a new
+//! test.
 
 mod boundaries;
 mod cookie;
@@ -11,6 +12,7 @@ mod embedded;
 mod events;
 mod flows;
 mod model;
+mod openapi;
 mod oracle;
 mod password;
 mod requests;

@@ -1,7 +1,8 @@
-//! Random walks over the real functions, held against a reference model, and seeded bugs that the walks must find.
+//! Random walks over the real functions, compared with a reference model, and deliberate bugs that the walks must find.
 //!
-//! The gate takes 500 walks, the same in each run. `cargo verify --full` takes 2,000, with a fresh seed each time. Both look for every
-//! seeded bug. `DAYPASS_MODEL_SEED` draws the walks of that seed; each run prints its own.
+//! The gate performs 500 walks, the same in each run. `cargo verify --full` performs 2,000 walks from a new seed. Both look
+//! for every deliberate bug, with seeds that are known to find them. `DAYPASS_MODEL_SEED` repeats the walks of a seed. Each run
+//! prints its seed.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -16,15 +17,15 @@ use std::fmt::Write;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
-/// Worlds, and so walks at the same time: a walk spends much of its time in pauses between retries.
+/// Number of worlds, and of parallel walks. A walk spends much of its time in pauses between retries.
 const WORLDS: usize = 3;
-/// The seed of `DAYPASS_MODEL_SEED`.
+/// The seed in `DAYPASS_MODEL_SEED`, if it is set.
 #[expect(clippy::disallowed_methods, reason = "the seed of a walk that is to be taken once more")]
 fn chosen_seed() -> Option<u64> {
     std::env::var("DAYPASS_MODEL_SEED").ok().map(|seed| seed.parse().unwrap())
 }
 
-/// Databases with their tables, and the runtime that everything runs on.
+/// Databases with tables, and the runtime of all tasks.
 fn worlds() -> (Runtime, Vec<(Embedded, World)>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let world = || {
@@ -50,7 +51,7 @@ fn walks() {
         runner::take(runtime.handle(), &worlds, seed, cases).unwrap_or_else(|text| panic!("{text}"))
     };
     let mut coverage = take(seed, cases);
-    // A fresh seed may miss what is rare: more walks reach it.
+    // The walks of a new seed may miss rare outcomes. More walks reach them.
     for more in 1..=10 {
         if is_full() && !coverage.missing(true).is_empty() {
             coverage.add(&take(seed.wrapping_add(more), 1_000));
@@ -69,7 +70,7 @@ fn seeded_bugs_are_found() {
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();
-    let found = runner::hunt(runtime.handle(), &worlds, chosen_seed(), MUTANTS);
+    let found = runner::hunt(runtime.handle(), &worlds, MUTANTS);
     let mut table = format!("{} seeded bugs, {:.1} s:\n", found.len(), started.elapsed().as_secs_f64());
     for (mutant, found) in &found {
         let result = match found {

@@ -1,7 +1,7 @@
-//! No oracle: whether a user exists shows neither in the bytes and headers of a refusal, nor in the number of requests to DynamoDB
-//! and of hashes. The same count finds each leak that is planted. `suites::timing` compares the times.
+//! Responses do not reveal whether a user exists. The tests compare bytes and headers of rejections, and count requests to
+//! DynamoDB and hashes. They also find each deliberate leak. `suites::timing` compares the times.
 //!
-//! Argon2 runs with 8 MiB here: a thousand hashes take seconds, and a request to DynamoDB stays visible beside one.
+//! Argon2 uses 8 MiB here, so that a thousand hashes take seconds, and a request to DynamoDB is visible beside a hash.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -35,23 +35,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A leak, seeded.
+/// A deliberate leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plant {
     Nothing,
-    /// No work for a name that is no user's.
+    /// No hash for an unknown name.
     EarlyReturn,
-    /// For a name that is no user's the account is not counted.
+    /// No counter of the account for an unknown name.
     OneRequestFewer,
-    /// An answer for a name that is no user's has another header.
+    /// Another header in the response for an unknown name.
     OtherHeader,
 }
 
-/// The store, with its leak.
+/// The store with a deliberate leak.
 pub(crate) struct Leaky {
     store: DynamoDb,
     plant: Plant,
-    /// Whether the attempt under way is at a name that is no user's.
+    /// Whether the present attempt is at an unknown name.
     unknown: AtomicBool,
     counted: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl AttemptStore for Leaky {
     }
 
     async fn count(&self, counter: &Counter, attempt: AttemptId) -> Result<Attempt, StoreError> {
-        // The address first, then the account.
+        // The counter of the address comes first, then that of the account.
         let account = self.counted.swap(true, Ordering::SeqCst);
         if self.plant == Plant::OneRequestFewer && account && self.unknown.load(Ordering::SeqCst) {
             let until = counter.now + counter.limit.window;
@@ -116,13 +116,13 @@ impl Store for Leaky {
     }
 }
 
-/// The hasher with 8 MiB, the same work for every name; with its leak.
+/// The hasher with 8 MiB and the same work for every name, with a deliberate leak.
 struct Small {
     plant: Plant,
     hashes: Arc<AtomicUsize>,
 }
 
-/// What is stored of [`PASSWORD`] in this test.
+/// The stored hash of [`PASSWORD`] in this test.
 fn small(password: &str) -> String {
     let params = Params::new(8192, 1, 1, Some(32)).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -158,16 +158,16 @@ impl PasswordHasher for Small {
     }
 }
 
-/// The kinds of attempts that must look alike.
+/// The kinds of attempts whose responses must be equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unknown,
     Wrong,
     /// The right password of a disabled user.
     Disabled,
-    /// A name that is no user's, after its attempts are used up.
+    /// An unknown name whose attempts are used up.
     UnknownLocked,
-    /// A user's name, after its attempts are used up.
+    /// A known name whose attempts are used up.
     WrongLocked,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// `counted`: through the recorder, which counts and costs time.
+    /// With `counted`, the requests pass through the recorder, which takes time.
     pub(crate) async fn set(plant: Plant, counted: bool, real: bool) -> Self {
         let database = Embedded::start(None).unwrap();
         let bench = Bench::new(&database.url()).await;
@@ -241,7 +241,7 @@ impl Stage {
         };
         let address = match kind {
             Kind::UnknownLocked | Kind::WrongLocked => "203.0.113.1",
-            // Later than any window, so that all counters are free.
+            // Later than any window, so that all slots are free.
             Kind::Unknown | Kind::Wrong | Kind::Disabled => {
                 self.clock.advance(Duration::from_secs(1_000));
                 "192.0.2.1"
@@ -251,7 +251,7 @@ impl Stage {
         from(address, post("/login", "application/json", body))
     }
 
-    /// What the function answers.
+    /// The response of the function.
     pub(crate) async fn answer(&self, request: Request) -> Response {
         daypass_login::handle(&self.login, request).await
     }
@@ -268,7 +268,7 @@ impl Stage {
 pub(crate) const PAIRS: [[Kind; 2]; 3] =
     [[Kind::Unknown, Kind::Wrong], [Kind::Unknown, Kind::Disabled], [Kind::UnknownLocked, Kind::WrongLocked]];
 
-/// What shows of an attempt: the answer, the requests to DynamoDB, and the number of hashes.
+/// The observable parts of an attempt: response, requests to DynamoDB, number of hashes.
 type Seen = (Answer, Vec<String>, usize);
 
 async fn seen(plant: Plant) -> Vec<(Kind, Seen)> {
@@ -276,7 +276,7 @@ async fn seen(plant: Plant) -> Vec<(Kind, Seen)> {
     let mut all = Vec::new();
     for kind in [Kind::Unknown, Kind::Wrong, Kind::Disabled, Kind::UnknownLocked, Kind::WrongLocked] {
         if matches!(kind, Kind::UnknownLocked) {
-            // The clock has moved on.
+            // The clock has advanced.
             for kind in [Kind::UnknownLocked, Kind::WrongLocked] {
                 for _ in 0..5 {
                     stage.attempt(kind).await;
@@ -295,7 +295,7 @@ async fn seen(plant: Plant) -> Vec<(Kind, Seen)> {
     all
 }
 
-/// The pairs of which one could be told from the other.
+/// The pairs of attempts that can be distinguished.
 async fn told_apart(plant: Plant) -> Vec<[Kind; 2]> {
     let seen = seen(plant).await;
     let of = |kind| &seen.iter().find(|(other, _)| *other == kind).unwrap().1;

@@ -1,4 +1,4 @@
-//! A user changes the password: who may, what it ends, what it spares, and what becomes of it when something breaks.
+//! A user changes the password: permission, ended sessions, the session that stays, and failures.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -32,7 +32,7 @@ fn outcome(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
-/// The one that asks goes on, every other ends, and the new password is the password.
+/// The session of the caller lives on, every other session ends, and the new password is set.
 ///
 /// invariant: After a change of the password, the session that asked lives and all others have ended.
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +64,7 @@ async fn the_main_job() {
     assert_eq!(reasons, [EndReason::PasswordChanged; 2]);
 }
 
-/// What it costs, counted on the wire.
+/// The number of requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_on_the_wire() {
     let (_db, service) = service().await;
@@ -76,17 +76,18 @@ async fn requests_on_the_wire() {
     let mut seen: Vec<String> =
         service.bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
     seen.sort();
-    // Read the session, the user; count, change, end one other; find them twice; settle.
+    // Read the session and the user, count the attempt, change the password, find and end one other session, find again,
+    // settle.
     let expected =
         ["DeleteItem", "GetItem", "GetItem", "Query", "Query", "UpdateItem", "UpdateItem", "UpdateItem"];
     assert_eq!(seen, expected);
-    // A new password that is refused costs a read, and no attempt.
+    // A rejected new password costs one read and no attempt.
     let short = service.change_password(HOME, &asks.access_token(), NEW, "short").await;
     assert_eq!(short.outcome(), outcome(400, "password_refused"));
     assert_eq!(service.bench.recorder.take().len(), 1);
 }
 
-/// What is wrong with a request is said, in an order that tells nothing of the current password.
+/// Errors of a request are checked in an order that reveals nothing about the current password.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused() {
     let (_db, service) = service().await;
@@ -129,7 +130,7 @@ async fn what_is_refused() {
     assert_eq!(service.login_from(HOME, "alice-of-the-long-name", PASSWORD).await.status, 200, "as before");
 }
 
-/// The caller is whom the authorizer let through, and nobody else.
+/// The caller is the one that the authorizer names.
 ///
 /// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
 /// account endpoints answer 401.
@@ -165,13 +166,13 @@ async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
             .iter()
             .any(|event| matches!(event, Event::Failure { during: "authorize", .. }))
     );
-    // Whatever the body says, it is the token's user.
+    // The change applies to the user of the token, whatever the body contains.
     assert_eq!(service.send_as(&login.access_token(), forged(words)).await.status, 200);
     let version = async |user: &daypass_core::ports::store::User| {
         service.bench.store.user(&user.username).await.unwrap().unwrap().password_version
     };
     assert_eq!((version(&alice).await, version(&bob).await), (2, 1));
-    // A user of another session, a session that is none.
+    // A session of another user, and malformed ids.
     for (user, session) in [
         (bob.id, principal.session),
         (principal.user, SessionId::from_bytes([9; 16])),
@@ -185,7 +186,7 @@ async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
     assert_eq!((version(&alice).await, version(&bob).await), (2, 1));
 }
 
-/// An access token outlives its session by minutes, and a user's name may be another user's by then.
+/// An access token is valid for minutes after its session has ended. Another user may have the name by then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_changes_nothing() {
     let (_db, service) = service().await;
@@ -195,7 +196,7 @@ async fn what_is_over_changes_nothing() {
     let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
     assert_eq!(answer.outcome(), outcome(401, "invalid_token"), "revoked");
 
-    // Disabled between the check of the session and the rest: the session still looks live here.
+    // The user is disabled after the check of the session, which was still live then.
     let login = service.login_from(HOME, "alice", PASSWORD).await;
     let raw = &service.bench.raw;
     let disable = |to: bool| {
@@ -210,7 +211,7 @@ async fn what_is_over_changes_nothing() {
     assert_eq!(answer.outcome(), outcome(401, "invalid_token"), "disabled");
     disable(false).send().await.unwrap();
 
-    // Removed, and somebody else has the name.
+    // The user was removed, and a new user has the name.
     let now = service.clock.clone();
     let now = daypass_verifier::base::time::Clock::now(&now);
     service.bench.store.set_status(&user.username, UserStatus::Enabled, now).await.unwrap();
@@ -235,7 +236,7 @@ async fn what_is_over_changes_nothing() {
     assert_eq!(next.password_version, 1);
 }
 
-/// One throttle with the login: what is guessed here is missing there, and the other way round.
+/// `/login` and `/password` share their counters.
 ///
 /// invariant: Attempts at the current password count with those of the login.
 #[tokio::test(flavor = "multi_thread")]
@@ -264,14 +265,14 @@ async fn guesses_count_with_those_of_the_login() {
     });
     assert_eq!(by.collect::<Vec<_>>(), [Exhausted::AccountAndAddress; 2]);
 
-    // A thief of the token, somewhere else, has no more of them than anybody there.
+    // A thief of the token at another address has no more attempts than any other caller there.
     let mut wrong = 0;
     for n in 0..40 {
         let address = format!("203.0.113.{n}");
         let answer = service.change_password(&address, &access, WRONG, NEW).await;
         wrong += usize::from(answer.outcome() == outcome(400, "wrong_password"));
     }
-    // Two changes and two logins from home came before: a known address is charged as well.
+    // Two changes and two logins from home came before. Attempts from a known address take slots of the account too.
     assert_eq!(wrong, 20 - 5);
 
     service.clock.set(daypass_tests::bench::after(1_000_000));
@@ -286,12 +287,12 @@ async fn guesses_count_with_those_of_the_login() {
         }
         assert_eq!(service.change_password(HOME, &fresh, PASSWORD, NEW).await.status, 200);
         assert_eq!(service.change_password(HOME, &fresh, NEW, PASSWORD).await.status, 200, "settled");
-        // Until then a second password is looked at, and counted.
+        // Until then, the request checks and counts a second password.
         service.clock.advance(Duration::from_secs(900));
     }
 }
 
-/// Two at once: one wins, and its session is the one that is left.
+/// Of two parallel changes, one succeeds, and only its session stays.
 ///
 /// invariant: Of two parallel changes of the password, one succeeds.
 #[tokio::test(flavor = "multi_thread")]
@@ -323,9 +324,11 @@ async fn of_two_changes_at_once_one_wins() {
     }
 }
 
-/// The answer to each request is lost once, or nothing comes through from there on: the client asks again, and then it is done.
+/// The response to each request is lost once, or all requests from there on fail. The client repeats the request, and the
+/// change is complete.
 ///
 /// invariant: A repeat of the same request finishes an interrupted change of the password.
+/// invariant: Each change of the password is in the log, even if the response to its write was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_the_same_request_finishes_it() {
     let db = Embedded::start(None).unwrap();
@@ -351,6 +354,9 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         if answers[0].status != 200 {
             answers.push(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await);
         }
+        let events = service.journal.take();
+        let changed = |event: &Event| matches!(event, Event::PasswordChanged { .. });
+        assert!(events.iter().any(changed), "{name}: the change is in the log: {events:?}");
         for other in &others {
             assert_eq!(service.refresh(&other.refresh_token()).await.status, 400, "{name}: another session");
         }
@@ -369,7 +375,7 @@ async fn whatever_breaks_the_same_request_finishes_it() {
     ];
     let cases = (0..requests)
         .flat_map(|at| ways.clone().map(|(kind, action, for_good)| (at, kind, action, for_good)));
-    // Some at once: most of the time goes into the pauses between tries.
+    // Some in parallel, because most of the time is spent in pauses between attempts.
     let again: usize = stream::iter(cases)
         .map(async |(at, kind, action, for_good)| {
             let name = format!("{kind}-{at}");
@@ -386,15 +392,15 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         .buffer_unordered(8)
         .fold(0, async |sum, again| sum + again)
         .await;
-    // All but the last, which only settles.
+    // All requests but the last one, which only settles the counters.
     assert!(again >= (requests - 1) * 2 - 2, "{again} of {requests}");
     println!(
         "{requests} requests, broken off at each in three ways: {again} times the client had to ask again"
     );
 }
 
-/// The retry of a call that broke off knows itself by the session: another session with both passwords guessed learns nothing
-/// that way, and a second password is a second attempt.
+/// The session identifies the retry of an interrupted change. Another session that has guessed both passwords learns
+/// nothing from a retry. A second password counts as a second attempt.
 ///
 /// invariant: A retry of a change of the password counts as one attempt.
 #[tokio::test(flavor = "multi_thread")]
@@ -403,7 +409,7 @@ async fn a_retry_is_no_second_guess() {
     service.quick_user("alice").await;
     let login = service.login_from(HOME, "alice", PASSWORD).await;
     let other = service.login_from(AWAY, "alice", PASSWORD).await;
-    // Somebody else's retry: the password is the new one of the request, but this session never set it.
+    // A retry in another session. The password is the new one of the request, but this session has not set it.
     let hashes = service.hashes.load(Ordering::SeqCst);
     let answer = service.change_password(AWAY, &other.access_token(), WRONG, PASSWORD).await;
     assert_eq!(answer.outcome(), outcome(400, "wrong_password"));
@@ -415,7 +421,7 @@ async fn a_retry_is_no_second_guess() {
         200,
         "a retry"
     );
-    // Each of these looks at two passwords, so it takes two of the five attempts.
+    // Each of these checks two passwords, so it takes two of the five attempts.
     let hashes = service.hashes.load(Ordering::SeqCst);
     let mut statuses = Vec::new();
     for n in 0..4 {
@@ -426,7 +432,7 @@ async fn a_retry_is_no_second_guess() {
     assert_eq!(service.hashes.load(Ordering::SeqCst) - hashes, 5);
     assert_eq!(statuses, [400, 400, 429, 429]);
     service.clock.advance(Duration::from_secs(900));
-    // Any other change of the password takes that away.
+    // After any other change of the password, the retry is not recognised.
     let name = daypass_tests::bench::username("alice");
     let now = daypass_verifier::base::time::Clock::now(&service.clock);
     let hash = daypass_tests::service::quick_hash(PASSWORD);

@@ -1,4 +1,4 @@
-//! What the endpoints make of requests that are wrong, and the well-known documents: everything that needs no session.
+//! Responses of the endpoints to malformed requests, and the public documents: tests without a session.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -17,7 +17,7 @@ fn deep(n: usize) -> String {
     format!("{{\"username\":{}{}}}", "[".repeat(n), "]".repeat(n))
 }
 
-/// An attempt is named by one key that can be somebody's own.
+/// An attempt has one `Idempotency-Key`, which the client chooses.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_keys() {
     let (_db, service) = service(&[]).await;
@@ -36,7 +36,7 @@ async fn idempotency_keys() {
         for key in &keys {
             request.headers_mut().append("idempotency-key", key.parse().unwrap());
         }
-        // A token of nobody: with a good key, that is what is wrong.
+        // With a valid key, the invalid token is the error.
         let outcome = service.send(request).await.outcome();
         assert_eq!(outcome != refused, accepted, "{keys:?}: {outcome:?}");
     }
@@ -47,7 +47,7 @@ async fn idempotency_keys() {
     assert_eq!(service.send(request).await.outcome(), refused, "not ASCII");
 }
 
-/// Bad input: the table's answer, no 5xx, in under 100 ms, and nothing asked of the store.
+/// Malformed input gets the response of the table, no 5xx, in under 100 ms and without a request to the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input() {
     let (_db, service) = service(&[]).await;

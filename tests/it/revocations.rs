@@ -1,5 +1,5 @@
-//! The revocation feed, from the request that ends a session to the answer that tells it, with every request on the wire
-//! counted.
+//! The revocation feed, from the request that ends a session to the response that lists it. The recorder counts every
+//! request.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -13,7 +13,7 @@ use daypass_verifier::revocation::{AS_OF, Answer as Page, SessionDigest};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A follower that asks again and again, as any does.
+/// A verifier that polls the feed.
 #[derive(Default)]
 struct Follower {
     cursor: Option<String>,
@@ -44,7 +44,7 @@ async fn service() -> (Embedded, Service) {
     (embedded, service)
 }
 
-/// Whatever a request does to end a session is in the next answer, and costs one request as before; sessions that live are not.
+/// A session that a request ends is in the next response of the feed, at no further request. Live sessions are not.
 ///
 /// invariant: Each session that ends early is in the revocation feed, and its ending costs no further
 /// request.
@@ -89,14 +89,15 @@ async fn every_request_that_ends_a_session_is_told() {
     service.clock.advance(Duration::from_secs(5));
     follower.poll(&service).await;
     assert!(follower.knows(&lives));
-    // It leaves when no token of its session is left: the life of one, three times what clocks may differ by, and a little.
+    // The entry leaves when no token of the session is valid: after the lifetime of an access token, three times the
+    // permitted clock difference, and some seconds.
     service.clock.advance(Duration::from_secs(300 + 101));
     let mut late = Follower::default();
     late.poll(&service).await;
     assert_eq!(late.ended, BTreeSet::new());
 }
 
-/// One that was ended by a process whose clock is half a minute behind or ahead is not passed by.
+/// The feed does not miss endings of a process whose clock is 30 s behind or ahead.
 ///
 /// invariant: The feed lists endings of processes whose clocks differ by up to 30 s.
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +115,7 @@ async fn clocks_that_differ_hide_nothing() {
         for (login, process) in logins.iter().zip([&service, &behind, &ahead]) {
             assert_eq!(process.revoke(&login.refresh_token()).await.status, 200);
         }
-        // What the follower was told before moves its cursor past the time of the one that is behind.
+        // The last response has moved the cursor past the time of the clock that is behind.
         service.clock.advance(Duration::from_secs(1));
         follower.poll(&service).await;
         for (login, clock) in logins.iter().zip(["right", "behind", "ahead"]) {
@@ -123,7 +124,7 @@ async fn clocks_that_differ_hide_nothing() {
     }
 }
 
-/// What it costs: one query for each bucket, once in half a second, whoever asks and whatever for.
+/// One query per bucket, at most once in half a second, for any number and kind of requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_followers_is_one_read() {
     let (_db, service) = service().await;
@@ -140,7 +141,7 @@ async fn a_crowd_of_followers_is_one_read() {
     }
 }
 
-/// No list is no empty list.
+/// If the index cannot be read, the feed is an error, and not an empty list.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_fails_is_no_empty_list() {
     let (_db, service) = service().await;

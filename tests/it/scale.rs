@@ -1,4 +1,4 @@
-//! What `cargo scale` multiplies with prices is what goes over the wire, and what `template.yaml` deploys.
+//! The counts of `cargo scale` agree with real requests and with `template.yaml`.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -15,7 +15,7 @@ use std::path::Path;
 const HOME: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
 
-/// Units that DynamoDB counted, of requests that write or of those that read.
+/// Units that DynamoDB counted, of writing or of reading requests.
 fn units(exchanges: &[Exchange], writes: bool) -> f64 {
     let of = |table: &Value| table["CapacityUnits"].as_f64().unwrap();
     exchanges
@@ -42,12 +42,12 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
         let expected =
             [operation.writes, operation.reads].map(|units| f64::from(u32::try_from(units).unwrap()));
         assert_eq!(counted, expected, "{}", operation.name);
-        // CloudWatch counts 26 bytes more for each line.
+        // CloudWatch counts 26 more bytes for each line.
         let logged: usize = service.journal.take_lines().iter().map(|line| line.len() + 26).sum();
         let ours = operation.log_bytes - PLATFORM_LOG_BYTES;
         assert!(logged > 0 && logged as u128 <= ours, "{}: {logged} of {ours} bytes", operation.name);
     };
-    // The first one from anywhere is one from another address, too.
+    // The first login is from an unknown address.
     assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
     check(&LOGIN_ELSEWHERE);
     let login = service.login_from(HOME, "alice", PASSWORD).await;

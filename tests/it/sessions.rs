@@ -1,5 +1,5 @@
-//! `GET /sessions` and `DELETE /sessions/{id}` from request to answer, over the embedded DynamoDB: the caller is whom the
-//! authorizer made of an access token, and every request on the wire is counted.
+//! `GET /sessions` and `DELETE /sessions/{id}` from request to response, over the embedded DynamoDB. The authorizer
+//! verifies an access token and names the caller. The recorder counts every request.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A service over a store of its own, with the user alice.
+/// A service over separate tables, with the user alice.
 async fn service() -> (Embedded, Service, UserId) {
     with(&[]).await
 }
@@ -43,14 +43,14 @@ fn id(login: &Answer) -> String {
     login.text("session_id")
 }
 
-/// The ids in an answer, in their order.
+/// The ids in a response, in their order.
 fn ids(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{answer:?}");
     let sessions = answer.json()["sessions"].as_array().unwrap().clone();
     sessions.iter().map(|session| session["session_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The operations on the wire since the last call.
+/// The operations since the last call.
 fn operations(service: &Service) -> Vec<String> {
     service.bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect()
 }
@@ -203,7 +203,7 @@ async fn ones_own_session_ends_like_a_logout() {
     assert_eq!(service.refresh(&other.refresh_token()).await.status, 200);
 }
 
-/// An expired session is over already: ending it is a success, and not a 404.
+/// An expired session has ended already, so ending it is 200 and not 404.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_is_answered_like_one_that_ends() {
     let (_db, service, _) = with(&[("DAYPASS_IDLE_SECONDS", "60")]).await;
@@ -214,7 +214,8 @@ async fn an_expired_session_is_answered_like_one_that_ends() {
     assert_eq!((answer.status, answer.json()), empty());
 }
 
-/// An access token outlives its session by minutes, and the authorizer cannot know: the function does.
+/// An access token is valid for minutes after its session has ended. The function checks this, because the authorizer may
+/// not know yet.
 ///
 /// invariant: The token of an ended session lists no session and ends no other one.
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +239,7 @@ async fn the_token_of_a_session_that_ended_shows_and_commands_nothing() {
     }
     assert_eq!(service.refresh(&live.refresh_token()).await.status, 200);
 
-    // Ended meanwhile by the operator, with all the others.
+    // The operator has ended this session and all others.
     let again = service.login("alice").await;
     service.bench.store.end_sessions(alice, bench::NOW, EndReason::Operator).await.unwrap();
     assert_eq!(list(&service, &again).await.outcome(), invalid_token());
@@ -320,7 +321,7 @@ async fn a_failing_store_is_503_and_never_a_verdict_on_the_token() {
 
     service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
     assert_eq!(list(&service, &mine).await.outcome(), (500, "server_error".to_owned()), "our own fault");
-    // The write landed and its answer was lost: the SDK asks again, and finds it done.
+    // The response to the write is lost. The SDK retries, and finds the session ended.
     service.bench.recorder.set_hook({
         let dropped = std::sync::atomic::AtomicBool::new(false);
         move |call| {
@@ -333,7 +334,7 @@ async fn a_failing_store_is_503_and_never_a_verdict_on_the_token() {
     assert_eq!(service.refresh(&other.refresh_token()).await.outcome(), invalid_grant());
 }
 
-/// The function reads before it writes; somebody who ends the caller's session in between does not revive anything.
+/// Between the read and the write of the function, another request ends the caller's session. It stays ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_that_end_each_other_end_at_most_both() {
     let (_db, service, alice) = service().await;
@@ -427,7 +428,7 @@ async fn methods_and_paths_that_are_not_there() {
     assert_eq!(service.guarded("GET", "/sessions?user=bob&all=true&limit=0", &token).await.status, 200);
 }
 
-/// A route that was deployed without its authorizer is closed, whatever the request says.
+/// If the route was deployed without its authorizer, every request is rejected.
 ///
 /// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
 /// account endpoints answer 401.
@@ -463,7 +464,7 @@ async fn without_an_authorizer_in_front_nobody_gets_in() {
     assert_eq!(service.refresh(&mine.refresh_token()).await.status, 200);
 }
 
-/// What a caller writes names nobody: the sessions are those of the token.
+/// Headers and bodies do not determine the user: the sessions are those of the token.
 ///
 /// invariant: The caller's user and session come from the authorizer's context alone. Without an authorizer,
 /// account endpoints answer 401.
@@ -499,7 +500,7 @@ async fn forged_headers_and_bodies_change_nothing() {
     assert_eq!(service.refresh(&theirs.refresh_token()).await.status, 200);
 }
 
-/// No secret in an answer, nor anything of the store's inside.
+/// A response contains no secret and no internals of the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_holds_what_it_should_and_no_more() {
     let (_db, service, alice) = service().await;

@@ -1,4 +1,4 @@
-//! The store contract over the embedded DynamoDB.
+//! The store contract on the embedded DynamoDB.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 

@@ -1,4 +1,4 @@
-//! Guessing is bounded: the limits per account and address, per address and per account, through the real login.
+//! The rate limits of logins: per account and address, per address, per account.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
@@ -43,13 +43,13 @@ fn write_units(exchanges: &[Exchange]) -> f64 {
         serde_json::Value::Array(tables) => {
             tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
         }
-        // A condition that is false costs what the write would have cost.
+        // A failed condition costs as much as the write.
         one => one["CapacityUnits"].as_f64().unwrap_or(1.0),
     };
     exchanges.iter().filter(|exchange| exchange.operation != "GetItem").map(consumed).sum()
 }
 
-/// Which limit refused, as the log says.
+/// The limits that throttled attempts, from the log.
 fn limits(service: &Service) -> Vec<Exhausted> {
     let limit = |event: &Event| match event {
         Event::LoginThrottled { limit, .. } => Some(*limit),
@@ -63,16 +63,16 @@ fn wait(answer: &Answer) -> Duration {
     Duration::from_secs(answer.header("retry-after").unwrap().parse().unwrap())
 }
 
-/// What an attempt costs.
+/// Cost of an attempt.
 #[derive(Debug, PartialEq)]
 struct Cost {
-    /// `GetItem`, `UpdateItem`, `TransactWriteItems`.
+    /// Number of `GetItem`, `UpdateItem` and `TransactWriteItems` requests.
     requests: [usize; 3],
     write_units: usize,
     hashes: usize,
 }
 
-/// Makes one attempt; returns what it cost.
+/// Makes one attempt and returns its cost.
 async fn cost(service: &Service, [name, password]: [&str; 2], address: &str, status: u16) -> Cost {
     let hashed = service.hashes.load(Ordering::SeqCst);
     let _ = service.bench.recorder.take();
@@ -88,7 +88,7 @@ async fn cost(service: &Service, [name, password]: [&str; 2], address: &str, sta
     Cost { requests, write_units: units as usize, hashes }
 }
 
-/// What a login costs: requests, write units and hashes. docs/reference/http-api.md has these figures.
+/// Cost of a login: requests, write units and hashes. docs/reference/http-api.md has these figures.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_login_costs() {
     let (_db, service) =
@@ -97,8 +97,8 @@ async fn what_a_login_costs() {
         service.quick_user(name).await;
     }
     service.bench.recorder.ask_capacity(true);
-    // Each attempt below counts by counters that no other one has used: a slot that is busy may be tried first, and that
-    // is a write more.
+    // Each attempt below uses counters that no other attempt has used. Otherwise it may try a busy slot first, which is one
+    // more write.
     for _ in 0..5 {
         service.login_from(&elsewhere(3), "carol", WRONG).await;
         service.login_from(&elsewhere(4), "nobody", WRONG).await;
@@ -115,7 +115,7 @@ async fn what_a_login_costs() {
         ("wrong password, known address", ["alice", WRONG], HOME, 401, ([1, 3, 0], 3, 1)),
         ("wrong password, other address", ["bob", WRONG], &elsewhere(1), 401, ([1, 3, 0], 3, 1)),
         ("no such user", ["nobody9", WRONG], &elsewhere(2), 401, ([1, 3, 0], 3, 1)),
-        // The one slot that is tried is busy, and the item shows that all of them are.
+        // The first slot is busy, and the returned item shows that all slots are.
         ("over the limit of account and address", ["carol", PASSWORD], &elsewhere(3), 429, ([1, 1, 0], 1, 0)),
         ("over it, no such user", ["nobody", PASSWORD], &elsewhere(4), 429, ([1, 1, 0], 1, 0)),
         ("over the limit of the address", ["erin", PASSWORD], &elsewhere(5), 429, ([1, 2, 0], 2, 0)),
@@ -130,7 +130,8 @@ async fn what_a_login_costs() {
     }
 }
 
-/// A known address needs two round trips, another one two more for its counters and one to give their slots back.
+/// A login from a known address has two round trips. From another address it has two more for the counters, and one to free
+/// their slots.
 #[tokio::test(flavor = "multi_thread")]
 async fn round_trips_of_a_login() {
     let (_db, service) = service(&[]).await;
@@ -145,7 +146,7 @@ async fn round_trips_of_a_login() {
     }
 }
 
-/// Each limit for itself, and what is refused by one uses up nothing of the next.
+/// Each limit holds, and an attempt that one limit throttles uses up nothing of the next.
 ///
 /// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
 /// concurrency.
@@ -155,34 +156,34 @@ async fn each_limit_holds() {
     service.quick_user("alice").await;
     let hashes = || service.hashes.load(Ordering::SeqCst);
 
-    // One machine at one name: five.
+    // One machine guesses at one name: five attempts.
     for n in 0..20 {
         let answer = service.login_from(HOME, "alice", WRONG).await;
         assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}");
     }
     assert_eq!((hashes(), limits(&service)), (5, vec![Exhausted::AccountAndAddress; 15]));
 
-    // Other machines at that name: fifteen more, so the refused ones above used up nothing of the account.
+    // Other machines guess at this name: fifteen more, because throttled attempts used up nothing of the account.
     for n in 0..20 {
         let answer = service.login_from(&elsewhere(n), "alice", WRONG).await;
         assert_eq!(answer.status, if n < 15 { 401 } else { 429 }, "{n}");
     }
     assert_eq!((hashes(), limits(&service)), (20, vec![Exhausted::Account; 5]));
 
-    // One machine at many names: sixty.
+    // One machine guesses at many names: sixty attempts.
     for n in 0..80 {
         let answer = service.login_from("203.0.113.9", &format!("user{n}"), WRONG).await;
         assert_eq!(answer.status, if n < 60 { 401 } else { 429 }, "{n}");
     }
     assert_eq!((hashes(), limits(&service)), (80, vec![Exhausted::Address; 20]));
-    // What it was refused used up nothing of those accounts.
+    // Its throttled attempts used up nothing of these accounts.
     for n in 0..20 {
         let answer = service.login_from(&elsewhere(100 + n), "user79", WRONG).await;
         assert_eq!(answer.status, 401, "{n}");
     }
 }
 
-/// A subscriber has a /64 of IPv6, and may take any address of it.
+/// A subscriber has a /64 network of IPv6, and can use all of its addresses.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ipv6_subscriber_is_one_address() {
     let (_db, service) = service(&[]).await;
@@ -199,7 +200,7 @@ async fn an_ipv6_subscriber_is_one_address() {
     }
 }
 
-/// Whoever uses up the account from elsewhere, or the address with other names, keeps out nobody who was there before.
+/// Attempts from elsewhere use up the account or the address. Users at known addresses still get in.
 ///
 /// invariant: A user gets in from a known address, whatever others guess from elsewhere.
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +215,7 @@ async fn the_owner_gets_in_from_a_known_address() {
     }
     assert_eq!(service.login_from(&elsewhere(99), "alice", PASSWORD).await.status, 429, "the account");
     assert_eq!(service.login_from(HOME, "bob", PASSWORD).await.status, 429, "the address");
-    // Mistyped first, as people do.
+    // Some wrong passwords first, as people make typing errors.
     for _ in 0..3 {
         for _ in 0..4 {
             assert_eq!(service.login_from(HOME, "alice", WRONG).await.status, 401);
@@ -226,7 +227,7 @@ async fn the_owner_gets_in_from_a_known_address() {
         assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}: a budget of its own, not none");
     }
 
-    // It is forgotten after 30 days without a login.
+    // An address is no longer known after 30 days without a login.
     service.clock.advance(Duration::from_secs(30 * 24 * 3600));
     for n in 0..10 {
         service.login_from(&elsewhere(n), "alice", WRONG).await;
@@ -234,7 +235,7 @@ async fn the_owner_gets_in_from_a_known_address() {
     assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 429);
 }
 
-/// An operator may turn it off.
+/// An operator can turn known addresses off.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_days_no_address_is_known() {
     let (_db, service) = service(&[("DAYPASS_KNOWN_ADDRESS_DAYS", "0")]).await;
@@ -246,7 +247,7 @@ async fn without_days_no_address_is_known() {
     assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 429);
 }
 
-/// An attacker with an account of their own, in between or at the end, guesses no more often at others.
+/// An attacker who also logs in to an account of their own gains no attempts at other accounts.
 ///
 /// invariant: An attacker's own logins gain no attempts at other accounts.
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +268,7 @@ async fn owning_an_account_buys_no_guesses() {
     }
 }
 
-/// Many people behind one address: those who get in use up none of it.
+/// Many people share one address. Their successful logins use up no attempts.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_gets_in_uses_nothing_up() {
     let limits = [("DAYPASS_ADDRESS_ATTEMPTS", "10"), ("DAYPASS_ACCOUNT_ATTEMPTS", "5")];
@@ -282,7 +283,7 @@ async fn who_gets_in_uses_nothing_up() {
     }
 }
 
-/// `Retry-After` is the time when the next attempt counts: not one second later, and hardly any sooner.
+/// `Retry-After` is the time until an attempt is admitted, rounded up to a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_right() {
     let (_db, service) = service(&[]).await;
@@ -294,7 +295,7 @@ async fn retry_after_is_right() {
             service.clock.advance(Duration::from_millis(10_300));
         }
         let refused = service.login_from(&address(50), "alice", WRONG).await;
-        // Rounded up to whole seconds.
+        // Whole seconds, rounded up.
         let until = wait(&refused);
         service.clock.advance(until - Duration::from_secs(1));
         assert_eq!(
@@ -308,7 +309,7 @@ async fn retry_after_is_right() {
     }
 }
 
-/// A store that does not answer is never a free guess, whichever counter it is.
+/// If a counter cannot be written, the attempt is not hashed.
 ///
 /// invariant: An attempt that could not be counted is not hashed.
 #[tokio::test(flavor = "multi_thread")]
@@ -318,7 +319,7 @@ async fn a_store_that_throttles_hashes_nothing() {
     for failing in 0..3 {
         let seen = AtomicUsize::new(0);
         service.bench.recorder.set_hook(move |call| {
-            // From the counter on that fails, so that the SDK's own retries fail as well.
+            // From the counter that fails on, so that retries of the SDK fail too.
             let counting = call.operation == "UpdateItem";
             let fails = counting && seen.fetch_add(1, Ordering::SeqCst) >= failing;
             if fails { Action::refuse(400, "ProvisionedThroughputExceededException") } else { Action::Pass }
@@ -331,7 +332,7 @@ async fn a_store_that_throttles_hashes_nothing() {
     assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
 }
 
-/// A slot that cannot be given back costs the login nothing, and the log says so.
+/// If a slot cannot be freed, the login succeeds, and the log has a failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_whose_settling_fails_is_a_success() {
     let (_db, service) = service(&[]).await;
@@ -348,8 +349,8 @@ async fn a_success_whose_settling_fails_is_a_success() {
     );
 }
 
-/// No name, no address and no password in the tables of attempts and sessions' keys, none in the log; the users' table has names
-/// alone.
+/// The keys of attempts and sessions contain no name, address or password, and neither does the log. The users table
+/// contains names.
 ///
 /// invariant: The tables of attempts and sessions and the log hold no name, address or password as a key.
 #[tokio::test(flavor = "multi_thread")]
@@ -406,18 +407,18 @@ async fn what_is_stored_and_logged_names_nobody() {
     );
 }
 
-/// The CPU time of this process: DynamoDB, the guessers and the function.
+/// CPU time of this process: DynamoDB, the guessers and the function.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let after_name = stat.rsplit(')').next().unwrap();
     let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
-    // A hundred ticks a second, on every Linux.
+    // Linux has 100 ticks per second.
     Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 const CONNECTIONS: usize = 64;
 
-/// Guesses from 64 connections, each an address of its own, at one account and then at 1,000.
+/// Guesses over 64 connections with different addresses, at one account and then at 1,000 accounts.
 ///
 /// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
 /// concurrency.
@@ -464,7 +465,7 @@ async fn guesses_from_many_addresses_pass_no_limit() {
         assert!(hashed <= most && hashed >= count(401), "{hashed} hashed, {most} at most");
         assert!(each <= 20, "{each} at one account");
         let allowed = most.min(guesses);
-        // One that a busy machine gave no answer may have taken a slot.
+        // An attempt without a response, on a busy machine, may have taken a slot.
         let let_through = hashed + count(503);
         assert!(let_through >= allowed, "{let_through} of {allowed}: the limits let through what they allow");
         println!(

@@ -1,5 +1,5 @@
-//! What earlier versions wrote, read by this one: key sets, tokens, items, and what the feed told. `tests/fixtures` keeps it,
-//! a folder for each version, and its README says how the next version adds its own.
+//! The current version reads data of earlier versions: key sets, tokens, items, responses of the feed. `tests/fixtures` has
+//! a folder for each version. Its README explains how the next version adds its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// With this variable the folder of the present version is written, unless it is there.
+/// If this variable is set, the folder of the present version is written, unless it exists.
 const WRITE: &str = "DAYPASS_WRITE_FIXTURES";
 
 const ALGORITHMS: [(&str, Algorithm); 3] =
@@ -43,7 +43,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The folders of all versions, each with one of its algorithms.
+/// The folders of all versions, each with its algorithm.
 fn all() -> Vec<(PathBuf, Algorithm)> {
     let versions: BTreeSet<PathBuf> = fs::read_dir(fixtures())
         .unwrap()
@@ -54,7 +54,7 @@ fn all() -> Vec<(PathBuf, Algorithm)> {
     versions.into_iter().flat_map(of).collect()
 }
 
-/// The text of a file, without the line's end.
+/// The text of a file, without the line break at its end.
 fn read(folder: &Path, name: &str) -> String {
     let file = folder.join(name);
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -69,7 +69,7 @@ fn keys(folder: &Path) -> Document {
     Document::parse(read(folder, "keys.json").as_bytes()).unwrap()
 }
 
-/// The time at which a version's tokens are good: ten seconds after the last thing that was done there.
+/// A time at which the tokens of a version are valid: ten seconds after its last operation.
 fn reading_time(folder: &Path) -> Timestamp {
     Timestamp::from_seconds(read_json(folder, "world.json")["read_at"].as_u64().unwrap())
 }
@@ -78,7 +78,7 @@ fn world(folder: &Path, member: &str) -> String {
     read_json(folder, "world.json")[member].as_str().unwrap().to_owned()
 }
 
-/// This version's functions over the tables and the keys that a version left.
+/// The functions of this version over the tables and keys of an earlier version.
 async fn upgraded(folder: &Path) -> (Embedded, Service) {
     let embedded = Embedded::start(None).unwrap();
     let issuer = world(folder, "issuer");
@@ -154,13 +154,13 @@ async fn sessions_go_on() {
         let successor = refreshed.refresh_token();
         assert_ne!(successor, held);
         assert!(service.lets_through(&refreshed.access_token()));
-        // A retry is known as one, also where the first try was the first request after the upgrade.
+        // A retry is recognised, also if the first attempt was the first request after the upgrade.
         assert_eq!(service.refresh(&held).await.refresh_token(), successor);
         let sessions = service.guarded("GET", "/sessions", &read(&folder, "access-token.txt")).await;
         let listed = sessions.json();
         assert_eq!(listed["total"], 1, "the one that ended is in no list: {listed}");
         assert_eq!(listed["sessions"][0]["session_id"], refreshed.json()["session_id"]);
-        // A thief's copy of what was used up before the upgrade ends the session after it.
+        // A token that was used before the upgrade ends its session when it is replayed.
         let thief = service.refresh(&read(&folder, "refresh-token-used.txt")).await;
         assert_eq!(thief.outcome(), (400, "invalid_grant".to_owned()));
         assert_eq!(service.refresh(&successor).await.outcome(), (400, "invalid_grant".to_owned()));
@@ -182,7 +182,7 @@ async fn ended_sessions_stay_ended_and_are_told() {
         assert_eq!(told.sessions, [digest], "{}", folder.display());
         let feed = service.send(request("GET", "/revocations")).await;
         assert_eq!(Answer::parse(&feed.body, &issuer).unwrap().sessions, [digest]);
-        // Who followed the feed of the version before goes on from its cursor.
+        // A verifier that followed the feed of the old version continues with its cursor.
         let feed = service.send(request("GET", &format!("/revocations?after={}", told.cursor))).await;
         assert_eq!(feed.status, 200);
     }
@@ -193,7 +193,7 @@ async fn users_log_in_and_guesses_before_the_upgrade_count_after_it() {
     for (folder, _) in all() {
         let (_db, service) = upgraded(&folder).await;
         let name = world(&folder, "username");
-        // One guess was made by the version that wrote this, of the five that are let through.
+        // The old version has counted one of the five permitted attempts.
         for _ in 0..4 {
             assert_eq!(service.login_from(ELSEWHERE, &name, WRONG).await.status, 401);
         }
@@ -206,14 +206,14 @@ async fn users_log_in_and_guesses_before_the_upgrade_count_after_it() {
     }
 }
 
-/// The ids of the sessions in the table that a version left.
+/// Ids of the sessions in the table of an earlier version.
 fn sessions(folder: &Path) -> Vec<String> {
     let items = read_json(folder, "sessions.json");
     let id = |item: &Value| item["session"]["S"].as_str().unwrap().to_owned();
     items.as_array().unwrap().iter().map(id).collect()
 }
 
-/// Makes the folder of the present version. A folder that is there stays as it is: what a version wrote does not change.
+/// Writes the folder of the present version. An existing folder stays, because the output of a version does not change.
 #[tokio::test(flavor = "multi_thread")]
 async fn write_those_of_the_present_version() {
     if std::env::var_os(WRITE).is_none() {
@@ -266,7 +266,7 @@ async fn write_those_of_the_present_version() {
     }
 }
 
-/// An item as DynamoDB's own JSON.
+/// An item in DynamoDB's JSON form.
 fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
     let attribute = |value: &AttributeValue| match value {
         AttributeValue::S(text) => json!({ "S": text }),
@@ -277,7 +277,7 @@ fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
         AttributeValue::M(map) => json!({ "M": to_json(map) }),
         other => panic!("no item has {other:?}"),
     };
-    // Sorted, so that one version's fixtures can be compared with another's.
+    // Sorted, so that the fixtures of two versions can be compared.
     let sorted: BTreeMap<&String, Value> =
         item.iter().map(|(name, value)| (name, attribute(value))).collect();
     json!(sorted)

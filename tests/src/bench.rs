@@ -1,4 +1,4 @@
-//! Tables of one test's own, and values to fill them with.
+//! Separate tables for one test, and values to fill them.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
@@ -18,11 +18,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// When the tests take place: far ahead, so that no DynamoDB under test collects an item by its own clock.
+/// The time of the tests: far in the future, so that TTL of a DynamoDB with its own clock removes no item.
 pub const NOW: Timestamp = Timestamp::from_seconds(4_000_000_000);
-/// The grace window where a test sets no other.
+/// The grace period, unless a test sets another.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// The life of a session.
+/// The lifetime of a session.
 pub const LIFE: Duration = Duration::from_secs(86_400);
 
 /// A time after [`NOW`].
@@ -31,19 +31,19 @@ pub fn after(milliseconds: u64) -> Timestamp {
     NOW + Duration::from_millis(milliseconds)
 }
 
-/// Bytes that no other call returns.
+/// Bytes that differ in each call.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     std::array::from_fn(|_| RandomState::new().hash_one(()).to_be_bytes()[0])
 }
 
-/// The id of an attempt of its own.
+/// An attempt id that differs in each call.
 #[must_use]
 pub fn attempt_id() -> AttemptId {
     AttemptId::from_bytes(&random::<9>()).unwrap()
 }
 
-/// The clock of the recorder, for the timeouts of the SDK.
+/// The clock of the recorder, for the time limits of the SDK.
 #[derive(Debug)]
 struct SdkClock(Patience);
 
@@ -53,15 +53,15 @@ impl AsyncSleep for SdkClock {
     }
 }
 
-/// A store over tables of its own, a recorder in between, and a client that goes past both.
+/// A store over separate tables, with a recorder between store and DynamoDB, and a client that bypasses both.
 pub struct Bench {
-    /// The store under test; it speaks through the recorder.
+    /// The store under test. Its requests pass through the recorder.
     pub store: DynamoDb,
-    /// What the store says on the wire.
+    /// The recorder of the store's requests.
     pub recorder: Recorder,
-    /// Straight to DynamoDB.
+    /// A client that is connected directly to DynamoDB.
     pub raw: Client,
-    /// The tables.
+    /// Names of the tables.
     pub tables: Tables,
 }
 
@@ -79,7 +79,7 @@ impl Bench {
         Self { store, recorder, raw: direct.client().clone(), tables }
     }
 
-    /// The same tables through a recorder of its own.
+    /// A store over the same tables, with another recorder.
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
         let store =
@@ -94,7 +94,7 @@ impl Bench {
         user
     }
 
-    /// Opens this session as a login does.
+    /// Opens this session, as a login does.
     pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
         let new = NewSession { session, user, rehash: None, known: None, settle: "settled" };
         self.store.open_session(&new).await
@@ -114,7 +114,7 @@ impl Bench {
         self.rotate_with(presented, now, GRACE, None).await
     }
 
-    /// Rotates.
+    /// Rotates with this grace period and idle limit.
     pub async fn rotate_with(
         &self,
         presented: &Presented,
@@ -126,7 +126,7 @@ impl Bench {
         self.store.rotate(&RotationRequest { presented, registered: &registered, now, grace, idle }).await
     }
 
-    /// The session as it is stored; `None` when it is not.
+    /// The session as it is stored, or `None` if there is none.
     pub async fn stored(&self, session: &Session) -> Option<Session> {
         let sessions = self.store.sessions(session.user).await.unwrap();
         sessions.into_iter().find(|stored| stored.session == session.session)
@@ -141,7 +141,7 @@ impl Bench {
         request.send().await.unwrap().item
     }
 
-    /// How many slots of a counter were taken, and when its item expires; `None` when it is not there.
+    /// The number of busy slots of a counter and the expiry of its item, or `None` if there is no item.
     pub async fn attempts(&self, key: &str) -> Option<(usize, String)> {
         let request = self.raw.get_item().table_name(&self.tables.attempts).consistent_read(true);
         let item = request.key("key", AttributeValue::S(key.to_owned())).send().await.unwrap().item?;
@@ -151,7 +151,7 @@ impl Bench {
     }
 }
 
-/// A user with a fresh id.
+/// A user with a new id.
 #[must_use]
 pub fn user(name: &str) -> User {
     User {
@@ -166,7 +166,7 @@ pub fn user(name: &str) -> User {
     }
 }
 
-/// A session of that user with a fresh id, as a login at [`NOW`] makes it.
+/// A session of this user with a new id, as a login at [`NOW`] creates it.
 #[must_use]
 pub fn session(user: &User) -> Session {
     Session {
@@ -185,16 +185,16 @@ pub fn session(user: &User) -> Session {
     }
 }
 
-/// The clients of all sessions that are made here.
+/// The clients of all sessions in these tests.
 #[must_use]
 pub fn registered() -> [ClientId; 2] {
     [client("web"), client(&"c".repeat(ClientId::MAX_BYTES))]
 }
 
-/// The largest session that there can be, after a rotation.
+/// The largest possible session, after a rotation.
 #[must_use]
 pub fn largest_session(user: &User) -> Session {
-    // As many words as there may be, in a text as long as it may be.
+    // As many words as a scope may have, in the longest text.
     let mut words: Vec<String> = (1..Scope::MAX_WORDS).map(|n| format!("{n:07}")).collect();
     words.push("x".repeat(Scope::MAX_BYTES - words.join(" ").len() - 1));
     Session {
@@ -205,7 +205,7 @@ pub fn largest_session(user: &User) -> Session {
     }
 }
 
-/// A fresh attempt with that generation of a session's token.
+/// A new attempt that presents this generation of a session's token.
 #[must_use]
 pub fn present(session: &Session, generation: u32) -> Presented {
     Presented {
@@ -216,32 +216,32 @@ pub fn present(session: &Session, generation: u32) -> Presented {
     }
 }
 
-/// The counter of that name at [`NOW`], with a window of 15 minutes.
+/// The counter of this name at [`NOW`], with a window of 15 minutes.
 #[must_use]
 pub fn counter(key: &str, attempts: u32) -> Counter {
     let limit = Limit { attempts, window: Duration::from_secs(900) };
     Counter { key: key.to_owned(), limit, now: NOW }
 }
 
-/// A normalised name.
+/// A normalised user name.
 #[must_use]
 pub fn username(name: &str) -> Username {
     Username::from_normalised(name.to_owned()).unwrap()
 }
 
-/// A client id.
+/// A parsed client id.
 #[must_use]
 pub fn client(id: &str) -> ClientId {
     ClientId::parse(id).unwrap()
 }
 
-/// A scope.
+/// A parsed scope.
 #[must_use]
 pub fn scope(words: &str) -> Scope {
     Scope::parse(words).unwrap()
 }
 
-/// The session that a rotation made; fails the test when it made none.
+/// The session after a rotation. Panics if the token was not rotated.
 #[expect(clippy::panic, reason = "fails as the test does")]
 pub fn rotated(rotation: Result<Rotation, StoreError>) -> Session {
     match rotation {

@@ -1,13 +1,15 @@
-//! Shared by the tests of the whole: real servers, recorders, fixtures.
+//! Shared parts of the integration tests: functions in one process, tables, the store contract, the model.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::missing_errors_doc,
+    clippy::panic,
     reason = "the helpers of a test fail as the test does"
 )]
 
 pub mod bench;
 pub mod contract;
 pub mod model;
+pub mod openapi;
 pub mod service;

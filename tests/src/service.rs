@@ -1,7 +1,8 @@
-//! The functions in this process, wired as their `main.rs` wire them, but with a clock that a test sets, a journal that
-//! it reads, and a counter of password hashes. The store behind them is a real DynamoDB API, with a recorder in between.
+//! All functions in the process of the test, wired as in their `main.rs`. The clock can be set, the log can be read, and
+//! password hashes are counted. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
+use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::config;
@@ -43,12 +44,12 @@ use std::time::Duration;
 /// The password of every user that [`Service::user`] adds.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// A clock that stands still until a test moves it.
+/// A clock that stands still until a test changes it.
 #[derive(Clone)]
 pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
-    /// A clock that stands at this time.
+    /// A clock at this time.
     #[must_use]
     pub fn at(time: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(time.millis())))
@@ -59,7 +60,7 @@ impl TestClock {
         self.0.store(to.millis(), Ordering::SeqCst);
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -71,7 +72,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A journal that keeps what the issuer and the authorizer record.
+/// A journal that keeps the events of the issuer's functions and of the authorizer.
 #[derive(Clone, Default)]
 pub struct Recorded(Arc<Mutex<Vec<(Entry, Caller)>>>);
 
@@ -81,7 +82,7 @@ enum Entry {
 }
 
 impl Recorded {
-    /// What the issuer recorded since the last call. What the authorizer recorded is dropped.
+    /// Events of the issuer's functions since the last call. Drops those of the authorizer.
     #[must_use]
     pub fn take(&self) -> Vec<Event> {
         let issuers = |(entry, _)| match entry {
@@ -91,7 +92,7 @@ impl Recorded {
         std::mem::take(&mut *self.0.lock().unwrap()).into_iter().filter_map(issuers).collect()
     }
 
-    /// What was recorded since the last call, as the lines that a function writes to standard output.
+    /// All events since the last call, as the lines that a function writes to standard output.
     #[must_use]
     pub fn take_lines(&self) -> Vec<String> {
         let recorded = std::mem::take(&mut *self.0.lock().unwrap());
@@ -115,10 +116,10 @@ impl Journal<VerifierEvent> for Recorded {
     }
 }
 
-/// The real hasher, counting how often it is asked.
+/// The real hasher, with a counter of its calls.
 struct Counting {
     count: Arc<AtomicUsize>,
-    /// Whether hashes with lesser parameters are as good as any.
+    /// Whether hashes with weaker parameters are accepted without a rehash.
     content: bool,
 }
 
@@ -129,7 +130,7 @@ impl PasswordHasher for Counting {
 
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
         self.count.fetch_add(1, Ordering::SeqCst);
-        // The work for an unknown name is that of a standard hash.
+        // For an unknown name, the hasher computes a standard hash.
         if self.content && stored.is_none() {
             return PasswordCheck::Mismatch;
         }
@@ -156,13 +157,13 @@ impl PasswordHasher for Counting {
 pub struct Service {
     /// The tables and the recorder.
     pub bench: Bench,
-    /// The time.
+    /// The clock of all functions.
     pub clock: TestClock,
-    /// The log.
+    /// The log of all functions.
     pub journal: Recorded,
-    /// How many passwords were hashed.
+    /// Number of passwords that were hashed.
     pub hashes: Arc<AtomicUsize>,
-    /// The key set.
+    /// The key set of all functions.
     pub keys: Document,
     login: Login<DynamoDb>,
     refresh: Refresh<DynamoDb>,
@@ -176,25 +177,25 @@ pub struct Service {
 }
 
 impl Service {
-    /// With the defaults of every setting.
+    /// Functions with the default of every setting.
     pub async fn new(dynamodb: &str) -> Self {
         Self::with(dynamodb, &[]).await
     }
 
-    /// With some variables of the environment set.
+    /// Functions with these environment variables.
     pub async fn with(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
         Self::over(Bench::new(dynamodb).await, keys, settings, false)
     }
 
-    /// For thousands of logins whose hashing is not the subject: passwords of [`Service::quick_user`] stay as they are
-    /// hashed, with the least that argon2id can do.
+    /// For tests with thousands of logins. Passwords of [`Service::quick_user`] keep their hash, which has the weakest
+    /// parameters of argon2id.
     pub async fn quick(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
         Self::over(Bench::new(dynamodb).await, keys, settings, true)
     }
 
-    /// As [`Service::quick`], straight to DynamoDB: the recorder sees nothing, and costs nothing.
+    /// As [`Service::quick`], but connected directly to DynamoDB: the recorder sees nothing and takes no time.
     pub async fn quick_unrecorded(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
         let mut bench = Bench::new(dynamodb).await;
@@ -202,7 +203,7 @@ impl Service {
         Self::over(bench, keys, settings, true)
     }
 
-    /// With a key set that is there already.
+    /// Functions with an existing key set.
     pub async fn with_keys(dynamodb: &str, keys: Document, settings: &[(&str, &str)]) -> Self {
         Self::over(Bench::new(dynamodb).await, keys, settings, false)
     }
@@ -259,7 +260,7 @@ impl Service {
         }
     }
 
-    /// The same tables and keys in another process: with a recorder, a clock and a configuration of its own.
+    /// The same tables and keys in another process, with another recorder, clock and configuration.
     pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let bench = self.bench.again(dynamodb).await;
         Self::over(bench, self.keys.clone(), settings, self.quick)
@@ -273,7 +274,7 @@ impl Service {
         self.user_with_hash(name, &hash).await
     }
 
-    /// Adds a user with [`PASSWORD`], hashed in a fraction of a millisecond.
+    /// Adds a user with [`PASSWORD`]. Its hash takes a fraction of a millisecond.
     pub async fn quick_user(&self, name: &str) -> User {
         self.user_with_hash(name, &quick_hash(PASSWORD)).await
     }
@@ -295,10 +296,11 @@ impl Service {
         user
     }
 
-    /// Sends a request to the function that its path belongs to.
+    /// Sends a request to the function of its path. Fails the test if `openapi.yaml` does not describe the response.
     pub async fn send(&self, request: Request) -> Answer {
         let path = request.uri().path().to_owned();
-        // Boxed: a test that awaits dozens of them one after the other would have a stack as large as all.
+        let sent = request.clone();
+        // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
             "/login" => daypass_login::handle(&self.login, request).boxed(),
             "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
@@ -310,15 +312,17 @@ impl Service {
             }
             _ => daypass_discovery::handle(&self.discovery, request).boxed(),
         };
-        Answer::from(response.await)
+        let answer = Answer::from(response.await);
+        assert_described(&sent, &answer);
+        answer
     }
 
-    /// POSTs JSON.
+    /// Sends a `POST` request with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(post(path, "application/json", body.to_string())).await
     }
 
-    /// POSTs a form.
+    /// Sends a `POST` request with a form as its body.
     pub async fn form(&self, path: &str, body: &str) -> Answer {
         self.send(post(path, "application/x-www-form-urlencoded", body)).await
     }
@@ -328,7 +332,7 @@ impl Service {
         self.post("/login", &serde_json::json!({ "username": name, "password": PASSWORD })).await
     }
 
-    /// Logs in from an address, as API Gateway's context tells it.
+    /// Logs in from an address, which stands in API Gateway's context.
     pub async fn login_from(&self, address: &str, name: &str, password: &str) -> Answer {
         let body = serde_json::json!({ "username": name, "password": password });
         self.send(from(address, post("/login", "application/json", body.to_string()))).await
@@ -347,12 +351,12 @@ impl Service {
         self.send_as(access_token, request).await
     }
 
-    /// Refreshes.
+    /// Sends a refresh with this token.
     pub async fn refresh(&self, token: &str) -> Answer {
         self.form("/refresh", &format!("grant_type=refresh_token&refresh_token={token}")).await
     }
 
-    /// Refreshes under an `Idempotency-Key`.
+    /// Sends a refresh with this token and an `Idempotency-Key`.
     pub async fn refresh_under(&self, key: &str, token: &str) -> Answer {
         let body = format!("grant_type=refresh_token&refresh_token={token}");
         let mut request = post("/refresh", "application/x-www-form-urlencoded", body);
@@ -360,24 +364,24 @@ impl Service {
         self.send(request).await
     }
 
-    /// Revokes.
+    /// Sends a revocation of this token.
     pub async fn revoke(&self, token: &str) -> Answer {
         self.form("/revoke", &format!("token={token}")).await
     }
 
-    /// Sends a request without a body to a guarded route: the authorizer sees the access token, and the function the
-    /// authorizer's context.
+    /// Sends a request without a body to a guarded route. The authorizer gets the access token, and the function gets the
+    /// context of the authorizer.
     pub async fn guarded(&self, method: &str, path: &str, access_token: &str) -> Answer {
         self.send_as(access_token, request(method, path)).await
     }
 
-    /// As [`Service::guarded`], with a request of the test's own. Fails the test when the authorizer denies the token.
+    /// As [`Service::guarded`], with any request. Panics if the authorizer rejects the token.
     pub async fn send_as(&self, access_token: &str, mut request: Request) -> Answer {
         request.extensions_mut().insert(self.principal(access_token));
         self.send(request).await
     }
 
-    /// Whom the authorizer lets through with this access token. Fails the test when it denies the token.
+    /// The context that the authorizer returns for this access token. Panics if it rejects the token.
     #[must_use]
     pub fn principal(&self, access_token: &str) -> Principal {
         let answer = self.authorized(access_token);
@@ -386,7 +390,7 @@ impl Service {
         Principal::parse(claim("sub"), claim("sid")).unwrap()
     }
 
-    /// Whether a guarded route of an HTTP API lets this access token through.
+    /// Whether a guarded route of an HTTP API accepts this access token.
     #[must_use]
     pub fn lets_through(&self, access_token: &str) -> bool {
         self.authorized(access_token)["isAuthorized"] == true
@@ -394,13 +398,13 @@ impl Service {
 
     fn authorized(&self, access_token: &str) -> Value {
         let event = event::authorizer(access_token);
-        // Its keys are in memory: it waits for nothing.
+        // The authorizer has its keys in memory, so it does not wait.
         let answer = self.authorizer.handle(&event).now_or_never().unwrap();
         serde_json::to_value(answer.unwrap()).unwrap()
     }
 }
 
-/// A PHC string with the least that argon2id can do, and no pepper.
+/// A PHC string with the weakest parameters of argon2id and no pepper.
 #[must_use]
 pub fn quick_hash(password: &str) -> String {
     let params = argon2::Params::new(argon2::Params::MIN_M_COST, 1, 1, Some(32)).unwrap();
@@ -408,17 +412,17 @@ pub fn quick_hash(password: &str) -> String {
     argon2.hash_password_with_salt(password.as_bytes(), b"sixteen bytes of").unwrap().to_string()
 }
 
-/// A request without a body as the gateway hands it on.
+/// A request without a body, as API Gateway passes it.
 pub fn request(method: &str, path: &str) -> Request {
     http::Request::builder().method(method).uri(path).body(Vec::new()).unwrap()
 }
 
-/// A POST request as the gateway hands it on.
+/// A `POST` request, as API Gateway passes it.
 pub fn post(path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Request {
     http::Request::post(path).header("content-type", content_type).body(body.into()).unwrap()
 }
 
-/// A request from that address.
+/// A request from this address.
 #[must_use]
 pub fn from(address: &str, mut request: Request) -> Request {
     let source_ip = Some(address.parse().unwrap());

@@ -1,8 +1,7 @@
-//! The `authorizer` binary: wires the configuration. It knows public keys only, and asks nobody but the issuer, for them and for
-//! what was revoked.
+//! The `authorizer` binary: public keys and, if configured, the client of the revocation feed.
 
 use daypass_authorizer::{Authorizer, fetch_from, serve};
-use daypass_feed_client::Follower;
+use daypass_feed_client::FeedClient;
 use daypass_runtime::{context, environment, start};
 use daypass_verifier::config;
 use daypass_verifier::ports::follow::NotFollowed;
@@ -13,12 +12,12 @@ async fn main() -> ExitCode {
     start(async {
         let config = config::authorizer::read(environment)?;
         let fetch = fetch_from(&config.keys)?;
-        // Two programs in one: without a feed nothing on the way of a request asks for one.
+        // Two types of authorizer: without a feed, no request looks for one.
         match config.revocations.clone() {
             None => serve(Authorizer::new(config, fetch, NotFollowed, context())?).await,
             Some(feed) => {
-                let follower = Follower::new(config.issuer.clone(), &feed)?;
-                serve(Authorizer::new(config, fetch, follower, context())?).await
+                let client = FeedClient::new(config.issuer.clone(), &feed)?;
+                serve(Authorizer::new(config, fetch, client, context())?).await
             }
         }
     })

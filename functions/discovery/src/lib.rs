@@ -1,4 +1,4 @@
-//! `GET /.well-known/*`: the key set and the metadata by which verifiers and OAuth clients find the rest.
+//! `GET /.well-known/*`: the key set and the metadata for verifiers and OAuth clients.
 
 use daypass_core::http::answer::Response;
 use daypass_core::http::discovery::Discovery;

@@ -1,30 +1,27 @@
-//! The `discovery` binary: wires the configuration. It knows public keys only.
+//! The `discovery` binary: public keys for the documents.
 
-use daypass_core::config;
+use daypass_core::config::{self, DiscoveryConfig};
 use daypass_core::http::discovery::Discovery;
-use daypass_lambda::{Cors, serve_when_ready};
-use daypass_runtime::{BoxError, environment, start};
+use daypass_discovery::handle;
+use daypass_key_loader::{is_temporary, public};
+use daypass_lambda::{Cors, Function};
+use daypass_runtime::BoxError;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        let keys_max_age = config::discovery(environment)?.keys_max_age;
-        serve_when_ready(
-            Cors::none(),
-            keys_max_age,
-            build,
-            daypass_key_loader::may_pass,
-            |discovery, request| async move { daypass_discovery::handle(&discovery, request).await },
-        )
-        .await
-    })
+    Function {
+        config: config::discovery,
+        cors: |_| Cors::none(),
+        max_age: |config| Some(config.keys_max_age),
+        is_temporary,
+    }
+    .run(build, |discovery, request| async move { handle(&discovery, request).await })
     .await
 }
 
-async fn build(_: Option<Arc<Discovery>>) -> Result<Discovery, BoxError> {
-    let config = config::discovery(environment)?;
-    let jwks = daypass_key_loader::public(&config.jwks).await?;
+async fn build(config: DiscoveryConfig, _: Option<Arc<Discovery>>) -> Result<Discovery, BoxError> {
+    let jwks = public(&config.jwks).await?;
     Ok(Discovery::new(&config.issuer, &jwks)?)
 }

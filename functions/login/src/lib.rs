@@ -1,7 +1,7 @@
-//! `POST /login`: a name and a password become a session with two tokens.
+//! `POST /login`: a username and a password become a session with two tokens.
 
 use daypass_core::flow::login::{Login, LoginRequest};
-use daypass_core::http::answer::{Response, refuse};
+use daypass_core::http::answer::{Response, record, refuse};
 use daypass_core::http::browser::respond_with_tokens;
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
@@ -9,20 +9,24 @@ use daypass_core::ports::store::{AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A 429 leaves so long after its request came, or a whole multiple of it: an attacker can have any number of them, and so
-/// could add up the microseconds by which the item of a name that is a user's takes longer to read.
+/// The methods of the function, for CORS.
+pub const METHODS: &str = "POST";
+
+/// 429 responses leave at a multiple of this time after their request. Otherwise an attacker could average many of them and
+/// learn from the read latency whether a user exists.
 const STEP: Duration = Duration::from_millis(20);
 
 /// Answers a login.
 pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
-    let response = with_cors(clients, "POST", request, async |request| {
+    let response = with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
-        match LoginRequest::parse(&request, clients) {
+        match LoginRequest::parse(&mut request, clients, login.hasher.as_ref()) {
             Ok(parsed) => {
                 let transport = parsed.transport();
-                respond_with_tokens(login.run(parsed, &caller).await, transport)
+                let result = record(login.run(parsed).await, &login.context, &caller);
+                respond_with_tokens(result, transport)
             }
             Err(error) => refuse(&login.context, error, &caller),
         }

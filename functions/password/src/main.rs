@@ -1,37 +1,35 @@
-//! The `password` binary: wires configuration, peppers, tables and clock.
+//! The `password` binary: peppers, tables and password hashing for the flow.
 
-use daypass_core::config;
+use daypass_core::config::{self, PasswordConfig};
 use daypass_core::flow::password::ChangePassword;
-use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Cors, serve_when_ready};
+use daypass_dynamodb::DynamoDb;
+use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_lambda::{Cors, Function};
+use daypass_password::{METHODS, handle};
 use daypass_passwords::Passwords;
-use daypass_runtime::{BoxError, context, environment, start};
+use daypass_runtime::{BoxError, context, environment};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        // Known while the keys are not yet.
-        let config = config::password(environment)?;
-        let cors = Cors::of(config.clients, "POST");
-        serve_when_ready(
-            cors,
-            config.keys_max_age,
-            build,
-            daypass_key_loader::may_pass,
-            |password, request| async move { daypass_password::handle(&password, request).await },
-        )
-        .await
-    })
+    Function {
+        config: config::password,
+        cors: |config| Cors::of(&config.clients, METHODS),
+        max_age: |config| Some(config.keys_max_age),
+        is_temporary,
+    }
+    .run(build, |password, request| async move { handle(&password, request).await })
     .await
 }
 
-async fn build(before: Option<Arc<ChangePassword<DynamoDb>>>) -> Result<ChangePassword<DynamoDb>, BoxError> {
-    let config = config::password(environment)?;
-    let keys = daypass_key_loader::load_for_function(&config.keys, &context()).await?;
-    let store = before.map(|before| before.store.clone());
-    let store = DynamoDb::kept_or_connected(store, TableNames::from(&config.tables)).await;
+async fn build(
+    config: PasswordConfig,
+    last: Option<Arc<ChangePassword<DynamoDb>>>,
+) -> Result<ChangePassword<DynamoDb>, BoxError> {
+    let keys = load_for_function(&config.keys, &context()).await?;
+    let store =
+        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
     let passwords = Passwords::configured(environment)?;
     Ok(ChangePassword::new(config, &keys, store, Box::new(passwords), context())?)
 }

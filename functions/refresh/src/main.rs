@@ -1,35 +1,33 @@
-//! The `refresh` binary: wires configuration, keys, the sessions table and the clock.
+//! The `refresh` binary: keys and the sessions table for the flow.
 
-use daypass_core::config;
+use daypass_core::config::{self, RefreshConfig};
 use daypass_core::flow::refresh::Refresh;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Cors, serve_when_ready};
-use daypass_runtime::{BoxError, context, environment, start};
+use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_lambda::{Cors, Function};
+use daypass_refresh::{METHODS, handle};
+use daypass_runtime::{BoxError, context};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        // Known while the keys are not yet.
-        let config = config::refresh(environment)?;
-        let cors = Cors::of(config.clients, "POST");
-        serve_when_ready(
-            cors,
-            config.keys_max_age,
-            build,
-            daypass_key_loader::may_pass,
-            |refresh, request| async move { daypass_refresh::handle(&refresh, request).await },
-        )
-        .await
-    })
+    Function {
+        config: config::refresh,
+        cors: |config| Cors::of(&config.clients, METHODS),
+        max_age: |config| Some(config.keys_max_age),
+        is_temporary,
+    }
+    .run(build, |refresh, request| async move { handle(&refresh, request).await })
     .await
 }
 
-async fn build(before: Option<Arc<Refresh<DynamoDb>>>) -> Result<Refresh<DynamoDb>, BoxError> {
-    let config = config::refresh(environment)?;
-    let keys = daypass_key_loader::load_for_function(&config.keys, &context()).await?;
-    let store = before.map(|before| before.store.clone());
-    let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
+async fn build(
+    config: RefreshConfig,
+    last: Option<Arc<Refresh<DynamoDb>>>,
+) -> Result<Refresh<DynamoDb>, BoxError> {
+    let keys = load_for_function(&config.keys, &context()).await?;
+    let tables = TableNames::sessions_only(&config.sessions_table);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
     Ok(Refresh::new(config, &keys, store, context())?)
 }

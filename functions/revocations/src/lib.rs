@@ -1,4 +1,4 @@
-//! `GET /revocations`: which sessions ended, for whoever verifies access tokens.
+//! `GET /revocations`: the sessions that ended, for verifiers of access tokens.
 
 mod gzip;
 
@@ -8,7 +8,7 @@ use daypass_core::http::feed::answer;
 use daypass_core::http::request::Request;
 use daypass_core::ports::store::EndedSessions;
 
-/// Answers a request for the list, compressed for whom that suits.
+/// Answers a request for the list, compressed if the client accepts that.
 pub async fn handle<S: EndedSessions>(revocations: &Revocations<S>, request: Request) -> Response {
     let response = answer(revocations, &request).await;
     gzip::compressed(&request, response)

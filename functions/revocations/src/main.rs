@@ -1,24 +1,30 @@
-//! The `revocations` binary: wires configuration, the index of ended sessions and the clock. It knows no keys at all.
+//! The `revocations` binary: the index of ended sessions for the feed. It reads no key.
 
-use daypass_core::config;
+use daypass_core::config::{self, RevocationsConfig};
 use daypass_core::flow::feed::Revocations;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Cors, serve};
-use daypass_runtime::{context, environment, start};
+use daypass_lambda::{Cors, Function};
+use daypass_revocations::handle;
+use daypass_runtime::{BoxError, context};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        let config = config::revocations(environment)?;
-        let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
-        let revocations = Arc::new(Revocations::new(&config, store, context()));
-        serve(Cors::none(), move |request| {
-            let revocations = Arc::clone(&revocations);
-            async move { daypass_revocations::handle(&revocations, request).await }
-        })
-        .await
-    })
+    Function {
+        config: config::revocations,
+        cors: |_| Cors::none(),
+        max_age: |_| None,
+        is_temporary: |_| false,
+    }
+    .run(build, |revocations, request| async move { handle(&revocations, request).await })
     .await
+}
+
+async fn build(
+    config: RevocationsConfig,
+    _: Option<Arc<Revocations<DynamoDb>>>,
+) -> Result<Revocations<DynamoDb>, BoxError> {
+    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    Ok(Revocations::new(&config, store, context()))
 }

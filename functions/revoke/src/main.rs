@@ -1,36 +1,35 @@
-//! The `revoke` binary: wires configuration, keys, the sessions table and the clock.
+//! The `revoke` binary: keys and the sessions table for the flow.
 
-use daypass_core::config;
+use daypass_core::config::{self, RevokeConfig};
 use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Cors, serve_when_ready};
-use daypass_runtime::{BoxError, context, environment, start};
+use daypass_key_loader::{is_temporary, load_for_function, public};
+use daypass_lambda::{Cors, Function};
+use daypass_revoke::{METHODS, handle};
+use daypass_runtime::{BoxError, context};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        // Known while the keys are not yet.
-        let config = config::revoke(environment)?;
-        let cors = Cors::of(config.clients, "POST");
-        serve_when_ready(
-            cors,
-            config.keys_max_age,
-            build,
-            daypass_key_loader::may_pass,
-            |revoke, request| async move { daypass_revoke::handle(&revoke, request).await },
-        )
-        .await
-    })
+    Function {
+        config: config::revoke,
+        cors: |config| Cors::of(&config.clients, METHODS),
+        max_age: |config| Some(config.keys_max_age),
+        is_temporary,
+    }
+    .run(build, |revoke, request| async move { handle(&revoke, request).await })
     .await
 }
 
-async fn build(before: Option<Arc<Revoke<DynamoDb>>>) -> Result<Revoke<DynamoDb>, BoxError> {
-    let config = config::revoke(environment)?;
-    let keys = daypass_key_loader::load_for_function(&config.keys, &context()).await?;
-    let jwks = daypass_key_loader::public(&config.jwks).await?;
-    let store = before.map(|before| before.store.clone());
-    let store = DynamoDb::kept_or_connected(store, TableNames::sessions_only(&config.sessions_table)).await;
+async fn build(
+    config: RevokeConfig,
+    last: Option<Arc<Revoke<DynamoDb>>>,
+) -> Result<Revoke<DynamoDb>, BoxError> {
+    let log = context();
+    // In parallel: each may take 3 s, and the function has 5 s.
+    let (keys, jwks) = tokio::try_join!(load_for_function(&config.keys, &log), public(&config.jwks))?;
+    let tables = TableNames::sessions_only(&config.sessions_table);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
     Ok(Revoke::new(config, &keys, &jwks, store, context())?)
 }

@@ -4,7 +4,6 @@
 use daypass_core::flow::rotate_keys::{Done, Failure};
 use daypass_https::{Failed, put};
 use serde_json::{Value, json};
-use std::fmt::{self, Display};
 use std::time::Duration;
 
 /// For the answer. Without one, the stack waits for an hour.
@@ -19,24 +18,15 @@ pub(crate) fn is(event: &Value) -> bool {
 }
 
 /// Why there was no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Unanswered {
     /// The address is none.
+    #[error("the ResponseURL of the event is no URL")]
     Address,
     /// It could not be sent.
-    Failed(Failed),
+    #[error("CloudFormation could not be answered: {0}")]
+    Failed(#[source] Failed),
 }
-
-impl Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address => f.write_str("the ResponseURL of the event is no URL"),
-            Self::Failed(error) => write!(f, "CloudFormation could not be answered: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Unanswered {}
 
 /// Tells CloudFormation how it went.
 pub(crate) async fn answer(event: &Value, done: &Result<Done, Failure>) -> Result<(), Unanswered> {
@@ -67,7 +57,7 @@ mod tests {
     #[test]
     fn the_answer_repeats_what_it_answers() {
         let event = json!({ "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "x" });
-        let good = body(&event, &Ok(Done { jwks: Some("{}".to_owned()) }));
+        let good = body(&event, &Ok(Done { jwks: Some("{}".to_owned()), published: None }));
         assert_eq!(
             good,
             json!({

@@ -2,20 +2,20 @@
 
 mod custom_resource;
 
-use daypass_core::flow::rotate_keys::{Done, RotateKeys};
-use daypass_core::ports::vault::Vault;
+use daypass_core::flow::rotate_keys::{Done, Failure, RotateKeys};
+use daypass_core::ports::vault::{Vault, VaultError};
 use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;
 
-/// A role that was made a moment ago is not known everywhere in AWS.
+/// AWS can need seconds until it knows a new role everywhere.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Does what an event asks for. CloudFormation waits for an answer at an address of its own, and is told of a failure there.
 ///
 /// # Errors
-/// What was not done. Whoever sent the event tries again, or tells the operator.
+/// [`Failure`] of an event that AWS repeats or the operator sees, or no answer to CloudFormation.
 pub async fn handle<V: Vault>(
     rotate: &RotateKeys<V>,
     event: &Value,
@@ -23,14 +23,18 @@ pub async fn handle<V: Vault>(
     let mut done = rotate.run(event).await;
     if custom_resource::is(event) {
         for _ in 1..TRIES {
-            if done.as_ref().is_err_and(|failure| failure.to_string().contains("AccessDenied")) {
-                tokio::time::sleep(PAUSE).await;
-                done = rotate.run(event).await;
+            if !matches!(done, Err(Failure::Vault(VaultError::Denied { .. }))) {
+                break;
             }
+            tokio::time::sleep(PAUSE).await;
+            done = rotate.run(event).await;
         }
         custom_resource::answer(event, &done).await?;
-        // It was told of the failure; another try would be told to nobody.
-        return Ok(done.unwrap_or(Done { jwks: None }));
+        // CloudFormation knows of the failure, and expects no second answer.
+        return Ok(done.unwrap_or_default());
     }
     Ok(done?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,4 @@
-//! The `rotate-keys` binary: wires configuration and Secrets Manager. Nobody calls it but Secrets Manager, CloudFormation and the
-//! operator.
+//! The `rotate-keys` binary: configuration and Secrets Manager for the flow. Secrets Manager, CloudFormation and operators call it.
 
 use daypass_core::config;
 use daypass_core::flow::rotate_keys::RotateKeys;

@@ -1,25 +1,30 @@
-//! The `sessions` binary: wires configuration, the sessions table and the clock. It knows no keys at all.
+//! The `sessions` binary: the sessions table for the flow. It reads no key.
 
-use daypass_core::config;
+use daypass_core::config::{self, SessionsConfig};
 use daypass_core::flow::sessions::Sessions;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_lambda::{Cors, serve};
-use daypass_runtime::{context, environment, start};
+use daypass_lambda::{Cors, Function};
+use daypass_runtime::{BoxError, context};
+use daypass_sessions::{METHODS, handle};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async {
-        let config = config::sessions(environment)?;
-        let cors = Cors::of(config.clients.clone(), "GET, DELETE");
-        let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
-        let sessions = Arc::new(Sessions::new(config, store, context()));
-        serve(cors, move |request| {
-            let sessions = Arc::clone(&sessions);
-            async move { daypass_sessions::handle(&sessions, request).await }
-        })
-        .await
-    })
+    Function {
+        config: config::sessions,
+        cors: |config| Cors::of(&config.clients, METHODS),
+        max_age: |_| None,
+        is_temporary: |_| false,
+    }
+    .run(build, |sessions, request| async move { handle(&sessions, request).await })
     .await
+}
+
+async fn build(
+    config: SessionsConfig,
+    _: Option<Arc<Sessions<DynamoDb>>>,
+) -> Result<Sessions<DynamoDb>, BoxError> {
+    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    Ok(Sessions::new(config, store, context()))
 }

@@ -1,6 +1,6 @@
-//! Sessions that ended, in an embedded DynamoDB.
+//! Ended sessions in an embedded DynamoDB.
 //!
-//! Written and weighed in DynamoDB's own JSON, because only `daypass-dynamodb` names the SDK.
+//! Uses DynamoDB's JSON, because only `daypass-dynamodb` names the SDK.
 
 use crate::token::ISSUER;
 use anyhow::{Context, Result, ensure};
@@ -19,7 +19,7 @@ use std::io::Write;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Items that one `BatchWriteItem` takes.
+/// Limit of items per `BatchWriteItem`.
 const BATCH: usize = 25;
 const SESSIONS: &str = "sessions";
 
@@ -31,7 +31,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// With `count` of them, evenly over the last four minutes.
+    /// Starts with `count` sessions, spread evenly over the last four minutes.
     pub(crate) fn start(count: usize) -> Result<Self> {
         let database = Embedded::start(None)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -62,7 +62,7 @@ impl Ended {
         Ok(ended)
     }
 
-    /// Read units of one question to the index, in all its buckets, for what ended at this time or later.
+    /// Read units of one query of all buckets of the index, from this time on.
     pub(crate) fn read_units(&self, since: u64) -> Result<f64> {
         let mut units = 0.0;
         for bucket in "0123456789abcdef".chars() {
@@ -93,7 +93,7 @@ impl Ended {
         Ok(units)
     }
 
-    /// Where a function finds it.
+    /// Variables with which a function finds it.
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", self.database.url().into()),
@@ -128,12 +128,12 @@ impl Ended {
     }
 }
 
-/// The bytes of answers with so many entries, plain and compressed.
+/// Size of responses with this number of entries, plain and compressed, in bytes.
 pub(crate) fn bytes(count: usize) -> Result<(usize, usize)> {
     let issuer = Issuer::parse(ISSUER).map_err(|error| anyhow::anyhow!("{error}"))?;
     let sessions: Vec<SessionDigest> = (0..count).map(|number| SessionDigest::of(&session(number))).collect();
     let (mut plain, mut compressed) = (0, 0);
-    // An answer with nothing is one, too.
+    // An empty response counts too.
     let pages: Vec<&[SessionDigest]> = if count == 0 { vec![&[]] } else { sessions.chunks(PAGE).collect() };
     for page in pages {
         let keep = Duration::from_secs(390);
@@ -149,7 +149,7 @@ pub(crate) fn bytes(count: usize) -> Result<(usize, usize)> {
 }
 
 fn session(number: usize) -> String {
-    // The last digit is the bucket: all of them alike.
+    // The last digit is the bucket, so all buckets are equal.
     format!("ses_{number:032x}")
 }
 

@@ -1,4 +1,4 @@
-//! A revocation feed with as many endings as a measurement wants: real answers over real connections, made beforehand.
+//! A revocation feed with a given number of endings: prepared responses over real connections.
 
 use crate::token::ISSUER;
 use anyhow::{Result, anyhow};
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The cursor of whoever has read it all.
+/// Cursor at the end of the feed.
 const END: &str = "1.1";
 
-/// A feed. It lives until this process ends.
+/// A feed. It runs until this process ends.
 pub(crate) struct Feed {
     port: u16,
     shared: Arc<Shared>,
@@ -24,13 +24,13 @@ pub(crate) struct Feed {
 
 struct Shared {
     pages: Vec<Vec<u8>>,
-    /// The answer to whoever has read it all.
+    /// Response at the end of the feed.
     nothing: Vec<u8>,
     asked: AtomicUsize,
 }
 
 impl Feed {
-    /// With `count` sessions that ended, none of them the ticket's.
+    /// Starts with `count` ended sessions, without the token's session.
     pub(crate) fn start(count: usize) -> Result<Self> {
         let issuer = Issuer::parse(ISSUER).map_err(|error| anyhow!("{error}"))?;
         let sessions: Vec<SessionDigest> =
@@ -57,7 +57,7 @@ impl Feed {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&serving);
-                // A follower that is killed is no failure.
+                // A killed client is not a failure.
                 thread::spawn(move || drop(shared.serve(stream)));
             }
         });
@@ -68,7 +68,7 @@ impl Feed {
         format!("http://127.0.0.1:{}/revocations", self.port)
     }
 
-    /// How often it was asked since the last look.
+    /// Polls since the last call.
     pub(crate) fn asked(&self) -> usize {
         self.shared.asked.swap(0, Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! A function as a process before a Runtime API of its own.
+//! A function as a process with its own Runtime API.
 
 use crate::runtime_api::RuntimeApi;
 use anyhow::{Context, Result, bail};
@@ -9,39 +9,39 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How to start a function, and what it is asked.
+/// How to start a function, its event and its expected response.
 #[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
-    /// Beside what Lambda sets; nothing else of this process' environment reaches the function.
+    /// Additional variables. The function inherits no other variable of this process.
     pub(crate) environment: Vec<(&'static str, OsString)>,
     pub(crate) event: String,
-    /// What its answer must contain.
+    /// Text that its response must contain.
     pub(crate) expected: &'static str,
 }
 
-/// A function that has answered once; killed on drop.
+/// A function that has answered once. Drop kills it.
 pub(crate) struct Running {
     child: Child,
     api: RuntimeApi,
     pub(crate) start: Start,
 }
 
-/// How long a start took.
+/// Times of a start.
 #[derive(Clone, Copy)]
 pub(crate) struct Start {
-    /// From the start of the process until its request for the first event: what Lambda calls the init.
+    /// From the start of the process to its request for the first event: Lambda's init.
     pub(crate) until_next: Duration,
-    /// From the start of the process until its first answer had arrived.
+    /// From the start of the process to its first response.
     pub(crate) until_answer: Duration,
 }
 
 impl Function {
-    /// Starts it and waits for its first answer.
+    /// Starts the function, and waits for its first response.
     ///
     /// # Errors
-    /// When it cannot be started, ends, or answers something else.
+    /// It cannot start, ends, or returns an unexpected response.
     pub(crate) fn start(&self) -> Result<Running> {
         let api = RuntimeApi::start(&self.event, self.expected, 1)?;
         let mut command = Command::new(&self.program);
@@ -64,15 +64,15 @@ impl Function {
 }
 
 impl Running {
-    /// What each of `count` invocations took, from handing out the event until the answer had arrived.
+    /// Duration of each of `count` invocations, from the event to the response.
     ///
     /// # Errors
-    /// When it ends, or answers something else.
+    /// It ends, or returns an unexpected response.
     pub(crate) fn invoke(&mut self, count: usize) -> Result<Vec<Duration>> {
         self.api.invoke(count, || still_runs(&mut self.child))
     }
 
-    /// Resident memory in bytes; `None` where there is no `/proc`.
+    /// Resident memory, in bytes; `None` without `/proc`.
     pub(crate) fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         resident(&status)
@@ -81,13 +81,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Neither can fail in a way that anybody could mend.
+        // No failure here can be handled.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Fails with what the function printed when it has ended.
+/// Fails with the output of a function that has ended.
 fn still_runs(child: &mut Child) -> Result<()> {
     let Some(status) = child.try_wait()? else { return Ok(()) };
     let mut printed = String::new();

@@ -1,7 +1,7 @@
-//! `cargo bench-authorizer`: what a warm invocation of the authorizer takes, its start and its memory, beside the least
-//! that any function could take, and beside authorizers in Node.js and Python.
+//! `cargo bench-authorizer`: warm invocations, cold start and memory of the authorizer, beside the least that a
+//! function can take, and beside authorizers in Node.js and Python.
 //!
-//! This program may be a development build: it takes the times, and what it measures are release builds.
+//! This program can be a development build: it measures release builds.
 
 mod dynamodb;
 mod feed;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
+/// Parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     built: Option<PathBuf>,
@@ -68,7 +68,7 @@ struct Request {
     revocations: bool,
 }
 
-/// `None` asks for help.
+/// `None` for help.
 fn parse(arguments: &[String]) -> Result<Option<Request>> {
     let mut request = Request { built: None, tries: 1, gate: false, revocations: false };
     let mut rest = arguments.iter().map(String::as_str);
@@ -87,16 +87,16 @@ fn parse(arguments: &[String]) -> Result<Option<Request>> {
             ("--built", Some(folder)) => request.built = Some(folder.into()),
             ("--tries", Some(number)) => match number.parse() {
                 Ok(tries) if tries > 0 => request.tries = tries,
-                _ => bail!("--tries {number} is no number of tries"),
+                _ => bail!("--tries {number} is not a number of tries"),
             },
             ("--built" | "--tries", None) => bail!("{argument} needs a value"),
-            _ => bail!("`{argument}` is not understood"),
+            _ => bail!("unknown argument `{argument}`"),
         }
     }
     Ok(Some(request))
 }
 
-/// Measures and prints; whether every limit was kept.
+/// Measures and prints, and returns whether all limits are kept.
 fn bench(request: &Request) -> Result<bool> {
     let programs = match &request.built {
         Some(folder) => Programs::in_folder(folder),
@@ -112,25 +112,24 @@ fn bench(request: &Request) -> Result<bool> {
             if kept || number >= request.tries {
                 return Ok(kept);
             }
-            say(&format!("try {number} of {} passed a limit: once more", request.tries));
+            say(&format!("try {number} of {} exceeded a limit: measuring again", request.tries));
             number += 1;
             continue;
         }
         let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
         let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), request.gate);
         let again = !kept && number < request.tries;
-        // The peers have no limits: they need not be measured twice.
+        // Peers have no limits, so one measurement is enough.
         let peers = if again { vec![] } else { peers::measure(&ticket) };
         print(&format!("\n{}\n{}\n{verdict}", machine(), report::table(&comparison, &peers)));
         if !again {
             return Ok(kept);
         }
-        say(&format!("try {number} of {} passed a limit: once more", request.tries));
+        say(&format!("try {number} of {} exceeded a limit: measuring again", request.tries));
         number += 1;
     }
 }
 
-/// What is measured.
 struct Programs {
     authorizer: PathBuf,
     floor: PathBuf,
@@ -139,7 +138,7 @@ struct Programs {
 }
 
 impl Programs {
-    /// As `cargo lambda build` leaves them.
+    /// Output of `cargo lambda build`.
     fn in_folder(folder: &Path) -> Self {
         let program = |name: &str| folder.join(name).join("bootstrap");
         let [authorizer, floor, revocations] = ["authorizer", "floor", "revocations"].map(program);
@@ -153,7 +152,7 @@ impl Programs {
         };
         build(&["--package", "daypass-authorizer-function", "--package", "daypass-floor"])?;
         if with_feed {
-            // For itself: it links the AWS SDK, and would change the features of the others.
+            // Built separately, because it links the AWS SDK and would change the features of the others.
             build(&["--package", "daypass-revocations"])?;
         }
         let folder = target_dir().join("release");
@@ -188,7 +187,7 @@ impl Programs {
         }
     }
 
-    /// The size of the archive, if it was ever built.
+    /// Size of the archive in bytes, if it was built.
     fn zip_bytes(&self) -> Option<u64> {
         std::fs::metadata(&self.zip).ok().map(|metadata| metadata.len())
     }
@@ -198,7 +197,7 @@ fn zip(folder: &Path) -> PathBuf {
     folder.join("authorizer").join("bootstrap.zip")
 }
 
-/// Which machine, and whether it had something else to do.
+/// The machine and its load.
 fn machine() -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     let text = format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH);
@@ -206,7 +205,7 @@ fn machine() -> String {
     let load = load.as_deref().and_then(|load| load.split(' ').next()?.parse::<f64>().ok());
     match load {
         Some(load) if load > cores as f64 => {
-            format!("{text}, busy (load {load}): figures of an idle one are lower")
+            format!("{text}, busy (load {load}): an idle machine has lower figures")
         }
         _ => text,
     }
@@ -243,9 +242,9 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         let refusal = |arguments: &[&str]| request(arguments).unwrap_err().to_string();
-        assert_eq!(refusal(&["--tries", "0"]), "--tries 0 is no number of tries");
+        assert_eq!(refusal(&["--tries", "0"]), "--tries 0 is not a number of tries");
         assert_eq!(refusal(&["--built"]), "--built needs a value");
-        assert_eq!(refusal(&["fast"]), "`fast` is not understood");
-        assert_eq!(refusal(&["--fast", "1"]), "`--fast` is not understood");
+        assert_eq!(refusal(&["fast"]), "unknown argument `fast`");
+        assert_eq!(refusal(&["--fast", "1"]), "unknown argument `--fast`");
     }
 }

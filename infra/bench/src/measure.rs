@@ -1,4 +1,4 @@
-//! Taking the figures: functions in turn, so that what else the machine does meets all alike.
+//! Measurement of functions in turns, so that other load of the machine affects all alike.
 
 use crate::function::{Function, Running, Start};
 use crate::token::Ticket;
@@ -6,58 +6,58 @@ use anyhow::{Context, Result};
 use std::process::Command;
 use std::time::Duration;
 
-/// Rounds in which all take turns: short ones, because the load of a shared machine changes within a second.
+/// Rounds. They are short, because the load of a shared machine changes within a second.
 const ROUNDS: usize = 40;
-/// Invocations of one turn, and verifications of one turn.
+/// Invocations per turn, and verifications per turn.
 const INVOCATIONS: usize = 250;
-/// At the beginning of a turn the processor's caches hold what the other one did.
+/// Invocations that are not counted at the beginning of a turn, because the processor's caches hold the other function.
 const NOT_COUNTED: usize = 10;
-/// Starts of each.
+/// Cold starts per function.
 const STARTS: usize = 31;
-/// Starts of a peer: one takes a hundred times as long.
+/// Cold starts per peer. One takes a hundred times as long.
 const PEER_STARTS: usize = 7;
-/// Invocations of a peer.
+/// Invocations per peer.
 const PEER_INVOCATIONS: usize = 2000;
 
-/// What was measured of one function.
+/// Figures of one function.
 pub(crate) struct Figures {
     pub(crate) until_next: Duration,
     pub(crate) until_answer: Duration,
     pub(crate) p50: Duration,
     pub(crate) p90: Duration,
     pub(crate) p99: Duration,
-    /// Bytes, after the last invocation.
+    /// Resident memory in bytes, after the last invocation.
     pub(crate) resident: Option<u64>,
 }
 
-/// The functions that are compared: the authorizer, and the least that one could be.
+/// Compared functions: the authorizer and its baselines.
 pub(crate) struct Functions {
     pub(crate) authorizer: Function,
-    /// Answers a constant.
+    /// Returns a constant.
     pub(crate) round_trip: Function,
-    /// Answers a constant after a bare verification.
+    /// Returns a constant after a bare verification.
     pub(crate) verifying: Function,
 }
 
-/// The authorizer beside the least that it could take.
+/// Figures of the authorizer and its baselines.
 pub(crate) struct Comparison {
     pub(crate) authorizer: Figures,
     pub(crate) round_trip: Figures,
     pub(crate) verifying: Figures,
-    /// One check of the same signature by AWS-LC alone, in a loop.
+    /// One verification of the same signature by AWS-LC, in a loop.
     pub(crate) verification: Duration,
-    /// The authorizer's time over the sum of a verification and a round trip.
+    /// Time of the authorizer divided by the sum of a verification and a round trip.
     pub(crate) over_sum: f64,
-    /// The authorizer's time over that of the function which does both. It is more than the sum: in a loop AWS-LC has the
-    /// processor's caches for itself.
+    /// Time of the authorizer divided by that of the function that does both. Both together take more than the sum,
+    /// because a loop keeps AWS-LC in the processor's caches.
     pub(crate) over_both: f64,
 }
 
-/// Measures the functions in turns. Each ratio is the median of the rounds', and a round compares what was measured
-/// within a few dozen milliseconds.
+/// Measures the functions in turns. Each ratio is the median of the rounds. A round compares measurements within a few
+/// dozen milliseconds.
 ///
 /// # Errors
-/// When one of them does not work.
+/// A function does not work.
 pub(crate) fn compare(functions: &Functions, ticket: &Ticket) -> Result<Comparison> {
     let mut all = [
         Turns::start("authorizer", &functions.authorizer)?,
@@ -91,7 +91,7 @@ pub(crate) fn compare(functions: &Functions, ticket: &Ticket) -> Result<Comparis
     Ok(Comparison { authorizer, round_trip, verifying, verification, over_sum, over_both })
 }
 
-/// A function that is measured in turns with others.
+/// A function that takes turns with others.
 struct Turns<'a> {
     name: &'static str,
     function: &'a Function,
@@ -113,7 +113,7 @@ impl<'a> Turns<'a> {
         Ok(())
     }
 
-    /// One turn; returns its median.
+    /// Runs one turn, and returns its median.
     fn invoke(&mut self) -> Result<Duration> {
         let times = self.running.invoke(INVOCATIONS).with_context(|| not_measured(self.name))?;
         let times = counted(times);
@@ -134,7 +134,7 @@ fn not_measured(name: &str) -> String {
 /// Measures one function alone.
 ///
 /// # Errors
-/// When it does not work.
+/// The function does not work.
 pub(crate) fn alone(function: &Function) -> Result<Figures> {
     let starts: Vec<Start> = (0..PEER_STARTS).map(|_| Ok(function.start()?.start)).collect::<Result<_>>()?;
     let mut running = function.start()?;
@@ -142,7 +142,7 @@ pub(crate) fn alone(function: &Function) -> Result<Figures> {
     Ok(Figures::of(&starts, counted(times), running.resident()))
 }
 
-/// The median of many bare verifications, which the program of the bare functions takes: it is built as the authorizer is.
+/// Median of many bare verifications by the floor program, which has the authorizer's build profile.
 fn verify(bare: &Function, ticket: &Ticket) -> Result<Duration> {
     let output = Command::new(&bare.program)
         .args(ticket.arguments())
@@ -180,7 +180,7 @@ pub(crate) fn median(times: &[Duration]) -> Duration {
     percentile(&sorted, 50)
 }
 
-/// The time that `percent` of the sorted times do not exceed.
+/// Percentile of sorted times.
 pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()

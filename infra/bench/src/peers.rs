@@ -1,4 +1,4 @@
-//! The authorizer as teams write it in other languages, each with its library of choice: `infra/bench/peers`.
+//! Authorizers in other languages with common libraries: `infra/bench/peers`.
 
 use crate::function::Function;
 use crate::measure::{Figures, alone};
@@ -8,7 +8,7 @@ use daypass_tools::{aws_jwt_verify, node, pyjwt, workspace_root};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Measures each peer, or says in one line why it cannot be.
+/// Measures each peer, or returns in one line why it is not measured.
 pub(crate) fn measure(ticket: &Ticket) -> Vec<(&'static str, Result<Figures, String>)> {
     let one_line = |peer: Result<Function>| {
         let error = match peer.and_then(|function| alone(&function)) {
@@ -43,7 +43,7 @@ fn function(
         ("DAYPASS_ISSUER", ISSUER.into()),
         ("DAYPASS_AUDIENCE", AUDIENCE.into()),
         ("DAYPASS_JWKS", ticket.jwks.clone().into()),
-        // Where interpreters are found.
+        // The `PATH`, for interpreters.
         ("PATH", std::env::var_os("PATH").unwrap_or_default()),
     ]);
     Function {

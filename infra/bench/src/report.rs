@@ -1,36 +1,37 @@
-//! The figures as a table, and what they are held to.
+//! Table of the figures and their limits.
 
 use crate::measure::{Comparison, Figures};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How often the time of a bare verification and a round trip a warm invocation may take.
+/// Largest ratio of a warm invocation to the sum of a verification and a round trip.
 ///
 /// invariant: The authorizer takes at most 1.3 times the sum of a verification and a round trip.
 const MOST_RATIO: f64 = 1.3;
-/// What a start may take, until the first event is asked for.
+/// Longest cold start, to the request for the first event.
 const MOST_START: Duration = Duration::from_millis(5);
-/// What the gate lets times be over their limits: on a machine that does other things, too, they are, and what makes the
-/// authorizer slow adds more than that. The table says OVER all the same.
+/// Factor by which the gate permits times over their limits. A busy machine exceeds them a little, and a regression by
+/// more. The table shows OVER in both cases.
 const BUSY: f64 = 1.25;
-/// Bytes of resident memory.
+/// Most resident memory, in bytes.
 ///
 /// invariant: The authorizer holds at most 12 MB of memory.
 const MOST_RESIDENT: u64 = 12_000_000;
-/// Bytes of the deployed archive: what the step `release` of `cargo verify` holds, too.
+/// Largest deployed archive, in bytes. The step `release` of `cargo verify` checks it too.
 const MOST_ZIP: u64 = 2_150_000;
 
-/// One figure that has a limit.
+/// A figure with a limit.
 struct Held {
     name: &'static str,
     figure: String,
     limit: String,
     kept: bool,
-    /// Whether it is kept, or over by no more than the gate lets pass.
+    /// Whether it is kept, or over by no more than the gate permits.
     passes: bool,
 }
 
-/// The figures of an authorizer against their limits: the text, and whether all are kept. A `gate` is lenient with times.
+/// Compares the figures of an authorizer with their limits. Returns the text, and whether all are kept. A `gate`
+/// permits slower times.
 pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>, gate: bool) -> (String, bool) {
     let Comparison { authorizer, over_sum, .. } = comparison;
     let lenient = if gate { BUSY } else { 1.0 };
@@ -66,7 +67,7 @@ pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>, gate: bool) -> 
     (text, rows.iter().all(|row| row.passes))
 }
 
-/// The table of all that was measured. Peers that were not say why.
+/// Table of all figures. Peers that were not measured have a reason.
 pub(crate) fn table(comparison: &Comparison, peers: &[(&str, Result<Figures, String>)]) -> String {
     let mut text = row("", ["warm p50", "p90", "p99", "cold", "1st answer", "resident"].map(String::from));
     let mut verification = [const { String::new() }; 6];

@@ -1,4 +1,4 @@
-//! `cargo bench-revocations`: what following the revocation feed costs an authorizer, and what the feed costs.
+//! `cargo bench-revocations`: costs of the revocation feed and of its client in the authorizer.
 
 use crate::dynamodb::{Ended, bytes};
 use crate::feed::Feed;
@@ -12,29 +12,29 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// What a warm invocation may take with the list, of what it takes without.
+/// Largest ratio of a warm invocation with the list to one without.
 const MOST_RATIO: f64 = 1.10;
-/// As in the comparison with the floor: a busy machine is over a limit now and then.
+/// Tries, as in the comparison with the floor: a busy machine exceeds a limit now and then.
 const BUSY: f64 = 1.25;
-/// Endings that an authorizer knows in that comparison.
+/// Endings in the authorizer's list in that comparison.
 const LIVE: usize = 10_000;
 /// Endings within one window.
 const MANY: usize = 100_000;
-/// The most that a follower remembers.
+/// Most endings that a client remembers.
 const MOST: usize = 1_000_000;
 const ROUNDS: usize = 40;
 const INVOCATIONS: usize = 250;
-/// Questions whose cost is taken.
+/// Measured polls.
 const POLLS: usize = 30;
-/// Starts with a list of each length.
+/// Cold starts per length of the list.
 const STARTS: usize = 9;
-/// Longer than a measurement takes: no question comes in between.
+/// Poll interval that is longer than a measurement, so that no poll disturbs it.
 const NEVER: &str = "60";
 
-/// Measures and returns the text, and whether the limit was kept.
+/// Measures, and returns the text and whether the limit is kept.
 ///
 /// # Errors
-/// When something does not work, or a question is asked where none should be.
+/// Something does not work, or an unexpected poll occurs.
 pub(crate) fn measure(authorizer: &Function, feed: &Path, gate: bool) -> Result<(String, bool)> {
     let mut text = String::from("The authorizer with the revocation feed\n");
     let ratio = warm(authorizer, &mut text)?;
@@ -53,7 +53,7 @@ fn following(authorizer: &Function, feed: &Feed, interval: &str) -> Function {
     function
 }
 
-/// Warm invocations with a list and without, in turns.
+/// Warm invocations with and without a list, in turns.
 fn warm(authorizer: &Function, text: &mut String) -> Result<f64> {
     let feed = Feed::start(LIVE)?;
     let mut plain = authorizer.start()?;
@@ -84,7 +84,7 @@ fn warm(authorizer: &Function, text: &mut String) -> Result<f64> {
     Ok(ratio)
 }
 
-/// The invocation that carries a question, beside one after the same rest that carries none.
+/// An invocation with a poll, beside one after the same pause without a poll.
 fn carried(authorizer: &Function, text: &mut String) -> Result<()> {
     let feed = Feed::start(LIVE)?;
     let mut plain = authorizer.start()?;
@@ -109,7 +109,7 @@ fn carried(authorizer: &Function, text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Cold starts with lists of different lengths, which are fetched whole before the first answer.
+/// Cold starts with lists of different lengths, which are fetched completely before the first response.
 fn starts(authorizer: &Function, text: &mut String) -> Result<()> {
     let plain = authorizer.start()?;
     let bare = plain.resident().unwrap_or_default();

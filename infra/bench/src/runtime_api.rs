@@ -1,9 +1,8 @@
-//! Lambda's Runtime API for one function, on loopback: it hands out one event over and over and takes the time.
+//! Lambda's Runtime API for one function, on loopback: it repeats one event and measures the time.
 //!
-//! Written on sockets, and not with `daypass_testkit::runtime_api`: the server library there would be most of the measured time.
-//! The clock is read right before an
-//! event is written and right after the last bytes of its answer were read: what this program does in between, and in
-//! which profile it was built, is in no figure.
+//! Uses sockets instead of `daypass_testkit::runtime_api`, whose server library would take most of the measured time.
+//! The clock is read right before the event is written and right after the last byte of the response is read. The rest
+//! of this program, and its build profile, do not affect the figures.
 
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::{ErrorKind, Read, Write};
@@ -12,21 +11,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a function may take for what is asked of it before it is given up.
+/// Time limit of a function.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// An answer of a function has 6 MB at most.
+/// Largest response of a function, in bytes: 6 MB.
 const MAX_REQUEST_BYTES: usize = 6 * 1024 * 1024;
 
-/// A Runtime API that one function talks to.
+/// A Runtime API for one function.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The whole HTTP response that carries the event.
+    /// HTTP response with the event.
     event: Vec<u8>,
-    /// What every answer must contain: a refusal is quicker than a yes.
+    /// Text that every response must contain. A denial is faster than an acceptance.
     expected: &'static str,
     state: Mutex<State>,
     changed: Condvar,
@@ -34,20 +33,20 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Events that are still to be handed out.
+    /// Events that remain to be sent.
     wanted: usize,
     first_next: Option<Instant>,
-    /// When the event that is under way was handed out.
+    /// Time at which the current event was sent.
     handed_out: Option<Instant>,
-    /// When the last answer had arrived.
+    /// Time at which the last response had arrived.
     answered: Option<Instant>,
     times: Vec<Duration>,
-    /// Why no more times will come.
+    /// Why the measurement has ended.
     failure: Option<String>,
 }
 
 impl RuntimeApi {
-    /// Listens on a free port of 127.0.0.1, with `wanted` events to hand out at once.
+    /// Listens on a free port of 127.0.0.1, with `wanted` events to send at once.
     pub(crate) fn start(event: &str, expected: &'static str, wanted: usize) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port of 127.0.0.1 is free")?;
         let address = listener.local_addr()?;
@@ -55,7 +54,7 @@ impl RuntimeApi {
         let event = response("200 OK", event);
         let shared = Arc::new(Shared { event, expected, state, changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
-        // Lives until this process ends, as the function's connections do until the function is killed.
+        // Runs until this process ends, as the function's connections do until the function is killed.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&accepting);
@@ -65,21 +64,21 @@ impl RuntimeApi {
         Ok(Self { address, shared })
     }
 
-    /// The value for `AWS_LAMBDA_RUNTIME_API`.
+    /// Value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Waits for the function's first request and its first answer; returns when each was there.
+    /// Waits for the function's first request and first response, and returns their times.
     ///
     /// # Errors
-    /// When `alive` says that the function has ended, or it takes too long, or its answer is not the expected one.
+    /// The function has ended (by `alive`), exceeds the time limit, or returns an unexpected response.
     pub(crate) fn first_answer(&self, alive: impl FnMut() -> Result<()>) -> Result<(Instant, Instant)> {
         let state = self.wait(alive, |state| !state.times.is_empty())?;
         state.first_next.zip(state.answered).ok_or_else(|| anyhow!("an answer came before any request"))
     }
 
-    /// Has the function handle `count` events; returns what each took, in their order.
+    /// Sends `count` events, and returns the duration of each.
     ///
     /// # Errors
     /// As [`Self::first_answer`].
@@ -152,7 +151,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Blocks until an event is wanted, and counts it as handed out.
+    /// Blocks until an event is wanted, and counts it as sent.
     fn wait_for_an_event(&self, asked: Instant) {
         let mut state = self.lock();
         state.first_next.get_or_insert(asked);
@@ -166,14 +165,15 @@ impl Shared {
             state.times.push(arrived - handed_out);
             state.answered = Some(arrived);
         }
-        // The thread that waits sleeps until all have come: woken for each, it would take the other core's time.
+        // The waiting thread sleeps until all responses have arrived. Waking for each would take time of the other
+        // core.
         if state.wanted == 0 {
             self.changed.notify_all();
         }
     }
 }
 
-/// A response with the headers that an event needs; on other responses they do no harm.
+/// A response with the headers of an event. They do not disturb other responses.
 fn response(status: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status}\r\n\
@@ -189,23 +189,23 @@ fn response(status: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A request of a function.
+/// A request of the function.
 struct Request {
     line: String,
     body: String,
-    /// When its last bytes had been read.
+    /// Time at which its last bytes were read.
     arrived: Instant,
 }
 
 impl Request {
-    /// The next request, `None` when the function has closed the connection.
+    /// The next request; `None` if the function has closed the connection.
     fn read(stream: &mut impl Read) -> Result<Option<Self>> {
         let mut bytes = Vec::new();
         let mut chunk = vec![0; 256 * 1024];
         loop {
             let read = match stream.read(&mut chunk) {
                 Ok(0) => return Ok(None),
-                // A function that is killed between two requests.
+                // The function was killed between two requests.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 other => other?,
             };
@@ -222,7 +222,7 @@ impl Request {
     }
 }
 
-/// The request line and the body, once all of it is there.
+/// Request line and body, once complete.
 fn complete(text: &str) -> Result<Option<(&str, &str)>> {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(None) };
     let mut lines = head.split("\r\n");
@@ -254,7 +254,7 @@ mod tests {
         assert!(complete("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
     }
 
-    /// A function in a thread: it answers what it is told to.
+    /// A function in a thread that responds as told.
     fn function(api: &RuntimeApi, answer: &'static str) {
         let mut stream = TcpStream::connect(api.address()).unwrap();
         thread::spawn(move || {

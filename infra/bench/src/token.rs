@@ -1,4 +1,4 @@
-//! What every function is asked: may this request pass? With a token of ours in it, which is good.
+//! The event of every measured function, with a valid token.
 
 use anyhow::{Context, Result, anyhow};
 use daypass_core::keys::{Document, SigningKeys};
@@ -15,21 +15,21 @@ use std::time::Duration;
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const AUDIENCE: &str = "https://api.example.com";
 
-/// A token, the key it was signed with, and a request that brings it.
+/// A token, its public key, and a request with it.
 pub(crate) struct Ticket {
     token: String,
     pub(crate) jwks: String,
-    /// The point of the public key, in base64url.
+    /// Point of the public key, in base64url.
     point: [String; 2],
-    /// The event of an HTTP API's authorizer, payload 2.0, with the headers of a browser.
+    /// Event of an HTTP API's authorizer, payload 2.0, with the headers of a browser.
     pub(crate) event: String,
 }
 
 impl Ticket {
-    /// An ES256 token of a key of its own, good from now on for longer than any measurement takes.
+    /// An ES256 token with its own key, valid for longer than a measurement.
     ///
     /// # Errors
-    /// When AWS-LC cannot make a key.
+    /// AWS-LC cannot generate a key.
     pub(crate) fn issue() -> Result<Self> {
         let now = SystemClock.now();
         let document = Document::generate(Algorithm::Es256, &OsEntropy, now)?;
@@ -55,7 +55,7 @@ impl Ticket {
         Ok(Self { token, jwks, point: point.into(), event })
     }
 
-    /// The arguments with which `floor` verifies the token.
+    /// Arguments of `floor` that verify the token.
     pub(crate) fn arguments(&self) -> [&str; 3] {
         let [x, y] = &self.point;
         [x, y, &self.token]

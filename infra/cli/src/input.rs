@@ -1,43 +1,44 @@
-//! What a person types: passwords without echo, and a yes before something is removed.
+//! Input at the terminal: passwords without echo, and confirmations.
 
 use crate::output::Failure;
 use daypass_core::secret::{Password, Secret};
 use std::io::{self, IsTerminal, Read, Write};
 
-/// More bytes than the longest password and its line break have: [`Password::MAX_CHARS`] code points of four bytes.
+/// Input limit, in bytes: the longest password, with [`Password::MAX_CHARS`] code points of four bytes, its line break,
+/// and one more byte.
 const MAX_INPUT: u64 = 4 * Password::MAX_CHARS as u64 + 2;
 
 const AUTOMATE: &str = "pipe it into --password-stdin";
 
-/// A new password: one line of standard input, or typed twice at the terminal.
+/// Reads a new password: one line of standard input, or typed twice at the terminal.
 pub(crate) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
     let text = match (from_stdin, io::stdin().is_terminal()) {
         (true, false) => first_line(io::stdin())?,
         (true, true) => {
             return Err(Failure::new(
                 "standard input is a terminal, which would show the password",
-                "leave out --password-stdin to be asked without echo, or pipe the password in",
+                "omit --password-stdin to type it without echo, or pipe the password in",
             ));
         }
         (false, true) => ask_twice()?,
         (false, false) => {
-            return Err(Failure::new("there is no terminal to ask for the password", AUTOMATE));
+            return Err(Failure::new("there is no terminal to type the password", AUTOMATE));
         }
     };
     Password::new(text).ok_or_else(|| {
         Failure::new(
             format!("the password is empty or longer than {} characters", Password::MAX_CHARS),
-            "choose one in between",
+            "choose another password",
         )
     })
 }
 
-/// The secret of another system: one line of standard input, or the bytes that it is the base64 of.
+/// Reads the secret of another system: one line of standard input, base64-decoded on request.
 pub(crate) fn foreign_secret(base64: bool) -> Result<Secret, Failure> {
     if io::stdin().is_terminal() {
         return Err(Failure::new(
             "standard input is a terminal, which would show the secret",
-            "pipe it in: from your password manager, or from a file that you remove afterwards",
+            "pipe it in from a password manager, or from a file that you delete afterwards",
         ));
     }
     let text = zeroize::Zeroizing::new(first_line(io::stdin())?);
@@ -47,7 +48,7 @@ pub(crate) fn foreign_secret(base64: bool) -> Result<Secret, Failure> {
     data_encoding::BASE64.decode(text.trim().as_bytes()).map(Secret::new).map_err(|_| {
         Failure::new(
             "standard input is not base64",
-            "pipe it in as the other system shows it, padding included",
+            "pipe it in as the other system shows it, including padding",
         )
     })
 }
@@ -59,13 +60,13 @@ fn ask_twice() -> Result<String, Failure> {
         })
     };
     let first = ask("New password: ")?;
-    if first != ask("The same again: ")? {
-        return Err(Failure::new("the two passwords differ", "run the command again; nothing was changed"));
+    if first != ask("Repeat the password: ")? {
+        return Err(Failure::new("the two passwords differ", "nothing was changed; run the command again"));
     }
     Ok(first)
 }
 
-/// One line without its line break. Nothing else is taken away: a space at the end belongs to the password.
+/// Reads one line and removes its line break only. A space at the end belongs to the password.
 fn first_line(input: impl Read) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     input.take(MAX_INPUT).read_to_end(&mut bytes).map_err(|error| {
@@ -75,19 +76,17 @@ fn first_line(input: impl Read) -> Result<String, Failure> {
         bytes.pop();
     }
     if bytes.contains(&b'\n') {
-        return Err(Failure::new(
-            "standard input holds more than one line",
-            "pipe in the password alone: what follows a line break would be lost",
-        ));
+        return Err(Failure::new("standard input contains more than one line", "pipe in the password alone"));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Failure::new("the password is not UTF-8", "convert it, or type it at the prompt"))
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::new("the password is not UTF-8", "convert it to UTF-8, or type it at the prompt")
+    })
 }
 
-/// Asks before something that cannot be undone. Without a terminal nobody can answer: then `--yes` must say so.
+/// Asks for confirmation. Without a terminal, `--yes` is required.
 pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::new("there is no terminal to ask whether you are sure", "say so with --yes"));
+        return Err(Failure::new("there is no terminal to confirm this", "confirm it with --yes"));
     }
     let mut terminal = io::stderr();
     let mut answer = String::new();
@@ -95,12 +94,15 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
         .and_then(|()| terminal.flush())
         .and_then(|()| io::stdin().read_line(&mut answer));
     if let Err(error) = asked {
-        return Err(Failure::new(format!("the answer cannot be read: {error}"), "say it with --yes"));
+        return Err(Failure::new(
+            format!("the confirmation cannot be read: {error}"),
+            "confirm it with --yes",
+        ));
     }
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Failure::new("not confirmed; nothing was changed", "answer y, or say so with --yes"))
+    Err(Failure::new("not confirmed; nothing was changed", "answer y, or confirm it with --yes"))
 }
 
 #[cfg(test)]

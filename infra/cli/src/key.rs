@@ -1,8 +1,9 @@
-//! `daypass key`: the key sets that sign, authenticate and pepper.
+//! `daypass key`: key sets for signing, refresh tokens and peppers.
 
+use crate::environment::Environment;
 use crate::input;
 use crate::output::{Failure, Output, time};
-use crate::target::{self, Environment};
+use crate::target;
 use clap::{Subcommand, ValueEnum};
 use daypass_core::keys::{Document, KeyError, KeyInfo, Status};
 use daypass_runtime::{OsEntropy, SystemClock};
@@ -22,49 +23,49 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a new key set: a signing key, a key for refresh tokens and a pepper for passwords
+    /// Generate a key set: a signing key, a key for refresh tokens and a pepper for passwords
     Generate {
         /// Algorithm of the signing key [default: ES256]
         #[arg(long, value_name = "ALG", value_enum)]
         algorithm: Option<SigningAlgorithm>,
-        /// Make only one section, for a secret that fewer functions may read
+        /// Generate one section only, for a secret with fewer readers
         #[arg(long, value_enum)]
         section: Option<Section>,
-        /// Write to a new file, which only you may read, instead of to standard output
+        /// Write to a new private file instead of standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Take over what old password hashes need: the secret of another system, from standard input, or the peppers of another
-    /// key set
+    /// Adopt a secret of another system from standard input, or the peppers of another key set
     Adopt {
-        /// The key set, a file; the one that is written holds its keys and the adopted ones
+        /// File with the key set; the output contains its keys and the adopted ones
         #[arg(value_name = "FILE")]
         keys: PathBuf,
-        /// Take over the peppers of this key set
+        /// Adopt the peppers of this key set
         #[arg(long, value_name = "FILE", conflicts_with = "base64")]
         from: Option<PathBuf>,
-        /// Standard input is base64, such as Firebase's signer key; without, its one line is taken as it is, such as Devise's pepper
+        /// Decode standard input from base64, as for Firebase's signer key; otherwise its line is the secret, as for
+        /// Devise's pepper
         #[arg(long)]
         base64: bool,
-        /// Write to a new file, which only you may read
+        /// Write to a new private file
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Show the keys without their secrets
     Show {
-        /// Files or Secrets Manager ARNs, merged [default: those of DAYPASS_KEYS]
+        /// Files or Secrets Manager ARNs, merged [default: DAYPASS_KEYS]
         #[arg(value_name = "SOURCE")]
         sources: Vec<String>,
-        /// Print the public JWKS, for DAYPASS_JWKS
+        /// Print the public JWKS for DAYPASS_JWKS
         #[arg(long)]
         jwks: bool,
     },
 }
 
-/// What access tokens are signed with.
+/// Algorithm of the signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SigningAlgorithm {
-    /// ECDSA on P-256: the default
+    /// ECDSA on P-256, the default
     #[value(name = "ES256")]
     Es256,
     /// Ed25519
@@ -85,14 +86,14 @@ impl From<SigningAlgorithm> for Algorithm {
     }
 }
 
-/// A part of a key set.
+/// Section of a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// Signs access tokens: login, refresh
+    /// Signing keys of access tokens: login, refresh
     Signing,
-    /// Authenticates refresh tokens: login, refresh, revoke
+    /// Keys that authenticate refresh tokens: login, refresh, revoke
     Refresh,
-    /// Peppers of password hashes: login
+    /// Peppers of password hashes: login, password
     Peppers,
 }
 
@@ -106,7 +107,7 @@ impl Section {
     }
 }
 
-/// What `show --json` and `generate --out` print.
+/// Output of `show --json` and `generate --out`.
 #[derive(Serialize)]
 struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,22 +136,26 @@ fn generate(
 ) -> Result<(), Failure> {
     if let (Some(_), Some(section @ (Section::Refresh | Section::Peppers))) = (algorithm, section) {
         return Err(Failure::usage(
-            format!("--algorithm is for the signing key, which the section {} does not have", section.name()),
-            "leave out --algorithm, or take --section signing",
+            format!(
+                "--algorithm applies to the signing key, which the section {} does not have",
+                section.name()
+            ),
+            "omit --algorithm, or use --section signing",
         ));
     }
-    let document = new_document(algorithm.unwrap_or(SigningAlgorithm::Es256), section)
-        .map_err(|error| Failure::new(error.to_string(), "try again; if it stays so, report it as a bug"))?;
+    let document = new_document(algorithm.unwrap_or(SigningAlgorithm::Es256), section).map_err(|error| {
+        Failure::new(error.to_string(), "try again; if it fails again, report it as a bug")
+    })?;
     let json = document.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;
     let Some(path) = out else {
         if io::stdout().is_terminal() {
-            output.note("these are secrets, and they stay in the scroll-back of this terminal; --out FILE keeps them apart");
+            output.note("these secrets stay in the scrollback of this terminal; --out FILE writes them to a private file");
         }
         return Ok(output.raw(&json)?);
     };
     write_new(path, &json).map_err(|error| refused(path, &error))?;
     let keys = Keys { file: Some(path.display().to_string()), keys: document.summary() };
-    let line = format!("Wrote a new key set to {}; only you may read it.", path.display());
+    let line = format!("Wrote a new key set to {}, which only you can read.", path.display());
     output.result(&keys, |output| {
         output.line(&line)?;
         table(output, &keys.keys)
@@ -180,7 +185,7 @@ async fn adopt(
         let adopted = document.adopt_pepper(secret.expose(), &OsEntropy, SystemClock.now());
         vec![
             adopted
-                .map_err(|error| Failure::new(error.to_string(), "pipe the secret of the other system in"))?,
+                .map_err(|error| Failure::new(error.to_string(), "pipe in the secret of the other system"))?,
         ]
     };
     let json = document.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;
@@ -188,7 +193,7 @@ async fn adopt(
     let file = out.display().to_string();
     let line = match adopted.as_slice() {
         [] => format!("Wrote {file}; there was nothing to adopt."),
-        kids => format!("Wrote {file} with the adopted peppers {}; only you may read it.", kids.join(", ")),
+        kids => format!("Wrote {file} with the adopted peppers {}. Only you can read it.", kids.join(", ")),
     };
     Ok(output.result(&Adopted { file, adopted }, |output| output.line(&line))?)
 }
@@ -201,7 +206,7 @@ fn new_document(algorithm: SigningAlgorithm, section: Option<Section>) -> Result
     }
 }
 
-/// Writes a file that must not be there yet, for nobody else to read. A file that could not be written whole is removed.
+/// Writes a new private file. Removes it if it cannot be written completely.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -209,7 +214,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
     fill(file, text).inspect_err(|_| {
-        // The first error says more than a failure to tidy up.
+        // The first error matters more than a failure to remove the file.
         let _ = std::fs::remove_file(path);
     })
 }
@@ -223,16 +228,16 @@ fn refused(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
-            format!("{path} exists already and is left as it is"),
-            "name another file: tokens and passwords made with the old keys need them",
+            format!("{path} already exists and is unchanged"),
+            "name another file: existing tokens and passwords need the old keys",
         ),
         io::ErrorKind::NotFound => Failure::new(
             format!("the folder of {path} does not exist"),
-            "make it first, or name another file",
+            "create it first, or name another file",
         ),
         _ => Failure::new(
             format!("{path} cannot be written: {error}"),
-            "name another file, or correct the rights",
+            "name another file, or correct the permissions",
         ),
     }
 }
@@ -256,8 +261,8 @@ fn public(output: &mut Output<'_>, document: &Document) -> Result<(), Failure> {
     let jwks = document.jwks();
     if jwks.iter().next().is_none() {
         return Err(Failure::new(
-            "the key set has no signing key, so there is nothing to publish",
-            "name the source with the section `signing` too",
+            "the key set has no signing key to publish",
+            "also name the source with the section `signing`",
         ));
     }
     let json = jwks.to_json().map_err(|error| Failure::new(error.to_string(), "report it as a bug"))?;

@@ -1,11 +1,13 @@
-//! The `daypass` command: users, sessions and keys, in a stack of `cargo dev`, in DynamoDB Local and on AWS alike.
+//! The `daypass` command: users, sessions and keys, on the local stack, DynamoDB Local and AWS.
 //!
-//! Results go to standard output, as a table for people or with `--json` as one document for scripts. Everything else
-//! (errors, hints, notes, prompts) goes to standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Results go to standard output, as a table or with `--json` as one document. Errors, hints, notes and prompts go to
+//! standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.
 //!
-//! A password is typed at a prompt or read from standard input. It is never an argument: those are seen by every
-//! process of the machine and stay in the history of the shell.
+//! A password is typed at a prompt or read from standard input. It is not an argument, because every process of the
+//! machine sees arguments and the shell keeps them in its history.
 
+mod dev_stack;
+mod environment;
 mod input;
 mod key;
 mod output;
@@ -14,9 +16,10 @@ mod target;
 mod user;
 
 use clap::{Parser, Subcommand};
+pub use dev_stack::DEV_FILE;
+pub use environment::Environment;
 use output::{Failure, Output, quoted};
 use std::process::ExitCode;
-pub use target::{DEV_FILE, Environment};
 
 /// The lines of `daypass user import` and `daypass user export`, without a store.
 pub mod lines {
@@ -24,7 +27,7 @@ pub mod lines {
     pub use crate::user::import::users_in;
 }
 
-/// Users, sessions and keys of Daypass.
+/// Manage users, sessions and keys of Daypass
 #[derive(Debug, Parser)]
 #[command(
     name = "daypass",
@@ -34,7 +37,7 @@ pub mod lines {
     max_term_width = 100
 )]
 struct Cli {
-    /// Print one JSON document for scripts; times are in seconds since the epoch
+    /// Print one JSON document; times are in seconds since the epoch
     #[arg(long, global = true, display_order = 900)]
     json: bool,
     #[command(subcommand)]
@@ -43,11 +46,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Who may log in: add, list, show, disable, enable, set-password, remove; import, export, calibrate
+    /// Manage users: add, list, show, disable, enable, set-password, remove, import, export, calibrate
     User(user::Args),
-    /// Who is logged in: list, show, revoke
+    /// Manage sessions: list, show, revoke
     Session(session::Args),
-    /// Key sets: generate, adopt, show
+    /// Manage key sets: generate, adopt, show
     Key(key::Args),
     /// Moved to `cargo dev`
     #[command(hide = true, disable_help_flag = true)]
@@ -57,7 +60,7 @@ enum Command {
     },
 }
 
-/// Runs the command that the arguments of this process ask for.
+/// Runs the command of this process's arguments.
 #[must_use]
 pub fn start(environment: &Environment<'_>) -> ExitCode {
     let Cli { json, command } = Cli::parse();
@@ -71,7 +74,7 @@ pub fn start(environment: &Environment<'_>) -> ExitCode {
 }
 
 fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
-    // One request at a time: the thread that waits is enough.
+    // One request at a time needs one thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(
             format!("the command cannot start: {error}"),
@@ -107,7 +110,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    /// With `UPDATE_SNAPSHOTS=1`, the test writes the page.
     #[test]
     fn the_reference_is_up_to_date() {
         let introduction = "`daypass` is the command line for operators: users, sessions and keys.\n\n\
@@ -124,7 +127,7 @@ mod tests {
         daypass_docs::check(&["cargo", "daypass"], &Cli::command());
     }
 
-    /// Options in running text, such as `--dry-run`, are those of `daypass` unless the list names another program.
+    /// Options in running text, such as `--dry-run`, are options of `daypass` unless the list names another program.
     #[test]
     fn documented_options_exist() {
         const OF_OTHERS: [&str; 7] = [
@@ -157,7 +160,7 @@ mod tests {
         }
     }
 
-    /// `--password secret`, `-p secret` and their like must not come into being by accident.
+    /// No option such as `--password secret` may appear by accident.
     #[test]
     fn no_argument_takes_a_password() {
         fn check(command: &clap::Command) {

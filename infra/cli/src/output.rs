@@ -1,11 +1,12 @@
-//! What the command says: results on one writer, everything else on another, and failures that name the next step.
+//! Output of the command: results on one writer, everything else on another, and errors with a next step.
 
+use comfy_table::{Table, presets};
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Why the command could not do its work, and what the person can do now.
+/// Error of the command with its next step.
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
@@ -15,11 +16,11 @@ pub(crate) struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It did not work: exit code 1.
+    /// The command failed: exit code 1.
     Failed,
-    /// The arguments do not go together: exit code 2, as for those that clap refuses.
+    /// The arguments do not fit together: exit code 2, as in clap.
     Usage,
-    /// Whoever read our output has stopped (`daypass user list | head -1`): nobody is left to complain to.
+    /// The reader of the output has closed it (`daypass user list | head -1`): exit code 0, and no message.
     ReaderGone,
 }
 
@@ -32,12 +33,12 @@ impl Failure {
         Self { kind: Kind::Usage, ..Self::new(what, hint) }
     }
 
-    /// The same failure with another next step.
+    /// Replaces the next step.
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
     }
 
-    /// What went wrong.
+    /// Text of the error.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }
@@ -51,12 +52,12 @@ impl Failure {
     }
 }
 
-/// Only writing to an [`Output`] ends here; failures of input and files are told in words of their own.
+/// Only errors of an [`Output`] arrive here. Errors of input and files have texts of their own.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let failure = Self::new(
             format!("the result cannot be written to standard output: {error}"),
-            "the work itself is done; look at it with a `list` or `show`",
+            "the work is done; check it with `list` or `show`",
         );
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self { kind: Kind::ReaderGone, ..failure },
@@ -65,7 +66,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Where results and remarks go.
+/// Writers of results and remarks.
 pub(crate) struct Output<'a> {
     json: bool,
     out: &'a mut dyn Write,
@@ -77,7 +78,7 @@ impl<'a> Output<'a> {
         Self { json, out, err }
     }
 
-    /// Prints a result: `value` as JSON for scripts, or what `people` writes.
+    /// Prints a result: `value` as JSON, or the text that `people` writes.
     pub(crate) fn result(
         &mut self,
         value: &impl Serialize,
@@ -90,48 +91,40 @@ impl<'a> Output<'a> {
         writeln!(self.out)
     }
 
-    /// Whether scripts read the results.
+    /// Whether results are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints a text as it is, whether people or scripts read it.
+    /// Prints a text unchanged, with and without `--json`.
     pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", text.trim_end())
     }
 
-    /// Prints a line for people.
+    /// Prints a line of text output.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{}", printable(text))
     }
 
-    /// Prints rows under headings, each column as wide as its widest cell.
+    /// Prints rows under headings.
     pub(crate) fn table<const N: usize>(
         &mut self,
         headings: [&str; N],
         rows: &[[String; N]],
     ) -> io::Result<()> {
-        let mut lines = vec![headings.map(str::to_owned)];
-        lines.extend(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
-        let mut widths = [0; N];
-        for line in &lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for line in &lines {
-            let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(self.out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(headings);
+        table.add_rows(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))));
+        table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+        table.lines().try_for_each(|line| writeln!(self.out, "{}", line.trim_end()))
     }
 
-    /// Says something beside the result. Best effort: what cannot be said does not stop the work.
+    /// Prints a note. Errors are ignored, because a note must not stop the work.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "note: {}", printable(text));
     }
 
-    /// Reports a failure and gives the exit code for it.
+    /// Reports a failure, and returns its exit code.
     pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
         if failure.kind != Kind::ReaderGone {
             let _ =
@@ -141,8 +134,8 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Text that a terminal takes for nothing but text. A device calls itself what its owner likes: an escape sequence in
-/// it must not move the cursor, and a bidirectional override must not turn a line around.
+/// Replaces control and bidirectional characters. A device can choose its name, and an escape sequence in it must not
+/// control the terminal.
 fn printable(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
@@ -151,16 +144,13 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// An argument as a POSIX shell takes it back: a user name may hold `$`, `;` and quotes.
+/// Quotes an argument for a POSIX shell. A username can contain `$`, `;` and quotes.
 pub(crate) fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
+    // An argument of a process contains no NUL, the only character that cannot be quoted.
+    shlex::try_quote(argument).unwrap_or_default().into_owned()
 }
 
-/// RFC 3339 in UTC, to the second.
+/// RFC 3339 in UTC, in whole seconds.
 pub(crate) fn time(at: Timestamp) -> String {
     let date =
         i64::try_from(at.seconds()).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
@@ -204,9 +194,9 @@ mod tests {
     #[test]
     fn a_shell_takes_an_argument_back() {
         assert_eq!(quoted("alice@example.com"), "alice@example.com");
-        assert_eq!(quoted("$(id)"), "'$(id)'");
-        assert_eq!(quoted("o'neil"), r"'o'\''neil'");
-        assert_eq!(quoted(""), "''");
+        for argument in ["$(id)", "o'neil", "", "a b", "!x"] {
+            assert_eq!(shlex::split(&quoted(argument)), Some(vec![argument.to_owned()]), "{argument}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! `daypass session`: who is logged in.
+//! `daypass session`: sessions of users.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output, time};
-use crate::target::{self, Environment, StoreArgs, Target};
+use crate::target::{self, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
 use daypass_core::ports::store::{Revocation, SessionStore, Store};
@@ -23,16 +24,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List a user's sessions, the newest first; expired and ended ones stay until DynamoDB collects them
+    /// List a user's sessions, newest first, including expired and ended ones that DynamoDB has not deleted
     List {
-        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        /// Username, or the user id (usr_…) of tokens and logs
         user: String,
     },
-    /// Show one session of a user: the history that is known of it
+    /// Show one session of a user with its history
     Show {
-        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        /// Username, or the user id (usr_…) of tokens and logs
         user: String,
-        /// The session
+        /// Session id (ses_…)
         #[arg(value_parser = session_id)]
         session_id: SessionId,
     },
@@ -43,9 +44,9 @@ enum Verb {
         override_usage = "daypass session revoke [OPTIONS] <USER> <SESSION_ID|--all>"
     )]
     Revoke {
-        /// Name of the user, or the id (usr_…) that tokens and logs carry
+        /// Username, or the user id (usr_…) of tokens and logs
         user: String,
-        /// The session to end
+        /// Session id (ses_…)
         #[arg(group = "which", value_parser = session_id)]
         session_id: Option<SessionId>,
         /// End all sessions of the user
@@ -56,11 +57,11 @@ enum Verb {
 
 fn session_id(text: &str) -> Result<SessionId, String> {
     SessionId::parse(text).ok_or_else(|| {
-        "a session id is ses_ and 32 hexadecimal digits, as `daypass session list` shows it".to_owned()
+        "a session id is ses_ and 32 hexadecimal digits; `daypass session list` shows them".to_owned()
     })
 }
 
-/// Whether a session can still be used.
+/// State of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -79,7 +80,7 @@ impl State {
     }
 }
 
-/// A session as the command shows it. Times are in seconds since the epoch.
+/// A session in the output. Times are in seconds since the epoch.
 #[derive(Serialize)]
 struct SessionView<'a> {
     session_id: SessionId,
@@ -121,13 +122,13 @@ struct Listed<'a> {
     sessions: Vec<SessionView<'a>>,
 }
 
-/// One session, with what the list leaves out.
+/// One session, with the fields that the list omits.
 #[derive(Serialize)]
 struct Shown<'a> {
     user_id: UserId,
     #[serde(flatten)]
     session: SessionView<'a>,
-    /// The last refresh; `null` when there was none.
+    /// Time of the last refresh, in seconds since the epoch.
     rotated_at: Option<u64>,
 }
 
@@ -154,7 +155,7 @@ pub(crate) async fn run(
     }
 }
 
-/// The id of a user by name or by the id itself: logs carry ids, and a removed user has no name any more.
+/// The user id of a name, or the given user id. Logs contain ids, and a removed user has no name.
 async fn user_id(target: &Target, name_or_id: &str) -> Result<UserId, Failure> {
     match UserId::parse(name_or_id) {
         Some(id) => Ok(id),
@@ -199,7 +200,7 @@ fn row(session: &Session, now: Timestamp) -> [String; 8] {
     ]
 }
 
-/// How a session stands, in words.
+/// State and cause as text.
 fn state(session: &Session, now: Timestamp) -> String {
     match (State::of(session, now), session.ended) {
         (State::Live, _) => "live".to_owned(),
@@ -229,9 +230,9 @@ async fn show(
     Ok(())
 }
 
-/// What is known of a session, in the order in which it happened.
+/// History of a session, in order.
 fn history(session: &Session, now: Timestamp) -> Vec<[String; 2]> {
-    // A session expires at the sooner of the two ends: they differ only when there is an idle limit that comes first.
+    // A session expires at the sooner of both ends. They differ only if an idle limit comes first.
     let idle = Some(session.expires_at).filter(|expiry| *expiry < session.absolute_end);
     let mut rows = vec![
         ("user id", session.user.to_string()),
@@ -242,7 +243,7 @@ fn history(session: &Session, now: Timestamp) -> Vec<[String; 2]> {
         ("logged in", time(session.created_at)),
         ("generation", session.generation.to_string()),
         ("last refresh", session.rotated_at.map_or_else(|| "never".to_owned(), time)),
-        ("idle expiry", idle.map_or_else(|| "none before the absolute end".to_owned(), time)),
+        ("idle expiry", idle.map_or_else(|| "at the absolute end".to_owned(), time)),
         ("absolute end", time(session.absolute_end)),
     ];
     if let Some(ended) = session.ended {
@@ -252,11 +253,11 @@ fn history(session: &Session, now: Timestamp) -> Vec<[String; 2]> {
     rows.into_iter().map(|(label, value)| [label.to_owned(), value]).collect()
 }
 
-/// There is no such session of this user.
+/// The user has no such session.
 fn unknown(name_or_id: &str, session: SessionId) -> Failure {
     Failure::new(
         format!("{name_or_id} has no session {session}"),
-        "`daypass session list USER` shows their sessions; those long expired have been collected",
+        "`daypass session list USER` shows the sessions; DynamoDB deletes expired ones",
     )
 }
 
@@ -283,13 +284,13 @@ async fn revoke_one(
             let line = format!("Ended {session} of {name_or_id}.");
             output.result(&Revoked { user_id, ended: 1 }, |output| output.line(&line))?;
         }
-        // No client is named, so none can be another's.
+        // No client is named, so `OtherClient` does not occur.
         Revocation::AlreadyOver(_) | Revocation::Absent | Revocation::OtherClient => {
-            // A mistyped id must not look like a session that has been dealt with.
+            // A mistyped id must be an error.
             if !sessions(target, user_id).await?.iter().any(|known| known.session == session) {
                 return Err(unknown(name_or_id, session));
             }
-            let line = format!("{session} of {name_or_id} was over already.");
+            let line = format!("{session} of {name_or_id} had already ended or expired.");
             output.result(&Revoked { user_id, ended: 0 }, |output| output.line(&line))?;
         }
     }
@@ -298,7 +299,7 @@ async fn revoke_one(
 
 async fn revoke_all(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    // Without the time limit of the functions' `revoke_all`: an operator waits until the last one is ended.
+    // Without the time limit of the functions' `revoke_all`: the command waits for the last session.
     let ended = target.store.end_sessions(user_id, SystemClock.now(), EndReason::Operator).await;
     let ended = ended.map_err(|error| target.failure(&error))?;
     let line = match ended {

@@ -1,116 +1,37 @@
-//! Which store and which keys the command works with.
+//! Selection of the store and the key set.
 //!
-//! In this order: `--endpoint`; the ordinary AWS environment, when any variable of it (or of ours) is set; the local
-//! stack of `cargo dev`, when the command runs in its checkout; whatever the AWS SDK finds by itself, such as a default
-//! profile or the role of the machine.
+//! The order is: `--endpoint`; the AWS environment, if one of its variables or ours is set; the local stack of
+//! `cargo dev`, inside its checkout; the AWS SDK's own search, such as a default profile or the role of the machine.
 
+use crate::dev_stack::DevStack;
+use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::DynamoDb;
 use daypass_key_loader::LoadError;
-use http::Uri;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-/// The variables that choose a store or a key set. One of them is enough to leave the local stack alone. Those that
-/// choose nothing, such as `AWS_CA_BUNDLE`, are not among them.
-const CHOOSING: [&str; 17] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_ROLE_ARN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "DAYPASS_ATTEMPTS_TABLE",
-    "DAYPASS_KEYS",
-    "DAYPASS_SESSIONS_TABLE",
-    "DAYPASS_USERS_TABLE",
-];
-
-/// Those among them that credentials or a region come from.
-const IDENTIFYING: [&str; 9] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_DEFAULT_REGION",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-];
-
-/// The file below Cargo's build folder in which `cargo dev` describes its running stack: one JSON object of environment
-/// variables.
-pub const DEV_FILE: &str = "dev/environment.json";
-
-/// A stack on this machine that does not answer by then is not there.
-const DEV_PATIENCE: Duration = Duration::from_millis(500);
-
-const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
-    with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
-    AWS_SECRET_ACCESS_KEY) and AWS_REGION";
-
-/// What the command sees of the machine around it: the variables and the current folder.
-pub struct Environment<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    folder: PathBuf,
-}
-
-impl<'a> Environment<'a> {
-    /// From a look-up of variables and the current folder.
-    #[must_use]
-    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
-        Self { lookup, folder }
-    }
-
-    /// A variable; one that is empty counts as not set.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.trim().is_empty())
-    }
-
-    fn has_choice(&self) -> bool {
-        CHOOSING.iter().any(|name| self.get(name).is_some())
-    }
-
-    /// Whether variables say who we are to AWS, or where.
-    fn has_identity(&self) -> bool {
-        IDENTIFYING.iter().any(|name| self.get(name).is_some())
-    }
-}
-
-/// The options that choose a store.
+/// Options that select a store.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
-    /// A DynamoDB on this machine: DynamoDB Local or the embedded one. Any other is named by AWS_ENDPOINT_URL, AWS_PROFILE
-    /// and AWS_REGION
+    /// URL of a DynamoDB on this machine: DynamoDB Local or the embedded one. AWS_ENDPOINT_URL, AWS_PROFILE and
+    /// AWS_REGION name any other
     #[arg(long, value_name = "URL", global = true, value_parser = loopback_url)]
     endpoint: Option<String>,
-    /// Table of the users [default: daypass-users]
+    /// Users table [default: daypass-users]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_USERS_TABLE", hide_env_values = true)]
     users_table: Option<String>,
-    /// Table of the sessions [default: daypass-sessions]
+    /// Sessions table [default: daypass-sessions]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_SESSIONS_TABLE", hide_env_values = true)]
     sessions_table: Option<String>,
-    /// Table of the attempts [default: daypass-attempts]
+    /// Attempts table [default: daypass-attempts]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_ATTEMPTS_TABLE", hide_env_values = true)]
     attempts_table: Option<String>,
 }
 
-/// Takes the URL of a DynamoDB on this machine. Only there are made-up credentials any good.
+/// Parses the URL of a DynamoDB on this machine. Made-up credentials work only there.
 fn loopback_url(text: &str) -> Result<String, String> {
     if is_loopback(text) {
         return Ok(text.trim_end_matches('/').to_owned());
@@ -120,40 +41,26 @@ fn loopback_url(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
-fn is_endpoint(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-}
-
-fn is_loopback(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    is_endpoint(url) && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
-}
-
-/// The store that was chosen, and how to speak of it.
+/// The selected store.
 pub(crate) struct Target {
-    /// The store.
     pub(crate) store: DynamoDb,
     tables: Tables,
     choice: Choice,
 }
 
-/// How the store was chosen.
+/// Origin of the selection.
 #[derive(Debug)]
 enum Choice {
-    /// By `--endpoint`.
     Endpoint(String),
-    /// By variables; the endpoint, when one of them names it.
+    /// Variables, with the endpoint if a variable names it.
     Variables(Option<String>),
     /// The local stack of `cargo dev`.
-    Dev(Dev),
-    /// By nobody: the AWS SDK looks for a default profile or the role of the machine.
+    Dev(DevStack),
+    /// No selection: the AWS SDK searches for a default profile or the role of the machine.
     Nothing,
 }
 
-/// Finds the store. Nothing is asked of it yet.
+/// Selects the store, without a request to it.
 pub(crate) async fn open(
     args: StoreArgs,
     environment: &Environment<'_>,
@@ -162,34 +69,34 @@ pub(crate) async fn open(
     if let Some(url) = &args.endpoint {
         if environment.has_identity() {
             output.note(
-                "--endpoint takes made-up local credentials and a made-up region, not those of the AWS_* variables \
-                 that are set; set AWS_ENDPOINT_URL_DYNAMODB in its place to use them",
+                "--endpoint uses made-up local credentials and a made-up region, not the AWS_* variables \
+                 that are set; use AWS_ENDPOINT_URL_DYNAMODB instead to keep them",
             );
         }
         return Ok(Target::local(url, args.tables(None), Choice::Endpoint(url.clone())));
     }
     if environment.has_choice() {
         let tables = args.tables(None);
-        // Whoever has AWS_PROFILE set and a stack running may mean either: the variables decide, and it is said.
-        if let Ok(Some(dev)) = dev_stack(environment).await {
+        // With AWS_PROFILE set and a running stack, the intention is unclear. The variables decide, and a note says so.
+        if let Ok(Some(dev)) = DevStack::find(environment).await {
             output.note(&format!(
-                "AWS_* or DAYPASS_* variables are set, so this is not the local stack of `cargo dev` ({}); --endpoint with its URL means that one",
+                "AWS_* or DAYPASS_* variables select the store, not the local stack of `cargo dev` ({}); --endpoint with its URL selects that stack",
                 dev.url
             ));
         }
         let url =
             environment.get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| environment.get("AWS_ENDPOINT_URL"));
         return Ok(match (url, environment.has_identity()) {
-            // DynamoDB Local checks no credentials, but the SDK wants some.
+            // DynamoDB Local checks no credentials, but the SDK needs some.
             (Some(url), false) if is_loopback(&url) => {
                 Target::local(&url, tables, Choice::Variables(Some(url.clone())))
             }
-            // Only variables of ours: they name tables or keys, and no store.
+            // Only DAYPASS_* variables: they name tables or keys, and no store.
             (None, false) => Target::connect(tables, Choice::Nothing).await,
             (url, _) => Target::connect(tables, Choice::Variables(url)).await,
         });
     }
-    if let Some(dev) = dev_stack(environment).await? {
+    if let Some(dev) = DevStack::find(environment).await? {
         output.note(&dev.announcement());
         let tables = args.tables(Some(&dev));
         return Ok(Target::local(&dev.url.clone(), tables, Choice::Dev(dev)));
@@ -198,11 +105,11 @@ pub(crate) async fn open(
 }
 
 impl StoreArgs {
-    /// The names of the tables: those given, else those of the local stack, else the usual ones.
-    fn tables(&self, dev: Option<&Dev>) -> Tables {
+    /// Table names: the options, then those of the local stack, then the defaults.
+    fn tables(&self, dev: Option<&DevStack>) -> Tables {
         let name = |given: &Option<String>, variable: &str, usual: &str| {
             let given = given.clone().filter(|name| !name.trim().is_empty());
-            given.or_else(|| dev?.variables.get(variable).cloned()).unwrap_or_else(|| usual.to_owned())
+            given.or_else(|| dev?.variable(variable)).unwrap_or_else(|| usual.to_owned())
         };
         Tables {
             users: name(&self.users_table, "DAYPASS_USERS_TABLE", "daypass-users"),
@@ -221,16 +128,16 @@ impl Target {
         Self { store: DynamoDb::connect((&tables).into()).await, tables, choice }
     }
 
-    /// Loads the key set that goes with the store: that of `DAYPASS_KEYS`, or that of the local stack.
+    /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.
     pub(crate) async fn keys(&self, environment: &Environment<'_>) -> Result<Document, Failure> {
         let named = match &self.choice {
-            Choice::Dev(dev) => dev.keys(),
+            Choice::Dev(dev) => dev.variable("DAYPASS_KEYS"),
             Choice::Endpoint(_) | Choice::Variables(_) | Choice::Nothing => environment.get("DAYPASS_KEYS"),
         };
         load(&sources(named)).await
     }
 
-    /// What a failure of the store means to the person, and what to do about it.
+    /// The error of the store for the operator, with the next step.
     pub(crate) fn failure(&self, error: &StoreError) -> Failure {
         match error {
             StoreError::Unavailable(detail) => {
@@ -240,108 +147,48 @@ impl Target {
                 let Tables { users, sessions, attempts } = &self.tables;
                 Failure::new(
                     format!("{} has no table {users}, {sessions} or {attempts} ({detail})", self.place()),
-                    "name the tables with --users-table, --sessions-table and --attempts-table; `cargo dev` makes them \
-                     on this machine, deploying template.yaml makes them on AWS",
+                    "name the tables with --users-table, --sessions-table and --attempts-table; `cargo dev` creates them \
+                     on this machine, and template.yaml creates them on AWS",
                 )
             }
             StoreError::Broken(detail) => {
                 let hint = match &self.choice {
                     Choice::Nothing => WAYS,
                     Choice::Endpoint(_) | Choice::Dev(_) => {
-                        "is that a DynamoDB? Its port may be another program's by now"
+                        "check the URL: another program may use its port now"
                     }
                     Choice::Variables(_) => {
-                        "check AWS_PROFILE or AWS_ACCESS_KEY_ID, AWS_REGION, and your rights on the tables; \
+                        "check AWS_PROFILE or AWS_ACCESS_KEY_ID, AWS_REGION, and your permissions on the tables; \
                          `aws sts get-caller-identity` shows who you are"
                     }
                 };
-                Failure::new(format!("{} refuses ({detail})", self.place()), hint)
+                Failure::new(format!("{} rejects the request ({detail})", self.place()), hint)
             }
         }
     }
 
     fn place(&self) -> String {
         match &self.choice {
-            Choice::Endpoint(url) | Choice::Dev(Dev { url, .. }) | Choice::Variables(Some(url)) => {
+            Choice::Endpoint(url) | Choice::Dev(DevStack { url, .. }) | Choice::Variables(Some(url)) => {
                 format!("DynamoDB at {url}")
             }
             Choice::Variables(None) => "DynamoDB on AWS".to_owned(),
-            Choice::Nothing => "no store is chosen, and DynamoDB on AWS".to_owned(),
+            Choice::Nothing => "no store is selected, and DynamoDB on AWS".to_owned(),
         }
     }
 
     fn when_silent(&self) -> &'static str {
         match &self.choice {
-            Choice::Endpoint(_) => "is it running? Start it, or correct --endpoint",
-            Choice::Dev(_) => "is `cargo dev` still running? Start it again",
-            Choice::Variables(Some(_)) => "is it running? Start it, or correct AWS_ENDPOINT_URL",
+            Choice::Endpoint(_) => "start it, or correct --endpoint",
+            Choice::Dev(_) => "start `cargo dev` again",
+            Choice::Variables(Some(_)) => "start it, or correct AWS_ENDPOINT_URL",
             Choice::Variables(None) => "try again; check the network, AWS_PROFILE and AWS_REGION",
             Choice::Nothing => WAYS,
         }
     }
 }
 
-/// A local stack that answers.
-#[derive(Debug)]
-struct Dev {
-    variables: BTreeMap<String, String>,
-    url: String,
-}
-
-impl Dev {
-    fn announcement(&self) -> String {
-        format!("using the local stack of `cargo dev` ({})", self.url)
-    }
-
-    fn keys(&self) -> Option<String> {
-        self.variables.get("DAYPASS_KEYS").cloned()
-    }
-}
-
-/// The local stack of the checkout that the current folder is in; `None` when `cargo dev` has not left word of one.
-///
-/// # Errors
-/// When there is word of one and it does not answer: what the person wants done must not happen on AWS instead.
-async fn dev_stack(environment: &Environment<'_>) -> Result<Option<Dev>, Failure> {
-    let Some((path, text)) = dev_file(environment) else { return Ok(None) };
-    let unusable = |why: &str| {
-        Failure::new(format!("{} {why}", path.display()), format!("delete that file, then {WAYS}"))
-    };
-    let Ok(variables) = serde_json::from_str::<BTreeMap<String, String>>(&text) else {
-        return Err(unusable("is not a JSON object of variables"));
-    };
-    let url =
-        variables.get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variables.get("AWS_ENDPOINT_URL")).cloned();
-    // Wherever `cargo dev --dynamodb` was told to go, such as to the next container.
-    let Some(url) = url.filter(|url| is_endpoint(url)) else {
-        return Err(unusable("names no DynamoDB"));
-    };
-    if !answers(&url).await {
-        return Err(Failure::new(format!("the local stack of `cargo dev` does not answer at {url}"), WAYS));
-    }
-    Ok(Some(Dev { variables, url }))
-}
-
-/// The file that `cargo dev` left in Cargo's build folder, and its text.
-fn dev_file(environment: &Environment<'_>) -> Option<(PathBuf, String)> {
-    let build_folder = environment.get("CARGO_TARGET_DIR").map(|folder| environment.folder.join(folder));
-    let default = environment.folder.ancestors().map(|folder| folder.join("target"));
-    build_folder.into_iter().chain(default).find_map(|folder| {
-        let path = folder.join(DEV_FILE);
-        let text = std::fs::read_to_string(&path).ok()?;
-        Some((path, text))
-    })
-}
-
-async fn answers(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    matches!(timeout(DEV_PATIENCE, TcpStream::connect((host, port))).await, Ok(Ok(_)))
-}
-
-/// Loads the key set from the sources that are given, else from those of `DAYPASS_KEYS`, else from those of the local
-/// stack. For commands that need no store.
+/// Loads the key set from `given`, else from `DAYPASS_KEYS`, else from the local stack. For commands without a store.
 pub(crate) async fn keys(
     given: &[String],
     environment: &Environment<'_>,
@@ -353,74 +200,42 @@ pub(crate) async fn keys(
     if environment.has_choice() {
         return load(&sources(environment.get("DAYPASS_KEYS"))).await;
     }
-    let dev = dev_stack(environment).await?;
+    let dev = DevStack::find(environment).await?;
     if let Some(dev) = &dev {
         output.note(&dev.announcement());
     }
-    load(&sources(dev.and_then(|dev| dev.keys()))).await
+    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS")))).await
 }
 
-/// The sources in a value of `DAYPASS_KEYS`.
+/// Sources in a value of `DAYPASS_KEYS`.
 fn sources(named: Option<String>) -> Vec<String> {
     named.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
-/// Loads a key set from these sources.
+/// Loads a key set from its sources.
 pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
     daypass_key_loader::load(sources).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
-            Failure::new(error.to_string(), format!("correct the path, or make a key set with {}", make(path)))
+            Failure::new(error.to_string(), format!("correct the path, or generate a key set with {}", make(path)))
         }
         LoadError::Secret(..) => Failure::new(
             error.to_string(),
-            "check AWS_PROFILE, AWS_REGION and the right secretsmanager:GetSecretValue",
+            "check AWS_PROFILE, AWS_REGION and the permission secretsmanager:GetSecretValue",
         ),
         LoadError::Unavailable(..) => Failure::new(
             error.to_string(),
-            "try again in a moment; if it stays so, check the network, AWS_PROFILE and AWS_REGION",
+            "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION",
         ),
         LoadError::Malformed(..) => {
-            Failure::new(error.to_string(), "take the file that `daypass key generate` wrote, unchanged")
+            Failure::new(error.to_string(), "use the unchanged file of `daypass key generate`")
         }
         LoadError::NoSource => Failure::new(
             "no key set is named",
             format!(
-                "set DAYPASS_KEYS to the file or the Secrets Manager ARN that the functions use; make a new key set with {}",
+                "set DAYPASS_KEYS to the file or the Secrets Manager ARN of the functions, or generate a key set with {}",
                 make("keys.json")
             ),
         ),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for url in ["http://localhost:8000", "http://127.0.0.1:1", "https://127.9.9.9", "http://[::1]:8000/"]
-        {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "",
-            "localhost:8000",
-            "ftp://localhost",
-            "http://localhost.example",
-            "http://10.0.0.1",
-            "http://localhost@a.b",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_variable_that_chooses_nothing_is_no_choice() {
-        let has = |set: &str, value: &str| {
-            Environment::new(&|name| (name == set).then(|| value.to_owned()), PathBuf::new()).has_choice()
-        };
-        assert!(has("AWS_PROFILE", "work") && has("DAYPASS_KEYS", "keys.json"));
-        assert!(!has("AWS_CA_BUNDLE", "ca.pem") && !has("AWS_PROFILE", "") && !has("HOME", "x"));
-    }
 }

@@ -1,7 +1,8 @@
-//! `daypass user`: who may log in.
+//! `daypass user`: users.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output, quoted, time};
-use crate::target::{Environment, StoreArgs, Target};
+use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
 use daypass_core::keys::Peppers;
@@ -24,9 +25,10 @@ pub(crate) mod import;
 mod lines;
 mod progress;
 mod record;
+mod safeguards;
 mod spelling;
 
-/// Most users on a page: more would not fit into the megabyte that DynamoDB reads at a time.
+/// Page limit, in users: more would exceed the megabyte that DynamoDB reads at a time.
 const MAX_PAGE: i64 = 1000;
 
 /// Arguments of `daypass user`.
@@ -40,26 +42,26 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Add a user; asks for the password
+    /// Add a user; prompts for the password
     Add {
-        /// Name to log in with; upper and lower case are the same
+        /// Username; case-insensitive
         name: String,
-        /// What the user may be granted, such as "orders:read orders:write"
+        /// Scope of the user, such as "orders:read orders:write"
         #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = scope)]
         scope: Scope,
         #[command(flatten)]
         password: PasswordArgs,
     },
-    /// Add users with the password hashes that another system made, or another Daypass
+    /// Import users with the password hashes of another system or another Daypass
     Import(Box<import::Args>),
-    /// Write all users with their password hashes as JSON lines, which import reads
+    /// Export all users with their password hashes as JSON lines
     Export(export::Args),
-    /// List users, in no order
+    /// List users, unordered
     List {
-        /// Most users to list
+        /// Limit of the listed users
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MAX_PAGE))]
         limit: u32,
-        /// Go on where the page before ended: the `next_cursor` that it gave
+        /// Continue after the previous page: its `next_cursor`
         #[arg(long, value_name = "CURSOR")]
         cursor: Option<String>,
         #[command(flatten)]
@@ -67,39 +69,39 @@ enum Verb {
     },
     /// Show one user
     Show {
-        /// The user's name
+        /// Username
         name: String,
     },
-    /// Keep a user from logging in and end all their sessions
+    /// Disable a user and end the user's sessions
     Disable {
-        /// The user's name
+        /// Username
         #[arg(required_unless_present = "from", conflicts_with = "from")]
         name: Option<String>,
-        /// Disable everybody whose name is a line of this file; - is standard input
+        /// Disable the users of a file with one name per line; - is standard input
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
         #[command(flatten)]
         batch: batch::BatchArgs,
     },
-    /// Let a disabled user log in again
+    /// Enable a disabled user
     Enable {
-        /// The user's name
+        /// Username
         name: String,
     },
-    /// Set a new password and end all sessions; asks for the password
+    /// Set a new password and end the user's sessions; prompts for the password
     SetPassword {
-        /// The user's name
+        /// Username
         name: String,
         #[command(flatten)]
         password: PasswordArgs,
     },
-    /// Measure password hashes on this machine, and say what they would take and cost in Lambda
+    /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
-    /// Remove a user for good and end all their sessions
+    /// Remove a user and end the user's sessions
     Remove {
-        /// The user's name
+        /// Username
         name: String,
-        /// Do not ask
+        /// Skip the confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -107,7 +109,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct PasswordArgs {
-    /// Read the password from standard input: one line, taken as it is
+    /// Read the password from standard input: one line, unchanged
     #[arg(long)]
     password_stdin: bool,
 }
@@ -115,13 +117,13 @@ struct PasswordArgs {
 fn scope(text: &str) -> Result<Scope, String> {
     Scope::parse(text).map_err(|error| match error {
         ScopeError::Malformed => {
-            "words of printable ASCII without quotes or backslashes, separated by single spaces (RFC 6749 §3.3)".to_owned()
+            "a scope is words of printable ASCII without quotes and backslashes, separated by single spaces (RFC 6749 §3.3)".to_owned()
         }
-        ScopeError::TooLong => format!("at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
+        ScopeError::TooLong => format!("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
     })
 }
 
-/// A user as the command shows them: everything but the password's hash.
+/// A user in the output: every field except the password hash.
 #[derive(Serialize)]
 struct UserView<'a> {
     username: &'a str,
@@ -147,7 +149,7 @@ impl<'a> From<&'a User> for UserView<'a> {
     }
 }
 
-/// A change that was made.
+/// A completed change.
 #[derive(Serialize)]
 struct Changed<'a> {
     result: &'static str,
@@ -166,7 +168,7 @@ pub(crate) async fn run(
     environment: &Environment<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    // That needs no store.
+    // `calibrate` needs no store.
     if let Verb::Calibrate(args) = &args.verb {
         return calibrate::run(environment, output, args);
     }
@@ -198,45 +200,45 @@ pub(crate) async fn run(
     }
 }
 
-/// The name as it is stored.
+/// Normalises a name.
 pub(crate) fn username(typed: &str) -> Result<Username, Failure> {
     Passwords::standard().username(typed).map_err(|error| {
         Failure::new(
-            format!("{typed:?} is no user name: {error}"),
+            format!("{typed:?} is not a username: {error}"),
             "choose another name, such as an e-mail address",
         )
     })
 }
 
-/// The name of a user who is to be added, as it will be stored.
+/// Normalises the name of a new user.
 fn new_username(typed: &str) -> Result<Username, Failure> {
     username(typed)?;
     Passwords::standard().new_username(typed).map_err(|refused| {
         Failure::new(
-            format!("{typed:?} is no name for a new user: {refused}"),
+            format!("{typed:?} is not a name for a new user: {refused}"),
             "choose another name, such as an e-mail address",
         )
     })
 }
 
-/// Passwords as the variables say.
+/// Passwords as configured by variables.
 pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Failure> {
     Passwords::configured(|name| environment.get(name))
         .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 
-/// There is no such user.
+/// No user has this name.
 pub(crate) fn unknown(username: &Username) -> Failure {
     Failure::new(
         format!("there is no user {username}"),
         format!(
-            "`daypass user list` shows who there is; `daypass user add {}` adds them",
+            "`daypass user list` lists the users; `daypass user add {}` adds this one",
             quoted(username.as_str())
         ),
     )
 }
 
-/// The user of that name, who must be there.
+/// Reads the user of a name, who must exist.
 pub(crate) async fn find(target: &Target, username: &Username) -> Result<User, Failure> {
     let user = target.store.user(username).await.map_err(|error| target.failure(&error))?;
     user.ok_or_else(|| unknown(username))
@@ -256,7 +258,7 @@ async fn add(
 ) -> Result<(), Failure> {
     let taken = || {
         Failure::new(
-            format!("there is a user {username} already"),
+            format!("the user {username} already exists"),
             format!(
                 "choose another name, or set a new password with `daypass user set-password {}`",
                 quoted(username.as_str())
@@ -264,7 +266,7 @@ async fn add(
         )
     };
     let peppers = peppers(target, environment).await?;
-    // Before anybody types a password for nothing; that two add the same name at once is seen below.
+    // Checked before the prompt. The write below detects two concurrent additions.
     if target.store.user(&username).await.map_err(|error| target.failure(&error))?.is_some() {
         return Err(taken());
     }
@@ -296,10 +298,7 @@ async fn list(
     let after = match cursor {
         None => None,
         Some(cursor) => Some(Username::from_normalised(cursor).ok_or_else(|| {
-            Failure::new(
-                "that is no cursor of a list of users",
-                "take the `next_cursor` that the page before gave",
-            )
+            Failure::new("the cursor is malformed", "use the `next_cursor` of the previous page")
         })?),
     };
     let (users, next) =
@@ -316,7 +315,7 @@ async fn list(
         let rows: Vec<_> = users.iter().map(row).collect();
         output.table(["NAME", "ID", "STATUS", "CREATED", "SCOPE"], &rows)?;
         if let Some(next) = &next {
-            output.note(&format!("there may be more: go on with --cursor={}", quoted(next.as_str())));
+            output.note(&format!("there may be more: continue with --cursor={}", quoted(next.as_str())));
         }
         Ok(())
     })?;
@@ -367,15 +366,15 @@ async fn set_status(
     let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
     match status {
         UserStatus::Disabled => {
-            report(output, "disabled", &user, &format!("Disabled {username} and ended all their sessions."))
+            report(output, "disabled", &user, &format!("Disabled {username} and ended the user's sessions."))
         }
         UserStatus::Enabled => {
-            report(output, "enabled", &user, &format!("Enabled {username}; they have to log in again."))
+            report(output, "enabled", &user, &format!("Enabled {username}, who must log in again."))
         }
     }
 }
 
-/// What disabling a list came to.
+/// Result of disabling a list.
 #[derive(Serialize)]
 struct Disabled {
     result: &'static str,
@@ -383,8 +382,7 @@ struct Disabled {
     tally: batch::Tally,
 }
 
-/// Disables everybody on a list. Whoever is disabled already is disabled again: a run that broke off in between may have
-/// left sessions.
+/// Disables the users of a list. Disabled users are disabled again, because an interrupted run can leave sessions.
 async fn disable_all(
     target: &Target,
     output: &mut Output<'_>,
@@ -411,14 +409,14 @@ async fn disable_all(
     .await?;
     output.result(&Disabled { result: "disabled", tally }, |output| {
         output.line(&format!(
-            "Disabled {} of {} users and ended their sessions, in {:.1} s.",
+            "Disabled {} of {} users and ended their sessions in {:.1} s.",
             tally.changed, tally.users, tally.seconds
         ))
     })?;
     if tally.refused > 0 {
         return Err(Failure::new(
-            format!("{} of {} lines name nobody", tally.refused, tally.users),
-            "correct them and run it again: that changes nothing twice",
+            format!("{} of {} lines name no user", tally.refused, tally.users),
+            "correct them and run the command again: a repetition is safe",
         ));
     }
     Ok(())
@@ -441,7 +439,7 @@ async fn set_password(
         output,
         "password_set",
         &user,
-        &format!("Set a new password for {username} and ended all their sessions."),
+        &format!("Set a new password for {username} and ended the user's sessions."),
     )
 }
 
@@ -453,11 +451,11 @@ async fn remove(
 ) -> Result<(), Failure> {
     find(target, username).await?;
     if !yes {
-        input::confirm(&format!("Remove {username} for good and end all their sessions?"))?;
+        input::confirm(&format!("Remove {username} and end the user's sessions?"))?;
     }
     let removed = target.store.remove_user(username, SystemClock.now()).await;
     let user = removed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
-    report(output, "removed", &user, &format!("Removed {username} and ended all their sessions."))
+    report(output, "removed", &user, &format!("Removed {username} and ended the user's sessions."))
 }
 
 async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppers, Failure> {
@@ -465,7 +463,7 @@ async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppe
     Peppers::from_document(&document).map_err(|error| {
         Failure::new(
             error.to_string(),
-            "name the key set that `login` uses in DAYPASS_KEYS: it holds the peppers",
+            "set DAYPASS_KEYS to the key set of `login`, which contains the peppers",
         )
     })
 }
@@ -479,7 +477,7 @@ fn new_password(
     passwords.accept(&password, username).map_err(|refused| {
         Failure::new(
             refused.to_string(),
-            "take a longer one that is not on any list; a few unrelated words are easy to remember",
+            "choose a longer and less common one, such as a few unrelated words",
         )
     })?;
     Ok(password)

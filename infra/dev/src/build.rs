@@ -1,8 +1,8 @@
-//! Building the functions before `cargo lambda watch` runs them, so that errors and progress are seen at once.
+//! Build of the functions before `cargo lambda watch` runs them, so that errors and progress appear at once.
 
 use super::console::Console;
 use super::error::StackError;
-use super::settings::{Cancel, FUNCTIONS};
+use super::settings::{Cancel, functions};
 use daypass_tools::cargo;
 use std::fs::File;
 use std::io;
@@ -13,22 +13,22 @@ use std::time::Duration;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Builds every function with the profile and the features that `cargo lambda watch` builds with: it runs
-/// `cargo run --bin NAME` in the workspace root, which settles the features of *all* members. `--package` here would
-/// settle others, and everything would be compiled a second time.
+/// Builds every function with the profile and features of `cargo lambda watch`, which runs `cargo run --bin NAME` in
+/// the workspace root. That command resolves the features of *all* members. `--package` would resolve others and
+/// compile everything a second time.
 ///
 /// `others` are more binaries to build.
 ///
-/// On a quiet console Cargo's output goes to `log`, and its end into the error.
+/// On a quiet console, Cargo's output goes to `log`, and its last lines go into the error.
 pub(super) fn build(
-    others: &[&str],
+    others: &[&'static str],
     console: Console,
     log: &Path,
     cancel: &Cancel,
 ) -> Result<(), StackError> {
     let mut command = cargo();
     command.arg("build").stdin(Stdio::null());
-    for binary in FUNCTIONS.iter().chain(others) {
+    for binary in functions().chain(others.iter().copied()) {
         command.args(["--bin", binary]);
     }
     if console == Console::Quiet {
@@ -42,8 +42,7 @@ pub(super) fn build(
 }
 
 fn does_not_compile(console: Console, log: &Path) -> StackError {
-    let error =
-        StackError::new("the functions do not compile", "correct what the compiler says, then start again");
+    let error = StackError::new("the functions do not compile", "fix the compiler errors, then start again");
     match console {
         Console::Terminal => error,
         Console::Quiet => error.with_details(std::fs::read_to_string(log).unwrap_or_default()),
@@ -54,7 +53,7 @@ fn not_run(error: &io::Error) -> StackError {
     StackError::new(format!("the functions cannot be built: {error}"), "is `cargo` on the PATH?")
 }
 
-/// Runs to the end, or until the start is cancelled (`None`).
+/// Runs to the end. Returns `None` if the start is cancelled.
 fn run(command: &mut Command, cancel: &Cancel) -> io::Result<Option<ExitStatus>> {
     let mut group = Group(command.process_group(0).spawn()?);
     loop {
@@ -68,13 +67,13 @@ fn run(command: &mut Command, cancel: &Cancel) -> io::Result<Option<ExitStatus>>
     }
 }
 
-/// Cargo with the compilers that it started; all of them end when this is dropped.
+/// Cargo with its compilers. Drop ends all of them.
 struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Ok(None) = self.0.try_wait() {
-            // The standard library can signal one process, not a group.
+            // The standard library signals one process, not a group.
             let group = format!("-{}", self.0.id());
             let _ = Command::new("kill").args(["-s", "TERM", "--", &group]).status();
             let _ = self.0.wait();

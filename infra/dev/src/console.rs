@@ -1,18 +1,18 @@
-//! How much a stack says while it starts and runs.
+//! Progress output of a stack.
 
 use daypass_tools::say;
 
-/// Where progress and the lines of the functions go.
+/// Destination of progress and of the functions' log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
-    /// To standard error.
+    /// Standard error.
     Terminal,
-    /// Nowhere: for tests. Errors hold what there was to see.
+    /// No output, for tests. Errors contain the relevant lines.
     Quiet,
 }
 
 impl Console {
-    /// Says one line.
+    /// Prints one line.
     pub(super) fn say(self, line: &str) {
         match self {
             Self::Terminal => say(line),

@@ -1,7 +1,6 @@
-//! The page to look at: on the gateway's own origin, and on a second one that calls the gateway across origins.
+//! The demo page: on the gateway's own origin, and on a second origin that calls the gateway across origins.
 //!
-//! Its files are read from the checkout at each request, so an edit shows when the page is reloaded; `cargo dev` builds the
-//! functions from the same checkout, so it is always there.
+//! The server reads its files from the checkout at each request, so a reload of the page shows an edit.
 
 use super::error::StackError;
 use super::gateway::listen;
@@ -13,35 +12,35 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::time::Duration;
 
-/// The client of the page, which holds its refresh token in the cookie.
+/// Client of the page. Its transport is `cookie`.
 pub const DEMO_CLIENT: &str = "demo";
 
-/// Paths, types and files below `infra/browser`.
+/// Paths, content types and files below `infra/browser`.
 const FILES: [(&str, &str, &str); 6] = [
     ("/", HTML, "demo/index.html"),
     ("/demo.css", "text/css; charset=utf-8", "demo/demo.css"),
     ("/demo.js", SCRIPT, "demo/demo.js"),
     ("/daypass.js", SCRIPT, "daypass.js"),
     ("/mark.svg", "image/svg+xml", "demo/mark.svg"),
-    // Browsers ask for it whatever the page names, and a 404 is an error in their console.
+    // Browsers request it anyway, and a 404 is an error in their console.
     ("/favicon.ico", "image/svg+xml", "demo/mark.svg"),
 ];
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-/// What the page must know of the stack.
+/// Configuration of the page.
 const SETTINGS: &str = "/demo.json";
 
-/// The demo of a stack.
+/// Demo page of a stack.
 #[derive(Debug)]
 pub(super) struct Demo {
-    /// Of the second origin.
+    /// Listener of the second origin.
     listener: TcpListener,
-    /// The gateway's, the second one, and those that the developer adds.
+    /// Origins of the gateway, of the second listener, and of the developer's own pages.
     origins: Vec<String>,
 }
 
 impl Demo {
-    /// Takes the port of the second origin; 0 for any free one. `api_port` is the gateway's.
+    /// Binds the port of the second origin; 0 selects a free port. `api_port` is the gateway's.
     pub(super) fn open(api_port: u16, page_port: u16, others: &[Origin]) -> Result<Self, StackError> {
         let (listener, address) = listen(page_port, "--page-port")?;
         let mut origins = vec![local_origin(api_port), local_origin(address.port())];
@@ -53,20 +52,20 @@ impl Demo {
         Ok(Self { listener, origins })
     }
 
-    /// Where pages of the client may be.
+    /// Origins of the client.
     pub(super) fn origins(&self) -> &[String] {
         &self.origins
     }
 
-    /// Where the page is: on the gateway's origin, and on the other.
+    /// URLs of the page: on the gateway's origin, and on the second origin.
     pub(super) fn urls(&self) -> [String; 2] {
         let url =
             |index: usize| self.origins.get(index).map(|origin| format!("{origin}/")).unwrap_or_default();
         [url(0), url(1)]
     }
 
-    /// The list of clients with the page's own at its end. The first one stays the default, and without a list there is
-    /// the one that functions without a list know.
+    /// The list of clients with the page's client at its end. The first client stays the default. Without a list, the
+    /// default client is that of the functions.
     pub(super) fn clients(&self, list: Option<&str>) -> Result<String, StackError> {
         let list = list.filter(|list| !list.is_empty()).unwrap_or(r#"[{"client_id":"default"}]"#);
         let mut clients: Vec<Value> = serde_json::from_str(list).map_err(|error| {
@@ -78,7 +77,7 @@ impl Demo {
         Ok(Value::from(clients).to_string())
     }
 
-    /// The files for the gateway's origin, and listener and files of the second one.
+    /// Files for the gateway's origin, and listener and files of the second origin.
     pub(super) fn sites(self, access_lifetime: Duration) -> Result<(Site, (TcpListener, Site)), StackError> {
         let api = self.origins.first().cloned().unwrap_or_default();
         let settings = json!({
@@ -106,7 +105,7 @@ impl Demo {
     }
 }
 
-/// The origin of a port of this machine, as browsers write it.
+/// The origin of a port on this machine, as browsers write it.
 fn local_origin(port: u16) -> String {
     match port {
         80 => "http://localhost".to_owned(),

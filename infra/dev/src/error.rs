@@ -1,13 +1,12 @@
-//! Why a stack does not start or no longer runs.
+//! Error of a stack.
 
-use std::fmt;
-
-/// What went wrong with a [`Stack`](crate::Stack), and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Error of a [`Stack`](crate::Stack), with the next step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} ({hint}){}{details}", if details.is_empty() { "" } else { "\n" })]
 pub struct StackError {
     what: String,
     hint: String,
-    /// Lines of another program's output; empty when there are none.
+    /// Output lines of another program; may be empty.
     details: String,
 }
 
@@ -16,32 +15,20 @@ impl StackError {
         Self { what: what.into(), hint: hint.into(), details: String::new() }
     }
 
-    /// With the output of another program that shows the cause.
+    /// Adds the output of another program that shows the cause.
     pub(super) fn with_details(self, details: impl Into<String>) -> Self {
         Self { details: details.into(), ..self }
     }
 
-    /// The error at a terminal: the details first, then one line for the error and one for the next step.
+    /// Text for a terminal: the details, then one line with the error and one with the next step.
     pub(super) fn report(&self) -> String {
         let Self { what, hint, details } = self;
         let end = if details.is_empty() { "" } else { "\n" };
         format!("{details}{end}error: {what}\nhint: {hint}")
     }
 
-    /// The start was cancelled: not a failure, but there is no stack either.
+    /// The start was cancelled.
     pub(super) fn cancelled() -> Self {
         Self::new("the start was cancelled", "start it again")
     }
 }
-
-impl fmt::Display for StackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.what, self.hint)?;
-        if self.details.is_empty() {
-            return Ok(());
-        }
-        write!(f, "\n{}", self.details)
-    }
-}
-
-impl std::error::Error for StackError {}

@@ -1,8 +1,8 @@
-//! The functions, each in processes of its own under `cargo lambda watch` or under the testkit's Lambda service.
+//! The functions, each in its own processes under `cargo lambda watch` or the testkit's Lambda service.
 
 use super::console::Console;
 use super::error::StackError;
-use super::settings::{Cancel, FUNCTIONS, Runner};
+use super::settings::{Cancel, Runner, functions};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
 use daypass_testkit::lambda::{self, Lambda, START_ERRORS};
@@ -18,20 +18,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// `cargo lambda watch` reads the workspace before it listens.
+/// Time limit for `cargo lambda watch` to listen. It reads the workspace first.
 const START: Duration = Duration::from_secs(60);
-/// A first invocation waits for Cargo, and perhaps for another build that holds its lock.
+/// Time limit of a first invocation. It waits for Cargo, and possibly for another build that holds the lock.
 const FIRST_ANSWER: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The binary that restarts a function's process after each build: `bin/cargo.rs`.
+/// Binary that restarts a function's process after each build: `bin/cargo.rs`.
 pub(super) const RELOADING_CARGO: &str = "daypass-dev-cargo";
-/// Invocations of each function that may wait for one of its built processes.
+/// Queue length of each built function, in invocations.
 const WAITING: usize = 256;
-/// How many lines of built functions an error shows.
+/// Lines of built functions in an error.
 const KEPT_LINES: usize = 40;
 
-/// The running functions. Dropping this stops them.
+/// The running functions. Drop stops them.
 #[derive(Debug)]
 pub(super) struct Functions {
     url: String,
@@ -39,7 +39,7 @@ pub(super) struct Functions {
     output: Arc<Flags>,
 }
 
-/// What the functions run under.
+/// Host of the functions.
 #[derive(Debug)]
 enum Host {
     CargoLambda(Server),
@@ -72,16 +72,16 @@ impl Host {
     }
 }
 
-/// What the thread that reads the output shares with the rest.
+/// State that the thread that reads the output shares.
 #[derive(Debug, Default)]
 struct Flags {
-    /// A process of a function has failed.
+    /// Whether a process of a function has failed.
     exited: AtomicBool,
-    /// The stack is ready: from now on the functions' lines are of interest.
+    /// Whether the stack is ready. From then on, the functions' lines are shown.
     ready: AtomicBool,
 }
 
-/// How the functions run.
+/// Configuration of the host.
 pub(super) struct Plan<'a> {
     pub(super) runner: &'a Runner,
     pub(super) variables: &'a BTreeMap<String, String>,
@@ -91,7 +91,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl Functions {
-    /// Starts the Invoke API. The functions themselves start with their first invocations: see [`Functions::warm_up`].
+    /// Starts the Invoke API. The functions start with their first invocations: see [`Functions::warm_up`].
     pub(super) fn start(plan: &Plan<'_>) -> Result<Self, StackError> {
         match plan.runner {
             Runner::CargoLambda => Self::watched(plan),
@@ -99,7 +99,7 @@ impl Functions {
         }
     }
 
-    /// Over binaries that are built already.
+    /// Starts the testkit's Lambda service over built binaries.
     fn built(plan: &Plan<'_>, folder: &Path) -> Result<Self, StackError> {
         let failed = |error: std::io::Error| {
             StackError::new(
@@ -114,7 +114,7 @@ impl Functions {
         let kept = Arc::clone(&last);
         let settings = lambda::Settings {
             folder: folder.to_path_buf(),
-            functions: FUNCTIONS.map(str::to_owned).to_vec(),
+            functions: functions().map(str::to_owned).collect(),
             variables: plan.variables.clone(),
             concurrency: plan.concurrency.into(),
             waiting: WAITING,
@@ -131,7 +131,7 @@ impl Functions {
         Ok(Self { url: lambda.url(), host: Host::Built(lambda, last), output })
     }
 
-    /// Under `cargo lambda watch`. Installs cargo-lambda when it is missing.
+    /// Starts `cargo lambda watch`, and installs cargo-lambda if it is missing.
     fn watched(plan: &Plan<'_>) -> Result<Self, StackError> {
         let tool = cargo_lambda().map_err(|error| {
             StackError::new(
@@ -143,7 +143,7 @@ impl Functions {
         let failed = |error: &dyn std::fmt::Display| {
             StackError::new(
                 "`cargo lambda watch` cannot be started",
-                "its lines say why; correct that, then start again",
+                "its output shows the cause; fix it, then start again",
             )
             .with_details(format!("{error:#}"))
         };
@@ -158,12 +158,12 @@ impl Functions {
         Ok(Self { url: format!("http://{address}"), host: Host::CargoLambda(server), output })
     }
 
-    /// Where Lambda's Invoke API listens.
+    /// URL of Lambda's Invoke API.
     pub(super) fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// Invokes each function once, so that no later request waits for a process to start.
+    /// Invokes each function once, so that later requests do not wait for a process.
     pub(super) fn warm_up(&self, console: Console, cancel: &Cancel) -> Result<(), StackError> {
         let client = reqwest::Client::builder().no_proxy().build().map_err(|error| {
             StackError::new(
@@ -171,7 +171,7 @@ impl Functions {
                 "this is a bug of Daypass: please report it",
             )
         })?;
-        for function in FUNCTIONS {
+        for function in functions() {
             let started = Instant::now();
             wait_for(async {
                 tokio::select! {
@@ -185,21 +185,21 @@ impl Functions {
         Ok(())
     }
 
-    /// Whatever the function makes of the event: an answer shows that it runs.
+    /// Any response shows that the function runs.
     async fn first_answer(&self, client: &reqwest::Client, function: &str) -> Result<(), StackError> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
         let sent = client.post(url).body(harmless_event().to_string()).timeout(FIRST_ANSWER).send();
         let answer = async { sent.await?.text().await };
         let answer =
             answer.await.map_err(|error| self.silent(function, &format!("does not answer ({error})")))?;
-        // The local Lambda service reports at once what `cargo lambda watch` only writes to its log.
+        // The testkit's Lambda service reports at once what `cargo lambda watch` only logs.
         if matches!(self.host, Host::Built(..)) && START_ERRORS.iter().any(|error| answer.contains(error)) {
             return Err(self.silent(function, "has stopped"));
         }
         Ok(())
     }
 
-    /// Ends when the function has failed or the start is cancelled.
+    /// Completes when the function has failed or the start is cancelled.
     async fn given_up(&self, function: &str, cancel: &Cancel) -> StackError {
         loop {
             tokio::time::sleep(PAUSE).await;
@@ -215,34 +215,34 @@ impl Functions {
     fn silent(&self, function: &str, what: &str) -> StackError {
         StackError::new(
             format!("the function {function} {what}"),
-            "its last lines say why; correct that, then start again",
+            "its last lines show the cause; fix it, then start again",
         )
         .with_details(self.host.last_lines())
     }
 
-    /// Fails when the host of the functions has ended.
+    /// Fails if the host of the functions has ended.
     pub(super) fn check(&mut self) -> Result<(), StackError> {
         if self.host.is_running() {
             return Ok(());
         }
         let what = format!("{} has ended", self.host.name());
-        Err(StackError::new(what, "its last lines may say why; start again")
+        Err(StackError::new(what, "its last lines may show the cause; start again")
             .with_details(self.host.last_lines()))
     }
 }
 
 impl Drop for Functions {
     fn drop(&mut self) {
-        // Functions that are stopped complain that the Runtime API is gone.
+        // Stopped functions log that the Runtime API is gone.
         self.output.ready.store(false, Ordering::Relaxed);
     }
 }
 
-/// The command, with the environment that the functions inherit from it: ours, and nothing of the developer's own AWS
-/// account.
+/// Builds the command with the environment that the functions inherit: the stack's variables, without the developer's
+/// AWS variables.
 fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
     let mut command = Command::new(program);
-    // The folder and the variables that a Cargo inside of `cargo run` must not see are the same for every Cargo.
+    // Every Cargo inside `cargo run` needs the same folder and cleaned variables.
     let cargo = cargo();
     for (name, _) in cargo.get_envs() {
         command.env_remove(name);
@@ -257,11 +257,11 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
         }
     }
     command
-        // Quiet, because each process is a Cargo of its own, whose progress would run into the functions' lines.
+        // Quiet, because each process has its own Cargo, whose progress would mix with the functions' lines.
         .args(["lambda", "watch", "--color", "never", "--quiet"])
         .args(["--invoke-address", &address.ip().to_string(), "--invoke-port", &address.port().to_string()])
         .args(["--concurrency", &plan.concurrency.to_string()])
-        // Its own reload waits three seconds, then runs one Cargo after the other: one for each process of each function.
+        // cargo-lambda's own reload waits 3 s, then runs one Cargo after the other for each process.
         .arg("--ignore-changes")
         .env("CARGO", target_dir().join("debug").join(RELOADING_CARGO))
         .env("DEV_CARGO", cargo.get_program())
@@ -269,13 +269,13 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
     command
 }
 
-/// Takes every line to the log, and what is left of it to the console.
+/// Writes every line to the log, and the trimmed lines to the console.
 fn lines(mut log: File, console: Console, flags: Arc<Flags>) -> impl Fn(&str) + Send + Sync + 'static {
     let (send, receive) = std::sync::mpsc::channel::<String>();
     std::thread::spawn(move || {
         let mut trim = Trim::default();
         for line in receive {
-            // A log that cannot be written (the disk is full) must not stop the functions.
+            // A log that cannot be written, on a full disk, must not stop the functions.
             let _ = writeln!(log, "{line}");
             let shown = trim.push(&line, Instant::now());
             if flags.ready.load(Ordering::Relaxed) {
@@ -291,8 +291,8 @@ fn lines(mut log: File, console: Console, flags: Arc<Flags>) -> impl Fn(&str) + 
     }
 }
 
-/// `GET /` as API Gateway would send it (payload 2.0), without a credential: every function answers it, and none stores
-/// or issues anything.
+/// `GET /` as API Gateway sends it (payload 2.0), without a credential. Every function answers it without storing or
+/// issuing anything.
 fn harmless_event() -> Value {
     json!({
         "version": "2.0", "type": "REQUEST", "routeKey": "$default", "rawPath": "/", "rawQueryString": "",

@@ -1,4 +1,4 @@
-//! The local API Gateway of a stack, on a thread of its own.
+//! The local API Gateway of a stack, on its own thread.
 
 use super::error::StackError;
 use daypass_gateway::{Gateway, Guard, RouteError, Routes, Site, serve, serve_site, template};
@@ -9,16 +9,15 @@ use std::thread::JoinHandle;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// The route that shows the authorizer at work, and its function.
+/// Route of the guarded sample function, and its binary.
 const SAMPLE_ROUTE: (&str, &str) = ("GET /whoami", "whoami");
 
-/// A port, taken before anything is built: whether it is free should not be known minutes later. `option` is where
-/// another one can be chosen.
+/// Binds a port before the build, so that a conflict appears at once. `option` is the option that selects another port.
 pub(super) fn listen(port: u16, option: &str) -> Result<(TcpListener, SocketAddr), StackError> {
     let failed = |error: std::io::Error| {
         let what = match error.kind() {
-            ErrorKind::AddrInUse => format!("port {port} of 127.0.0.1 is taken by another program"),
-            _ => format!("nothing can listen on port {port} of 127.0.0.1: {error}"),
+            ErrorKind::AddrInUse => format!("another program uses port {port} of 127.0.0.1"),
+            _ => format!("cannot listen on port {port} of 127.0.0.1: {error}"),
         };
         StackError::new(what, format!("choose another port with {option}, or stop that program"))
     };
@@ -28,9 +27,8 @@ pub(super) fn listen(port: u16, option: &str) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// The routes of `template.yaml`, the sample behind the authorizer, and the guarded services. Pages of `origins` may call
-/// the sample and the services, as they might an API of the developer's own; whom the template's functions answer is
-/// theirs to say.
+/// Routes of `template.yaml`, the guarded sample, and the guarded services. Pages of `origins` can call the sample and
+/// the services across origins. The functions of the template decide this for themselves.
 pub(super) fn routes(guards: &[Guard], origins: &[String]) -> Result<Routes, StackError> {
     let path = workspace_root().join("template.yaml");
     let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -59,7 +57,7 @@ pub(super) fn routes(guards: &[Guard], origins: &[String]) -> Result<Routes, Sta
     Ok(routes)
 }
 
-/// A running gateway. Dropping this stops it.
+/// A running gateway. Drop stops it.
 #[derive(Debug)]
 pub(super) struct RunningGateway {
     stop: Option<oneshot::Sender<()>>,
@@ -67,7 +65,7 @@ pub(super) struct RunningGateway {
 }
 
 impl RunningGateway {
-    /// Starts the gateway, and the server of a page's second origin when there is one.
+    /// Starts the gateway, and the server of the second origin if there is one.
     pub(super) fn start(
         listener: TcpListener,
         gateway: Gateway,
@@ -85,10 +83,10 @@ impl RunningGateway {
             runtime.block_on(async {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
                 let shutdown = async {
-                    // Also when the sender is gone without a word.
+                    // Also completes when the sender is dropped.
                     let _ = stopped.await;
                 };
-                // An error ends the thread, which `is_running` tells.
+                // An error ends the thread; `is_running` reports that.
                 tokio::select! {
                     _ = serve(listener, gateway, shutdown) => {}
                     () = pages(second) => {}
@@ -110,24 +108,24 @@ impl Drop for RunningGateway {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
-        // Waits until the port is free.
+        // Wait until the port is free.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Serves the second origin, or nothing, for good.
+/// Serves the second origin if there is one. Does not return.
 async fn pages(second: Option<(TcpListener, Site)>) {
     let Some((listener, site)) = second else { return std::future::pending().await };
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    // Its end is the gateway's, which `is_running` tells.
+    // Its end ends the gateway; `is_running` reports that.
     let _ = serve_site(listener, site).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::FUNCTIONS;
+    use super::super::settings::functions;
     use super::*;
     use daypass_gateway::Target;
 
@@ -137,7 +135,7 @@ mod tests {
         assert!(routes.iter().any(|route| route.key() == "GET /whoami" && route.authorizer().is_some()));
         for route in routes.iter() {
             match route.target() {
-                Target::Function(function) => assert!(FUNCTIONS.contains(&function.as_str()), "{function}"),
+                Target::Function(function) => assert!(functions().any(|one| one == function), "{function}"),
                 Target::Service(guard) => assert_eq!(guard.prefix(), "/orders"),
             }
         }

@@ -1,4 +1,4 @@
-//! The development key set: a file that only its owner may read, kept between runs so that sessions outlive a restart.
+//! The development key set: a private file that is kept between runs, so that sessions outlive a restart.
 
 use super::error::StackError;
 use daypass_core::keys::{Document, KeyError, Status};
@@ -10,10 +10,10 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The key set in the file at `path`, which is made when it is missing.
+/// Loads the key set in the file at `path`, or creates it.
 ///
-/// When it signs with another algorithm than the one asked for, it gets a new signing key; refresh tokens and passwords
-/// stay good.
+/// If it signs with another algorithm than `algorithm`, it gets a new signing key. Refresh tokens and passwords stay
+/// valid.
 pub(super) fn load_or_make(path: &Path, algorithm: Option<Algorithm>) -> Result<Document, StackError> {
     let document = match fs::read(path) {
         Ok(text) => {
@@ -53,11 +53,11 @@ fn with_new_signing_key(document: &Document, algorithm: Algorithm) -> Result<Doc
 fn unusable(path: &Path, error: &dyn std::error::Error) -> StackError {
     StackError::new(
         format!("the development keys in {} cannot be used: {error}", path.display()),
-        "start anew with `cargo dev --fresh`, which forgets the local users and sessions too",
+        "start again with `cargo dev --fresh`, which also deletes the local users and sessions",
     )
 }
 
-/// Writes a file that is complete or not there, and at no moment readable by others.
+/// Writes a private file atomically.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     match fs::remove_file(&unfinished) {

@@ -1,6 +1,6 @@
-//! All of Daypass on this machine, with one command: `cargo dev` in a checkout.
+//! The local stack: all of Daypass on this machine, by `cargo dev` in a checkout.
 //!
-//! [`Stack`] starts and stops it and is what the black-box tests use; the rest is how the command speaks to a person.
+//! [`Stack`] starts and stops it, also for the black-box tests. The other modules are the command.
 //!
 //! ```text
 //! curl, the demo page -> local API Gateway -> cargo lambda watch -> the functions -> DynamoDB (embedded, or --dynamodb URL)
@@ -25,7 +25,7 @@ mod wait;
 pub use console::Console;
 pub use demo::DEMO_CLIENT;
 pub use error::StackError;
-pub use settings::{AUDIENCE, Cancel, FUNCTIONS, Runner, Settings};
+pub use settings::{AUDIENCE, Cancel, Runner, Settings};
 pub use stack::Stack;
 pub use store::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, StoreChoice};
 
@@ -44,14 +44,14 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How often to look whether everything still runs.
+/// Interval of the check that all parts run.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// Run all of Daypass on this machine: functions, API Gateway, DynamoDB and a user to try it with
+/// Run the local stack: functions, API Gateway, DynamoDB and a demo user
 #[derive(Debug, Parser)]
 #[command(name = "daypass-dev", bin_name = "cargo dev", version, max_term_width = 100)]
 struct Args {
-    /// Print one JSON document for scripts; times are in seconds since the epoch
+    /// Print one JSON document
     #[arg(long, display_order = 900)]
     json: bool,
     /// Port of the local API Gateway on 127.0.0.1
@@ -60,28 +60,31 @@ struct Args {
     /// Port of the demo page's second origin on 127.0.0.1 [default: the port after the gateway's, or a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     page_port: Option<u16>,
-    /// Let a page of your own log in as the demo page does: http://localhost:5173 (repeatable)
+    /// Allow another origin for the client of the demo page, such as http://localhost:5173 (repeatable)
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<Origin>,
-    /// How long an access token is good, in seconds; short ones show more renewals
+    /// Lifetime of access tokens, in seconds [default: 300]
     #[arg(long, value_name = "SECONDS")]
     access_token_seconds: Option<u32>,
-    /// Use the DynamoDB at this URL, such as DynamoDB Local, instead of the embedded one
+    /// Use the DynamoDB at this loopback URL, such as DynamoDB Local, instead of the embedded one
     #[arg(long, value_name = "URL")]
     dynamodb: Option<String>,
-    /// Forget the users, sessions and keys of earlier runs
+    /// Allow --dynamodb on another machine; it gets the demo user with its public password
+    #[arg(long, requires = "dynamodb")]
+    allow_remote_dynamodb: bool,
+    /// Delete the users, sessions and keys of earlier runs first
     #[arg(long, conflicts_with = "dynamodb")]
     fresh: bool,
-    /// Sign access tokens with ES256, EdDSA or RS256 [default: as in the run before, at first ES256]
+    /// Algorithm of access tokens: ES256, EdDSA or RS256 [default: that of the last run, or ES256]
     #[arg(long, value_name = "ALG")]
     algorithm: Option<Algorithm>,
-    /// Put the authorizer in front of a service of your own: /orders=http://localhost:8080 (repeatable)
+    /// Put the authorizer in front of your service, such as /orders=http://localhost:8080 (repeatable)
     #[arg(long = "guard", value_name = "PREFIX=URL")]
     guards: Vec<Guard>,
-    /// Which token may call which route behind the authorizer: "GET /orders/* needs orders:read; default any-token"
+    /// Route table of the authorizer, such as "GET /orders/* needs orders:read; default any-token"
     #[arg(long, value_name = "TABLE", value_parser = routes)]
     routes: Option<String>,
-    /// How many requests each function works on at the same time, each in a process of its own
+    /// Parallel requests per function, each in its own process
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 }
@@ -89,6 +92,7 @@ struct Args {
 impl Args {
     fn settings(self) -> Settings {
         let store = match self.dynamodb {
+            Some(url) if self.allow_remote_dynamodb => StoreChoice::RemoteUrl(url),
             Some(url) => StoreChoice::Url(url),
             None => StoreChoice::File,
         };
@@ -118,26 +122,26 @@ fn origin(text: &str) -> Result<Origin, String> {
         .map_err(|problem| format!("an origin is like http://localhost:5173; this one {problem}"))
 }
 
-/// The table as it stands, when the authorizer will take it.
+/// Checks a route table as the authorizer does.
 fn routes(text: &str) -> Result<String, String> {
     Routes::parse(text).map(|_| text.to_owned()).map_err(|problem| format!("the table {problem}"))
 }
 
-/// The port when it is free, or 0 for any.
+/// The port if it is free, or 0 for any free port.
 fn free_or_any(port: u16) -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_or(0, |_| port)
 }
 
-/// Where the stack of a checkout keeps its files, and where `daypass` looks for it.
+/// Folder of the stack of a checkout. `daypass` looks for the stack there.
 fn folder() -> PathBuf {
     target_dir().join("dev")
 }
 
-/// Runs the stack that the arguments of this process ask for, until a signal stops it.
+/// Runs the stack of this process's arguments until a signal stops it.
 #[must_use]
 pub fn start() -> ExitCode {
     let args = Args::parse();
-    // One task: the thread that waits is enough.
+    // One task needs one thread.
     let run = || {
         Builder::new_current_thread()
             .enable_all()
@@ -166,19 +170,19 @@ async fn run(args: Args) -> Result<(), StackError> {
         () = stop.asked() => {
             say("stopping ...");
             cancel.cancel();
-            // Whatever had been started by then stops as this ends.
+            // The parts that had started stop as this ends.
             drop(starting.await);
             return Ok(());
         }
     };
     let started = started.map_err(|error| {
-        StackError::new(format!("the start broke off: {error}"), "this is a bug of Daypass: please report it")
+        StackError::new(format!("the start failed: {error}"), "this is a bug of Daypass: please report it")
     })?;
     let mut stack = started?;
     announce(&Ready::of(&stack), json).map_err(|error| {
         StackError::new(
             format!("the result cannot be written to standard output: {error}"),
-            "start again with another standard output",
+            "redirect standard output elsewhere, then start again",
         )
     })?;
     let result = tokio::select! {
@@ -190,7 +194,7 @@ async fn run(args: Args) -> Result<(), StackError> {
     result
 }
 
-/// Prints what runs to standard output: as text for people, as JSON for scripts.
+/// Prints the running stack to standard output, as text or as JSON.
 fn announce(ready: &Ready, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if json {
@@ -208,7 +212,7 @@ fn no_runtime(error: &io::Error) -> StackError {
     )
 }
 
-/// Ends when a part of the stack has.
+/// Completes when a part of the stack has ended.
 async fn broken(stack: &mut Stack) -> StackError {
     loop {
         tokio::time::sleep(PULSE).await;
@@ -218,11 +222,10 @@ async fn broken(stack: &mut Stack) -> StackError {
     }
 }
 
-/// Ctrl-C and what a process manager sends.
+/// Signals of Ctrl-C, process managers and a closed terminal.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    /// The terminal was closed.
     hangup: Signal,
 }
 
@@ -232,7 +235,7 @@ impl Stop {
             signal(kind).map_err(|error| {
                 StackError::new(
                     format!("signals cannot be received: {error}"),
-                    "run it in an ordinary terminal, outside of a sandbox",
+                    "run it in an ordinary terminal, outside a sandbox",
                 )
             })
         };
@@ -262,7 +265,7 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    /// With `UPDATE_SNAPSHOTS=1`, the test writes the page.
     #[test]
     fn the_reference_is_up_to_date() {
         let introduction = "`cargo dev` runs the local stack: see [Local stack](../getting-started/local.md).\n\n\

@@ -1,4 +1,4 @@
-//! What the command says when everything runs: where it listens, and lines to try it with.
+//! The text of a ready stack: its URLs, and lines to try it.
 
 use super::stack::Stack;
 use super::store::{DEMO_PASSWORD, DEMO_USER};
@@ -6,11 +6,11 @@ use daypass_gateway::{Route, Target};
 use serde::Serialize;
 use std::fmt;
 
-/// A stack that is ready. The JSON form is for scripts.
+/// A ready stack, also as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Ready {
     url: String,
-    /// The demo page on the gateway's origin, and on its second one.
+    /// URLs of the demo page on the gateway's origin and on the second origin.
     page_urls: Option<[String; 2]>,
     dynamodb_url: String,
     functions_url: String,
@@ -20,7 +20,7 @@ pub(super) struct Ready {
     routes: Vec<RouteView>,
 }
 
-/// A route of the gateway.
+/// A route as the text and the JSON show it.
 #[derive(Debug, Serialize)]
 struct RouteView {
     key: String,
@@ -60,30 +60,28 @@ impl fmt::Display for Ready {
         writeln!(f, "\nDaypass runs.\n")?;
         if let Some([own, second]) = page_urls {
             writeln!(f, "  Demo page    {own} (open it in a browser; not at 127.0.0.1)")?;
-            writeln!(f, "               {second} is the same page on another origin than the API")?;
+            writeln!(f, "               {second} is the same page on a second origin")?;
         }
         writeln!(f, "  API Gateway  {url}")?;
         for RouteView { key, target, guarded } in routes {
             let guarded = if *guarded { "  (needs an access token)" } else { "" };
             writeln!(f, "    {key:<28} -> {target}{guarded}")?;
         }
-        writeln!(
-            f,
-            "  Functions    {functions_url} (cargo lambda watch; an edit of their source reloads them)"
-        )?;
+        writeln!(f, "  Functions    {functions_url} (cargo lambda watch; restarts after an edit)")?;
         writeln!(f, "  Their log    {function_log}")?;
         writeln!(f, "  DynamoDB     {dynamodb_url}")?;
         writeln!(f, "  Demo user    {username}, password {password}")?;
-        writeln!(f, "\nPaste these into another terminal, one after the other:\n")?;
+        writeln!(f, "\nRun these in another terminal, one after the other:\n")?;
         f.write_str(&lines_to_paste(url, username, password))?;
         write!(
             f,
-            "\n`cargo daypass user list` shows the users, `cargo daypass session list {username}` who is logged in. Ctrl-C stops.\n"
+            "\n`cargo daypass user list` lists the users, `cargo daypass session list {username}` their sessions. Ctrl-C stops the stack.\n"
         )
     }
 }
 
-/// Log in, call the guarded route, see who is logged in, refresh, revoke. They need a POSIX shell, curl and sed.
+/// Commands to log in, call the guarded route, list sessions, refresh and revoke. They need a POSIX shell, curl and
+/// sed.
 fn lines_to_paste(url: &str, username: &str, password: &str) -> String {
     format!(
         r#"token() {{ printf '%s' "$answer" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}

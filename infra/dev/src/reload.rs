@@ -1,4 +1,4 @@
-//! After an edit of their sources: one build of the functions. Their processes restart by themselves, see `bin/cargo.rs`.
+//! One build of the functions after an edit. Their processes restart by themselves: see `bin/cargo.rs`.
 
 use super::build::build;
 use super::console::Console;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-/// What the functions are built from, below the workspace root.
+/// Sources of the functions, below the workspace root.
 const WATCHED: [&str; 5] = ["Cargo.lock", "Cargo.toml", "functions", "infra/examples", "shared"];
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The files that the functions are built from, and when each was modified.
+/// The source files, each with its modification time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sources {
     root: PathBuf,
@@ -29,7 +29,7 @@ impl Sources {
         Self { root, files }
     }
 
-    /// The sources as they are now, when they differ and have stopped to change: "save all" writes many files.
+    /// Returns the current sources once they differ and no longer change. "Save all" writes many files.
     fn edited(&self) -> Option<Self> {
         let mut now = Self::of(self.root.clone());
         if now == *self {
@@ -46,7 +46,7 @@ impl Sources {
     }
 }
 
-/// Adds a file, or the files of a folder. Hidden ones and backups belong to editors.
+/// Adds a file, or the files of a folder. It skips hidden files and backups, which belong to editors.
 fn read(path: &Path, files: &mut BTreeMap<PathBuf, SystemTime>) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name.starts_with('.') || name.ends_with('~') {
@@ -59,7 +59,7 @@ fn read(path: &Path, files: &mut BTreeMap<PathBuf, SystemTime>) {
     }
 }
 
-/// The thread that watches the sources. Dropping this stops it, and a build that is under way.
+/// The thread that watches the sources. Drop stops it and its build.
 #[derive(Debug)]
 pub(super) struct Reload {
     stop: Cancel,
@@ -67,7 +67,7 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// `built` are the sources from which the running functions were built, `log` is for Cargo's output on a quiet console.
+    /// `built` are the sources of the running functions. `log` receives Cargo's output on a quiet console.
     pub(super) fn start(built: Sources, console: Console, log: PathBuf) -> Result<Self, StackError> {
         let stop = Cancel::default();
         let stopped = stop.clone();

@@ -1,4 +1,4 @@
-//! The requests that the gateway answers, as lines at the terminal.
+//! The gateway's requests, as lines on the terminal.
 
 use daypass_tools::say;
 use std::fmt;
@@ -6,12 +6,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 
-/// Prints the gateway's log to standard error from now on. Once in a process; a second call changes nothing.
+/// Prints the gateway's log to standard error. A second call changes nothing.
 pub(super) fn print() {
     let _ = subscriber::set_global_default(Requests);
 }
 
-/// Takes the gateway's events and nobody else's.
+/// Subscriber of the gateway's events only.
 struct Requests;
 
 impl Subscriber for Requests {
@@ -37,7 +37,7 @@ impl Subscriber for Requests {
     fn exit(&self, _: &Id) {}
 }
 
-/// The fields of one event.
+/// Fields of one event.
 #[derive(Debug, Default, PartialEq)]
 struct Line {
     method: String,

@@ -1,4 +1,4 @@
-//! All of Daypass on this machine, started and stopped as one.
+//! The local stack, started and stopped as one.
 
 use super::build::build;
 use super::demo::Demo;
@@ -7,7 +7,7 @@ use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
 use super::reload::{Reload, Sources};
-use super::settings::{AUDIENCE, Settings};
+use super::settings::{AUDIENCE, Settings, functions};
 use super::store::DevStore;
 use daypass_core::config;
 use daypass_core::config::{LoginConfig, Tables};
@@ -15,14 +15,14 @@ use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Routes};
 use daypass_tools::workspace_root;
-use daypass_verifier::config::{ConfigError, authorizer};
+use daypass_verifier::config::ConfigError;
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What is kept in a stack's folder.
+/// Files in a stack's folder.
 const KEYS: &str = "keys.json";
 const DATABASE: &str = "dynamodb.db";
 const FUNCTION_LOG: &str = "functions.log";
@@ -30,9 +30,9 @@ const BUILD_LOG: &str = "build.log";
 pub(super) const WORD: &str = "environment.json";
 const LOCK: &str = "lock";
 
-/// A running stack. Dropping it stops all its parts and waits until they are gone.
+/// A running stack. Drop stops all parts and waits for their end.
 ///
-/// The parts are dropped in the order of the fields: first who would miss the next one.
+/// The fields are dropped in order: dependents first.
 pub struct Stack {
     _reload: Option<Reload>,
     gateway: RunningGateway,
@@ -50,12 +50,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack, and returns when the first request will be answered at once.
+    /// Starts a stack, and returns when it is ready for requests.
     ///
-    /// It blocks for as long as the functions take to build. It can be called inside an asynchronous runtime.
+    /// It blocks during the build. It can be called inside an asynchronous runtime.
     ///
     /// # Errors
-    /// [`StackError`] with what failed and what to do; all that was started until then is stopped.
+    /// [`StackError`] with the failed part and the next step. The parts that had started are stopped.
     pub fn start(settings: &Settings) -> Result<Self, StackError> {
         let console = settings.console;
         let folder = settings.folder.clone();
@@ -83,7 +83,7 @@ impl Stack {
         let pages = demo.as_ref().map(Demo::urls);
         let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
 
-        // Read before the build: an edit during the start is built after it.
+        // Read before the build, so that a later edit causes another build.
         let sources = settings.reload.then(|| Sources::of(workspace_root()));
         if settings.reload {
             console.say("building the functions ...");
@@ -101,7 +101,7 @@ impl Stack {
         let functions = Functions::start(&plan)?;
         let (site, second) = sites.unzip();
         let gateway = Gateway { site, ..Gateway::new(routes.clone(), functions.url()) };
-        // Before the functions are asked: the authorizer reads the revocation feed through it when it starts.
+        // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
         let gateway = RunningGateway::start(listener, gateway, second)?;
         functions.warm_up(console, &settings.cancel)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
@@ -123,59 +123,59 @@ impl Stack {
         })
     }
 
-    /// The gateway, which is the issuer too, without a slash at the end.
+    /// URL of the gateway and issuer, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The demo page: its URL on the gateway's origin, and the one on an origin of its own. They are on `localhost`,
-    /// because that is what its client is registered for. `None` when the stack has no page.
+    /// URLs of the demo page on the gateway's origin and on the second origin; `None` without a page. They use
+    /// `localhost`, the registered host of its client.
     #[must_use]
     pub fn page_urls(&self) -> Option<[&str; 2]> {
         self.pages.as_ref().map(|[own, second]| [own.as_str(), second.as_str()])
     }
 
-    /// The DynamoDB, as an endpoint for an AWS SDK.
+    /// Endpoint URL of the DynamoDB.
     #[must_use]
     pub fn dynamodb_url(&self) -> &str {
         self.store.url()
     }
 
-    /// Lambda's Invoke API of the functions.
+    /// URL of Lambda's Invoke API.
     #[must_use]
     pub fn functions_url(&self) -> String {
         self.functions.url()
     }
 
-    /// The file with every line that the functions and `cargo lambda watch` have written.
+    /// File with all output of the functions and of `cargo lambda watch`.
     #[must_use]
     pub fn function_log(&self) -> PathBuf {
         self.folder.join(FUNCTION_LOG)
     }
 
-    /// The key set, secrets included.
+    /// The key set with its secrets.
     #[must_use]
     pub fn keys(&self) -> &Document {
         &self.keys
     }
 
-    /// The variables that the functions have.
+    /// Variables of the functions.
     #[must_use]
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
     }
 
-    /// What the gateway serves.
+    /// Routes of the gateway.
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
-    /// Fails when a part of the stack has ended by itself.
+    /// Checks that all parts run.
     ///
     /// # Errors
-    /// [`StackError`] with the part, and its last words.
+    /// [`StackError`] with the part that has ended, and its last output.
     pub fn check(&mut self) -> Result<(), StackError> {
         if !self.gateway.is_running() {
             return Err(StackError::new("the local API Gateway has ended", "start again"));
@@ -190,18 +190,19 @@ impl std::fmt::Debug for Stack {
     }
 }
 
-/// Makes the folder and holds it: two stacks on one database file and one key file would destroy each other's work.
+/// Creates the folder and locks it. Two stacks with one database file and one key file would destroy each other's data.
 fn take(folder: &Path) -> Result<File, StackError> {
     let failed = |error: std::io::Error| unusable(folder, &error);
-    // Keys, password hashes and logs: nobody else on this machine has business in it.
+    // Private, because it contains keys, password hashes and logs.
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
     let lock = File::create(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::Error(error)) => Err(failed(error)),
         Err(TryLockError::WouldBlock) => Err(StackError::new(
-            format!("`cargo dev` runs already in this checkout: it holds {}", folder.display()),
-            "use that one, or stop it first",
+            format!("`cargo dev` already runs in this checkout: it locks {}", folder.display()),
+            "use that stack, or stop it first",
         )),
     }
 }
@@ -220,11 +221,11 @@ fn forget(folder: &Path) -> Result<(), StackError> {
 fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     StackError::new(
         format!("the folder {} cannot be used: {error}", folder.display()),
-        "free it, or correct its rights",
+        "correct its owner and permissions",
     )
 }
 
-/// The usual names, which the commands of `daypass` take too, unless a variable says another.
+/// Table names: the defaults of `daypass`, or those of variables.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
         |variable: &str, usual: &str| variables.get(variable).cloned().unwrap_or_else(|| usual.to_owned());
@@ -235,7 +236,7 @@ fn tables(variables: &BTreeMap<String, String>) -> Tables {
     }
 }
 
-/// The variables of the functions. Each gets all of them here, because `cargo lambda watch` has one environment.
+/// Variables of the functions. All functions get all variables, because `cargo lambda watch` has one environment.
 fn variables(
     url: &str,
     store: &DevStore,
@@ -246,14 +247,14 @@ fn variables(
     let key_file = folder.join(KEYS).display().to_string();
     if key_file.contains(char::is_whitespace) {
         return Err(StackError::new(
-            format!("the path {key_file} has a space in it, which separates the sources of DAYPASS_KEYS"),
+            format!("the path {key_file} contains a space, which separates the sources of DAYPASS_KEYS"),
             "move the checkout, or set CARGO_TARGET_DIR to a folder without one",
         ));
     }
     let jwks = keys.jwks().to_json().map_err(|error| {
         StackError::new(
             format!("the public keys cannot be written: {error}"),
-            "start anew with `cargo dev --fresh`",
+            "start again with `cargo dev --fresh`",
         )
     })?;
     let variables = [
@@ -273,18 +274,18 @@ fn variables(
     Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
 }
 
-/// Reads the variables as the functions will: better told now than by functions that do not start.
+/// Checks the variables as the functions do, before they start.
 fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackError> {
-    let wrong = |error: ConfigError| StackError::new(error.to_string(), "correct the option that says so");
+    let wrong =
+        |error: ConfigError| StackError::new(error.to_string(), "correct the option of this variable");
     let lookup = |name: &str| variables.get(name).cloned();
-    config::refresh(lookup).map_err(wrong)?;
-    config::revoke(lookup).map_err(wrong)?;
-    config::password(lookup).map_err(wrong)?;
-    authorizer::read(lookup).map_err(wrong)?;
+    for table in config::all_tables().filter(|table| functions().any(|function| function == table.function)) {
+        (table.check)(&lookup).map_err(wrong)?;
+    }
     config::login(lookup).map_err(wrong)
 }
 
-/// The file in which `daypass user list` and the like find a running stack; it goes with the stack.
+/// The file in which `daypass` finds a running stack. Drop removes it.
 struct Word(PathBuf);
 
 impl Word {
@@ -298,7 +299,7 @@ impl Word {
 
 impl Drop for Word {
     fn drop(&mut self) {
-        // One that stays leads to a stack that does not answer, and the commands say so.
+        // With a file that stays, the commands report a stack that does not answer.
         let _ = fs::remove_file(&self.0);
     }
 }

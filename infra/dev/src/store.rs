@@ -1,4 +1,4 @@
-//! The DynamoDB of a stack, with its tables and a user to try it with.
+//! The DynamoDB of a stack with its tables and its demo user.
 
 use super::console::Console;
 use super::error::StackError;
@@ -16,46 +16,50 @@ use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use http::Uri;
+use std::net::IpAddr;
 use std::path::Path;
 
-/// The user that every stack has.
+/// Name of the demo user.
 pub const DEMO_USER: &str = "demo";
-/// The password of [`DEMO_USER`]: public, and good on this machine only.
+/// Password of [`DEMO_USER`]. It is public.
 pub const DEMO_PASSWORD: &str = "demo-day-pass-2026";
-/// What [`DEMO_USER`] may be granted.
+/// Scope of [`DEMO_USER`].
 pub const DEMO_SCOPE: &str = "orders:read orders:write";
 
-/// Which DynamoDB a stack uses.
+/// DynamoDB of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreChoice {
-    /// The embedded one, with nothing left when the stack stops.
+    /// Embedded, in memory.
     Memory,
-    /// The embedded one, in a file of the stack's folder.
+    /// Embedded, in a file of the stack's folder.
     File,
-    /// The one at this URL, such as DynamoDB Local. It gets made-up credentials.
+    /// The DynamoDB at this URL on this machine, such as DynamoDB Local. It gets made-up credentials.
     Url(String),
+    /// The DynamoDB at this URL, on any machine. It gets made-up credentials and the demo user with its public password.
+    RemoteUrl(String),
 }
 
-/// A DynamoDB that answers and has the tables.
+/// A DynamoDB with its tables.
 pub(super) struct DevStore {
     url: String,
     client: DynamoDb,
-    /// Stops with the stack.
+    /// Stops when dropped.
     _embedded: Option<Embedded>,
 }
 
 impl DevStore {
-    /// Starts the embedded DynamoDB with its data at `file`, or takes the one that was chosen, and creates the tables.
+    /// Starts the embedded DynamoDB with its data in `file`, or connects to the selected one, and creates the tables.
     pub(super) fn open(choice: &StoreChoice, file: &Path, tables: &Tables) -> Result<Self, StackError> {
         let embedded = match choice {
             StoreChoice::Memory => Some(embedded(None)?),
             StoreChoice::File => Some(embedded(Some(file))?),
-            StoreChoice::Url(_) => None,
+            StoreChoice::Url(_) | StoreChoice::RemoteUrl(_) => None,
         };
         let url = match (choice, &embedded) {
-            (StoreChoice::Url(url), _) => checked(url)?,
+            (StoreChoice::Url(url), _) => checked(url, false)?,
+            (StoreChoice::RemoteUrl(url), _) => checked(url, true)?,
             (_, Some(embedded)) => embedded.url(),
-            // Both other choices have started the embedded one.
+            // Both other choices start the embedded one.
             (_, None) => String::new(),
         };
         let client = DynamoDb::local(&url, TableNames::from(tables));
@@ -67,12 +71,12 @@ impl DevStore {
         &self.url
     }
 
-    /// Adds the demo user, and repairs one whose password was hashed with a pepper that is gone.
+    /// Adds the demo user, or resets its password if the key set lacks the pepper of its hash.
     pub(super) fn add_demo_user(&self, keys: &Document, console: Console) -> Result<(), StackError> {
         let unusable = |error: &dyn std::fmt::Display| {
             StackError::new(
                 format!("the demo user cannot be added: {error}"),
-                "start anew with `cargo dev --fresh`, which forgets the local users and sessions",
+                "start again with `cargo dev --fresh`, which deletes the local users and sessions",
             )
         };
         let peppers = Peppers::from_document(keys).map_err(|error| unusable(&error))?;
@@ -97,13 +101,11 @@ impl DevStore {
             match Passwords::standard().check(&password, Some(&found.password_hash), &peppers) {
                 PasswordCheck::Match { .. } => Ok(()),
                 PasswordCheck::Mismatch => {
-                    console.say("the user demo keeps the password that you have set");
+                    console.say("the user demo keeps its changed password");
                     Ok(())
                 }
                 PasswordCheck::Unusable(_) => {
-                    console.say(
-                        "the user demo gets its password again: the keys that it was hashed with are gone",
-                    );
+                    console.say("the password of the user demo is reset: the pepper of its hash is missing");
                     let hash = hash().map_err(|error| unusable(&error))?;
                     self.client
                         .set_password(&username, &hash, now)
@@ -125,23 +127,34 @@ fn embedded(file: Option<&Path>) -> Result<Embedded, StackError> {
         let place = file.map_or("memory".to_owned(), |file| file.display().to_string());
         StackError::new(
             format!("the embedded DynamoDB cannot start in {place}: {error}"),
-            "start anew with `cargo dev --fresh`, or use another DynamoDB with --dynamodb URL",
+            "start again with `cargo dev --fresh`, or select another DynamoDB with --dynamodb URL",
         )
     })
 }
 
-/// A URL that the AWS SDK takes as an endpoint, without a slash at the end.
-fn checked(url: &str) -> Result<String, StackError> {
+/// Checks that a URL can be an endpoint of the AWS SDK, and that it is on this machine unless `remote` permits another.
+/// Removes a slash at its end.
+fn checked(url: &str, remote: bool) -> Result<String, StackError> {
     let wrong = || {
         StackError::new(
-            format!("{url:?} is no URL of a DynamoDB"),
+            format!("{url:?} is not the URL of a DynamoDB"),
             "write it like --dynamodb http://127.0.0.1:8000",
         )
     };
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let is_endpoint = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
-    if !is_endpoint || uri.host().is_none_or(str::is_empty) {
+    let host = uri.host().unwrap_or_default();
+    if !is_endpoint || host.is_empty() {
         return Err(wrong());
+    }
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if !remote && host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
+        return Err(StackError::new(
+            format!("the DynamoDB at {url} is not on this machine"),
+            format!(
+                "`cargo dev` adds the user {DEMO_USER} with a public password; --allow-remote-dynamodb permits it"
+            ),
+        ));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -150,11 +163,11 @@ fn no_tables(url: &str, error: &StoreError) -> StackError {
     match error {
         StoreError::Unavailable(detail) => StackError::new(
             format!("DynamoDB at {url} cannot be reached: {detail}"),
-            "is it running? Start it, correct --dynamodb, or leave that out for the embedded one",
+            "start it, correct --dynamodb, or omit the option for the embedded one",
         ),
         StoreError::Broken(detail) => StackError::new(
             format!("DynamoDB at {url} cannot hold the tables: {detail}"),
-            "is that a DynamoDB? Correct --dynamodb, or leave it out for the embedded one",
+            "correct --dynamodb, or omit it for the embedded one",
         ),
     }
 }
@@ -165,9 +178,22 @@ mod tests {
 
     #[test]
     fn endpoints_are_checked_before_they_are_used() {
-        assert_eq!(checked("http://localhost:8000/").unwrap(), "http://localhost:8000");
+        assert_eq!(checked("http://localhost:8000/", false).unwrap(), "http://localhost:8000");
         for wrong in ["", "localhost:8000", "ftp://localhost", "http://", "http://localhost?x"] {
-            assert!(checked(wrong).unwrap_err().to_string().contains("--dynamodb"), "{wrong}");
+            assert!(checked(wrong, true).unwrap_err().to_string().contains("--dynamodb"), "{wrong}");
+        }
+    }
+
+    /// invariant: `cargo dev` adds its demo user to a DynamoDB of this machine, unless an option permits another.
+    #[test]
+    fn a_dynamodb_elsewhere_needs_permission() {
+        for local in ["http://127.0.0.1:8000", "http://[::1]:8000", "https://localhost"] {
+            assert!(checked(local, false).is_ok(), "{local}");
+        }
+        for remote in ["http://192.0.2.1:8000", "http://dynamodb:8000", "http://localhost.example"] {
+            let error = checked(remote, false).unwrap_err().to_string();
+            assert!(error.contains("--allow-remote-dynamodb"), "{error}");
+            assert_eq!(checked(remote, true).as_deref(), Ok(remote));
         }
     }
 

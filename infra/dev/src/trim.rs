@@ -1,41 +1,41 @@
-//! What of the output of `cargo lambda watch` a person wants to see: the functions' events in short, compiler messages
-//! once (every process of a function repeats them), and none of the bookkeeping.
+//! Filter of the output of `cargo lambda watch`. It shortens the functions' events, shows each compiler message once
+//! although every process repeats it, and drops bookkeeping.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Bookkeeping of cargo-lambda, `lambda_runtime` and the compiler, by how its lines begin. Cargo itself runs with
-/// `--quiet` and says nothing but errors and warnings.
+/// Prefixes of bookkeeping lines of cargo-lambda, `lambda_runtime` and the compiler. Cargo itself runs with `--quiet`
+/// and prints errors and warnings only.
 const NOISE: [&str; 3] =
     ["INFO ", "Lambda Runtime API returned non-200", "For more information about this error"];
-/// A remark of `lambda_runtime` that each process prints in pieces, between which others print theirs.
+/// A remark of `lambda_runtime`. The processes interleave its pieces.
 const REMARK: &str = "the concurrency-tokio feature is not enabled";
-/// One edit makes every process of a function say the same within this time.
+/// Time in which the processes of a function repeat a line after one edit.
 const ECHO: Duration = Duration::from_secs(5);
-/// Members of an event that say nothing at a terminal.
+/// Members of an event without information for a terminal.
 const UNSHOWN: [&str; 6] = ["v", "timestamp", "level", "event", "request_id", "source_ip"];
-/// cargo-lambda's word for a function process that it ended, because a source file was edited.
+/// cargo-lambda's line for a process that it ended after an edit.
 const KILLED: &str = "ERROR command killed";
-/// cargo-lambda's word for a function process that failed.
+/// cargo-lambda's line for a failed process.
 const EXITED: &str = "ERROR command exited";
 
-/// Whether a line says that a process of a function has failed, or did not come to run.
+/// Whether a line reports a failed process.
 pub(super) fn is_exit(line: &str) -> bool {
     line.trim_start().starts_with(EXITED)
 }
 
-/// Goes through the output line by line.
+/// Filters the output line by line.
 #[derive(Debug, Default)]
 pub(super) struct Trim {
-    /// The compiler message whose lines are being collected.
+    /// The compiler message that is being collected.
     message: Vec<String>,
-    /// What was said of late, and when it was said last.
+    /// Recent lines, each with its last time.
     said: BTreeMap<String, Instant>,
 }
 
 impl Trim {
-    /// The lines to show after `line` has come at `now`.
+    /// Returns the lines to show after `line` at time `now`.
     pub(super) fn push(&mut self, line: &str, now: Instant) -> Vec<String> {
         if continues_message(line) && !self.message.is_empty() {
             self.message.push(line.to_owned());
@@ -50,7 +50,7 @@ impl Trim {
         lines
     }
 
-    /// The collected message, when it is over and no echo.
+    /// Returns the collected message if it is complete and not a repetition.
     fn finish_message(&mut self, now: Instant) -> Vec<String> {
         let message = std::mem::take(&mut self.message);
         if message.is_empty() || self.is_echo(message.join("\n"), now) {
@@ -82,12 +82,12 @@ impl Trim {
     }
 }
 
-/// Whether a line belongs to the compiler message above it: source, notes.
+/// Whether a line continues the compiler message: source, notes.
 fn continues_message(line: &str) -> bool {
     line.starts_with([' ', '|', '=', '.']) || line.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A function's JSON line in short: `WARN  login.refused reason=unknown_user`.
+/// Shortens a function's JSON line: `WARN  login.refused reason=unknown_user`.
 fn event(line: &str) -> Option<String> {
     let members: Map<String, Value> = serde_json::from_str(line).ok()?;
     let text = |name: &str| members.get(name).and_then(Value::as_str);

@@ -1,11 +1,10 @@
-//! Waiting for asynchronous work in synchronous code.
+//! Blocking wait for asynchronous work.
 
 use super::error::StackError;
 use super::no_runtime;
 use tokio::runtime::Builder;
 
-/// Runs `work` to its end. It gets a thread and a runtime of its own, so that a stack can be started inside another
-/// runtime as well as outside.
+/// Runs `work` to its end on its own thread and runtime, so that a stack can start inside another runtime.
 pub(super) fn wait_for<T: Send>(
     work: impl Future<Output = Result<T, StackError>> + Send,
 ) -> Result<T, StackError> {

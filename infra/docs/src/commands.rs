@@ -1,4 +1,4 @@
-//! The command lines that the documentation shows.
+//! Command lines of the documentation.
 
 use crate::{Document, documents, shell};
 use clap::error::ErrorKind;
@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 /// A command line of a document.
 #[derive(Debug)]
 pub struct Command {
-    /// The document and what stands there.
+    /// Document and text of the line.
     pub place: String,
     /// Program and arguments.
     pub words: Vec<String>,
-    /// Whether it is meant to be run as it stands: a line of a code block. Text also mentions commands without arguments.
+    /// Whether it is complete: a line of a code block. Running text also mentions commands without arguments.
     pub whole: bool,
 }
 
-/// Words that stand for a value, with a value that clap accepts.
+/// Placeholders, each with a value that clap accepts.
 const PLACEHOLDERS: [(&str, &str); 4] = [
     ("FILTER", "filter"),
     ("SESSION_ID", "ses_00000000000000000000000000000000"),
@@ -23,8 +23,8 @@ const PLACEHOLDERS: [(&str, &str); 4] = [
     ("STEP", "test"),
 ];
 
-/// The command lines of all documents that start with these words, such as `["cargo", "verify"]`. Lines with `…` are left
-/// out, and so is the changelog: it names what is gone.
+/// Command lines of all documents that start with these words, such as `["cargo", "verify"]`. Lines with `…` and the
+/// changelog, which names removed commands, are skipped.
 #[must_use]
 pub fn commands(program: &[&str]) -> Vec<Command> {
     let mut found = Vec::new();
@@ -57,7 +57,7 @@ pub fn commands(program: &[&str]) -> Vec<Command> {
         .collect()
 }
 
-/// The code spans of a document, outside of its code blocks.
+/// Code spans of a document outside its code blocks.
 pub fn inline(document: &Document) -> impl Iterator<Item = &str> {
     let mut in_block = false;
     document
@@ -71,7 +71,7 @@ pub fn inline(document: &Document) -> impl Iterator<Item = &str> {
         .flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
-/// The code blocks of these languages.
+/// Code blocks of these languages.
 fn blocks(document: &Document, languages: &[&str]) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = document.text.lines();
@@ -85,8 +85,8 @@ fn blocks(document: &Document, languages: &[&str]) -> Vec<String> {
     blocks
 }
 
-/// Parses every documented command line of a program, and fails with all that the program does not accept. `program` are
-/// the words that start it, such as `["cargo", "dev"]`.
+/// Parses every documented command line of a program, and fails with all unknown ones. `program` are its first words,
+/// such as `["cargo", "dev"]`.
 pub fn check(program: &[&str], parser: &clap::Command) {
     let documented = commands(program);
     assert!(!documented.is_empty(), "no document shows {program:?}");
@@ -99,7 +99,7 @@ pub fn check(program: &[&str], parser: &clap::Command) {
     assert!(wrong.is_empty(), "documented commands that do not exist:\n{list}");
 }
 
-/// Why the program does not accept a command line, if it does not. Its first `skipped` words name the program.
+/// Why the program rejects a command line. Its first `skipped` words name the program.
 fn problem(command: &Command, skipped: usize, parser: &clap::Command) -> Option<String> {
     let name = parser.get_name().to_owned();
     let words = std::iter::once(name).chain(command.words.iter().skip(skipped).cloned());
@@ -112,11 +112,11 @@ fn problem(command: &Command, skipped: usize, parser: &clap::Command) -> Option<
     };
     let accepted = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
-        // A command's name, in a sentence.
+        // Name of a command in running text.
         ErrorKind::MissingRequiredArgument
         | ErrorKind::MissingSubcommand
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => !command.whole,
-        // An option's name, in a sentence.
+        // Name of an option in running text.
         ErrorKind::InvalidValue => !command.whole && error.to_string().contains("none was supplied"),
         _ => false,
     };

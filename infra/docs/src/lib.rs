@@ -1,8 +1,8 @@
 //! The documentation as data: tests compare its commands, names and generated pages with the code.
 //!
-//! [`documents`] are the Markdown files of the repository. [`commands()`] are the command lines that they show, and
-//! [`check`] parses these with clap. [`reference()`] writes the reference page of a program, and [`snapshot`] compares a
-//! generated page with its file.
+//! [`documents`] are the Markdown files of the repository, and [`commands()`] their command lines. [`check`] parses
+//! these with clap. [`reference()`] generates the reference page of a program, and [`snapshot`] compares it with its
+//! file.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,26 +24,26 @@ pub use reference::{escaped, reference};
 /// A Markdown file.
 #[derive(Debug)]
 pub struct Document {
-    /// Its path from the root of the repository.
+    /// Path from the root of the repository.
     pub path: String,
-    /// Its content.
+    /// The Markdown text.
     pub text: String,
 }
 
-/// The root of the repository.
+/// Root of the repository.
 #[must_use]
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap().to_path_buf()
 }
 
-/// The Markdown files of the repository, sorted by path.
+/// Markdown files of the repository, sorted by path.
 #[must_use]
 pub fn documents() -> Vec<Document> {
     files(&["md"])
 }
 
-/// The text files of the repository with one of these extensions, sorted by path.
+/// Text files of the repository with one of these extensions, sorted by path.
 #[must_use]
 pub fn files(extensions: &[&str]) -> Vec<Document> {
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ pub fn snapshot(path: &str, generated: &str) {
     }
 }
 
-/// The first line that differs, with its number.
+/// First different line, with its number.
 fn difference<'a>(one: &'a str, other: &'a str) -> Option<(usize, &'a str, &'a str)> {
     let (mut ones, mut others) = (one.lines(), other.lines());
     for number in 1.. {

@@ -1,9 +1,9 @@
-//! The reference page of a program, from its clap definition.
+//! Reference page of a program, from its clap definition.
 
 use clap::{Arg, Command};
 use std::fmt::Write;
 
-/// The page of a program: each command with its usage, arguments and options.
+/// Page of a program: each command with its usage, arguments and options.
 #[must_use]
 pub fn reference(title: &str, introduction: &str, name: &str, command: &Command) -> String {
     let mut page = format!("# {title}\n\n{introduction}\n");
@@ -74,13 +74,13 @@ fn row(argument: &Arg) -> String {
     format!("| `{shown}` | {default} | {help} |\n")
 }
 
-/// The text with a full stop at its end.
+/// Adds a full stop.
 fn sentence(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
 }
 
-/// Text for a cell of a Markdown table. Code spans stay as they are, except for `|`.
+/// Text of a Markdown table cell. Code spans are unchanged, except for `|`.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::new();

@@ -1,9 +1,9 @@
-//! The commands of a piece of shell, as far as documentation writes it: quotes, comments, pipes, substitutions, here-documents.
+//! Parser of shell commands in the forms of the documentation: quotes, comments, pipes, substitutions, here-documents.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The simple commands of a script, each as its words. Redirections and assignments before a command are left out.
+/// Simple commands of a script, each as its words, without redirections and leading assignments.
 pub(crate) fn commands(script: &str) -> Vec<Vec<String>> {
     let mut reader = Reader {
         rest: script.chars().peekable(),
@@ -74,7 +74,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `$(…)`: its commands count, and a placeholder stands for its output.
+    /// Parses the commands of `$(…)`, and inserts a placeholder for their output.
     fn substitution(&mut self) {
         self.rest.next();
         let mut inner = String::new();
@@ -94,7 +94,7 @@ impl Reader<'_> {
         self.extend("OUTPUT");
     }
 
-    /// `<<EOF`: the lines up to `EOF` are data.
+    /// Skips the lines of `<<EOF` up to `EOF`.
     fn here_document(&mut self) {
         self.rest.next();
         let line: String = self.rest.by_ref().take_while(|c| *c != '\n').collect();

@@ -1,4 +1,4 @@
-//! From what a function returned to an HTTP response: response format 2.0.
+//! HTTP response of a function's answer: response format 2.0.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, He
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-/// The response of API Gateway itself: `{"message": ...}`.
+/// A response of API Gateway itself: `{"message": ...}`.
 pub(crate) fn message(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(json!({ "message": text }).to_string()));
     *response.status_mut() = status;
@@ -17,10 +17,10 @@ pub(crate) fn message(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// The response that a function's answer stands for.
+/// Converts a function's answer into an HTTP response.
 ///
 /// # Errors
-/// What is wrong with the answer, for the developer. API Gateway answers 500 to it.
+/// Why the answer is malformed, for the developer. API Gateway responds with 500.
 pub(crate) fn response(answer: &Bytes) -> Result<Response<Body>, String> {
     let answer: Value =
         serde_json::from_slice(answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
@@ -56,13 +56,13 @@ fn status(answer: &Map<String, Value>) -> Result<StatusCode, String> {
         .and_then(Value::as_u64)
         .and_then(|code| u16::try_from(code).ok())
         .and_then(|code| StatusCode::from_u16(code).ok())
-        // A status under 200 announces another one that will never come.
+        // A status below 200 is not a final response.
         .filter(|code| !code.is_informational())
         .ok_or_else(|| "statusCode is not a number from 200 to 999".to_owned())
 }
 
-/// The headers and cookies, without those that the gateway's own connection decides. `multiValueHeaders` is no part of
-/// format 2.0: lambda_http sends it empty, and API Gateway ignores it.
+/// Headers and cookies, without the headers of the gateway's own connection. `multiValueHeaders` is not part of format
+/// 2.0: lambda_http sends it empty, and API Gateway ignores it.
 fn headers(answer: &Map<String, Value>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in members(answer, "headers")? {

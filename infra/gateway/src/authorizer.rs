@@ -1,4 +1,4 @@
-//! Lambda authorizers of an HTTP API: what they are asked, what their answer means, and how long it holds.
+//! Lambda authorizers of an HTTP API: event, answer and cache.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>
 
@@ -13,21 +13,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The largest answer of an authorizer, in bytes.
+/// Largest answer of an authorizer, in bytes.
 const MAX_ANSWER: usize = 8 * 1024;
-/// The one action of the policies that API Gateway evaluates.
+/// The action that API Gateway evaluates in policies.
 const ACTION: &str = "execute-api:Invoke";
 
-/// What an authorizer says of one request.
+/// Decision on one request.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Go on, with this context for the integration; null when the function gave none.
+    /// Allowed, with the context for the integration; null if the function gave none.
     Allow(Value),
-    /// 401: no identity, or the function's error was `Unauthorized`.
+    /// 401: the identity is missing, or the function's error is `Unauthorized`.
     Unauthorized,
-    /// 403: the answer denies.
+    /// 403: denied.
     Forbidden,
-    /// 500: no usable answer. The text is for the developer.
+    /// 500: no valid answer. The text is for the developer.
     Broken(String),
 }
 
@@ -45,10 +45,10 @@ struct Statement {
     resources: Vec<String>,
 }
 
-/// The authorizer's function and the caller's identity.
+/// Name of the function and identity of the caller.
 type CacheKey = (String, Vec<String>);
 
-/// The results that are still good, each with the time at which it ends.
+/// Cached results, each with its end.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<HashMap<CacheKey, (Instant, Answer)>>);
 
@@ -70,7 +70,7 @@ impl Cache {
     }
 }
 
-/// Asks `authorizer` about a request, or the cache.
+/// Decides on a request by the cache, or by an invocation of the authorizer.
 pub(crate) async fn authorize(
     authorizer: &Authorizer,
     request: &Incoming,
@@ -93,10 +93,10 @@ pub(crate) async fn authorize(
             }
             Err(why) => Verdict::Broken(why),
         },
-        // Errors are not cached: the next request asks again.
+        // Errors are not cached.
         Err(InvokeError::Function(Some(message))) if message == "Unauthorized" => Verdict::Unauthorized,
         Err(InvokeError::Function(_)) => {
-            Verdict::Broken("the authorizer failed; its log says why".to_owned())
+            Verdict::Broken("the authorizer failed; its log shows the cause".to_owned())
         }
         Err(InvokeError::TimedOut) => {
             Verdict::Broken(format!("the authorizer did not answer within {} s", limit.as_secs_f32()))
@@ -105,7 +105,7 @@ pub(crate) async fn authorize(
     }
 }
 
-/// What an answer means for the route with this ARN. A policy is evaluated for each request anew, also from the cache.
+/// Decides on the route with this ARN. A cached policy is evaluated for each request.
 fn decide(answer: Answer, arn: &str) -> Verdict {
     let (allowed, context) = match answer {
         Answer::Simple { allowed, context } => (allowed, context),
@@ -114,11 +114,11 @@ fn decide(answer: Answer, arn: &str) -> Verdict {
     if allowed { Verdict::Allow(context) } else { Verdict::Forbidden }
 }
 
-/// One Allow has to match, and no Deny may.
+/// A policy allows if an Allow matches and no Deny does.
 fn allows(statements: &[Statement], arn: &str) -> bool {
     let matching = |allow: bool| {
         statements.iter().filter(move |statement| statement.allow == allow).any(|statement| {
-            // IAM compares actions without regard to case, and resources with it.
+            // IAM ignores the case of actions, and respects the case of resources.
             statement.actions.iter().any(|action| {
                 glob(action.to_ascii_lowercase().as_bytes(), ACTION.to_ascii_lowercase().as_bytes())
             }) && statement.resources.iter().any(|resource| glob(resource.as_bytes(), arn.as_bytes()))
@@ -127,10 +127,10 @@ fn allows(statements: &[Statement], arn: &str) -> bool {
     matching(true) && !matching(false)
 }
 
-/// Whether a text matches a pattern in which `*` stands for any text and `?` for any one byte.
+/// Whether a text matches a pattern. `*` matches any text, `?` any byte.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    // Row by row over the pattern, so that many stars cost no more than their number times the length of the text.
-    // `reached` holds, for each length, whether the pattern so far matches that much of the text.
+    // Dynamic programming over the pattern: the time is its length times the length of the text, with any number of
+    // stars. `reached` holds for each length whether the pattern so far matches that prefix of the text.
     let mut reached: Vec<bool> = (0..=text.len()).map(|length| length == 0).collect();
     for symbol in pattern {
         let mut next = vec![*symbol == b'*' && reached.first() == Some(&true)];
@@ -148,10 +148,10 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     reached.last() == Some(&true)
 }
 
-/// Reads an authorizer's answer.
+/// Parses an authorizer's answer.
 ///
 /// # Errors
-/// What is wrong with it, for the developer. API Gateway answers 500 to a malformed one.
+/// Why the answer is malformed, for the developer. API Gateway responds with 500.
 fn parse(answer: &[u8], simple_responses: bool) -> Result<Answer, String> {
     if answer.len() > MAX_ANSWER {
         return Err(format!("the authorizer's answer is larger than {MAX_ANSWER} bytes"));
@@ -195,11 +195,11 @@ fn policy(answer: &Map<String, Value>, context: Value) -> Result<Answer, String>
 fn statement(statement: &Value) -> Result<Statement, String> {
     let wrong = |what: &str| format!("a statement of the authorizer's policy {what}");
     let Some(members) = statement.as_object() else { return Err(wrong("is not an object")) };
-    // What is not evaluated must not widen or narrow the decision unnoticed.
+    // An ignored member could widen or narrow the decision.
     if let Some(other) =
         members.keys().find(|name| !["Sid", "Effect", "Action", "Resource"].contains(&name.as_str()))
     {
-        return Err(wrong(&format!("has {other}, which is not imitated")));
+        return Err(wrong(&format!("has {other}, which this gateway does not support")));
     }
     let texts = |name: &str| match members.get(name) {
         Some(Value::String(text)) => Some(vec![text.clone()]),
@@ -383,6 +383,6 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(cache.get("authorizer", &identity("a")), None);
         cache.put(&guard(60), identity("b"), &answer);
-        assert_eq!(cache.0.lock().unwrap().len(), 1, "what is over is dropped");
+        assert_eq!(cache.0.lock().unwrap().len(), 1, "expired results are removed");
     }
 }

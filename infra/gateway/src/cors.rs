@@ -1,10 +1,9 @@
-//! Cross-origin sharing as an HTTP API with a `CorsConfiguration` does it, for routes that are shared
-//! ([`Routes::share`](crate::Routes::share)).
+//! CORS as an HTTP API with a `CorsConfiguration` does it, for shared routes ([`Routes::share`](crate::Routes::share)).
 //!
-//! The gateway answers preflights itself and asks no authorizer about them, since browsers send them without a
-//! credential. It says on every answer of a shared route who may read it, also where the authorizer refuses, and takes
-//! out what the function or service says about it. Daypass' own endpoints are not shared like this: their functions
-//! decide, from the list of clients.
+//! The gateway answers preflights without the authorizer, because browsers send them without a credential. It sets the
+//! CORS headers of every response of a shared route, including those of the authorizer, and removes the headers that
+//! the function or service set. Daypass' own endpoints are not shared this way: their functions decide by the list of
+//! clients.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
 
@@ -21,10 +20,10 @@ use http::{Method, Response, StatusCode};
 const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT";
 const REQUEST_HEADERS: &str = "authorization, content-type";
 const RESPONSE_HEADERS: &str = "retry-after";
-/// Seconds for which a browser keeps the answer to a preflight. Short: this is a server that developers reconfigure.
+/// Cache time of a preflight, in seconds. Short, because developers reconfigure this server.
 const MAX_AGE: &str = "60";
 
-/// The answer to a preflight for a shared route; `None` for every other request.
+/// The response to a preflight for a shared route; `None` for every other request.
 pub(crate) fn preflight(routes: &Routes, request: &Incoming) -> Option<Response<Body>> {
     if request.method != Method::OPTIONS || !request.headers.contains_key(ORIGIN) {
         return None;
@@ -47,7 +46,7 @@ pub(crate) fn preflight(routes: &Routes, request: &Incoming) -> Option<Response<
     Some(response)
 }
 
-/// Says on the answer of a shared route which page may read it. Answers of other routes stay as they are.
+/// Sets the CORS headers of a response of a shared route. Responses of other routes are unchanged.
 pub(crate) fn share(route: &Route, request: &Incoming, response: &mut Response<Body>) {
     if route.origins().is_empty() {
         return;
@@ -65,7 +64,7 @@ pub(crate) fn share(route: &Route, request: &Incoming, response: &mut Response<B
     }
 }
 
-/// The one origin of the request, if the route is shared with it.
+/// The only origin of the request, if the route is shared with it.
 fn reader(route: &Route, request: &Incoming) -> Option<HeaderValue> {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     let origin = origins.next().filter(|_| origins.next().is_none())?;

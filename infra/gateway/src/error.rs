@@ -1,15 +1,6 @@
-//! What is wrong with a route, an authorizer or a guard.
+//! Errors of routes, authorizers and guards.
 
-use std::fmt;
-
-/// A route or an authorizer that cannot be used. The text says what to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An invalid route, authorizer or guard. The text names what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct RouteError(pub(crate) String);
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RouteError {}

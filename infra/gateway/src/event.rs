@@ -2,7 +2,8 @@
 //!
 //! For integrations: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
 //! For authorizers: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>.
-//! As there, members that would be empty are absent.
+//! As there, members that would be empty are absent. The types of `aws_lambda_events` are for reading: they would write members
+//! that API Gateway does not send, such as `httpMethod` and `stageVariables`. The tests read each event with them.
 
 use crate::request::{Incoming, Stamp, is_hop_by_hop};
 use crate::routes::Found;
@@ -11,95 +12,85 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The account of all local resources: the example account of the AWS documentation.
+/// Account of all local resources: the example account of the AWS documentation.
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 const API: &str = "local";
 const STAGE: &str = "$default";
 
-/// The event for the function of a route. `context` is the authorizer's, on a guarded route.
+/// Event for the function of a route. `context` is the authorizer's, on a guarded route.
 pub(crate) fn integration(request: &Incoming, found: &Found<'_>, context: Option<&Value>) -> Value {
-    let mut event = common(request, found);
-    if let (Some(context), Some(own)) =
-        (context, event.get_mut("requestContext").and_then(Value::as_object_mut))
-    {
-        own.insert("authorizer".to_owned(), json!({ "lambda": context }));
-    }
     let (body, is_base64) = body(request);
-    if let Some(body) = body {
-        event.insert("body".to_owned(), body.into());
-    }
-    event.insert("isBase64Encoded".to_owned(), is_base64.into());
+    let mut event = common(request, found, context);
+    event.extend(members([("body", body.into()), ("isBase64Encoded", is_base64.into())]));
     event.into()
 }
 
-/// The event for a Lambda authorizer. `identity` holds the values of its identity sources.
+/// Event for a Lambda authorizer. `identity` holds the values of its identity sources.
 pub(crate) fn authorizer(request: &Incoming, found: &Found<'_>, identity: &[String]) -> Value {
-    let mut event = common(request, found);
-    event.insert("type".to_owned(), "REQUEST".into());
-    event.insert("routeArn".to_owned(), route_arn(request).into());
-    if !identity.is_empty() {
-        event.insert("identitySource".to_owned(), identity.into());
-    }
+    let mut event = common(request, found, None);
+    event.extend(members([
+        ("type", "REQUEST".into()),
+        ("routeArn", route_arn(request).into()),
+        ("identitySource", identity.into()),
+    ]));
     event.into()
 }
 
-/// The ARN that a policy of an authorizer has to allow for this request.
+/// ARN that an authorizer's policy must allow for this request.
 pub(crate) fn route_arn(request: &Incoming) -> String {
     format!("arn:aws:execute-api:{REGION}:{ACCOUNT}:{API}/{STAGE}/{}{}", request.method, request.path)
 }
 
-/// What both kinds of event have.
-fn common(request: &Incoming, found: &Found<'_>) -> Map<String, Value> {
-    let mut event = Map::new();
-    event.insert("version".to_owned(), "2.0".into());
-    event.insert("routeKey".to_owned(), found.route.key().into());
-    event.insert("rawPath".to_owned(), request.path.clone().into());
-    event.insert("rawQueryString".to_owned(), request.query.clone().into());
-    let cookies = cookies(request);
-    if !cookies.is_empty() {
-        event.insert("cookies".to_owned(), cookies.into());
-    }
-    event.insert("headers".to_owned(), json!(headers(request)));
-    let query = query_parameters(request);
-    if !query.is_empty() {
-        event.insert("queryStringParameters".to_owned(), json!(query));
-    }
-    if !found.parameters.is_empty() {
-        event.insert("pathParameters".to_owned(), json!(found.parameters));
-    }
-    event.insert("requestContext".to_owned(), request_context(request, found));
-    event
-}
-
-fn request_context(request: &Incoming, found: &Found<'_>) -> Value {
+/// Members of both kinds of event.
+fn common(request: &Incoming, found: &Found<'_>, context: Option<&Value>) -> Map<String, Value> {
     let host = request.header(HOST.as_str()).unwrap_or_default();
-    // A port is no part of a domain name; an IPv6 address keeps its colons in brackets.
+    // A port is not part of a domain name. An IPv6 address keeps its colons in brackets.
     let domain = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host.as_str(),
     };
-    json!({
-        "accountId": ACCOUNT,
-        "apiId": API,
-        "domainName": domain,
-        "domainPrefix": domain.split('.').next().unwrap_or_default(),
-        "http": {
-            "method": request.method.as_str(),
-            "path": request.path,
-            "protocol": format!("{:?}", request.version),
-            "sourceIp": request.source_ip(),
-            "userAgent": request.header(USER_AGENT.as_str()).unwrap_or_default(),
-        },
-        "requestId": request.stamp.id,
-        "routeKey": found.route.key(),
-        "stage": STAGE,
-        "time": clf_time(&request.stamp),
-        "timeEpoch": i64::try_from(request.stamp.millis()).unwrap_or_default(),
-    })
+    let http = json!({
+        "method": request.method.as_str(),
+        "path": request.path,
+        "protocol": format!("{:?}", request.version),
+        "sourceIp": request.source_ip(),
+        "userAgent": request.header(USER_AGENT.as_str()).unwrap_or_default(),
+    });
+    let request_context = members([
+        ("accountId", ACCOUNT.into()),
+        ("apiId", API.into()),
+        ("authorizer", context.map(|context| json!({ "lambda": context })).into()),
+        ("domainName", domain.into()),
+        ("domainPrefix", domain.split('.').next().into()),
+        ("http", http),
+        ("requestId", request.stamp.id.as_str().into()),
+        ("routeKey", found.route.key().into()),
+        ("stage", STAGE.into()),
+        ("time", clf_time(&request.stamp).into()),
+        ("timeEpoch", i64::try_from(request.stamp.millis()).ok().into()),
+    ]);
+    members([
+        ("version", "2.0".into()),
+        ("routeKey", found.route.key().into()),
+        ("rawPath", request.path.as_str().into()),
+        ("rawQueryString", request.query.as_str().into()),
+        ("cookies", cookies(request).into()),
+        ("headers", json!(headers(request))),
+        ("queryStringParameters", json!(query_parameters(request))),
+        ("pathParameters", json!(found.parameters)),
+        ("requestContext", request_context.into()),
+    ])
 }
 
-/// The common log format's time, `09/Sep/2001:01:46:40 +0000`.
+/// The members that are not null, `[]` or `{}`.
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let is_empty = |value: &Value| value.is_null() || *value == json!([]) || *value == json!({});
+    let present = members.into_iter().filter(|(_, value)| !is_empty(value));
+    present.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Time in the common log format: `09/Sep/2001:01:46:40 +0000`.
 fn clf_time(stamp: &Stamp) -> String {
     let at = stamp.at;
     let month: String = at.month().to_string().chars().take(3).collect();
@@ -113,7 +104,7 @@ fn clf_time(stamp: &Stamp) -> String {
     )
 }
 
-/// Headers by lower-case name, duplicates joined with commas, cookies left out, and those that API Gateway sets.
+/// Headers by lower-case name, with duplicates joined by commas, without cookies, and with the headers of API Gateway.
 fn headers(request: &Incoming) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<_, _> = request
         .headers
@@ -129,7 +120,7 @@ fn headers(request: &Incoming) -> BTreeMap<String, String> {
     headers
 }
 
-/// `Root=1-` with the time in seconds and 24 more digits, as AWS X-Ray writes it; here of the request's id.
+/// X-Ray trace id: `Root=1-`, the time in seconds, and 24 hexadecimal digits of the request id.
 fn trace_id(stamp: &Stamp) -> String {
     let id = format!("{}{}", HEXLOWER.encode(stamp.id.as_bytes()), "0".repeat(24));
     format!("Root=1-{:08x}-{}", stamp.at.unix_timestamp(), id.get(..24).unwrap_or_default())
@@ -153,19 +144,19 @@ fn query_parameters(request: &Incoming) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The body for the event, and whether it is base64. `None` for an empty one.
+/// Body of the event, and whether it is base64. `None` for an empty body.
 fn body(request: &Incoming) -> (Option<String>, bool) {
     if request.body.is_empty() {
         return (None, false);
     }
     match std::str::from_utf8(&request.body) {
         Ok(text) if is_text(request) => (Some(text.to_owned()), false),
-        // JSON has no way to write bytes that are not UTF-8, whatever the content type claims.
+        // JSON cannot carry bytes that are not UTF-8, whatever the content type.
         _ => (Some(BASE64.encode(&request.body)), true),
     }
 }
 
-/// Whether HTTP APIs hand on a body of this content type as text. A form is not among them.
+/// Whether HTTP APIs pass a body of this content type as text. A form is not passed as text.
 fn is_text(request: &Incoming) -> bool {
     let content_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -178,11 +169,43 @@ mod tests {
     use super::*;
     use crate::request::tests::incoming;
     use crate::routes::Routes;
+    use aws_lambda_events::event::apigw::{
+        ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpRequestContext,
+    };
 
     fn event_of(key: &str, request: &Incoming, build: impl Fn(&Incoming, &Found<'_>) -> Value) -> Value {
         let mut routes = Routes::default();
         routes.add_function(key, "f", None).unwrap();
-        build(request, &routes.find(&request.method, &request.path).unwrap())
+        let event = build(request, &routes.find(&request.method, &request.path).unwrap());
+        if event.get("type").is_none() {
+            check_integration(&event, request);
+        } else {
+            check_authorizer(&event, request);
+        }
+        event
+    }
+
+    /// Reads an event as a function in Rust does.
+    fn check_integration(event: &Value, request: &Incoming) {
+        let read: ApiGatewayV2httpRequest = serde_json::from_value(event.clone()).unwrap();
+        assert_eq!(read.raw_path.as_deref(), Some(request.path.as_str()));
+        assert_eq!(read.cookies.unwrap_or_default(), cookies(request));
+        assert_eq!(read.body.as_deref(), body(request).0.as_deref());
+        check_context(&read.request_context, request);
+    }
+
+    fn check_authorizer(event: &Value, request: &Incoming) {
+        let read: ApiGatewayV2CustomAuthorizerV2Request = serde_json::from_value(event.clone()).unwrap();
+        assert_eq!(read.type_.as_deref(), Some("REQUEST"));
+        assert_eq!(read.route_arn.as_deref(), Some(route_arn(request).as_str()));
+        check_context(&read.request_context, request);
+    }
+
+    fn check_context(context: &ApiGatewayV2httpRequestContext, request: &Incoming) {
+        assert_eq!(context.http.method, request.method);
+        assert_eq!(context.http.source_ip, Some(request.source_ip()));
+        assert_eq!(context.request_id.as_deref(), Some(request.stamp.id.as_str()));
+        assert_eq!(i128::from(context.time_epoch), request.stamp.millis());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The server: one request, from its head to its answer.
+//! The server.
 
 use crate::answer::{self, message};
 use crate::authorizer::{Cache, Verdict, authorize};
@@ -24,23 +24,23 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// The id that API Gateway gives every answer of an HTTP API.
+/// Header with the request id of API Gateway.
 const REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
-/// Requests that are under way when the gateway stops have this long to end.
+/// Time for running requests after the shutdown begins.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The limits of HTTP APIs, which cannot be raised there. Tests lower them.
+/// Limits of HTTP APIs. AWS does not raise them. Tests lower them.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest body, in bytes; 413 above it.
+    /// Largest body, in bytes; 413 above it.
     pub body: usize,
-    /// The largest sum of the request line and all header values, in bytes; 431 above it.
+    /// Largest sum of request line and header values, in bytes; 431 above it.
     pub head: usize,
-    /// How long a function or service may take; 503 after it.
+    /// Time limit of a function or service; 503 after it.
     pub integration: Duration,
-    /// How long an authorizer may take; 500 after it.
+    /// Time limit of an authorizer; 500 after it.
     pub authorizer: Duration,
 }
 
@@ -55,33 +55,33 @@ impl Default for Limits {
     }
 }
 
-/// What [`serve`] serves.
+/// Configuration of [`serve`].
 #[derive(Debug, Clone)]
 pub struct Gateway {
-    /// The routes and their authorizers.
+    /// Routes and authorizers.
     pub routes: Routes,
-    /// Where Lambda's Invoke API listens (`cargo lambda watch`), such as `http://127.0.0.1:9001`.
+    /// URL of Lambda's Invoke API, such as `http://127.0.0.1:9001`.
     pub invoke_base: String,
-    /// The limits of API Gateway, unless a test needs others.
+    /// Limits, by default those of API Gateway.
     pub limits: Limits,
-    /// Files for paths that no route takes. API Gateway has none.
+    /// Files for paths without a route. API Gateway has none.
     pub site: Option<Site>,
 }
 
 impl Gateway {
-    /// A gateway with the limits of the real one.
+    /// A gateway with the limits of HTTP APIs.
     pub fn new(routes: Routes, invoke_base: impl Into<String>) -> Self {
         Self { routes, invoke_base: invoke_base.into(), limits: Limits::default(), site: None }
     }
 }
 
-/// Serves the gateway on `listener` until `shutdown` completes. Requests under way get one more second.
+/// Serves the gateway on `listener` until `shutdown` completes. Running requests get one more second.
 ///
-/// Each request is one `tracing` event at level INFO with method, path, status, function and milliseconds; what went
-/// wrong behind a 5xx is one at level WARN. No header, query or body is logged, and no request for a file of the site.
+/// Each request is one `tracing` event at level INFO with method, path, status, function and milliseconds. The cause of
+/// a 5xx is an event at level WARN. Headers, queries, bodies and requests for files are not logged.
 ///
 /// # Errors
-/// When the listener has no address or the HTTP client for the functions cannot be built.
+/// The listener has no address, or the HTTP client cannot be built.
 pub async fn serve(
     listener: TcpListener,
     gateway: Gateway,
@@ -93,7 +93,7 @@ pub async fn serve(
     let (stopping, stopped) = oneshot::channel();
     let signal = async move {
         shutdown.await;
-        // Nobody listens when the server has ended by itself.
+        // The receiver is gone if the server has ended by itself.
         let _ = stopping.send(());
     };
     tokio::select! {
@@ -102,7 +102,7 @@ pub async fn serve(
     }
 }
 
-/// Ends [`FAREWELL`] after the shutdown has begun; never when it does not.
+/// Completes [`FAREWELL`] after the shutdown begins. Otherwise it is pending forever.
 async fn farewell(stopped: oneshot::Receiver<()>) {
     match stopped.await {
         Ok(()) => tokio::time::sleep(FAREWELL).await,
@@ -120,14 +120,14 @@ struct Server {
     site: Option<Site>,
 }
 
-/// An answer with what the log says of it.
+/// A response with its log fields.
 struct Outcome {
     response: Response<Body>,
-    /// The function or service that the route leads to; empty without a route.
+    /// Function or service of the route; empty without a route.
     target: String,
-    /// What went wrong behind a 5xx.
+    /// Cause of a 5xx.
     problem: Option<String>,
-    /// Whether it is a file and not the API's answer.
+    /// Whether the response is a file of the site.
     file: bool,
 }
 
@@ -166,7 +166,7 @@ async fn answer(
     outcome.response
 }
 
-/// The path is the caller's text: as debug text it cannot break out of its line.
+/// Debug format escapes line breaks in the caller's path.
 fn log(outcome: &Outcome, method: &Method, path: &str, took: Duration) {
     let (status, target, ms) = (outcome.response.status().as_u16(), &outcome.target, took.as_millis());
     if let Some(problem) = &outcome.problem {
@@ -178,9 +178,9 @@ fn log(outcome: &Outcome, method: &Method, path: &str, took: Duration) {
 impl Server {
     fn new(gateway: Gateway, port: u16) -> io::Result<Self> {
         let client = reqwest::Client::builder()
-            // What listens on loopback is not behind the developer's proxy.
+            // Loopback servers are not behind the developer's proxy.
             .no_proxy()
-            // A redirect is an answer for the caller.
+            // The caller receives redirects.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(io::Error::other)?;
@@ -237,7 +237,7 @@ impl Server {
         let Some(name) = found.route.authorizer() else {
             return self.integrate(request, found, None).await;
         };
-        // `Routes` takes no route whose authorizer it does not have; should it ever be missing, nobody gets in.
+        // `Routes` rejects a route without its authorizer. If it is missing nevertheless, the request fails.
         let Some(authorizer) = self.routes.authorizer(name) else {
             return Outcome::broken(format!("there is no authorizer {name}"));
         };
@@ -275,7 +275,9 @@ fn invoked(result: Result<axum::body::Bytes, InvokeError>) -> Outcome {
             let outcome = Outcome::gateway(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
             Outcome { problem: Some("the function did not answer in time".to_owned()), ..outcome }
         }
-        Err(InvokeError::Function(_)) => Outcome::broken("the function failed; its log says why".to_owned()),
+        Err(InvokeError::Function(_)) => {
+            Outcome::broken("the function failed; its log shows the cause".to_owned())
+        }
         Err(InvokeError::Unavailable(problem)) => Outcome::broken(problem),
     }
 }

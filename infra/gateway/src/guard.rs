@@ -13,20 +13,21 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What the service behind a guard reads of the caller: the header, and the member of the authorizer's context.
+/// Headers for the service, each with its member of the authorizer's context.
 const IDENTITY: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("x-daypass-sub"), "sub"),
     (HeaderName::from_static("x-daypass-sid"), "sid"),
     (HeaderName::from_static("x-daypass-client-id"), "client_id"),
     (HeaderName::from_static("x-daypass-scope"), "scope"),
 ];
-/// No header with this prefix passes from outside: the service takes its word for who is calling.
+/// Headers with this prefix are removed from requests: the service trusts them.
 const OWN_PREFIX: &str = "x-daypass-";
 
-/// A path prefix and the service that answers below it.
+/// A path prefix and its service.
 ///
-/// It is read from `PREFIX=URL`. The service sees the whole path, prefix included, after the path of the URL, and the
-/// headers `x-daypass-sub`, `x-daypass-sid`, `x-daypass-client-id` and `x-daypass-scope` with what the authorizer found.
+/// The text form is `PREFIX=URL`. The service receives the whole path, including the prefix, after the path of the URL.
+/// The headers `x-daypass-sub`, `x-daypass-sid`, `x-daypass-client-id` and `x-daypass-scope` carry the authorizer's
+/// context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
     prefix: String,
@@ -34,28 +35,28 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The prefix, such as `/orders`; `/` guards everything that has no route of its own.
+    /// The prefix, such as `/orders`. `/` guards every path without a route.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The key of the route that [`Routes::add_guard`](crate::Routes::add_guard) makes of it.
+    /// Key of the route that [`Routes::add_guard`](crate::Routes::add_guard) adds.
     #[must_use]
     pub fn route_key(&self) -> String {
         format!("ANY {}/{{proxy+}}", self.prefix.trim_end_matches('/'))
     }
 
-    /// Where the service listens.
+    /// URL of the service.
     #[must_use]
     pub fn service(&self) -> &str {
         self.service.as_str()
     }
 
-    /// The URL of the service for a request; `None` for a path that a URL would read as another one.
+    /// URL of the service for a request; `None` for a path that a URL parser would change.
     fn target(&self, request: &Incoming) -> Option<Url> {
         let path = &request.encoded_path;
-        // `..` would lead out of the prefix, and a URL takes a backslash for a slash.
+        // `..` would leave the prefix, and a URL parser turns a backslash into a slash.
         let dots = |segment: &str| {
             let segment = percent_decode_str(segment).decode_utf8_lossy();
             segment == "." || segment == ".."
@@ -73,10 +74,10 @@ impl Guard {
 impl FromStr for Guard {
     type Err = RouteError;
 
-    /// Reads `PREFIX=URL`.
+    /// Parses `PREFIX=URL`.
     ///
     /// # Errors
-    /// When the prefix is no plain path, or the URL is not one of plain HTTP.
+    /// The prefix is not a plain path, or the URL is not plain HTTP.
     fn from_str(text: &str) -> Result<Self, RouteError> {
         let wrong = |why: &str| {
             Err(RouteError(format!("{text:?}: {why}; write it like /orders=http://localhost:3000")))
@@ -95,7 +96,7 @@ impl FromStr for Guard {
         if service.query().is_some() || service.fragment().is_some() || !service.username().is_empty() {
             return wrong("the URL must have no user, query or fragment");
         }
-        // `/orders/` and `/orders` guard the same.
+        // `/orders/` and `/orders` guard the same paths.
         let prefix = match prefix.trim_end_matches('/') {
             "" => "/",
             prefix => prefix,
@@ -110,9 +111,9 @@ impl fmt::Display for Guard {
     }
 }
 
-/// Hands an authorised request to the service, and its response back. `context` is the authorizer's.
+/// Forwards an authorised request to the service, and returns its response. `context` is the authorizer's.
 ///
-/// A problem is answered with a message, because the one who reads it is the developer of the service.
+/// Errors have a message for the developer of the service.
 pub(crate) async fn forward(
     guard: &Guard,
     request: &Incoming,
@@ -162,16 +163,17 @@ fn failed(guard: &Guard, error: &reqwest::Error, limit: Duration) -> Response<Bo
         let text = format!("The service at {service} did not answer within {} s.", limit.as_secs_f32());
         return message(StatusCode::SERVICE_UNAVAILABLE, &text);
     }
-    let what = if error.is_connect() { "cannot be reached: is it running?" } else { "broke off its answer." };
+    let what =
+        if error.is_connect() { "cannot be reached." } else { "closed the connection during its response." };
     message(StatusCode::BAD_GATEWAY, &format!("The service at {service} {what}"))
 }
 
-/// The headers for the service. `None` when the identity has a value that no header can carry: without it, or with
-/// half of it, the service must not be asked.
+/// Headers for the service. `None` if a header cannot carry a value of the identity: the service must not receive a
+/// part of it.
 fn headers(request: &Incoming, context: &Value) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
-        // Some servers hand `X_Daypass_Sub` to the application under the same name as `X-Daypass-Sub`.
+        // Some servers treat `X_Daypass_Sub` as `X-Daypass-Sub`.
         let own = name.as_str().replace('_', "-").starts_with(OWN_PREFIX);
         if !own && *name != HOST && *name != CONTENT_LENGTH && !is_hop_by_hop(name, &request.headers) {
             headers.append(name, value.clone());

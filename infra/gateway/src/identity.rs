@@ -1,9 +1,9 @@
-//! Which authorizer a route has, and where the authorizer finds the identity of a caller.
+//! Authorizers and their identity sources.
 
 use crate::request::Incoming;
 use std::time::Duration;
 
-/// Where an authorizer finds the caller's identity. When one is missing, the response is 401 and the authorizer is not called.
+/// Source of the caller's identity. If one is missing, the response is 401 and the authorizer is not invoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentitySource {
     /// The header of this name (`$request.header.NAME`).
@@ -17,16 +17,16 @@ pub enum IdentitySource {
 pub struct Authorizer {
     /// The name of the function.
     pub function: String,
-    /// Whether the function may answer `{"isAuthorized": true}`; otherwise only with an IAM policy.
+    /// Whether the function may answer `{"isAuthorized": true}` instead of an IAM policy.
     pub simple_responses: bool,
-    /// All of these must be there, and results are cached under their values.
+    /// Required identity sources. Their values are the cache key.
     pub identity: Vec<IdentitySource>,
-    /// How long a result is cached; zero for not at all.
+    /// Cache time of a result; zero disables the cache.
     pub ttl: Duration,
 }
 
 impl Authorizer {
-    /// The values of all identity sources; `None` when one is missing or empty.
+    /// Values of all identity sources; `None` if one is missing or empty.
     pub(crate) fn identity_of(&self, request: &Incoming) -> Option<Vec<String>> {
         let value = |source: &IdentitySource| match source {
             IdentitySource::Header(name) => request.header(name),

@@ -1,21 +1,20 @@
-//! Invoking a function over Lambda's Invoke API, as `cargo lambda watch` serves it.
+//! Client of Lambda's Invoke API, as `cargo lambda watch` serves it.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
 use axum::body::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Why there is no answer of the function.
+/// Why an invocation has no answer.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
-    /// None came in time.
+    /// The time limit passed.
     TimedOut,
-    /// The function reported an error; its `errorMessage`, if it gave one.
+    /// The function reported an error, with its `errorMessage` if present.
     Function(Option<String>),
-    /// The function could not be invoked. The text is for the developer.
+    /// The invocation failed. The text is for the developer.
     Unavailable(String),
 }
 
@@ -27,12 +26,12 @@ pub(crate) struct Lambda {
 }
 
 impl Lambda {
-    /// `base` is where the Invoke API listens, such as `http://127.0.0.1:9001`.
+    /// `base` is the URL of the Invoke API, such as `http://127.0.0.1:9001`.
     pub(crate) fn new(client: reqwest::Client, base: &str) -> Self {
         Self { client, base: base.trim_end_matches('/').to_owned() }
     }
 
-    /// What `function` returns for `event`.
+    /// Invokes `function` with `event`, and returns its answer.
     pub(crate) async fn invoke(
         &self,
         function: &str,
@@ -45,7 +44,7 @@ impl Lambda {
 
     async fn call(&self, function: &str, event: &Value) -> Result<Bytes, InvokeError> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.base);
-        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(event.to_string());
+        let request = self.client.post(url).json(event);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         let marked = response.headers().contains_key("x-amz-function-error");
@@ -55,14 +54,14 @@ impl Lambda {
 
     fn unreachable(&self, error: reqwest::Error) -> InvokeError {
         InvokeError::Unavailable(format!(
-            "no answer from {} ({}); is `cargo lambda watch` running there?",
+            "no answer from {} ({}); check that `cargo lambda watch` runs there",
             self.base,
             error.without_url()
         ))
     }
 }
 
-/// Tells apart what the function returned, what it reported as an error, and what the Invoke API itself says.
+/// Distinguishes answers of the function, errors of the function, and errors of the Invoke API.
 fn outcome(status: StatusCode, marked: bool, answer: Bytes) -> Result<Bytes, InvokeError> {
     let message = || {
         let error: Value = serde_json::from_slice(&answer).ok()?;
@@ -74,11 +73,11 @@ fn outcome(status: StatusCode, marked: bool, answer: Bytes) -> Result<Bytes, Inv
     if status.is_success() {
         return Ok(answer);
     }
-    // AWS marks a function's error with a header and status 200; `cargo lambda watch` sends it with status 500.
+    // AWS marks a function's error with a header and status 200; `cargo lambda watch` responds with status 500.
     match message() {
         Some(message) => Err(InvokeError::Function(Some(message))),
         None => Err(InvokeError::Unavailable(format!(
-            "the Invoke API answered {status}; the output of `cargo lambda watch` says why"
+            "the Invoke API responded with {status}; the output of `cargo lambda watch` shows the cause"
         ))),
     }
 }

@@ -1,15 +1,13 @@
 //! A local API Gateway **HTTP API** in front of `cargo lambda watch`.
 //!
-//! [`template::routes`] reads the routes and the Lambda authorizers from `template.yaml`, the same file that is
-//! deployed. [`serve`] then answers HTTP on a listener as API Gateway would: it matches the route, asks the authorizer
-//! and obeys its answer, makes a payload 2.0 event of the request, invokes the function, and makes an HTTP response of
-//! what the function returned. A [`Guard`] puts the authorizer in front of a service that is not a Lambda function.
+//! [`template::routes`] reads routes and Lambda authorizers from `template.yaml`, the file that is deployed. [`serve`]
+//! answers HTTP requests as API Gateway does: route, authorizer, event of payload 2.0, function, response. A [`Guard`]
+//! puts the authorizer in front of a service that is not a Lambda function.
 //!
-//! It is made for development and tests on loopback and imitates what Daypass depends on. What it cannot read in a
-//! template is an error, never ignored, so that a local run does not promise what a deployment will not hold.
+//! It is for development and tests on loopback, and imitates what Daypass depends on. Unsupported parts of a template
+//! are errors, so that a local run promises nothing that a deployment lacks.
 //!
-//! Two things are no part of the template, and are there for pages: a [`Site`] of static files, and the sharing of
-//! routes across origins ([`Routes::share`]).
+//! Two additions serve pages: a [`Site`] of static files, and CORS of routes ([`Routes::share`]).
 
 mod answer;
 mod authorizer;

@@ -1,4 +1,4 @@
-//! A request as it came in, whole, with what API Gateway notes about it.
+//! A complete request with its time and id.
 
 use axum::body::{Body, Bytes};
 use data_encoding::BASE64;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 use time::OffsetDateTime;
 
-/// Headers that belong to one connection and not to the message (RFC 9110 §7.6.1). `Connection` may name more.
+/// Hop-by-hop headers (RFC 9110 §7.6.1). `Connection` can name more.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "expect",
@@ -25,11 +25,11 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// A body over its limit is still read up to this many times the limit: a client that is cut off while it sends sees a
+/// A body over the limit is read up to this multiple of the limit. A client that is cut off while it sends would see a
 /// broken connection instead of the 413.
 const DRAINED: usize = 8;
 
-/// When a request came in, and its id.
+/// Time and id of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamp {
     pub(crate) id: String,
@@ -37,7 +37,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a request that came in just now. No two of one process have the same id.
+    /// The stamp of a new request. Ids are unique within the process.
     pub(crate) fn now() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         #[expect(clippy::disallowed_methods, reason = "the gateway plays a service whose clock is its own")]
@@ -52,30 +52,30 @@ impl Stamp {
     }
 }
 
-/// Sixteen characters, as the ids of API Gateway.
+/// An id of 16 characters, as in API Gateway.
 fn request_id(at: OffsetDateTime, count: u64) -> String {
     let millis = (at.unix_timestamp_nanos() / 1_000_000).to_be_bytes();
     let count = count.to_be_bytes();
-    // The last six bytes of the time reach to the year 10889, and the last five of the counter to 10^12 requests.
+    // Six bytes of the time last until the year 10889, and five bytes of the counter for 10^12 requests.
     let bytes: Vec<u8> = millis.iter().skip(10).chain(count.iter().skip(3)).copied().collect();
     BASE64.encode(&bytes)
 }
 
-/// A request, read to its end.
+/// A request with its whole body.
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub(crate) method: Method,
-    /// The path as sent.
+    /// Path as sent.
     pub(crate) encoded_path: String,
-    /// The path with its percent-encoding undone: what HTTP APIs match and what they hand on as `rawPath`.
+    /// Percent-decoded path: HTTP APIs match it and send it as `rawPath`.
     pub(crate) path: String,
-    /// The query string as sent, without the question mark.
+    /// Query string as sent, without the question mark.
     pub(crate) query: String,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) peer: SocketAddr,
-    /// The port that the gateway listens on.
+    /// Port of the gateway.
     pub(crate) port: u16,
     pub(crate) stamp: Stamp,
 }
@@ -116,12 +116,12 @@ impl Incoming {
         (!values.is_empty()).then(|| values.join(","))
     }
 
-    /// Who sent the request: the address of the connection, never what a header claims.
+    /// Address of the connection. Headers do not change it.
     pub(crate) fn source_ip(&self) -> String {
         self.peer.ip().to_canonical().to_string()
     }
 
-    /// `X-Forwarded-For` with the sender added at its end.
+    /// `X-Forwarded-For` with the sender appended.
     pub(crate) fn forwarded_for(&self) -> String {
         match self.header("x-forwarded-for") {
             Some(before) => format!("{before}, {}", self.source_ip()),
@@ -130,14 +130,14 @@ impl Incoming {
     }
 }
 
-/// The size that API Gateway limits to 10,240 bytes: the request line and all header values.
+/// Size that API Gateway limits to 10,240 bytes: the request line and all header values.
 pub(crate) fn head_size(parts: &Parts) -> usize {
     let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
     let line = parts.method.as_str().len() + target + "  HTTP/1.1".len();
     parts.headers.values().fold(line, |size, value| size + value.len())
 }
 
-/// Reads a body of at most `limit` bytes; `Ok(None)` when it is longer.
+/// Reads a body of at most `limit` bytes; `Ok(None)` if it is longer.
 pub(crate) async fn read_body(mut body: Body, limit: usize) -> Result<Option<Bytes>, axum::Error> {
     let mut read = Vec::new();
     let mut size = 0_usize;
@@ -154,7 +154,7 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> Result<Option<Byt
     Ok((size <= limit).then(|| read.into()))
 }
 
-/// Whether a header ends at the next hop. `headers` are those of the same message.
+/// Whether a header is hop-by-hop. `headers` are those of the same message.
 pub(crate) fn is_hop_by_hop(name: &HeaderName, headers: &HeaderMap) -> bool {
     HOP_BY_HOP.contains(&name.as_str())
         || headers
@@ -170,7 +170,7 @@ pub(crate) mod tests {
     use super::*;
     use http::Request;
 
-    /// A request that came in on the 9th of September 2001, as the tests of other modules need it.
+    /// A request of 9 September 2001, for tests of other modules.
     pub(crate) fn incoming(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Incoming {
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! Which request goes where: the routes of an HTTP API and how it chooses among them.
+//! Routes of an HTTP API and their order of precedence.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
@@ -8,16 +8,16 @@ use crate::identity::Authorizer;
 use http::Method;
 use std::collections::BTreeMap;
 
-/// What answers a route.
+/// Target of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The Lambda function of this name: the name of its binary, as `cargo lambda watch` calls it.
+    /// Lambda function, by the name of its binary.
     Function(String),
-    /// A service of the developer's own.
+    /// Service of the developer.
     Service(Guard),
 }
 
-/// One route of the API.
+/// A route of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     key: String,
@@ -25,53 +25,53 @@ pub struct Route {
     pattern: Pattern,
     target: Target,
     authorizer: Option<String>,
-    /// The origins of the pages that may call and read it; none unless it was shared.
+    /// Origins of pages that can call the route across origins.
     origins: Vec<String>,
 }
 
 impl Route {
-    /// The route key as API Gateway writes it: `GET /orders/{id}`, `ANY /login`, `$default`.
+    /// Route key in API Gateway's form: `GET /orders/{id}`, `ANY /login`, `$default`.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What answers.
+    /// Target of the route.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The name of the authorizer that is asked first; `None` for a public route.
+    /// Name of the authorizer; `None` for a public route.
     #[must_use]
     pub fn authorizer(&self) -> Option<&str> {
         self.authorizer.as_deref()
     }
 
-    /// The origins of the pages that it is shared with.
+    /// Origins of pages that can call the route across origins.
     pub(crate) fn origins(&self) -> &[String] {
         &self.origins
     }
 }
 
-/// The routes and authorizers of one API.
+/// Routes and authorizers of one API.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     routes: Vec<Route>,
     authorizers: BTreeMap<String, Authorizer>,
 }
 
-/// A request's route, with the values of its path parameters.
+/// Route of a request, with its path parameters.
 pub(crate) struct Found<'a> {
     pub(crate) route: &'a Route,
     pub(crate) parameters: BTreeMap<String, String>,
 }
 
 impl Routes {
-    /// Adds the authorizer `name`, for routes that are added later.
+    /// Adds the authorizer `name` for later routes.
     ///
     /// # Errors
-    /// When there is one of that name, or when it should cache results and has no identity source to key them on.
+    /// The name exists, or the authorizer caches results without an identity source.
     pub fn add_authorizer(&mut self, name: &str, authorizer: Authorizer) -> Result<(), RouteError> {
         if !authorizer.ttl.is_zero() && authorizer.identity.is_empty() {
             return Err(RouteError(format!(
@@ -84,13 +84,13 @@ impl Routes {
         Ok(())
     }
 
-    /// Adds a route to the Lambda function `function`, behind `authorizer` when one is named.
+    /// Adds a route to the Lambda function `function`, behind `authorizer` if given.
     ///
-    /// `key` is a route key: a method or `ANY`, a space and a path with `{name}` for one segment and, at the end,
-    /// `{name+}` for all that follow; or `$default`, which takes what no other route does.
+    /// `key` is a route key: a method or `ANY`, a space, and a path. `{name}` matches one segment, and `{name+}` at the
+    /// end all remaining segments. `$default` matches every other request.
     ///
     /// # Errors
-    /// When the key is not of that form or in use, or no such authorizer was added.
+    /// The key is malformed or in use, or the authorizer is unknown.
     pub fn add_function(
         &mut self,
         key: &str,
@@ -101,33 +101,33 @@ impl Routes {
         self.add(key.to_owned(), method, pattern, Target::Function(function.to_owned()), authorizer)
     }
 
-    /// Puts `authorizer` in front of a service: every method and every path below the guard's prefix.
+    /// Puts `authorizer` in front of a service, for all methods and all paths below the prefix.
     ///
     /// # Errors
-    /// When the prefix is guarded already, or no such authorizer was added.
+    /// The prefix is already guarded, or the authorizer is unknown.
     pub fn add_guard(&mut self, guard: Guard, authorizer: &str) -> Result<(), RouteError> {
         let pattern = Pattern::prefix(guard.prefix());
         let key = guard.route_key();
         self.add(key, None, pattern, Target::Service(guard), Some(authorizer))
     }
 
-    /// Lets pages of `origins` call the route with this key and read its answers, as the `CorsConfiguration` of an HTTP
-    /// API would (which has one for all its routes; here each route can stand for an API of its own).
+    /// Permits pages of `origins` to call the route across origins, as the `CorsConfiguration` of an HTTP API does.
+    /// There it applies to all routes; here each route can stand for another API.
     ///
     /// # Errors
-    /// When there is no such route.
+    /// The route does not exist.
     pub fn share(&mut self, key: &str, origins: &[String]) -> Result<(), RouteError> {
         let Some(route) = self.routes.iter_mut().find(|route| route.key == key) else {
-            return Err(RouteError(format!("there is no route {key} to share")));
+            return Err(RouteError(format!("the route {key} does not exist")));
         };
         route.origins = origins.to_vec();
         Ok(())
     }
 
-    /// The name of the only authorizer: what guards a route that was not written with one in mind.
+    /// Name of the only authorizer. It guards services.
     ///
     /// # Errors
-    /// When there is none, or more than one.
+    /// There is none, or more than one.
     pub fn sole_authorizer(&self) -> Result<&str, RouteError> {
         let mut names = self.authorizers.keys();
         match (names.next(), names.next()) {
@@ -139,7 +139,7 @@ impl Routes {
         }
     }
 
-    /// All routes, in the order in which they were added.
+    /// All routes, in the order of their addition.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
@@ -148,8 +148,8 @@ impl Routes {
         self.authorizers.get(name)
     }
 
-    /// The most specific route for a request: fixed segments over `{name}` over `{name+}` over `$default`, and then the
-    /// method itself over `ANY`. `path` is decoded.
+    /// The most specific route for a request: fixed segments before `{name}`, `{name+}` and `$default`, and then the
+    /// method before `ANY`. `path` is decoded.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Option<Found<'_>> {
         self.routes
             .iter()
@@ -174,7 +174,7 @@ impl Routes {
             )));
         }
         if self.routes.iter().any(|route| route.method == method && route.pattern.same_paths(&pattern)) {
-            return Err(RouteError(format!("two routes take the same requests: {key}; remove one")));
+            return Err(RouteError(format!("two routes match the same requests: {key}; remove one")));
         }
         let authorizer = authorizer.map(str::to_owned);
         self.routes.push(Route { key, method, pattern, target, authorizer, origins: Vec::new() });
@@ -206,16 +206,16 @@ fn parse_method(key: &str, method: &str) -> Result<Option<Method>, RouteError> {
     }
 }
 
-/// One part of a path pattern. The order is the order of preference.
+/// Part of a path pattern, in the order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
-    /// This text.
+    /// Literal segment.
     Fixed(String),
-    /// One segment that is not empty.
+    /// One non-empty segment.
     Parameter(String),
-    /// One segment or more, to the end.
+    /// One or more segments, to the end.
     Greedy(String),
-    /// Anything, also nothing, to the end: what lies below a guarded prefix.
+    /// Zero or more segments, to the end: the paths below a guarded prefix.
     Below,
     /// `$default`.
     Default,
@@ -232,7 +232,7 @@ impl Segment {
         }
     }
 
-    /// Whether both take the same text, whatever they call it.
+    /// Whether both match the same paths, whatever the names of the parameters.
     fn same_text(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Fixed(one), Self::Fixed(two)) => one == two,
@@ -261,7 +261,7 @@ impl Segment {
     }
 }
 
-/// The path of a route, segment by segment.
+/// Path of a route by segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern(Vec<Segment>);
 
@@ -292,7 +292,7 @@ impl Pattern {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(one, two)| one.same_text(two))
     }
 
-    /// The path parameters when `path` matches.
+    /// Path parameters if `path` matches.
     fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut parameters = BTreeMap::new();
         let mut rest = segments(path).into_iter();
@@ -327,7 +327,7 @@ impl Pattern {
     }
 }
 
-/// The segments of a path that starts with a slash; `/` itself has none.
+/// Segments of a path that starts with a slash; `/` has none.
 fn segments(path: &str) -> Vec<&str> {
     match path.strip_prefix('/').unwrap_or(path) {
         "" => Vec::new(),
@@ -466,7 +466,7 @@ mod tests {
             ("GET /a/x{b}", "must be a whole segment"),
             ("GET /a/{}", "needs a name"),
             ("GET /a/{+}", "needs a name"),
-            ("GET /a/{y}", "two routes take the same requests"),
+            ("GET /a/{y}", "two routes match the same requests"),
         ] {
             let error = routes.add_function(key, "f", None).expect_err(key).to_string();
             assert!(error.contains(why), "{key}: {error}");

@@ -1,9 +1,8 @@
-//! Files of a page, for development: beside the API, or on an origin of their own.
+//! Static files of a page: beside the API, or on their own origin.
 //!
-//! API Gateway has no files. A [`Site`] is what `cargo dev` adds, so that a page can be looked at without another server;
-//! beside an API it answers only paths that no route takes. It is a fixed list: a path is on it, letter by letter, or
-//! there is nothing, so no spelling of a path leads to another file. Files are read anew for each request, and an edit
-//! shows when the page is reloaded.
+//! API Gateway serves no files. `cargo dev` adds a [`Site`], so that a page needs no other server. Beside an API, it
+//! serves only paths without a route. Its list of paths is fixed and compared literally, so no spelling of a path leads
+//! to another file. Each request reads its file, so a reload shows an edit.
 
 use axum::Router;
 use axum::body::Body;
@@ -19,11 +18,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// Nothing but the site's own files; no inline script or style, no form that leaves the page, no frame around it.
+/// Only the site's own files: no inline script or style, no form target outside, no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{api}; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A list of files with their paths, served with a strict Content Security Policy.
+/// Files by path, with a strict Content Security Policy.
 #[derive(Debug, Clone)]
 pub struct Site {
     files: BTreeMap<String, (&'static str, Content)>,
@@ -37,32 +36,31 @@ enum Content {
 }
 
 impl Site {
-    /// A site without files. Its pages may call their own origin and, when it is another one, that of `api`, such as
-    /// `http://localhost:3000`.
+    /// An empty site. Its pages can call their own origin and `api`, such as `http://localhost:3000`.
     ///
     /// # Errors
-    /// When `api` cannot stand in a header.
+    /// `api` is not a valid header value.
     pub fn new(api: Option<&str>) -> io::Result<Self> {
         let api = api.map(|api| format!(" {api}")).unwrap_or_default();
         let policy = HeaderValue::try_from(POLICY.replace("{api}", &api)).map_err(io::Error::other)?;
         Ok(Self { files: BTreeMap::new(), policy })
     }
 
-    /// With a file on disk at `path`, such as `/page.js`.
+    /// Adds a file on disk at `path`, such as `/page.js`.
     #[must_use]
     pub fn file(mut self, path: &str, content_type: &'static str, file: PathBuf) -> Self {
         self.files.insert(path.to_owned(), (content_type, Content::File(file)));
         self
     }
 
-    /// With a text at `path`.
+    /// Adds a text at `path`.
     #[must_use]
     pub fn text(mut self, path: &str, content_type: &'static str, text: String) -> Self {
         self.files.insert(path.to_owned(), (content_type, Content::Text(text)));
         self
     }
 
-    /// The answer for a path as it was sent, percent-encoding included; `None` when there is no such file.
+    /// The response for a path as sent, including percent-encoding; `None` if the site has no such file.
     pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
         let (content_type, content) = self.files.get(path)?;
         if method != Method::GET && method != Method::HEAD {
@@ -75,7 +73,7 @@ impl Site {
             Content::File(file) => read(file.clone()).await,
         };
         let response = match bytes {
-            // hyper sends the length, and no body in answer to HEAD.
+            // hyper sends the length, and no body in a response to HEAD.
             Ok(bytes) => {
                 let mut response = Response::new(Body::from(bytes));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -110,10 +108,10 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// Serves a site alone on `listener`, until the future is dropped. Its requests are not logged.
+/// Serves a site on `listener` until the future is dropped. Its requests are not logged.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// The listener failed permanently.
 pub async fn serve_site(listener: TcpListener, site: Site) -> io::Result<()> {
     let app = Router::new().fallback(alone).with_state(Arc::new(site));
     axum::serve(listener, app).await

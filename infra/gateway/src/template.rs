@@ -1,8 +1,7 @@
-//! The routes of a SAM template: what `template.yaml` deploys is what is served here.
+//! Routes of a SAM template, so that the gateway serves what `template.yaml` deploys.
 //!
-//! Read are `AWS::Serverless::HttpApi` with its Lambda authorizers, and the `HttpApi` events of
-//! `AWS::Serverless::Function`. The function's name is `Metadata.BuildProperties.Binary`, the name that
-//! `cargo lambda` builds and invokes it by.
+//! It reads `AWS::Serverless::HttpApi` with its Lambda authorizers, and the `HttpApi` events of
+//! `AWS::Serverless::Function`. `Metadata.BuildProperties.Binary` names the function for `cargo lambda`.
 
 use crate::error::RouteError;
 use crate::identity::{Authorizer, IdentitySource};
@@ -15,18 +14,18 @@ use std::time::Duration;
 const FUNCTION: &str = "AWS::Serverless::Function";
 const HTTP_API: &str = "AWS::Serverless::HttpApi";
 
-/// The longest time that API Gateway caches an authorizer's result, in seconds (`AuthorizerResultTtlInSeconds`).
+/// Longest cache time of an authorizer's result, in seconds (`AuthorizerResultTtlInSeconds`).
 const MAX_TTL_SECONDS: u64 = 3600;
 
-/// The routes and authorizers of the SAM template `text`.
+/// Routes and authorizers of the SAM template `text`.
 ///
 /// # Errors
-/// When the text is not YAML, or describes an API in a way that this gateway cannot imitate.
+/// The text is not YAML, or describes an API that this gateway does not support.
 pub fn routes(text: &str) -> Result<Routes, RouteError> {
     let template = parse(text)?;
     if template.pointer("/Globals/HttpApi/Auth").is_some() {
         return wrong(
-            "Globals.HttpApi.Auth is not read here: write Auth into the AWS::Serverless::HttpApi resource",
+            "Globals.HttpApi.Auth is not supported: write Auth into the AWS::Serverless::HttpApi resource",
         );
     }
     let Some(resources) = template.get("Resources").and_then(Value::as_object) else {
@@ -48,11 +47,11 @@ pub fn routes(text: &str) -> Result<Routes, RouteError> {
     Ok(routes)
 }
 
-/// A template as JSON, with the short forms of CloudFormation's functions written out: `!Ref X` becomes
-/// `{"Ref": "X"}`, `!GetAtt X.Arn` becomes `{"Fn::GetAtt": "X.Arn"}`.
+/// A template as JSON, with the long forms of CloudFormation's functions: `!Ref X` becomes `{"Ref": "X"}`,
+/// `!GetAtt X.Arn` becomes `{"Fn::GetAtt": "X.Arn"}`.
 ///
 /// # Errors
-/// When the text is not YAML; the message shows the place.
+/// The text is not YAML. The message shows the place.
 pub fn parse(text: &str) -> Result<Value, RouteError> {
     // Without this, a resource named `Y` would be the boolean true.
     let options = serde_saphyr::options! { strict_booleans: true };
@@ -65,7 +64,7 @@ fn wrong<T>(message: impl Into<String>) -> Result<T, RouteError> {
     Err(RouteError(message.into()))
 }
 
-/// The one HTTP API of a template: explicit, or the one that SAM makes of the events that name none.
+/// The only HTTP API of a template: explicit, or SAM's implicit API of events without one.
 struct Api {
     name: Option<String>,
     authorizers: Map<String, Value>,
@@ -84,9 +83,10 @@ impl Api {
             );
         }
         let properties = api.get("Properties").unwrap_or(&Value::Null);
-        for unread in ["CorsConfiguration", "DefinitionBody", "DefinitionUri", "RouteSettings"] {
+        // Throttles (RouteSettings) are not imitated: this machine has one user.
+        for unread in ["CorsConfiguration", "DefinitionBody", "DefinitionUri"] {
             if properties.get(unread).is_some() {
-                return wrong(format!("{name}.Properties.{unread} is not imitated here: remove it"));
+                return wrong(format!("{name}.Properties.{unread} is not supported: remove it"));
             }
         }
         let auth = properties.get("Auth").unwrap_or(&Value::Null);
@@ -126,7 +126,7 @@ impl Api {
         };
         match own {
             None | Some("NONE") => Ok(None),
-            // The name as it stands in the API's own list, so that it lives as long as the API.
+            // The name from the API's own list, for its lifetime.
             Some(own) => match self.authorizers.get_key_value(own) {
                 Some((name, _)) => Ok(Some(name)),
                 None => {
@@ -143,7 +143,7 @@ fn authorizer(
     resources: &Map<String, Value>,
 ) -> Result<Authorizer, RouteError> {
     if properties.get("JwtConfiguration").is_some() || properties.get("FunctionArn").is_none() {
-        return wrong(format!("authorizer {name} is not a Lambda authorizer: only those are imitated"));
+        return wrong(format!("authorizer {name} is not a Lambda authorizer: others are not supported"));
     }
     match properties.get("AuthorizerPayloadFormatVersion").map(number_or_text).as_deref() {
         Some("2.0") => {}
@@ -153,7 +153,7 @@ fn authorizer(
     for unread in ["Context", "StageVariables"] {
         if identity.get(unread).is_some() {
             return wrong(format!(
-                "authorizer {name}: Identity.{unread} is not imitated, only Headers and QueryStrings"
+                "authorizer {name}: Identity.{unread} is not supported, only Headers and QueryStrings"
             ));
         }
     }
@@ -270,7 +270,7 @@ fn optional_text(of: &Value, member: &str, place: &str) -> Result<Option<String>
     }
 }
 
-/// YAML makes a number of an unquoted `2.0` and text of a quoted one; both are meant the same.
+/// An unquoted `2.0` is a number in YAML, and a quoted one is text. Both mean the same.
 fn number_or_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -281,7 +281,7 @@ struct Node(Value);
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let serde_saphyr::Tagged(content, tag) = serde_saphyr::Tagged::<Content>::deserialize(deserializer)?;
-        // `!!str` and the like are YAML's own tags and say nothing that the value does not.
+        // YAML's own tags such as `!!str` do not change the value.
         let short = tag.as_deref().and_then(|tag| tag.strip_prefix('!')).filter(|tag| !tag.starts_with('!'));
         Ok(Self(match short {
             None | Some("") => content.0,
@@ -291,7 +291,7 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// What a YAML node holds, without its own tag.
+/// Value of a YAML node without its tag.
 struct Content(Value);
 
 impl<'de> Deserialize<'de> for Content {

@@ -1,7 +1,7 @@
-//! The gateway over HTTP, before functions that a fake of Lambda's Invoke API plays.
+//! The gateway over HTTP, with functions behind a fake of Lambda's Invoke API.
 //!
-//! The fake is what `cargo lambda watch` is otherwise: it takes events and answers as the test says. Everything else is
-//! real: the gateway on its socket, the service behind a guard, and the client.
+//! The fake replaces `cargo lambda watch`: it receives events and responds as the test says. The gateway on its socket,
+//! the guarded service and the client are real.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,19 +26,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// What a function does with an event.
+/// Behaviour of a function.
 type Function = fn(&str, &Value) -> Reply;
 
 enum Reply {
     Returns(Value),
-    /// The error of a function, as `cargo lambda watch` reports it.
+    /// Error of a function in the form of `cargo lambda watch`.
     Fails(&'static str),
-    /// The error of a function, as AWS reports it.
+    /// Error of a function in the form of AWS.
     FailsAsOnAws(&'static str),
     Hangs,
 }
 
-/// The events that the fake Invoke API has taken, with the names of the functions.
+/// Events of the fake Invoke API, with the names of the functions.
 type Events = Arc<Mutex<Vec<(String, Value)>>>;
 
 struct Stack {
@@ -104,7 +104,7 @@ fn routes(ttl: u64) -> Routes {
     routes
 }
 
-/// One file, and one at a path that a route takes.
+/// One file, and one at the path of a route.
 fn site() -> Site {
     let site =
         Site::new(None).unwrap().text("/page.html", "text/html; charset=utf-8", "<!doctype html>".to_owned());
@@ -145,7 +145,7 @@ impl Stack {
     }
 }
 
-/// Status, body, and that API Gateway's own headers are there.
+/// Returns status and body, and checks API Gateway's own headers.
 async fn answered(request: reqwest::RequestBuilder) -> (StatusCode, String) {
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["apigw-requestid"].len(), 16);
@@ -164,7 +164,7 @@ const FORBIDDEN: &str = r#"{"message":"Forbidden"}"#;
 const INTERNAL: &str = r#"{"message":"Internal Server Error"}"#;
 const UNAVAILABLE: &str = r#"{"message":"Service Unavailable"}"#;
 
-/// The authorizer does what the token says; the functions answer with the event they got.
+/// The authorizer decides as the token says. Functions respond with their event.
 fn obedient(name: &str, event: &Value) -> Reply {
     if name != "authorizer" {
         return Reply::Returns(
@@ -373,7 +373,7 @@ async fn what_the_client_writes_on_the_wire_arrives() {
     assert_eq!(event["requestContext"]["http"]["sourceIp"], "127.0.0.1");
 }
 
-/// A service that answers with what it was asked.
+/// A service that responds with its request.
 async fn service(request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -446,7 +446,7 @@ async fn a_guard_protects_a_service_and_tells_it_who_calls() {
 
 #[tokio::test]
 async fn a_service_that_hangs_is_a_503() {
-    // It listens, and never accepts.
+    // It listens and does not accept.
     let (_listener, address) = listen().await;
     let mut routes = routes(0);
     routes.add_guard(format!("/=http://{address}").parse().unwrap(), "Guard").unwrap();
@@ -458,7 +458,7 @@ async fn a_service_that_hangs_is_a_503() {
 
 #[tokio::test]
 async fn a_stop_ends_the_gateway_also_while_a_function_hangs() {
-    // A gateway that waited for the function would wait for an hour.
+    // A gateway that waits for the function would wait for an hour.
     let limits = Limits { integration: Duration::from_secs(3600), ..SHORT };
     let mut stack = stack(broken, routes(0), limits).await;
     let hanging = tokio::spawn(stack.get("/open").header("x-case", "hang").send());
@@ -511,7 +511,7 @@ async fn a_site_on_an_origin_of_its_own() {
     server.abort();
 }
 
-/// A function that speaks of CORS itself, which API Gateway does not let through once it does so.
+/// A function with its own CORS headers, which API Gateway replaces.
 fn talkative(name: &str, event: &Value) -> Reply {
     match name {
         "authorizer" => obedient(name, event),
@@ -557,11 +557,11 @@ async fn a_shared_route_can_be_called_by_pages_of_its_origins() {
         stack.events.lock().unwrap().is_empty(),
         "preflights have no credential to ask the authorizer about"
     );
-    // Neither another method of the path, nor a route that is not shared.
+    // Another method of the path, and a route that is not shared.
     assert_eq!(preflight("/closed/1", PAGE, "DELETE").await.unwrap().status(), 404);
     assert_eq!(header(&preflight("/open", PAGE, "POST").await.unwrap(), "access-control-max-age"), None);
 
-    // A page can read why it was refused, and nobody else can read anything.
+    // A page of the list can read a rejection, and no other page can.
     for (token, status) in [("Bearer yes", 200), ("Bearer no", 403), ("Bearer empty", 500)] {
         let get = || stack.get("/closed/1").header("authorization", token);
         let answer = get().header("origin", PAGE).send().await.unwrap();

@@ -1,7 +1,8 @@
-//! Lambda under a rate that begins from nothing: environments, cold starts and what is turned away.
+//! Simulation of Lambda under a sudden rate: environments, cold starts and throttled requests.
 //!
-//! An environment serves one request at a time and ten in a second, so by Little's law a rate needs as many environments as
-//! `rate * max(duration, 100 ms)`. New ones are made at 1,000 in ten seconds for a function, until the account's limit.
+//! An environment serves one request at a time and at most ten per second, so by Little's law a rate needs
+//! `rate * max(duration, 100 ms)` environments. Lambda adds 1,000 per ten seconds and function, up to the account's
+//! limit.
 
 use crate::table::{self, percent, whole};
 use std::cmp::Reverse;
@@ -10,9 +11,9 @@ use std::collections::BinaryHeap;
 /// Microseconds.
 type Micros = u64;
 const SECOND: Micros = 1_000_000;
-/// The shortest time between two requests of an environment.
+/// Shortest time between two requests of an environment.
 const TURN: Micros = SECOND / 10;
-/// A new environment of a function in this time, and so many at once.
+/// Interval of new environments of a function, and their number.
 const NEW_ONE: Micros = SECOND / 100;
 const NEW_AT_ONCE: u64 = 1_000;
 const SECONDS: u64 = 30;
@@ -20,28 +21,26 @@ const SECONDS: u64 = 30;
 /// A function under load.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// What it is.
+    /// Label of the row.
     pub name: &'static str,
-    /// Requests in a second, from the first on.
+    /// Requests per second from the start.
     pub rate: u64,
-    /// How long one takes.
+    /// Duration of one request.
     pub warm: Micros,
-    /// How much longer the first of an environment takes: an assumption, see `docs/operations/cost.md`.
+    /// Additional duration of the first request of an environment: an assumption, see `docs/operations/cost.md`.
     pub cold: Micros,
-    /// Environments that the account may have.
+    /// Limit of the account, in environments.
     pub limit: u64,
 }
 
-/// What half a minute came to.
+/// Result of half a minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Environments that were made: cold starts.
+    /// New environments: cold starts.
     pub made: u64,
-    /// Requests.
     pub requests: u64,
-    /// Requests that Lambda turned away.
     pub throttled: u64,
-    /// When the last one was turned away.
+    /// Time of the last throttled request.
     pub last_throttled: Micros,
 }
 
@@ -52,7 +51,7 @@ impl Load {
         (self.rate * self.warm.max(TURN)).div_ceil(SECOND)
     }
 
-    /// Half a minute of it.
+    /// Simulates half a minute.
     #[must_use]
     pub fn run(&self) -> Outcome {
         let mut outcome = Outcome { requests: self.rate * SECONDS, ..Outcome::default() };
@@ -95,7 +94,6 @@ const LOADS: [Load; 9] = [
     load("authorizer", 50_000, 2, 50, 10_000),
 ];
 
-/// The table.
 #[must_use]
 pub fn table() -> String {
     let row = |load: Load| {

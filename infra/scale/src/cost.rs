@@ -1,20 +1,19 @@
-//! List prices, and what comes of them. Money is in picodollars (a millionth of a millionth of a dollar) and whole, so that sums are
-//! exact.
+//! List prices and bills. Money is in whole picodollars, so that sums are exact.
 
 use crate::table::{table, whole};
 
-/// A millionth of a millionth of a US dollar.
+/// Picodollars: 10^-12 US dollars.
 type Pico = u128;
 const DOLLAR: Pico = 1_000_000_000_000;
 
-/// What one costs where a million cost so many thousandths of a dollar.
+/// Price of one unit, from the price of a million in thousandths of a dollar.
 const fn of_a_million(thousandths: Pico) -> Pico {
     thousandths * DOLLAR / 1_000 / 1_000_000
 }
 
 /// One request of an HTTP API of API Gateway, for the first 300 million of a month.
 pub const API_REQUEST: Pico = of_a_million(1_000);
-/// And every one from there on.
+/// One request beyond the first 300 million of a month.
 pub const API_REQUEST_BEYOND: Pico = of_a_million(900);
 const API_TIER: u128 = 300_000_000;
 /// One invocation of a Lambda function.
@@ -27,39 +26,39 @@ pub const WRITE_UNIT: Pico = of_a_million(625);
 pub const READ_UNIT: Pico = of_a_million(125);
 /// A gigabyte in a table for a month.
 pub const STORED_GIGABYTE: Pico = DOLLAR / 4;
-/// A gigabyte of log lines taken in.
+/// A gigabyte of ingested logs.
 pub const LOGGED_GIGABYTE: Pico = DOLLAR / 2;
 /// A secret for a month.
 pub const SECRET: Pico = DOLLAR * 4 / 10;
-/// A question to Secrets Manager: 0.05 USD for 10,000.
+/// A call of Secrets Manager: 0.05 USD for 10,000.
 pub const SECRET_REQUEST: Pico = DOLLAR * 5 / 100 / 10_000;
 
-/// What a request to Daypass takes.
+/// Resources of a request to Daypass.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// What it is.
+    /// Label of the row.
     pub name: &'static str,
-    /// Requests that API Gateway bills for it.
+    /// Billed requests of API Gateway.
     pub api_requests: u128,
     /// Memory of its function in MB, as in `template.yaml`.
     pub memory: u128,
-    /// How long it is billed, in milliseconds: an assumption, see `docs/operations/cost.md`.
+    /// Billed duration, in milliseconds: an assumption, see `docs/operations/cost.md`.
     pub milliseconds: u128,
     /// DynamoDB write units of all tables.
     pub writes: u128,
     /// DynamoDB read units.
     pub reads: u128,
-    /// Bytes that go to CloudWatch: our line, and Lambda's own two.
+    /// Bytes of logs: our line and two of Lambda.
     pub log_bytes: u128,
-    /// Questions to the revocation feed that it causes, in millionths: each is a request of the API and an invocation.
+    /// Polls of the revocation feed that it causes, in millionths. Each poll is a request and an invocation.
     pub polls: u128,
 }
 
-/// Lambda's own lines of an invocation (`platform.start`, `platform.report`) in its JSON format, and the 26 bytes that
-/// CloudWatch counts for each line.
+/// Lambda's log lines of an invocation (`platform.start`, `platform.report`) in JSON, with the 26 bytes that CloudWatch
+/// adds to each line.
 pub const PLATFORM_LOG_BYTES: u128 = 650;
 
-/// A login from an address where the user logged in before.
+/// A login from a known address.
 pub const LOGIN_KNOWN: Operation = Operation {
     name: "login, known address",
     api_requests: 1,
@@ -70,10 +69,9 @@ pub const LOGIN_KNOWN: Operation = Operation {
     log_bytes: PLATFORM_LOG_BYTES + 350,
     polls: 0,
 };
-/// From another address.
+/// A login from an unknown address.
 pub const LOGIN_ELSEWHERE: Operation =
     Operation { name: "login, another address", milliseconds: 85, writes: 11, ..LOGIN_KNOWN };
-/// A refresh.
 pub const REFRESH: Operation = Operation {
     name: "refresh",
     api_requests: 1,
@@ -84,9 +82,8 @@ pub const REFRESH: Operation = Operation {
     log_bytes: PLATFORM_LOG_BYTES + 350,
     polls: 0,
 };
-/// A logout.
 pub const REVOKE: Operation = Operation { name: "revoke", writes: 2, ..REFRESH };
-/// A guarded request of an API that is there anyway: its own request is not ours. The feed is asked once for 50 of them.
+/// A guarded request. The request of the API itself is not ours. One poll of the feed serves 50 requests.
 pub const AUTHORIZE: Operation = Operation {
     name: "authorize, each request",
     api_requests: 0,
@@ -98,36 +95,29 @@ pub const AUTHORIZE: Operation = Operation {
     polls: 20_000,
 };
 
-/// All of them.
 pub const OPERATIONS: [Operation; 5] = [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, REVOKE, AUTHORIZE];
 
-/// A bill by its lines.
+/// A bill by line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bill {
-    /// API Gateway.
     pub api: Pico,
-    /// Invocations.
     pub invocations: Pico,
     /// Memory and time.
     pub compute: Pico,
-    /// DynamoDB's units.
     pub units: Pico,
     /// What is stored in DynamoDB.
     pub stored: Pico,
-    /// CloudWatch.
     pub logs: Pico,
-    /// Secrets Manager.
     pub secrets: Pico,
 }
 
 impl Bill {
-    /// All lines.
     #[must_use]
     pub const fn total(&self) -> Pico {
         self.api + self.invocations + self.compute + self.units + self.stored + self.logs + self.secrets
     }
 
-    /// What `count` of an operation cost. API Gateway is billed by [`api_requests`], since it knows tiers.
+    /// Costs of `count` operations, without [`api_requests`], which has tiers.
     const fn add(&mut self, operation: &Operation, count: u128) {
         let polls = count * operation.polls / 1_000_000;
         self.invocations += INVOCATION * (count + polls);
@@ -139,7 +129,7 @@ impl Bill {
     }
 }
 
-/// What so many requests of a month cost.
+/// Price of this number of requests in a month.
 const fn api_requests(count: u128) -> Pico {
     let first = if count < API_TIER { count } else { API_TIER };
     API_REQUEST * first + API_REQUEST_BEYOND * (count - first)
@@ -149,25 +139,24 @@ const fn billed_by_api(operation: &Operation, count: u128) -> u128 {
     operation.api_requests * count + operation.polls * count / 1_000_000
 }
 
-/// A month of one user, on average.
+/// An average month of one user.
 pub mod usage {
-    /// Logins from an address that is known.
+    /// Logins from a known address.
     pub const LOGINS_KNOWN: u128 = 1;
-    /// Logins from another one.
+    /// Logins from an unknown address.
     pub const LOGINS_ELSEWHERE: u128 = 1;
-    /// Refreshes: on 20 days, an hour in the application with access tokens of five minutes would be 12; 10 are taken.
+    /// Refreshes. An hour per day on 20 days needs 12 per hour with tokens of five minutes; 10 are assumed.
     pub const REFRESHES: u128 = 200;
-    /// Guarded requests.
     pub const REQUESTS: u128 = 1_000;
-    /// Bytes in the tables: an item of the user, and sessions of the last 180 days.
+    /// Bytes in the tables: the user's item, and sessions of the last 180 days.
     pub const STORED_BYTES: u128 = 4_000;
     /// Secrets: signing keys, refresh keys, peppers, and the public half.
     pub const SECRETS: u128 = 4;
-    /// Starts of a function that reads its secrets, of a million logins and refreshes.
+    /// Cold starts that read secrets, per million logins and refreshes.
     pub const STARTS_PER_MILLION: u128 = 1_000;
 }
 
-/// A month of so many users: the tokens alone, and the authorizer before all their requests.
+/// A month of this number of users: tokens only, and the authorizer before all their requests.
 #[must_use]
 pub const fn month(users: u128) -> (Bill, Bill) {
     let mut tokens = Bill { api: 0, invocations: 0, compute: 0, units: 0, stored: 0, logs: 0, secrets: 0 };
@@ -186,7 +175,7 @@ pub const fn month(users: u128) -> (Bill, Bill) {
     (tokens, guard)
 }
 
-/// A tier of Cognito's price list: up to how many users, and what each of them costs.
+/// A tier of Cognito's prices: its upper number of users, and the price of each.
 type Tier = (u128, Pico);
 
 /// Free for the first 10,000, on either plan.
@@ -211,7 +200,7 @@ fn cognito_month(tiers: &[Tier], users: u128) -> Pico {
     sum
 }
 
-/// Dollars to the cent; whole ones from a thousand on.
+/// Dollars to the cent; from a thousand on, whole dollars.
 fn dollars(amount: Pico) -> String {
     let cents = (amount + DOLLAR / 200) / (DOLLAR / 100);
     let whole_dollars = |dollars: u128| whole(u64::try_from(dollars).unwrap_or(u64::MAX));
@@ -251,13 +240,13 @@ pub fn prices() -> String {
     )
 }
 
-/// Dollars with as many decimals as there are, and two at least.
+/// Dollars with the necessary decimals, at least two.
 fn dollars_exact(amount: Pico) -> String {
     let decimals = format!("{:012}", amount % DOLLAR);
     format!("{}.{:0<2}", amount / DOLLAR, decimals.trim_end_matches('0'))
 }
 
-/// What a million of each operation costs.
+/// Price of a million of each operation.
 #[must_use]
 pub fn per_million_bills() -> Vec<(Operation, Bill)> {
     let bill = |operation: Operation| {
@@ -269,7 +258,7 @@ pub fn per_million_bills() -> Vec<(Operation, Bill)> {
     OPERATIONS.map(bill).to_vec()
 }
 
-/// What a million of each operation costs, and how it comes about.
+/// Price of a million of each operation, with its parts.
 #[must_use]
 pub fn per_million() -> String {
     let row = |(operation, bill): (Operation, Bill)| {
@@ -302,7 +291,7 @@ pub fn per_million() -> String {
     table(&head, &rows)
 }
 
-/// A month by its lines.
+/// A month by line.
 #[must_use]
 pub fn monthly() -> String {
     let mut rows = Vec::new();
@@ -334,7 +323,7 @@ fn users_text(users: u128) -> String {
     whole(u64::try_from(users).unwrap_or(u64::MAX))
 }
 
-/// Beside Cognito.
+/// Comparison with Cognito.
 #[must_use]
 pub fn cognito() -> String {
     let row = |users: u128| {

@@ -1,15 +1,15 @@
-//! Sessions that end, on the sixteen keys of the index of ended sessions.
+//! Simulation of ending sessions on the sixteen keys of the index of ended sessions.
 
 use crate::partitions::{NEW_TABLE_PARTITIONS, PARTITION_WRITES};
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
 
-/// Keys of the index: the last hexadecimal digit of a session's id.
+/// Keys of the index: the last hexadecimal digit of a session id.
 pub const BUCKETS: u64 = 16;
 const SECONDS: u64 = 60;
 
-/// Endings in each second of a minute, on so many partitions: the writes of the hottest partition in its hottest second, and those that
-/// were throttled.
+/// Simulates a minute of endings per second on these partitions. Returns the writes of the hottest partition in its
+/// hottest second, and the throttled writes.
 #[must_use]
 pub fn minute(per_second: u64, partitions: u64, seed: u64) -> (u64, u64) {
     let mut numbers = Seeded::new(seed);
@@ -28,7 +28,7 @@ pub fn minute(per_second: u64, partitions: u64, seed: u64) -> (u64, u64) {
     (hottest, throttled)
 }
 
-/// Endings in a second, and partitions of the index: of a new table, and once each key has its own.
+/// Endings per second and partitions of the index: a new table, and a table in which each key has its own partition.
 const CASES: [(u64, u64); 6] = [
     (1_000, NEW_TABLE_PARTITIONS),
     (3_500, NEW_TABLE_PARTITIONS),
@@ -38,7 +38,6 @@ const CASES: [(u64, u64); 6] = [
     (20_000, BUCKETS),
 ];
 
-/// The table.
 #[must_use]
 pub fn table() -> String {
     let row = |(per_second, partitions): (u64, u64)| {

@@ -1,47 +1,47 @@
-//! A guessing attack at one account, on the partitions of the attempts table: one key is hot, and who suffers?
+//! Simulation of a guessing attack on one account: one hot key on the partitions of the attempts table.
 //!
-//! Each guess comes from an address of its own, which is the worst: it passes the counter of account and address and that of the
-//! address, and meets the one counter of the account, which refuses it and costs a write unit all the same.
+//! Each guess has its own address, the worst case. It passes the limits of name and address and of the address. The
+//! limit of the name throttles it, which costs a write unit.
 
 use crate::partitions::{NEW_TABLE_PARTITIONS, PARTITION_WRITES};
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
 
 const SECONDS: u64 = 60;
-/// Logins of others in a second: from addresses that they are known at, and from other ones.
+/// Logins of other users per second: from known addresses, and from other ones.
 const KNOWN: u64 = 100;
 const ELSEWHERE: u64 = 20;
 
-/// What a minute came to.
+/// Result of a minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Minute {
-    /// Guesses, and those that were answered "busy".
+    /// Guesses, and those that received 503.
     pub guesses: u64,
-    /// Guesses that met a partition that took no more.
+    /// Guesses that met a throttled partition.
     pub guesses_busy: u64,
-    /// Logins of others.
+    /// Logins of other users.
     pub logins: u64,
-    /// Logins of others that did.
+    /// Logins of other users that met a throttled partition.
     pub logins_busy: u64,
     /// Most writes of the account's counter in one second.
     pub hot_key: u64,
 }
 
-/// Partitions of the table that all keys share, and whether DynamoDB has given the hot key one of its own beside them.
+/// Shared partitions of the table, and whether the hot key has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many.
+    /// Number of partitions.
     pub partitions: u64,
-    /// Whether the hot key is alone.
+    /// Whether the hot key is on its own partition.
     pub hot_key_alone: bool,
 }
 
-/// A minute of so many guesses in each second.
+/// Simulates a minute of guesses per second.
 #[must_use]
 pub fn minute(per_second: u64, attempts: Attempts, seed: u64) -> Minute {
     let mut numbers = Seeded::new(seed);
     let mut minute = Minute::default();
-    // The hot key is in the last one.
+    // The hot key is on the last partition.
     let shared = attempts.partitions;
     let partitions = shared + u64::from(attempts.hot_key_alone);
     for _ in 0..SECONDS {
@@ -73,13 +73,13 @@ pub fn minute(per_second: u64, attempts: Attempts, seed: u64) -> Minute {
             } else if pick < guesses + known {
                 known -= 1;
                 minute.logins += 1;
-                // Its own counter, which the transaction of the login forgets again: two units there.
+                // Its own counter, which the transaction of the login resets: two units.
                 minute.logins_busy += u64::from(!(write(pair, 1) && write(pair, 2)));
             } else {
                 elsewhere -= 1;
                 minute.logins += 1;
                 let counted = write(pair, 1) && write(address, 1) && write(account, 1);
-                // The transaction, and both slots given back.
+                // The transaction, and both returned slots.
                 let passed = counted && write(pair, 2) && write(address, 1) && write(account, 1);
                 minute.logins_busy += u64::from(!passed);
             }
@@ -90,17 +90,16 @@ pub fn minute(per_second: u64, attempts: Attempts, seed: u64) -> Minute {
     minute
 }
 
-/// What a route of the stack takes by default, twice that, and the limits of an account of API Gateway.
+/// Rates: the default throttle of a route, twice that, and the limits of an account of API Gateway.
 const RATES: [u64; 4] = [500, 1_000, 2_000, 10_000];
 
-/// A new table; the same once its hot key was split off; and one that has grown under such a load.
+/// A new table; a table after the split of its hot key; a table that has grown under such load.
 const TABLES: [Attempts; 3] = [
     Attempts { partitions: NEW_TABLE_PARTITIONS, hot_key_alone: false },
     Attempts { partitions: NEW_TABLE_PARTITIONS, hot_key_alone: true },
     Attempts { partitions: 10 * NEW_TABLE_PARTITIONS, hot_key_alone: true },
 ];
 
-/// The table.
 #[must_use]
 pub fn table() -> String {
     let row = |rate: u64| {

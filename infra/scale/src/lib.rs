@@ -1,8 +1,10 @@
-//! What Daypass costs and how far it goes: the arithmetic behind `docs/operations/cost.md`, and the simulations that it quotes.
+//! Costs and limits of Daypass: the arithmetic behind `docs/operations/cost.md`, and its simulations.
 //!
-//! Nothing here is measured on AWS. [`cost`] multiplies list prices with counts that the tests hold on the wire. The simulations
-//! play the documented limits of DynamoDB and Lambda with a fixed seed, so that each run prints the same, on each machine:
-//! whole numbers alone, and no function of the C library.
+//! Nothing here is measured on AWS. [`cost`] multiplies list prices with counts that tests verify. The simulations
+//! apply the documented limits of DynamoDB and Lambda with a fixed seed. They use whole numbers and no function of the
+//! C library, so every run prints the same on every machine.
+
+#![expect(missing_docs, reason = "the names of the table rows and bill lines say what they hold")]
 
 pub mod concurrency;
 pub mod cost;
@@ -13,7 +15,7 @@ pub mod regions;
 pub mod seeded;
 mod table;
 
-/// The tables of the document by their names, in its order.
+/// Tables of the document by name, in order.
 #[must_use]
 pub fn tables() -> Vec<(&'static str, String)> {
     vec![
@@ -29,10 +31,10 @@ pub fn tables() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The document with each of its tables as it is printed now: what stands between `<!-- scale: NAME -->` and `<!-- end -->`.
+/// Replaces each table of the document, between `<!-- scale: NAME -->` and `<!-- end -->`.
 ///
 /// # Errors
-/// The name of a table that the document has no place for.
+/// A table has no place in the document.
 pub fn written(document: &str) -> Result<String, String> {
     let mut document = document.to_owned();
     for (name, table) in tables() {

@@ -1,26 +1,26 @@
-//! Refreshes on the partitions of the sessions table. User ids are random, so the hash of the partition key spreads them as dice do.
+//! Simulation of refreshes on the partitions of the sessions table. User ids are random, so the partition key spreads
+//! them evenly.
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
 
-/// Write units that one partition takes in a second.
+/// Write units of one partition per second.
 pub const PARTITION_WRITES: u64 = 1_000;
-/// What a new table on demand takes before DynamoDB has seen more: 4,000 write units, in four partitions.
+/// Partitions of a new on-demand table: 4,000 write units per second in four partitions.
 pub const NEW_TABLE_PARTITIONS: u64 = 4;
 const SECONDS: u64 = 60;
 
-/// What a minute came to.
+/// Result of a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minute {
     /// Most writes of one partition in one second.
     pub hottest: u64,
-    /// Writes beyond what their partition takes. Each is tried again by the SDK a few dozen milliseconds later.
+    /// Throttled writes. The SDK retries each a few dozen milliseconds later.
     pub throttled: u64,
-    /// All writes.
     pub writes: u64,
 }
 
-/// A minute of so many refreshes in each second, each of a random user.
+/// Simulates a minute of refreshes per second, each of a random user.
 #[must_use]
 pub fn minute(per_second: u64, partitions: u64, seed: u64) -> Minute {
     let mut numbers = Seeded::new(seed);
@@ -39,7 +39,7 @@ pub fn minute(per_second: u64, partitions: u64, seed: u64) -> Minute {
     minute
 }
 
-/// Refreshes in a second, and partitions: as few as the arithmetic allows, a quarter more, and twice as many.
+/// Refreshes per second and partitions: the least number, a quarter more, and twice as many.
 const CASES: [(u64, u64); 8] = [
     (2_000, 4),
     (4_000, 4),
@@ -51,7 +51,6 @@ const CASES: [(u64, u64); 8] = [
     (100_000, 125),
 ];
 
-/// The table.
 #[must_use]
 pub fn table() -> String {
     let row = |(per_second, partitions): (u64, u64)| {

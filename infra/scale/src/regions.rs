@@ -1,5 +1,5 @@
-//! Two regions whose tables are replicas of each other and where the last writer wins, played with the rules of a session as they are
-//! in [`judge`]: what breaks, and what one order of all writes mends.
+//! Simulation of two regions with replicated tables in which the last writer wins, with the session rules of [`judge`]:
+//! what breaks, and what one order of writes repairs.
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
@@ -12,34 +12,34 @@ use std::time::Duration;
 /// Milliseconds.
 type Millis = u64;
 const SECOND: Millis = 1_000;
-/// How long a write takes to the other region: AWS says "usually within a second".
+/// Replication delay: AWS says "usually within a second".
 const LAG: (Millis, Millis) = (200, 1_200);
-/// How often a client refreshes: the life of an access token.
+/// Refresh interval of a client: the lifetime of an access token.
 const INTERVAL: Millis = 300 * SECOND;
-/// How often a thief does who wants to stay.
+/// Refresh interval of a thief.
 const THIEFS_INTERVAL: Millis = 10 * SECOND;
 const HOUR: Millis = 3_600 * SECOND;
 const SESSIONS: u64 = 20_000;
 
-/// In which order writes count.
+/// Order of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Each region takes its own; of two, the later one counts, whole.
+    /// Each region accepts its own writes. Of two, the later one replaces the whole item.
     LastWriter,
-    /// One after the other: each session has a home region, or the tables are strongly consistent over regions.
+    /// One order: each session has a home region, or the tables are strongly consistent over regions.
     One,
 }
 
-/// What a refresh came to.
+/// Result of a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// The token that the client has from now on.
+    /// The client's new token.
     Successor(u32),
-    /// `invalid_grant`: the client throws the session away.
+    /// `invalid_grant`: the client discards the session.
     Refused,
 }
 
-/// A replica's item, and when it was written where it was.
+/// Item of a replica, with its write time.
 #[derive(Debug, Clone)]
 struct Version {
     item: Session,
@@ -50,7 +50,7 @@ struct Version {
 struct World {
     order: Order,
     replicas: [Version; 2],
-    /// On their way: when they arrive, and where.
+    /// Replications in progress: arrival time and region.
     sent: Vec<(Millis, usize, Version)>,
     numbers: Seeded,
     /// While true, nothing arrives.
@@ -81,7 +81,7 @@ impl World {
         Some(Self { order, replicas, sent: Vec::new(), numbers: Seeded::new(seed), cut: false, attempts: 0 })
     }
 
-    /// Brings what has arrived by now into its region: the last writer wins.
+    /// Applies arrived replications: the last writer wins.
     fn arrive(&mut self, now: Millis) {
         if self.cut {
             return;
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// The item that a request in this region meets.
+    /// Item that a request in this region reads.
     fn item(&mut self, region: usize, now: Millis) -> Session {
         self.arrive(now);
         let region = if self.order == Order::One { 0 } else { region };
@@ -159,20 +159,20 @@ impl World {
     }
 }
 
-/// What each of the stories came to, of so many sessions.
+/// Counts of the scenarios over this number of sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// A logout in the other region was answered, and the session refreshed after everything had arrived.
+    /// A logout in the other region succeeded, and the session refreshed after the replication.
     pub revived: u64,
-    /// The retry of a lost answer in the other region got another token than the first try.
+    /// The retry of a lost response in the other region got another token than the first try.
     pub forked: u64,
-    /// A theft was noticed, and the thief's chain lives on an hour later.
+    /// Reuse was detected, and the thief still refreshes an hour later.
     pub thief_stays: u64,
-    /// A region was cut off for a minute, its clients moved to the other one, and were logged out there.
+    /// A region was isolated for a minute, its clients moved to the other region, and were logged out there.
     pub logged_out: u64,
 }
 
-/// Each story once for each session.
+/// Runs each scenario once per session.
 #[must_use]
 pub fn play(order: Order, seed: u64) -> Outcome {
     let mut outcome = Outcome::default();
@@ -189,7 +189,7 @@ pub fn play(order: Order, seed: u64) -> Outcome {
     outcome
 }
 
-/// The user's laptop refreshes in one region, and the user logs it out from a phone in the other.
+/// The user's laptop refreshes in one region, and the user ends its session from a phone in the other.
 fn revived(mut world: World) -> bool {
     let logout = world.numbers.below(HOUR);
     let mut now = world.numbers.below(INTERVAL);
@@ -200,7 +200,7 @@ fn revived(mut world: World) -> bool {
             ended = true;
         }
         match world.refresh(0, now, token) {
-            // What is on its way when the logout is answered may still pass; what comes after it has arrived may not.
+            // A request before the replication may succeed. A later request must not.
             Answer::Successor(_) if ended && now > logout + LAG.1 => return true,
             Answer::Successor(next) => token = next,
             Answer::Refused => return false,
@@ -210,7 +210,7 @@ fn revived(mut world: World) -> bool {
     false
 }
 
-/// The answer to a refresh is lost, and the client tries again in the other region a moment later.
+/// The response of a refresh is lost, and the client retries in the other region.
 fn forked(mut world: World) -> bool {
     let now = INTERVAL;
     let first = world.refresh(0, now, 0);
@@ -218,7 +218,7 @@ fn forked(mut world: World) -> bool {
     world.refresh(1, retry, 0) != first
 }
 
-/// A thief has the token, refreshes in the other region every ten seconds and leaves the owner to notice.
+/// A thief has the token and refreshes in the other region every ten seconds. The owner detects it.
 fn thief_stays(mut world: World) -> bool {
     let stolen = world.numbers.below(INTERVAL);
     let (mut owner, mut thief) = (Some(INTERVAL), Some(stolen));
@@ -241,7 +241,7 @@ fn thief_stays(mut world: World) -> bool {
     }
 }
 
-/// The region is cut off from the other one for a minute and serves its clients; then they all go to the other.
+/// The region is isolated for a minute and serves its clients, which then all move to the other region.
 fn logged_out(mut world: World) -> bool {
     let first = world.numbers.below(INTERVAL);
     let (cut, moved) = (2 * INTERVAL, 2 * INTERVAL + 60 * SECOND);
@@ -261,7 +261,6 @@ fn logged_out(mut world: World) -> bool {
     false
 }
 
-/// The table.
 #[must_use]
 pub fn table() -> String {
     let [wins, one] = [Order::LastWriter, Order::One].map(|order| play(order, 4));

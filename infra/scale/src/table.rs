@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// A table with this head; a column of numbers is named with a colon at its end, and is set to the right.
+/// A table with this header. A column of numbers has a colon at the end of its name and is aligned right.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let names: Vec<&str> = head.iter().map(|name| name.trim_end_matches(':')).collect();
     let rule: Vec<&str> = head.iter().map(|name| if name.ends_with(':') { "---:" } else { "---" }).collect();

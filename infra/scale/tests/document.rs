@@ -1,8 +1,8 @@
-//! `docs/operations/cost.md` says what `cargo scale` prints.
+//! `docs/operations/cost.md` contains the output of `cargo scale`.
 
 use std::path::Path;
 
-/// `UPDATE_SNAPSHOTS=1` rewrites the tables.
+/// With `UPDATE_SNAPSHOTS=1`, the test writes the tables.
 ///
 /// invariant: The tables of the cost page are those that `cargo scale` prints.
 #[test]

@@ -1,22 +1,22 @@
-//! The answer of an HTTP endpoint, wherever it comes from.
+//! The response of an HTTP endpoint.
 
 use data_encoding::BASE64;
 use http::HeaderMap;
 use serde_json::Value;
 use std::fmt;
 
-/// An HTTP answer as a client sees it. Its methods fail the test when the answer is not what they read.
+/// An HTTP response as a client sees it. Its methods fail the test if the response differs from what they read.
 #[derive(Clone, PartialEq)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The headers in their order, with lower-case names.
+    /// Headers in order, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// Shows a body that is text as text, without its tokens: the suite may call a real stage, and a log keeps what it prints.
+/// Shows a text body without its tokens, because the suite can call a real stage and a log keeps its output.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers = self.headers.iter().filter(|(name, _)| name != "set-cookie");
@@ -52,16 +52,16 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     reason = "the helpers of a test fail as the test does"
 )]
 impl Answer {
-    /// Reads the answer of an HTTP client to its end.
+    /// Reads the response of an HTTP client to its end.
     ///
     /// # Errors
-    /// When the connection breaks before the end of the body.
+    /// The connection breaks before the end of the body.
     pub async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status().as_u16(), headers(response.headers()));
         Ok(Self { status, headers, body: response.bytes().await?.into() })
     }
 
-    /// The answer that a function returns to API Gateway (format 2.0) stands for.
+    /// The response of a function's answer to API Gateway (format 2.0).
     #[must_use]
     pub fn of_function(returned: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{returned}")).to_owned();
@@ -93,33 +93,33 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
-    /// A member of the JSON body as text; empty when it is missing.
+    /// A string member of the JSON body; empty if it is missing.
     #[must_use]
     pub fn text(&self, member: &str) -> String {
         self.json()[member].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The refresh token of a success.
+    /// Refresh token of a success.
     #[must_use]
     pub fn refresh_token(&self) -> String {
         assert_eq!(self.status, 200, "{self:?}");
         self.text("refresh_token")
     }
 
-    /// The access token of a success.
+    /// Access token of a success.
     #[must_use]
     pub fn access_token(&self) -> String {
         assert_eq!(self.status, 200, "{self:?}");
         self.text("access_token")
     }
 
-    /// The first header of this name, in lower case.
+    /// First header of this lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value that the answer sets for a cookie, and the cookie's attributes as they stand.
+    /// Value that the response sets for a cookie, and the cookie's attributes.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<(&str, &str)> {
         let set = |(header, value)| if header == "set-cookie" { Some(value) } else { None };

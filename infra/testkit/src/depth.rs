@@ -1,4 +1,4 @@
-//! How much a test does: `cargo verify` is the gate of every change, `cargo verify --full` what runs at night and before a
+//! Depth of tests: `cargo verify` is the gate of every change, and `cargo verify --full` runs at night and before a
 //! release.
 
 /// Set to `full` by `cargo verify --full`.
@@ -7,7 +7,7 @@ const VARIABLE: &str = "DAYPASS_TEST_DEPTH";
 /// Whether this is a run of `cargo verify --full`.
 ///
 /// # Panics
-/// When the variable `DAYPASS_TEST_DEPTH` is set to anything but `full` or `gate`.
+/// The variable `DAYPASS_TEST_DEPTH` is neither `full` nor `gate`.
 #[must_use]
 #[expect(
     clippy::panic,
@@ -22,7 +22,7 @@ pub fn is_full() -> bool {
     }
 }
 
-/// The amount of work for this depth, and prints it: "depth gate: 25 rounds (full: 200)".
+/// Returns and prints the amount of work for this depth: "depth gate: 25 rounds (full: 200)".
 #[must_use]
 #[expect(clippy::print_stdout, reason = "each test says in which depth it runs")]
 pub fn amount(what: &str, gate: usize, full: usize) -> usize {

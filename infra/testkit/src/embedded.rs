@@ -1,5 +1,5 @@
-//! DynamoDB in this process: dynoxide (SQLite behind the DynamoDB JSON API) on a loopback port, for `cargo dev` and the
-//! tests. It answers real HTTP, so what talks to it is the same AWS SDK client that talks to AWS.
+//! DynamoDB in this process: dynoxide (the DynamoDB JSON API over SQLite) on a loopback port, for `cargo dev` and
+//! tests. Clients use the same AWS SDK over HTTP as on AWS.
 
 use dynoxide::Database;
 use dynoxide::server::serve_with_shutdown;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-/// How long a stop waits for requests that still run.
+/// Time for running requests after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A running DynamoDB. It stops when this is dropped.
+/// A running DynamoDB. Drop stops it.
 #[derive(Debug)]
 pub struct Embedded {
     address: SocketAddr,
@@ -23,25 +23,25 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts on a free loopback port. The tables live in the file at `path`, which is made when it is missing, or in
-    /// memory without one.
+    /// Starts on a free loopback port. The tables are in the file at `path`, which it creates, or in memory without a
+    /// path.
     ///
     /// # Errors
-    /// When the file is no database of ours, or the operating system gives no port or thread.
+    /// The file is not its database, or the system has no port or thread.
     pub fn start(path: Option<&Path>) -> io::Result<Self> {
         Self::start_on(0, path)
     }
 
-    /// As [`Embedded::start`], on the given loopback port; 0 stands for any free one.
+    /// Like [`Embedded::start`], on the given loopback port; 0 for any free one.
     ///
     /// # Errors
-    /// As [`Embedded::start`]; of the kind [`io::ErrorKind::AddrInUse`] when the port is taken.
+    /// Those of [`Embedded::start`]; the kind is [`io::ErrorKind::AddrInUse`] if the port is in use.
     pub fn start_on(port: u16, path: Option<&Path>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let database = open(path)?;
-        // A runtime of its own: the server's handlers block on SQLite, which would hold up whoever shares their threads.
+        // Its own runtime, because the server's handlers block on SQLite.
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("embedded-dynamodb")
@@ -54,7 +54,7 @@ impl Embedded {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens, as an endpoint URL for an AWS SDK.
+    /// Endpoint URL for an AWS SDK.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -91,7 +91,7 @@ fn serve(runtime: Runtime, listener: TcpListener, database: Database, stopped: o
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
         let (asked, told) = oneshot::channel();
         let shutdown = async {
-            // Also when the sender is gone without a word.
+            // Also completes when the sender is dropped.
             let _ = stopped.await;
             let _ = asked.send(());
         };

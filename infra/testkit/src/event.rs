@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-/// The address that the events of [`fn@http`] come from.
+/// Source address of the events of [`fn@http`].
 pub const SOURCE_IP: &str = "192.0.2.1";
 
 /// A request with a text body.
@@ -20,7 +20,7 @@ pub fn http(method: &str, path: &str, content_type: &str, body: &str) -> Value {
     })
 }
 
-/// The question to a Lambda authorizer about this access token.
+/// The event of a Lambda authorizer for this access token.
 #[must_use]
 pub fn authorizer(access_token: &str) -> Value {
     json!({

@@ -1,14 +1,14 @@
-//! The function binaries that a test run has built.
+//! Built function binaries of a test run.
 
 use std::path::PathBuf;
 
-/// The variable with the folder of the binaries.
+/// Variable with the folder of the binaries.
 const VARIABLE: &str = "DAYPASS_TEST_FUNCTIONS";
 
-/// The folder of the binaries that were built for this run. No folder is the default: the binaries there could be old.
+/// Folder of the binaries of this run. There is no default, because binaries there could be old.
 ///
 /// # Panics
-/// When `DAYPASS_TEST_FUNCTIONS` is not set. The message names the step of `cargo verify` that builds them.
+/// `DAYPASS_TEST_FUNCTIONS` is unset. The message names the step of `cargo verify` that builds them.
 #[must_use]
 #[expect(clippy::panic, reason = "a test without its functions fails")]
 pub fn built(step: &str) -> PathBuf {

@@ -1,9 +1,9 @@
-//! Holds requests back until a test releases them, where a pause would only make an order likely.
+//! Holds requests until a test releases them. A pause would only make an order likely.
 
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Holds whatever comes until it is released. Clones share their state.
+/// Holds arrivals until their release. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Hold(Arc<watch::Sender<State>>);
 
@@ -15,17 +15,17 @@ struct State {
 }
 
 impl Hold {
-    /// Lets go of everything that was held, and of what comes later.
+    /// Releases all current and later arrivals.
     pub fn release(&self) {
         self.0.send_modify(|state| state.released = true);
     }
 
-    /// Waits until something has arrived.
+    /// Waits for an arrival.
     pub async fn arrived(&self) {
         self.until(|state| state.arrived > 0).await;
     }
 
-    /// Waits until DynamoDB has answered something that arrived, and everything that arrived so far.
+    /// Waits until something has arrived and DynamoDB has answered everything so far.
     pub async fn landed(&self) {
         self.until(|state| state.landed > 0 && state.landed == state.arrived).await;
     }
@@ -43,7 +43,7 @@ impl Hold {
     }
 
     async fn until(&self, reached: impl FnMut(&State) -> bool) {
-        // Fails only without a sender, and this one lives as long as the call.
+        // Fails only without a sender, which lives as long as the call.
         let _ = self.0.subscribe().wait_for(reached).await;
     }
 }

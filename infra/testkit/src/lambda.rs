@@ -1,9 +1,9 @@
-//! A Lambda service on loopback: the Invoke API over function binaries that are already built.
+//! A Lambda service on loopback: the Invoke API over built function binaries.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 //!
-//! It serves what `cargo lambda watch` serves, without Cargo. A function that has lost its Runtime API ends by itself, so no
-//! process outlives this one for long, even when this one is killed.
+//! It serves the API of `cargo lambda watch` without Cargo. A function that loses its Runtime API ends, so no process
+//! long outlives this one, even if this one is killed.
 
 use crate::runtime_api::{Function, Outcome};
 use axum::Router;
@@ -26,27 +26,27 @@ use tokio::process::Command;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
-/// How long a function may take for one event. All functions of Daypass have less in template.yaml.
+/// Time limit of an invocation. All functions of Daypass have a lower limit in template.yaml.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-/// How long a stop waits for invocations that still run.
+/// Time for running invocations after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Which functions run, and how.
+/// Configuration of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of the binaries. A function has the name of its binary.
+    /// Folder of the binaries. The name of a function is that of its binary.
     pub folder: PathBuf,
-    /// The names of the functions.
+    /// Names of the functions.
     pub functions: Vec<String>,
-    /// The environment of every function, except for the variables that Lambda sets. It inherits nothing.
+    /// Environment of every function, without the variables that Lambda sets. Functions inherit nothing.
     pub variables: BTreeMap<String, String>,
-    /// How many processes each function may have. Each works on one event at a time.
+    /// Processes per function. Each processes one event at a time.
     pub concurrency: usize,
-    /// How many invocations of each function may wait for a process. The service rejects the next one with 429.
+    /// Queue length per function. The service rejects further invocations with 429.
     pub waiting: usize,
 }
 
-/// A running service. Dropping it kills all processes.
+/// A running service. Drop kills all processes.
 pub struct Lambda {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -54,12 +54,12 @@ pub struct Lambda {
 }
 
 impl Lambda {
-    /// Starts on a free loopback port. A process starts with the first invocation that finds no idle process.
+    /// Starts on a free loopback port. An invocation without an idle process starts one.
     ///
-    /// `on_line` gets every line that the processes and this service write, from any thread.
+    /// `on_line` receives every line of the processes and the service, from any thread.
     ///
     /// # Errors
-    /// When a binary is missing, or the operating system gives no port or thread.
+    /// A binary is missing, or the system has no port or thread.
     pub fn start(settings: Settings, on_line: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
         for function in &settings.functions {
             let binary = settings.folder.join(function);
@@ -71,7 +71,7 @@ impl Lambda {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        // A runtime of its own: it serves while the caller's threads are blocked.
+        // Its own runtime, so that it runs while the caller's threads are blocked.
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("lambda").enable_all().build()?;
         let service = Arc::new(Service::new(settings, Box::new(on_line)));
@@ -82,7 +82,7 @@ impl Lambda {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The URL of the Invoke API, without a slash at the end.
+    /// URL of the Invoke API, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -122,12 +122,12 @@ fn serve(
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
         let router = Router::new()
             .route("/2015-03-31/functions/{function}/invocations", post(invoke))
-            // An event may have 6 MB.
+            // Limit of an event: 6 MB.
             .layer(DefaultBodyLimit::disable())
             .with_state(service);
         tokio::select! {
             _ = axum::serve(listener, router) => {}
-            // Also when the sender has been dropped.
+            // Also completes when the sender is dropped.
             _ = stopped => {}
         }
     });
@@ -141,12 +141,12 @@ struct Service {
     on_line: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-/// The processes of one function.
+/// Processes of one function.
 struct Pool {
-    /// Invocations that run or wait.
+    /// Running and waiting invocations.
     invocations: AtomicUsize,
     turns: Semaphore,
-    /// The processes that wait for an event. The first one has waited the longest and is the next to get one.
+    /// Idle processes. The first has been idle longest and gets the next event.
     idle: Mutex<VecDeque<Function>>,
 }
 
@@ -160,7 +160,7 @@ impl Pool {
 type Reply = (StatusCode, HeaderMap, Bytes);
 
 async fn invoke(State(service): State<Arc<Service>>, Path(function): Path<String>, event: Bytes) -> Reply {
-    // A task of its own: the invocation goes on when the client goes away, as in Lambda.
+    // A separate task: as in Lambda, the invocation continues after the client has gone.
     let invocation = tokio::spawn(async move { service.invoke(&function, event).await });
     invocation.await.unwrap_or_else(|_| {
         refusal(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", "the local Lambda service failed")
@@ -201,7 +201,7 @@ impl Service {
         reply
     }
 
-    /// Runs an invocation whose turn has come.
+    /// Runs an invocation at its turn.
     async fn run(&self, pool: &Pool, name: &str, event: Bytes) -> Reply {
         let mut function = match self.idle(pool, name) {
             Some(function) => function,
@@ -232,7 +232,7 @@ impl Service {
         (StatusCode::OK, function_headers(error), reply)
     }
 
-    /// The next process that is idle. Processes that ended meanwhile are forgotten.
+    /// Next idle process. Ended processes are removed.
     fn idle(&self, pool: &Pool, name: &str) -> Option<Function> {
         loop {
             let function = pool.idle().pop_front()?;
@@ -243,12 +243,12 @@ impl Service {
         }
     }
 
-    /// A line that reads as that of `cargo lambda watch`.
+    /// A line in the form of `cargo lambda watch`.
     fn report_exit(&self, name: &str, status: ExitStatus) {
         (self.on_line)(&format!("ERROR command exited: {name}, {status}"));
     }
 
-    /// The reply to an invocation that failed without an error of the function's own.
+    /// Response of an invocation that failed without an error of the function.
     fn failed(&self, kind: &str, message: &str) -> Reply {
         (self.on_line)(&format!("ERROR {kind}: {message}"));
         let body = json!({ "errorType": kind, "errorMessage": message });
@@ -271,12 +271,12 @@ impl Service {
     }
 }
 
-/// The `errorType` of an invocation whose process ended, as Lambda names it.
+/// Lambda's `errorType` of an invocation whose process ended.
 pub const EXIT_ERROR: &str = "Runtime.ExitError";
-/// The `errorType`s of a process that does not come to run.
+/// `errorType`s of a process that fails to start.
 pub const START_ERRORS: [&str; 3] = [EXIT_ERROR, "Runtime.InvalidEntrypoint", "Sandbox.Timedout"];
 
-/// The headers of an invocation that took place. Lambda marks an error with a header and keeps the status 200.
+/// Headers of an invocation. Lambda marks an error with a header and keeps status 200.
 fn function_headers(error: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -305,10 +305,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::time::Instant;
 
-    /// Where the function under test finds its Runtime API, outside of Lambda's own variables.
+    /// Variable with the Runtime API of the function under test, apart from Lambda's own variables.
     const API: &str = "AWS_LAMBDA_RUNTIME_API";
 
-    /// This is the function of the tests below: they start this same program as a process of it.
+    /// The function of the tests below: they start this program as its process.
     #[test]
     fn function() {
         let Some(api) = std::env::var_os(API) else { return };
@@ -375,7 +375,7 @@ mod tests {
             Self { lambda: lambda.unwrap(), lines, http, _folder: folder }
         }
 
-        /// Status, whether it is marked as a function's error, and body.
+        /// Status, error mark and body.
         async fn invoke(&self, what: &str) -> (u16, bool, Value) {
             let url = format!("{}/2015-03-31/functions/echo/invocations", self.lambda.url());
             let answer = self.http.post(url).body(json!({ "do": what }).to_string()).send().await.unwrap();
@@ -414,7 +414,7 @@ mod tests {
         let (_, marked, second) = running.invoke("answer").await;
         assert!(!marked && second != first, "{second}");
 
-        // Killed while it is idle: no invocation notices.
+        // Killed while idle: no invocation is affected.
         let kill = std::process::Command::new("kill").args(["-9", &second["pid"].to_string()]).status();
         assert!(kill.unwrap().success());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -448,7 +448,7 @@ mod tests {
         while alive() && started.elapsed() < Duration::from_secs(5) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // A zombie counts as alive until it is reaped, which is the next wait of this process.
+        // A zombie counts as alive until the next wait of this process reaps it.
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(!alive() || state.contains(") Z "), "{state}");
     }

@@ -1,7 +1,7 @@
-//! Servers that stand in for AWS in tests and in `daypass dev`: an embedded DynamoDB, a Lambda service over built binaries,
-//! the Runtime API of one function, a Secrets Manager, and a proxy that records and breaks requests to DynamoDB.
+//! Stand-ins for AWS in tests and `cargo dev`: an embedded DynamoDB, a Lambda service over built binaries, the Runtime
+//! API of one function, a Secrets Manager, and a proxy that records and breaks requests to DynamoDB.
 //!
-//! No function links this crate. It knows no crate of Daypass, so any crate can test with it.
+//! No function links this crate. It depends on no crate of Daypass, so any crate can use it in tests.
 
 mod answer;
 pub mod depth;

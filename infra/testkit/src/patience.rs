@@ -1,16 +1,16 @@
-//! Timeouts that do not see how busy the machine is.
+//! Timeouts that are independent of the load of the machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The shortest timeout of the store; what is shorter is a pause between two tries.
+/// Shortest timeout of the store. Shorter waits are pauses between two tries.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 
-/// The clock of a store's timeouts. It runs while the recorder holds a request back, and stands still otherwise: a request
-/// that is merely slow on a busy machine never times out.
+/// Clock of a store's timeouts. It runs only while the recorder holds a request, so a request that is slow on a busy
+/// machine does not time out.
 #[derive(Debug, Clone, Default)]
 pub struct Patience {
     held: Arc<watch::Sender<usize>>,
@@ -18,12 +18,12 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Lets the clock run as any other does, for tests that measure times.
+    /// Runs the clock in real time, for tests that measure times.
     pub fn run_always(&self) {
         self.real.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for a timeout by this clock, and for a pause between two tries by the machine's.
+    /// Waits for a timeout by this clock, and for a pause by real time.
     pub async fn sleep(self, duration: Duration) {
         if duration < SHORTEST_TIMEOUT {
             tokio::time::sleep(duration).await;
@@ -32,7 +32,7 @@ impl Patience {
         }
     }
 
-    /// Waits until so much time has passed by this clock.
+    /// Waits until this time has passed by this clock.
     pub(crate) async fn pass(&self, duration: Duration) {
         if self.real.load(Ordering::SeqCst) {
             return tokio::time::sleep(duration).await;
@@ -41,7 +41,7 @@ impl Patience {
         let mut left = duration;
         while !left.is_zero() {
             if held.wait_for(|held| *held > 0).await.is_err() {
-                // Nothing is held without a recorder.
+                // Without a recorder, nothing is held.
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(TICK).await;
@@ -49,14 +49,14 @@ impl Patience {
         }
     }
 
-    /// Lets the clock run while the result lives.
+    /// Runs the clock during the lifetime of the result.
     pub(crate) fn hold(&self) -> Held {
         self.held.send_modify(|held| *held += 1);
         Held(Arc::clone(&self.held))
     }
 }
 
-/// A request is held back while this lives.
+/// A held request.
 pub(crate) struct Held(Arc<watch::Sender<usize>>);
 
 impl Drop for Held {

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server that can break its connections: the part that all proxies of the tests share.
+//! An HTTP/1.1 server that can break its connections: the common part of the tests' proxies.
 
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -8,7 +8,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,37 +16,28 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// The end of a connection in place of an answer, or of the rest of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// End of a connection instead of a response or of the rest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Closed: the client reads the end of the stream.
+    #[error("closed on demand")]
     Closed,
     /// Reset (RST).
+    #[error("reset on demand")]
     Reset,
 }
 
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "closed on demand",
-            Self::Reset => "reset on demand",
-        })
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// The body of an answer: [`whole`] or [`cut`].
+/// Body of a response: [`whole`] or [`cut`].
 pub type Body = UnsyncBoxBody<Bytes, Broken>;
 
-/// A body that arrives.
+/// A complete body.
 pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body that breaks off after these bytes.
+/// A body that ends after these bytes.
 pub fn cut(first: impl Into<Bytes>) -> Body {
-    /// Long enough for the first bytes to leave.
+    /// Time for the first bytes to leave.
     const FLUSHED: Duration = Duration::from_millis(20);
     let first = stream::iter([Ok(Frame::data(first.into()))]);
     let end = stream::once(async {
@@ -57,7 +47,7 @@ pub fn cut(first: impl Into<Bytes>) -> Body {
     StreamBody::new(first.chain(end)).boxed_unsync()
 }
 
-/// A running server on a free loopback port. Dropping it stops it and closes all its connections.
+/// A running server on a free loopback port. Drop stops it and closes its connections.
 #[derive(Debug)]
 pub struct Server {
     url: String,
@@ -65,10 +55,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers every request with `answer`.
+    /// Starts a server that answers every request with `answer`.
     ///
     /// # Errors
-    /// When no port is free.
+    /// No port is free.
     pub async fn start<A, F>(answer: A) -> io::Result<Self>
     where
         A: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
@@ -80,7 +70,7 @@ impl Server {
         Ok(Self { url, task })
     }
 
-    /// The URL of the server, without a slash at the end.
+    /// URL of the server, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -98,7 +88,7 @@ where
     A: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Response<Body>, Broken>> + Send + 'static,
 {
-    // Dropped with this task, and all connections with it.
+    // Dropped with this task, with all connections.
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -106,7 +96,7 @@ where
         connections.spawn(async move {
             let reset = AtomicBool::new(false);
             let service = service_fn(|request| Box::pin(read_and_answer(request, &*answer, &reset)));
-            // An error is a broken connection, ours or the client's.
+            // An error is a broken connection, on either side.
             let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
             let stream = connection.into_parts().io.into_inner();

@@ -1,5 +1,5 @@
-//! A proxy between an AWS SDK and DynamoDB: it records what goes over the wire, breaks it on demand, puts the requests of
-//! several clients in order, and seeds bugs.
+//! A proxy between an AWS SDK and DynamoDB. It records and breaks requests, orders the requests of several clients, and
+//! seeds bugs.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,22 +18,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// One request and what became of it.
+/// One request and its response.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// The operation of `x-amz-target`, such as `UpdateItem`.
+    /// Operation of `x-amz-target`, such as `UpdateItem`.
     pub operation: String,
-    /// The request as the client sent it.
+    /// Request as the client sent it.
     pub request: Value,
-    /// The number of the arrival: arrivals and answers are counted together, in their order.
+    /// Number of the arrival. Arrivals and responses are numbered together, in order.
     pub arrived: u64,
-    /// When the request had arrived.
+    /// Time of the arrival.
     pub started: Instant,
-    /// The number of the answer; `None` while it was not sent, or when the client did not wait for it.
+    /// Number of the response; `None` if it was not sent or the client did not wait.
     pub answered: Option<u64>,
-    /// When the answer was sent; `None` while it was not, or when the client did not wait for it.
+    /// Time of the response; `None` if it was not sent or the client did not wait.
     pub finished: Option<Instant>,
-    /// The HTTP status and the answer, also where they were kept from the client.
+    /// HTTP status and body, even if the client did not receive them.
     pub answer: Option<(u16, Value)>,
 }
 
@@ -45,47 +45,47 @@ impl Exchange {
     }
 }
 
-/// A request that has arrived.
+/// An arrived request.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// The operation, such as `UpdateItem`.
+    /// Operation, such as `UpdateItem`.
     pub operation: &'a str,
     /// The request.
     pub request: &'a Value,
 }
 
-/// What to do with a request.
+/// Treatment of a request.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// Hand it on.
+    /// Forward it.
     Pass,
-    /// Answer with this status and body instead; DynamoDB never sees it.
+    /// Respond with this status and body. DynamoDB does not receive it.
     Status(u16, Value),
-    /// Wait this long, then hand it on, if the client is still there.
+    /// Wait this long, then forward it if the client still waits.
     Hang(Duration),
-    /// Hand it on, and keep the answer this long: the write has landed, and the answer comes late or out of order.
+    /// Forward it, and delay the response: the write landed, and the response is late or out of order.
     LateAnswer(Duration),
-    /// Wait until the test releases it, then hand it on, whether the client is still there or not: a request that was under
-    /// way for longer than its client waited, and lands all the same.
+    /// Wait for the test, then forward it even if the client has gone: a request that outlives its client's patience
+    /// and lands.
     Held(Hold),
-    /// Hand it on, and keep the answer until the test releases it.
+    /// Forward it, and hold the response until the test releases it.
     HeldAnswer(Hold),
-    /// Hand it on, and close the connection in place of the answer: the write has landed and nobody knows.
+    /// Forward it, and close the connection instead of a response: the write landed unnoticed.
     DropAnswer,
-    /// Close the connection at once; DynamoDB never sees it.
+    /// Close the connection at once. DynamoDB does not receive it.
     DropRequest,
-    /// Hand it on, and reset the connection (RST) in place of the answer.
+    /// Forward it, and reset the connection (RST) instead of a response.
     ResetAnswer,
-    /// Reset the connection (RST) at once; DynamoDB never sees it.
+    /// Reset the connection (RST) at once. DynamoDB does not receive it.
     ResetRequest,
-    /// Hand it on, and break off in the middle of the answer's body.
+    /// Forward it, and break the connection within the response's body.
     CutAnswer,
-    /// Hand it on, and spoil the answer's body: the write has landed, and nobody can read what came of it.
+    /// Forward it, and corrupt the response's body: the write landed, and its result is unreadable.
     Garbled(fn(&[u8]) -> Vec<u8>),
 }
 
 impl Action {
-    /// DynamoDB's refusal of a request with this error code.
+    /// DynamoDB's error response with this code.
     #[must_use]
     pub fn refuse(status: u16, code: &str) -> Self {
         Self::Status(
@@ -97,20 +97,20 @@ impl Action {
 
 type Hook = Arc<dyn Fn(&Call<'_>) -> Action + Send + Sync>;
 
-/// What a [`Gate`] gives out: dropped when DynamoDB has answered the request that it let in.
+/// Permit of a [`Gate`]. It is dropped when DynamoDB has answered the request.
 pub type Turn = Box<dyn std::any::Any + Send>;
 type Gate = Arc<dyn Fn() -> BoxFuture<'static, Turn> + Send + Sync>;
 
-/// Changes requests and answers on their way: a bug in the store, seeded on the wire.
+/// Changes requests and responses: a bug of the store, seeded on the wire.
 pub trait Tamper: Send + Sync {
-    /// Changes a request before DynamoDB sees it. With an answer in return, DynamoDB never does.
+    /// Changes a request before DynamoDB receives it, or answers it instead.
     fn request(&self, operation: &str, request: &mut Value) -> Option<(u16, Value)> {
         let _ = (operation, request);
         None
     }
 
-    /// Changes DynamoDB's answer to `request` before the client sees it. What it returns, an operation and a request, is
-    /// sent to DynamoDB besides.
+    /// Changes DynamoDB's response to `request` before the client receives it. The returned operation and request are
+    /// sent to DynamoDB in addition.
     fn answer(
         &self,
         operation: &str,
@@ -122,7 +122,7 @@ pub trait Tamper: Send + Sync {
     }
 }
 
-/// A running proxy. It stops when this is dropped.
+/// A running proxy. Drop stops it.
 pub struct Recorder {
     server: Server,
     shared: Arc<Shared>,
@@ -135,7 +135,7 @@ struct Shared {
     gate: Mutex<Option<Gate>>,
     tamper: Mutex<Option<Arc<dyn Tamper>>>,
     exchanges: Mutex<Vec<Exchange>>,
-    /// Arrivals and answers so far.
+    /// Arrivals and responses so far.
     sequence: AtomicU64,
     patience: Patience,
     ask_capacity: AtomicBool,
@@ -160,29 +160,29 @@ impl Recorder {
         Self { server: server.await.unwrap(), shared }
     }
 
-    /// The endpoint URL for the SDK.
+    /// Endpoint URL for the SDK.
     #[must_use]
     pub fn url(&self) -> &str {
         self.server.url()
     }
 
-    /// The clock for the timeouts of this recorder's client: it runs while a request is held back.
+    /// Clock of the client's timeouts. It runs while a request is held.
     #[must_use]
     pub fn patience(&self) -> Patience {
         self.shared.patience.clone()
     }
 
-    /// Decides about every request from now on.
+    /// Sets the treatment of each request.
     pub fn set_hook(&self, hook: impl Fn(&Call<'_>) -> Action + Send + Sync + 'static) {
         *self.shared.hook.lock().unwrap() = Arc::new(hook);
     }
 
-    /// Treats every request alike from now on.
+    /// Treats every request alike.
     pub fn always(&self, action: Action) {
         self.set_hook(move |_| action.clone());
     }
 
-    /// Treats the next `times` requests so, and hands on those after.
+    /// Treats the next `times` requests, and forwards those after them.
     pub fn next(&self, times: usize, action: Action) {
         let seen = AtomicUsize::new(0);
         self.set_hook(move |_| {
@@ -190,33 +190,33 @@ impl Recorder {
         });
     }
 
-    /// From now on every request waits for the gate before it is handed on, and what the gate gave is dropped once
-    /// DynamoDB has answered: so a test decides in which order the requests of several clients are applied.
+    /// Makes every request wait for the gate before it is forwarded. The permit is dropped after DynamoDB's response,
+    /// so a test controls the order of the requests of several clients.
     pub fn set_gate(&self, gate: impl Fn() -> BoxFuture<'static, Turn> + Send + Sync + 'static) {
         *self.shared.gate.lock().unwrap() = Some(Arc::new(gate));
     }
 
-    /// Takes the gate away.
+    /// Removes the gate.
     pub fn open_gate(&self) {
         *self.shared.gate.lock().unwrap() = None;
     }
 
-    /// Seeds a bug from now on.
+    /// Seeds a bug.
     pub fn set_tamper(&self, tamper: impl Tamper + 'static) {
         *self.shared.tamper.lock().unwrap() = Some(Arc::new(tamper));
     }
 
-    /// Takes the bug out.
+    /// Removes the bug.
     pub fn mend(&self) {
         *self.shared.tamper.lock().unwrap() = None;
     }
 
-    /// Whether DynamoDB is asked for the capacity that each request consumed (`ConsumedCapacity` in the answers).
+    /// Whether to request the consumed capacity of each request (`ConsumedCapacity` in the responses).
     pub fn ask_capacity(&self, ask: bool) {
         self.shared.ask_capacity.store(ask, Ordering::SeqCst);
     }
 
-    /// What was recorded since the last call, in the order of arrival.
+    /// Records since the last call, in the order of arrival.
     #[must_use]
     pub fn take(&self) -> Vec<Exchange> {
         std::mem::take(&mut self.shared.exchanges.lock().unwrap())
@@ -255,7 +255,7 @@ impl Shared {
             Action::Status(status, body) => {
                 let mut answer = (status, body);
                 let tamper = self.tamper.lock().unwrap().clone();
-                // What it would send besides has no meaning for a request that DynamoDB never saw.
+                // Additional requests have no meaning for a request that DynamoDB did not receive.
                 let _ = tamper.and_then(|tamper| tamper.answer(&operation, &request, &mut answer));
                 answer
             }
@@ -273,7 +273,7 @@ impl Shared {
             Action::Held(hold) => {
                 let _held = self.patience.hold();
                 hold.note_arrival();
-                // In a task of its own: hyper drops this one when the client goes away.
+                // In a separate task, because hyper drops this one when the client goes away.
                 tokio::spawn(async move {
                     hold.released().await;
                     let answer = send.await;
@@ -317,7 +317,7 @@ impl Shared {
         Ok(response.body(body).unwrap())
     }
 
-    /// Hands a request on when its turn has come, with the seeded bug on both ways.
+    /// Forwards a request at its turn, with the seeded bug in both directions.
     async fn apply(&self, operation: &str, headers: &HeaderMap, mut request: Value) -> (u16, Value) {
         let gate = self.gate.lock().unwrap().clone();
         let _turn = match gate {
@@ -348,7 +348,7 @@ impl Shared {
     }
 
     fn complete(&self, (index, started): (usize, Instant), finished: Option<Instant>, answer: (u16, Value)) {
-        // Not there when the records were taken meanwhile.
+        // Missing if the records were taken meanwhile.
         let mut exchanges = self.exchanges.lock().unwrap();
         if let Some(exchange) = exchanges.get_mut(index).filter(|exchange| exchange.started == started) {
             exchange.answered = finished.map(|_| self.sequence.fetch_add(1, Ordering::SeqCst));
@@ -379,7 +379,7 @@ impl Shared {
     }
 }
 
-/// The end of the connection that an action asks for.
+/// End of the connection for an action.
 fn broken(action: &Action) -> Broken {
     match action {
         Action::ResetAnswer | Action::ResetRequest => Broken::Reset,

@@ -1,4 +1,4 @@
-//! A function as Lambda runs it: its process, and a Runtime API that hands it one event after the other.
+//! A function as a process, with a Runtime API that sends it one event after another.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -20,12 +20,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
-/// How long a test waits for a process that starts or answers: on a busy machine, under QEMU.
+/// Time limit for a process to start or answer: on a busy machine, under QEMU.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a process may live after it has closed its standard output.
+/// Time for a process to end after it has closed its standard output.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The variables that Lambda sets for a function.
+/// Variables that Lambda sets for a function.
 #[must_use]
 pub fn variables(function: &str, runtime_api: &str, memory_mb: u32) -> [(&'static str, String); 4] {
     [
@@ -36,7 +36,7 @@ pub fn variables(function: &str, runtime_api: &str, memory_mb: u32) -> [(&'stati
     ]
 }
 
-/// What became of an event.
+/// Result of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The function answered.
@@ -47,7 +47,7 @@ pub enum Outcome {
     Exited(ExitStatus),
 }
 
-/// A process and its Runtime API. Dropping it kills the process.
+/// A process and its Runtime API. Drop kills the process.
 #[derive(Debug)]
 pub struct Function {
     child: Arc<Mutex<Child>>,
@@ -57,7 +57,7 @@ pub struct Function {
     server: AbortHandle,
 }
 
-/// The side of the Runtime API.
+/// State of the Runtime API.
 #[derive(Clone)]
 struct Runtime {
     arn: String,
@@ -66,13 +66,13 @@ struct Runtime {
 }
 
 impl Function {
-    /// Starts `command` as the function of this name. The command has the environment of the function except for the
-    /// variables that Lambda sets.
+    /// Starts `command` as the function of this name. The command has the function's environment, without the variables
+    /// that Lambda sets.
     ///
-    /// Standard output becomes lines, and so does standard error if the command pipes it.
+    /// Standard output becomes lines, and also standard error if the command pipes it.
     ///
     /// # Errors
-    /// When the process does not start, or no port is free.
+    /// The process does not start, or no port is free.
     pub async fn start(name: &str, mut command: Command) -> io::Result<Self> {
         let (events, queued) = unbounded_channel();
         let (sent, outcomes) = unbounded_channel();
@@ -85,7 +85,7 @@ impl Function {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(fail))
-            // An answer may have 6 MB.
+            // Limit of a response: 6 MB.
             .layer(DefaultBodyLimit::disable())
             .with_state(runtime);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -109,7 +109,7 @@ impl Function {
             if let Some(stdout) = stdout {
                 read_lines(stdout, line).await;
             }
-            // The end of its standard output is the end of a function.
+            // A function ends with its standard output.
             loop {
                 if let Ok(Some(status)) = lock(&ending).try_wait() {
                     let _ = sent.send(Outcome::Exited(status));
@@ -121,49 +121,49 @@ impl Function {
         Ok(Self { child, events, outcomes, lines, server })
     }
 
-    /// Hands over an event. The process fetches it when it is ready.
+    /// Queues an event. The process fetches it when it is ready.
     pub fn send(&self, event: impl Into<Bytes>) {
-        // The receiver lives as long as the server, which is as long as this.
+        // The receiver lives as long as the server and this value.
         let _ = self.events.send(event.into());
     }
 
-    /// Waits for the answer to an event, or for the end of the process.
+    /// Waits for the response to an event, or for the end of the process.
     pub async fn outcome(&mut self) -> Option<Outcome> {
         self.outcomes.recv().await
     }
 
-    /// How the process ended; `None` while it runs.
+    /// Exit status of the process; `None` while it runs.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         lock(&self.child).try_wait().ok().flatten()
     }
 
-    /// The process id; `None` once the process has ended.
+    /// Process id; `None` after its end.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         lock(&self.child).id()
     }
 
-    /// The next line of the output; `None` when there will be no more.
+    /// Next line of output; `None` at its end.
     pub async fn line(&mut self) -> Option<String> {
         self.lines.recv().await
     }
 
-    /// Takes the lines out: [`Function::line`] returns none from now on.
+    /// Removes the lines: [`Function::line`] then returns none.
     #[must_use]
     pub fn take_lines(&mut self) -> UnboundedReceiver<String> {
         std::mem::replace(&mut self.lines, unbounded_channel().1)
     }
 
-    /// Kills the process (SIGKILL) when it is called, from any thread.
+    /// Returns a function that kills the process (SIGKILL), from any thread.
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let child = Arc::clone(&self.child);
-        // An error means that the process has ended.
+        // On an error, the process has ended.
         move || drop(lock(&child).start_kill())
     }
 }
 
-/// What tests do with a function. These methods fail the test when the function does something else, or takes too long.
+/// Operations of tests. They fail the test if the function does something else or exceeds the time limit.
 #[expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -171,19 +171,19 @@ impl Function {
     reason = "the helpers of a test fail as the test does"
 )]
 impl Function {
-    /// Hands over an event and returns the answer, or the error that the function reports.
+    /// Sends an event, and returns the response or the reported error.
     ///
     /// # Errors
-    /// What the function reports as an error.
+    /// The error that the function reports.
     pub async fn invoke(&mut self, event: &Value) -> Result<Value, String> {
         self.send(event.to_string());
         self.answer().await
     }
 
-    /// The answer to an event that was sent, or the error that the function reports.
+    /// Response to a sent event, or the reported error.
     ///
     /// # Errors
-    /// What the function reports as an error.
+    /// The error that the function reports.
     pub async fn answer(&mut self) -> Result<Value, String> {
         let outcome = tokio::time::timeout(PATIENCE, self.outcome()).await;
         match outcome.expect("the function answers in time").unwrap() {
@@ -193,13 +193,13 @@ impl Function {
         }
     }
 
-    /// The next line of the log; `None` when there will be no more.
+    /// Next line of the log; `None` at its end.
     pub async fn event(&mut self) -> Option<Value> {
         let line = tokio::time::timeout(PATIENCE, self.line()).await.expect("the function writes in time");
         line.map(|line| serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")))
     }
 
-    /// Waits for the end of the process, which must not have answered before. Returns its status, and what is left of its
+    /// Waits for the end of the process, which must not have responded before. Returns its status and the rest of its
     /// log.
     pub async fn ended(mut self) -> (ExitStatus, Vec<Value>) {
         let mut log = Vec::new();
@@ -212,14 +212,14 @@ impl Function {
         }
     }
 
-    /// Waits until the process has been killed; fails when it has answered before. Returns what is left of its log.
+    /// Waits until the process has been killed, and fails if it responded before. Returns the rest of its log.
     pub async fn died(self) -> Vec<Value> {
         let (status, log) = self.ended().await;
         assert_eq!(status.code(), None, "ended by itself: {status:?}");
         log
     }
 
-    /// Kills the process, and returns what is left of its log.
+    /// Kills the process, and returns the rest of its log.
     pub async fn kill(self) -> Vec<Value> {
         self.killer()();
         self.died().await
@@ -229,7 +229,7 @@ impl Function {
 impl Drop for Function {
     fn drop(&mut self) {
         self.server.abort();
-        // The task that waits for its end holds the child, too.
+        // The task that waits for its end also holds the child.
         let _ = lock(&self.child).start_kill();
     }
 }
@@ -238,7 +238,7 @@ fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends every line on, until the end of the stream. A line that is not UTF-8 does not end the reading.
+/// Forwards every line until the end of the stream, including lines that are not UTF-8.
 async fn read_lines(stream: impl AsyncRead + Unpin, lines: UnboundedSender<String>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -250,7 +250,7 @@ async fn read_lines(stream: impl AsyncRead + Unpin, lines: UnboundedSender<Strin
 
 async fn next(State(runtime): State<Runtime>) -> impl IntoResponse {
     let event = runtime.events.lock().await.recv().await;
-    // Without another event the function waits, as in Lambda.
+    // Without another event, the function waits as in Lambda.
     let Some(event) = event else { std::future::pending().await };
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),

@@ -1,4 +1,4 @@
-//! A Secrets Manager with one secret, which answers, is slow, or fails on demand.
+//! A Secrets Manager with one secret that answers, is slow, or fails on demand.
 
 use axum::Router;
 use axum::extract::State;
@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-/// The name of the secret.
+/// Name of the secret.
 pub const ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:daypass-AbCdEf";
 
-/// A running Secrets Manager. Dropping it stops it.
+/// A running Secrets Manager. Drop stops it.
 #[derive(Debug)]
 pub struct SecretsManager {
     url: String,
@@ -27,16 +27,16 @@ pub struct SecretsManager {
 #[derive(Debug, Clone)]
 struct Reply {
     secret: String,
-    /// The error code, while it fails.
+    /// Error code while it fails.
     error: Option<String>,
     delay: Duration,
 }
 
 impl SecretsManager {
-    /// Starts with this secret. Until [`SecretsManager::answer`] it fails with `ThrottlingException`.
+    /// Starts with this secret. It fails with `ThrottlingException` until [`SecretsManager::answer`].
     ///
     /// # Errors
-    /// When no port is free.
+    /// No port is free.
     pub async fn start(secret: String) -> io::Result<Self> {
         let error = Some("ThrottlingException".to_owned());
         let state = Arc::new(Mutex::new(Reply { secret, error, delay: Duration::ZERO }));
@@ -47,23 +47,23 @@ impl SecretsManager {
         Ok(Self { url, state, server })
     }
 
-    /// The variables of a function that reads its keys here.
+    /// Variables of a function that reads its keys here.
     #[must_use]
     pub fn variables(&self) -> [(&str, &str); 2] {
         [("DAYPASS_KEYS", ARN), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.url)]
     }
 
-    /// Answers from now on.
+    /// Starts to answer.
     pub fn answer(&self) {
         self.change(|reply| reply.error = None);
     }
 
-    /// Fails from now on, with an error code such as `ResourceNotFoundException`.
+    /// Starts to fail with an error code such as `ResourceNotFoundException`.
     pub fn fail(&self, code: &str) {
         self.change(|reply| reply.error = Some(code.to_owned()));
     }
 
-    /// Waits this long before each answer from now on.
+    /// Delays each response by this time.
     pub fn set_delay(&self, delay: Duration) {
         self.change(|reply| reply.delay = delay);
     }

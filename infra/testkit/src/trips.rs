@@ -1,11 +1,11 @@
-//! Round trips, counted instead of timed: requests that are under way together share one.
+//! Counts of round trips instead of times: concurrent requests share one.
 
 use crate::recorder::{Exchange, Recorder, Turn};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Holds each request back until all requests of its wave have arrived: the first `waves[0]` requests, the next `waves[1]`,
-/// and so on. A client that sends the requests of a wave one after the other waits for ever.
+/// Holds each request until all requests of its wave have arrived: the first `waves[0]` requests, the next `waves[1]`,
+/// and so on. A client that sends the requests of a wave sequentially waits forever.
 pub fn in_waves(recorder: &Recorder, waves: &[usize]) {
     let mut ends = Vec::with_capacity(waves.len());
     for wave in waves {
@@ -28,12 +28,12 @@ pub fn in_waves(recorder: &Recorder, waves: &[usize]) {
     });
 }
 
-/// The longest chain of exchanges of which each arrived after the one before it was answered.
+/// Longest chain of exchanges in which each arrives after the previous response.
 #[must_use]
 pub fn round_trips(exchanges: &[Exchange]) -> usize {
     let mut spans: Vec<(u64, u64)> =
         exchanges.iter().map(|exchange| (exchange.answered.unwrap_or(u64::MAX), exchange.arrived)).collect();
-    // The exchange that is answered first leaves the most room for those after it.
+    // The earliest response leaves the most room for later exchanges.
     spans.sort_unstable();
     let (mut trips, mut last) = (0, 0);
     for (answered, arrived) in spans {
@@ -71,7 +71,7 @@ mod tests {
         check(&[(0, 2), (1, 3)], 1);
         check(&[(0, 1), (2, 3)], 2);
         check(&[(0, 3), (1, 2), (4, 5)], 2);
-        // One long request beside two short ones in a row.
+        // One long request beside two short sequential ones.
         check(&[(0, 5), (1, 2), (3, 4)], 2);
     }
 }

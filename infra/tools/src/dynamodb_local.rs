@@ -1,4 +1,4 @@
-//! DynamoDB Local, AWS's own DynamoDB for a laptop: a Java program from Maven Central.
+//! DynamoDB Local, AWS's DynamoDB for developers: a Java program from Maven Central.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,9 +17,9 @@ use crate::{Server, answers_http, free_port, workspace_root};
 
 const MAIN_CLASS: &str = "software.amazon.dynamodb.services.local.main.ServerRunner";
 
-/// A running DynamoDB Local with its tables in memory, on a free port; stopped on drop.
+/// A running DynamoDB Local with tables in memory, on a free port. Drop stops it.
 ///
-/// It listens on every interface, because it has no option for the address: store only test data in it.
+/// It listens on every interface, because it has no option for the address. Store only test data in it.
 #[derive(Debug)]
 pub struct DynamoDbLocal {
     url: String,
@@ -30,7 +30,7 @@ impl DynamoDbLocal {
     /// Installs DynamoDB Local when it is missing and starts it.
     ///
     /// # Errors
-    /// When Java or Maven is missing, the installation fails, or it does not answer within a minute.
+    /// Java or Maven is missing, the installation fails, or the server does not answer within a minute.
     pub fn start() -> Result<Self> {
         JAVA.check()?;
         let libraries = install()?;
@@ -47,7 +47,7 @@ impl DynamoDbLocal {
         Ok(Self { url: format!("http://{address}"), _server: server })
     }
 
-    /// The endpoint for an AWS SDK, without a slash at the end.
+    /// Endpoint URL for an AWS SDK, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -65,7 +65,7 @@ pub(crate) fn install() -> Result<PathBuf> {
     Ok(folder.join("lib"))
 }
 
-/// Writes the list of the libraries that `pom.xml` resolves to.
+/// Writes the list of libraries to which `pom.xml` resolves.
 pub(crate) fn lock(scratch: &Path) -> Result<()> {
     copy_libraries(scratch)?;
     fs::write(list_file(), checksums(scratch)?).context("could not write the list of libraries")
@@ -75,7 +75,7 @@ fn project() -> PathBuf {
     workspace_root().join("infra/tools/java")
 }
 
-/// The SHA-256 of each library, in the format of `sha256sum`: Maven pins versions only.
+/// SHA-256 of each library, in the format of `sha256sum`. Maven pins versions only.
 fn list_file() -> PathBuf {
     project().join("dynamodb-local.sha256")
 }
@@ -93,7 +93,7 @@ fn copy_libraries(to: &Path) -> Result<()> {
     )
 }
 
-/// The files in `folder`, in the format of the list.
+/// Files in `folder`, in the format of the list.
 fn checksums(folder: &Path) -> Result<String> {
     let mut lines = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
@@ -127,7 +127,7 @@ mod tests {
         let folder = crate::target_dir().join("tmp").join(format!("libraries-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("a.jar"), "abc").unwrap();
-        // The test vector of FIPS 180-2, appendix B.1.
+        // Test vector of FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         verify(&format!("{abc}  a.jar\n"), &checksums(&folder).unwrap()).unwrap();
 

@@ -1,4 +1,4 @@
-//! Programs in Go, built with the modules that their `go.sum` pins.
+//! Programs in Go, with the modules of their `go.sum`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,11 +9,11 @@ use crate::prerequisites::GO;
 use crate::process::run_quietly;
 use crate::target_dir;
 
-/// Builds the Go program in `project` and returns it: `target/tools/NAME`. Go keeps modules and build results in the
-/// user's caches.
+/// Builds the Go program in `project`, and returns its path `target/tools/NAME`. Go keeps modules and build results in
+/// the user's caches.
 ///
 /// # Errors
-/// When Go is missing or older than `go.mod` allows, a module differs from `go.sum`, or the build fails.
+/// Go is missing or older than `go.mod` requires, a module differs from `go.sum`, or the build fails.
 pub fn go_program(name: &str, project: &Path) -> Result<PathBuf> {
     GO.check()?;
     let program = target_dir().join("tools").join(name);

@@ -1,4 +1,4 @@
-//! Installing into `target/tools`: complete or not at all, and once, however many processes ask at the same time.
+//! Atomic installation into `target/tools`, once for all concurrent processes.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::{say, target_dir};
 
-/// Written last into a finished folder. It holds the recipe: a changed recipe causes a new installation.
+/// File that completes a folder. It contains the recipe: a changed recipe causes a new installation.
 const STAMP: &str = "installed.txt";
 
 /// Returns the folder `target/tools/NAME`, in which `install` has succeeded with exactly this `recipe`.
 ///
-/// `recipe` is the text that decides what is installed: a lock file.
-/// An interrupted installation has no stamp and is thrown away; a second process waits for the first.
+/// `recipe` is the text that selects the packages: a lock file. An interrupted installation has no stamp and is
+/// removed. A second process waits for the first.
 pub(crate) fn ensure(name: &str, recipe: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     ensure_below(&target_dir().join("tools"), name, recipe, install)
 }
@@ -27,7 +27,7 @@ fn ensure_below(
 ) -> Result<PathBuf> {
     let folder = tools.join(name);
     fs::create_dir_all(tools).with_context(|| format!("could not create {}", tools.display()))?;
-    // Held until the end of this function; the system releases it when the process dies, too.
+    // Held until the end of this function. The system also releases it when the process dies.
     let _lock = lock(&tools.join(format!("{name}.lock")), name)?;
 
     // Python environments hold absolute paths: a checkout that was moved needs a new one.

@@ -1,14 +1,15 @@
-//! The outside tools of `cargo dev` and `cargo verify`: installed under `target/tools` when they are missing, with
-//! pinned versions, and started as child processes that cannot outlive the command that needs them.
+//! External tools of `cargo dev` and `cargo verify`. They are installed under `target/tools` with pinned versions, and
+//! their servers stop with the command that needs them.
 //!
-//! README.md describes the lock files. [`check_prerequisites`] lists the programs that a developer installs. The functions
-//! do not use this crate.
+//! README.md describes the lock files. [`check_prerequisites`] lists the programs that a developer installs, and
+//! [`FUNCTIONS`] the functions. The functions do not use this crate.
 
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
 mod dynamodb_local;
+mod functions;
 mod go;
 mod install;
 mod lock;
@@ -20,6 +21,7 @@ mod python;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
+pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
 pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
@@ -34,10 +36,10 @@ pub use server::{Server, answers_http, free_port};
 
 /// Installs every tool of `cargo verify` that is missing, with one thread for each registry.
 ///
-/// It may run in the background: a function that needs a tool waits for the installation, or repeats a failed one.
+/// It can run in the background. A function that needs a tool waits for the installation, or repeats a failed one.
 ///
 /// # Errors
-/// When installations fail; the error has one paragraph for each registry.
+/// Installations failed. The error has one paragraph for each registry.
 pub fn install_all() -> Result<()> {
     let interop = workspace_root().join("tests/interop");
     let python = || {

@@ -12,15 +12,16 @@ use crate::process::run_quietly;
 use crate::python::uv;
 use crate::{dynamodb_local, target_dir, workspace_root};
 
-/// Writes all lock files. A locked version stays while its requirement allows it, unless `upgrade` is set.
+/// Writes all lock files. A locked version stays while its requirement permits it, unless `upgrade` is set.
 ///
-/// The files name no registry: each machine installs from its own.
+/// The files name no registry, so each machine uses its own.
 ///
 /// # Errors
-/// When a program is missing or a requirement cannot be resolved.
+/// A program is missing, or a requirement cannot be resolved.
 pub fn lock(upgrade: bool) -> Result<()> {
     let root = workspace_root();
-    for folder in ["infra/tools/python", "tests/interop/python"].map(|folder| root.join(folder)) {
+    let python = ["infra/examples/github-actions", "infra/tools/python", "tests/interop/python"];
+    for folder in python.map(|folder| root.join(folder)) {
         for requirements in files(&folder, "in")? {
             lock_python(&folder, &requirements, upgrade)?;
         }
@@ -39,7 +40,7 @@ pub fn lock(upgrade: bool) -> Result<()> {
 fn lock_python(folder: &Path, requirements: &Path, upgrade: bool) -> Result<()> {
     let mut command = Command::new(uv()?);
     command
-        // File names without folders: the lock file repeats them.
+        // File names without folders, because the lock file repeats them.
         .current_dir(folder)
         .args(["pip", "compile", "--quiet", "--universal", "--python-version", "3.11"])
         .args(["--fork-strategy", "fewest", "--generate-hashes", "--no-header", "--no-emit-index-url"])

@@ -1,4 +1,4 @@
-//! `cargo tools`: maintenance of the outside tools. README.md has the commands.
+//! `cargo tools`: maintenance of the external tools. README.md describes the commands.
 
 use std::process::{Command, ExitCode};
 

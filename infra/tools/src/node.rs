@@ -1,5 +1,4 @@
-//! What tests in Node.js need: itself, packages from npm, and for those in a real browser a Chromium of this machine, which
-//! Playwright drives.
+//! Node.js, packages from npm, and Chromium for Playwright.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,19 +14,19 @@ use crate::prerequisites::{NODE, NPM};
 use crate::process::run_quietly;
 use crate::workspace_root;
 
-/// The names of Chromium on the `PATH`.
+/// Names of Chromium on the `PATH`.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Installs Playwright when it is missing, and returns the folder that has it in its `node_modules`. The package contains
-/// no browser.
+/// Installs Playwright if it is missing, and returns the folder with its `node_modules`. The package contains no
+/// browser.
 ///
 /// # Errors
-/// When Node.js or npm is missing or too old, or the installation fails.
+/// Node.js or npm is missing or too old, or the installation fails.
 pub fn playwright() -> Result<PathBuf> {
     packages()
 }
 
-/// Installs aws-jwt-verify when it is missing, and returns the folder that has it in its `node_modules`.
+/// Installs aws-jwt-verify if it is missing, and returns the folder with its `node_modules`.
 ///
 /// # Errors
 /// As [`playwright`].
@@ -35,7 +34,7 @@ pub fn aws_jwt_verify() -> Result<PathBuf> {
     packages()
 }
 
-/// Installs the TypeScript compiler when it is missing, and returns its script, which Node.js runs.
+/// Installs the TypeScript compiler if it is missing, and returns its script for Node.js.
 ///
 /// # Errors
 /// As [`playwright`].
@@ -43,14 +42,14 @@ pub fn tsc() -> Result<PathBuf> {
     Ok(packages()?.join("node_modules/typescript/bin/tsc"))
 }
 
-/// All packages from npm that are tools.
+/// All tools from npm.
 pub(crate) fn packages() -> Result<PathBuf> {
     npm_packages("node", &workspace_root().join("infra/tools/node"))
 }
 
-/// Installs the packages that the `package-lock.json` in `project` pins, and returns the folder that has them in its
-/// `node_modules`: `target/tools/NAME`. Node.js looks for packages beside the program that imports them. The function
-/// therefore copies the programs of the project to that folder.
+/// Installs the packages of `package-lock.json` in `project`, and returns the folder with their `node_modules`:
+/// `target/tools/NAME`. Node.js searches packages beside the importing program, so the function copies the programs of
+/// the project to that folder.
 ///
 /// # Errors
 /// As [`playwright`].
@@ -75,7 +74,7 @@ fn copy(file: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// npm in that folder. Scripts of packages do not run: they could download what no lock file pins.
+/// npm in that folder. Scripts of packages do not run, because they could download unpinned files.
 pub(crate) fn npm(subcommand: &str, folder: &Path) -> Command {
     let mut command = Command::new("npm");
     command.args([subcommand, "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
@@ -85,7 +84,7 @@ pub(crate) fn npm(subcommand: &str, folder: &Path) -> Command {
 /// `node`, without the user's `NODE_OPTIONS`.
 ///
 /// # Errors
-/// When it is missing or too old.
+/// It is missing or too old.
 pub fn node() -> Result<Command> {
     NODE.check()?;
     let mut command = Command::new("node");
@@ -93,10 +92,10 @@ pub fn node() -> Result<Command> {
     Ok(command)
 }
 
-/// The Chromium to test with: the variable `CHROMIUM`, or the first of its usual names in the `PATH`.
+/// Chromium for tests: the variable `CHROMIUM`, or the first known name on the `PATH`.
 ///
 /// # Errors
-/// When there is none; the error says how to install one.
+/// Chromium is missing. The error explains how to install it.
 pub fn chromium() -> Result<PathBuf> {
     find_chromium(env::var_os("CHROMIUM"), &env::var_os("PATH").unwrap_or_default())
 }
@@ -105,7 +104,7 @@ fn find_chromium(chosen: Option<OsString>, search_path: &OsStr) -> Result<PathBu
     if let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) {
         let path = PathBuf::from(chosen);
         if !path.is_file() {
-            bail!("CHROMIUM names {}, which is no program: correct it", path.display());
+            bail!("CHROMIUM names {}, which is not a program: correct it", path.display());
         }
         return Ok(path);
     }

@@ -1,21 +1,21 @@
-//! Where the workspace and its build output are.
+//! Paths of the workspace and its build output.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-/// The folder with the workspace's `Cargo.toml`, `template.yaml` and `deny.toml`.
+/// Folder with the workspace's `Cargo.toml`, `template.yaml` and `deny.toml`.
 #[must_use]
 pub fn workspace_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // This crate is infra/tools: the root is two up.
+    // This crate is infra/tools, so the root is two folders up.
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// Cargo's build folder: `CARGO_TARGET_DIR` when it is set, else `target` in [`workspace_root`].
+/// Cargo's build folder: `CARGO_TARGET_DIR` if set, else `target` in [`workspace_root`].
 ///
-/// A relative `CARGO_TARGET_DIR` counts from the current folder, as it does for Cargo.
+/// A relative `CARGO_TARGET_DIR` is relative to the current folder, as in Cargo.
 #[must_use]
 pub fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
@@ -24,12 +24,12 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// The text of a file.
+/// Reads a text file.
 pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
 }
 
-/// The files in `folder` with this extension, sorted.
+/// Files in `folder` with this extension, sorted.
 pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {

@@ -1,4 +1,4 @@
-//! The programs that a developer installs: everything else goes into `target/tools`.
+//! Programs that a developer installs. All other tools go into `target/tools`.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ pub(crate) const MAVEN: Program = Program {
 pub(crate) const NODE: Program = Program {
     name: "node",
     version: &["--version"],
-    // Its test runner is the first that runs files one after the other on request.
+    // Version 20 has the first test runner that can run files sequentially.
     oldest: (20, 0),
     install: "install Node.js 20 or later with npm",
 };
@@ -48,16 +48,16 @@ const CC: Program = Program {
 /// A program on the `PATH`.
 pub(crate) struct Program {
     name: &'static str,
-    /// The arguments that print the version.
+    /// Arguments that print the version.
     version: &'static [&'static str],
-    /// Major and minor version.
+    /// Least major and minor version.
     oldest: (u32, u32),
-    /// How to get it.
+    /// How to install it.
     install: &'static str,
 }
 
 impl Program {
-    /// Fails when the program is missing or too old; the error names the remedy.
+    /// Checks that the program is present and recent. The error names the remedy.
     pub(crate) fn check(&self) -> Result<()> {
         let output = Command::new(self.name).args(self.version).output();
         let found = output.ok().filter(|output| output.status.success());
@@ -74,7 +74,7 @@ impl Program {
 /// Checks all programs that `cargo verify` needs, except Chromium ([`crate::chromium`]).
 ///
 /// # Errors
-/// When programs are missing or too old. The error has one line for each, with its remedy.
+/// Programs are missing or too old. The error has one line for each, with its remedy.
 pub fn check_prerequisites() -> Result<()> {
     check_all(&[PYTHON, JAVA, MAVEN, NODE, NPM, GO, CC])
 }
@@ -88,7 +88,7 @@ fn check_all(programs: &[Program]) -> Result<()> {
     Ok(())
 }
 
-/// The first version in the output of `--version`: its major and minor number.
+/// First version in the output of `--version`: its major and minor number.
 fn version(output: &str) -> Option<(u32, u32)> {
     output.split_whitespace().find_map(|word| {
         let word = word.trim_start_matches(char::is_alphabetic);

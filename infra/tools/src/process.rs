@@ -1,4 +1,4 @@
-//! Running other programs, with errors that name the command.
+//! Child processes, with errors that name the command.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -9,19 +9,19 @@ use anyhow::{Error, Result, anyhow, bail};
 
 use crate::workspace_root;
 
-/// Prints one line of progress for the person at the terminal, on standard error.
+/// Prints one line of progress to standard error.
 #[expect(clippy::print_stderr, reason = "the one place that prints progress")]
 pub fn say(line: &str) {
     eprintln!("{line}");
 }
 
-/// Cargo, in the workspace root: the Cargo that runs this program, so that a toolchain override is kept.
+/// Cargo in the workspace root: the Cargo that runs this program, so that a toolchain override stays.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = Command::new(cargo_program().unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace_root());
-    // `cargo run` describes *this* package to us. A build script that watches one of these variables would be run
-    // again each time that somebody calls Cargo by hand in between.
+    // `cargo run` sets variables of *this* package. A build script that watches one of them would run again after each
+    // manual call of Cargo.
     for (name, _) in env::vars_os() {
         if is_about_this_package(&name) {
             command.env_remove(name);
@@ -30,7 +30,7 @@ pub fn cargo() -> Command {
     command
 }
 
-/// The path of Cargo, which it tells those that it runs.
+/// Path of Cargo, from the variable that Cargo sets for its children.
 fn cargo_program() -> Option<OsString> {
     env::var_os("CARGO")
 }
@@ -40,10 +40,10 @@ fn is_about_this_package(variable: &OsStr) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
-/// Runs `command` to its end, with its output passed through.
+/// Runs `command` to its end, and passes its output through.
 ///
 /// # Errors
-/// When it cannot be started or does not end with status 0. The error names `step`, the command line and the status.
+/// It cannot start, or ends with another status than 0. The error names `step`, the command line and the status.
 pub fn run(step: &str, command: &mut Command) -> Result<()> {
     let status = command.status().map_err(|error| not_started(step, command, error))?;
     if !status.success() {
@@ -52,7 +52,7 @@ pub fn run(step: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` to its end without showing its output, which is in the error when it fails.
+/// Runs `command` to its end, and shows its output only in an error.
 pub(crate) fn run_quietly(step: &str, command: &mut Command) -> Result<()> {
     command.stdin(Stdio::null());
     let output = command.output().map_err(|error| not_started(step, command, error))?;
@@ -77,7 +77,7 @@ fn not_started(step: &str, command: &Command, error: std::io::Error) -> Error {
     }
 }
 
-/// The command as one would type it.
+/// The command line as a person types it.
 #[must_use]
 pub fn command_line(command: &Command) -> String {
     let program = command.get_program();
@@ -95,7 +95,7 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The end of what a failed command printed: enough to see why, not a screenful.
+/// Last lines of a failed command's output.
 fn last_lines(output: &Output) -> String {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

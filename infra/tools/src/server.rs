@@ -1,4 +1,4 @@
-//! A server as a child process that is stopped with all that it started, however this process ends.
+//! A server as a child process, which stops with its children however this process ends.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Starts the server and, beside it, a watcher that stops the whole process group when our end of its pipe closes:
-/// when [`Server`] is dropped, and just as well when this process is killed and can clean up nothing.
+/// Starts the server, and a watcher that stops the process group when our end of its pipe closes. The pipe closes when
+/// [`Server`] is dropped, and also when this process is killed.
 ///
-/// The watcher asks first (TERM, which it ignores itself), because a server may have started processes in groups of
-/// their own, and ends what is left after `$1` tenths of a second. `$$` stays the process id of the server after `exec`.
-/// Both outputs go into one pipe, so that their lines keep their order.
+/// The watcher first sends TERM, which it ignores itself, because a server can have started other process groups. After
+/// `$1` tenths of a second it kills the rest. `$$` stays the process id of the server after `exec`. Both outputs share
+/// one pipe, so that their lines keep their order.
 const SCRIPT: &str = r#"
 exec 3<&0
 tries=$1
@@ -31,16 +31,16 @@ shift
 exec "$@" 3<&- </dev/null 2>&1
 "#;
 
-/// How much of the output is kept for an error message.
+/// Lines of output that are kept for an error.
 const KEPT_LINES: usize = 40;
 
-/// How long a server has to end after the polite signal, in tenths of a second.
+/// Time for a server to end after TERM, in tenths of a second.
 const STOP_TENTHS: u32 = 50;
 
-/// How long to wait between two looks at whether the server is ready.
+/// Pause between two checks of readiness.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A running server. Dropping it stops the server and all processes of its group, and waits until it is gone.
+/// A running server. Drop stops it and all processes of its group, and waits for their end.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -49,13 +49,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` in a process group of its own and waits until `ready` returns true.
+    /// Starts `command` in its own process group, and waits until `ready` returns true.
     ///
-    /// Its standard input is empty and its output is kept for errors. `name` is what an error calls it.
+    /// Its standard input is empty, and its output is kept for errors. `name` is its name in errors.
     ///
     /// # Errors
-    /// When it cannot be started, ends before it is ready (with the last lines of its output), or is not ready within
-    /// `deadline`.
+    /// It cannot start, ends before it is ready (with its last lines), or is not ready within `deadline`.
     pub fn start(
         name: &str,
         command: &Command,
@@ -65,7 +64,7 @@ impl Server {
         Self::start_watched(name, command, deadline, ready, |_| {})
     }
 
-    /// As [`Server::start`], and calls `on_line` with each line of the output, from another thread.
+    /// Like [`Server::start`], and calls `on_line` with each line of output, from another thread.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -88,7 +87,7 @@ impl Server {
             }
             thread::sleep(PAUSE);
         }
-        // Another process may answer at this port, in place of one that has ended.
+        // Another process can answer at this port after the server has ended.
         if let Some(status) = server.child.try_wait()? {
             bail!("{name} ended with {status} before it was ready{}", server.finish());
         }
@@ -125,7 +124,7 @@ impl Server {
         Ok(Self { child, output, reader })
     }
 
-    /// The process id of the server, which is also the id of its process group.
+    /// Process id of the server, which is also the id of its process group.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -137,14 +136,14 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The last lines of the output (standard output and standard error, as they came).
+    /// Last lines of the output, of both streams in their order.
     #[must_use]
     pub fn last_lines(&self) -> String {
         let lines = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Stops the server, and returns what an error says of its output.
+    /// Stops the server, and returns its output for an error.
     fn finish(&mut self) -> String {
         self.stop();
         let lines = self.last_lines();
@@ -158,10 +157,10 @@ impl Server {
     fn stop(&mut self) {
         // Closing the pipe is the signal for the watcher.
         drop(self.child.stdin.take());
-        // An error means that the child was waited for already, and is gone.
+        // On an error, the child has already been waited for.
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {
-            // A reader that panicked has nothing more to say.
+            // A panicked reader has no more output.
             let _ = reader.join();
         }
     }
@@ -181,7 +180,7 @@ fn keep_lines(
     thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
-        // Bytes, not text: a line that is not UTF-8 must not end the reading, or the server would block on its pipe.
+        // Bytes, because an error on a line that is not UTF-8 would end the reading and block the server.
         while matches!(from.read_until(b'\n', &mut line), Ok(read) if read > 0) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             on_line(&text);
@@ -195,18 +194,18 @@ fn keep_lines(
     })
 }
 
-/// An address of 127.0.0.1 on which nothing listens at this moment.
+/// An address of 127.0.0.1 without a listener at this moment.
 ///
 /// # Errors
-/// When the system has no port left.
+/// The system has no free port.
 pub fn free_port() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
     Ok(listener.local_addr()?)
 }
 
-/// Whether an HTTP server at `address` answers `GET path`, with whatever status, within a second.
+/// Whether an HTTP server at `address` answers `GET path` within a second, with any status.
 ///
-/// For waiting until a server is up; it reads no more than the beginning of the answer.
+/// It reads only the beginning of the response.
 #[must_use]
 pub fn answers_http(address: SocketAddr, path: &str) -> bool {
     let second = Duration::from_secs(1);
@@ -244,7 +243,7 @@ mod tests {
     }
 
     fn is_alive(pid: &str) -> bool {
-        // A process that ended but was not reaped yet still answers `kill -0`: its state tells.
+        // A zombie still answers `kill -0`, so its state decides.
         let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
         let state = String::from_utf8(state.stdout).unwrap();
         !state.trim().is_empty() && !state.trim().starts_with('Z')
@@ -344,7 +343,7 @@ mod tests {
     fn a_killed_owner_takes_its_server_along() {
         const PID_FILE: &str = "DAYPASS_TEST_PID_FILE";
         if let Some(file) = std::env::var_os(PID_FILE) {
-            // This is the owner that the test below starts: this same program, which waits to be killed.
+            // The owner process of the test below: this program, which waits to be killed.
             let server = Server::start("demo", &shell("exec sleep 600"), SOON, || true).unwrap();
             fs::write(file, server.id().to_string()).unwrap();
             thread::sleep(SOON * 6);
@@ -377,7 +376,7 @@ mod tests {
         thread::spawn(move || {
             for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "SSH-2.0-demo\r\n"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                // All of it: closing with something unread would send a reset, which may overtake the answer.
+                // Read all of it: a close with unread bytes would send a reset, which can overtake the response.
                 let mut request = Vec::new();
                 while !request.ends_with(b"\r\n\r\n") {
                     let mut byte = [0];

@@ -1,7 +1,7 @@
-//! The functions for Lambda's other processor, started under QEMU.
+//! The functions for arm64, started under QEMU.
 //!
-//! It compiles everything a second time, so only the full depth runs it. On a machine that is arm64 itself the step `release`
-//! builds for that.
+//! It compiles everything a second time, so only the full depth runs it. On an arm64 machine, the step `release` builds
+//! them.
 
 use std::fs;
 use std::io::Write;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use daypass_tools::{cargo, run, say, target_dir, workspace_root};
+use daypass_tools::{FUNCTIONS, Function, cargo, run, say, target_dir, workspace_root};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use crate::budget::{FUNCTIONS, Function, packages};
+use crate::budget::packages;
 use crate::elf::{Binary, Processor};
 use crate::nextest::Tests;
 use crate::plan::Plan;
@@ -21,10 +21,10 @@ use crate::plan::Plan;
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 const QEMU: &str = "qemu-aarch64-static";
-/// Where Debian puts the libraries of arm64: QEMU takes the dynamic linker and glibc from there.
+/// Debian's folder of arm64 libraries: QEMU uses its dynamic linker and glibc.
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
 
-/// What is missing is told with the commands that bring it.
+/// How to install what is missing.
 const INSTALL: &str = "\
 On Debian, as root (rustc-web is its newer Rust, and stays out of the way of rustup's):
 
@@ -34,10 +34,10 @@ On Debian, as root (rustc-web is its newer Rust, and stays out of the way of rus
 
 With rustup, `rustup target add aarch64-unknown-linux-gnu` stands in for the first line and for rustc-web, cargo-web and libstd-rust-web-dev.";
 
-/// Builds the functions for arm64, inspects them, and has each answer under QEMU.
+/// Builds the functions for arm64, inspects them, and calls each under QEMU.
 ///
 /// # Errors
-/// When a tool is missing, a function does not compile, would not start on Lambda or is over its budget, or answers wrongly.
+/// A tool is missing, or a function does not compile, does not fit Lambda or its budget, or answers wrongly.
 pub(crate) fn arm64(plan: &Plan) -> Result<()> {
     if Processor::of_this_machine()? == Processor::Arm {
         bail!(
@@ -54,7 +54,7 @@ pub(crate) fn arm64(plan: &Plan) -> Result<()> {
     if !loader.exists() {
         bail!("{} is missing\n{INSTALL}", loader.display());
     }
-    // In two goes, as `build_functions` does and for its reason.
+    // In two builds, for the reason of `build_functions`.
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     for with_aws in [false, true] {
         let packages: Vec<&str> = packages(&functions, with_aws).collect();
@@ -65,17 +65,16 @@ pub(crate) fn arm64(plan: &Plan) -> Result<()> {
     answers(plan, &folder)
 }
 
-/// Apart from the builds for this machine, which another compiler would throw away.
+/// Separate from the builds for this machine, which another compiler would discard.
 fn folder() -> PathBuf {
     target_dir().join("arm64")
 }
 
-/// A compiler that knows the standard library of arm64.
+/// A compiler with the standard library of arm64.
 #[derive(Debug)]
 enum Toolchain {
-    /// The one that this workspace names, with its target added.
+    /// The compiler of this workspace with its target added.
     Rustup,
-    /// Debian's.
     Debian,
 }
 
@@ -87,7 +86,7 @@ impl Toolchain {
         if Path::new("/usr/bin/cargo").exists() && has_standard_library(&mut Command::new("/usr/bin/rustc")) {
             return Ok(Self::Debian);
         }
-        bail!("no compiler here knows the standard library of arm64\n{INSTALL}")
+        bail!("no compiler has the standard library of arm64\n{INSTALL}")
     }
 
     fn build(&self, packages: &[&str]) -> Command {
@@ -95,7 +94,7 @@ impl Toolchain {
             Self::Rustup => cargo(),
             Self::Debian => {
                 let mut command = Command::new("/usr/bin/cargo");
-                // rustup's Cargo names its own compiler to whatever it starts.
+                // rustup's Cargo passes its own compiler to its children.
                 command.current_dir(workspace_root()).env("RUSTC", "/usr/bin/rustc").env_remove("CARGO");
                 command
             }
@@ -113,7 +112,7 @@ impl Toolchain {
     }
 }
 
-/// Whether this compiler has what it needs to build for arm64.
+/// Whether this compiler can build for arm64.
 fn has_standard_library(rustc: &mut Command) -> bool {
     let output =
         rustc.current_dir(workspace_root()).args(["--print", "target-libdir", "--target", TARGET]).output();
@@ -123,7 +122,7 @@ fn has_standard_library(rustc: &mut Command) -> bool {
     entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
-/// Fails when a binary would not start on Lambda, or is over the budget of its archive.
+/// Checks that each binary starts on Lambda and is within its budget.
 fn inspect(functions: &[&Function], folder: &Path) -> Result<()> {
     say(&format!("  {:<16} {:>10} {:>10} {:>6}", "arm64", "zip bytes", "budget", "glibc"));
     for function in functions {
@@ -131,7 +130,7 @@ fn inspect(functions: &[&Function], folder: &Path) -> Result<()> {
         let bytes = fs::read(&file).with_context(|| format!("there is no {}", file.display()))?;
         let binary = Binary::read(&bytes).and_then(|binary| binary.accept(Processor::Arm).map(|()| binary));
         let binary = binary.with_context(|| format!("the binary of {}", function.binary))?;
-        // As large as its archive but for a few hundred bytes of names.
+        // The compressed binary is as large as its archive, except for a few hundred bytes of names.
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
         deflated.write_all(&bytes)?;
         let size = u64::try_from(deflated.finish()?.len())?;
@@ -144,7 +143,7 @@ fn inspect(functions: &[&Function], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Login, refresh, guard, revoke and the rest through the functions that were built.
+/// Calls the built functions: login, refresh, authorizer, revoke and the others.
 fn answers(plan: &Plan, folder: &Path) -> Result<()> {
     let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.binary).collect();
     Tests::of(plan, "test(/^suites::arm64::/)")?

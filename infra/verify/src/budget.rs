@@ -5,46 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use daypass_tools::Function;
 
 use crate::elf::{Binary, Processor, unzipped};
 
-/// The functions: package, binary, and how many bytes its archive may have.
-pub(crate) const FUNCTIONS: [Function; 9] = [
-    Function { package: "daypass-login", binary: "login", budget: WITH_AWS },
-    Function { package: "daypass-refresh", binary: "refresh", budget: WITH_AWS },
-    Function { package: "daypass-revoke", binary: "revoke", budget: WITH_AWS },
-    Function { package: "daypass-password", binary: "password", budget: WITH_AWS },
-    Function { package: "daypass-rotate-keys", binary: "rotate-keys", budget: WITH_AWS },
-    Function { package: "daypass-sessions", binary: "sessions", budget: WITH_AWS },
-    Function { package: "daypass-revocations", binary: "revocations", budget: WITH_AWS },
-    // It runs before every request of every guarded API, and links no AWS SDK.
-    Function { package: "daypass-authorizer-function", binary: "authorizer", budget: 2_150_000 },
-    Function { package: "daypass-discovery", binary: "discovery", budget: WITH_AWS },
-];
-
-/// Bytes for a function other than the authorizer.
-const WITH_AWS: u64 = 4_500_000;
-
-/// A function as it is deployed.
-#[derive(Debug)]
-pub(crate) struct Function {
-    pub(crate) package: &'static str,
-    pub(crate) binary: &'static str,
-    /// The most bytes that its zip archive may have.
-    pub(crate) budget: u64,
-}
-
-impl Function {
-    /// Whether it links an AWS SDK. The authorizer does not: it runs before every request of every guarded API.
-    pub(crate) fn links_aws(&self) -> bool {
-        self.binary != "authorizer"
-    }
-}
-
-/// Weighs the archives `FOLDER/BINARY/bootstrap.zip` and returns the table of sizes.
+/// Measures the archives `FOLDER/BINARY/bootstrap.zip`, and returns the table of sizes.
 ///
 /// # Errors
-/// When one is missing or reaches its budget; the error holds the same table.
+/// An archive is missing or reaches its budget. The error has the same table.
 pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
     let mut weighed = Vec::new();
     for function in functions {
@@ -60,10 +28,10 @@ pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
     Ok(table)
 }
 
-/// Reads the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns what they need of the system.
+/// Inspects the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns their requirements.
 ///
 /// # Errors
-/// When one is not for this machine's processor, asks for a newer glibc than Lambda has, or carries its symbols.
+/// A binary is for another processor, needs a newer glibc than Lambda's, or has symbols.
 ///
 /// invariant: A release binary is for its processor, needs glibc 2.34 at most, and has no symbols.
 pub(crate) fn inspect(functions: &[&Function], folder: &Path) -> Result<String> {
@@ -92,7 +60,7 @@ fn table(weighed: &[(&Function, u64)]) -> String {
     text
 }
 
-/// The packages of those functions that link an AWS SDK, or of those that do not.
+/// Packages of the functions that link an AWS SDK, or of the others.
 pub(crate) fn packages(functions: &[&Function], with_aws: bool) -> impl Iterator<Item = &'static str> {
     let chosen = functions.iter().filter(move |function| function.links_aws() == with_aws);
     chosen.map(|function| function.package)
@@ -103,6 +71,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use daypass_tools::FUNCTIONS;
 
     fn all() -> Vec<&'static Function> {
         FUNCTIONS.iter().collect()

@@ -1,4 +1,4 @@
-//! What a function's binary is: the processor that it is for, the glibc that it needs, and whether it carries its symbols.
+//! Inspection of a function's binary: its processor, its glibc and its symbols.
 
 use std::fmt;
 use std::io::Read;
@@ -9,7 +9,8 @@ use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 use object::{Endianness, elf};
 
-/// The glibc of Amazon Linux 2023, on which `provided.al2023` runs. A binary that asks for a newer one does not start there.
+/// glibc of Amazon Linux 2023, the system of `provided.al2023`. A binary that needs a newer version does not start
+/// there.
 const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 
 /// A processor of Lambda.
@@ -22,10 +23,10 @@ pub(crate) enum Processor {
 }
 
 impl Processor {
-    /// This machine's, which `cargo lambda build` builds for.
+    /// The processor of this machine, for which `cargo lambda build` builds.
     ///
     /// # Errors
-    /// When Lambda has no such processor.
+    /// Lambda does not have this processor.
     pub(crate) fn of_this_machine() -> Result<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Ok(Self::X86),
@@ -44,7 +45,7 @@ impl fmt::Display for Processor {
     }
 }
 
-/// A version of glibc, ordered.
+/// A version of glibc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Glibc {
     major: u32,
@@ -52,9 +53,9 @@ pub(crate) struct Glibc {
 }
 
 impl Glibc {
-    /// Of a symbol version such as `GLIBC_2.34` or `GLIBC_2.2.5`; `None` for what is none.
+    /// Parses a symbol version such as `GLIBC_2.34` or `GLIBC_2.2.5`; `None` for other names.
     fn of_symbol_version(name: &str) -> Option<Self> {
-        // Names for what the dynamic linker has to understand, `GLIBC_ABI_DT_RELR` the first of them, in 2.36.
+        // Names of features of the dynamic linker, such as `GLIBC_ABI_DT_RELR` since 2.36.
         if name.starts_with("GLIBC_ABI_") {
             return Some(Self { major: 2, minor: 36 });
         }
@@ -69,26 +70,26 @@ impl fmt::Display for Glibc {
     }
 }
 
-/// What was found in a binary.
+/// Properties of a binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binary {
     processor: Processor,
-    /// The newest version of any symbol that it asks glibc for; `None` when it is linked without.
+    /// Newest glibc symbol version that it needs; `None` if it does not link glibc.
     pub(crate) glibc: Option<Glibc>,
-    /// Whether the names of its functions are in the file, which nobody there reads.
+    /// Whether it has symbols, which nothing on Lambda reads.
     symbols: bool,
 }
 
 impl Binary {
-    /// Reads an executable.
+    /// Parses an executable.
     ///
     /// # Errors
-    /// When it is no 64-bit ELF file for a processor of Lambda, or a broken one.
+    /// The file is not a 64-bit ELF executable for a processor of Lambda, or it is damaged.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
-        let header = FileHeader64::<Endianness>::parse(bytes).context("it is no 64-bit ELF file")?;
+        let header = FileHeader64::<Endianness>::parse(bytes).context("it is not a 64-bit ELF file")?;
         let endian = header.endian()?;
         if !matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN) {
-            bail!("it is an ELF file, and no executable");
+            bail!("it is an ELF file, but not an executable");
         }
         let processor = match header.e_machine(endian) {
             EM_X86_64 => Processor::X86,
@@ -110,13 +111,13 @@ impl Binary {
         Ok(Self { processor, glibc, symbols })
     }
 
-    /// Fails unless it starts on Lambda's `processor`, and is no larger than it has to be.
+    /// Checks that the binary starts on Lambda's `processor` and has no symbols.
     ///
     /// # Errors
-    /// With what is wrong, and what mends it.
+    /// The problem and its remedy.
     pub(crate) fn accept(&self, processor: Processor) -> Result<()> {
         if self.processor != processor {
-            bail!("it is for {}, and not for {processor}", self.processor);
+            bail!("it is for {}, not for {processor}", self.processor);
         }
         if let Some(glibc) = self.glibc.filter(|glibc| *glibc > LAMBDA_GLIBC) {
             bail!(
@@ -133,24 +134,24 @@ impl Binary {
     }
 }
 
-/// The one file of an archive `bootstrap.zip`.
+/// Unpacks the only file of an archive `bootstrap.zip`.
 ///
 /// # Errors
-/// When the archive does not begin with a file that is stored or deflated.
+/// The archive does not begin with a stored or deflated file.
 pub(crate) fn unzipped(archive: &[u8]) -> Result<Vec<u8>> {
     let number = |at: usize| {
         let bytes = archive.get(at..at + 2).context("the archive is cut off")?;
         Ok::<_, anyhow::Error>(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
     };
-    // The local header of the first file, 4.3.7 of the format's APPNOTE.
+    // Local header of the first file, section 4.3.7 of APPNOTE.
     if !archive.starts_with(b"PK\x03\x04") {
-        bail!("it is no zip archive");
+        bail!("it is not a zip archive");
     }
     let data = archive.get(30 + number(26)? + number(28)?..).context("the archive is cut off")?;
     let mut file = Vec::new();
     match number(8)? {
         8 => DeflateDecoder::new(data).read_to_end(&mut file).context("the archive is damaged")?,
-        other => bail!("the archive has method {other}, and not deflate"),
+        other => bail!("the archive uses compression method {other}, not deflate"),
     };
     Ok(file)
 }
@@ -172,7 +173,7 @@ mod tests {
         let binary = Binary::read(&this_test()).unwrap();
         assert_eq!(binary.processor, Processor::of_this_machine().unwrap());
         assert!(binary.glibc.unwrap() >= Glibc { major: 2, minor: 17 }, "{binary:?}");
-        // A development build has its symbols, and is told so.
+        // A development build has symbols and is rejected.
         let error = Binary { glibc: None, ..binary }.accept(binary.processor).unwrap_err().to_string();
         assert!(error.contains("strip = \"symbols\""), "{error}");
     }
@@ -182,7 +183,7 @@ mod tests {
         let good = Binary { processor: Processor::Arm, glibc: Some(LAMBDA_GLIBC), symbols: false };
         assert!(good.accept(Processor::Arm).is_ok());
         let other = good.accept(Processor::X86).unwrap_err().to_string();
-        assert_eq!(other, "it is for arm64, and not for x86_64");
+        assert_eq!(other, "it is for arm64, not for x86_64");
         let newer = Binary { glibc: Some(Glibc { major: 2, minor: 35 }), ..good };
         assert!(newer.accept(Processor::Arm).unwrap_err().to_string().contains("glibc 2.35"));
     }

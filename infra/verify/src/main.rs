@@ -1,7 +1,7 @@
-//! `cargo verify`: the one gate. CI runs it (`.ci/run`), and so does every contributor.
+//! `cargo verify`: the gate. CI and contributors run it.
 //!
-//! [`steps`] is the list of what it checks, [`supervise`] runs it: each step is a process of its own with a deadline.
-//! `cargo verify --full` does more in each step and adds steps; it runs at night and before a release.
+//! [`steps`] is the list of checks. [`supervise`] runs each as a process with a deadline. `cargo verify --full` runs
+//! more rounds and more steps, at night and before a release.
 
 mod arm64;
 mod budget;
@@ -24,32 +24,32 @@ use plan::Depth;
 use steps::{STEPS, Step};
 use supervise::Settings;
 
-/// Every check of Daypass.
+/// Run the checks of Daypass
 #[derive(Debug, Parser)]
 #[command(name = "cargo verify", bin_name = "cargo verify", version)]
 struct Arguments {
-    /// Run only these steps
+    /// Run only these steps, separated by commas
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
-    /// Run the deep checks too: more rounds, fuzzing, statistics, benchmarks, every release zip, arm64
+    /// Run the full depth: more rounds, fuzzing, statistics, benchmarks, every release archive, arm64
     #[arg(long)]
     full: bool,
-    /// After a failure, run the other steps all the same
+    /// Continue with the other steps after a failure
     #[arg(long)]
     keep_going: bool,
-    /// How many steps run at the same time; most of them wait more than they compute
+    /// Parallel steps; most of them wait more than they compute
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     jobs: u8,
-    /// Short for --full --only arm64
+    /// Alias of --full --only arm64
     #[arg(long, conflicts_with_all = ["only", "list"])]
     arm64: bool,
-    /// Show the steps
+    /// List the steps
     #[arg(long, conflicts_with_all = ["only", "keep_going"])]
     list: bool,
-    /// With one step of tests: run the tests whose names contain this text
+    /// Run the tests whose names contain this text, with one step of tests
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
-    /// What the supervisor starts: one step, in this process
+    /// Run one step in this process, for the supervisor
     #[arg(long, hide = true, value_name = "STEP", conflicts_with_all = ["only", "list", "keep_going"])]
     step: Option<String>,
 }
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything passed.
+/// Returns whether everything passed.
 fn run(arguments: &Arguments) -> Result<bool> {
     let depth = Depth::of(arguments.full || arguments.arm64);
     if let Some(name) = &arguments.step {
@@ -82,10 +82,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let only = if arguments.arm64 { &vec!["arm64".to_owned()] } else { &arguments.only };
     let chosen = choose(only, depth)?;
     if !arguments.filter.is_empty() && !matches!(chosen.as_slice(), [step] if step.takes_filter) {
-        bail!(
-            "a filter goes with one step of tests: cargo verify --only test -- {}",
-            arguments.filter.join(" ")
-        );
+        bail!("a filter needs one step of tests: cargo verify --only test -- {}", arguments.filter.join(" "));
     }
     let settings = Settings {
         everything: arguments.only.is_empty() && !arguments.arm64,
@@ -97,16 +94,16 @@ fn run(arguments: &Arguments) -> Result<bool> {
     supervise::run_all(&chosen, &settings)
 }
 
-/// The named steps in the order of [`STEPS`]; all steps of this depth when no name is given.
+/// Named steps in the order of [`STEPS`]; without names, all steps of this depth.
 ///
 /// # Errors
-/// With the first name that no step has, and for a step that only `--full` runs.
+/// The first unknown name, or a step that only `--full` runs.
 fn choose(names: &[String], depth: Depth) -> Result<Vec<&'static Step>> {
     for name in names {
         match STEPS.iter().find(|step| step.name == name) {
             None => bail!("there is no step `{name}`: `cargo verify --full --list` shows them"),
             Some(step) if !step.runs_in(depth) => {
-                bail!("`{name}` is a step of the full depth: cargo verify --full --only {name}")
+                bail!("`{name}` is a step of the full depth: run cargo verify --full --only {name}")
             }
             Some(_) => {}
         }
@@ -159,7 +156,7 @@ mod tests {
         }
     }
 
-    /// `UPDATE_SNAPSHOTS=1` writes the page.
+    /// With `UPDATE_SNAPSHOTS=1`, the test writes the page.
     #[test]
     fn the_reference_is_up_to_date() {
         let introduction = "`cargo verify` is the gate: see [Contributing](../contributing/index.md).\n\n\
@@ -214,7 +211,7 @@ mod tests {
             run(&arguments).unwrap_err().to_string()
         };
         for arguments in [&["--", "remove"][..], &["--only", "fmt", "--", "remove"]] {
-            assert!(outcome(arguments).starts_with("a filter goes with one step of tests"), "{arguments:?}");
+            assert!(outcome(arguments).starts_with("a filter needs one step of tests"), "{arguments:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The tests of a step, run by cargo-nextest.
+//! Tests of a step, run by cargo-nextest.
 
 use std::fs;
 use std::process::Command;
@@ -8,27 +8,27 @@ use daypass_tools::{cargo, nextest, run, target_dir};
 
 use crate::plan::{Depth, Plan, without_aws};
 
-/// Variables that a developer sets for the tests themselves: other walks of the model test.
+/// Variables that developers set for tests, such as a seed of the model test.
 const PASSED_ON: [&str; 1] = ["DAYPASS_MODEL_SEED"];
 
-/// The tests of a step.
+/// Tests of a step.
 pub(crate) struct Tests<'a> {
     plan: &'a Plan,
-    /// What the report is called.
+    /// Name of the report.
     name: String,
     command: Command,
 }
 
 impl<'a> Tests<'a> {
-    /// The tests that the filterset names, in the profile of this depth.
+    /// Tests of a filterset, in the profile of this depth.
     ///
     /// <https://nexte.st/docs/filtersets/>
     ///
     /// # Errors
-    /// When cargo-nextest cannot be installed.
+    /// cargo-nextest cannot be installed.
     pub(crate) fn of(plan: &'a Plan, filterset: &str) -> Result<Self> {
         let mut command = Command::new(nextest()?);
-        // The folder and the variables that a Cargo inside of `cargo run` must not see are the same for every Cargo.
+        // Every Cargo inside `cargo run` needs the same folder and cleaned variables.
         let cargo = cargo();
         for (name, _) in cargo.get_envs() {
             command.env_remove(name);
@@ -42,9 +42,9 @@ impl<'a> Tests<'a> {
             Depth::Full => "full",
         };
         command
-            // Every package: another choice is another choice of features, and would compile the AWS SDK again.
+            // All packages: another selection has other features and would compile the AWS SDK again.
             .args(["nextest", "run", "--workspace", "--locked", "--cargo-quiet"])
-            // A test that is ignored proves nothing: it runs, or it is deleted.
+            // Ignored tests are not permitted: a test runs, or is deleted.
             .args(["--profile", profile, "--run-ignored", "all", "-E", filterset])
             .env("DAYPASS_TEST_DEPTH", plan.depth.name());
         for name in PASSED_ON {
@@ -59,33 +59,33 @@ impl<'a> Tests<'a> {
         self
     }
 
-    /// Sets how many tests run at the same time: for tests that wait more than they compute.
+    /// Sets the parallel tests, for tests that wait more than they compute.
     pub(crate) fn threads(mut self, number: u32) -> Self {
         self.command.args(["--test-threads", &number.to_string()]);
         self
     }
 
-    /// Sets the name of the report, where a step has several.
+    /// Sets the name of the report, for a step with several.
     pub(crate) fn named(mut self, name: String) -> Self {
         self.name = name;
         self
     }
 
-    /// Runs them.
+    /// Runs the tests.
     ///
     /// # Errors
-    /// When a test fails, hangs or passes only at its second try, and when there is none.
+    /// A test fails, hangs, or passes only at its second try, or no test matches.
     pub(crate) fn run(self) -> Result<()> {
         let step = self.plan.step;
         run(step, &mut self.command()?)
     }
 
-    /// The command that runs them.
+    /// The command that runs the tests.
     ///
     /// # Errors
-    /// When its configuration cannot be written.
+    /// Its configuration cannot be written.
     pub(crate) fn command(mut self) -> Result<Command> {
-        // A report for each step: nextest has one file for each profile.
+        // A report for each step, because nextest has one file for each profile.
         let folder = target_dir().join("verify");
         fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
         let report = folder.join(format!("{}.xml", self.name));

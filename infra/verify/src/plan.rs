@@ -1,4 +1,4 @@
-//! What a step is run with, and where it finds what was built and leaves what it prints.
+//! Parameters of a step, and the paths of binaries and logs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use daypass_tools::{cargo, run, target_dir};
 
-/// How deep a run goes.
+/// Depth of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
     /// The gate of every change.
@@ -20,7 +20,7 @@ impl Depth {
         if full { Self::Full } else { Self::Gate }
     }
 
-    /// What the tests read in `DAYPASS_TEST_DEPTH`.
+    /// Value of `DAYPASS_TEST_DEPTH`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
@@ -29,23 +29,23 @@ impl Depth {
     }
 }
 
-/// What a step is run with.
+/// Parameters of a step.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The step's name.
     pub(crate) step: &'static str,
     pub(crate) depth: Depth,
-    /// Names of tests, when the contributor chose some.
+    /// Filters of test names, if the contributor gave some.
     pub(crate) filter: Vec<String>,
 }
 
-/// Builds every binary and every test, with one choice of features, so that no later step compiles.
+/// Builds every binary and test with one set of features, so that no later step compiles.
 pub(crate) fn build(plan: &Plan) -> Result<()> {
     let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
     run(plan.step, without_aws(&mut cargo()).args(arguments))
 }
 
-/// Takes away the variables that choose an AWS account, an endpoint or a stack: tests must not see a developer's.
+/// Removes variables that select an AWS account, an endpoint or a stack: tests must not use the developer's.
 pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("AWS_") || name.starts_with("DAYPASS_")) {
@@ -55,12 +55,12 @@ pub(crate) fn without_aws(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Where it leaves them.
+/// Folder of the binaries.
 pub(crate) fn archives() -> PathBuf {
     target_dir().join("lambda")
 }
 
-/// Where the output of a step is kept.
+/// Log file of a step.
 pub(crate) fn log_file(step: &str) -> PathBuf {
     target_dir().join("verify").join(format!("{step}.log"))
 }

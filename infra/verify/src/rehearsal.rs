@@ -1,8 +1,7 @@
-//! The rehearsal: `template.yaml` and the examples deployed to a local AWS, and everything called through its API Gateway.
+//! The rehearsal: `template.yaml` and the examples are deployed to a local AWS and called through its API Gateway.
 //!
-//! The gate deploys the development binaries, the full depth the release archives. With `DAYPASS_URL` set nothing is built
-//! or deployed: the same suite calls the stage there. The variables that it needs are documented in
-//! `tests/it/suites/rehearsal/mod.rs`.
+//! The gate deploys development binaries, and the full depth deploys release archives. With `DAYPASS_URL`, the same
+//! suite calls that stage and nothing is built or deployed. `tests/it/suites/rehearsal/mod.rs` documents its variables.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,17 +16,17 @@ use serde::Deserialize;
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
 
-/// A Daypass stack that was deployed.
+/// A deployed Daypass stack.
 #[derive(Debug, Deserialize)]
 struct Deployed {
-    /// Where the suite finds it and its APIs.
+    /// Variables of the suite with its URLs.
     variables: BTreeMap<String, String>,
-    /// The modules of the suite among [`SOME`] that are for it.
+    /// Modules of [`SOME`] that apply to it.
     modules: Vec<String>,
 }
 
-/// Modules of the suite that are not for every stack: how long a revoked token works, until it is revoked or until it
-/// expires, which takes eleven minutes with the tokens of the other; and keys that rotate meanwhile.
+/// Modules of the suite that apply to some stacks only: how long a revoked token works with the feed, and without it,
+/// which takes eleven minutes; and key rotation.
 const SOME: [&str; 3] = ["called_back", "window", "rotation"];
 
 pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
@@ -47,14 +46,14 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
         Depth::Full => archives(),
     };
     let ministack = Ministack::account()?;
-    // Side by side: both wait more than they compute.
+    // In parallel: both wait more than they compute.
     let stacks = deploy(&ministack, &functions)?;
     thread::scope(|scope| {
         let suites: Vec<_> = stacks
             .into_iter()
             .map(|stack| scope.spawn(move || output_of(suite(plan, &stack.modules, stack.variables)?)))
             .collect();
-        // All of them, so that the output of one that fails does not hide that of another.
+        // All of them, so that a failure does not hide the output of the others.
         let passed: Vec<Result<()>> = suites.into_iter().map(|suite| print(suite.join())).collect();
         passed.into_iter().collect::<Result<()>>()
     })?;
@@ -62,13 +61,13 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
     run("rehearsal", teardown.stderr(Stdio::inherit()))
 }
 
-/// Runs tests with their output kept.
+/// Runs tests and captures their output.
 fn output_of(tests: Tests<'_>) -> Result<Output> {
     let mut command = tests.command()?;
     command.output().with_context(|| format!("could not start `{}`", command_line(&command)))
 }
 
-/// Prints what a suite has said; an error when it failed.
+/// Prints the output of a suite; an error if it failed.
 fn print(suite: thread::Result<Result<Output>>) -> Result<()> {
     let output = suite.map_err(|_| anyhow!("the thread of a suite panicked"))??;
     say(String::from_utf8_lossy(&output.stdout).trim_end());
@@ -79,7 +78,7 @@ fn print(suite: thread::Result<Result<Output>>) -> Result<()> {
     Ok(())
 }
 
-/// The suite without the modules of [`SOME`] that are not among `modules`. Its tests wait more than they compute.
+/// The suite without the modules of [`SOME`] that are not in `modules`. Its tests wait more than they compute.
 fn suite<'a>(
     plan: &'a Plan,
     modules: &[String],
@@ -106,7 +105,7 @@ fn deploy(ministack: &Ministack, functions: &Path) -> Result<Vec<Deployed>> {
     serde_json::from_slice(&output.stdout).context("deploy.py does not print what it deployed as expected")
 }
 
-/// The command `daypass` of the development build.
+/// The development build of `daypass`.
 fn daypass() -> PathBuf {
     target_dir().join("debug/daypass")
 }
@@ -118,7 +117,7 @@ fn script(ministack: &Ministack, name: &str, functions: &Path) -> Command {
         .arg(workspace_root().join("infra/rehearsal").join(name))
         .arg(ministack.url())
         .arg(functions)
-        // No compiled modules between the sources.
+        // No compiled modules among the sources.
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

@@ -1,21 +1,21 @@
-//! The table at the end of a run.
+//! Table at the end of a run.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use crate::plan::{Depth, log_file};
 
-/// What came of a step.
+/// Result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
-    /// With how its process ended.
+    /// Failed, with the status of its process.
     Failed(String),
-    /// It ran for longer than this.
+    /// It exceeded this deadline.
     TimedOut(Duration),
 }
 
-/// A step that has ended.
+/// An ended step.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) step: &'static str,
@@ -31,13 +31,13 @@ impl Outcome {
             Verdict::Passed => format!("passed in {took}"),
             Verdict::Failed(how) => format!("FAILED after {took} ({how})"),
             Verdict::TimedOut(deadline) => {
-                format!("TIMED OUT: it was ended at its deadline of {}", minutes(*deadline))
+                format!("TIMED OUT at its deadline of {}", minutes(*deadline))
             }
         }
     }
 }
 
-/// The table of all chosen steps, and how to run a failed one alone.
+/// The table of all selected steps, and the command that repeats a failed one.
 pub(crate) fn summary(chosen: &[&str], outcomes: &[Outcome], total: Duration, depth: Depth) -> String {
     let mut text = String::new();
     for name in chosen {
@@ -72,7 +72,7 @@ pub(crate) fn summary(chosen: &[&str], outcomes: &[Outcome], total: Duration, de
     text
 }
 
-/// `3.4s`, from one minute on `12m 05s`.
+/// `3.4s`, and from one minute `12m 05s`.
 fn minutes(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds < 60 {
@@ -104,10 +104,7 @@ mod tests {
         assert!(text.contains(
             "\nclippy FAILED after 2m 05s (exit status: 1). Alone: cargo verify --only clippy. Its output: "
         ));
-        assert!(
-            text.contains("\ntest TIMED OUT: it was ended at its deadline of 10m 00s. Alone: "),
-            "{text}"
-        );
+        assert!(text.contains("\ntest TIMED OUT at its deadline of 10m 00s. Alone: "), "{text}");
         assert!(text.ends_with("\n2 of 4 failed in 10m 30s"), "{text}");
     }
 

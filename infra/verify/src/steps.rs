@@ -1,4 +1,4 @@
-//! What `cargo verify` checks. Cheap steps come first; a step starts as soon as the steps that it comes after have ended.
+//! The steps of `cargo verify`. Cheap steps come first. A step starts when its prerequisites have ended.
 
 use std::fs;
 use std::path::Path;
@@ -7,34 +7,34 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
-    DynamoDbLocal, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint, checkov, chromium,
-    go_program, node, npm_packages, playwright, python_packages, run, say, target_dir, tsc, workspace_root,
+    DynamoDbLocal, FUNCTIONS, Function, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint,
+    checkov, chromium, go_program, node, npm_packages, playwright, python_packages, run, say, target_dir,
+    tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
-use crate::budget::{FUNCTIONS, Function, inspect, packages, weigh};
+use crate::budget::{inspect, packages, weigh};
 use crate::fuzz::fuzz;
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
 use crate::rehearsal::rehearsal;
 
-/// One check.
 pub(crate) struct Step {
-    /// What `--only` calls it.
+    /// Name, as in `--only`.
     pub(crate) name: &'static str,
-    /// What it proves, in one line.
+    /// What the step proves, in one line.
     pub(crate) reason: &'static str,
-    /// The least depth that runs it.
+    /// Least depth that runs it.
     pub(crate) depth: Depth,
-    /// After so long it is ended, and has failed. About four times what it takes on two cores.
+    /// Deadline, in minutes. It is about four times the duration on two cores.
     pub(crate) deadline: Duration,
-    /// Steps that must have ended before it starts, when they are part of the run.
+    /// Prerequisites, if they are part of the run.
     pub(crate) after: &'static [&'static str],
-    /// Whether it holds Cargo's lock on the development build for long: one step at a time does.
+    /// Whether it holds Cargo's lock on the development build for long. One such step runs at a time.
     pub(crate) compiles: bool,
-    /// Whether it measures, and so runs beside no other step.
-    pub(crate) alone: bool,
-    /// Whether it runs tests, which a filter can choose from.
+    /// The least depth in which it measures time, and so runs beside no other step.
+    pub(crate) alone: Option<Depth>,
+    /// Whether it runs tests, which a filter can select.
     pub(crate) takes_filter: bool,
     pub(crate) run: fn(&Plan) -> Result<()>,
 }
@@ -44,7 +44,12 @@ impl Step {
         self.depth <= depth
     }
 
-    /// After so long the step is ended: in the full depth it does more.
+    /// Whether no other step runs beside it.
+    pub(crate) fn runs_alone_in(&self, depth: Depth) -> bool {
+        self.alone.is_some_and(|least| least <= depth)
+    }
+
+    /// Deadline of the step; longer in the full depth, which does more.
     pub(crate) fn deadline(&self, depth: Depth) -> Duration {
         match depth {
             Depth::Gate => self.deadline,
@@ -66,13 +71,13 @@ impl Step {
             deadline,
             after: &[],
             compiles: false,
-            alone: false,
+            alone: None,
             takes_filter: false,
             run,
         }
     }
 
-    /// A step of tests: they start when everything is built.
+    /// A step of tests. It starts after the build.
     const fn tests(
         name: &'static str,
         reason: &'static str,
@@ -100,76 +105,59 @@ impl Step {
         Self { after, ..self }
     }
 
-    /// Only `--full` runs it.
+    /// Restricts the step to `--full`.
     const fn full(self) -> Self {
         Self { depth: Depth::Full, ..self }
     }
 
-    /// It measures.
+    /// In the full depth it measures time.
     const fn alone(self) -> Self {
-        Self { alone: true, ..self }
+        Self { alone: Some(Depth::Full), ..self }
     }
 }
 
-/// All steps.
 pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "the code is formatted", 2, fmt),
-    Step::new("clippy", "no compiler or clippy warning, in tests neither", 15, clippy).compiling(),
-    Step::new("deny", "licences, banned and duplicate crates, where crates come from", 5, deny),
-    Step::new("template", "the templates are valid, and the stack's passes the policy scanner", 8, template),
-    Step::new("book", "the book builds strictly, its links hold, its Markdown is tidy", 5, book),
-    Step::new("build", "everything compiles as it is tested", 15, build).after(&["clippy"]).compiling(),
-    Step::new("docs", "the documentation builds, and no link in it is broken", 8, docs)
+    Step::new("clippy", "no compiler or clippy warning, including tests", 15, clippy).compiling(),
+    Step::new("deny", "licences, banned and duplicate crates, sources of crates", 5, deny),
+    Step::new("template", "the templates are valid, and the stack passes the policy scanner", 8, template),
+    Step::new("book", "the book builds, its links work, its Markdown is tidy", 5, book),
+    Step::new("build", "everything compiles with the features of the tests", 15, build)
+        .after(&["clippy"])
+        .compiling(),
+    Step::new("docs", "the documentation of the code builds without broken links", 8, docs)
         .after(&["build"])
         .compiling(),
-    Step::new("release", "functions as they are deployed: size budget, processor, glibc", 30, release),
+    Step::new("release", "the deployed functions: size budget, processor, glibc", 30, release),
     Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
     Step::tests(
         "rehearsal",
-        "deployed to a local AWS (MiniStack), and called through its API Gateway",
+        "the stack on a local AWS (MiniStack), called through its API Gateway",
         20,
         rehearsal,
     )
-    .after(&["build", "release"]),
+    .after(&["build", "release"])
+    .alone(),
     Step::tests("test", "all tests that need Cargo alone", 15, test),
-    Step::tests(
-        "browser",
-        "the client module in Node.js, and in Chromium before the whole stack",
-        12,
-        browser,
-    ),
-    Step::tests(
-        "failures",
-        "what happens to sessions when things fail: docs/operations/failures.md",
-        12,
-        failures,
-    ),
+    Step::tests("browser", "the client module in Node.js, and with the whole stack in Chromium", 12, browser),
+    Step::tests("failures", "sessions under failures: docs/operations/failures.md", 12, failures),
     Step::tests(
         "interop",
-        "JWT verifiers and OAuth clients of others (Node.js, Python, Go, Rust)",
+        "JWT verifiers and OAuth clients of other projects (Node.js, Python, Go, Rust)",
         12,
         interop,
     ),
-    Step::tests("model", "random walks agree with a model, and find every seeded bug", 15, model),
+    Step::tests("model", "random walks agree with a model and find every seeded bug", 15, model),
     Step::tests(
         "revocation",
-        "how soon a revoked session is rejected, under load and while the feed fails",
+        "a revoked session is rejected in time, under load and while the feed fails",
         12,
         revocation,
-    ),
-    Step::tests(
-        "dynamodb",
-        "the store contract, and endings in full traffic, on DynamoDB Local",
-        20,
-        dynamodb,
-    ),
-    Step::tests("black-box", "the whole stack over HTTP, and through `cargo lambda watch`", 10, black_box),
-    Step::tests(
-        "import",
-        "many users are imported, on the embedded DynamoDB and on DynamoDB Local",
-        40,
-        import,
-    ),
+    )
+    .alone(),
+    Step::tests("dynamodb", "the store contract, and endings under load, on DynamoDB Local", 20, dynamodb),
+    Step::tests("black-box", "the whole stack over HTTP, also through `cargo lambda watch`", 10, black_box),
+    Step::tests("import", "imports of many users into the embedded DynamoDB and DynamoDB Local", 40, import),
     Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 10, secrets),
     Step::fuzzing(
         "fuzz",
@@ -177,18 +165,18 @@ pub(crate) const STEPS: &[Step] = &[
         20,
         fuzz,
     ),
-    Step::tests(
-        "timing",
-        "what responses take reveals nothing, and promised times hold (statistics)",
-        20,
-        timing,
-    )
-    .full()
-    .alone(),
-    Step::new("bench", "the authorizer beside its floor and its peers; argon2id beside C", 20, bench)
-        .after(&["release"])
+    Step::tests("timing", "response times reveal nothing, and promised times hold (statistics)", 20, timing)
         .full()
         .alone(),
+    Step::new(
+        "bench",
+        "the authorizer compared with its floor and its peers; argon2id compared with C",
+        20,
+        bench,
+    )
+    .after(&["release"])
+    .full()
+    .alone(),
 ];
 
 fn fmt(_: &Plan) -> Result<()> {
@@ -212,42 +200,43 @@ fn docs(_: &Plan) -> Result<()> {
     run("docs", cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Without advisories: a new entry in their database would fail a commit that was fine. `cargo tools advisories` asks for them at night.
+/// Without advisories, because a new entry in their database would fail an unchanged commit. `cargo tools advisories`
+/// checks them at night.
 fn deny(_: &Plan) -> Result<()> {
-    // Warnings are errors: an exception in deny.toml that nothing needs must go.
+    // Warnings are errors, so an unneeded exception in deny.toml fails.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
 
-/// The templates that are deployed: ours, the example's, and the rehearsal's.
+/// Deployed templates: ours, the example's and the rehearsal's.
 const TEMPLATES: [&str; 3] =
     ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
 
 fn template(_: &Plan) -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);
     run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
-    // `.checkov.yaml` lists the rules that it leaves out, with reasons.
+    // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
     scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
     run("checkov", without_aws(&mut scan).current_dir(workspace_root()))
 }
 
-/// Builds `docs/` into `target/book`, as `zensical.toml` in the root describes.
+/// Builds `docs/` into `target/book` by `zensical.toml`.
 fn book(_: &Plan) -> Result<()> {
     let tool = |name: &str| -> Result<Command> {
         let mut command = Command::new(book_tool(name)?);
         command.current_dir(workspace_root());
         Ok(command)
     };
-    // Strict: a link or an anchor that does not exist is an error.
+    // Strict: a missing link or anchor is an error.
     run("zensical", tool("zensical")?.args(["build", "--strict", "--clean"]))?;
-    // The book's pages as they are served, and the documents beside it.
+    // The pages of the book, and the documents beside it.
     let links = ["--offline", "--no-progress", "--include-fragments", "--exclude-path", "node_modules"];
     let book = ["--index-files", "index.html", "--root-dir", "target/book", "target/book/**/*.html"];
     run("lychee", tool("lychee")?.args(links).args(book))?;
     let beside = ["*.md", "infra/**/*.md", "shared/**/*.md", "tests/**/*.md"];
     run("lychee", tool("lychee")?.args(links).args(beside))?;
-    // `.rumdl.toml` lists the rules that it leaves out, with reasons.
+    // `.rumdl.toml` lists the skipped rules with reasons.
     run("rumdl", tool("rumdl")?.args(["check", "--quiet", "--no-cache", "."]))
 }
 
@@ -262,7 +251,7 @@ fn model(plan: &Plan) -> Result<()> {
     Tests::of(plan, "test(/^model::/)")?.run()
 }
 
-/// A suite of `tests/it/suites`, with the functions built and named to it.
+/// A suite of `tests/it/suites`, with the built functions.
 pub(crate) fn suite<'a>(plan: &'a Plan, module: &str) -> Result<Tests<'a>> {
     build(plan)?;
     let functions = target_dir().join("debug");
@@ -291,7 +280,7 @@ fn import(plan: &Plan) -> Result<()> {
 
 fn secrets(plan: &Plan) -> Result<()> {
     let server = Ministack::secrets_manager()?;
-    // The SDK finds it as it finds AWS; MiniStack takes any credentials.
+    // The SDK finds MiniStack as it finds AWS. MiniStack accepts any credentials.
     suite(plan, "secrets_manager")?
         .env("AWS_ENDPOINT_URL", server.url())
         .env("AWS_REGION", "us-east-1")
@@ -301,14 +290,14 @@ fn secrets(plan: &Plan) -> Result<()> {
 }
 
 fn black_box(plan: &Plan) -> Result<()> {
-    // Installed here, so that the test's own time has no download in it.
+    // Installed here, so that no download counts as test time.
     cargo_lambda()?;
     let server = DynamoDbLocal::start()?;
     suite(plan, "black_box")?.env("DAYPASS_TEST_DYNAMODB", server.url()).run()
 }
 
 fn revocation(plan: &Plan) -> Result<()> {
-    // The programs of docs/security/revocation.md are written for it.
+    // The programs of docs/security/revocation.md use it.
     node()?;
     suite(plan, "revocation")?.run()
 }
@@ -326,7 +315,7 @@ fn interop(plan: &Plan) -> Result<()> {
 }
 
 fn browser(plan: &Plan) -> Result<()> {
-    // Before anything is built or installed.
+    // Checked before the build.
     let chromium = chromium()?;
     let folder = workspace_root().join("infra/browser");
     // With esbuild. The unit tests make the build, and the scenarios in Chromium use it.
@@ -341,21 +330,21 @@ fn browser(plan: &Plan) -> Result<()> {
         .run()
 }
 
-/// The functions that the gate builds for release: the one with a tight budget. Each of the others is a minute of
+/// Functions that the gate builds for release: the one with a tight budget. Each of the others takes a minute of
 /// link-time optimisation over the AWS SDK, and changes when the SDK does.
 const GATE: [&str; 1] = ["authorizer"];
 
-/// The functions that are built for release in this depth.
+/// Functions that are built for release in this depth.
 pub(crate) fn released(depth: Depth) -> Vec<&'static Function> {
     let in_depth = |function: &&Function| depth == Depth::Full || GATE.contains(&function.binary);
     FUNCTIONS.iter().filter(in_depth).collect()
 }
 
-/// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor: what is weighed is what is deployed
-/// with the parameter `Architecture` set to it.
+/// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor. The measured archive is the
+/// deployed one for that `Architecture`.
 fn release(plan: &Plan) -> Result<()> {
     let functions = released(plan.depth);
-    // An archive of an earlier build must not stand in for one that was not made.
+    // An archive of an earlier build must not replace a missing one.
     for function in &functions {
         let folder = archives().join(function.binary);
         if folder.exists() {
@@ -368,16 +357,16 @@ fn release(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// How often the bench may measure anew: on a machine that is busy throughout, one try can meet a bad moment.
+/// Tries of the bench. On a busy machine, one try can fail by chance.
 const BENCH_TRIES: &str = "3";
 
-/// Measures the release builds of the step before. Together with those that link no AWS SDK, so that Cargo settles on the
-/// same features, only the floor is compiled.
+/// Measures the release builds of the previous step. Together with those that link no AWS SDK, so that Cargo resolves
+/// the same features and compiles only the floor.
 fn bench(plan: &Plan) -> Result<()> {
     let functions = released(plan.depth);
     let without_aws_sdk = packages(&functions, false).chain(["daypass-floor"]);
     run("bench", &mut cargo_lambda_build(&archives(), without_aws_sdk)?)?;
-    // Nothing is compiled: the same choice as in the step before, as files and not as archives.
+    // Nothing is compiled: the same selection as in the previous step, as files and not as archives.
     run(
         "bench",
         &mut cargo_lambda_build(&archives(), packages(&functions, true).chain(["daypass-whoami"]))?,
@@ -393,10 +382,10 @@ fn bench(plan: &Plan) -> Result<()> {
     run("bench-argon2", &mut Command::new(debug.join("bench-argon2")))
 }
 
-/// Builds the archives `FOLDER/BINARY/bootstrap.zip`, of the functions and of the sample that the examples put behind them.
+/// Builds the archives `FOLDER/BINARY/bootstrap.zip` of the functions and the sample.
 ///
-/// In two goes: built with the others, the functions without an AWS SDK would get the features that the SDK asks for of what
-/// they share, and be larger than what `sam build`, which builds each alone, deploys.
+/// In two builds. With the others, the functions without an AWS SDK would get the SDK's features of shared crates, and
+/// would be larger than what `sam build` deploys.
 fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
     let zip = ["--output-format", "zip"];
     for with_aws in [false, true] {
@@ -411,7 +400,7 @@ fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `cargo lambda build` of some packages.
+/// `cargo lambda build` of these packages.
 fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static str>) -> Result<Command> {
     let mut command = cargo_lambda()?.command()?;
     command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives);
@@ -423,7 +412,7 @@ fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static s
 
 #[cfg(test)]
 mod tests {
-    /// A suite that no step names would never run.
+    /// A suite without a step would not run.
     #[test]
     fn every_suite_has_a_step() {
         let suites =

@@ -1,8 +1,7 @@
-//! Runs steps: each as a process of its own with a deadline, several at the same time, and whatever happens the rest is
-//! accounted for.
+//! Supervisor of steps: each step is a process with a deadline, several run in parallel, and every step gets a result.
 //!
-//! A step leads a process group. Its standard input is a pipe that the supervisor holds: when that closes, because the
-//! deadline has passed or the supervisor was killed, the step ends itself and all that it started.
+//! A step leads a process group. Its standard input is a pipe of the supervisor. When the pipe closes, at the deadline
+//! or when the supervisor was killed, the step ends itself and its children.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -21,28 +20,27 @@ use crate::plan::{Depth, Plan, log_file};
 use crate::report::{Outcome, Verdict, summary};
 use crate::steps::Step;
 
-/// How a run is to be.
+/// Parameters of a run.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Whether these are all steps of the depth: then missing programs are an error before the first one.
+    /// Whether these are all steps of the depth. Then missing programs are an error before the first step.
     pub(crate) everything: bool,
     pub(crate) depth: Depth,
-    /// Whether the steps after a failed one run.
+    /// Whether steps run after a failed one.
     pub(crate) keep_going: bool,
-    /// How many steps run at the same time.
     pub(crate) jobs: usize,
-    /// Names of tests, for a step of tests.
+    /// Filters of test names, for a step of tests.
     pub(crate) filter: Vec<String>,
 }
 
-/// How often the supervisor looks at the running steps.
+/// Interval of the supervisor's checks.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a step may take to end what it started, before it is killed.
+/// Time for a step to end its children before it is killed.
 const FAREWELL: Duration = Duration::from_secs(20);
-/// How long to wait for the rest of the output of a step that has ended: a process that escaped may hold the pipe.
+/// Time to wait for the remaining output of an ended step. An escaped process can hold the pipe.
 const REST: Duration = Duration::from_secs(2);
 
-/// Runs one step in this process; whether it passed. The supervisor starts this with `--step`.
+/// Runs one step in this process, for `--step`, and returns whether it passed.
 pub(crate) fn run_here(step: &Step, depth: Depth, filter: &[String]) -> bool {
     end_with_standard_input();
     let plan = Plan { step: step.name, depth, filter: filter.to_vec() };
@@ -58,17 +56,16 @@ pub(crate) fn run_here(step: &Step, depth: Depth, filter: &[String]) -> bool {
 /// Ends this process group when standard input ends.
 fn end_with_standard_input() {
     thread::spawn(|| {
-        // An error of the pipe is its end, too.
+        // An error of the pipe counts as its end.
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         let _ = kill_process_group(rustix::process::getpgrp(), Signal::TERM);
     });
 }
 
-/// Runs the steps, prints the table of what came of them, and returns whether all passed.
+/// Runs the steps, prints the table of results, and returns whether all passed.
 ///
 /// # Errors
-/// When programs are missing that the developer installs, the folder for the logs cannot be made, or a process cannot be
-/// started.
+/// Programs are missing, the folder of the logs cannot be created, or a process cannot start.
 pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bool> {
     let started = Instant::now();
     let _lock = lock()?;
@@ -106,8 +103,7 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
     Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
 }
 
-/// Installs the tools while the first steps compile. A step that comes to a tool earlier waits for it, and an error is that
-/// step's to report.
+/// Installs the tools while the first steps compile. A step that needs a tool waits for it and reports its errors.
 fn install_beforehand() -> JoinHandle<()> {
     thread::spawn(|| {
         if let Err(error) = install_all() {
@@ -116,7 +112,7 @@ fn install_beforehand() -> JoinHandle<()> {
     })
 }
 
-/// Held by one run in a checkout: two would replace each other's binaries, logs and archives.
+/// Lock of one run in a checkout. Two runs would replace each other's binaries, logs and archives.
 fn lock() -> Result<File> {
     let folder = target_dir().join("verify");
     fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
@@ -130,7 +126,7 @@ fn lock() -> Result<File> {
     }
 }
 
-/// Runs each step as the command that `program` makes of it, and returns what came of those that were started.
+/// Runs each step as the command of `program`, and returns the results of the started ones.
 fn supervise(
     steps: &[&'static Step],
     settings: &Settings,
@@ -146,7 +142,7 @@ fn supervise(
             waiting.clear();
         }
         while running.len() < settings.jobs {
-            let Some(next) = next_step(&waiting, &running) else { break };
+            let Some(next) = next_step(&waiting, &running, settings.depth) else { break };
             let step = waiting.remove(next).context("a step that waits can be started")?;
             say(&format!("==> {}: {}", step.name, step.reason));
             running.push(Running::start(step, step.deadline(settings.depth), program(step), live)?);
@@ -170,8 +166,8 @@ fn supervise(
 }
 
 /// The first waiting step that may run beside those that run already.
-fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<usize> {
-    if running.iter().any(|running| running.step.alone) {
+fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running], depth: Depth) -> Option<usize> {
+    if running.iter().any(|running| running.step.runs_alone_in(depth)) {
         return None;
     }
     waiting.iter().position(|step| {
@@ -180,17 +176,19 @@ fn next_step(waiting: &VecDeque<&'static Step>, running: &[Running]) -> Option<u
                 || running.iter().any(|other| other.step.name == *name)
         };
         let compiler_is_taken = step.compiles && running.iter().any(|other| other.step.compiles);
-        !step.after.iter().any(pending) && !compiler_is_taken && (!step.alone || running.is_empty())
+        !step.after.iter().any(pending)
+            && !compiler_is_taken
+            && (running.is_empty() || !step.runs_alone_in(depth))
     })
 }
 
-/// A step that runs.
+/// A running step.
 struct Running {
     step: &'static Step,
     deadline: Duration,
     child: Child,
     started: Instant,
-    /// When it was told to end, because its deadline had passed.
+    /// Time at which its deadline passed and it was told to end.
     told: Option<Instant>,
     lines: Receiver<String>,
     kept: Vec<String>,
@@ -216,12 +214,12 @@ impl Running {
         })
     }
 
-    /// What came of the step; `None` while it runs. Enforces the deadline.
+    /// Result of the step; `None` while it runs. Enforces the deadline.
     fn poll(&mut self) -> Result<Option<Outcome>> {
         self.kept.extend(self.lines.try_iter());
         let took = self.started.elapsed();
         if let Some(status) = self.child.try_wait()? {
-            // The others of its group end themselves: nextest passes the signal on to its tests.
+            // The others of its group end themselves; nextest forwards the signal to its tests.
             let ending = self.told.is_some_and(|told| told.elapsed() < FAREWELL);
             if ending && self.group().is_some_and(|group| test_kill_process_group(group).is_ok()) {
                 return Ok(None);
@@ -246,20 +244,20 @@ impl Running {
         Ok(None)
     }
 
-    /// The process group that the step leads.
+    /// Process group of the step.
     fn group(&self) -> Option<Pid> {
         i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
-    /// Kills what is left of the process group.
+    /// Kills the rest of the process group.
     fn kill(&self) {
         if let Some(group) = self.group() {
-            // An error means that the group is gone.
+            // On an error, the group has ended.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 
-    /// Takes what is left of the output.
+    /// Collects the remaining output.
     fn drain(&mut self) {
         let until = Instant::now() + REST;
         while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -272,14 +270,14 @@ impl Running {
     }
 }
 
-/// Writes the lines of the pipe to the log and hands them on; prints them as they come when `live`.
+/// Writes the lines of the pipe to the log and passes them on. Prints them at once if `live`.
 fn keep(output: PipeReader, mut log: File, live: bool) -> Receiver<String> {
     let (send, receive) = channel();
     thread::spawn(move || {
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
         while matches!(output.read_until(b'\n', &mut line), Ok(read) if read > 0) {
-            // A disk that is full must not end the run: the terminal has the line.
+            // A full disk must not end the run. The terminal has the line.
             let _ = log.write_all(&line);
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             if live {
@@ -304,7 +302,7 @@ mod tests {
         Step { deadline: Duration::from_millis(300), ..step(name) }
     }
 
-    /// Runs steps as the shell scripts of these names.
+    /// Runs steps as shell scripts.
     fn outcomes(scripts: &[(&'static Step, &str)], keep_going: bool) -> Vec<(&'static str, Verdict)> {
         let settings =
             Settings { everything: false, depth: Depth::Gate, keep_going, jobs: 2, filter: Vec::new() };
@@ -328,7 +326,7 @@ mod tests {
     fn a_step_that_hangs_is_ended_at_its_deadline_and_the_others_run() {
         static HANGS: Step = quick("test-hangs");
         static GOOD: Step = step("test-good");
-        // It ends itself, as a step does, when its standard input ends.
+        // Ends itself when its standard input ends, as a step does.
         let script = "exec 3<&0; echo before; (read -r _ <&3; kill $$) & exec sleep 600";
         let verdicts = outcomes(&[(&HANGS, script), (&GOOD, "exit 0")], true);
         let expected = [("test-good", Verdict::Passed), ("test-hangs", Verdict::TimedOut(HANGS.deadline))];
@@ -336,7 +334,7 @@ mod tests {
         assert_eq!(fs::read_to_string(log_file(HANGS.name)).unwrap(), "before\n");
     }
 
-    /// As nextest does, which leads each test in a group of its own and ends it when it is told to end.
+    /// Like nextest, which leads each test in its own group and ends it on a signal.
     #[test]
     fn a_step_that_ends_has_time_to_end_what_it_started() {
         static SLOW: Step = quick("test-slow-end");
@@ -351,7 +349,7 @@ mod tests {
     fn a_failure_ends_the_run_unless_it_keeps_going() {
         static FAILS: Step = step("test-fails");
         static NEXT: Step = Step { after: &["test-fails"], ..step("test-next") };
-        // 101 is how a panic ends a process.
+        // A panic ends a process with 101.
         let scripts = [(&FAILS, "exit 101"), (&NEXT, "exit 0")];
         assert_eq!(outcomes(&scripts, false), [("test-fails", failed(101))]);
         assert_eq!(outcomes(&scripts, true), [("test-fails", failed(101)), ("test-next", Verdict::Passed)]);
@@ -373,14 +371,14 @@ mod tests {
         static FIRST: Step = Step { compiles: true, ..step("first") };
         static SECOND: Step = Step { compiles: true, ..step("second") };
         static OTHER: Step = step("other");
-        static ALONE: Step = Step { alone: true, ..step("alone") };
+        static ALONE: Step = Step { alone: Some(Depth::Full), ..step("alone") };
         let next = |waiting: &[&'static Step], running: &[&'static Step]| {
             let running: Vec<Running> = running
                 .iter()
                 .map(|step| Running::start(step, step.deadline, Command::new("true"), false).unwrap())
                 .collect();
             let waiting: VecDeque<&'static Step> = waiting.iter().copied().collect();
-            next_step(&waiting, &running).map(|position| waiting[position].name)
+            next_step(&waiting, &running, Depth::Full).map(|position| waiting[position].name)
         };
         assert_eq!(next(&[&SECOND, &OTHER], &[&FIRST]), Some("other"));
         assert_eq!(next(&[&ALONE], &[&OTHER]), None);

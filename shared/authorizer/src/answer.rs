@@ -69,7 +69,7 @@ pub struct Statement {
 /// A response that API Gateway would turn into a 500.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unanswerable {
-    /// The response is over [`MAX_ANSWER`].
+    /// The response exceeds [`MAX_ANSWER`].
     TooLarge,
     /// A resource is over [`MAX_RESOURCE`].
     LongResource,

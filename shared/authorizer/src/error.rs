@@ -1,15 +1,15 @@
-//! Errors of the authorizer, with the texts that API Gateway expects.
+//! The errors of the authorizer, with the texts for API Gateway.
 
 use std::fmt;
 
-/// The authorizer's error. API Gateway reads its text.
+/// An error instead of a response. API Gateway gets its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
-    /// REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
+    /// A rejected token. REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
     Unauthorized,
-    /// No keys: the issuer has not answered since the start.
+    /// The issuer has not answered yet, so no token can be verified.
     NoKeys,
-    /// The revocation list is stale, and the configuration says `closed`.
+    /// The list of revocations is stale, and the configuration is `closed`.
     StaleRevocations,
 }
 

@@ -1,29 +1,30 @@
-//! The verifier and its keys. They come from the configuration or from the issuer. The authorizer fetches the issuer's
-//! keys at start, when a token names an unknown key, and when the keys are too old.
+//! The verifier and its keys. They are those of the configuration, or the issuer's. The issuer's keys are fetched at the start,
+//! when a token names an unknown key, and when they have reached their maximum age.
 
 use daypass_https::Document;
-use daypass_verifier::base::issuer::Issuer;
+use daypass_runtime::{Need, Refreshing, Turn};
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::config::authorizer::{AuthorizerConfig, JWKS_DEADLINE, JWKS_MAX_BYTES, KeySource};
 use daypass_verifier::jose::jwk::Jwks;
-use daypass_verifier::jose::refetch::{Need, RefetchTimer};
 use daypass_verifier::jose::verify::{Rejected, Rejection, UnusableKey, Verified, Verifier};
 use daypass_verifier::ports::context::{Caller, Context};
 use daypass_verifier::ports::event::Event;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex as AsyncMutex;
 
-/// Requests the JWK set of the issuer. The error is a text for the log.
+/// Fetches the issuer's JWK set.
 pub type Fetch = Box<dyn Fn() -> FetchResult + Send + Sync>;
-/// The future that a [`Fetch`] returns.
+/// The JWK set as JSON, or an error text for the log.
 pub type FetchResult = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
 
-/// A [`Fetch`] for the configured URL; `None` with inline keys alone.
+/// The pause between two fetches while there are no keys and every request fails.
+const WITHOUT_KEYS: Duration = Duration::from_secs(1);
+
+/// The fetch from the configured address; `None` if the configuration holds the keys.
 ///
 /// # Errors
-/// When the system has no root certificates.
+/// If the system has no root certificates to verify the issuer's.
 pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
     let KeySource::Url { url, .. } = keys else { return Ok(None) };
     let document = Arc::new(Document::new(url.clone(), JWKS_DEADLINE, JWKS_MAX_BYTES)?);
@@ -36,7 +37,7 @@ pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
 /// The reason why a token is not verified.
 #[derive(Debug)]
 pub(crate) enum Unverified {
-    /// The verifier rejected the token.
+    /// The token is not valid.
     Rejected(Rejected),
     /// There are no keys, because the issuer has not answered yet.
     NoKeys,
@@ -46,57 +47,47 @@ pub(crate) enum Unverified {
 pub(crate) enum Keys {
     /// Keys of the configuration, which never change.
     Inline(Verifier),
-    /// Keys of the issuer, fetched again and again.
+    /// The issuer's JWK set, fetched.
     Fetched(Fetched),
 }
 
-/// Keys of the issuer. The last good ones stay while a fetch fails.
-pub(crate) struct Fetched {
-    issuer: Issuer,
-    audience: String,
-    max_lifetime: Duration,
-    fetch: Fetch,
-    state: Mutex<State>,
-    /// Held during a fetch. Requests that need its result wait for it instead of fetching too.
-    flight: AsyncMutex<()>,
-}
+/// Makes the verifier of a JWK set.
+type VerifierOf = dyn Fn(&Jwks) -> Result<Verifier, UnusableKey> + Send + Sync;
 
-struct State {
-    timer: RefetchTimer,
-    verifier: Option<Arc<Verifier>>,
+/// Keys that are fetched. The last good ones are kept.
+pub(crate) struct Fetched {
+    fetch: Fetch,
+    verifier_of: Box<VerifierOf>,
+    interval: Duration,
+    verifier: Refreshing<Verifier>,
 }
 
 impl Keys {
-    /// Keys as configured, with a `fetch` where they come from a URL.
+    /// Keys as configured. `fetch` is needed if they come from the issuer.
     pub(crate) fn new(config: &AuthorizerConfig, fetch: Option<Fetch>) -> Result<Self, UnusableKey> {
-        let max_lifetime = config.max_token_lifetime;
-        let verifier = |jwks: &Jwks| -> Result<Verifier, UnusableKey> {
-            let verifier = Verifier::new(config.issuer.clone(), config.audience.clone(), jwks)?;
+        let (issuer, audience, max_lifetime) =
+            (config.issuer.clone(), config.audience.clone(), config.max_token_lifetime);
+        let verifier = move |jwks: &Jwks| {
+            let verifier = Verifier::new(issuer.clone(), audience.clone(), jwks)?;
             Ok(verifier.with_max_lifetime(max_lifetime))
         };
         match (&config.keys, fetch) {
             (KeySource::Inline(jwks), _) => Ok(Self::Inline(verifier(jwks)?)),
-            (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => {
-                let first = first.as_ref().map(verifier).transpose()?;
-                let timer = RefetchTimer::new(*interval, *max_age, first.is_some());
-                Ok(Self::Fetched(Fetched {
-                    issuer: config.issuer.clone(),
-                    audience: config.audience.clone(),
-                    max_lifetime,
-                    fetch,
-                    state: Mutex::new(State { timer, verifier: first.map(Arc::new) }),
-                    flight: AsyncMutex::new(()),
-                }))
-            }
+            (KeySource::Url { first, interval, max_age, .. }, Some(fetch)) => Ok(Self::Fetched(Fetched {
+                fetch,
+                interval: *interval,
+                verifier: Refreshing::new(*max_age, first.as_ref().map(&verifier).transpose()?),
+                verifier_of: Box::new(verifier),
+            })),
             // `fetch_from` makes a `Fetch` for each URL.
             (KeySource::Url { url, .. }, None) => Err(UnusableKey { kid: format!("at {url}") }),
         }
     }
 
-    /// Fetches the keys before the first request. A failure is logged, and the next request tries again.
+    /// Fetches the keys before the first response, if they come from the issuer. A failure is logged, and retried later.
     pub(crate) async fn prepare(&self, context: &Context) {
         if let Self::Fetched(fetched) = self {
-            fetched.renew_if_due(Need::Age, context.clock.now(), context, &Caller::default()).await;
+            fetched.refresh(Need::Age, context.clock.now(), context, &Caller::default()).await;
         }
     }
 
@@ -112,12 +103,12 @@ impl Keys {
             Self::Inline(verifier) => return verifier.examine(token, now).map_err(Unverified::Rejected),
             Self::Fetched(fetched) => fetched,
         };
-        fetched.renew_if_due(Need::Age, now, context, caller).await;
+        fetched.refresh(Need::Age, now, context, caller).await;
         let unknown = match fetched.examine(token, now) {
             Err(Unverified::Rejected(rejected)) if rejected.cause == Rejection::UnknownKey => rejected,
             result => return result,
         };
-        if fetched.renew_if_due(Need::UnknownKid, now, context, caller).await {
+        if fetched.refresh(Need::Content, now, context, caller).await {
             fetched.examine(token, now)
         } else {
             Err(Unverified::Rejected(unknown))
@@ -127,48 +118,36 @@ impl Keys {
 
 impl Fetched {
     fn examine(&self, token: &str, now: Timestamp) -> Result<Verified, Unverified> {
-        let verifier = self.state().verifier.clone().ok_or(Unverified::NoKeys)?;
+        let verifier = self.verifier.value().ok_or(Unverified::NoKeys)?;
         verifier.examine(token, now).map_err(Unverified::Rejected)
     }
 
-    /// Fetches the keys if a fetch is due, or waits for the one that another request began. Returns whether there was a
-    /// fetch.
-    async fn renew_if_due(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) -> bool {
-        let Ok(_asking) = self.flight.try_lock() else {
-            // Another request is already fetching. Use the old keys meanwhile; wait only if the needed key is missing.
-            if need == Need::Age && self.state().verifier.is_some() {
-                return false;
+    /// Fetches the keys if a fetch is due, or waits for the fetch of another request. Returns whether a fetch has ended.
+    async fn refresh(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) -> bool {
+        let has_keys = self.verifier.value().is_some();
+        let interval = if has_keys { self.interval } else { self.interval.min(WITHOUT_KEYS) };
+        let attempt = match self.verifier.begin(need, interval, now) {
+            Turn::Yours(attempt) => attempt,
+            Turn::NotDue => return false,
+            // Use the old keys meanwhile. Wait only if the needed key is missing.
+            Turn::Others if need == Need::Age && has_keys => return false,
+            Turn::Others => {
+                self.verifier.idle().await;
+                return true;
             }
-            drop(self.flight.lock().await);
-            return true;
         };
-        if !self.state().timer.is_due(need, now) {
-            return false;
-        }
-        self.state().timer.ask(now);
-        let verifier = match (self.fetch)().await {
-            Err(why) => Err(why),
-            Ok(document) => Jwks::parse(&document).map_err(|error| error.to_string()).and_then(|jwks| {
-                let verifier = Verifier::new(self.issuer.clone(), self.audience.clone(), &jwks);
-                let verifier = verifier.map_err(|error| error.to_string())?;
-                Ok(verifier.with_max_lifetime(self.max_lifetime))
-            }),
-        };
+        let verifier = (self.fetch)().await.and_then(|document| {
+            let jwks = Jwks::parse(&document).map_err(|error| error.to_string())?;
+            (self.verifier_of)(&jwks).map_err(|error| error.to_string())
+        });
         match verifier {
-            Ok(verifier) => {
-                let mut state = self.state();
-                state.timer.renewed(now);
-                state.verifier = Some(Arc::new(verifier));
-            }
+            Ok(verifier) => attempt.succeed(verifier),
             Err(detail) => {
-                // The last good keys stay. There is one event per fetch, and so one per interval.
+                // The last good keys stay. Each fetch logs once, and fetches are at least an interval apart.
+                let _ = attempt.fail();
                 context.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
             }
         }
         true
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,9 @@
-//! The Lambda authorizer: it verifies access tokens in front of each kind of API of API Gateway, and decides which
-//! routes they may call.
+//! The Lambda authorizer: it verifies access tokens in front of any API of API Gateway, and allows the routes of their scope.
 //!
-//! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM responses) and
-//! `$connect` of WebSocket APIs. The event tells them apart. An event of another form is denied.
+//! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
+//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is denied.
 //!
-//! [`Follow`] knows which sessions ended early. Without a revocation feed it is
+//! Its [`Follow`] knows the sessions that ended early: the client of the revocation feed, or
 //! [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed).
 
 mod answer;
@@ -44,22 +43,22 @@ pub struct Authorizer<F> {
     context: Context,
 }
 
-/// The result of the checks of a request.
+/// The result of examining a request.
 enum Outcome {
-    /// A verified token, and the decision of the route table for the called route.
+    /// A verified token, and the verdict of the route table on the requested route.
     Token(Box<Verified>, Result<(), RouteDenial>),
-    /// A request without a token to a public route.
+    /// No token, and the route needs none.
     Public,
-    /// A request without a token that it needs, or with a rejected one.
+    /// A rejected or missing token.
     Refused,
 }
 
 impl<F: Follow> Authorizer<F> {
-    /// An authorizer for the tokens of one issuer and audience. `fetch` requests the keys from the configured URL, and
-    /// `revocations` knows which sessions have ended.
+    /// An authorizer for the tokens of one issuer and audience. `fetch` gets the keys from the configured address, and
+    /// `revocations` knows the sessions that have ended.
     ///
     /// # Errors
-    /// [`UnusableKey`] when AWS-LC rejects a key of the configuration.
+    /// [`UnusableKey`] if a key of the configuration cannot be used.
     pub fn new(
         config: AuthorizerConfig,
         fetch: Option<Fetch>,
@@ -71,7 +70,7 @@ impl<F: Follow> Authorizer<F> {
         Ok(Self { keys, revocations, routes, http_answer, context_claims, context })
     }
 
-    /// Fetches keys and revocations before the first request, in parallel, where the configuration names URLs for them.
+    /// Fetches keys and revocations before the first request, in parallel.
     pub async fn prepare(&self) {
         tokio::join!(self.keys.prepare(&self.context), self.revocations.prepare(&self.context));
     }
@@ -79,8 +78,7 @@ impl<F: Follow> Authorizer<F> {
     /// Decides one request.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] where the calling API turns it into a 401; [`Error::NoKeys`];
-    /// [`Error::StaleRevocations`].
+    /// [`Error::Unauthorized`] where the calling API turns it into 401; [`Error::NoKeys`]; [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         let Some(event) = Event::read(event) else {
             self.deny(
@@ -103,7 +101,7 @@ impl<F: Follow> Authorizer<F> {
         })
     }
 
-    /// Checks the token, then the session, then the route, and logs a denial.
+    /// Examines the token, then the route. A denial is logged.
     async fn examine(&self, event: &Event<'_>) -> Result<Outcome, Error> {
         let (target, caller) = (event.arn.target, &event.caller);
         let table = self.routes.of(event.arn.api);
@@ -139,8 +137,7 @@ impl<F: Follow> Authorizer<F> {
                 if let Err(denial) = at_hand {
                     self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
-                        // No policy can express it: API Gateway compares a resource with the path as the client sent
-                        // it.
+                        // A policy cannot express it: API Gateway would compare it with the raw path.
                         return Ok(Outcome::Refused);
                     }
                 }
@@ -183,13 +180,12 @@ impl<F: Follow> Authorizer<F> {
     }
 }
 
-/// User and session of a token, where both are ids of Daypass.
+/// The user and the session of a token, if both are ids of Daypass.
 fn owner(verified: &Verified) -> Option<(UserId, SessionId)> {
     UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session))
 }
 
-/// A denial in the form that the calling API expects. HTTP APIs get a response, because AWS documents no behaviour of
-/// theirs for an error.
+/// The denial in the form of the calling API. HTTP APIs get a response, because their handling of an error is not documented.
 fn refusal(event: &Event<'_>, http_answer: HttpAnswer) -> Result<Answer, Error> {
     match (event.api, http_answer) {
         (Api::Rest | Api::WebSocket, _) => Err(Error::Unauthorized),

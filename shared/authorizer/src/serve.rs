@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 /// Handles Lambda's events until Lambda ends the process.
 ///
 /// # Errors
-/// When the Runtime API cannot be reached.
+/// If the Runtime API cannot be reached.
 pub async fn serve<F: Follow>(authorizer: Authorizer<F>) -> Result<(), Error> {
     authorizer.prepare().await;
     let authorizer = &authorizer;

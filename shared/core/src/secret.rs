@@ -1,10 +1,10 @@
-//! Values that must not be seen: their `Debug` says nothing, there is no `Display` and no `Serialize`, and the memory
-//! is wiped when they go.
+//! Secret values: `Debug` is redacted, `Display` and `Serialize` are missing, and dropping one wipes its memory.
 
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of a key. Equality is deliberately absent: keys are used, never compared.
+/// The bytes of a key. Equality is deliberately absent: keys are used, never compared.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
@@ -28,11 +28,62 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A password as the user typed it, within the accepted length.
+/// A secret text, such as a token.
 ///
-/// Nothing is trimmed, truncated or folded (NIST SP 800-63B-4 §3.1.1.2); NFC normalisation is the hasher's affair.
+/// Reading one from a request makes one copy, and that copy is wiped. The JSON parser decodes a text with escape sequences
+/// in a buffer of its own first, and frees that buffer unwiped.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct SecretString(Zeroizing<String>);
+
+impl SecretString {
+    /// Takes over the text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text, for the one computation or the one message that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretString(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretString {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_string(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = SecretString;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SecretString, E> {
+        Ok(SecretString::new(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<SecretString, E> {
+        Ok(SecretString::new(text))
+    }
+}
+
+/// A password as the user typed it, of 1 to [`Password::MAX_CHARS`] code points.
+///
+/// Nothing is trimmed, truncated or folded (NIST SP 800-63B-4 §3.1.1.2). The hasher normalises it to NFC.
+#[derive(Clone)]
+pub struct Password(SecretString);
 
 impl Password {
     /// Longest accepted password in Unicode code points.
@@ -41,22 +92,34 @@ impl Password {
     /// Takes over a password; `None` when it is empty or longer than [`Password::MAX_CHARS`] code points.
     #[must_use]
     pub fn new(text: String) -> Option<Self> {
-        let text = Zeroizing::new(text);
-        // A code point has at most four bytes: the byte length answers for most without counting.
+        Self::within_length(SecretString::new(text))
+    }
+
+    fn within_length(secret: SecretString) -> Option<Self> {
+        let text = secret.expose();
+        // A code point has at least one byte: the byte length decides most cases without counting.
         let fits = text.len() <= Self::MAX_CHARS || text.chars().count() <= Self::MAX_CHARS;
-        (fits && !text.is_empty()).then_some(Self(text))
+        (fits && !text.is_empty()).then_some(Self(secret))
     }
 
     /// The text, for the hasher alone.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose()
     }
 }
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    /// As [`SecretString`]; an error for a text of another length.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let secret = SecretString::deserialize(deserializer)?;
+        Self::within_length(secret).ok_or_else(|| D::Error::custom("a password has 1 to 1024 characters"))
     }
 }
 
@@ -67,14 +130,23 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", Secret::new(b"key".to_vec())), "Secret(..)");
+        assert_eq!(format!("{:?}", SecretString::new("token".into())), "SecretString(..)");
         assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Some(Password(..))");
     }
 
     #[test]
     fn length_counts_code_points() {
-        assert!(Password::new(String::new()).is_none());
-        assert!(Password::new("🦀".repeat(1024)).is_some());
-        assert!(Password::new("🦀".repeat(1025)).is_none());
-        assert!(Password::new("a".repeat(1025)).is_none());
+        for (text, fits) in [
+            (String::new(), false),
+            ("🦀".repeat(1024), true),
+            ("🦀".repeat(1025), false),
+            ("a".repeat(1025), false),
+        ] {
+            assert_eq!(Password::new(text.clone()).is_some(), fits);
+            let read = serde_json::from_value::<Password>(text.clone().into());
+            assert_eq!(read.as_ref().ok().map(Password::expose), fits.then_some(text.as_str()));
+            // An error reaches logs and clients.
+            assert!(fits || !format!("{read:?}").contains(&text) || text.is_empty());
+        }
     }
 }

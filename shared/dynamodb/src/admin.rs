@@ -1,5 +1,4 @@
-//! The verbs of an operator, for the `daypass` command. Each is safe to repeat, and a run that broke off is finished by
-//! running it again.
+//! The operations of an operator, for the command `daypass`. To finish an interrupted operation, repeat it.
 
 use crate::DynamoDb;
 use crate::error::failure;
@@ -15,11 +14,11 @@ use daypass_verifier::base::ids::{SessionId, UserId, Username};
 use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
-/// How long a transaction that has committed may take until a query sees all of it: some milliseconds, with room.
+/// Time after which a query sees all writes of a committed transaction: some milliseconds, with a margin.
 const SETTLING: Duration = Duration::from_millis(50);
 
 impl DynamoDb {
-    /// Adds a user. Returns `false`, and changes nothing, when the name is taken.
+    /// Adds a user. Returns `false`, and changes nothing, if the name is taken.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
@@ -38,7 +37,7 @@ impl DynamoDb {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                    // The very same user, down to the random id: the SDK asked again after it had lost the answer.
+                    // The random id is equal too, so this call wrote the item: its response was lost, and the SDK retried.
                     let met = refusal.item.as_ref().map(item::to_user).transpose()?;
                     Ok(met.as_ref() == Some(user))
                 }
@@ -55,7 +54,8 @@ impl DynamoDb {
         self.read_user(username).await
     }
 
-    /// Up to `limit` users, in no order, from behind the user named `after`, and where to go on from: `None` at the end.
+    /// One page of up to `limit` users, in no particular order, that begins after the user named `after`. Also returns the
+    /// `after` of the next page, or `None` at the end.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
@@ -83,11 +83,10 @@ impl DynamoDb {
         Ok((users, next))
     }
 
-    /// Enables or disables a user; disabling ends all sessions. Returns the user as they are now, `None` when there is no
-    /// such user.
+    /// Enables or disables a user. Disabling ends all sessions. Returns the changed user, or `None` if there is no such user.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not answer or refuses. The status may be set by then, and sessions may live.
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The status may be set already, and some sessions may be live.
     pub async fn set_status(
         &self,
         username: &Username,
@@ -101,11 +100,11 @@ impl DynamoDb {
         self.change_status(username, status, now, reason).await
     }
 
-    /// Sets the hash of a new password and ends all sessions. Returns the user as they are now, `None` when there is no
-    /// such user.
+    /// Sets the hash of a new password and ends all sessions. Returns the changed user, or `None` if there is no such user.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not answer or refuses. The password may be set by then, and sessions may live.
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The password may be set already, and some sessions may be
+    /// live.
     pub async fn set_password(
         &self,
         username: &Username,
@@ -135,13 +134,13 @@ impl DynamoDb {
         Ok(Some(user))
     }
 
-    /// Removes a user and ends all sessions. Returns the user as they were last, disabled; `None` when there is no such user.
+    /// Removes a user and ends all sessions. Returns the removed user, or `None` if there is no such user.
     ///
-    /// The user is disabled first and deleted last: while sessions are being ended nobody opens new ones, and a run that
-    /// broke off finds the user again.
+    /// Disables the user first, so that no login opens a new session meanwhile. Deletes the item last, so that a repeat of an
+    /// interrupted call finds it.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not answer or refuses. Run it again then.
+    /// [`StoreError`] when DynamoDB does not answer or refuses. Call it again.
     pub async fn remove_user(&self, username: &Username, now: Timestamp) -> Result<Option<User>, StoreError> {
         let reason = Some(EndReason::UserRemoved);
         let Some(user) = self.change_status(username, UserStatus::Disabled, now, reason).await? else {
@@ -152,7 +151,7 @@ impl DynamoDb {
             .delete_item()
             .table_name(self.users_table()?)
             .set_key(Some(item::user_key(username)))
-            // The user that was disabled, not one who got the name meanwhile.
+            // Only the user that was disabled, not a new user of the same name.
             .condition_expression("#id = :id")
             .set_expression_attribute_names(names(&[ID]))
             .set_expression_attribute_values(values([("id", item::text(user.id.to_string()))]))
@@ -167,7 +166,7 @@ impl DynamoDb {
         }
     }
 
-    /// All sessions of a user that are still stored: live, expired and ended ones.
+    /// All stored sessions of a user: live, expired and ended ones.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
@@ -179,10 +178,10 @@ impl DynamoDb {
         }
     }
 
-    /// Ends the sessions that are there, and once more those that come to light a moment later.
+    /// Ends all sessions of a user whose item has just changed. Queries them twice.
     ///
-    /// The user has changed by now, so no login's transaction commits any more. But DynamoDB promises a query no isolation
-    /// from a transaction as a whole: one that committed just before the change may still be putting its session in place.
+    /// After the change, no transaction of a login commits any more. But DynamoDB does not isolate a query from a transaction
+    /// as a whole, so the first query may miss the session of a transaction that committed just before the change.
     pub(crate) async fn end_twice(
         &self,
         user: UserId,
@@ -218,7 +217,7 @@ impl DynamoDb {
         Ok(user)
     }
 
-    /// A change to a user who must be there.
+    /// An update of a user, with the condition that the user exists.
     fn change(&self, username: &Username) -> Result<UpdateItemFluentBuilder, StoreError> {
         Ok(self
             .client

@@ -1,14 +1,11 @@
-//! The verbs of [`AttemptStore`] as DynamoDB requests: counters with slots.
+//! [`AttemptStore`] on DynamoDB: counters with slots.
 //!
-//! A counter is one item, and each of its slots an attribute with the time until when it is busy. An attempt takes a slot by an
-//! update whose condition is that the slot is free, so DynamoDB's order of the writes to one item decides who has it. It
-//! tries one at random; when that is busy, the refusal brings the item along, and a free one is tried. Every try but the
-//! last met somebody else's write, and there are only so many slots.
+//! A counter is one item. Each slot is an attribute with the time until which the slot is busy. An attempt takes a slot by an
+//! update with the condition that the slot is free. DynamoDB orders the writes to one item, so two attempts never get the
+//! same slot. The first update tries a random slot. If it is busy, the failed condition returns the item, and the next update
+//! tries a free slot. It fails again only if another attempt has taken this slot in between.
 //!
-//! Rejected: a number per window, whose sum with the window before no condition can compute (conditions have no arithmetic);
-//! a "theoretical arrival time", which takes two forms of the update and lets up to twice the limit pass in a window; and a
-//! transaction over all counters, which costs twice as much and fails when somebody else writes to one of its items, as an
-//! attacker does all the time.
+//! docs/adr/0003-slots-instead-of-attempt-counts.md compares alternatives.
 
 use crate::DynamoDb;
 use crate::error::failure;
@@ -22,18 +19,18 @@ use daypass_verifier::base::time::Timestamp;
 use futures_util::future::try_join_all;
 use std::time::Duration;
 
-/// Tries at one counter. Each but the first knew of a free slot and came too late for it, which so often in a row takes
-/// hundreds at the same moment.
+/// Updates of one counter per attempt. Each update after the first tries a slot that was free in the last response. Losing it
+/// this often needs hundreds of attempts at the same moment.
 const MAX_TRIES: u32 = 8;
 
-/// When to come again after losing that often.
+/// `Retry-After` of an attempt that lost all its updates.
 const CROWDED: Duration = Duration::from_secs(1);
 
-/// How much longer than its slots an item is kept: what clocks differ by, so that TTL never frees a busy slot.
+/// Time between the last busy slot and the TTL of an item. It covers clock differences, so that TTL never frees a busy slot.
 const KEPT: Duration = Duration::from_secs(60);
 
 impl DynamoDb {
-    /// Reads a user, strongly consistent: a password changed a moment ago is the one that counts.
+    /// Reads a user. Strongly consistent, so that a password that has just changed counts.
     pub(crate) async fn read_user(&self, username: &Username) -> Result<Option<User>, StoreError> {
         self.read_user_item(username).await?.as_ref().map(item::to_user).transpose()
     }
@@ -51,8 +48,8 @@ impl DynamoDb {
         Ok(output.item)
     }
 
-    /// The write that takes a slot. One that the SDK repeats because its answer was lost finds its own attempt id and takes no
-    /// second one, unless another attempt came in between.
+    /// The update that takes a slot. If its response is lost, the SDK repeats it. The repeat finds its own attempt id in the
+    /// item and takes no second slot, unless another attempt has written to the item in between.
     fn taking(
         &self,
         ticket: &Ticket,
@@ -130,7 +127,7 @@ impl DynamoDb {
     }
 }
 
-/// One of the free slots, by the random bits of the attempt's id.
+/// A free slot, selected by random bits of the attempt id.
 fn pick(free: &[u32], attempt: AttemptId, round: u32) -> Option<u32> {
     let bits = attempt.as_bytes().first_chunk().map_or(0, |bits| u64::from_be_bytes(*bits));
     let at = bits.rotate_left(round * 11).checked_rem(free.len() as u64)?;

@@ -1,4 +1,4 @@
-//! Where DynamoDB is, and how long to wait for it.
+//! The connection to DynamoDB and its time limits.
 
 use crate::empty::RefuseEmpty;
 use crate::retry::RetryConflicts;
@@ -13,18 +13,16 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 
-/// Access key for a DynamoDB on this machine, which checks none. DynamoDB Local keeps a database for each access key and
-/// region unless told otherwise: whoever is to see the same tables must use the same.
+/// Access key for a DynamoDB on this machine, which does not check it. By default, DynamoDB Local has a separate database for
+/// each access key and region, so all processes must use the same ones.
 pub const LOCAL_ACCESS_KEY_ID: &str = "daypasslocal";
-/// Secret that goes with [`LOCAL_ACCESS_KEY_ID`]; it opens nothing.
+/// Secret for [`LOCAL_ACCESS_KEY_ID`]. It is public and gives no access.
 pub const LOCAL_SECRET_ACCESS_KEY: &str = "daypasslocal";
 /// Region for a DynamoDB on this machine.
 pub const LOCAL_REGION: &str = "us-east-1";
 
-// A function that had to load its keys first says 503 at once when that took longer than 0.3 s (daypass_lambda), so the
-// slowest revocation ends after 4.5 s. What is left of 5 s is Lambda's own and the log's.
-// A function has to say 503 itself before Lambda kills it (refresh, revoke and sessions after 5 s, login after 15 s, password
-// after 20 s):
+// A function must answer 503 before Lambda ends it: `refresh`, `revoke` and `sessions` after 5 s, `login` after 15 s, `password`
+// after 20 s. These are the longest times of the DynamoDB requests:
 //
 //   refresh           rotate 2 s + end a reused session 2 s              = 4.0 s
 //   revoke            revoke_session 2 s + revoke_all 2.2 s              = 4.2 s
@@ -35,38 +33,42 @@ pub const LOCAL_REGION: &str = "us-east-1";
 //   password          session_and_name 2 s + begin 2 s + two counters 4 s + two hashes under 2 s + change_password 2 s
 //                     + end_others 2.2 s + settle 2 s                    < 16.2 s
 //
-// The 2 s of an operation hold two attempts at a store that hangs (1 s, a short pause, the rest), or all four at one
-// that refuses at once. DynamoDB itself answers in single-digit milliseconds.
+// A function that has to load its keys first answers 503 if this takes longer than 0.3 s (daypass_lambda). The slowest
+// revocation therefore ends after 4.5 s. The rest of the 5 s is for Lambda and the log.
+//
+// The 2 s of an operation are enough for two attempts at a store that does not answer: 1 s, a short pause, the rest. They are
+// also enough for all four attempts at one that refuses at once. DynamoDB itself answers within single-digit milliseconds.
 
 /// A TCP and TLS handshake within a region takes a few milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// One attempt, connecting included.
+/// Limit of one attempt, including the connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
-/// All attempts at one request with the pauses between.
+/// Limit of all attempts at one request, including the pauses.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
-/// All requests of one `revoke_all` as the functions call it.
+/// Limit of all requests of one `revoke_all` in a function.
 pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2200);
-/// All pages of one query for a user's sessions. Each takes tens of milliseconds and holds a thousand sessions or more.
+/// Limit of all pages of one query for a user's sessions. A page takes tens of milliseconds and has a thousand sessions or more.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
-/// All buckets of the index of ended sessions. The function has 10 s: a million entries are 150 pages of a megabyte.
+/// Limit of a read of all buckets of the index of ended sessions. A million entries are 150 pages of a megabyte. The function
+/// has 10 s.
 pub(crate) const WINDOW_TIMEOUT: Duration = Duration::from_secs(9);
-/// As many as the SDK's own default for DynamoDB.
+/// Attempts at one request: the SDK's own default for DynamoDB.
 const ATTEMPTS: u32 = 4;
-/// First pause before another attempt, doubled each time. The SDK's default for throttling, 1 s, would use up the
-/// operation's time with one pause.
+/// First pause before another attempt; each further pause is twice as long. The SDK's default for throttling, 1 s, would use
+/// up half of [`OPERATION_TIMEOUT`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Longest pause.
+/// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 impl DynamoDb {
-    /// Connects as the ordinary AWS environment says: region, credentials, profile, `AWS_ENDPOINT_URL` and
-    /// `AWS_ENDPOINT_URL_DYNAMODB`. Sends nothing to DynamoDB yet.
+    /// A store with region, credentials, profile, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_DYNAMODB` of the environment. Sends
+    /// nothing to DynamoDB yet.
     pub async fn connect(tables: TableNames) -> Self {
         let environment = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Self { client: client(Builder::from(&environment)), tables }
     }
 
-    /// The store that a function had before, with its connections, or a new one.
+    /// The previous store with its open connections, or a new one.
     pub async fn kept_or_connected(before: Option<Self>, tables: TableNames) -> Self {
         match before {
             Some(before) => Self { tables, ..before },
@@ -74,8 +76,8 @@ impl DynamoDb {
         }
     }
 
-    /// A DynamoDB on this machine (DynamoDB Local, the embedded one) by its URL. Reads no environment; credentials and
-    /// region are [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
+    /// A store on a DynamoDB of this machine (DynamoDB Local or the embedded one), by its URL. Reads no environment: uses
+    /// [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
     #[must_use]
     pub fn local(url: &str, tables: TableNames) -> Self {
         Self { client: client(local(url)), tables }
@@ -87,8 +89,8 @@ impl DynamoDb {
         Self { client: client(local(url).sleep_impl(clock)), tables }
     }
 
-    /// The outcome of `work`, or [`StoreError::Unavailable`] with the text `late` where it takes longer than `limit` by the
-    /// client's own clock.
+    /// The outcome of `work`, or [`StoreError::Unavailable`] with the text `late` if it takes longer than `limit`. Uses the
+    /// clock of the client.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,
@@ -114,8 +116,8 @@ fn local(url: &str) -> Builder {
         .region(Region::new(LOCAL_REGION))
         .credentials_provider(credentials)
         .endpoint_url(url)
-        // The SDK lets all clients of a region share one allowance of retries: a store that fails here must not use
-        // up what another one needs.
+        // By default, all clients of a region share one budget of retries. A failing store must not use up the budget of
+        // another one.
         .retry_partition(RetryPartition::new(url.to_owned()))
 }
 

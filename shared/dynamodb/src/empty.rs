@@ -1,13 +1,14 @@
-//! An answer without a body is no answer.
+//! Errors for responses without a body.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
-/// Takes an answer without a body for one that broke off. DynamoDB always sends a JSON object, if only `{}`; the SDK reads
-/// nothing as `{}`, which would be "no such user" to a login and "no more sessions" to `revoke_all`. The same holds for a
-/// refusal of DynamoDB, which is always a 400: without its body nobody knows whether a condition was false, and with which
-/// item. Any other status is somebody else's (a proxy, a server that is no DynamoDB) and says all there is to say.
+/// Turns a response without a body into an error that is retried.
+///
+/// DynamoDB always sends a JSON object, at least `{}`. The SDK reads an empty body as `{}`, which a login would take for "no
+/// such user" and `revoke_all` for "no more sessions". Errors of DynamoDB, which have the status 400, need their body too: it
+/// says whether a condition was false, and holds the item. Other statuses come from proxies or other servers, and need no body.
 #[derive(Debug)]
 pub(crate) struct RefuseEmpty;
 

@@ -10,14 +10,14 @@ use daypass_core::ports::store::{EndedSession, EndedSessions, StoreError};
 use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-/// Buckets that are read at the same time: with more, a cold start would spend its time on as many TLS handshakes.
+/// Buckets that are read in parallel. Each needs a connection at a cold start, and TLS handshakes take time.
 const READ_CONCURRENCY: usize = 8;
 
-/// Entries of one page: a megabyte of them takes some databases longer than a request has.
+/// Entries of one page. With a megabyte per page, DynamoDB Local can exceed the time limit of a request.
 const PAGE: i32 = 1000;
 
 impl DynamoDb {
-    /// All entries of one bucket that are not older, however many pages they are on.
+    /// All entries of one bucket since a time, from all pages.
     async fn bucket(
         &self,
         bucket: &'static str,

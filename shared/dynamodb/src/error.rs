@@ -1,11 +1,11 @@
-//! Failures of requests, sorted into what may pass and what will not. No row of this table says that a token is bad.
+//! Failures of requests: which are temporary, and which are not. No failure is a verdict on a token.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use daypass_core::ports::store::StoreError;
 use std::error::Error;
 
-/// What a failed request means. The text names the operation and the code, and nothing that came in.
+/// The error for a failed request. Its text names the operation and the code, and no input.
 pub(crate) fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -16,7 +16,7 @@ where
             Some(connector) => unsent(operation, connector),
             None => StoreError::Unavailable(format!("{operation}: the request could not be sent")),
         },
-        // The answer broke off: the network, not the service.
+        // The response was truncated: a failure of the network, not of the service.
         SdkError::ResponseError(_) => {
             StoreError::Unavailable(format!("{operation}: the answer was cut short"))
         }
@@ -49,7 +49,7 @@ fn unsent(operation: &str, error: &ConnectorError) -> StoreError {
     }
 }
 
-/// What the SDK reports like a broken connection and is none.
+/// Problems of the configuration that the SDK reports as connection failures.
 enum Cause {
     NoCredentials,
     NoRegion,
@@ -64,7 +64,7 @@ fn cause(error: &ConnectorError) -> Option<Cause> {
                 return Some(Cause::NoCredentials);
             }
             Some(_) => return Some(Cause::Credentials),
-            // The words of DynamoDB's endpoint rules, which have no type of their own.
+            // The text of DynamoDB's endpoint rules; the SDK has no type for it.
             None if error.to_string().contains("Missing Region") => return Some(Cause::NoRegion),
             None => next = error.source(),
         }
@@ -88,7 +88,7 @@ fn refused(operation: &str, code: Option<&str>, status: u16) -> StoreError {
     StoreError::Broken(format!("{operation}: {named} (HTTP {status}){advice}"))
 }
 
-/// Whether an error code stands for a state that passes.
+/// Whether an error code means a temporary failure.
 fn is_passing(code: &str) -> bool {
     matches!(
         code,
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// What a request comes to with these credentials, or without a region.
+    /// The result of a request with these credentials, or without a region.
     async fn sent_with(
         credentials: Result<Credentials, CredentialsError>,
         region: Option<Region>,
@@ -170,7 +170,7 @@ mod tests {
         failure("GetItem", &error)
     }
 
-    /// Credentials, or the lack of them.
+    /// A provider with or without credentials.
     #[derive(Debug)]
     struct Fixed(Result<Credentials, String>);
 

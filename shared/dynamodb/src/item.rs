@@ -1,4 +1,4 @@
-//! Users and sessions as items, and back. Reading is strict: an attribute that is missing or odd is named in the error.
+//! Conversion of users and sessions to items and back. Reading is strict: the error names a missing or malformed attribute.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
@@ -10,7 +10,7 @@ use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::revocation::SessionDigest;
 use std::collections::HashMap;
 
-/// An item as the SDK has it.
+/// An item in the SDK's form.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 // Attributes of a user.
@@ -23,7 +23,7 @@ pub(crate) const UPDATED_AT: &str = "updated_at";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const CHANGED_BY: &str = "changed_by";
 
-// Attributes of a session; `scope` and `created_at` of a user too, `expires_at` of an attempt too.
+// Attributes of a session. A user also has `scope` and `created_at`, and a counter also has `expires_at`.
 pub(crate) const USER: &str = "user";
 pub(crate) const SESSION: &str = "session";
 pub(crate) const GENERATION: &str = "generation";
@@ -38,57 +38,58 @@ pub(crate) const REVOKED_AT: &str = "revoked_at";
 pub(crate) const REVOKED_WHY: &str = "revoked_why";
 pub(crate) const DEVICE: &str = "device";
 pub(crate) const NAME: &str = "name";
-// Only on a session that ended early: the key of the index of ended sessions.
+// Only in a session that ended early: the key of the index of ended sessions.
 pub(crate) const ENDED_BUCKET: &str = "ended_bucket";
 pub(crate) const ENDED_AT: &str = "ended_at";
 
-// Attributes of an attempt.
+// Attributes of a counter of attempts.
 pub(crate) const KEY: &str = "key";
 
-/// A string value.
+/// An attribute of the type string.
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// A number value.
+/// An attribute of the type number.
 pub(crate) fn number(value: impl Into<u64>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
-/// A time in whole seconds since the epoch: what TTL takes.
+/// A time in whole seconds since the epoch, as TTL needs it.
 pub(crate) fn seconds(time: Timestamp) -> AttributeValue {
     AttributeValue::N(time.seconds().to_string())
 }
 
-/// A time in seconds since the epoch with its milliseconds as decimals: compares with the former as a number.
+/// A time in seconds since the epoch, with milliseconds as decimals. Conditions can compare it with [`seconds`].
 pub(crate) fn precise(time: Timestamp) -> AttributeValue {
     AttributeValue::N(format!("{}.{:03}", time.seconds(), time.millis() % 1000))
 }
 
-/// Whether this attempt wrote the item last.
+/// Whether the last write of the item was of this attempt.
 pub(crate) fn is_attempt(item: &Item, attempt: AttemptId) -> bool {
     item.get(ATTEMPT)
         .and_then(|value| value.as_b().ok())
         .is_some_and(|bytes| bytes.as_ref() == attempt.as_bytes())
 }
 
-/// A binary value.
+/// An attribute of the type binary.
 pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(bytes.to_vec().into())
 }
 
-/// The scope as a string set, so that a condition can ask for a word. A set cannot be empty: no word, no attribute.
+/// Stores the scope as a string set, so that a condition can test for one word. A set cannot be empty, so an empty scope has
+/// no attribute.
 fn put_scope(item: &mut Item, scope: &Scope) {
     if !scope.is_empty() {
         item.insert(SCOPE.to_owned(), AttributeValue::Ss(scope.words().map(str::to_owned).collect()));
     }
 }
 
-/// The buckets of the index of ended sessions: by the last digit of the session's id, which is random.
+/// The buckets of the index of ended sessions: the last hexadecimal digit of the session id, which is random.
 pub(crate) const ENDED_BUCKETS: [&str; 16] =
     ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 
-/// The bucket of the session with this key. One whose id is none of ours has a bucket too, since its ending counts.
+/// The bucket of the session with this key. An id of another form has a bucket too, because its ending counts as well.
 pub(crate) fn ended_bucket(key: &Item) -> &'static str {
     let id = key.get(SESSION).and_then(|id| id.as_s().ok());
     let digit = id.and_then(|id| id.chars().next_back()).and_then(|last| last.to_digit(16));
@@ -110,17 +111,17 @@ pub(crate) fn attempt_key(key: &str) -> Item {
     Item::from([(KEY.to_owned(), text(key))])
 }
 
-/// The attribute of a slot of a counter: the time in milliseconds until when it is busy.
+/// Name of the attribute of a slot. Its value is the time in milliseconds until which the slot is busy.
 pub(crate) fn slot_name(slot: u32) -> String {
     format!("s{slot}")
 }
 
-/// A time in milliseconds.
+/// A time in milliseconds since the epoch.
 pub(crate) fn millis(time: Timestamp) -> AttributeValue {
     AttributeValue::N(time.millis().to_string())
 }
 
-/// Until when a slot of a counter is busy; the epoch when it never was.
+/// The time until which a slot is busy. The epoch for a slot that was never used.
 pub(crate) fn busy_until(item: &Item, slot: u32) -> Result<Timestamp, StoreError> {
     let name = slot_name(slot);
     let read = Reader { table: "attempts", item };
@@ -130,16 +131,16 @@ pub(crate) fn busy_until(item: &Item, slot: u32) -> Result<Timestamp, StoreError
     read.digits(&name)?.parse().map(Timestamp::from_millis).map_err(|_| read.odd(&name))
 }
 
-/// Bytes of one known address: its key, and the seconds until when.
+/// Bytes of one known address: its keyed hash, and its expiry in seconds since the epoch.
 const KNOWN_BYTES: usize = 16 + 8;
 
-/// The addresses that a user is known at, one after the other.
+/// The known addresses of a user as one attribute.
 pub(crate) fn from_known(known: &[KnownAddress]) -> AttributeValue {
     let entry = |known: &KnownAddress| [known.key.as_slice(), &known.until.seconds().to_be_bytes()].concat();
     binary(&known.iter().flat_map(entry).collect::<Vec<u8>>())
 }
 
-/// Reads the addresses that a user is known at.
+/// Reads the known addresses of a user.
 pub(crate) fn to_known(item: &Item) -> Result<Vec<KnownAddress>, StoreError> {
     let Some(value) = item.get(KNOWN) else { return Ok(Vec::new()) };
     let read = Reader { table: "users", item };
@@ -152,7 +153,7 @@ pub(crate) fn to_known(item: &Item) -> Result<Vec<KnownAddress>, StoreError> {
     entries.iter().map(entry).collect::<Option<_>>().ok_or_else(|| read.odd(KNOWN))
 }
 
-/// The session that changed the user's password last, if it was a session.
+/// The session that last changed the password of the user. `None` if an operator did.
 pub(crate) fn to_changed_by(item: &Item) -> Result<Option<SessionId>, StoreError> {
     let read = Reader { table: "users", item };
     if !item.contains_key(CHANGED_BY) {
@@ -161,7 +162,7 @@ pub(crate) fn to_changed_by(item: &Item) -> Result<Option<SessionId>, StoreError
     read.parsed(CHANGED_BY, SessionId::parse).map(Some)
 }
 
-/// The name that a session was opened under, if it is there.
+/// The user name in the item of a session. `None` if an older version wrote the item.
 pub(crate) fn to_session_name(item: &Item) -> Result<Option<Username>, StoreError> {
     if !item.contains_key(NAME) {
         return Ok(None);
@@ -170,7 +171,7 @@ pub(crate) fn to_session_name(item: &Item) -> Result<Option<Username>, StoreErro
     read.parsed(NAME, |name| Username::from_normalised(name.to_owned())).map(Some)
 }
 
-/// A session as an item.
+/// The item of a session.
 pub(crate) fn from_session(session: &Session) -> Item {
     let mut item = session_key(session.user, session.session);
     let mut put = |name: &str, value| item.insert(name.to_owned(), value);
@@ -198,7 +199,8 @@ pub(crate) fn from_session(session: &Session) -> Item {
 
 /// Reads a session.
 ///
-/// The stored `expires_at` may lie past the absolute end (see `rotate`); the session's does not.
+/// The stored `expires_at` may be later than the absolute end (see `rotation`). The earlier of both becomes the expiry of the
+/// [`Session`].
 pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     let read = Reader { table: "sessions", item };
     let absolute_end = read.time(ABSOLUTE_END)?;
@@ -223,13 +225,13 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     })
 }
 
-/// Reads an entry of the index of ended sessions: which, and when. The id is whatever text is there.
+/// Reads an entry of the index of ended sessions: session id and time. The id is not parsed.
 pub(crate) fn to_ended(item: &Item) -> Result<EndedSession, StoreError> {
     let read = Reader { table: "sessions", item };
     Ok(EndedSession { at: read.time(ENDED_AT)?, session: SessionDigest::of(read.text(SESSION)?) })
 }
 
-/// A user as an item.
+/// The item of a user.
 pub(crate) fn from_user(user: &User) -> Item {
     let mut item = user_key(&user.username);
     let mut put = |name: &str, value| item.insert(name.to_owned(), value);
@@ -258,7 +260,7 @@ pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
     })
 }
 
-/// Reads attributes and names the one that cannot be read.
+/// Reads attributes. Its errors name the attribute that is missing or malformed.
 struct Reader<'a> {
     table: &'static str,
     item: &'a Item,
@@ -420,7 +422,7 @@ mod tests {
                     None => item.remove(name),
                     Some(odd) => item.insert(name.to_owned(), odd),
                 };
-                // What may be absent, or any text, reads well in that form: the error is the point here.
+                // Optional attributes and free text can be read in this form too. Only the errors are tested here.
                 if let Some(error) = read(&item) {
                     let StoreError::Broken(text) = error else { panic!("{error:?}") };
                     assert!(text.contains(&format!("`{name}`")), "{name}: {text}");

@@ -1,11 +1,10 @@
 //! The store of Daypass on Amazon DynamoDB: the only crate that names its SDK.
 //!
-//! [`DynamoDb`] carries out the atomic verbs of [`daypass_core::ports::store::Store`] and of [`daypass_core::ports::store::SessionStore`];
-//! [`schema`] is the one definition of the tables; the verbs of an operator (`add_user`, `set_status`, …) are methods of
-//! [`DynamoDb`] too.
+//! [`DynamoDb`] implements the ports of [`daypass_core::ports::store`] by atomic requests. The operations of an operator
+//! (`add_user`, `set_status`, …) are methods of [`DynamoDb`] too. [`schema`] is the only definition of the tables.
 //!
-//! Every condition compares the time itself: DynamoDB removes expired items days late, so its TTL is the garbage collector
-//! and nothing more. No text that came from outside is ever part of an expression.
+//! Every condition compares the time itself, because DynamoDB's TTL can remove an expired item days late. Text from a
+//! caller is always a value and never part of an expression.
 
 mod admin;
 mod attempts;
@@ -28,7 +27,7 @@ use aws_sdk_dynamodb::Client;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::StoreError;
 
-/// The tables that one function works with. Each is given no more names than it has rights.
+/// Names of the tables that one function uses. A function has no name of a table that its role cannot access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableNames {
     users: Option<String>,
@@ -37,7 +36,7 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// For `refresh`, `revoke`, `sessions` and `revocations`, which know sessions only.
+    /// For `refresh`, `revoke`, `sessions` and `revocations`, which use only the sessions table.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None }
@@ -62,7 +61,7 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// The SDK's client, for tests that look behind the verbs.
+    /// The SDK's client, for tests that read and write items directly.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client

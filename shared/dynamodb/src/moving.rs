@@ -1,4 +1,4 @@
-//! Moving users in and out: conditional puts that can be repeated, and reads of the whole table in segments.
+//! User import and export: conditional puts that can be repeated, and reads of the whole table in segments.
 
 use crate::DynamoDb;
 use crate::error::failure;
@@ -12,54 +12,55 @@ use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 
-/// Names the line that a user came from, so that the same line is known again.
+/// Attribute with the hash of the imported line. A second import of the line recognises the user with it.
 const IMPORTED: &str = "imported";
 
-/// Most items that one request reads: they fit into the megabyte that DynamoDB reads at a time, and a slow one answers too.
+/// Items per request. They fit into a megabyte, the most that DynamoDB reads at a time, and DynamoDB Local can read them within
+/// the time limit.
 const PAGE: i32 = 1000;
 
-/// Where an imported user comes from.
+/// Origin of an imported user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// The line, as 16 bytes of its hash.
+    /// 16 bytes of a hash of the imported line.
     pub line: [u8; 16],
-    /// Whether the line gave the user's id. One that was drawn for this very put tells it from every other.
+    /// Whether the line has the id of the user. If not, the id is random, and identifies this very put.
     pub with_id: bool,
 }
 
-/// What became of an imported user.
+/// Outcome of the import of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
-    /// Added now.
+    /// The user was added.
     Added,
-    /// Added before, from the same line: nothing was written. The user may have a new hash by now, or be disabled; that
-    /// stays.
+    /// An earlier import added the user from the same line, and nothing was written. Later changes of the user stay, such as
+    /// a new hash.
     Unchanged,
-    /// There is another user of that name, or one from another line: nothing was written.
+    /// There is a user of that name who was not imported from this line, and nothing was written.
     Taken,
 }
 
-/// Which users a read of the whole table is to give.
+/// Filter of a read of the whole table. A user must meet all parts that are set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserFilter {
-    /// Those of this status.
+    /// Users with this status.
     pub status: Option<UserStatus>,
-    /// Those added at this time or later.
+    /// Users added at this time or later.
     pub created_from: Option<Timestamp>,
-    /// Those added before this time.
+    /// Users added before this time.
     pub created_before: Option<Timestamp>,
-    /// Those whose name starts so.
+    /// Users whose name starts with this text.
     pub name_prefix: Option<String>,
 }
 
 impl UserFilter {
-    /// Whether every user passes it.
+    /// Whether no part is set, so that every user passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The filter as an expression of constants, with what came from outside as its values.
+    /// The filter as an expression of constants, with the parts as its values.
     fn expression(&self) -> Option<(String, HashMap<String, String>, Item)> {
         let mut terms = Vec::new();
         let mut names = HashMap::new();
@@ -91,13 +92,13 @@ impl UserFilter {
 /// One page of a segment.
 #[derive(Debug)]
 pub struct Segment {
-    /// The users that passed the filter.
+    /// Users that passed the filter.
     pub users: Vec<User>,
-    /// What could not be read as a user, by the name in the item's key.
+    /// Items that could not be read as a user: name in the key, and error.
     pub unreadable: Vec<(Option<String>, StoreError)>,
-    /// How many items were read.
+    /// Number of items that were read, before the filter.
     pub read: u64,
-    /// The last name of the page, when there is more.
+    /// Last name of the page, if another page follows.
     pub next: Option<Username>,
 }
 
@@ -105,7 +106,7 @@ impl DynamoDb {
     /// Adds a user who comes from `origin`, unless there is one of that name. One conditional put.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not answer or refuses. The user may have been added by then.
+    /// [`StoreError`] when DynamoDB does not answer or refuses. The user may have been added.
     pub async fn import_user(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
         let mut new = item::from_user(user);
         new.insert(IMPORTED.to_owned(), item::binary(&origin.line));
@@ -130,7 +131,7 @@ impl DynamoDb {
         }
     }
 
-    /// What [`DynamoDb::import_user`] would do now. One read.
+    /// The outcome that [`DynamoDb::import_user`] would have now. One read.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
@@ -147,8 +148,8 @@ impl DynamoDb {
         Ok(output.item.as_ref().map_or(Import::Added, |met| compare(met, user, origin)))
     }
 
-    /// One page of one of `segments` parts of the users table, in no order, from behind the user named `after`. DynamoDB
-    /// filters what it has read, so a page may be empty and not the last.
+    /// One page of one of `segments` parts of the users table, in no particular order. The page begins after the user named
+    /// `after`. DynamoDB applies the filter to the items of a page, so a page can be empty and not the last one.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
@@ -196,7 +197,7 @@ impl DynamoDb {
     }
 }
 
-/// What it means to meet `met` where `user` was to be put.
+/// The outcome of the import of `user` if the item `met` exists already.
 fn compare(met: &Item, user: &User, origin: Origin) -> Import {
     let of_this_line = met
         .get(IMPORTED)
@@ -204,11 +205,11 @@ fn compare(met: &Item, user: &User, origin: Origin) -> Import {
         .is_some_and(|bytes| bytes.as_ref() == origin.line.as_slice());
     let found = item::to_user(met).ok();
     if of_this_line {
-        // Down to the random id: the SDK asked again after it had lost the answer.
+        // The random id is equal too, so this call wrote the item: its response was lost, and the SDK retried.
         let ours = !origin.with_id && found.as_ref() == Some(user);
         return if ours { Import::Added } else { Import::Unchanged };
     }
-    // What was exported from here and comes back as it is.
+    // An exported user that is imported into the same stack again.
     let same = found.is_some_and(|found| User { updated_at: user.updated_at, ..found } == *user);
     if same { Import::Unchanged } else { Import::Taken }
 }

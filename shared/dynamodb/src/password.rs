@@ -1,4 +1,4 @@
-//! The verbs of [`PasswordStore`] as DynamoDB requests: a user changes the password.
+//! [`PasswordStore`] on DynamoDB: a user changes the password.
 
 use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
@@ -27,7 +27,7 @@ impl PasswordStore for DynamoDb {
             .await
             .map_err(|error| failure("GetItem", &error))?;
         let Some(item) = &output.item else { return Ok(None) };
-        // A session of a version that stored no name: its user logs in anew.
+        // An older version stored no name. The user of this session has to log in again.
         let Some(name) = item::to_session_name(item)? else { return Ok(None) };
         Ok(Some((item::to_session(item)?, name)))
     }
@@ -66,7 +66,7 @@ impl PasswordStore for DynamoDb {
             ]));
         match conditional(request).await? {
             Conditional::Done(_) => Ok(true),
-            // The very same hash, down to the random salt: the SDK asked again after it had lost the answer.
+            // The random salt of the hash is equal too, so this call wrote the item: its response was lost, and the SDK retried.
             Conditional::Refused(item) => Ok(item
                 .as_ref()
                 .and_then(|item| item.get(PASSWORD_HASH)?.as_s().ok())
@@ -74,7 +74,7 @@ impl PasswordStore for DynamoDb {
         }
     }
 
-    /// Twice, as for a password that an operator sets: see `DynamoDb::end_twice`.
+    /// Queries the sessions twice, as after a password that an operator set: see `DynamoDb::end_twice`.
     async fn end_others(
         &self,
         user: UserId,

@@ -1,4 +1,4 @@
-//! What is tried again beyond the SDK's own list.
+//! Failures that are retried in addition to those that the SDK retries.
 
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
@@ -8,11 +8,11 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
-/// Tries again what met a running transaction, or was cancelled by one: two logins of one user at the same moment touch
-/// the same user and the same counter. It is over in milliseconds, and the SDK leaves it to the caller. Tries again also
-/// what was answered without a body ([`RefuseEmpty`](crate::empty::RefuseEmpty)).
+/// Retries a request that conflicts with a running transaction, and a transaction that another one cancelled. The SDK leaves
+/// these to the caller. They happen when a user logs in twice at the same moment, and pass within milliseconds. Also retries a
+/// request whose response had no body ([`RefuseEmpty`](crate::empty::RefuseEmpty)).
 ///
-/// A cancelled transaction wrote nothing, so sending it again under the same idempotency token is sound.
+/// A cancelled transaction has written nothing, so a repeat with the same idempotency token is safe.
 #[derive(Debug)]
 pub(crate) struct RetryConflicts;
 
@@ -21,7 +21,7 @@ impl ClassifyRetry for RetryConflicts {
         let Some(error) = context.output_or_error().and_then(Result::err) else {
             return RetryAction::NoActionIndicated;
         };
-        // The one interceptor of ours that fails is `RefuseEmpty`.
+        // `RefuseEmpty` is the only interceptor that can fail.
         if error.is_interceptor_error() {
             return RetryAction::transient_error();
         }
@@ -42,14 +42,14 @@ impl ClassifyRetry for RetryConflicts {
     }
 }
 
-/// Whether a transaction was cancelled only by what passes.
+/// Whether all reasons of a cancelled transaction are temporary.
 fn cancelled_for_now(error: &TransactWriteItemsError) -> bool {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
     let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
     codes().any(is_passing) && codes().all(|code| code == "None" || is_passing(code))
 }
 
-/// Whether a cancellation reason goes away by itself.
+/// Whether a cancellation reason is temporary.
 pub(crate) fn is_passing(reason: &str) -> bool {
     matches!(reason, "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
 }

@@ -1,4 +1,5 @@
-//! The one definition of the tables: `template.yaml` is compared with it, local runs and tests create theirs from it.
+//! The only definition of the tables. Local runs and tests create their tables from it, and a test compares `template.yaml`
+//! with it.
 
 use crate::error::failure;
 use crate::item::{ENDED_AT, ENDED_BUCKET, EXPIRES_AT, KEY, SESSION, USER, USERNAME};
@@ -17,21 +18,21 @@ use aws_sdk_dynamodb::types::{
 use daypass_core::ports::store::StoreError;
 use std::time::Duration;
 
-/// What a table is for.
+/// Purpose of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Who may log in.
+    /// Users and their password hashes.
     Users,
-    /// Who is logged in.
+    /// Sessions of users.
     Sessions,
-    /// Who is guessing.
+    /// Counters of the rate limits.
     Attempts,
 }
 
-/// An index of a table that holds only the items which have both its keys, and of them the keys alone (`KEYS_ONLY`).
+/// A sparse index of a table. It contains only items that have both of its keys, and of them only the keys (`KEYS_ONLY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexSchema {
-    /// Its name.
+    /// Name of the index, as queries use it.
     pub name: &'static str,
     /// Partition key, a string (`S`).
     pub partition_key: &'static str,
@@ -39,18 +40,18 @@ pub struct IndexSchema {
     pub sort_key: &'static str,
 }
 
-/// One table. All its key attributes are strings (`S`), all tables are billed on demand and encrypted.
+/// A table. Its key attributes are strings (`S`). All tables are billed on demand and encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSchema {
-    /// What it is for.
+    /// Purpose of the table.
     pub role: Role,
-    /// Partition key.
+    /// Partition key, a string (`S`).
     pub partition_key: &'static str,
-    /// Sort key, where there is one.
+    /// Sort key, a string (`S`), if there is one.
     pub sort_key: Option<&'static str>,
-    /// TTL attribute (seconds since the epoch), where items expire.
+    /// TTL attribute (seconds since the epoch), if items expire.
     pub ttl: Option<&'static str>,
-    /// Its index, where it has one.
+    /// Index of the table, if there is one.
     pub index: Option<IndexSchema>,
     /// Whether the deployed table is protected from deletion.
     pub deletion_protection: bool,
@@ -58,12 +59,12 @@ pub struct TableSchema {
     pub point_in_time_recovery: bool,
 }
 
-/// The sessions that ended early, by when, in sixteen partitions: what `GET /revocations` reads. Only an ending puts an item there,
-/// so a refresh writes to the table alone.
+/// The index of sessions that ended early, sorted by time in sixteen partitions. `GET /revocations` reads it. Only an ending
+/// sets its keys, so a refresh writes only to the table.
 pub const ENDED_INDEX: IndexSchema =
     IndexSchema { name: "ended", partition_key: ENDED_BUCKET, sort_key: ENDED_AT };
 
-/// All tables.
+/// The tables of a stack.
 pub const TABLES: [TableSchema; 3] = [
     TableSchema {
         role: Role::Users,
@@ -81,7 +82,7 @@ pub const TABLES: [TableSchema; 3] = [
         ttl: Some(EXPIRES_AT),
         index: Some(ENDED_INDEX),
         deletion_protection: true,
-        // On purpose not: in an older copy, ended sessions live and used tokens are good again.
+        // Deliberately off. In a restored older copy, ended sessions would be live, and used tokens valid again.
         point_in_time_recovery: false,
     },
     TableSchema {
@@ -95,12 +96,12 @@ pub const TABLES: [TableSchema; 3] = [
     },
 ];
 
-/// How long one table may take until it can be used.
+/// Longest time until a new table can be used.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_PAUSE: Duration = Duration::from_millis(200);
 
 impl DynamoDb {
-    /// Creates the tables that are missing; see [`create`].
+    /// Creates missing tables: see [`create`].
     ///
     /// # Errors
     /// As [`create`].
@@ -109,12 +110,12 @@ impl DynamoDb {
     }
 }
 
-/// Creates the tables that are missing, waits until they can be used and switches TTL on. Safe to repeat. For local runs
-/// and tests: deployed tables come from `template.yaml`.
+/// Creates missing tables, waits until they can be used, and turns TTL on. Can be repeated. For local runs and tests:
+/// `template.yaml` creates the tables of a stack.
 ///
 /// # Errors
-/// [`StoreError`] when DynamoDB cannot be reached or refuses, when a table stays unusable, or when a table of that name
-/// exists with other keys.
+/// [`StoreError`] when DynamoDB cannot be reached or refuses, when a table cannot be used in time, or when a table of that
+/// name exists with other keys.
 pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreError> {
     for table in &TABLES {
         let name = match table.role {
@@ -131,8 +132,8 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
     Ok(())
 }
 
-/// For an operator, who waits: a table takes seconds to create, DynamoDB Local seconds to answer its first request, and
-/// more than one to read a megabyte.
+/// A client with long time limits, for operators and tests. Creating a table takes seconds. DynamoDB Local takes seconds for
+/// its first response, and more than a second to read a megabyte.
 pub(crate) fn patient() -> Builder {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(10))
@@ -205,12 +206,12 @@ async fn wait_until_active(client: &Client, table: &TableSchema, name: &str) -> 
     })
 }
 
-/// An index that is being filled answers no query.
+/// Whether an index can be queried. It cannot while DynamoDB still fills it.
 fn can_be_used(index: &GlobalSecondaryIndexDescription) -> bool {
     index.index_status().is_none_or(|status| *status == IndexStatus::Active)
 }
 
-/// The table; `None` while DynamoDB has not heard of it everywhere.
+/// The description of a table. `None` if DynamoDB does not know the table, or not yet.
 async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>, StoreError> {
     match client.describe_table().table_name(name).customize().config_override(patient()).send().await {
         Ok(output) => Ok(output.table),
@@ -269,7 +270,7 @@ async fn enable_ttl(client: &Client, name: &str, attribute: &str) -> Result<(), 
     Ok(())
 }
 
-/// The SDK says at run time what its types do not: that a required member is missing.
+/// The error for a request without a required member, which the SDK detects only at run time: a bug of this crate.
 pub(crate) fn bug(error: &BuildError) -> StoreError {
     StoreError::Broken(format!("a request was built wrongly: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The verbs of [`SessionStore`] as DynamoDB requests: what a user does with their own sessions.
+//! [`SessionStore`] on DynamoDB: a user lists and ends their own sessions.
 
 use crate::DynamoDb;
 use crate::connect::LIST_TIMEOUT;
@@ -11,7 +11,7 @@ use daypass_verifier::base::ids::{AttemptId, SessionId, UserId};
 use daypass_verifier::base::time::Timestamp;
 
 impl DynamoDb {
-    /// Follows the pages, however many there are. What cannot be read is counted, not fatal: see the port.
+    /// Reads all pages. An item that cannot be read is counted, and is not an error: see the port.
     pub(crate) async fn all_pages(&self, user: UserId) -> Result<StoredSessions, StoreError> {
         let mut found = StoredSessions::default();
         let mut pages = self
@@ -37,7 +37,7 @@ impl DynamoDb {
 }
 
 impl SessionStore for DynamoDb {
-    /// Within the time that a function has: a user with more sessions than that gets [`StoreError::Unavailable`].
+    /// Has the time limit of a function. A user with too many sessions for it gets [`StoreError::Unavailable`].
     async fn stored_sessions(&self, user: UserId) -> Result<StoredSessions, StoreError> {
         let late = "stored_sessions: not all sessions could be read in time";
         self.within(LIST_TIMEOUT, late, self.all_pages(user)).await

@@ -1,4 +1,4 @@
-//! The verbs of [`Store`] as DynamoDB requests.
+//! [`Store`] on DynamoDB: one atomic request per method.
 
 use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
@@ -29,27 +29,27 @@ use std::collections::HashMap;
 use std::slice;
 use tokio::time::Instant;
 
-/// Sessions that are ended at the same time by one `revoke_all`.
+/// Sessions that one `revoke_all` ends in parallel.
 const REVOKE_CONCURRENCY: usize = 16;
 
-/// Operands that one `IN` may have ("Constraints in DynamoDB", expression parameters).
+/// Most operands of one `IN` ("Constraints in DynamoDB", expression parameters).
 const MAX_IN_OPERANDS: usize = 100;
 
-/// The placeholders `#name` for attribute names.
+/// Attribute names with their placeholders, `#name`.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
     Some(attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect())
 }
 
-/// The placeholders `:name` for values.
+/// Values with their placeholders, `:name`.
 pub(crate) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
     Some(values.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect())
 }
 
-/// What a conditional update came to.
+/// Outcome of a conditional update.
 pub(crate) enum Conditional {
-    /// It was written: the attributes that the request asked to return.
+    /// The item was written. Contains the attributes that the request asked for.
     Done(Item),
-    /// The condition was false: the item as it was met.
+    /// The condition was false. Contains the present item, if there is one.
     Refused(Option<Item>),
 }
 
@@ -68,14 +68,14 @@ pub(crate) async fn conditional(request: UpdateItemFluentBuilder) -> Result<Cond
     }
 }
 
-/// Adds to a condition that the session is one of these clients'.
+/// Adds to a condition that the session belongs to one of these clients.
 fn of_clients(
     mut update: UpdateItemFluentBuilder,
     condition: &mut String,
     clients: &[ClientId],
 ) -> UpdateItemFluentBuilder {
     for (index, client) in clients.iter().enumerate() {
-        // `IN` takes so many operands and no more.
+        // Further clients need another `IN`.
         condition.push_str(match index {
             0 => " AND (#client IN (",
             _ if index.is_multiple_of(MAX_IN_OPERANDS) => ") OR #client IN (",
@@ -84,22 +84,22 @@ fn of_clients(
         condition.push_str(&format!(":client{index}"));
         update = update.expression_attribute_values(format!(":client{index}"), item::text(client.as_str()));
     }
-    // Nobody's: a list that is empty lets nothing through.
+    // With an empty list of clients, no session meets the condition.
     condition.push_str(if clients.is_empty() { " AND attribute_not_exists(#client)" } else { "))" });
     update.expression_attribute_names("#client", CLIENT)
 }
 
-/// The time that a verb was given, and how much has passed since: what is written late says so, or whoever follows what
-/// ended would look for it too far back.
+/// The time that the caller gave, and a clock that has run since. An ending is stamped with the time of its own write:
+/// a reader of the index would miss one that is stamped too early.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment {
-    /// As it was given.
+    /// The time that the caller gave.
     pub(crate) given: Timestamp,
     started: Instant,
 }
 
 impl Moment {
-    /// Now is this time.
+    /// Starts the clock at this time.
     pub(crate) fn new(given: Timestamp) -> Self {
         Self { given, started: Instant::now() }
     }
@@ -110,14 +110,15 @@ impl Moment {
 }
 
 impl DynamoDb {
-    /// The one write of a refresh.
+    /// The only write of a refresh.
     ///
-    /// Its condition is the [`Rotate`](daypass_core::session::Verdict::Rotate) row of
-    /// [`judge`](daypass_core::session::judge). With an idle limit the
-    /// new expiry is the sooner of that limit and the absolute end, but the absolute end is in the item, and DynamoDB has
-    /// no minimum: so the idle limit is stored as it is, and whoever reads takes the sooner one (the condition by asking
-    /// for both, [`item::to_session`] by computing it). TTL may then collect a session that much later, which is harmless.
-    /// Without a limit the expiry becomes the absolute end, by name: also for a session of a time when there was one.
+    /// Its condition is the row [`Rotate`](daypass_core::session::Verdict::Rotate) of [`judge`](daypass_core::session::judge):
+    /// change both together.
+    ///
+    /// A session expires at its idle limit or its absolute end, whichever is earlier. The absolute end is in the item, and
+    /// DynamoDB's expressions have no minimum. The write therefore sets `expires_at` to the idle limit. The condition tests
+    /// both times, and [`item::to_session`] takes the earlier one. TTL may remove the item one idle period late. If there is
+    /// no idle limit, the write sets `expires_at` to the absolute end, also if the session had an idle limit before.
     fn rotation(&self, request: &RotationRequest<'_>) -> Result<UpdateItemFluentBuilder, StoreError> {
         let presented = request.presented;
         let token = &presented.token;
@@ -167,8 +168,8 @@ impl DynamoDb {
         Ok(update.condition_expression(condition))
     }
 
-    /// The write that ends a session, whatever its generation. It puts the session into the index of ended ones too: one
-    /// request, and a write unit of the table and one of the index.
+    /// The write that ends a session of any generation. It also puts the session into the index of ended sessions. One
+    /// request, one write unit of the table and one of the index.
     pub(crate) fn ending(
         &self,
         key: Item,
@@ -205,14 +206,14 @@ impl DynamoDb {
         update.condition_expression(condition)
     }
 
-    /// Ends every live session of a user, however many there are and however long it takes. Returns how many it ended.
+    /// Ends every live session of a user, without a time limit. Returns the number of sessions that it ended.
     ///
-    /// The query is strongly consistent, so it meets every session that was opened before; the writes ask for no
-    /// generation, so a refresh in between changes nothing. Only the keys are read: an item that cannot be understood is
+    /// The query is strongly consistent, so it finds every session that was opened before. The writes apply to any
+    /// generation, so a refresh in between does not matter. The query reads only keys, so that items that cannot be read are
     /// ended too.
     ///
     /// # Errors
-    /// [`StoreError`] at the first request that fails. What was ended stays so, and the next call goes on from there.
+    /// [`StoreError`] at the first request that fails. Ended sessions stay ended, and the next call ends the others.
     pub async fn end_sessions(
         &self,
         user: UserId,
@@ -222,7 +223,7 @@ impl DynamoDb {
         self.end_opened_by(user, Moment::new(now), reason, None, None).await
     }
 
-    /// As [`DynamoDb::end_sessions`], for those that were `opened_before` then, and all but the one that is `spared`.
+    /// As [`DynamoDb::end_sessions`], but only for sessions opened before `opened_before`, and without the session `spared`.
     pub(crate) async fn end_opened_by(
         &self,
         user: UserId,
@@ -244,11 +245,11 @@ impl DynamoDb {
             .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
             .set_expression_attribute_values(values([
                 ("user", item::text(user.to_string())),
-                // Another process's clock may be behind ours, and not take for expired what we do.
+                // The clock of another process may be behind, so that a session is live there and expired here.
                 ("now", item::precise(now.given.before(MAX_CLOCK_SKEW))),
             ]));
         if let Some(opened_before) = opened_before {
-            // By the login's clock, which may be ahead of the one that says `opened_before`.
+            // The clock of the login may be ahead of the clock that set `opened_before`.
             let opened_before = opened_before + MAX_CLOCK_SKEW;
             filter.push_str(" AND #created_at <= :opened_before");
             query = query
@@ -276,7 +277,7 @@ impl DynamoDb {
 impl Store for DynamoDb {
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
         let mut item = item::from_session(new.session);
-        // For a change of the password, whose caller the authorizer knows by the session alone.
+        // A change of the password needs the name, because the authorizer passes only user id and session.
         item.insert(NAME.to_owned(), item::text(new.user.username.as_str()));
         let sent = self
             .client
@@ -320,7 +321,7 @@ impl Store for DynamoDb {
         Ok(match conditional(request).await? {
             Conditional::Done(_) => Revocation::Ended,
             Conditional::Refused(None) => Revocation::Absent,
-            // The condition failed on what this very call had written: its answer was lost, and the SDK asked again.
+            // This call has written the item itself: its response was lost, and the SDK retried.
             Conditional::Refused(Some(item)) if item::is_attempt(&item, attempt) => Revocation::Ended,
             Conditional::Refused(Some(item)) => {
                 let session = item::to_session(&item)?;
@@ -329,15 +330,15 @@ impl Store for DynamoDb {
                         Revocation::OtherClient
                     }
                     Some(ended) => Revocation::AlreadyOver(ended),
-                    // Met alive by the condition's own reading: the client was all that could fail.
+                    // The session is live, so only the part of the condition about the client can be false.
                     None => Revocation::OtherClient,
                 }
             }
         })
     }
 
-    /// As [`DynamoDb::end_sessions`], within the time that a function has. A user with more sessions than that gets
-    /// [`StoreError::Unavailable`], and the next call goes on from there.
+    /// As [`DynamoDb::end_sessions`], within the time limit of a function. A user with too many sessions for it gets
+    /// [`StoreError::Unavailable`], and the next call ends the others.
     async fn revoke_all(
         &self,
         user: UserId,
@@ -350,7 +351,7 @@ impl Store for DynamoDb {
     }
 }
 
-/// Has an ending leave its attempt in the item, in place of the last rotation's, which nothing asks for any more.
+/// Makes an ending write its attempt id into the item, in place of that of the last rotation, which is no longer needed.
 pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> UpdateItemFluentBuilder {
     let update = ending.get_update_expression().as_deref().unwrap_or_default();
     let update = format!("{update}, #attempt = :attempt");
@@ -360,7 +361,7 @@ pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> U
         .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()))
 }
 
-// The order of the actions, by which a cancelled transaction gives its reasons.
+// Positions of the actions. A cancelled transaction gives its reasons in this order.
 const SESSION_REASON: usize = 0;
 const USER_REASON: usize = 1;
 
@@ -376,8 +377,8 @@ fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError>
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// Makes the transaction fail unless the user is still as the password was checked against. A new hash is of the same
-/// password, so the password version stays.
+/// Cancels the transaction if the user has changed since the password was checked. A new hash of the same password does not
+/// raise the password version.
 fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, StoreError> {
     let condition = "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
                      AND #disabled = :disabled";
@@ -422,7 +423,7 @@ fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, Sto
     Ok(action.update(update.build().map_err(|error| bug(&error))?).build())
 }
 
-/// Forgets a counter.
+/// Deletes a counter.
 fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
     let delete = Delete::builder()
         .table_name(table)
@@ -432,7 +433,8 @@ fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
     Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
-/// What a cancelled transaction means for the session that it was to open.
+/// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user has
+/// changed or the session has ended.
 fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
     let reasons = error.cancellation_reasons();
     let refused = |index: usize| {
@@ -454,7 +456,7 @@ fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<
     let met =
         refused(SESSION_REASON).and_then(|reason| reason.item.as_ref()).map(item::to_session).transpose()?;
     match met {
-        // The verb is repeated: an earlier call had opened it. Compared as stored, without fractions of seconds.
+        // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
         Some(met) if met == item::to_session(&item::from_session(session))? => Ok(true),
         Some(met) if met.ended.is_some() => Ok(false),
         _ => Err(StoreError::Broken("TransactWriteItems: another session has this id".to_owned())),

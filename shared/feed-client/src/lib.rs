@@ -1,13 +1,14 @@
-//! Follows the revocation feed: asks it at most once per interval, however many requests come, and remembers what it said.
+//! The client of the revocation feed: it polls at most once per interval, however many requests come, and keeps what it read.
 //!
-//! Lambda freezes a process between two requests, so nothing runs in the background: the request that finds the list older than the
-//! interval carries the question, and waits for the answer, but never for long. While the feed does not answer, no request
-//! waits for it; it is asked all the same, once per interval, and what it says is taken in by whichever request comes next.
+//! Lambda freezes a process between two requests, so no poll runs in the background. The request that finds the list older than
+//! the interval starts a poll, and waits for it, but never for long. While the feed fails, requests start polls all the same,
+//! once per interval, and a later request takes in the result.
 
 #[cfg(test)]
 mod tests;
 
 use daypass_https::{Channel, Failed, Question};
+use daypass_runtime::SingleFlight;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::config::authorizer::FollowedFeed;
@@ -21,142 +22,133 @@ use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long one question may take, connecting included: less than a request waits, so that it has landed by then.
+/// Deadline of one page, connecting included: less than [`PATIENCE`], so that a waiting request sees the result.
 const DEADLINE: Duration = Duration::from_millis(900);
-/// How long a request waits for the answer. API Gateway gives an authorizer 10 s, and the function has 3 s; keys may take 1.5 s more.
+/// The longest wait of a request. API Gateway gives an authorizer 10 s, and the function has 3 s; keys may take 1.5 s more.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long it waits while the feed fails: as long as one that works again may need.
+/// The longest wait of a request while the feed fails: enough for a feed that works again.
 const IMPATIENCE: Duration = Duration::from_millis(50);
-/// How long a process tries to get the whole list before its first answer: on a quiet stack the feed has a cold start, too. Lambda's
-/// init may take 10 s.
+/// The longest start of a process. On a quiet stack the feed has a cold start, too. Lambda's init may take 10 s.
 const AT_START: Duration = Duration::from_secs(3);
-/// Rest between two tries at the start.
+/// Pause between two polls at the start.
 const REST_AT_START: Duration = Duration::from_millis(100);
-/// Longest entity tag that is sent back.
+/// The longest entity tag that is sent back.
 const MAX_TAG_BYTES: usize = 128;
-/// Longest reading, all pages of it: the cursor keeps its place for the next one.
-const READING: Duration = Duration::from_secs(5);
-/// Longest pause after which a connection is used again: gateways and proxies close theirs after a minute.
+/// Deadline of a poll, all its pages. The cursor keeps its place for the next one.
+const POLL: Duration = Duration::from_secs(5);
+/// The longest pause after which a connection is used again. Gateways and proxies close theirs after a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Follows one feed.
-pub struct Follower(Arc<Shared>);
+/// The client of one feed.
+pub struct FeedClient(Arc<Shared>);
 
+// `Refreshing` does not fit: a poll adds pages to the set instead of replacing it, and keeps those of a poll that fails.
 struct Shared {
     issuer: Issuer,
     when_stale: WhenStale,
     channel: Channel,
     state: Mutex<State>,
-    /// Whether the feed is being asked.
-    flying: watch::Sender<bool>,
+    polls: SingleFlight,
 }
 
 struct State {
     revoked: RevokedSet,
-    /// How the last reading went, until a request has taken notice of it.
-    landed: Option<Landed>,
-    /// When it began, for those who wait.
-    took_off: Instant,
+    /// The result of the last poll, until a request takes it in.
+    ended: Option<Ended>,
+    /// Start of the last poll, for the requests that wait for it.
+    started: Instant,
 }
 
-/// A reading that is over: when it began, and what went wrong.
-struct Landed {
-    asked: Timestamp,
+/// A poll that has ended.
+struct Ended {
+    started_at: Timestamp,
     result: Result<(), String>,
 }
 
-impl Follower {
-    /// Follows the feed of this issuer.
+impl FeedClient {
+    /// A client of the feed of this issuer.
     ///
     /// # Errors
-    /// When the system has no root certificates to check the feed's with.
+    /// If the system has no root certificates to verify the feed's.
     pub fn new(issuer: Issuer, feed: &FollowedFeed) -> std::io::Result<Self> {
         let channel = Channel::new(feed.url.clone(), DEADLINE, MAX_ANSWER_BYTES)?;
-        let state = Mutex::new(State {
-            revoked: RevokedSet::new(feed.limits),
-            landed: None,
-            took_off: Instant::now(),
-        });
-        let when_stale = feed.limits.when_stale;
-        Ok(Self(Arc::new(Shared { issuer, when_stale, channel, state, flying: watch::Sender::new(false) })))
+        let state = State { revoked: RevokedSet::new(feed.limits), ended: None, started: Instant::now() };
+        Ok(Self(Arc::new(Shared {
+            issuer,
+            when_stale: feed.limits.when_stale,
+            channel,
+            state: Mutex::new(state),
+            polls: SingleFlight::default(),
+        })))
     }
 
-    /// Sees to it that the feed is asked when that is due, and waits for an answer that is under way.
-    async fn follow(&self, context: &Context, caller: &Caller) {
+    /// Starts a poll if one is due, and waits for the poll that runs.
+    async fn poll_if_due(&self, context: &Context, caller: &Caller) {
         let began = Instant::now();
-        // Twice: what is in the air may have taken off before Lambda froze the process, and be an hour old.
+        // Twice: a running poll may have started before Lambda froze the process, an hour ago.
         for _ in 0..2 {
             let patience = {
                 let mut state = self.0.state();
                 let now = context.clock.now();
-                state.notice(now, context, caller);
+                state.take_in(now, context, caller);
                 let patience = self.patience(&state, now);
-                if !*self.0.flying.borrow() {
+                if !self.0.polls.is_running() {
                     if !state.revoked.is_due(now) {
                         return;
                     }
-                    self.take_off(&mut state, now);
+                    self.start(&mut state, now);
                 }
-                // One that has been waited for by others is not waited for as long again.
-                patience.saturating_sub(began.elapsed().max(state.took_off.elapsed())).max(IMPATIENCE)
+                // The wait of other requests for the same poll counts.
+                patience.saturating_sub(began.elapsed().max(state.started.elapsed())).max(IMPATIENCE)
             };
-            self.landed(patience).await;
+            self.wait(patience).await;
         }
-        self.0.state().notice(context.clock.now(), context, caller);
+        self.0.state().take_in(context.clock.now(), context, caller);
     }
 
-    /// How long a request may wait. Not long where the feed fails, unless nobody is served by an old list, or requests are so rare
-    /// that an answer nobody waits for would never be there: the process is frozen as soon as the request is answered.
+    /// The longest wait of a request. It is short while the feed fails, with two exceptions. With `closed`, a stale list serves
+    /// no request. And if requests are rare, the process is frozen before a poll ends that no request waits for.
     fn patience(&self, state: &State, now: Timestamp) -> Duration {
         let needed = self.0.when_stale == WhenStale::Closed && state.revoked.is_stale(now);
         let rare = state.revoked.last_asked(now).is_none_or(|pause| pause >= KEEP_ALIVE);
         if state.revoked.is_following() || needed || rare { PATIENCE } else { IMPATIENCE }
     }
 
-    /// Waits until nothing is in the air; if that takes longer, the answer is there for a later request.
-    async fn landed(&self, patience: Duration) {
-        let mut flying = self.0.flying.subscribe();
-        let _ = tokio::time::timeout(patience, flying.wait_for(|flying| !flying)).await;
+    /// Waits until no poll runs. If that takes longer, a later request takes in the result.
+    async fn wait(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.0.polls.idle()).await;
     }
 
-    fn take_off(&self, state: &mut State, now: Timestamp) {
+    /// Starts a poll, unless one runs.
+    fn start(&self, state: &mut State, now: Timestamp) {
+        let Some(running) = self.0.polls.start() else { return };
         let reuse = state.revoked.last_asked(now).is_some_and(|pause| pause < KEEP_ALIVE);
-        state.took_off = Instant::now();
+        state.started = Instant::now();
         let first = state.revoked.ask(now);
-        let flight = Flight(Arc::clone(&self.0));
-        flight.0.flying.send_replace(true);
+        let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let reading = tokio::time::timeout(READING, flight.0.read(first, reuse, now));
-            let result = reading.await.unwrap_or_else(|_| Err("not all pages came in time".to_owned()));
-            flight.0.state().landed = Some(Landed { asked: now, result });
+            let reading = tokio::time::timeout(POLL, shared.read(first, reuse, now)).await;
+            let result = reading.unwrap_or_else(|_| Err("not all pages came in time".to_owned()));
+            shared.state().ended = Some(Ended { started_at: now, result });
+            drop(running);
         });
     }
 }
 
-/// A reading that is under way. It ends however its task ends, a panic included.
-struct Flight(Arc<Shared>);
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.0.flying.send_replace(false);
-    }
-}
-
-impl Follow for Follower {
+impl Follow for FeedClient {
     async fn prepare(&self, context: &Context) {
         let end = Instant::now() + AT_START;
         loop {
-            self.take_off(&mut self.0.state(), context.clock.now());
-            self.landed(end.saturating_duration_since(Instant::now())).await;
+            self.start(&mut self.0.state(), context.clock.now());
+            self.wait(end.saturating_duration_since(Instant::now())).await;
             {
                 let mut state = self.0.state();
-                let well = state.landed.as_ref().is_some_and(|landed| landed.result.is_ok());
-                if well || Instant::now() + REST_AT_START + DEADLINE > end {
-                    // It is told once, and by the last try.
-                    state.notice(context.clock.now(), context, &Caller::default());
+                let succeeded = state.ended.as_ref().is_some_and(|ended| ended.result.is_ok());
+                if succeeded || Instant::now() + REST_AT_START + DEADLINE > end {
+                    // Only the last poll of the start is logged.
+                    state.take_in(context.clock.now(), context, &Caller::default());
                     return;
                 }
             }
@@ -168,11 +160,11 @@ impl Follow for Follower {
         let now = context.clock.now();
         {
             let state = self.0.state();
-            if state.landed.is_none() && !state.revoked.is_due(now) && !*self.0.flying.borrow() {
+            if state.ended.is_none() && !state.revoked.is_due(now) && !self.0.polls.is_running() {
                 return state.revoked.lookup(sid, now);
             }
         }
-        self.follow(context, caller).await;
+        self.poll_if_due(context, caller).await;
         self.0.state().revoked.lookup(sid, context.clock.now())
     }
 }
@@ -196,13 +188,13 @@ impl Shared {
         Err(format!("the list has no end: {MOST_PAGES} pages"))
     }
 
-    /// Reads one page; returns whether there is more.
+    /// Reads one page. Returns whether there are more.
     async fn read_page(&self, poll: &Poll, reuse: bool, now: Timestamp) -> Result<bool, String> {
-        // A cursor is taken from an answer only when it needs no encoding.
+        // A cursor has passed `Answer::parse`, so it needs no encoding.
         let query = poll.after.as_ref().map(|after| format!("after={after}"));
         let question = Question { query: query.as_deref(), if_none_match: poll.tag.as_deref(), reuse };
         let answer = self.channel.ask(question).await.map_err(|failed| {
-            // It may be the cursor, or the tag, that is not to its liking.
+            // The feed may not accept this cursor or this tag.
             if matches!(failed, Failed::Status(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS) {
                 self.state().revoked.start_over();
             }
@@ -235,10 +227,10 @@ fn as_of(headers: &HeaderMap) -> Result<Timestamp, String> {
 }
 
 impl State {
-    /// Takes notice of a reading that is over, and tells the log when that changes something.
-    fn notice(&mut self, now: Timestamp, context: &Context, caller: &Caller) {
-        let Some(Landed { asked, result }) = self.landed.take() else { return };
-        let change = self.revoked.finish(result.is_ok(), asked, now);
+    /// Takes in the result of a poll that has ended, and logs a change of state.
+    fn take_in(&mut self, now: Timestamp, context: &Context, caller: &Caller) {
+        let Some(Ended { started_at, result }) = self.ended.take() else { return };
+        let change = self.revoked.finish(result.is_ok(), started_at, now);
         let (sessions, detail) = (self.revoked.len() as u64, result.err().unwrap_or_default());
         let event = match change {
             Polled::AsBefore => return,

@@ -1,7 +1,7 @@
 //! Against feeds that answer and feeds that do not, over real connections.
 //!
-//! Tokio's time is paused. It stands still while a test holds a [`Still`]: whatever the load of the machine, no timeout ends
-//! while the feed answers. Without one it jumps to the next timeout as soon as nothing else can run: a feed that hangs costs no time.
+//! Tokio's time is paused. While a test holds a [`Still`], it does not move, so no timeout ends while the feed answers, whatever the
+//! load of the machine. Without one it jumps to the next timeout as soon as no task can run, so a feed that hangs costs no time.
 
 use super::*;
 use daypass_runtime::OsEntropy;
@@ -15,29 +15,29 @@ use tokio::sync::Notify;
 
 const START: u64 = 1_800_000_000_000;
 
-/// What a feed does with a question.
+/// The response of a feed.
 #[derive(Clone)]
 enum Answers {
-    /// Tells of these sessions.
+    /// A list of these sessions.
     Sessions(Vec<&'static str>),
-    /// Says what the test says, after the head of a good answer.
+    /// This body, after the head of a good response.
     Body(String),
-    /// As of this many milliseconds ago.
+    /// A list that is this many milliseconds old.
     Old(u64),
     Status(u16),
     Silence,
-    /// Half an answer, and the connection is closed.
+    /// Half a response, and the connection is closed.
     Truncated,
     /// Pages without an end.
     Endless,
-    /// More than anybody takes.
+    /// More than the largest response.
     Huge,
     WithoutAge,
-    /// Tells of this session, after so many milliseconds.
+    /// A list of this session, after this many milliseconds.
     Late(&'static str, u64),
 }
 
-/// A world with a clock, a journal and a feed.
+/// A clock, a journal and a feed.
 #[derive(Clone)]
 struct World {
     now: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ struct World {
     port: u16,
 }
 
-/// While one is held, tokio's paused time moves by `tokio::time::advance` alone: the runtime does not skip time while a
+/// While one is held, only `tokio::time::advance` moves tokio's paused time: the runtime does not skip time while a
 /// blocking task runs.
 struct Still {
     _end: std::sync::mpsc::Sender<()>,
@@ -63,7 +63,7 @@ impl Still {
     }
 }
 
-/// Moves tokio's time, and lets every task run that waited for it.
+/// Moves tokio's time, and runs every task that waited for it.
 async fn advance(time: Duration) {
     tokio::time::advance(time).await;
     for _ in 0..20 {
@@ -104,7 +104,7 @@ impl World {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::SeqCst);
                 let serving = serving.clone();
-                // The follower may hang up at any time.
+                // The client may close the connection at any time.
                 tokio::spawn(async move { drop(serving.serve(stream).await) });
             }
         });
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    fn follower(&self, when_stale: WhenStale) -> Follower {
+    fn client(&self, when_stale: WhenStale) -> FeedClient {
         let feed = FollowedFeed {
             url: format!("http://127.0.0.1:{}/revocations", self.port).parse().unwrap(),
             limits: Limits {
@@ -183,7 +183,7 @@ impl World {
                 when_stale,
             },
         };
-        Follower::new(issuer(), &feed).unwrap()
+        FeedClient::new(issuer(), &feed).unwrap()
     }
 
     fn context(&self) -> Context {
@@ -194,14 +194,14 @@ impl World {
         }
     }
 
-    async fn ask(&self, follower: &Follower, sid: &str) -> Lookup {
-        follower.lookup(sid, &self.context(), &Caller::default()).await
+    async fn ask(&self, client: &FeedClient, sid: &str) -> Lookup {
+        client.lookup(sid, &self.context(), &Caller::default()).await
     }
 
-    async fn prepared(&self, when_stale: WhenStale) -> Follower {
-        let follower = self.follower(when_stale);
-        follower.prepare(&self.context()).await;
-        follower
+    async fn prepared(&self, when_stale: WhenStale) -> FeedClient {
+        let client = self.client(when_stale);
+        client.prepare(&self.context()).await;
+        client
     }
 
     fn answer(&self, answers: Answers) {
@@ -233,58 +233,58 @@ impl World {
 async fn a_process_knows_the_whole_list_before_its_first_answer() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     assert_eq!(world.questions(), ["/revocations"]);
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
-    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live);
+    assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.ask(&client, "ses_2").await, Lookup::Live);
     assert_eq!((world.questions(), world.events()), (vec![], vec![]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn between_two_questions_there_is_none_and_the_connection_is_kept() {
+async fn a_client_polls_once_per_interval_over_one_connection() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     world.questions();
     for _ in 0..3 {
         for _ in 0..1000 {
-            assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Live);
+            assert_eq!(world.ask(&client, "ses_1").await, Lookup::Live);
         }
         assert_eq!(world.questions(), Vec::<String>::new());
         world.advance(5);
-        world.ask(&follower, "ses_1").await;
+        world.ask(&client, "ses_1").await;
         assert_eq!(world.questions().len(), 1);
     }
     assert_eq!(world.connections.load(Ordering::SeqCst), 1);
-    // Frozen for a minute: what lies between may have forgotten the connection.
+    // While the process is frozen for a minute, a proxy may drop the connection.
     world.advance(60);
     world.answer(Answers::Sessions(vec![]));
-    world.ask(&follower, "ses_1").await;
+    world.ask(&client, "ses_1").await;
     assert_eq!(world.questions(), ["/revocations?after=1.0 known"]);
     assert_eq!(world.connections.load(Ordering::SeqCst), 2);
 }
 
-/// However many requests a process works on, one carries the question, and all of them have the answer.
+/// One of many concurrent requests polls, and all of them have the result.
 ///
 /// invariant: A process polls the feed at most once per interval.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_at_once_are_one_question() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
-    let follower = Arc::new(world.prepared(WhenStale::Open).await);
+    let client = Arc::new(world.prepared(WhenStale::Open).await);
     world.questions();
     world.answer(Answers::Sessions(vec!["ses_1"]));
     world.advance(60);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..1000 {
-        let (world, follower) = (world.clone(), Arc::clone(&follower));
-        tasks.spawn(async move { world.ask(&follower, "ses_1").await });
+        let (world, client) = (world.clone(), Arc::clone(&client));
+        tasks.spawn(async move { world.ask(&client, "ses_1").await });
     }
     assert!(tasks.join_all().await.into_iter().all(|lookup| lookup == Lookup::Ended));
     assert_eq!(world.questions().len(), 1);
 }
 
-/// Every way in which a feed can fail or lie: nothing that is known is forgotten, nobody is refused for it, and it is told once.
+/// Every way in which a feed can fail or lie.
 ///
 /// invariant: Feed failures leave requests running, valid tokens accepted and known revocations in place.
 /// They are logged once per change of state.
@@ -311,18 +311,18 @@ async fn a_feed_that_fails_or_lies_does_no_harm() {
     for (answers, says) in cases {
         let mut still = Some(Still::hold());
         let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
-        let follower = world.prepared(WhenStale::Open).await;
+        let client = world.prepared(WhenStale::Open).await;
         if matches!(answers, Answers::Silence) {
             still = None;
         }
         world.answer(answers);
         for _ in 0..3 {
             world.advance(5);
-            assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "{says}");
-            assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "{says}");
+            assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended, "{says}");
+            assert_eq!(world.ask(&client, "ses_2").await, Lookup::Live, "{says}");
         }
         if still.is_none() {
-            // The last question is given up.
+            // The deadline of the last poll passes.
             tokio::time::sleep(DEADLINE * 2).await;
             still = Some(Still::hold());
         }
@@ -331,7 +331,7 @@ async fn a_feed_that_fails_or_lies_does_no_harm() {
         assert!(*sessions >= 1 && detail.contains(says), "{says}: {detail}");
         world.answer(Answers::Sessions(vec!["ses_1", "ses_2"]));
         world.advance(5);
-        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Ended, "{says}: it recovers by itself");
+        assert_eq!(world.ask(&client, "ses_2").await, Lookup::Ended, "{says}: the client recovers");
         assert!(matches!(world.events()[..], [Event::FeedRecovered { .. }]), "{says}");
         drop(still);
     }
@@ -342,42 +342,42 @@ async fn a_feed_that_fails_or_lies_does_no_harm() {
 async fn a_feed_that_hangs_holds_one_request_and_no_other() {
     let still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     drop(still);
     world.answer(Answers::Silence);
     let mut waited = Vec::new();
     for _ in 0..4 {
         world.advance(5);
         let started = Instant::now();
-        world.ask(&follower, "ses_1").await;
+        world.ask(&client, "ses_1").await;
         waited.push(started.elapsed());
-        // Until the question is given up.
+        // The deadline of the poll passes.
         tokio::time::sleep(DEADLINE * 2).await;
     }
-    // The first request waits until the question is given up. The others look twice for an answer.
+    // The first request waits until the deadline of the poll. The others wait twice for a short time.
     assert_eq!(waited, [DEADLINE, 2 * IMPATIENCE, 2 * IMPATIENCE, 2 * IMPATIENCE]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn closed_serves_nobody_by_a_list_that_is_too_old() {
+async fn with_closed_a_stale_list_is_an_error() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
-    let follower = world.prepared(WhenStale::Closed).await;
+    let client = world.prepared(WhenStale::Closed).await;
     world.answer(Answers::Status(503));
     for seconds in (5..60).step_by(5) {
         world.advance(5);
-        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "after {seconds} s");
+        assert_eq!(world.ask(&client, "ses_2").await, Lookup::Live, "after {seconds} s");
     }
     for _ in 0..3 {
         world.advance(5);
-        assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Stale);
+        assert_eq!(world.ask(&client, "ses_2").await, Lookup::Stale);
     }
     let events = world.events();
     assert!(matches!(events[..], [Event::FeedFailing { .. }, Event::FeedStale { .. }]), "{events:?}");
     world.answer(Answers::Sessions(vec![]));
     world.advance(5);
-    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live, "the first request that finds it answers");
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended, "and nothing was forgotten");
+    assert_eq!(world.ask(&client, "ses_2").await, Lookup::Live, "the first request after the recovery");
+    assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended, "known revocations stay");
     assert!(matches!(world.events()[..], [Event::FeedRecovered { .. }]));
 }
 
@@ -386,59 +386,59 @@ async fn closed_serves_nobody_by_a_list_that_is_too_old() {
 async fn a_start_without_the_feed_is_open_or_closed() {
     for (when_stale, expected) in [(WhenStale::Open, Lookup::Live), (WhenStale::Closed, Lookup::Stale)] {
         let world = World::new(Answers::Status(503)).await;
-        let follower = world.prepared(when_stale).await;
-        assert_eq!(world.ask(&follower, "ses_1").await, expected);
+        let client = world.prepared(when_stale).await;
+        assert_eq!(world.ask(&client, "ses_1").await, expected);
         assert!(matches!(world.events()[..], [Event::FeedStale { sessions: 0, .. }]));
         let _still = Still::hold();
         world.answer(Answers::Sessions(vec!["ses_1"]));
         world.advance(5);
-        assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+        assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended);
     }
 }
 
-/// A cursor that the feed does not know any more costs the place in the list, not the list.
+/// If the feed rejects the cursor, the client reads the list from its start.
 #[tokio::test(start_paused = true)]
-async fn a_cursor_that_is_refused_is_given_up() {
+async fn a_rejected_cursor_is_dropped() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec!["ses_1"])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Status(400));
     world.advance(5);
-    world.ask(&follower, "ses_1").await;
+    world.ask(&client, "ses_1").await;
     world.questions();
     world.answer(Answers::Sessions(vec![]));
     world.advance(5);
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended);
     assert_eq!(world.questions(), ["/revocations"]);
 }
 
-/// On a quiet stack the feed has a cold start, too: the start of a follower tries again.
+/// On a quiet stack the feed has a cold start, too. The start of a client retries.
 #[tokio::test(start_paused = true)]
 async fn a_start_waits_for_a_feed_that_starts() {
     let _still = Still::hold();
     let world = World::new(Answers::Silence).await;
-    let follower = Arc::new(world.follower(WhenStale::Closed));
-    let (starting, slow) = (Arc::clone(&follower), world.clone());
+    let client = Arc::new(world.client(WhenStale::Closed));
+    let (starting, slow) = (Arc::clone(&client), world.clone());
     let start = tokio::spawn(async move { starting.prepare(&slow.context()).await });
     world.until_asked().await;
     advance(DEADLINE).await;
     world.answer(Answers::Sessions(vec!["ses_1"]));
     advance(REST_AT_START).await;
     start.await.unwrap();
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Ended);
-    assert_eq!(world.ask(&follower, "ses_2").await, Lookup::Live);
-    assert_eq!(world.events(), [], "nothing to tell");
+    assert_eq!(world.ask(&client, "ses_1").await, Lookup::Ended);
+    assert_eq!(world.ask(&client, "ses_2").await, Lookup::Live);
+    assert_eq!(world.events(), [], "no event");
 }
 
-/// A process that is asked once in a while waits for a feed that needs its time: nobody would be there for the answer otherwise.
+/// A process with rare requests waits for a slow feed. Otherwise it would be frozen before the poll ends.
 #[tokio::test(start_paused = true)]
-async fn a_follower_that_is_rarely_asked_recovers() {
+async fn a_process_with_rare_requests_recovers() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Status(503));
     world.advance(60);
-    assert_eq!(world.ask(&follower, "ses_1").await, Lookup::Live);
+    assert_eq!(world.ask(&client, "ses_1").await, Lookup::Live);
     world.answer(Answers::Late("ses_1", 300));
     world.advance(60);
     world.questions();
@@ -446,27 +446,27 @@ async fn a_follower_that_is_rarely_asked_recovers() {
         world.until_asked().await;
         advance(Duration::from_millis(300)).await;
     };
-    let (lookup, ()) = tokio::join!(world.ask(&follower, "ses_1"), passes);
+    let (lookup, ()) = tokio::join!(world.ask(&client, "ses_1"), passes);
     assert_eq!(lookup, Lookup::Ended, "in this very request");
 }
 
-/// What took off before the process was frozen says nothing of now: the request that finds it asks anew.
+/// A poll that started before a freeze is old. The request that finds it polls again.
 #[tokio::test(start_paused = true)]
 async fn an_answer_from_before_the_freeze_is_not_taken_for_new() {
     let _still = Still::hold();
     let world = World::new(Answers::Sessions(vec![])).await;
-    let follower = world.prepared(WhenStale::Open).await;
+    let client = world.prepared(WhenStale::Open).await;
     world.answer(Answers::Late("ses_1", 300));
     world.advance(5);
     world.questions();
-    // The request is given up, and an hour passes before anything goes on.
+    // The request is dropped, and the process is frozen for an hour.
     tokio::select! {
-        lookup = world.ask(&follower, "ses_2") => panic!("{lookup:?} without an answer"),
+        lookup = world.ask(&client, "ses_2") => panic!("{lookup:?} without an answer"),
         () = world.until_asked() => {}
     }
     world.advance(3600);
     world.answer(Answers::Sessions(vec!["ses_2"]));
     let thaws = advance(Duration::from_millis(300));
-    let (lookup, ()) = tokio::join!(world.ask(&follower, "ses_2"), thaws);
+    let (lookup, ()) = tokio::join!(world.ask(&client, "ses_2"), thaws);
     assert_eq!(lookup, Lookup::Ended);
 }

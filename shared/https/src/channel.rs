@@ -1,41 +1,41 @@
-//! Asking the same address again and again.
+//! Repeated requests to one address, over one connection.
 
 use crate::{Document, Failed, Open};
 use http::{HeaderMap, StatusCode, Uri};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// One address that is asked often, over a connection that is kept in between.
+/// An address for frequent requests. Keeps the connection between them.
 pub struct Channel {
     document: Document,
     kept: Mutex<Option<Open>>,
 }
 
-/// What to ask.
+/// Variable parts of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Question<'a> {
-    /// The query string, without its question mark.
+    /// Query string, without the question mark.
     pub query: Option<&'a str>,
-    /// The entity tag of the answer that is known (RFC 9110 §13.1.2).
+    /// Entity tag of the response that the caller has (RFC 9110 §13.1.2).
     pub if_none_match: Option<&'a str>,
-    /// Whether the connection of the last question may do. After a pause it may not: Lambda freezes the process, and what lies
-    /// between forgets a connection without a word, so that nothing would come back.
+    /// Whether to use the connection of the last request. Do not reuse it after a pause: while Lambda freezes the process,
+    /// NATs and load balancers may silently drop the connection.
     pub reuse: bool,
 }
 
-/// An answer of 200 or 304.
+/// A response with status 200 or 304.
 #[derive(Debug)]
 pub struct Answer {
-    /// Whether it is 304: the known answer holds.
+    /// Whether the status is 304, so that the response that the caller has is still valid.
     pub unchanged: bool,
-    /// Its headers.
+    /// Headers of the response.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Body of the response. Empty for 304.
     pub body: Vec<u8>,
 }
 
 impl Channel {
-    /// As [`Document::new`]; the deadline is that of one question.
+    /// As [`Document::new`]. `deadline` is the longest time of one request.
     ///
     /// # Errors
     /// As [`Document::new`].
@@ -43,10 +43,10 @@ impl Channel {
         Ok(Self { document: Document::new(uri, deadline, most)?, kept: Mutex::new(None) })
     }
 
-    /// Asks. A kept connection that turns out to be closed is replaced, within the same deadline.
+    /// Sends a request. If the kept connection is closed, opens a new one within the same deadline.
     ///
     /// # Errors
-    /// [`Failed`]; a status other than 200 and 304 is one.
+    /// [`Failed`], also for a status other than 200 and 304.
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, Failed> {
         let deadline = self.document.deadline;
         tokio::time::timeout(deadline, self.exchange(question))
@@ -57,7 +57,7 @@ impl Channel {
     async fn exchange(&self, question: Question<'_>) -> Result<Answer, Failed> {
         let Question { query, if_none_match, reuse } = question;
         let mut kept = self.kept.lock().await;
-        // Taken out: a question that is given up leaves no half-read answer for the next.
+        // Taken out, so that a cancelled request leaves no partly read response to the next one.
         if let Some(mut open) = kept.take().filter(|open| reuse && !open.sender.is_closed()) {
             match self.document.exchange(&mut open, query, if_none_match).await {
                 Err(Failed::Connection(_)) => {}

@@ -1,8 +1,8 @@
-//! Asking one address for a small document: what an authorizer needs of HTTP, and nothing else.
+//! A small HTTPS client for the authorizer and for the answers of custom resources.
 //!
-//! Bounded in time and size, no redirects, TLS against the roots of the system. A [`Document`] is asked for now and then, each time
-//! over a connection of its own; a [`Channel`] again and again, over one that it keeps. The crate is apart so that a function
-//! which asks nobody does not link it, and it brings no AWS SDK.
+//! Requests are limited in time, and responses in size. The client follows no redirects and trusts the roots of the system. A
+//! [`Document`] is for rare requests and opens a new connection each time. A [`Channel`] is for frequent requests and keeps
+//! its connection. This is a separate crate, so that functions without outgoing requests do not link it. It links no AWS SDK.
 
 mod channel;
 mod put;
@@ -30,12 +30,12 @@ use tokio_rustls::TlsConnector;
 /// A request has no body.
 type NoBody = Empty<&'static [u8]>;
 
-/// A connection of either kind: the code of HTTP is there once.
+/// A plain or a TLS connection, so that the code of hyper is compiled only once.
 trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
-/// One address, and how long and how much may come from it.
+/// An address for rare requests, with limits of time and size.
 pub struct Document {
     uri: Uri,
     deadline: Duration,
@@ -43,25 +43,25 @@ pub struct Document {
     tls: Option<TlsConnector>,
 }
 
-/// Why no document came. The text is for the log: it names the address of the configuration and no input.
+/// Reason why a request failed. Its text is for the log. It contains no data that the server sent.
 #[derive(Debug)]
 pub enum Failed {
-    /// No whole answer within the deadline.
+    /// No complete response within the deadline.
     TimedOut(Duration),
-    /// The connection failed, or broke off: DNS, TCP, TLS or HTTP.
+    /// The connection failed or was interrupted: DNS, TCP, TLS or HTTP.
     Connection(String),
-    /// The answer was not 200. A redirect is not followed.
+    /// The status was not a success. A redirect is not followed.
     Status(StatusCode),
-    /// The document has more bytes than are taken.
+    /// The document is larger than this number of bytes.
     TooLarge(usize),
 }
 
 impl Document {
-    /// The document at `uri` (`https`, or `http` where the configuration allows it), of at most `most` bytes, within
-    /// `deadline` from the look-up of the name to the last byte.
+    /// The document at `uri` (`https`, or `http` if the configuration allows it), of at most `most` bytes. `deadline` is the
+    /// longest time from the DNS query to the last byte.
     ///
     /// # Errors
-    /// When `https` is asked for and the system has no root certificates.
+    /// If `uri` is `https` and the system has no root certificates.
     pub fn new(uri: Uri, deadline: Duration, most: usize) -> std::io::Result<Self> {
         let tls = match uri.scheme_str() {
             Some("https") => Some(connector(system_roots()?)?),
@@ -70,7 +70,7 @@ impl Document {
         Ok(Self { uri, deadline, most, tls })
     }
 
-    /// Asks for it.
+    /// Requests the document.
     ///
     /// # Errors
     /// [`Failed`].
@@ -80,7 +80,7 @@ impl Document {
             .unwrap_or(Err(Failed::TimedOut(self.deadline)))
     }
 
-    /// A connection of its own each time: between two requests Lambda freezes the process for longer than a peer waits.
+    /// Opens a new connection each time. Between two requests, Lambda can freeze the process for longer than the peer waits.
     async fn fetch(&self) -> Result<Vec<u8>, Failed> {
         let (status, _, body) = self.exchange(&mut self.open().await?, None, None).await?;
         if status == StatusCode::OK { Ok(body) } else { Err(Failed::Status(status)) }
@@ -89,12 +89,12 @@ impl Document {
     async fn open(&self) -> Result<Open, Failed> {
         let (sender, connection) =
             http1::handshake(TokioIo::new(self.connect().await?)).await.map_err(|error| broken(&error))?;
-        // It ends with the sender, or when the peer closes; what it says of that, the answer says too.
+        // The task ends with the sender, or when the peer closes the connection. Its error also reaches the sender.
         let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
         Ok(Open { sender, _connection: connection })
     }
 
-    /// One request and its answer: 200 with its body, or 304. Anything else is an error, and the connection is spent.
+    /// Sends one request and returns a response of 200 with its body, or of 304. After an error, the connection cannot be used.
     async fn exchange(
         &self,
         open: &mut Open,
@@ -125,7 +125,7 @@ impl Document {
     }
 
     async fn connect(&self) -> Result<Box<dyn Connection>, Failed> {
-        // An IPv6 address stands in brackets in a URL.
+        // A URL has an IPv6 address in brackets.
         let host = self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = self.uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
         let stream = TcpStream::connect((host, port)).await.map_err(|error| broken(&error))?;
@@ -135,13 +135,13 @@ impl Document {
     }
 }
 
-/// A connection that speaks HTTP.
+/// An open HTTP connection.
 struct Open {
     sender: http1::SendRequest<NoBody>,
     _connection: AbortOnDrop,
 }
 
-/// A task that does not outlive the request it is for.
+/// A task that is aborted when this value is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -154,16 +154,16 @@ fn broken(error: &(dyn Error + 'static)) -> Failed {
     Failed::Connection(chain(error))
 }
 
-/// TLS against these roots.
+/// A TLS connector that trusts these roots.
 fn connector(roots: rustls::RootCertStore) -> std::io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client(roots).map_err(std::io::Error::other)?)))
 }
 
-/// The roots that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+/// The root certificates of the system, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 fn system_roots() -> std::io::Result<rustls::RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = rustls::RootCertStore::empty();
-    // Single ones that cannot be read are passed over, as OpenSSL does.
+    // Skips single certificates that cannot be read, as OpenSSL does.
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
@@ -172,7 +172,7 @@ fn system_roots() -> std::io::Result<rustls::RootCertStore> {
     Ok(roots)
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Putting one small document at an address that was given for it, once.
+//! A single `PUT` of a small document.
 
 use crate::{AbortOnDrop, Document, Failed, broken};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
@@ -9,11 +9,11 @@ use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Puts `body` at `uri`, its query included, within `deadline`. No content type is sent: the signature in the URL of a custom
-/// resource's answer is for none (AWS CloudFormation, "Custom resource request objects").
+/// Sends `body` to `uri`, including its query, within `deadline`. Sends no content type, because the signature in the response
+/// URL of a custom resource covers an empty one (AWS CloudFormation, "Custom resource request objects").
 ///
 /// # Errors
-/// [`Failed`]; any answer but 2xx is one.
+/// [`Failed`], also for a status other than 2xx.
 pub async fn put(uri: Uri, body: Vec<u8>, deadline: Duration) -> Result<(), Failed> {
     let document = Document::new(uri, deadline, 0).map_err(|error| broken(&error))?;
     tokio::time::timeout(deadline, send(&document, body)).await.unwrap_or(Err(Failed::TimedOut(deadline)))

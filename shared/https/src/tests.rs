@@ -1,4 +1,4 @@
-//! Against servers that behave and servers that do not, plain and with TLS.
+//! Tests with correct and faulty servers, plain and with TLS.
 
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -9,21 +9,21 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// For servers that never answer.
+/// Deadline for servers that never answer.
 const DEADLINE: Duration = Duration::from_millis(400);
-/// For servers that do: far more than any of them takes.
+/// Deadline for servers that answer: far more than they need.
 const AMPLE: Duration = Duration::from_secs(20);
 
-/// How a server answers one connection after it has read the request.
+/// Behaviour of a server after it has read the request of a connection.
 #[derive(Clone, Copy)]
 enum Answer {
     Bytes(&'static [u8]),
-    /// Says that there is more than comes, and closes.
+    /// Announces more bytes than it sends, and closes.
     Truncated,
     Silence,
-    /// A byte now and then, for ever.
+    /// Sends a byte from time to time, without end.
     Trickle,
-    /// More than anybody takes, for ever.
+    /// Sends data at full speed, without end.
     Endless,
 }
 
@@ -59,7 +59,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answer)
     stream.shutdown().await
 }
 
-/// A server of answers; with TLS where an acceptor is given. Returns its port.
+/// Starts a server, with TLS if there is an acceptor. Returns its port.
 async fn serve(with: Answer, tls: Option<TlsAcceptor>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -67,7 +67,7 @@ async fn serve(with: Answer, tls: Option<TlsAcceptor>) -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
-                // The client may hang up at any time.
+                // The client may close the connection at any time.
                 let _ = match tls {
                     None => answer(stream, with).await,
                     Some(tls) => match tls.accept(stream).await {
@@ -153,7 +153,7 @@ async fn a_document_is_put_where_the_url_says() {
     assert_eq!(refused.unwrap_err().to_string(), "the answer was HTTP 403");
 }
 
-/// A certificate authority, and a server with a certificate of it for `localhost`.
+/// A certificate authority, and a server with a certificate of this authority for `localhost`.
 fn authority() -> (RootCertStore, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

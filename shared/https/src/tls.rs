@@ -1,7 +1,7 @@
-//! TLS as a client of public documents needs it: two versions, two curves, AES-GCM, the signatures of public certificates.
+//! A TLS client for public documents: TLS 1.2 and 1.3, two curves, AES-GCM, the signatures of public certificates.
 //!
-//! The provider that rustls brings holds everything AWS-LC can do, post-quantum key exchange and private keys included, which
-//! is a tenth of the authorizer's archive. What is fetched here is public, so nobody gains by recording it.
+//! The provider of rustls links all of AWS-LC, including post-quantum key exchange and private keys. That is a tenth of the
+//! authorizer's archive. This crate fetches public documents, so recorded traffic is of no use to an attacker.
 
 use rustls::crypto::aws_lc_rs::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
@@ -11,10 +11,10 @@ use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 use webpki::aws_lc_rs as verify;
 
-/// A client that trusts these roots.
+/// A TLS configuration that trusts these roots.
 ///
 /// # Errors
-/// When the provider cannot speak the versions of TLS, which a test would tell.
+/// If the provider does not support the TLS versions. The tests of this crate rule this out.
 pub(crate) fn client(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let config =
         ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
@@ -26,7 +26,7 @@ fn provider() -> CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,
             cipher_suite::TLS13_AES_256_GCM_SHA384,
-            // API Gateway's custom domains speak TLS 1.2 unless told otherwise.
+            // Custom domains of API Gateway use TLS 1.2 by default.
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -39,7 +39,7 @@ fn provider() -> CryptoProvider {
     }
 }
 
-/// The signatures that public certificate authorities make.
+/// The signature algorithms of public certificate authorities.
 static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         verify::ECDSA_P256_SHA256,
@@ -53,7 +53,7 @@ static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
         verify::RSA_PKCS1_2048_8192_SHA384,
         verify::RSA_PKCS1_2048_8192_SHA512,
     ],
-    // The first of each is for TLS 1.3, where the scheme fixes the curve; TLS 1.2 takes the others too.
+    // TLS 1.3 uses the first algorithm of each, because its scheme fixes the curve. TLS 1.2 also accepts the others.
     mapping: &[
         (SignatureScheme::ECDSA_NISTP384_SHA384, &[verify::ECDSA_P384_SHA384, verify::ECDSA_P256_SHA384]),
         (SignatureScheme::ECDSA_NISTP256_SHA256, &[verify::ECDSA_P256_SHA256, verify::ECDSA_P384_SHA256]),
@@ -66,18 +66,18 @@ static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     ],
 };
 
-/// AWS-LC's generator, as rustls' own provider asks it.
+/// The random generator of AWS-LC, as in rustls' own provider.
 #[derive(Debug)]
 struct Random;
 
 impl SecureRandom for Random {
-    #[expect(clippy::disallowed_methods, reason = "what TLS draws is nobody else's")]
+    #[expect(clippy::disallowed_methods, reason = "TLS needs its own random bytes")]
     fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
         aws_lc_rs::rand::fill(buffer).map_err(|_| GetRandomFailed)
     }
 }
 
-/// A client without certificates of its own reads no private key.
+/// Reads no private key, because this client has no certificate.
 #[derive(Debug)]
 struct NoPrivateKeys;
 

@@ -1,8 +1,8 @@
-//! Where key sets come from: a file on a laptop, AWS Secrets Manager when deployed.
+//! Loads key sets: from files on a developer's machine, from AWS Secrets Manager in a stack.
 //!
-//! `DAYPASS_KEYS` names one or more sources, separated by spaces; their documents are merged. Several sources let each
-//! function be given no more than it needs: `revoke`, say, only the secret with the refresh keys. The public half is a secret of its
-//! own, for those that may not see the others.
+//! `DAYPASS_KEYS` names one or more sources, separated by spaces. Their documents are merged. A function names only the
+//! secrets that it needs: `revoke`, for example, only that of the refresh keys. The public keys have a separate secret, for
+//! functions that must not read the private ones.
 
 mod vault;
 
@@ -14,7 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use daypass_core::config::PublicKeys;
+use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
@@ -25,18 +25,18 @@ use futures_util::future::try_join_all;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a key set could not be loaded: one line that names the source, never what it held.
+/// Reason why a key set could not be loaded. The text is one line that names the source, and never its content.
 #[derive(Debug)]
 pub enum LoadError {
     /// The file cannot be read.
     File(String, std::io::Error),
-    /// Secrets Manager will not give the secret: it is not there, or we have no right to it.
+    /// Secrets Manager refuses the secret: it does not exist, or the role must not read it.
     Secret(String, String),
-    /// Secrets Manager is throttled, slow or down: the same request may work later.
+    /// Secrets Manager is throttled, slow or down. The same request may succeed later.
     Unavailable(String, String),
-    /// What the source held is no key set.
+    /// The content of the source is not a valid key set.
     Malformed(String, KeyError),
-    /// No source was named.
+    /// `DAYPASS_KEYS` names no source.
     NoSource,
 }
 
@@ -54,17 +54,17 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Whether what kept a function from being ready may pass: it should answer 503 and try again, not end.
+/// Whether the failure of a start may be temporary. The function then answers 503 and tries again. Otherwise it ends.
 #[must_use]
-pub fn may_pass(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(LoadError::Unavailable(..)))
 }
 
-/// Loads and merges the documents of all sources, all at the same time. A source that is an ARN of Secrets Manager is
-/// read from there, any other is the path of a file.
+/// Loads the documents of all sources in parallel, and merges them. A source is an ARN of Secrets Manager, or the path of a
+/// file.
 ///
 /// # Errors
-/// [`LoadError`] for a source that cannot be read or understood.
+/// [`LoadError`] if a source cannot be read or is malformed.
 pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
     let client = if sources.iter().any(|source| is_secret(source)) { Some(connect().await) } else { None };
     let documents = try_join_all(sources.iter().map(|source| read(client.as_ref(), source))).await?;
@@ -77,7 +77,7 @@ pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
         .ok_or(LoadError::NoSource)
 }
 
-/// As [`load`], and records which keys they are.
+/// As [`load`], and logs the active keys (`keys.loaded`).
 ///
 /// # Errors
 /// As [`load`].
@@ -85,7 +85,7 @@ pub async fn load_for_function(sources: &[String], context: &Context) -> Result<
     load(sources).await.inspect(|keys| record_active(keys, context))
 }
 
-/// Records which keys are active, and how old they are.
+/// Logs the active keys and their age.
 fn record_active(keys: &Document, context: &Context) {
     let now = context.clock.now();
     for key in keys.summary().into_iter().filter(|key| key.status == Status::Active) {
@@ -95,10 +95,10 @@ fn record_active(keys: &Document, context: &Context) {
     }
 }
 
-/// The public signing keys, from the configuration or from the secret that it names.
+/// The public signing keys, from the configuration or from its secret.
 ///
 /// # Errors
-/// [`LoadError`] when the secret cannot be read or understood.
+/// [`LoadError`] if the secret cannot be read or is malformed.
 pub async fn public(keys: &PublicKeys) -> Result<Jwks, LoadError> {
     match keys {
         PublicKeys::Inline(jwks) => Ok(jwks.clone()),
@@ -117,14 +117,8 @@ async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadErr
     Document::parse(&text).map_err(|error| LoadError::Malformed(source.to_owned(), error))
 }
 
-/// `arn:PARTITION:secretsmanager:…`
-fn is_secret(source: &str) -> bool {
-    let mut parts = source.split(':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
-}
-
-/// All attempts at one secret. The secrets are read at the same time, so this is the time of all: inside the 5 s of a
-/// function that has to say 503 itself when it tries again at a request.
+/// Limit of all attempts at one secret, and of all secrets, because they are read in parallel. A function that tries again
+/// during a request must answer 503 within 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn connect() -> Client {
@@ -148,11 +142,11 @@ async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {
     match (secret.secret_string, secret.secret_binary) {
         (Some(text), _) => Ok(text.into_bytes()),
         (None, Some(bytes)) => Ok(bytes.into_inner()),
-        (None, None) => Err(LoadError::Secret(arn.to_owned(), "it holds no value".to_owned())),
+        (None, None) => Err(LoadError::Secret(arn.to_owned(), "it has no value".to_owned())),
     }
 }
 
-/// Codes with which Secrets Manager says that it is busy, beside every status of 500 and above.
+/// Codes of Secrets Manager for temporary failures, in addition to every status of 500 and above.
 const BUSY: [&str; 3] = ["ThrottlingException", "RequestLimitExceeded", "InternalServiceError"];
 
 fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {
@@ -170,22 +164,8 @@ fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {
                 LoadError::Secret(arn.to_owned(), "no request can be made: is a region set?".to_owned())
             }
             SdkError::TimeoutError(_) => LoadError::Unavailable(arn.to_owned(), "a time-out".to_owned()),
-            // Credentials come from a service too where they are not in the environment.
+            // Credentials may come from a service too, which can be down.
             _ => LoadError::Unavailable(arn.to_owned(), "no connection, or no credentials".to_owned()),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arns_are_told_from_paths() {
-        assert!(is_secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf"));
-        assert!(is_secret("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x"));
-        for path in ["keys.json", "/arn/keys.json", "C:keys", "arn:aws:s3:::bucket", ""] {
-            assert!(!is_secret(path), "{path}");
-        }
     }
 }

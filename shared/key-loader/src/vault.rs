@@ -1,25 +1,25 @@
-//! The port [`Vault`] on Secrets Manager: what a rotation asks of it.
+//! The port [`Vault`] on Secrets Manager: the requests of a key rotation.
 
-use crate::{connect, refused};
+use crate::connect;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
 use daypass_core::secret::Secret;
-use std::fmt::Display;
+use std::error::Error;
 
-/// Secrets Manager of this account and region.
+/// A client of Secrets Manager.
 #[derive(Debug, Clone)]
 pub struct SecretsManager(Client);
 
 impl SecretsManager {
-    /// With the credentials of the environment.
+    /// A client with the region and the credentials of the environment.
     pub async fn connect() -> Self {
         Self(connect().await)
     }
 
     async fn versions(&self, secret: &str) -> Result<Vec<(String, Vec<Stage>)>, VaultError> {
         let described = self.0.describe_secret().secret_id(secret).send().await;
-        let described = described.map_err(|error| failed("DescribeSecret", secret, &error))?;
+        let described = described.map_err(|error| failed("DescribeSecret", secret, error))?;
         let versions = described.version_ids_to_stages.unwrap_or_default().into_iter();
         Ok(versions
             .map(|(id, labels)| (id, labels.iter().filter_map(|label| stage(label)).collect()))
@@ -45,14 +45,28 @@ const fn label(stage: Stage) -> &'static str {
     }
 }
 
-/// Names the operation, the secret and the code, never a value.
-fn failed<E: ProvideErrorMetadata>(operation: &str, secret: &str, error: &SdkError<E>) -> VaultError {
-    let why: &dyn Display = match error {
-        SdkError::ServiceError(_) => &error.code().unwrap_or("an error without a code"),
-        SdkError::TimeoutError(_) => &"no answer in time",
-        _ => &"no connection, or no credentials",
+/// What AWS answers to a role without the right, from IAM and from KMS.
+const DENIED: [&str; 2] = ["AccessDeniedException", "AccessDenied"];
+
+/// Names the operation, the secret and the code. The raw response stays behind: it could hold a value.
+fn failed<E>(operation: &'static str, secret: &str, error: SdkError<E>) -> VaultError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let reason = match &error {
+        SdkError::ServiceError(_) => code.clone().unwrap_or_else(|| "an error without a code".to_owned()),
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::ResponseError(_) => "an answer that cannot be read".to_owned(),
+        _ => "no connection, or no credentials".to_owned(),
     };
-    VaultError(format!("{operation} {secret}: {why}"))
+    let secret = secret.to_owned();
+    let source = error.into_source().unwrap_or_else(|_| reason.clone().into());
+    if code.is_some_and(|code| DENIED.contains(&code.as_str())) {
+        VaultError::Denied { operation, secret, source }
+    } else {
+        VaultError::Failed { operation, secret, reason, source }
+    }
 }
 
 impl Vault for SecretsManager {
@@ -65,6 +79,7 @@ impl Vault for SecretsManager {
         let request = self.0.get_secret_value().secret_id(secret);
         let request = match which {
             Which::Current => request.version_stage(CURRENT),
+            Which::Pending => request.version_stage(PENDING),
             Which::Version(id) => request.version_id(id),
         };
         match request.send().await {
@@ -75,9 +90,9 @@ impl Vault for SecretsManager {
                 };
                 Ok(bytes.map(|bytes| (value.version_id.unwrap_or_default(), Secret::new(bytes))))
             }
-            // Also the answer for a secret without a value yet. One that is not there at all is noticed by the first write.
+            // A secret without a value answers in the same way as a missing secret. For a missing one, the first write fails.
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(VaultError(refused(secret, &error).to_string())),
+            Err(error) => Err(failed("GetSecretValue", secret, error)),
         }
     }
 
@@ -92,9 +107,9 @@ impl Vault for SecretsManager {
         let labels = stages.iter().map(|stage| label(*stage).to_owned()).collect();
         match request.secret_string(value).set_version_stages(Some(labels)).send().await {
             Ok(_) => Ok(()),
-            // The version has another value: somebody was here before.
+            // The version has another value, from an earlier attempt.
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(()),
-            Err(error) => Err(failed("PutSecretValue", secret, &error)),
+            Err(error) => Err(failed("PutSecretValue", secret, error)),
         }
     }
 
@@ -102,7 +117,7 @@ impl Vault for SecretsManager {
         let versions = self.versions(secret).await?;
         match &versions[..] {
             [] => Ok(true),
-            // A version that was made without a value.
+            // The version exists, but may have no value.
             [(id, _)] => Ok(self.read(secret, Which::Version(id)).await?.is_none()),
             _ => Ok(false),
         }
@@ -112,9 +127,9 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(CURRENT);
         match request.move_to_version_id(to).remove_from_version_id(from).send().await {
             Ok(_) => Ok(true),
-            // The label is somewhere else: the one lock that Secrets Manager has.
+            // Another version has the label. Moving a label is the only lock that Secrets Manager offers.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(false),
-            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, error)),
         }
     }
 
@@ -122,9 +137,53 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(PENDING);
         match request.remove_from_version_id(version).send().await {
             Ok(_) => Ok(()),
-            // It is not there any more.
+            // The version no longer has the label.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(()),
-            Err(error) => Err(failed("UpdateSecretVersionStage", secret, &error)),
+            Err(error) => Err(failed("UpdateSecretVersionStage", secret, error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_secretsmanager::error::ErrorMetadata;
+    use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+
+    fn service_error(code: &str) -> VaultError {
+        let error =
+            PutSecretValueError::generic(ErrorMetadata::builder().code(code).message("not now").build());
+        let raw = aws_sdk_secretsmanager::config::http::HttpResponse::new(
+            400.try_into().unwrap(),
+            "hunter2 is in the body".into(),
+        );
+        failed(
+            "PutSecretValue",
+            "arn:aws:secretsmanager:eu-west-1:1:secret:AccessDenied-x",
+            SdkError::service_error(error, raw),
+        )
+    }
+
+    /// The name of a secret decides nothing, and neither does a message.
+    #[test]
+    fn denial_is_told_by_the_code() {
+        for code in DENIED {
+            assert!(matches!(service_error(code), VaultError::Denied { .. }), "{code}");
+        }
+        let throttled = service_error("ThrottlingException");
+        assert!(matches!(throttled, VaultError::Failed { .. }));
+        assert!(throttled.to_string().ends_with("AccessDenied-x: ThrottlingException"), "{throttled}");
+    }
+
+    #[test]
+    fn a_failure_keeps_its_cause_and_no_response_body() {
+        let failed = service_error("ThrottlingException");
+        let source = failed.source().unwrap();
+        assert!(
+            source
+                .downcast_ref::<PutSecretValueError>()
+                .is_some_and(|cause| cause.message() == Some("not now"))
+        );
+        assert!(!format!("{failed:?}").contains("hunter2"));
     }
 }

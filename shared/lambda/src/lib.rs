@@ -1,6 +1,8 @@
-//! Between API Gateway and core: proxy events of REST and HTTP APIs become `http` requests, answers become theirs.
+//! The runner of the functions behind API Gateway. Proxy events of REST and HTTP APIs become `http` requests, and responses
+//! become theirs.
 
-mod refreshing;
-mod web;
+mod built;
+mod event;
+mod function;
 
-pub use web::{Cors, serve, serve_when_ready};
+pub use function::{Cors, Environment, Function};

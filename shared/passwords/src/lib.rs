@@ -1,27 +1,25 @@
 //! Usernames and passwords.
 //!
-//! Names follow the profile `UsernameCaseMapped` of RFC 8265 §3.3: width-mapped, lower-cased, NFC, and without spaces,
-//! controls or compatibility characters. A new name has to be of one script too, and without anything invisible.
-//! Passwords are normalised to NFC and otherwise hashed as typed, with argon2id (RFC 9106) and a pepper as argon2's secret
-//! input, whose id the PHC string carries as `keyid`.
+//! Names follow the profile `UsernameCaseMapped` of RFC 8265 §3.3: width-mapped, lower-cased, NFC, without spaces, controls
+//! or compatibility characters. A new name also has letters of one script and no invisible characters.
 //!
-//! RFC 8265's own profile for passwords, `OpaqueString`, also turns every other space into U+0020 and refuses some code
-//! points at each login. That we leave out: NIST SP 800-63B-4 has passwords taken as they are typed, and a code point that
-//! an older table of Unicode does not know would lock its user out.
+//! Passwords are normalised to NFC and hashed with argon2id (RFC 9106). The pepper is argon2's secret input, and the PHC
+//! string carries its id as `keyid`. The profile `OpaqueString` of RFC 8265 is not used. It maps spaces and rejects code
+//! points that an older Unicode table lacks, which would lock users out. NIST SP 800-63B-4 takes passwords as typed.
 //!
-//! Users who come from another system bring hashes along that other software made: [`StoredHash`] checks them, and a login
-//! replaces them. [`Passwords::check`](PasswordHasher::check) says how these stay out of the login's time.
+//! [`StoredHash`] checks imported hashes too, and a login replaces them. [`Passwords::check`](PasswordHasher::check) equalises
+//! the time of both.
 
 mod new;
+mod params;
 mod settings;
-mod shape;
 mod stored;
 
 pub use new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NameRefused, PasswordRefused};
+pub use params::{Digest, HashParams, InvalidHashParams, MAX_MEMORY_KIB, MAX_MILLIS, TooExpensive};
 pub use settings::{
-    ARGON2, CHECKING, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_SHAPES, MIN_CHARS, SettingsError,
+    ARGON2, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_KINDS, MIN_CHARS, SettingsError,
 };
-pub use shape::{Digest, MAX_MEMORY_KIB, MAX_MILLIS, NoShape, Shape, Unfit};
 pub use stored::{HashRefused, StoredHash};
 
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher as _, Version};
@@ -36,11 +34,12 @@ use settings::Settings;
 use std::fmt;
 use stored::{Checked, normalise};
 
-/// Salt and output in bytes (RFC 9106 §4).
+/// Length of the salt, in bytes (RFC 9106 §4).
 const SALT_BYTES: usize = 16;
+/// Length of the output, in bytes (RFC 9106 §4).
 const OUTPUT_BYTES: usize = 32;
 
-/// Why no user can have a name. The text is for the person who typed it.
+/// A name is not a valid username. The text is for the person who typed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameError;
 
@@ -56,7 +55,7 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// A hash could not be made: argon2 refused its input, which no password within our limits causes.
+/// argon2 rejected its input. No password within the limits causes this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashError(String);
 
@@ -68,7 +67,7 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
-/// The one implementation of [`PasswordHasher`].
+/// The implementation of [`PasswordHasher`].
 #[derive(Debug, Clone)]
 pub struct Passwords(Settings);
 
@@ -79,31 +78,30 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// With the parameters for new hashes of this build, m = 19,456 KiB, t = 2, p = 1, and new passwords of
-    /// [`MIN_PASSWORD_CHARS`] characters.
+    /// The defaults: m = 19,456 KiB, t = 2, p = 1, and new passwords of at least [`MIN_PASSWORD_CHARS`] characters.
     #[must_use]
     pub const fn standard() -> Self {
         Self(Settings::standard())
     }
 
-    /// As [`ARGON2`], [`IMPORTED_HASHES`] and [`MIN_CHARS`] say, where they are set.
+    /// Configured by the variables [`ARGON2`], [`IMPORTED_HASHES`] and [`MIN_CHARS`].
     ///
     /// # Errors
-    /// [`SettingsError`] with every value that is wrong.
+    /// [`SettingsError`] with all invalid values.
     pub fn configured(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         Settings::read(lookup).map(Self)
     }
 
-    /// What a hash costs that is made now.
+    /// Parameters of new hashes.
     #[must_use]
-    pub const fn shape(&self) -> Shape {
+    pub const fn params(&self) -> HashParams {
         self.0.standard
     }
 
     /// Normalises a name.
     ///
     /// # Errors
-    /// [`NameError`] when no user can have it.
+    /// [`NameError`] for an invalid name.
     pub fn username(&self, typed: &str) -> Result<Username, NameError> {
         let profile = UsernameCaseMapped::new();
         let name = profile.enforce(typed).map_err(|_| NameError)?;
@@ -115,8 +113,8 @@ impl Passwords {
         Username::from_normalised(name.into_owned()).ok_or(NameError)
     }
 
-    /// Normalises the name of a user who is to be created. Asks for more than [`Passwords::username`], so that nobody gets a
-    /// name that looks like somebody else's.
+    /// Normalises the name of a new user. It is stricter than [`Passwords::username`] and rejects names that can look like
+    /// another user's.
     ///
     /// # Errors
     /// [`NameRefused`] with the reason.
@@ -126,7 +124,7 @@ impl Passwords {
         Ok(name)
     }
 
-    /// Whether a new password is good enough for a user.
+    /// Checks a new password of a user.
     ///
     /// # Errors
     /// [`PasswordRefused`] with the reason.
@@ -135,10 +133,10 @@ impl Passwords {
         new::accept_password(password, username, as_name.as_ref(), self.0.min_chars)
     }
 
-    /// A new hash as a PHC string, with a fresh salt and the active pepper.
+    /// Hashes a password with a random salt and the active pepper, as a PHC string.
     ///
     /// # Errors
-    /// [`HashError`] when argon2 refuses its input.
+    /// [`HashError`] if argon2 rejects its input.
     pub fn hash(
         &self,
         password: &Password,
@@ -148,7 +146,7 @@ impl Passwords {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt);
         let (kid, pepper) = peppers.active();
-        let params = self.params(kid).map_err(HashError)?;
+        let params = self.argon2_params(kid).map_err(HashError)?;
         let argon2 = Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)
             .map_err(|error| HashError(error.to_string()))?;
         let hash = argon2
@@ -157,8 +155,8 @@ impl Passwords {
         Ok(hash.to_string())
     }
 
-    fn params(&self, kid: &str) -> Result<Params, String> {
-        let Shape::Argon2 { memory, passes, lanes, .. } = self.0.standard else {
+    fn argon2_params(&self, kid: &str) -> Result<Params, String> {
+        let HashParams::Argon2 { memory, passes, lanes, .. } = self.0.standard else {
             return Err("the standard is not argon2".to_owned());
         };
         let id = data_encoding::HEXLOWER
@@ -170,13 +168,13 @@ impl Passwords {
         builder.build().map_err(|error| error.to_string())
     }
 
-    /// What is to be computed beside the comparison with a hash of shape `stored`, so that each login computes the same.
+    /// Decoys to compute beside the comparison with a hash of `stored` parameters, so that every check does the same work.
     ///
-    /// A hash of a shape that is not among the configured ones stands out by its time already: nothing is added to it.
-    fn decoys(&self, stored: Option<Shape>) -> impl Iterator<Item = Shape> {
+    /// A hash whose parameters are not configured stands out by its time and gets no decoys.
+    fn decoys(&self, stored: Option<HashParams>) -> impl Iterator<Item = HashParams> {
         let all = || [self.0.standard].into_iter().chain(self.0.imported.iter().copied());
-        let known = stored.is_none_or(|stored| all().any(|shape| shape == stored));
-        all().filter(move |shape| known && Some(*shape) != stored)
+        let known = stored.is_none_or(|stored| all().any(|params| params == stored));
+        all().filter(move |params| known && Some(*params) != stored)
     }
 }
 
@@ -185,30 +183,31 @@ impl PasswordHasher for Passwords {
         Self::username(self, typed).ok()
     }
 
-    /// Checks a password, in the same time for every name.
+    /// Checks a password with the same work for every name.
     ///
-    /// Every check does the work of one hash of the standard and one of each [imported](IMPORTED_HASHES) shape: one of them
-    /// against the stored hash, the others against nothing. So the time tells neither whether there is such a user nor
-    /// whether they have moved yet. Without imported shapes that is one hash.
+    /// A check computes one hash with the standard parameters and one with each [imported](IMPORTED_HASHES) kind. One of them
+    /// is compared with the stored hash, and the others are decoys. The time therefore does not reveal whether the user exists
+    /// or was imported. Without imported kinds, a check is one hash.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
         let (outcome, done) = match stored.map(StoredHash::parse) {
             None => (PasswordCheck::Mismatch, None),
             Some(Err(refused)) => (PasswordCheck::Unusable(refused.to_string()), None),
             Some(Ok(hash)) => match hash.check(password, peppers) {
                 Err(problem) => (PasswordCheck::Unusable(problem.to_owned()), None),
-                Ok(Checked::Mismatch) => (PasswordCheck::Mismatch, Some(hash.shape())),
-                // Nothing to renew it with: somebody may have mistyped what bcrypt never saw.
-                Ok(Checked::MatchOfTheBeginning) => {
-                    (PasswordCheck::Match { outdated: false }, Some(hash.shape()))
+                Ok(Checked::Mismatch) => (PasswordCheck::Mismatch, Some(hash.params())),
+                // No rehash: the part that bcrypt ignored may be mistyped.
+                Ok(Checked::TruncatedMatch) => {
+                    (PasswordCheck::Match { outdated: false }, Some(hash.params()))
                 }
                 Ok(Checked::Match) => {
                     let outdated = hash.is_old(self.0.standard, OUTPUT_BYTES, peppers.active().0);
-                    (PasswordCheck::Match { outdated }, Some(hash.shape()))
+                    (PasswordCheck::Match { outdated }, Some(hash.params()))
                 }
             },
         };
-        for shape in self.decoys(done) {
-            shape.work(normalise(password).as_bytes());
+        // As typed, like the comparison with an imported hash: NFC can triple the length, and phpass takes time by length.
+        for params in self.decoys(done) {
+            params.work(password.expose().as_bytes());
         }
         outcome
     }

@@ -1,6 +1,7 @@
-//! What a new name and a new password must be. A login asks less: it normalises a name, and takes any password.
+//! Rules of new usernames and new passwords. A login only normalises a name, and accepts any password.
 
 use crate::stored::normalise;
+use daypass_core::config;
 use daypass_core::secret::Password;
 use daypass_verifier::base::ids::Username;
 use std::fmt;
@@ -8,25 +9,24 @@ use unicode_normalization::char::is_combining_mark;
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
-/// Shortest password that may be set unless configured otherwise, in code points (NIST SP 800-63B-4 §3.1.1.2 for a
-/// single factor).
-pub const MIN_PASSWORD_CHARS: usize = 15;
+/// Default minimum length of a new password, in code points (NIST SP 800-63B-4 §3.1.1.2 for a single factor).
+pub const MIN_PASSWORD_CHARS: usize = config::MIN_PASSWORD_CHARS.default as usize;
 
-/// The least that [`MIN_PASSWORD_CHARS`] can be configured down to (the same section, where there is a second factor).
-pub const LEAST_MIN_PASSWORD_CHARS: usize = 8;
+/// Least configurable minimum, in code points (the same section, with a second factor).
+pub const LEAST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.start() as usize;
 
-/// Why a password cannot be set. The text is for the person who chose it.
+/// Why a new password is rejected. The text is for the person who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordRefused {
-    /// Fewer code points than this.
+    /// Fewer code points than this minimum.
     TooShort(usize),
-    /// The same as the user's name, whatever the case, or that repeated or with a simple run around it.
+    /// The username, case-insensitive, also repeated or with a simple run around it.
     EqualsName,
-    /// One of the most common ones, whatever the case, or one repeated or with a simple run around it.
+    /// A common password, case-insensitive, also repeated or with a simple run around it.
     Common,
-    /// Little but repetitions and runs such as `aaaa` or `1234`.
+    /// Mostly repetitions and runs such as `aaaa` or `1234`.
     TooSimple,
-    /// Code points that Unicode has not assigned (UAX #15 §12): NFC may change what they are one day.
+    /// Code points that Unicode has not assigned (UAX #15 §12). A later version of NFC may change them.
     Unassigned,
 }
 
@@ -36,20 +36,22 @@ impl fmt::Display for PasswordRefused {
             Self::TooShort(least) => write!(f, "the password is shorter than {least} characters"),
             Self::EqualsName => f.write_str("the password is the user's name"),
             Self::Common => f.write_str("the password is one of the most common ones"),
-            Self::TooSimple => f.write_str("the password is little but repetitions and runs of characters"),
-            Self::Unassigned => f.write_str("the password holds code points that Unicode has not assigned"),
+            Self::TooSimple => f.write_str("the password is mostly repetitions and runs of characters"),
+            Self::Unassigned => {
+                f.write_str("the password contains code points that Unicode has not assigned")
+            }
         }
     }
 }
 
 impl std::error::Error for PasswordRefused {}
 
-/// Why no new user can have a name. The text is for the person who chose it.
+/// Why a new username is rejected. The text is for the person who chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameRefused {
-    /// Not of the profile: nobody could log in with it.
+    /// Outside the profile: a login with it is impossible.
     Profile,
-    /// Invisible characters, or a mark that belongs to no letter.
+    /// Invisible characters, or a leading combining mark.
     Invisible,
     /// Letters of several scripts, which can look like another name.
     MixedScripts,
@@ -70,13 +72,13 @@ impl fmt::Display for NameRefused {
 
 impl std::error::Error for NameRefused {}
 
-/// Whether a normalised name may be given to a new user.
+/// Checks a normalised name of a new user.
 pub(crate) fn accept_name(name: &Username) -> Result<(), NameRefused> {
-    // The two that the profile lets through in some places: joiners of neighbouring letters.
+    // The joiners, which the profile permits between some letters.
     if name.as_str().contains(['\u{200c}', '\u{200d}']) || name.as_str().starts_with(is_combining_mark) {
         return Err(NameRefused::Invisible);
     }
-    // Letters, digits and marks: punctuation such as the @ of an address belongs to every script.
+    // Letters, digits and marks. Punctuation such as the @ of an address belongs to every script.
     let letters: String =
         name.as_str().chars().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).collect();
     if letters.as_str().check_restriction_level(RestrictionLevel::HighlyRestrictive) {
@@ -86,7 +88,7 @@ pub(crate) fn accept_name(name: &Username) -> Result<(), NameRefused> {
     }
 }
 
-/// Whether a password may be set; `as_name` is what it would be as a name.
+/// Checks a new password. `as_name` is the password as a normalised name.
 pub(crate) fn accept_password(
     password: &Password,
     username: &Username,
@@ -106,7 +108,7 @@ pub(crate) fn accept_password(
     let folded: Vec<char> = text.to_lowercase().chars().collect();
     let core = core_of(&folded);
     let same = |core: &[char]| core.iter().collect::<String>();
-    // With and without what is cut off: a listed one may end in a run itself.
+    // Complete, without runs, and one repetition: a common password can itself end in a run.
     for candidate in [&folded[..], core, period_of(&folded)].map(same) {
         if candidate == username.as_str() {
             return Err(PasswordRefused::EqualsName);
@@ -121,10 +123,10 @@ pub(crate) fn accept_password(
     Ok(())
 }
 
-/// Fewest characters that make a run: `aaaa`, `1234`, `dcba`.
+/// Least length of a run: `aaaa`, `1234`, `dcba`.
 const RUN: usize = 4;
 
-/// What is left when repetitions are counted once and runs at either end are cut off, as often as that changes anything.
+/// Reduces repetitions to one and removes runs at both ends, until nothing changes.
 fn core_of(text: &[char]) -> &[char] {
     let mut core = text;
     loop {
@@ -140,15 +142,15 @@ fn core_of(text: &[char]) -> &[char] {
     }
 }
 
-/// The shortest piece that the whole repeats at least once, the last time perhaps not to its end.
+/// Shortest period of a text that repeats at least once; the last repetition may be incomplete.
 fn period_of(text: &[char]) -> &[char] {
     let repeats = |length: &usize| text.iter().zip(text.iter().skip(*length)).all(|(a, b)| a == b);
     let period = (1..=text.len() / 2).find(repeats).unwrap_or(text.len());
     text.get(..period).unwrap_or(text)
 }
 
-/// How many characters from the start on are one run: each the same as the one before, or each the next, or each the one
-/// before it. 0 when that is no run.
+/// Length of the run at the start: each character equals the previous one, or is the next, or is the one before. 0
+/// without a run.
 fn run_at_end(text: impl Iterator<Item = char>) -> usize {
     let codes: Vec<i64> = text.map(|c| i64::from(u32::from(c))).collect();
     let [first, second, ..] = codes.as_slice() else { return 0 };
@@ -160,15 +162,15 @@ fn run_at_end(text: impl Iterator<Item = char>) -> usize {
     if length >= RUN { length } else { 0 }
 }
 
-/// Sorted by bytes, one a line, in lower case; data/README.md says where it comes from.
+/// Sorted by bytes, one per line, in lower case. data/README.md describes the source.
 const COMMON: &str = include_str!("../data/common-passwords.txt");
 
-/// Whether the list has it.
+/// Whether the list contains the word.
 fn is_common(word: &str) -> bool {
     let (mut from, mut to) = (0, COMMON.len());
     while from < to {
         let middle = from + (to - from) / 2;
-        // The line around the middle: ASCII, so every index is the start of a character.
+        // The line around the middle. The list is ASCII, so every index is a character boundary.
         let start = COMMON.get(..middle).and_then(|text| text.rfind('\n')).map_or(0, |at| at + 1);
         let line = COMMON.get(start..).unwrap_or_default().split('\n').next().unwrap_or_default();
         match line.as_bytes().cmp(word.as_bytes()) {

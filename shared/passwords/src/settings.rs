@@ -1,35 +1,34 @@
-//! What can be set about passwords, parsed once at start from a look-up of names.
+//! Settings of passwords, parsed once at the process start.
 
 use crate::new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS};
-use crate::shape::{MAX_MILLIS, Shape};
+use crate::params::{HashParams, MAX_MILLIS};
 use argon2::Algorithm;
+use daypass_core::config;
 use std::fmt;
 
-/// Memory in KiB and passes of a new hash, one lane: `m=19456,t=2`. Who reads it: `login`, and what sets passwords.
-pub const ARGON2: &str = "DAYPASS_ARGON2";
-/// The [shapes](Shape) of imported hashes that users still log in with, separated by spaces. Who reads it: what checks
-/// passwords.
-pub const IMPORTED_HASHES: &str = "DAYPASS_IMPORTED_HASHES";
-/// The fewest characters of a new password. Who reads it: what sets passwords.
-pub const MIN_CHARS: &str = "DAYPASS_MIN_PASSWORD_CHARS";
+/// Memory in KiB and passes of a new hash, with one lane: `m=19456,t=2`.
+pub const ARGON2: &str = config::ARGON2.name;
+/// [Parameters](HashParams) of the imported hashes that are still in use, separated by spaces.
+pub const IMPORTED_HASHES: &str = config::IMPORTED_HASHES.name;
+/// Shortest new password, in characters.
+pub const MIN_CHARS: &str = config::MIN_PASSWORD_CHARS.name;
 
-/// What a function reads that checks passwords, and hashes them anew.
-pub const CHECKING: [&str; 2] = [ARGON2, IMPORTED_HASHES];
+/// The greatest value of [`MIN_CHARS`].
+const MOST_MIN_PASSWORD_CHARS: usize = *config::MIN_PASSWORD_CHARS.range.end() as usize;
 
-/// Most shapes of imported hashes: every login does the work of each.
-pub const MAX_IMPORTED_SHAPES: usize = 4;
-/// Longest value of [`IMPORTED_HASHES`] in bytes.
+/// Limit of the kinds of imported hashes. Every login does the work of each.
+pub const MAX_IMPORTED_KINDS: usize = 4;
+/// Longest value of [`IMPORTED_HASHES`], in bytes.
 pub const MAX_IMPORTED_BYTES: usize = 256;
 
-/// The least memory in KiB for one, two, and three or more passes (OWASP Password Storage Cheat Sheet, ASVS 5.0 App. C).
+/// Least memory in KiB for one, two, and three or more passes (OWASP Password Storage Cheat Sheet, ASVS 5.0 App. C).
 const LEAST_MEMORY: [u32; 3] = [47_104, 19_456, 12_288];
 
-/// The parameters of new hashes unless configured otherwise: the least memory that OWASP and ASVS 5.0 recommend for two
-/// passes.
-pub(crate) const STANDARD: Shape =
-    Shape::Argon2 { algorithm: Algorithm::Argon2id, memory: 19_456, passes: 2, lanes: 1 };
+/// Default parameters of new hashes: the least memory that OWASP and ASVS 5.0 recommend for two passes.
+pub(crate) const STANDARD: HashParams =
+    HashParams::Argon2 { algorithm: Algorithm::Argon2id, memory: 19_456, passes: 2, lanes: 1 };
 
-/// Every problem of the settings, one a line.
+/// All problems of the settings, one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);
 
@@ -41,21 +40,20 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// The settings, all of them in range.
+/// Settings within their ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
-    pub(crate) standard: Shape,
-    pub(crate) imported: Vec<Shape>,
+    pub(crate) standard: HashParams,
+    pub(crate) imported: Vec<HashParams>,
     pub(crate) min_chars: usize,
 }
 
 impl Settings {
-    /// Those of somebody who sets nothing.
     pub(crate) const fn standard() -> Self {
         Self { standard: STANDARD, imported: Vec::new(), min_chars: MIN_PASSWORD_CHARS }
     }
 
-    /// Reads them. What is not set, or empty, is as in [`Settings::standard`].
+    /// Reads the settings. A variable that is unset or empty has its default.
     pub(crate) fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = Self::standard();
         let mut problems = Vec::new();
@@ -63,36 +61,37 @@ impl Settings {
             |name: &str| lookup(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if let Some(text) = get(ARGON2) {
             match argon2(&text) {
-                Ok(shape) => settings.standard = shape,
+                Ok(params) => settings.standard = params,
                 Err(problem) => problems.push(format!("{ARGON2}: {problem}")),
             }
         }
         if let Some(text) = get(IMPORTED_HASHES) {
             match imported(&text, settings.standard) {
-                Ok(shapes) => settings.imported = shapes,
+                Ok(kinds) => settings.imported = kinds,
                 Err(problem) => problems.push(format!("{IMPORTED_HASHES}: {problem}")),
             }
         }
         if let Some(text) = get(MIN_CHARS) {
             match text.parse() {
-                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=64).contains(&chars) => settings.min_chars = chars,
-                Ok(_) | Err(_) => {
-                    let problem = format!("{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to 64");
-                    problems.push(problem);
+                Ok(chars) if (LEAST_MIN_PASSWORD_CHARS..=MOST_MIN_PASSWORD_CHARS).contains(&chars) => {
+                    settings.min_chars = chars;
                 }
+                Ok(_) | Err(_) => problems.push(format!(
+                    "{MIN_CHARS}: not a number from {LEAST_MIN_PASSWORD_CHARS} to {MOST_MIN_PASSWORD_CHARS}"
+                )),
             }
         }
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }
     }
 }
 
-fn argon2(text: &str) -> Result<Shape, String> {
+fn argon2(text: &str) -> Result<HashParams, String> {
     let numbers = text.split_once(',').and_then(|(memory, passes)| {
         Some((memory.strip_prefix("m=")?.parse().ok()?, passes.strip_prefix("t=")?.parse().ok()?))
     });
     let Some((memory, passes)) = numbers else { return Err("not of the form m=19456,t=2".to_owned()) };
-    let shape = Shape::Argon2 { algorithm: Algorithm::Argon2id, memory, passes, lanes: 1 };
-    shape.fits().map_err(|unfit| unfit.to_string())?;
+    let params = HashParams::Argon2 { algorithm: Algorithm::Argon2id, memory, passes, lanes: 1 };
+    params.check().map_err(|why| why.to_string())?;
     let [one, two, more] = LEAST_MEMORY;
     let least = match passes {
         1 => one,
@@ -101,33 +100,33 @@ fn argon2(text: &str) -> Result<Shape, String> {
     };
     if memory < least {
         return Err(format!(
-            "below what OWASP and ASVS recommend: m={one},t=1 or m={two},t=2 or m={more},t=3"
+            "below the recommendation of OWASP and ASVS: m={one},t=1 or m={two},t=2 or m={more},t=3"
         ));
     }
-    Ok(shape)
+    Ok(params)
 }
 
-fn imported(text: &str, standard: Shape) -> Result<Vec<Shape>, String> {
-    let mut shapes: Vec<Shape> = Vec::new();
+fn imported(text: &str, standard: HashParams) -> Result<Vec<HashParams>, String> {
+    let mut kinds: Vec<HashParams> = Vec::new();
     for word in text.split_whitespace() {
-        let shape: Shape = word.parse().map_err(|error| format!("`{word}` is {error}"))?;
-        shape.fits().map_err(|unfit| format!("{word}: {unfit}"))?;
-        // Twice the same would be twice the work and hide nothing.
-        if shape != standard && !shapes.contains(&shape) {
-            shapes.push(shape);
+        let params: HashParams = word.parse().map_err(|error| format!("`{word}` is {error}"))?;
+        params.check().map_err(|why| format!("{word}: {why}"))?;
+        // A second decoy of one kind costs time and hides nothing.
+        if params != standard && !kinds.contains(&params) {
+            kinds.push(params);
         }
     }
-    if shapes.len() > MAX_IMPORTED_SHAPES {
-        return Err(format!("more than {MAX_IMPORTED_SHAPES} kinds: every login does the work of each"));
+    if kinds.len() > MAX_IMPORTED_KINDS {
+        return Err(format!("more than {MAX_IMPORTED_KINDS} kinds: every login does the work of each"));
     }
-    let sum: u64 = shapes.iter().map(|shape| shape.millis()).sum();
+    let sum: u64 = kinds.iter().map(|params| params.millis()).sum();
     if sum > 2 * MAX_MILLIS {
         return Err(format!(
-            "every login would take about {sum} ms of a processor for these alone, and {} are allowed",
+            "every login takes up to about {sum} ms of a processor for these; the limit is {} ms",
             2 * MAX_MILLIS
         ));
     }
-    Ok(shapes)
+    Ok(kinds)
 }
 
 #[cfg(test)]
@@ -172,9 +171,9 @@ mod tests {
     #[test]
     fn imported_kinds_are_few_and_affordable() {
         let text = "bcrypt,c=10 scrypt,ln=14,r=8,p=1  bcrypt,c=10 argon2id,m=19456,t=2,p=1";
-        let shapes = read(IMPORTED_HASHES, text).unwrap().imported;
+        let kinds = read(IMPORTED_HASHES, text).unwrap().imported;
         assert_eq!(
-            shapes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            kinds.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["bcrypt,c=10", "scrypt,ln=14,r=8,p=1"]
         );
         for (bad, problem) in [

@@ -1,20 +1,20 @@
-//! Stored hashes: ours, and those that users of other systems bring along until their next login.
+//! Stored hashes: Daypass' own, and imported ones until the user's next login.
 //!
-//! Each has one spelling in the users table. `daypass user import` turns the spellings of other systems into these:
+//! Each has one form in the users table. `daypass user import` converts the forms of other systems into these:
 //!
-//! | text | what it is |
+//! | form | hash |
 //! |---|---|
-//! | `$argon2id$v=19$m=…,t=…,p=…[,keyid=…]$salt$output` | argon2 (PHC string); with `keyid` the pepper of that id goes in. Also `argon2i`, `argon2d`, and without `v=19` the version of 2015 |
-//! | `$2b$10$…` | bcrypt; `2a` and `2y` as well |
-//! | `bcrypt_sha256$$2b$12$…` | bcrypt of the SHA-256 of the password in hexadecimal (Django) |
+//! | `$argon2id$v=19$m=…,t=…,p=…[,keyid=…]$salt$output` | argon2 (PHC string), with the pepper that `keyid` names. Also `argon2i` and `argon2d`; without `v=19`, version 1.0 |
+//! | `$2b$10$…` | bcrypt; also `2a` and `2y` |
+//! | `bcrypt_sha256$$2b$12$…` | bcrypt of the hexadecimal SHA-256 of the password (Django) |
 //! | `$wp$2y$10$…` | bcrypt of the base64 of an HMAC-SHA-384 of the password (WordPress 6.8) |
 //! | `$bcrypt-pepper$k=…$2a$12$…` | bcrypt of the password and the pepper of that id (Devise) |
 //! | `$scrypt$ln=…,r=…,p=…$salt$output` | scrypt |
-//! | `$firebase-scrypt$ln=…,r=…,k=…$salt$output` | Firebase: scrypt gives a key, under which the project's signer key is encrypted |
+//! | `$firebase-scrypt$ln=…,r=…,k=…$salt$output` | Firebase: the project's signer key, encrypted with a key from scrypt |
 //! | `$pbkdf2-sha256$i=…$salt$output` | PBKDF2; also `sha1`, `sha384`, `sha512` |
-//! | `$P$B…` | the portable hash of phpass |
+//! | `$P$B…` | phpass' portable hash |
 
-use crate::shape::{self, BCRYPT_BYTES, Digest, Shape, Unfit};
+use crate::params::{self, BCRYPT_BYTES, Digest, HashParams, TooExpensive};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -27,30 +27,30 @@ use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// Longest hash that is stored, in bytes: nothing real comes near, and an item has to stay small.
+/// Longest stored hash, in bytes. It bounds the size of an item.
 const MAX_BYTES: usize = 1024;
-/// Longest salt and output in bytes.
+/// Longest salt and longest output, in bytes.
 const MAX_PART: usize = 256;
-/// Shortest output in bytes: a shorter one would let other passwords in.
+/// Shortest output, in bytes. A shorter output would match other passwords.
 const MIN_OUTPUT: usize = 10;
 
-/// Why a text is not taken for a stored hash. It quotes nothing of the text.
+/// Why a text is rejected as a stored hash. The error does not quote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashRefused {
-    /// Of none of the forms.
+    /// None of the forms.
     Unknown,
-    /// Of one of the forms, with something wrong in it.
+    /// One of the forms, but malformed.
     Malformed(&'static str),
-    /// Its parameters would cost too much, or do not exist.
-    Unfit(Unfit),
+    /// Its parameters are over a limit, or its algorithm is not defined for them.
+    TooExpensive(TooExpensive),
 }
 
 impl fmt::Display for HashRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => f.write_str("the hash is of no known form"),
+            Self::Unknown => f.write_str("the hash has no known form"),
             Self::Malformed(what) => write!(f, "the hash is malformed: {what}"),
-            Self::Unfit(unfit) => write!(f, "the hash is not taken: {unfit}"),
+            Self::TooExpensive(why) => write!(f, "the hash is rejected: {why}"),
         }
     }
 }
@@ -61,66 +61,64 @@ const fn malformed<T>(what: &'static str) -> Result<T, HashRefused> {
     Err(HashRefused::Malformed(what))
 }
 
-/// A hash that can be checked, with parameters that fit.
+/// A parsed hash with parameters below the limits.
 #[derive(Debug, Clone)]
 pub struct StoredHash {
-    shape: Shape,
+    params: HashParams,
     scheme: Scheme,
-    /// The id of the pepper that goes in.
+    /// Id of its pepper.
     pepper: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Scheme {
     Argon2 { algorithm: Algorithm, version: Version, params: Params, salt: Vec<u8>, output: Vec<u8> },
-    Bcrypt { before: Before, hash: String },
+    Bcrypt { pre_hash: PreHash, hash: String },
     Scrypt { params: scrypt::Params, salt: Vec<u8>, output: Vec<u8> },
     Firebase { params: scrypt::Params, salt: Vec<u8>, output: Vec<u8> },
     Pbkdf2 { digest: Digest, iterations: u32, salt: Vec<u8>, output: Vec<u8> },
     Phpass { log_rounds: u8, salt: [u8; 8], output: Vec<u8> },
 }
 
-/// What is done to a password before bcrypt gets it.
+/// Transformation of the password before bcrypt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Nothing,
+enum PreHash {
+    None,
     Sha256Hex,
     WordPress,
     Pepper,
 }
 
-/// What checking came to.
+/// Result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// Another password.
     Mismatch,
-    /// The password.
     Match,
-    /// The same first 72 bytes. bcrypt never saw the rest, so nobody knows whether it is right.
-    MatchOfTheBeginning,
+    /// The first 72 bytes match. bcrypt ignores the rest, so the rest is unverified.
+    TruncatedMatch,
 }
 
 impl StoredHash {
-    /// Reads a stored hash.
+    /// Parses a stored hash.
     ///
     /// # Errors
-    /// [`HashRefused`] when it is of no known form, malformed, or would cost too much to check.
+    /// [`HashRefused`] for an unknown form, a malformed hash, or parameters over a limit.
     pub fn parse(text: &str) -> Result<Self, HashRefused> {
         if text.len() > MAX_BYTES {
             return malformed("it is too long");
         }
         if let Some(rest) = text.strip_prefix("bcrypt_sha256$") {
-            return Self::bcrypt(Before::Sha256Hex, rest, None);
+            return Self::bcrypt(PreHash::Sha256Hex, rest, None);
         }
         if let Some(rest) = text.strip_prefix("$wp") {
-            return Self::bcrypt(Before::WordPress, rest, None);
+            return Self::bcrypt(PreHash::WordPress, rest, None);
         }
         if let Some(rest) = text.strip_prefix("$bcrypt-pepper$k=") {
             let Some((kid, _)) = rest.split_once('$') else { return malformed("it ends early") };
-            return Self::bcrypt(Before::Pepper, &rest[kid.len()..], Some(pepper_id(kid)?));
+            return Self::bcrypt(PreHash::Pepper, &rest[kid.len()..], Some(pepper_id(kid)?));
         }
         if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
-            return Self::bcrypt(Before::Nothing, text, None);
+            return Self::bcrypt(PreHash::None, text, None);
         }
         if let Some(rest) = text.strip_prefix("$P$") {
             return Self::phpass(rest);
@@ -131,21 +129,21 @@ impl StoredHash {
         Self::phc(text)
     }
 
-    /// What checking it costs.
+    /// Algorithm and cost parameters.
     #[must_use]
-    pub fn shape(&self) -> Shape {
-        self.shape
+    pub fn params(&self) -> HashParams {
+        self.params
     }
 
-    /// The id of the pepper, or other secret of the old system, without which it cannot be checked.
+    /// Id of the pepper, or of the old system's secret, that a check needs.
     #[must_use]
     pub fn pepper(&self) -> Option<&str> {
         self.pepper.as_deref()
     }
 
-    fn of(shape: Shape, scheme: Scheme, pepper: Option<String>) -> Result<Self, HashRefused> {
-        shape.fits().map_err(HashRefused::Unfit)?;
-        Ok(Self { shape, scheme, pepper })
+    fn of(hash_params: HashParams, scheme: Scheme, pepper: Option<String>) -> Result<Self, HashRefused> {
+        hash_params.check().map_err(HashRefused::TooExpensive)?;
+        Ok(Self { params: hash_params, scheme, pepper })
     }
 
     fn argon2(text: &str) -> Result<Self, HashRefused> {
@@ -160,24 +158,26 @@ impl StoredHash {
         };
         let Some(salt) = hash.salt else { return malformed("it has no salt") };
         let Some(output) = hash.hash else { return malformed("it has no output") };
-        let Ok(params) = Params::try_from(&hash) else { return Err(HashRefused::Unfit(Unfit::Parameters)) };
+        let Ok(params) = Params::try_from(&hash) else {
+            return Err(HashRefused::TooExpensive(TooExpensive::NoSuchParameters));
+        };
         let pepper = match HEXLOWER.encode(params.keyid()) {
             none if none.is_empty() => None,
             kid => Some(pepper_id(&kid)?),
         };
-        let shape = Shape::Argon2 {
+        let hash_params = HashParams::Argon2 {
             algorithm,
             memory: params.m_cost(),
             passes: params.t_cost(),
             lanes: params.p_cost(),
         };
         let (salt, output) = (salt.as_ref().to_vec(), output.as_bytes().to_vec());
-        Self::of(shape, Scheme::Argon2 { algorithm, version, params, salt, output }, pepper)
+        Self::of(hash_params, Scheme::Argon2 { algorithm, version, params, salt, output }, pepper)
     }
 
-    fn bcrypt(before: Before, hash: &str, pepper: Option<String>) -> Result<Self, HashRefused> {
+    fn bcrypt(pre_hash: PreHash, hash: &str, pepper: Option<String>) -> Result<Self, HashRefused> {
         let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
-        // The library reads the rest; it would take a text that is longer or shorter in places.
+        // The library parses the rest, but accepts wrong lengths.
         let cost =
             hash.get(4..6).filter(|_| known && hash.len() == 60 && hash.as_bytes().get(6) == Some(&b'$'));
         let Some(cost) = cost.and_then(|cost| cost.parse().ok()) else {
@@ -186,7 +186,7 @@ impl StoredHash {
         if hash.parse::<bcrypt::HashParts>().is_err() {
             return malformed("it is not of the form $2b$10$ and 53 characters");
         }
-        Self::of(Shape::Bcrypt { cost }, Scheme::Bcrypt { before, hash: hash.to_owned() }, pepper)
+        Self::of(HashParams::Bcrypt { cost }, Scheme::Bcrypt { pre_hash, hash: hash.to_owned() }, pepper)
     }
 
     fn phpass(rest: &str) -> Result<Self, HashRefused> {
@@ -196,7 +196,7 @@ impl StoredHash {
         let output = rest.get(9..).and_then(|output| alphabet.decode(output.as_bytes()).ok());
         match (rounds, salt, output) {
             (Some(Ok(log_rounds)), Some(salt), Some(output)) if output.len() == 16 => {
-                Self::of(Shape::Phpass { log_rounds }, Scheme::Phpass { log_rounds, salt, output }, None)
+                Self::of(HashParams::Phpass { log_rounds }, Scheme::Phpass { log_rounds, salt, output }, None)
             }
             _ => malformed("it is not of the form $P$ and 31 characters"),
         }
@@ -219,27 +219,30 @@ impl StoredHash {
         let number =
             |text: &str| text.parse::<u32>().map_or(malformed("one of its parameters is not a number"), Ok);
         let of_scrypt = |log_n: u32, r: u32, p: u32| {
-            let log_n = u8::try_from(log_n).map_err(|_| HashRefused::Unfit(Unfit::Parameters))?;
-            let shape = Shape::Scrypt { log_n, r, p };
-            shape.fits().map_err(HashRefused::Unfit)?;
+            let log_n =
+                u8::try_from(log_n).map_err(|_| HashRefused::TooExpensive(TooExpensive::NoSuchParameters))?;
+            let hash_params = HashParams::Scrypt { log_n, r, p };
+            hash_params.check().map_err(HashRefused::TooExpensive)?;
             let params = scrypt::Params::new(log_n, r, p);
-            params.map(|params| (shape, params)).map_err(|_| HashRefused::Unfit(Unfit::Parameters))
+            params
+                .map(|params| (hash_params, params))
+                .map_err(|_| HashRefused::TooExpensive(TooExpensive::NoSuchParameters))
         };
         let stored = if let Some(digest) = Digest::parse(name) {
             let iterations = number(value("i")?)?;
             let (salt, output) = (decode(salt, 1)?, decode(output, MIN_OUTPUT)?);
-            let shape = Shape::pbkdf2(digest, iterations, output.len());
-            Self::of(shape, Scheme::Pbkdf2 { digest, iterations, salt, output }, None)?
+            let hash_params = HashParams::pbkdf2(digest, iterations, output.len());
+            Self::of(hash_params, Scheme::Pbkdf2 { digest, iterations, salt, output }, None)?
         } else if *name == "scrypt" {
-            let (shape, params) =
+            let (hash_params, params) =
                 of_scrypt(number(value("ln")?)?, number(value("r")?)?, number(value("p")?)?)?;
             let (salt, output) = (decode(salt, 1)?, decode(output, MIN_OUTPUT)?);
-            Self::of(shape, Scheme::Scrypt { params, salt, output }, None)?
+            Self::of(hash_params, Scheme::Scrypt { params, salt, output }, None)?
         } else if *name == "firebase-scrypt" {
-            let (shape, params) = of_scrypt(number(value("ln")?)?, number(value("r")?)?, 1)?;
+            let (hash_params, params) = of_scrypt(number(value("ln")?)?, number(value("r")?)?, 1)?;
             let pepper = Some(pepper_id(value("k")?)?);
             let (salt, output) = (decode(salt, 1)?, decode(output, MIN_OUTPUT)?);
-            Self::of(shape, Scheme::Firebase { params, salt, output }, pepper)?
+            Self::of(hash_params, Scheme::Firebase { params, salt, output }, pepper)?
         } else {
             return Err(HashRefused::Unknown);
         };
@@ -249,10 +252,10 @@ impl StoredHash {
         Ok(stored)
     }
 
-    /// Compares a password with it.
+    /// Compares a password with the hash.
     ///
     /// # Errors
-    /// When the key set lacks its pepper, or the library refuses what parsing let through; the text is for the log.
+    /// The key set lacks the pepper, or the library rejects the parsed hash. The text is for the log.
     pub(crate) fn check(&self, password: &Password, peppers: &Peppers) -> Result<Checked, &'static str> {
         let pepper = self
             .pepper
@@ -262,74 +265,74 @@ impl StoredHash {
         let typed = password.expose().as_bytes();
         let right = match &self.scheme {
             Scheme::Argon2 { algorithm, version, params, salt, output } => {
-                let refused = |_| "argon2 refuses the parameters of the stored hash";
+                let refused = |_| "argon2 rejects the parameters of the stored hash";
                 let secret = pepper.map(Secret::expose).unwrap_or_default();
                 let argon2 =
                     Argon2::new_with_secret(secret, *algorithm, *version, params.clone()).map_err(refused)?;
-                // Only hashes with a pepper are ours; other systems took the password as it was typed.
+                // Daypass hashes the normalised password; other systems hashed the password as typed.
                 let normalised = self.is_ours().then(|| normalise(password));
                 let input = normalised.as_ref().map_or(typed, |text| text.as_bytes());
                 let mut found = vec![0; output.len()];
                 argon2.hash_password_into(input, salt, &mut found).map_err(refused)?;
                 equal(&found, output)
             }
-            Scheme::Bcrypt { before, hash } => {
-                let input = before.apply(typed, pepper);
-                let right = bcrypt::verify(&*input, hash).map_err(|_| "bcrypt refuses the stored hash")?;
-                // A pepper comes behind the password.
+            Scheme::Bcrypt { pre_hash, hash } => {
+                let input = pre_hash.apply(typed, pepper);
+                let right = bcrypt::verify(&*input, hash).map_err(|_| "bcrypt rejects the stored hash")?;
+                // A pepper follows the password, so it does not shorten the password's share of the 72 bytes.
                 if right
-                    && *before != Before::Sha256Hex
-                    && *before != Before::WordPress
+                    && *pre_hash != PreHash::Sha256Hex
+                    && *pre_hash != PreHash::WordPress
                     && typed.len() >= BCRYPT_BYTES
                 {
-                    return Ok(Checked::MatchOfTheBeginning);
+                    return Ok(Checked::TruncatedMatch);
                 }
                 right
             }
             Scheme::Scrypt { params, salt, output } => {
                 let mut found = vec![0; output.len()];
                 scrypt::scrypt(typed, salt, params, &mut found)
-                    .map_err(|_| "scrypt refuses the stored hash")?;
+                    .map_err(|_| "scrypt rejects the stored hash")?;
                 equal(&found, output)
             }
             Scheme::Firebase { params, salt, output } => {
                 let mut key = Zeroizing::new([0; 32]);
                 scrypt::scrypt(typed, salt, params, &mut *key)
-                    .map_err(|_| "scrypt refuses the stored hash")?;
+                    .map_err(|_| "scrypt rejects the stored hash")?;
                 let signer = pepper.map(Secret::expose).unwrap_or_default();
-                equal(&encrypt(&key, signer).ok_or("AES refuses the signer key")?, output)
+                equal(&encrypt(&key, signer).ok_or("AES rejects the signer key")?, output)
             }
             Scheme::Pbkdf2 { digest, iterations, salt, output } => {
                 let mut found = vec![0; output.len()];
-                shape::derive_pbkdf2(*digest, *iterations, salt, typed, &mut found);
+                params::derive_pbkdf2(*digest, *iterations, salt, typed, &mut found);
                 equal(&found, output)
             }
             Scheme::Phpass { log_rounds, salt, output } => {
-                equal(&shape::phpass(*log_rounds, salt, typed), output)
+                equal(&params::phpass(*log_rounds, salt, typed), output)
             }
         };
         Ok(if right { Checked::Match } else { Checked::Mismatch })
     }
 
-    /// Whether this software made it: argon2 with a pepper.
+    /// Whether Daypass made the hash: argon2 with a pepper.
     fn is_ours(&self) -> bool {
         self.pepper.is_some() && matches!(self.scheme, Scheme::Argon2 { .. })
     }
 
-    /// Whether a new hash of the same password would be of another make.
-    pub(crate) fn is_old(&self, standard: Shape, output_bytes: usize, active_pepper: &str) -> bool {
+    /// Whether a rehash would change parameters, version, output length or pepper.
+    pub(crate) fn is_old(&self, standard: HashParams, output_bytes: usize, active_pepper: &str) -> bool {
         let Scheme::Argon2 { version, output, .. } = &self.scheme else { return true };
-        self.shape != standard
+        self.params != standard
             || *version != Version::V0x13
             || output.len() != output_bytes
             || self.pepper.as_deref() != Some(active_pepper)
     }
 }
 
-impl Before {
+impl PreHash {
     fn apply(self, typed: &[u8], pepper: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(match self {
-            Self::Nothing => typed.to_vec(),
+            Self::None => typed.to_vec(),
             Self::Sha256Hex => HEXLOWER.encode(digest::digest(&digest::SHA256, typed).as_ref()).into_bytes(),
             Self::WordPress => {
                 let key = hmac::Key::new(hmac::HMAC_SHA384, b"wp-sha384");
@@ -340,7 +343,7 @@ impl Before {
     }
 }
 
-/// The id of a pepper as key sets have it.
+/// A pepper id: 8 hexadecimal digits.
 fn pepper_id(text: &str) -> Result<String, HashRefused> {
     let valid = HEXLOWER.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == 4);
     if valid {
@@ -350,7 +353,7 @@ fn pepper_id(text: &str) -> Result<String, HashRefused> {
     }
 }
 
-/// AES-256 in counter mode from zero, as Firebase uses it.
+/// AES-256-CTR with a zero counter, as in Firebase's scrypt.
 fn encrypt(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
     let key = EncryptingKey::ctr(UnboundCipherKey::new(&AES_256, key).ok()?).ok()?;
     let mut text = message.to_vec();
@@ -364,7 +367,7 @@ fn phpass_alphabet() -> Encoding {
     let mut specification = Specification::new();
     specification.symbols.push_str(PHPASS_ALPHABET);
     specification.bit_order = BitOrder::LeastSignificantFirst;
-    // The alphabet is a constant, and a test reads a hash by it.
+    // The alphabet is a constant, and a test decodes a hash with it.
     specification.encoding().unwrap_or(BASE64_NOPAD)
 }
 
@@ -373,7 +376,7 @@ pub(crate) fn normalise(password: &Password) -> Zeroizing<String> {
     Zeroizing::new(password.expose().nfc().collect())
 }
 
-/// Equal without telling where the first difference is.
+/// Comparison in constant time.
 fn equal(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }

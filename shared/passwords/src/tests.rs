@@ -4,7 +4,7 @@ use daypass_core::keys::Document;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Algorithm as SigningAlgorithm;
 
-/// Not random, which a salt in a test need not be.
+/// Not random. A salt in a test need not be.
 struct Counter(std::sync::atomic::AtomicU8);
 
 impl Entropy for Counter {
@@ -157,7 +157,8 @@ fn hashes_that_cannot_be_checked_say_why() {
         ("$pbkdf2-sha256$i=4000000$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "ms of a processor"),
         ("$pbkdf2-sha256$i=0$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no such parameters"),
         ("$pbkdf2-md5$i=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "no known form"),
-        ("$P$QIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0", "ms of a processor"),
+        // 2^17 rounds. A round takes 10 µs with a password of 4,096 bytes.
+        ("$P$FIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0", "ms of a processor"),
         ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L", "31 characters"),
         ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L!", "31 characters"),
         (&format!("$scrypt$ln=10,r=8,p=1$MDEy${}", "A".repeat(2000)), "too long"),
@@ -169,7 +170,7 @@ fn hashes_that_cannot_be_checked_say_why() {
     }
 }
 
-/// Text that is cut or mangled anywhere is refused or read, and never a panic.
+/// A truncated or mangled text is rejected or parsed without a panic.
 #[test]
 fn mangled_hashes_are_no_panic() {
     for (_, stored) in vectors::ALL {
@@ -228,7 +229,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
         "\u{430}\u{43d}\u{43d}\u{430}",
         "\u{5c71}\u{7530}\u{592a}\u{90ce}",
         "\u{5c71}\u{7530}\u{3055}\u{3093}",
-        // Japanese, Chinese and Korean names are written beside Latin ones.
+        // Japanese, Chinese and Korean names can contain Latin letters.
         "yamada\u{5c71}\u{7530}",
         "user_1-2.3",
     ] {
@@ -239,7 +240,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
         ("\u{3b1}lice@example.com", NameRefused::MixedScripts),
         ("\u{43e}ffice", NameRefused::MixedScripts),
         ("\u{301}alice", NameRefused::Invisible),
-        // The virama before it makes the profile let a joiner through.
+        // The profile permits a joiner after a virama.
         ("\u{915}\u{94d}\u{200d}\u{937}", NameRefused::Invisible),
         ("al\u{200b}ice", NameRefused::Profile),
         ("al\u{ad}ice", NameRefused::Profile),
@@ -249,7 +250,7 @@ fn new_names_are_not_somebody_elses_in_disguise() {
     ] {
         assert_eq!(name(bad), Err(why), "{bad:?}");
     }
-    // A login only normalises: who has such a name keeps it.
+    // A login only normalises, so an existing user keeps such a name.
     assert!(Passwords::standard().username("p\u{430}ypal").is_ok());
 }
 
@@ -306,7 +307,7 @@ fn the_shortest_password_is_configured() {
     }
 }
 
-/// What a check computes is counted, not timed: whatever is stored, the same.
+/// Counts the work of a check instead of its time.
 ///
 /// invariant: Each password check does the same work, whatever is stored.
 #[test]
@@ -315,9 +316,9 @@ fn every_check_does_the_same_work() {
     let passwords =
         Passwords::configured(|name| (name == IMPORTED_HASHES).then(|| imported.to_owned())).unwrap();
     let work = |stored: Option<&str>| {
-        let stored = stored.map(|shape| shape.parse().unwrap());
+        let stored = stored.map(|params| params.parse().unwrap());
         let mut all: Vec<String> =
-            passwords.decoys(stored).chain(stored).map(|shape| shape.to_string()).collect();
+            passwords.decoys(stored).chain(stored).map(|params| params.to_string()).collect();
         all.sort();
         all
     };
@@ -326,13 +327,13 @@ fn every_check_does_the_same_work() {
         unknown,
         ["argon2id,m=19456,t=2,p=1", "bcrypt,c=4", "pbkdf2-sha256,i=1000,b=1", "scrypt,ln=4,r=8,p=1"]
     );
-    for shape in &unknown {
-        assert_eq!(work(Some(shape)), unknown, "{shape}");
+    for params in &unknown {
+        assert_eq!(work(Some(params)), unknown, "{params}");
     }
-    // One that nobody has listed costs what it costs.
+    // An unlisted kind gets no decoys.
     assert_eq!(work(Some("bcrypt,c=5")), ["bcrypt,c=5"]);
     assert_eq!(Passwords::standard().decoys(None).count(), 1);
-    assert_eq!(Passwords::standard().decoys(Some(Passwords::standard().shape())).count(), 0);
+    assert_eq!(Passwords::standard().decoys(Some(Passwords::standard().params())).count(), 0);
 }
 
 mod vectors;

@@ -1,8 +1,12 @@
 //! The machine as core sees it: the system's clock and random generator, the log on standard output, the environment,
-//! and how a function starts. It knows neither AWS nor HTTP.
+//! the start of a function, and values that are refreshed in a process that Lambda freezes. It names neither AWS nor HTTP.
 
 mod machine;
+mod refreshing;
+mod single_flight;
 mod start;
 
 pub use machine::{OsEntropy, StdoutJournal, SystemClock, context, line};
+pub use refreshing::{Attempt, Need, Refreshing, Turn};
+pub use single_flight::{Running, SingleFlight};
 pub use start::{BoxError, environment, start};

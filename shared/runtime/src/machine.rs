@@ -1,4 +1,4 @@
-//! The machine's clock, randomness and standard output, as core's ports.
+//! Clock, randomness and standard output of the machine, as core's ports.
 
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::time::{Clock, Timestamp};
@@ -43,11 +43,11 @@ impl Entropy for OsEntropy {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StdoutJournal;
 
-/// A line of the log: the event with when, where from and which request. `docs/reference/events.md` is what readers hold it to.
+/// A line of the log: an event with its time, request and address, as in `docs/reference/events.md`.
 #[derive(Serialize)]
 struct Line<'a, E> {
     v: u32,
-    /// RFC 3339 in UTC would need a calendar; Lambda stamps every line with one. Milliseconds since the epoch.
+    /// Milliseconds since the epoch. Lambda adds a timestamp in RFC 3339 to every line.
     timestamp: u64,
     level: Severity,
     #[serde(flatten)]
@@ -60,13 +60,12 @@ struct Line<'a, E> {
 
 impl<E: Record> Journal<E> for StdoutJournal {
     fn record(&self, event: &E, caller: &Caller) {
-        // A log that cannot be written has nowhere to be reported.
+        // A failed write to the log cannot be logged.
         let _ = std::io::stdout().lock().write_all(&line(event, caller));
     }
 }
 
-/// The line of an event as it goes to standard output: one JSON object and a line feed. `serde_json` escapes line breaks,
-/// so no input can forge a line.
+/// The line of an event: one JSON object and a line feed. `serde_json` escapes line breaks, so no input can forge a line.
 #[must_use]
 pub fn line<E: Record>(event: &E, caller: &Caller) -> Vec<u8> {
     let line = Line {
@@ -77,7 +76,7 @@ pub fn line<E: Record>(event: &E, caller: &Caller) -> Vec<u8> {
         request_id: &caller.request_id,
         source_ip: caller.source_ip,
     };
-    // Texts and integers always become JSON.
+    // Text and integers always become JSON.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
     text.push(b'\n');
     text

@@ -1,5 +1,5 @@
-//! The functions as Lambda runs them: each a binary that is started before a Runtime API, here by QEMU for the other processor.
-//! Login, guard, refresh, revoke and all the rest, over one embedded DynamoDB.
+//! The functions as Lambda runs them: binaries that a Runtime API starts, here for arm64 under QEMU. Login, authorizer,
+//! refresh, revocation and the other functions, over one embedded DynamoDB.
 
 #![expect(
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use daypass_testkit::embedded::Embedded;
 use daypass_testkit::event::SOURCE_IP;
 use daypass_testkit::runtime_api::Function;
 use daypass_verifier::base::time::Timestamp;
-// There is no Secrets Manager here: `rotate-keys` gets events that need none.
+// There is no Secrets Manager here, so `rotate-keys` gets only events that need none.
 use daypass_testkit::secrets_manager::ARN;
 use daypass_testkit::{Answer, event};
 use daypass_tests::service::{PASSWORD, Service, from};
@@ -30,7 +30,7 @@ fn variable(name: &str) -> String {
     value.unwrap_or_else(|_| panic!("{name} is not set: run `cargo verify --arm64`"))
 }
 
-/// A function that was started. One event at a time.
+/// A started function, which handles one event at a time.
 struct Process(Mutex<Function>);
 
 impl Process {
@@ -59,22 +59,22 @@ impl Process {
         self.outcome(event).await.unwrap_or_else(|error| panic!("the function failed: {error}"))
     }
 
-    /// The answer, or the error that the function reports.
+    /// The response, or the error that the function reports.
     async fn outcome(&self, event: &Value) -> Result<Value, String> {
         self.0.lock().await.invoke(event).await
     }
 }
 
-/// The functions: those that were started, and the others in this process.
+/// The started functions, and the others in this process.
 struct Functions {
     service: Service,
     started: BTreeMap<String, Process>,
-    /// Those of the started ones that have answered.
+    /// Names of the started functions that have answered.
     answered: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Functions {
-    /// What a function answers to a request, with what the authorizer said of the caller.
+    /// The response of a function to a request, with the context of the authorizer.
     async fn ask(
         &self,
         function: &str,
@@ -106,7 +106,7 @@ impl Functions {
         self.ask(function, "POST", &format!("/{function}"), body, None).await
     }
 
-    /// What an authorizer says of an access token: the context, when it lets it through.
+    /// The context that an authorizer returns for an access token, or `None` if it rejects the token.
     async fn guard(&self, authorizer: &str, token: &str) -> Option<Value> {
         let Some(process) = self.started.get(authorizer) else {
             if !self.service.lets_through(token) {
@@ -120,7 +120,8 @@ impl Functions {
     }
 }
 
-/// What a token says, for the routes whose authorizer was not started; the authorizer in this process has verified it.
+/// The claims of a token, for routes whose authorizer was not started. The authorizer in this process has verified the
+/// token.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap()
@@ -130,7 +131,7 @@ fn claims(token: &str) -> Value {
 async fn a_day_in_the_life() {
     let embedded = Embedded::start(None).unwrap();
     let service = Service::new(&embedded.url()).await;
-    // The binaries go by the clock of the machine.
+    // The binaries use the clock of the machine.
     #[expect(clippy::disallowed_methods, reason = "the started functions do, too")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     service.clock.set(Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap()));
@@ -155,7 +156,7 @@ async fn a_day_in_the_life() {
     let token = login.access_token();
     let caller = functions.guard("authorizer", &token).await.expect("a good token is let through");
     assert_eq!(caller["sid"], login.text("session_id"));
-    // Another signature of the same form.
+    // A signature of the same form, from another token.
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{signed}.{first}{}", &signature[1..]);

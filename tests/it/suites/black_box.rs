@@ -1,8 +1,9 @@
-//! The whole over HTTP, as its users meet it: function processes, the local API Gateway in front, DynamoDB Local behind, and
-//! between the functions and DynamoDB a proxy that records and breaks requests.
+//! The whole stack over HTTP: function processes behind the local API Gateway, and DynamoDB Local behind them. A proxy
+//! between the functions and DynamoDB records and breaks requests.
 //!
-//! `cargo verify --only black-box` runs it. It checks what only real processes behind real HTTP can show; the flows themselves
-//! are in `flows`, `cookie`, `sessions`, `password`, `requests` and `throttle`, and the deployed ones in `rehearsal`.
+//! `cargo verify --only black-box` runs these tests. They check what needs real processes and real HTTP. The flows
+//! themselves are tested in `flows`, `cookie`, `sessions`, `password`, `requests` and `throttle`, and deployed functions in
+//! `rehearsal`.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
 use daypass_testkit::{Answer, functions};
 use daypass_tests::bench::random;
+use daypass_tests::openapi::assert_described;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
@@ -34,12 +36,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "a password for the black box";
-/// The demo user's, after its change.
+/// The password of the demo user after its change.
 const NEW_PASSWORD: &str = "another password for the black box";
 const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) const JSON: &str = "application/json";
 
-/// A page, and the cookie of its client.
+/// The route of the sample behind the authorizer.
+const GUARDED: &str = "/whoami";
+
+/// The origin of a page whose client uses the cookie.
 const PAGE: &str = "https://app.example.com";
 const COOKIE: &str = "__Host-daypass_refresh";
 const CLIENTS: &str = r#"[{"client_id":"default"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
@@ -49,7 +54,7 @@ async fn over_http() {
     Whole::start(built()).await.check().await;
 }
 
-/// `cargo dev` runs the functions this way: one smoke test.
+/// One smoke test with `cargo lambda watch`, as `cargo dev` runs the functions.
 #[tokio::test(flavor = "multi_thread")]
 async fn through_cargo_lambda_watch() {
     let whole = Whole::start(Runner::CargoLambda).await;
@@ -61,7 +66,7 @@ pub(crate) fn built() -> Runner {
     Runner::Built(functions::built("black-box"))
 }
 
-/// Everything that runs, and every secret that was seen on the way.
+/// The running stack, and all secrets that the tests have received.
 pub(crate) struct Whole {
     stack: Stack,
     recorder: Recorder,
@@ -77,7 +82,7 @@ fn invalid_grant() -> (u16, String) {
 }
 
 impl Whole {
-    /// Starts a stack with tables of its own on the DynamoDB Local of this run.
+    /// Starts a stack with separate tables on the DynamoDB Local of this run.
     pub(crate) async fn start(runner: Runner) -> Self {
         #[expect(clippy::disallowed_methods, reason = "where the test's DynamoDB Local is")]
         let dynamodb = std::env::var("DAYPASS_TEST_DYNAMODB")
@@ -107,7 +112,7 @@ impl Whole {
         Self { stack, recorder, store, tables, http, secrets: Mutex::default(), _folder: folder }
     }
 
-    /// Every check in turn. What they leave behind is looked at by the last.
+    /// Runs all checks in turn. The last one inspects logs and tables.
     async fn check(self) {
         macro_rules! checks {
             ($($name:ident),+ $(,)?) => {$(
@@ -132,11 +137,17 @@ impl Whole {
         self.timed(request).await.0
     }
 
-    /// Sends a request; returns how long the whole answer took, too.
+    /// Sends a request. Also returns the time until the whole response has arrived. Fails the test if `openapi.yaml` does
+    /// not describe the response of an endpoint.
     pub(crate) async fn timed(&self, request: reqwest::RequestBuilder) -> (Answer, Duration) {
+        let request = request.build().unwrap();
+        let sent = as_sent(&request);
         let before = Instant::now();
-        let answer = Answer::read(request.send().await.unwrap()).await.unwrap();
+        let answer = Answer::read(self.http.execute(request).await.unwrap()).await.unwrap();
         let took = before.elapsed();
+        if sent.uri().path() != GUARDED {
+            assert_described(&sent, &answer);
+        }
         if let Ok(Value::Object(members)) = serde_json::from_slice(&answer.body) {
             let tokens =
                 ["access_token", "refresh_token"].map(|name| members.get(name).and_then(Value::as_str));
@@ -166,7 +177,7 @@ impl Whole {
     }
 
     async fn whoami(&self, authorization: Option<&str>) -> Answer {
-        let request = self.http.get(self.url("/whoami"));
+        let request = self.http.get(self.url(GUARDED));
         self.send(match authorization {
             Some(value) => request.header("authorization", value),
             None => request,
@@ -204,10 +215,11 @@ impl Whole {
         login
     }
 
-    /// The operations that went over the wire since the last look, sorted.
+    /// The operations since the last call, sorted.
     fn operations(&self) -> Vec<String> {
         let mut seen: Vec<String> =
-            // Without those of the feed, which the authorizer asks for in its own time: an index of what ended.
+            // Without requests of the feed, which the authorizer causes at any time: they query the index of ended
+            // sessions.
             self.recorder
                 .take()
                 .into_iter()
@@ -218,13 +230,17 @@ impl Whole {
         seen
     }
 
-    /// Log in, call guarded routes, refresh, change the password, revoke: each function once, by its route.
+    /// Logs in, calls guarded routes, refreshes, changes the password and revokes: each function once, by its route.
     async fn the_main_job(&self) {
         let login = self.login(DEMO_USER, DEMO_PASSWORD).await;
         assert_eq!(login.status, 200, "{login:?}");
         assert_eq!(login.header("cache-control"), Some("no-store"));
         let missing = self.whoami(None).await;
         assert_eq!(missing.status, 401, "{missing:?}");
+        // These responses are API Gateway's own, and openapi.yaml lists them.
+        let sessions = || self.http.get(self.url("/sessions"));
+        assert_eq!(self.send(sessions()).await.status, 401);
+        assert_eq!(self.send(sessions().header("authorization", "Bearer x")).await.status, 403);
         let bearer = format!("Bearer {}", login.text("access_token"));
         let whoami = self.whoami(Some(&bearer)).await;
         assert_eq!(whoami.status, 200, "{whoami:?}");
@@ -262,7 +278,7 @@ impl Whole {
         self.users(["wire".to_owned()], UserStatus::Enabled).await;
         let _ = self.recorder.take();
         self.recorder.ask_capacity(true);
-        // From a new address: two more counters, and their slots given back.
+        // From a new address: two more counters, whose slots are freed again.
         self.login("wire", PASSWORD).await;
         let first = [&["GetItem", "TransactWriteItems"][..], &["UpdateItem"; 5]].concat();
         assert_eq!(self.operations(), first);
@@ -322,12 +338,12 @@ impl Whole {
             assert_eq!(refreshed.status, 200, "the same token works afterwards: {refreshed:?}");
             token = refreshed.text("refresh_token");
         }
-        // The write landed and its answer was lost.
+        // The write is applied, and its response is lost.
         self.recorder.next(1, Action::DropAnswer);
         assert_eq!(self.refresh(&token).await.status, 200);
     }
 
-    /// Bodies and requests that only a server in between can make odd. `requests::bad_input` has the whole table.
+    /// Malformed bodies and requests that pass through a real server. `requests::bad_input` has the whole table.
     async fn bad_input(&self) {
         let cases: Vec<(&str, &str, Vec<u8>, u16)> = vec![
             ("/login", JSON, b"".to_vec(), 400),
@@ -366,7 +382,7 @@ impl Whole {
             ("a plain body", format!("{post}{length}\r\n{body}"), read),
             ("a body in chunks", format!("{post}{chunks}"), read),
             ("two equal lengths", format!("{post}{length}{length}\r\n{body}"), read),
-            // RFC 9112, section 6.3: the chunks count.
+            // RFC 9112 §6.3: the chunks count.
             ("a length and chunks", format!("{post}{length}{chunks}"), read),
             ("two lengths", format!("{post}{length}content-length: 1\r\n\r\n{body}"), rejected),
             (
@@ -384,7 +400,7 @@ impl Whole {
         assert!(answer.starts_with("HTTP/1.1 400 "), "a body that breaks off: {answer}");
         assert_eq!(self.operations(), [""; 0], "nothing was asked of the store");
 
-        // An HTTP client makes another path of these.
+        // An HTTP client would normalise these paths.
         let token = self.logged_in("walker").await.text("access_token");
         for dots in ["..", ".", "%2e", "%2E%2e", "..%2fsessions", "%00"] {
             let head = format!("DELETE /sessions/{dots} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n");
@@ -393,7 +409,8 @@ impl Whole {
         }
     }
 
-    /// Sends these bytes; returns all that comes back. `ends` closes the sending half of the connection behind them.
+    /// Sends these bytes, and returns everything that comes back. `ends` closes the sending half of the connection after
+    /// them.
     async fn raw(&self, request: String, ends: bool) -> String {
         let address = self.stack.url().strip_prefix("http://").unwrap().to_owned();
         let exchange = move || {
@@ -409,7 +426,7 @@ impl Whole {
         tokio::task::spawn_blocking(exchange).await.unwrap()
     }
 
-    /// What a page of this origin sends, with the cookies that its browser has for the host.
+    /// Sends a request of a page of this origin, with the cookies of its browser for the host.
     async fn of_page(&self, origin: &str, path: &str, cookies: &str, body: Value) -> Answer {
         let request = self.http.post(self.url(path)).header("content-type", JSON).header("origin", origin);
         let request = request.header("cookie", cookies).body(body.to_string());
@@ -419,8 +436,8 @@ impl Whole {
         answer
     }
 
-    /// In and out through `cookies` of the event and of the answer, as an HTTP API has them. `cookie` has the tables of
-    /// origins and headers.
+    /// The token passes through `cookies` of the event and of the response, as on an HTTP API. The tests in `cookie` have
+    /// the tables of origins and headers.
     async fn a_page_keeps_its_token_in_the_cookie(&self) {
         self.users(["surfer".to_owned()], UserStatus::Enabled).await;
         let _ = self.recorder.take();
@@ -449,7 +466,7 @@ impl Whole {
         let bearer = format!("Bearer {}", login.text("access_token"));
         assert_eq!(self.whoami(Some(&bearer)).await.text("client_id"), "app");
 
-        // The cookie among others of the host.
+        // The cookie is among other cookies of the host.
         let jar = |token: &str| format!("theme=dark; {COOKIE}={token}; lang=en");
         let ask = json!({ "grant_type": "refresh_token", "client_id": "app" });
         let refreshed = self.of_page(PAGE, "/refresh", &jar(first), ask.clone()).await;
@@ -465,7 +482,7 @@ impl Whole {
         assert_eq!((dead.outcome(), token(&dead).as_deref()), (invalid_grant(), Some("")));
     }
 
-    /// The last check: nothing that must stay secret is in what the functions wrote, or in the tables.
+    /// The last check: neither the logs nor the tables contain a secret.
     async fn no_secret_in_logs_or_tables(&self) {
         let mut secrets = std::mem::take(&mut *self.secrets.lock().unwrap());
         assert!(secrets.len() > 100, "the run has seen {} tokens", secrets.len());
@@ -491,7 +508,7 @@ impl Whole {
         }
         for (place, text) in &places {
             for secret in &secrets {
-                // The body of a refresh token too, which its prefix does not mark.
+                // Also the body of a refresh token, without its prefix.
                 let bare = secret.strip_prefix("daypass_rt_").unwrap_or(secret);
                 assert!(!text.contains(bare), "{bare} is in {place}");
             }
@@ -500,7 +517,17 @@ impl Whole {
     }
 }
 
-/// Runs `n` requests at once.
+/// The request with its whole body.
+fn as_sent(request: &reqwest::Request) -> http::Request<Vec<u8>> {
+    let body = request.body().map(|body| body.as_bytes().unwrap().to_vec()).unwrap_or_default();
+    let mut sent = http::Request::new(body);
+    *sent.method_mut() = request.method().clone();
+    *sent.uri_mut() = request.url().as_str().parse().unwrap();
+    *sent.headers_mut() = request.headers().clone();
+    sent
+}
+
+/// Sends `n` requests in parallel.
 async fn together<F: Future<Output = Answer>>(n: usize, request: impl Fn() -> F) -> Vec<Answer> {
     futures_util::future::join_all((0..n).map(|_| request())).await
 }

@@ -1,8 +1,8 @@
-//! The client module and the demo page in Chromium, against the whole: function processes, the local API Gateway in front, an embedded DynamoDB behind. The scenarios are in `tests/browser/*.mjs`; here is what they
-//! run against.
+//! The browser module and the demo page in Chromium, with the whole stack: function processes behind the local API Gateway,
+//! over an embedded DynamoDB. The scenarios are in `tests/browser/*.mjs`. This module starts the stack.
 //!
-//! `cargo verify --only browser` runs it. Files of the run (profiles, screenshots, the library that sets Chromium's clock)
-//! are in `target/browser`.
+//! `cargo verify --only browser` runs it. The files of a run are in `target/browser`: profiles, screenshots, the library
+//! that sets Chromium's clock.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Two, where 30 are usual: a lost answer that is asked for again later than this is recognised by the name of its attempt
-/// or costs the session.
+/// 2 s in place of 30 s. A retry of a lost response comes later than this, so that the attempt id must identify it, or the
+/// session ends.
 const GRACE_SECONDS: &str = "2";
 
 #[test]
@@ -35,7 +35,7 @@ fn in_chromium() {
 
     let clock = cfg!(target_os = "linux").then(|| clock(&folder));
 
-    // Pages of the scenarios themselves: one that is registered. Strangers take any other port.
+    // The page of the scenarios, whose origin is registered. Foreign pages use other ports.
     let page = format!("http://localhost:{}", free_port().unwrap().port());
     let state = tempfile::tempdir().unwrap();
     let settings = Settings {
@@ -50,7 +50,7 @@ fn in_chromium() {
 
     let before = Instant::now();
     let mut node = node().unwrap();
-    // One file after the other: the times of a scenario are not to depend on another's load.
+    // One file after the other, so that the times of a scenario do not depend on the load of another.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&scenarios);
     node.current_dir(workspace_root())
         .env("CHROMIUM", chromium)
@@ -83,8 +83,8 @@ fn in_chromium() {
     assert_eq!(tests, passed, "a scenario was left out");
 }
 
-/// Builds the library that sets Chromium's clock, which works as the system's loader of Linux does. Elsewhere that scenario
-/// is not there.
+/// Builds the library that sets Chromium's clock through the dynamic loader of Linux. On other systems, this scenario is
+/// left out.
 fn clock(folder: &Path) -> PathBuf {
     let library = folder.join("clock.so");
     let mut cc = Command::new("cc");
@@ -96,13 +96,13 @@ fn clock(folder: &Path) -> PathBuf {
     library
 }
 
-/// Says at once what the run has covered: what `println!` says is shown after a failure only.
+/// Prints at once what the run has covered. The test runner shows the output of `println!` only after a failure.
 #[expect(clippy::explicit_write, reason = "the test runner keeps what `eprintln!` writes")]
 fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
-/// The files with scenarios, which is all but what they share.
+/// The files with scenarios, without shared modules.
 fn scenarios(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<String> = files

@@ -1,4 +1,4 @@
-//! The store contract over the real DynamoDB Local, which `cargo verify` installs and starts.
+//! The store contract on DynamoDB Local, which `cargo verify` installs and starts.
 
 #![expect(clippy::expect_used, reason = "the helpers of a test fail as the test does")]
 

@@ -1,11 +1,10 @@
-//! Ending sessions for real, on the real DynamoDB Local, which `cargo verify` installs and starts: whoever ends a session while
-//! its clients refresh and its user logs in has ended it once the answer is there.
+//! Endings of sessions on DynamoDB Local, which `cargo verify` installs and starts. When an ending was answered, its
+//! sessions have ended, although clients refresh and the user logs in at the same time.
 //!
-//! Each of the six ways plays every [`Race`] in a given order, and then 25 rounds (200 in `cargo verify --full`) in whatever order
-//! comes up. A round has a user of its own with [`SESSIONS`] sessions. [`TABS`] refresh each
-//! of them at once, over and over, and [`LOGINS`] clients log in and refresh; in the middle of that comes the ending. When
-//! it has been answered, each of them sends one request more, and then every refresh token that any of them ever got is
-//! presented again.
+//! Each way to end sessions first plays every [`Race`] in a given order. Then it runs 25 rounds (200 with `cargo verify
+//! --full`) in a random order. Each round has its own user with [`SESSIONS`] sessions. [`TABS`] tabs refresh each of them
+//! repeatedly in parallel, and [`LOGINS`] clients log in and refresh. The ending comes in the middle. After its response,
+//! each client sends one more request. Then the round presents every refresh token that any client has received.
 
 #![expect(
     clippy::unwrap_used,
@@ -35,35 +34,35 @@ use tokio::sync::watch;
 
 /// Sessions that exist before the ending.
 const SESSIONS: usize = 4;
-/// Refreshes of each of them at once.
+/// Parallel refreshes of each session.
 const TABS: usize = 7;
-/// Clients that log in meanwhile. With the tabs of all sessions these are 32 requests at once.
+/// Clients that log in meanwhile. Together with the tabs of all sessions, these are 32 parallel requests.
 const LOGINS: usize = 4;
-/// Of those, how many log in once more after the answer.
+/// Number of these clients that log in once more after the response.
 const LATE_LOGINS: usize = 2;
-/// Rest of a client between two requests. Without one, 32 of them would keep the store so busy that most of the time went
-/// into refreshes long after the race.
+/// Pause of a client between two requests. Without it, 32 clients would keep the store so busy that most of the time is
+/// spent in refreshes long after the race.
 const REST: Duration = Duration::from_millis(20);
 /// The password that `Way::Password` sets.
 const NEW_PASSWORD: &str = "another horse, the same staple";
 
-/// One way at a time: six would compete for the processors, and the store for none of them.
+/// One way at a time. Six in parallel would compete for the processors.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A way to end sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// `POST /revoke`: one session.
+    /// `POST /revoke`, for one session.
     Revoke,
     /// `POST /revoke` with `all=true`.
     RevokeAll,
-    /// `daypass user password`.
+    /// `daypass user password NAME`.
     Password,
-    /// `POST /password`: all but the one that asks.
+    /// `POST /password`: all sessions except that of the caller.
     Change,
-    /// `daypass user disable`.
+    /// `daypass user disable NAME`.
     Disable,
-    /// `daypass user remove`.
+    /// `daypass user remove NAME`.
     Remove,
 }
 
@@ -78,7 +77,7 @@ impl Way {
         }
     }
 
-    /// How many of the sessions end that there were before.
+    /// Number of the earlier sessions that end.
     const fn ends(self) -> usize {
         match self {
             Self::Revoke => 1,
@@ -87,7 +86,7 @@ impl Way {
         }
     }
 
-    /// What becomes of a login with this password that begins after the answer: whether it opens a session that lives.
+    /// Whether a login with this password that begins after the response opens a live session.
     fn admits(self, password: &str) -> bool {
         match self {
             Self::Revoke | Self::RevokeAll => true,
@@ -96,20 +95,18 @@ impl Way {
         }
     }
 
-    /// Whether no login that began before the answer may leave a live session, even if it is answered later. With
-    /// `all=true` it may: its session may have come to be after the sessions were listed, by the same right as one whose
-    /// login began a moment later.
+    /// Whether all logins that began before the response leave no live session, even if they are answered later. `all=true`
+    /// permits such a session: the query may not have seen it, as with a login that begins a moment later.
     fn shuts_out(self, password: &str) -> bool {
         !self.admits(password)
     }
 
-    /// Whether a login that is under way finds its user changed.
+    /// Whether a login at the same time finds its user changed.
     const fn overtakes(self) -> bool {
         matches!(self, Self::Password | Self::Change | Self::Disable | Self::Remove)
     }
 
-    /// Ends what there is to end; returns when that has been answered. As a client does, it asks again as long as the answer is
-    /// 503.
+    /// Ends the sessions, and returns after the response. Repeats the request while the response is 503, as a client does.
     async fn end(self, service: &Service, user: &User, first: &Answer) {
         while !self.try_end(service, user, first).await {}
     }
@@ -132,7 +129,7 @@ impl Way {
             Self::Remove => store.remove_user(name, now).await,
         };
         match changed {
-            // Gone at the second try: the first had an answer that was lost.
+            // At the second attempt, the user does not exist any more: the response to the first one was lost.
             Ok(user) => user.is_some() || self == Self::Remove,
             Err(StoreError::Unavailable(_)) => false,
             Err(StoreError::Broken(detail)) => panic!("{self:?}: {detail}"),
@@ -140,7 +137,7 @@ impl Way {
     }
 }
 
-/// Whether a revocation is done; the one other answer that there may be is 503.
+/// Whether a revocation succeeded. The only other permitted response is 503.
 fn is_done(answer: &Answer) -> bool {
     match answer.status {
         200 => answer.json() == json!({}),
@@ -151,10 +148,10 @@ fn is_done(answer: &Answer) -> bool {
     }
 }
 
-/// How often a client sends a refresh that is answered with 503.
+/// Attempts of a client at a refresh that is answered with 503.
 const TRIES: usize = 5;
 
-/// A request with when it was sent and answered.
+/// A request with the times at which it was sent and answered.
 struct Sent {
     begun: Instant,
     answered: Instant,
@@ -167,10 +164,10 @@ async fn sent(answer: impl Future<Output = Answer>) -> Sent {
     Sent { begun, answered: Instant::now(), answer }
 }
 
-/// A session as its client sees it.
+/// The client of one session.
 struct Client {
     session: String,
-    /// Every refresh token that it ever got, the newest last.
+    /// All refresh tokens that it has received, the newest last.
     tokens: Vec<String>,
     refreshes: Vec<Sent>,
 }
@@ -184,8 +181,8 @@ impl Client {
         self.tokens.last().unwrap()
     }
 
-    /// Refreshes in `tabs` at once. Whoever gets a successor gets the same. As a client does, it sends again what was
-    /// answered with 503 alone: the rotation may have landed, and after the grace window the old token looks stolen.
+    /// Refreshes in `tabs` parallel requests. All that succeed get the same successor. Repeats a request only after a 503,
+    /// as a client does: the rotation may have happened, and after the grace period the old token would look stolen.
     async fn refresh(&mut self, service: &Service, tabs: usize) {
         let token = self.newest().to_owned();
         for _ in 0..TRIES {
@@ -206,7 +203,7 @@ impl Client {
         service.clock.advance(Duration::from_millis(7));
     }
 
-    /// Refreshes until the ending has been answered, and once more after that.
+    /// Refreshes repeatedly until the ending was answered, and once more after that.
     async fn refresh_on(mut self, service: Arc<Service>, mut over: watch::Receiver<bool>) -> Self {
         loop {
             if *over.borrow() {
@@ -226,12 +223,12 @@ impl Client {
 struct Login {
     password: &'static str,
     sent: Sent,
-    /// The session, when it opened one.
+    /// The client of the session, if the login has opened one.
     client: Option<Client>,
 }
 
-/// Logs in until the ending has been answered, and once more after that when it is to be `late`; of each session that it
-/// opens it refreshes once.
+/// Logs in repeatedly until the ending was answered, and with `late` once more after that. Refreshes each opened session
+/// once.
 async fn log_in(
     service: Arc<Service>,
     name: String,
@@ -259,23 +256,23 @@ async fn log_in(
     }
 }
 
-/// What the rounds of a way have covered.
+/// Counts of the rounds of one way.
 #[derive(Default)]
 struct Tally {
     rounds: u32,
-    /// Rounds in which a refresh got a new token between the beginning and the answer of the ending.
+    /// Rounds in which a refresh got a new token between the request and the response of the ending.
     raced: u32,
     refreshes: usize,
-    /// Refreshes that were under way when the ending began.
+    /// Refreshes that were running when the ending began.
     met: usize,
-    /// Refreshes that got a new token between the beginning and the answer of the ending.
+    /// Refreshes that got a new token between the request and the response of the ending.
     landed: usize,
     logins: usize,
-    /// Logins that were under way when the ending began, and opened a session.
+    /// Logins that were running when the ending began, and opened a session.
     logins_met: usize,
-    /// Logins that had found the password right, and no longer.
+    /// Logins with a right password whose user had changed in the meantime.
     overtaken: usize,
-    /// Requests that were answered with 503: nothing is known of them, and nothing asked.
+    /// Requests with the response 503. Their effect is unknown, and not checked.
     unavailable: usize,
     presented: usize,
     took: Duration,
@@ -306,7 +303,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Presents a token. It is refused, and the session is dead for a reason that is no theft.
+/// Presents a token. It is rejected, and the reason is not theft.
 async fn assert_dead(service: &Service, token: &str, case: &str) {
     let answer = service.refresh(token).await;
     assert_eq!(answer.outcome(), (400, "invalid_grant".to_owned()), "{case}");
@@ -326,7 +323,7 @@ async fn url() -> String {
     )
 }
 
-/// A line past the test runner, which keeps what a passing test prints.
+/// Prints a line at once. The test runner keeps the output of passing tests.
 #[expect(clippy::explicit_write, reason = "the test runner keeps what `println!` writes")]
 fn say(text: &str) {
     writeln!(std::io::stdout(), "{text}").unwrap();
@@ -344,19 +341,19 @@ async fn rounds(way: Way) {
     }
     tally.took = before.elapsed();
     say(&format!("{way:?}: {tally}"));
-    // How often requests met depends on the machine: `forced` has each race for certain.
+    // The number of parallel requests depends on the machine. `forced` plays each race with certainty.
     assert_eq!(tally.rounds, rounds);
     assert!(tally.met + tally.logins_met + tally.overtaken > 0, "{tally}");
     assert!(tally.presented > 0, "{tally}");
     assert!(way.overtakes() || tally.overtaken == 0, "{tally}");
 }
 
-/// A request that is under way when a session ends, and when DynamoDB applies it.
+/// A request that runs while a session ends, and the order in which DynamoDB applies both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Race {
-    /// Before the ending; the answer comes after it.
+    /// A refresh before the ending. Its response comes after the ending.
     RefreshBefore,
-    /// After the ending.
+    /// A refresh after the ending.
     RefreshAfter,
     LoginBefore,
     LoginAfter,
@@ -365,7 +362,7 @@ enum Race {
 impl Race {
     const ALL: [Self; 4] = [Self::RefreshBefore, Self::RefreshAfter, Self::LoginBefore, Self::LoginAfter];
 
-    /// The request that is held, by its operation.
+    /// The DynamoDB operation of the request that is held back.
     const fn operation(self) -> &'static str {
         match self {
             Self::RefreshBefore | Self::RefreshAfter => "UpdateItem",
@@ -378,7 +375,7 @@ impl Race {
     }
 }
 
-/// Every race, each in its order.
+/// Plays every race in its order.
 async fn forced(way: Way) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let url = url().await;
@@ -391,19 +388,19 @@ async fn forced(way: Way) {
     }
 }
 
-/// `service` has the request that is under way, `ending` is the process that ends the session.
+/// `service` handles the running request, and `ending` is the process that ends the session.
 async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
     let case = format!("{way:?}, {race:?}");
     let name = case.replace(", ", "-").to_lowercase();
     let user = service.quick_user(&name).await;
     let (ends, other) = (service.login(&name).await, service.login(&name).await);
-    // The one that asks is spared by `Way::Change`, and ends otherwise.
+    // The caller's session is spared by `Way::Change`, and ends otherwise.
     let first = if way == Way::Change { &other } else { &ends };
     let _ = (service.bench.recorder.take(), service.journal.take(), ending.journal.take());
     let hold = Hold::default();
     let (held, operation) = (hold.clone(), race.operation());
     service.bench.recorder.set_hook(move |call| {
-        // Of a login, what counts the attempt is in time.
+        // The request of a login that counts the attempt is not held back.
         if call.operation != operation {
             Action::Pass
         } else if race.lands_before() {
@@ -435,7 +432,7 @@ async fn force(service: &Service, ending: &Service, way: Way, race: Race) {
         Race::LoginAfter if way.overtakes() => 401,
         Race::LoginAfter => 200,
     };
-    // On a machine that stands still for a second the SDK sends the request again: it meets what has ended.
+    // If the machine stalls for a second, the SDK repeats the request, which then finds the session ended.
     assert!(answer.status == expected || tries > 1, "{case}: {answer:?}");
     let events: Vec<Event> =
         [&service.journal, &ending.journal].into_iter().flat_map(Recorded::take).collect();
@@ -475,7 +472,8 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
     for _ in 0..SESSIONS {
         let login = service.login(&name).await;
         clients.push(Client::of(&login));
-        // The one that asks is among those that end, which come first; or the last, which is spared.
+        // The caller's session is among those that end, which come first. With `Way::Change` it is the last one, which is
+        // spared.
         if first.is_none() || way == Way::Change {
             first = Some(login);
         }
@@ -495,7 +493,7 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
             tokio::spawn(log_in(Arc::clone(service), name.clone(), password, n < LATE_LOGINS, over.clone()))
         })
         .collect();
-    // The others are somewhere else in each round.
+    // In each round, the other requests are at another point.
     tokio::time::sleep(Duration::from_millis(u64::from(round % 8))).await;
     let begun = Instant::now();
     way.end(service, &user, &first).await;
@@ -508,7 +506,7 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
 
     count(tally, way, &clients, &logins, begun, answered, &service.journal.take());
 
-    // Whatever began after the answer was refused at once, while older requests were still under way.
+    // Requests after the response are rejected at once, while older requests are still running.
     for (n, client) in clients.iter().enumerate() {
         for sent in client.refreshes.iter().filter(|sent| sent.begun > answered) {
             let expected = if n < way.ends() { 400 } else { 200 };
@@ -520,8 +518,8 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
         assert!([expected, 503].contains(&login.sent.answer.status), "{name}: {:?}", login.sent.answer);
     }
 
-    // Some time later, within the grace or after it: every token of every session that there was, and of every login that
-    // came too late, whenever it was answered.
+    // Later, within the grace period or after it: every token of every ended session, and of every login that came too
+    // late.
     service.clock.advance(Duration::from_secs(u64::from(round % 4) * 15));
     let (dead, live) = clients.split_at_mut(way.ends());
     let (shut_out, admitted): (Vec<&mut Login>, Vec<&mut Login>) =
@@ -534,14 +532,14 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
     let reuse = service.journal.take().into_iter().find(|event| matches!(event, Event::Reuse { .. }));
     assert_eq!(reuse, None, "{name}: they are dead, not replayed");
 
-    // The others live on, and so do the sessions of logins that began after the answer.
+    // The other sessions live on, and so do those of logins after the response.
     join_all(live.iter_mut().map(|client| assert_live(service, client, &name))).await;
     for login in admitted.into_iter().filter(|login| login.sent.begun > answered || way == Way::Revoke) {
         if let Some(client) = &mut login.client {
             assert_live(service, client, &name).await;
         }
     }
-    // As the store has it: also of sessions whose login was never answered.
+    // In the table too, also for sessions whose login got no response.
     let gone: BTreeSet<&str> = gone.iter().map(|client| client.session.as_str()).collect();
     for stored in service.bench.store.sessions(user.id).await.unwrap() {
         if gone.contains(stored.session.to_string().as_str())
@@ -554,7 +552,7 @@ async fn one_round(service: &Arc<Service>, way: Way, round: u32, tally: &mut Tal
     tally.rounds += 1;
 }
 
-/// A user who was disabled or removed may come back. No old session does.
+/// A disabled or removed user may come back. Old sessions do not.
 async fn come_back(service: &Service, way: Way, user: &User, tokens: &[&str]) {
     let name = user.username.as_str();
     match way {
@@ -583,7 +581,7 @@ fn count(
     answered: Instant,
     events: &[Event],
 ) {
-    // Of the sessions that end: what the others do is no race.
+    // Only sessions that end. The others have no race.
     let racing = clients[..way.ends()].iter().flat_map(|client| &client.refreshes);
     let under_way = |sent: &&Sent| sent.begun < begun && sent.answered > begun;
     let landed = racing
@@ -648,8 +646,8 @@ async fn remove() {
     rounds(Way::Remove).await;
 }
 
-/// What each way asks of DynamoDB for `n` live sessions, and what that costs: one write of two units for each session and no more, one
-/// query for all of them (two where the user changes). Sessions that are over already cost nothing but their place in the query.
+/// Requests of each way for `n` live sessions, and their cost: one write of two units for each session, and one query for
+/// all of them, or two if the user changes. Ended and expired sessions cost only their place in the query.
 ///
 /// invariant: Each ending costs the documented requests and write units.
 #[tokio::test(flavor = "multi_thread")]
@@ -661,7 +659,7 @@ async fn what_it_costs() {
         for live in [1, 2, 20] {
             let name = format!("{way:?}-{live}").to_lowercase();
             let user = service.quick_user(&name).await;
-            // Logged out before: they are not written again.
+            // Logged out earlier, so they are not written again.
             for _ in 0..3 {
                 assert_eq!(service.revoke(&service.login(&name).await.refresh_token()).await.status, 200);
             }
@@ -677,12 +675,12 @@ async fn what_it_costs() {
             let (update, query) = (("UpdateItem", sessions), [("Query", sessions)]);
             let ends = |n: usize| vec![update; n];
             let expected = match way {
-                // `password::requests_on_the_wire` counts that.
+                // `password::requests_on_the_wire` counts that way.
                 Way::Change => unreachable!("not on the list"),
                 Way::Revoke => ends(1),
-                // The session whose token asks, by which it is known that it may; then the others.
+                // The session of the token first, which is the permission, and then the others.
                 Way::RevokeAll => [&ends(1)[..], &query, &ends(live - 1)].concat(),
-                // The second query is for a login that committed just before the user changed.
+                // The second query finds the session of a login that committed just before the user changed.
                 Way::Password | Way::Disable => {
                     [&[("UpdateItem", users)][..], &query, &ends(live), &query].concat()
                 }
@@ -705,7 +703,7 @@ async fn what_it_costs() {
             };
             let ended = sent.iter().filter(|asked| **asked == update).count();
             let others = sent.iter().filter(|(operation, _)| *operation != "Query").count() - ended;
-            // The item, and its place in the index of ended sessions.
+            // The item, and its entry in the index of ended sessions.
             let expected = 2 * ended + others;
             assert_eq!(units(false), expected as f64, "{way:?} of {live}: write units");
             say(&format!(

@@ -1,4 +1,4 @@
-//! Suites that need more than Cargo. `cargo verify --only STEP` starts what a suite needs and runs it.
+//! Suites that need other programs than Cargo. `cargo verify --only STEP` starts these programs and runs a suite.
 
 mod arm64;
 mod black_box;

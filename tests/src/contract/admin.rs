@@ -1,4 +1,4 @@
-//! What an operator asks of the store.
+//! Operations of an operator.
 
 use super::{assert_unavailable, broken};
 use crate::bench::{Bench, NOW, after, present, session, user, username};
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Adding a user never replaces one.
+/// Adding a user never replaces an existing one.
 pub async fn a_name_is_taken_once(bench: &Bench) {
     let ada = bench.user("ada").await;
     assert_eq!(bench.store.add_user(&user("ada")).await, Ok(false));
@@ -24,14 +24,14 @@ pub async fn a_name_is_taken_once(bench: &Bench) {
     assert!(bench.store.user(&username("nobody")).await.unwrap().is_none());
 }
 
-/// The SDK's second try meets the user that the first one added.
+/// The retry of the SDK finds the user that its first attempt added.
 pub async fn an_added_user_whose_answer_was_lost_is_added(bench: &Bench) {
     bench.recorder.next(1, Action::DropAnswer);
     assert_eq!(bench.store.add_user(&user("ada")).await, Ok(true));
     assert_eq!(bench.recorder.take().len(), 2);
 }
 
-/// Every user comes once, however small the pages.
+/// Each user is listed once, for any page size.
 pub async fn users_come_page_by_page(bench: &Bench) {
     assert!(bench.store.users(None, 10).await.unwrap().0.is_empty());
     let mut expected = BTreeSet::new();
@@ -59,7 +59,7 @@ async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
-/// A login that committed just before, and whose session the first query did not show yet: the second look ends it.
+/// A login commits just before the change, and the first query misses its session. The second query finds and ends it.
 pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let late = session(&ada);
@@ -68,7 +68,7 @@ pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
     let put = bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item));
     let seen = AtomicUsize::new(0);
     bench.recorder.set_gate(move || {
-        // The user's status is written and the sessions are queried. Then the first of them is ended.
+        // The user was changed and the sessions were queried. The next request ends the first session.
         let comes_to_light = (seen.fetch_add(1, Ordering::SeqCst) == 2).then(|| put.clone());
         Box::pin(async move {
             if let Some(put) = comes_to_light {
@@ -84,7 +84,7 @@ pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
     assert_ended(bench, &late, EndReason::UserDisabled).await;
 }
 
-/// A disabled user has no sessions, and gets none back.
+/// A disabled user has no sessions, and enabling restores none.
 pub async fn disabling_ends_the_sessions_and_enabling_revives_none(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let disabled = bench.store.set_status(&ada.username, UserStatus::Disabled, after(500)).await.unwrap();
@@ -99,7 +99,7 @@ pub async fn disabling_ends_the_sessions_and_enabling_revives_none(bench: &Bench
     assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
 }
 
-/// Who knew the old password is out.
+/// Sessions from the old password end.
 pub async fn a_new_password_ends_the_sessions(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let changed = bench.store.set_password(&ada.username, "$argon2id$new", after(500)).await.unwrap();
@@ -115,7 +115,7 @@ pub async fn a_new_password_ends_the_sessions(bench: &Bench) {
     assert_eq!(bench.open(&expected, &session(&ada)).await, Ok(true));
 }
 
-/// The name is free again, the id and its sessions are over.
+/// The name can be used again. The old id and its sessions have ended.
 pub async fn a_removed_user_is_gone_with_the_sessions(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     assert!(bench.store.remove_user(&ada.username, after(500)).await.unwrap().is_some());
@@ -125,7 +125,7 @@ pub async fn a_removed_user_is_gone_with_the_sessions(bench: &Bench) {
     assert_eq!(bench.store.sessions(next.id).await, Ok(Vec::new()));
 }
 
-/// At whichever request it breaks off: the user can still be found, and the next run removes them.
+/// Wherever a removal is interrupted, the user can still be found, and the next call finishes the removal.
 pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
     for fails_at in ["Query", "UpdateItem of a session", "DeleteItem"] {
         let (ada, opened) = bench.logged_in("ada").await;
@@ -148,7 +148,7 @@ pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
     }
 }
 
-/// Between the disabling and the deletion, somebody else removed the user and gave the name away.
+/// Another operator removes the user between the disabling and the deletion, and a new user gets the name.
 pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
     let ada = bench.user("ada").await;
     bench.recorder.set_hook(|call| match call.operation {
@@ -169,7 +169,7 @@ pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(next));
 }
 
-/// Changing somebody who is not there makes nobody.
+/// Changing a user that does not exist creates none.
 pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
     let nobody = username("nobody");
     assert!(bench.store.set_status(&nobody, UserStatus::Disabled, NOW).await.unwrap().is_none());
@@ -178,7 +178,7 @@ pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
     assert!(bench.store.user(&nobody).await.unwrap().is_none());
 }
 
-/// Creating tables that are there changes nothing, and expired items are collected.
+/// Creating existing tables changes nothing. TTL is on.
 pub async fn tables_are_made_once(bench: &Bench) {
     let ada = bench.user("ada").await;
     assert_eq!(bench.store.create_tables().await, Ok(()));
@@ -196,7 +196,7 @@ pub async fn tables_are_made_once(bench: &Bench) {
     }
 }
 
-/// A table of somebody else's is not used as ours: neither with another partition key nor without the sort key.
+/// Rejects a table of the same name with another partition key, or without the sort key.
 pub async fn a_table_with_other_keys_is_refused(bench: &Bench) {
     let other = |role: &str| format!("{role}-other");
     let users = Tables { users: other(&bench.tables.users), ..bench.tables.clone() };
@@ -214,7 +214,8 @@ pub async fn a_table_with_other_keys_is_refused(bench: &Bench) {
     }
 }
 
-/// A table of a version that had no index of ended sessions: to be told now, and not by every answer of the feed.
+/// Rejects a table of an older version without the index of ended sessions. Otherwise every response of the feed would
+/// fail.
 pub async fn a_table_without_the_index_is_refused(bench: &Bench) {
     let name = format!("{}-old", bench.tables.sessions);
     let key =

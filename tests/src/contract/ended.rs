@@ -1,4 +1,4 @@
-//! The index of ended sessions: what the revocation feed reads.
+//! The index of ended sessions, which the revocation feed reads.
 
 use super::assert_unavailable;
 use crate::bench::{self, Bench, NOW, after, attempt_id, present, rotated, session};
@@ -24,7 +24,7 @@ fn digest(session: &Session) -> SessionDigest {
     SessionDigest::of(&session.session.to_string())
 }
 
-/// However a session ends early, its own write puts it into the index; a login, a refresh and an expiry do not.
+/// The write of each ending puts the session into the index. A login, a refresh and an expiry do not.
 ///
 /// invariant: Each session that ends early is in the revocation feed, and its ending costs no further
 /// request.
@@ -57,7 +57,7 @@ pub async fn every_ending_is_in_the_index_and_nothing_else(bench: &Bench) {
     bench.store.end_session(ada.id, opened.session, after(5_000), reason, attempt_id()).await.unwrap();
     expected.insert(digest(&opened));
     assert_eq!(ended(bench, NOW).await, expected);
-    // It stays where it is when somebody ends it again.
+    // A second ending does not move the entry.
     bench
         .store
         .revoke_session(ada.id, opened.session, None, after(90_000), reason, attempt_id())
@@ -79,7 +79,7 @@ pub async fn every_ending_is_in_the_index_and_nothing_else(bench: &Bench) {
     bench.store.remove_user(&remove.username, after(5_000)).await.unwrap();
     assert_eq!(ended(bench, NOW).await, expected);
 
-    // From a time on, that time included.
+    // The start of the range is included.
     let read = bench.store.ended_since(NOW, MOST).await.unwrap();
     let last = read.iter().max().unwrap();
     assert!(last.at >= after(5_000) && last.at < after(7_000), "{last:?}");
@@ -88,7 +88,7 @@ pub async fn every_ending_is_in_the_index_and_nothing_else(bench: &Bench) {
     assert_eq!(ended(bench, after(60_000)).await, BTreeSet::new());
 }
 
-/// One query for each of sixteen buckets; an item whose id is none of ours is told like any other.
+/// One query for each of sixteen buckets. An item with an id of another form is returned like any other.
 pub async fn all_buckets_are_read(bench: &Bench) {
     let ada = bench.user("ada").await;
     let (mut expected, mut template) = (BTreeSet::new(), None);
@@ -121,12 +121,12 @@ pub async fn all_buckets_are_read(bench: &Bench) {
     }
 }
 
-/// A time that was taken long before the write would be looked for too far back.
+/// An ending that is written late has the time of its write. A reader would miss an earlier time.
 pub async fn what_is_written_late_says_so(bench: &Bench) {
     let ada = bench.user("ada").await;
     let opened = session(&ada);
     bench.open(&ada, &opened).await.unwrap();
-    // The query that finds the session takes its time; then the write is made.
+    // The query for the session is slow. The write follows.
     bench.recorder.next(1, Action::Hang(Duration::from_millis(700)));
     bench.store.end_sessions(ada.id, NOW, EndReason::Operator).await.unwrap();
     let read = bench.store.ended_since(NOW, MOST).await.unwrap();
@@ -135,7 +135,7 @@ pub async fn what_is_written_late_says_so(bench: &Bench) {
     assert_eq!(stored.ended.unwrap().at, NOW, "it was ended by a call of that time all the same");
 }
 
-/// A list that is not whole is none.
+/// An incomplete list is an error.
 pub async fn too_many_are_no_list(bench: &Bench) {
     let ada = bench.user("ada").await;
     for _ in 0..5 {
@@ -146,7 +146,7 @@ pub async fn too_many_are_no_list(bench: &Bench) {
     assert_unavailable(&bench.store.ended_since(NOW, 4).await, "one more than the most");
 }
 
-/// Nor is one with a bucket that was not read.
+/// A list without one of the buckets is an error.
 pub async fn a_failing_index_is_unavailable(bench: &Bench) {
     bench.recorder.always(Action::refuse(400, "ProvisionedThroughputExceededException"));
     assert_unavailable(&bench.store.ended_since(NOW, MOST).await, "throttled");

@@ -1,5 +1,5 @@
-//! A store that refuses, hangs or is gone: never an answer about a token, and nothing is lost. `suites::timing` measures that the
-//! answer comes in time.
+//! A store that refuses, does not answer or cannot be reached. It never causes a verdict on a token, and nothing is lost.
+//! `suites::timing` measures the time of the responses.
 
 use super::{assert_unavailable, broken};
 use crate::bench::{
@@ -14,14 +14,14 @@ use futures_util::future::{FutureExt, TryFutureExt, join_all};
 use serde_json::json;
 use std::time::Duration;
 
-/// Requests of [`every_verb`] where none is sent a second time.
+/// Requests of [`every_verb`] without retries.
 const REQUESTS: usize = 6;
-/// Tries of a request that is refused at once.
+/// Attempts at a request that is refused at once.
 const TRIES: usize = 4;
-/// Tries of a request that hangs: there is time for two.
+/// Attempts at a request that gets no response: the time is enough for two.
 const TRIES_AT_LENGTH: usize = 2;
 
-/// Calls every verb of the port at the same time; returns what each came to.
+/// Calls every method of the port in parallel, and returns the outcomes.
 async fn every_verb(
     store: &DynamoDb,
     user: &User,
@@ -49,7 +49,7 @@ async fn every_verb(
     join_all(calls.map(|(verb, call)| async move { (verb, call.await) })).await
 }
 
-/// Throttled, overloaded or cut off: `Unavailable` after a few tries, and then the same token rotates.
+/// Throttling, overload and lost connections are `Unavailable` after some attempts. Afterwards, the same token rotates.
 pub async fn what_passes_is_unavailable_and_the_token_still_works(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for action in [
@@ -78,7 +78,7 @@ pub async fn what_passes_is_unavailable_and_the_token_still_works(bench: &Bench)
     rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
 }
 
-/// A function answers itself before Lambda ends it, and tries a second time before that.
+/// The store gives up before Lambda would end the function, after a second attempt.
 pub async fn a_store_that_hangs_is_unavailable(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     bench.recorder.always(Action::Hang(Duration::from_secs(60)));
@@ -91,7 +91,7 @@ pub async fn a_store_that_hangs_is_unavailable(bench: &Bench) {
     rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
 }
 
-/// Nobody listens.
+/// No process listens at the port.
 pub async fn a_store_that_is_not_there_is_unavailable(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -101,7 +101,7 @@ pub async fn a_store_that_is_not_there_is_unavailable(bench: &Bench) {
     }
 }
 
-/// A missing right or a bug: no second try, and the log says what to look at.
+/// A missing right or a bug is not retried, and the log names the problem.
 pub async fn what_stays_is_broken_at_the_first_try(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for code in [
@@ -124,7 +124,7 @@ pub async fn what_stays_is_broken_at_the_first_try(bench: &Bench) {
     rotated(bench.rotate(&present(&opened, 0), after(2_000)).await);
 }
 
-/// What passes by the second try is nobody's business.
+/// A failure that is over at the second attempt has no effect.
 pub async fn one_failure_is_not_noticed(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     for (generation, action) in (0..).zip([
@@ -146,7 +146,7 @@ fn cancelled(reasons: [&str; 3]) -> Action {
     Action::Status(400, json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }))
 }
 
-/// Two logins at the same moment are in each other's way for a moment.
+/// Two logins at the same moment conflict for some milliseconds.
 pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
     let ada = bench.user("ada").await;
     for reasons in [
@@ -185,7 +185,7 @@ pub async fn a_transaction_conflict_is_tried_again(bench: &Bench) {
     check(["AccessDenied", "None", "TransactionConflict"], Err(())).await;
 }
 
-/// The SDK reads nothing as `{}`: no such user, no more sessions.
+/// The SDK reads an empty response as `{}`: no such user, no more sessions.
 ///
 /// invariant: An empty response of DynamoDB is retried.
 pub async fn an_answer_without_a_body_is_no_answer(bench: &Bench) {
@@ -198,7 +198,7 @@ pub async fn an_answer_without_a_body_is_no_answer(bench: &Bench) {
     assert!(bench.store.user(&ada.username).await.unwrap().is_some(), "asked again");
 }
 
-/// A wrong name in the configuration says so.
+/// The error names the table that the configuration names wrongly.
 pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let store = DynamoDb::local(bench.recorder.url(), TableNames::sessions_only("not-there"));
@@ -218,7 +218,7 @@ pub async fn a_missing_table_is_named_as_such(bench: &Bench) {
     assert!(text.contains("users table"), "{text}");
 }
 
-/// A session that was written by something else is no bad token and no crash.
+/// An item that another program has written is an error, and not a verdict on the token.
 pub async fn an_unreadable_item_is_broken_and_named(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let request = bench.raw.update_item().table_name(&bench.tables.sessions);
@@ -235,14 +235,14 @@ pub async fn an_unreadable_item_is_broken_and_named(bench: &Bench) {
     }
 }
 
-/// A function has so much time and no more; what it did is done.
+/// A call stops at its time limit. The sessions that it has ended stay ended.
 pub async fn many_sessions_are_ended_in_several_calls(bench: &Bench) {
     const SESSIONS: u32 = 100;
     let ada = bench.user("ada").await;
     for _ in 0..SESSIONS {
         bench.open(&ada, &session(&ada)).await.unwrap();
     }
-    // 16 at a time, 0.4 s each: after the query there is time for four of seven rounds.
+    // 16 in parallel, 0.4 s each: after the query, the time is enough for four of seven rounds.
     bench.recorder.always(Action::Hang(Duration::from_millis(400)));
     assert_unavailable(&bench.store.revoke_all(ada.id, NOW, EndReason::RevokedAll, None).await, "too many");
     bench.recorder.always(Action::Pass);

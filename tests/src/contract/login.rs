@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const LIMIT: u32 = 5;
 
-/// An unknown name costs its attempt like any other.
+/// An attempt at an unknown name is counted like any other.
 pub async fn an_unknown_user_is_none_and_the_attempt_counts(bench: &Bench) {
     let begun = bench.store.begin(&username("nobody"), &counter("k", LIMIT), attempt_id()).await.unwrap();
     assert_eq!((begun.user, begun.known, begun.changed_by), (None, Vec::new(), None));
@@ -22,7 +22,7 @@ pub async fn an_unknown_user_is_none_and_the_attempt_counts(bench: &Bench) {
     assert_eq!(bench.attempts("k").await, Some((1, "4000000960".to_owned())));
 }
 
-/// All that is stored of a user comes back, a user without scope included.
+/// All attributes of a user are read back, also of a user without scope.
 pub async fn a_user_reads_back(bench: &Bench) {
     let ada = bench.user("ada").await;
     let bare = User {
@@ -38,10 +38,10 @@ pub async fn a_user_reads_back(bench: &Bench) {
     }
 }
 
-/// The limit is the number that is counted; one more is not, and is told when to come again.
+/// As many attempts as the limit are counted. The next one is throttled, with the time until a slot is free.
 pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
     for attempt in 0..u64::from(LIMIT) + 2 {
-        // A second apart, so that the first to be free again is the first that was taken.
+        // One attempt per second, so that the first slot that becomes free is the first that was taken.
         let counter = Counter { now: after(attempt * 1_000), ..counter("k", LIMIT) };
         let counted = bench.store.count(&counter, attempt_id()).await.unwrap();
         if attempt < u64::from(LIMIT) {
@@ -53,19 +53,19 @@ pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
     assert_eq!(bench.attempts("k").await.unwrap().0, 5);
 }
 
-/// The window slides: no interval of its length holds more than the limit, wherever it begins.
+/// The window slides: any interval of its length holds at most as many attempts as the limit.
 ///
 /// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
 /// concurrency.
 pub async fn no_interval_holds_more_than_the_limit(bench: &Bench) {
     let mut counted: Vec<u64> = Vec::new();
-    // Prime steps, so that the attempts fall on every part of the windows; the window is 900 s.
+    // Prime steps, so that the attempts fall on all parts of the windows of 900 s.
     for at in (0..4_000_000_u64).step_by(37_003) {
         let counter = Counter { now: after(at), ..counter("k", LIMIT) };
         match bench.store.count(&counter, attempt_id()).await.unwrap() {
             Attempt::Counted(_) => counted.push(at),
             Attempt::Exhausted(until) => {
-                // The time that is told is the time of the first attempt that still counts, plus the window.
+                // The returned time is the time of the earliest attempt that still counts, plus the window.
                 let first = counted[counted.len() - 5];
                 assert_eq!(until, after(first + 900_000));
             }
@@ -75,8 +75,8 @@ pub async fn no_interval_holds_more_than_the_limit(bench: &Bench) {
     assert_eq!(counted.len(), 25, "five in each of the windows that begin, and none is wasted");
 }
 
-/// The slot was taken and its answer was lost: the SDK's own retry takes no other, and at the last allowed attempt it is not
-/// taken for one too many.
+/// The response to the write of a slot is lost. The retry of the SDK takes no second slot, and is not throttled at the last
+/// permitted attempt.
 pub async fn a_lost_answer_counts_once(bench: &Bench) {
     for expected in [1, 2] {
         let seen = AtomicBool::new(false);
@@ -90,7 +90,7 @@ pub async fn a_lost_answer_counts_once(bench: &Bench) {
     }
 }
 
-/// Parallel guesses cannot slip past the counter, and those that a busy machine gives no answer are no guesses.
+/// Parallel attempts cannot exceed the limit. Attempts that a busy machine leaves without a response are no guesses.
 ///
 /// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
 /// concurrency.
@@ -104,7 +104,7 @@ pub async fn of_fifty_parallel_attempts_five_are_counted(bench: &Bench) {
     assert_eq!(bench.attempts("k").await.unwrap().0, 5);
 }
 
-/// Each counter for itself.
+/// Counters are independent.
 pub async fn each_key_counts_for_itself(bench: &Bench) {
     for key in ["one", "two"] {
         let counted = bench.store.count(&counter(key, 1), attempt_id()).await.unwrap();
@@ -114,7 +114,7 @@ pub async fn each_key_counts_for_itself(bench: &Bench) {
     }
 }
 
-/// A success frees its own slot and no other, and what is freed twice frees no one else's.
+/// A success frees only its own slot. If it is freed twice, the second time frees no slot of another attempt.
 pub async fn a_slot_is_given_back_once(bench: &Bench) {
     let take = async |now| {
         let counter = Counter { now, ..counter("k", 2) };
@@ -138,7 +138,7 @@ pub async fn a_slot_is_given_back_once(bench: &Bench) {
     assert_eq!(bench.attempts("k").await, None, "nothing is made of what is not there");
 }
 
-/// A limit that was lowered holds at once, one that was raised too.
+/// A lowered or raised limit holds at once.
 pub async fn another_limit_holds_for_the_same_counter(bench: &Bench) {
     let counts = async |limit| {
         let counted = bench.store.count(&counter("k", limit), attempt_id()).await.unwrap();
@@ -151,7 +151,7 @@ pub async fn another_limit_holds_for_the_same_counter(bench: &Bench) {
     assert!(counts(4).await && !counts(4).await);
 }
 
-/// The addresses that a user is known at come back, and a login that says nothing of them leaves them.
+/// Known addresses are read back. A login without a change to them leaves them as they are.
 pub async fn known_addresses_are_kept_with_the_user(bench: &Bench) {
     let ada = bench.user("ada").await;
     let list = [1_u8, 2].map(|n| KnownAddress { key: [n; 16], until: after(u64::from(n) * 1_000) });
@@ -165,7 +165,7 @@ pub async fn known_addresses_are_kept_with_the_user(bench: &Bench) {
     }
 }
 
-/// A right password costs the user none of their attempts.
+/// A login with the right password uses up no attempt.
 pub async fn a_login_stores_the_session_and_settles_the_counter(bench: &Bench) {
     let ada = bench.user("ada").await;
     for key in ["settled", "other"] {
@@ -182,7 +182,7 @@ pub async fn a_login_stores_the_session_and_settles_the_counter(bench: &Bench) {
     );
 }
 
-/// The longest values that the types let through can be stored.
+/// The longest values of all types can be stored.
 pub async fn the_largest_session_reads_back(bench: &Bench) {
     let ada = bench.user("ada").await;
     let largest = largest_session(&ada);
@@ -193,7 +193,7 @@ pub async fn the_largest_session_reads_back(bench: &Bench) {
     }
 }
 
-/// The password was checked against a user who is not that user any more.
+/// The user has changed since the password was checked.
 pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
     let store = &bench.store;
     let disabled = bench.user("disabled").await;
@@ -221,7 +221,7 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
     }
 }
 
-/// A hash under newer parameters is of the same password: the version stays, so that a parallel login still succeeds.
+/// A new hash with other parameters is of the same password. The version stays, so that a parallel login still succeeds.
 pub async fn a_new_hash_is_stored_with_the_session(bench: &Bench) {
     let ada = bench.user("ada").await;
     let (first, second) = (session(&ada), session(&ada));
@@ -238,7 +238,7 @@ pub async fn a_new_hash_is_stored_with_the_session(bench: &Bench) {
     assert_eq!(bench.open(&ada, &second).await, Ok(true), "the version is still that one");
 }
 
-/// Every verb is safe to repeat: a session that is there already, just so, is open.
+/// Each method can be repeated. Opening an identical session again succeeds.
 pub async fn opening_again_changes_nothing(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     assert_eq!(bench.open(&ada, &opened).await, Ok(true));
@@ -248,7 +248,7 @@ pub async fn opening_again_changes_nothing(bench: &Bench) {
     assert!(bench.stored(&opened).await.unwrap().ended.is_some());
 }
 
-/// Random ids do not meet; if two did, the older session would stay.
+/// Random ids are distinct. If two were equal, the older session would stay.
 pub async fn a_session_id_is_never_taken_over(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let other = Session { created_at: after(77), ..opened.clone() };
@@ -257,7 +257,7 @@ pub async fn a_session_id_is_never_taken_over(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await, Some(opened));
 }
 
-/// However a login and a disabling interleave, no live session is left.
+/// A login and a disabling in parallel leave no live session, in any order.
 pub async fn no_session_opens_while_the_user_is_disabled(bench: &Bench) {
     race_with_logins(bench, async |ada: &User| {
         bench.store.set_status(&ada.username, UserStatus::Disabled, after(500)).await.unwrap();
@@ -265,7 +265,7 @@ pub async fn no_session_opens_while_the_user_is_disabled(bench: &Bench) {
     .await;
 }
 
-/// However a login and a change of the password interleave, no session of the old password is left.
+/// A login and a change of the password in parallel leave no session of the old password, in any order.
 pub async fn no_session_opens_on_the_old_password(bench: &Bench) {
     race_with_logins(bench, async |ada: &User| {
         bench.store.set_password(&ada.username, "$argon2id$new", after(500)).await.unwrap();
@@ -279,7 +279,7 @@ async fn race_with_logins(bench: &Bench, change: impl AsyncFn(&User)) {
         let sessions: Vec<Session> = (0..6).map(|_| session(&ada)).collect();
         let logins = join_all(sessions.iter().map(|session| bench.open(&ada, session)));
         let changing = async {
-            // A little later in each round, to meet the logins at different points.
+            // A little later in each round, so that the change meets the logins at different points.
             tokio::time::sleep(Duration::from_millis(round)).await;
             change(&ada).await;
         };

@@ -1,6 +1,6 @@
-//! The store contract: one function for each rule that a store of Daypass keeps, whichever DynamoDB it speaks to.
+//! The store contract: one function for each rule of the store. They run on several implementations of DynamoDB.
 //!
-//! [`store_contract!`](crate::store_contract) turns them into tests over one DynamoDB.
+//! [`store_contract!`](crate::store_contract) turns them into tests on one DynamoDB.
 
 pub mod admin;
 pub mod ended;
@@ -16,8 +16,8 @@ use daypass_core::ports::store::StoreError;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-/// Declares one test for every rule. `$start` names an `async fn` that returns a [`Bench`](crate::bench::Bench) and, before
-/// it, what has to live as long.
+/// Declares one test for every rule. `$start` names an `async fn` that returns a [`Bench`](crate::bench::Bench), and before
+/// it a value that must live as long.
 #[macro_export]
 macro_rules! store_contract {
     ($start:ident) => {
@@ -153,7 +153,7 @@ macro_rules! store_contract {
     };
 }
 
-/// Fails when a rule of the module is not in the list above: it would never run.
+/// Panics if a rule of the module is missing in the list above, because it would never run.
 pub fn assert_listed(module: &str, listed: &[&str]) {
     let source = match module {
         "admin" => include_str!("admin.rs"),
@@ -172,12 +172,12 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
     assert_eq!(written, listed.iter().copied().collect());
 }
 
-/// Fails unless the store was unavailable.
+/// Panics unless the store was unavailable.
 pub(crate) fn assert_unavailable<T: Debug>(result: &Result<T, StoreError>, case: &str) {
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{case}: {result:?}");
 }
 
-/// Fails unless something is broken; returns what the log would say.
+/// Panics unless the store is broken. Returns the text for the log.
 #[expect(clippy::panic, reason = "fails as the test does")]
 pub(crate) fn broken<T: Debug>(result: Result<T, StoreError>, case: &str) -> String {
     match result {

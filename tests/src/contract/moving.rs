@@ -1,4 +1,4 @@
-//! Users who move in, and reading all of them.
+//! User import, and reads of the whole table.
 
 use crate::bench::{Bench, after, user};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 
 const LINE: Origin = Origin { line: [1; 16], with_id: false };
 
-/// A line is imported once, however often it comes, and another one of its name is told from it.
+/// A repeated line is imported once. Another line with the same name is an error.
 pub async fn a_line_is_imported_once(bench: &Bench) {
     let ada = user("ada");
     assert_eq!(bench.store.preview_import(&ada, LINE).await, Ok(Import::Added));
     assert_eq!(bench.store.import_user(&ada, LINE).await, Ok(Import::Added));
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada.clone()));
-    // The next run draws another id for it.
+    // The next run draws another id for this line.
     let again = user("ada");
     let other = Origin { line: [2; 16], ..LINE };
     for _ in 0..2 {
@@ -30,7 +30,7 @@ pub async fn a_line_is_imported_once(bench: &Bench) {
     assert!(bench.store.user(&grace.username).await.unwrap() == Some(grace));
 }
 
-/// Who has a new hash, or is disabled, since is not set back.
+/// A user who has changed since the import stays as they are.
 ///
 /// invariant: A repeated import keeps users who have changed since.
 pub async fn who_has_changed_since_is_left(bench: &Bench) {
@@ -42,7 +42,7 @@ pub async fn who_has_changed_since_is_left(bench: &Bench) {
     assert!(bench.store.user(&ada.username).await.unwrap() == changed);
 }
 
-/// What was exported comes back to where it came from, also to users who were never imported.
+/// An export that is imported into the same stack changes nothing, also for users who were never imported.
 pub async fn an_export_changes_nothing_where_it_was_made(bench: &Bench) {
     let ada = bench.user("ada").await;
     let line = Origin { with_id: true, ..LINE };
@@ -52,14 +52,14 @@ pub async fn an_export_changes_nothing_where_it_was_made(bench: &Bench) {
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada));
 }
 
-/// The SDK's second try meets the user that the first one put.
+/// The retry of the SDK finds the user that its first attempt put.
 pub async fn an_import_whose_answer_was_lost_is_one(bench: &Bench) {
     bench.recorder.next(1, Action::DropAnswer);
     assert_eq!(bench.store.import_user(&user("ada"), LINE).await, Ok(Import::Added));
     assert_eq!(bench.recorder.take().len(), 2);
 }
 
-/// All segments together give every user once, whatever the page.
+/// All segments together return every user once, for any page size.
 pub async fn segments_give_everybody_once(bench: &Bench) {
     let mut expected = BTreeSet::new();
     for n in 0..23 {
@@ -73,7 +73,7 @@ pub async fn segments_give_everybody_once(bench: &Bench) {
     }
 }
 
-/// A filter is the store's, and reads all the same.
+/// DynamoDB applies the filter, and reads all items anyway.
 pub async fn a_filter_gives_who_fits(bench: &Bench) {
     for n in 0..6 {
         let old = User { created_at: after(n * 1000), ..user(&format!("user{n}")) };
@@ -97,7 +97,7 @@ pub async fn a_filter_gives_who_fits(bench: &Bench) {
     assert_eq!(names(both).await, [""; 0]);
 }
 
-/// An item that is no user is told, and hides nobody.
+/// An item that is no user is reported, and the other users are returned.
 pub async fn an_item_that_is_no_user_hides_nobody(bench: &Bench) {
     let ada = bench.user("ada").await;
     let put = bench.raw.put_item().table_name(&bench.tables.users);

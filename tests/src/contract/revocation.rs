@@ -1,4 +1,4 @@
-//! What a revocation asks of the store: what has ended stays so.
+//! The requests of a revocation. An ended session stays ended.
 
 use super::sessions::put_padded;
 use crate::bench::{self, Bench, GRACE, LIFE, NOW, after, attempt_id, client, present, rotated, session};
@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use std::slice;
 use std::time::Duration;
 
-/// The first reason stays; saying it again changes nothing.
+/// The first reason stays. A second ending changes nothing.
 pub async fn a_session_ends_once(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let other = session(&ada);
@@ -34,7 +34,7 @@ pub async fn a_session_ends_once(bench: &Bench) {
     assert_eq!(bench.stored(&other).await, Some(other), "another session of the user lives on");
 }
 
-/// One of many says that it was the one: a security event is reported once.
+/// One of several parallel revocations reports that it ended the session, so that the event is logged once.
 pub async fn of_parallel_revocations_one_ends_the_session(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let revocations = join_all((0..16_u64).map(|n| {
@@ -52,7 +52,7 @@ pub async fn of_parallel_revocations_one_ends_the_session(bench: &Bench) {
     assert_eq!(ended, 1);
 }
 
-/// A revocation of a session that is gone leaves no tombstone.
+/// A revocation of a session that does not exist creates no item.
 pub async fn an_absent_session_is_not_made(bench: &Bench) {
     let ada = bench.user("ada").await;
     let never = session(&ada);
@@ -67,7 +67,7 @@ pub async fn an_absent_session_is_not_made(bench: &Bench) {
     assert_eq!(bench.item(&never).await, None);
 }
 
-/// A client ends its own sessions only (RFC 7009 §2.1).
+/// A client can only end its own sessions (RFC 7009 §2.1).
 pub async fn another_clients_session_stays(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let revoke = async |id: &str| {
@@ -91,7 +91,7 @@ pub async fn another_clients_session_stays(bench: &Bench) {
     assert_eq!(revoke("web").await, Revocation::AlreadyOver(Ended { at: NOW, reason: EndReason::Revoked }));
     assert_eq!(revoke("other").await, Revocation::OtherClient, "also when it is over");
 
-    // A list of clients, longer than one `IN` takes, and one of nobody.
+    // A list of clients that is longer than one `IN` allows, and an empty one.
     let (_, opened) = bench.logged_in("bob").await;
     let revoke = async |clients: &[ClientId]| {
         let ending = bench.store.revoke_session(
@@ -112,7 +112,7 @@ pub async fn another_clients_session_stays(bench: &Bench) {
     assert_eq!(revoke(&clients).await, Revocation::Ended);
 }
 
-/// However a revocation and a rotation interleave, the session has ended after both.
+/// If a revocation and a rotation run in parallel, the session has ended afterwards, in any order.
 pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
     let ada = bench.user("ada").await;
     for round in 0..16 {
@@ -128,7 +128,7 @@ pub async fn a_rotation_in_between_saves_no_session(bench: &Bench) {
             EndReason::Revoked,
             attempt_id(),
         );
-        // Polled in the order given: each goes first every other time.
+        // Polled in this order, so that each is first in every second round.
         let (rotation, revocation) = if round % 2 == 0 {
             tokio::join!(rotate, revoke)
         } else {
@@ -155,7 +155,7 @@ async fn assert_dead(bench: &Bench, session: &Session, generations: u32) {
     }
 }
 
-/// Ended and expired ones are not written again, other users' not at all.
+/// Ended and expired sessions are not written again, and sessions of other users are not written at all.
 pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
     let (ada, first) = bench.logged_in("ada").await;
     let (_, other) = bench.logged_in("bob").await;
@@ -175,7 +175,7 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
     let before = join_all(untouched.map(|session| bench.item(session))).await;
     let _ = bench.recorder.take();
 
-    // Beyond what clocks may differ by.
+    // More than the permitted clock difference.
     let now = after(62_000);
     assert_eq!(bench.store.revoke_all(ada.id, now, EndReason::RevokedAll, None).await, Ok(2));
     let operations: Vec<String> =
@@ -193,8 +193,8 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
     );
 }
 
-/// A call that broke off is finished for the sessions of then, and for none that was opened since: by more than clocks
-/// may differ, since the login's clock says when it was.
+/// A repeat of an interrupted call ends the sessions of that time. It spares sessions that were opened later by more than
+/// the permitted clock difference.
 pub async fn what_was_opened_since_is_spared(bench: &Bench) {
     let (ada, before) = bench.logged_in("ada").await;
     let by_a_clock_ahead = Session { created_at: after(35_000), ..session(&ada) };
@@ -210,7 +210,7 @@ pub async fn what_was_opened_since_is_spared(bench: &Bench) {
     assert_eq!(bench.stored(&since).await, Some(since));
 }
 
-/// What has just expired by the clock that ends it lives a little longer by another, and could be refreshed there.
+/// A session that has just expired by the clock of this process may still be live by another clock, and is ended.
 pub async fn a_clock_that_is_ahead_spares_no_session(bench: &Bench) {
     let (ada, _) = bench.logged_in("ada").await;
     let idle = Session { expires_at: after(60_000), ..session(&ada) };
@@ -221,8 +221,8 @@ pub async fn a_clock_that_is_ahead_spares_no_session(bench: &Bench) {
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
-/// The ending landed, its answer was lost, the SDK sent it again: this call ended the session, and says so. From anybody
-/// else it was over before.
+/// The response to the ending is lost, and the SDK repeats the write. This call reports that it ended the session. Any
+/// other call reports that it had already ended.
 pub async fn an_ending_knows_itself_again(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let end = async |reason| {
@@ -238,7 +238,7 @@ pub async fn an_ending_knows_itself_again(bench: &Bench) {
     );
 }
 
-/// A query returns 1 MB at a time.
+/// A query returns at most 1 MB per page.
 pub async fn all_pages_are_ended(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     put_padded(bench, &opened, 30, 100_000).await;
@@ -251,7 +251,7 @@ pub async fn all_pages_are_ended(bench: &Bench) {
     assert!(sessions.iter().all(|session| session.ended.is_some()));
 }
 
-/// No session that was opened before the call survives it, whatever happens meanwhile.
+/// Sessions that were opened before the call have ended after it, even if logins and rotations run in parallel.
 pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
     let ada = bench.user("ada").await;
     let before: Vec<Session> = (0..24).map(|_| session(&ada)).collect();
@@ -290,7 +290,7 @@ pub async fn logins_and_rotations_in_between_save_no_session(bench: &Bench) {
     }
 }
 
-/// Ending all sessions needs to understand none of them.
+/// Items that cannot be read are ended too.
 pub async fn an_item_that_cannot_be_read_shields_no_other(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let expires_at = AttributeValue::N((NOW + LIFE).seconds().to_string());

@@ -1,4 +1,4 @@
-//! What a refresh asks of the store: one conditional write, and what it means when the condition fails.
+//! The requests of a refresh: one conditional write, and the verdict if the condition fails.
 
 use crate::bench::{
     Bench, GRACE, LIFE, NOW, after, attempt_id, client, largest_session, present, rotated, scope, session,
@@ -19,7 +19,7 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Fails unless the rotation was refused for that reason, with the session as it is stored and unchanged.
+/// Panics unless the rotation was rejected for this reason and the stored session is unchanged.
 async fn assert_refused(
     bench: &Bench,
     stored: &Session,
@@ -49,7 +49,7 @@ fn verdict(rotation: &Result<Rotation, StoreError>) -> Option<Verdict> {
     })
 }
 
-/// Generation, time and attempt are stored, and nothing else changes.
+/// A rotation stores generation, time and attempt id, and changes nothing else.
 pub async fn the_session_moves_on(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let presented = present(&opened, 0);
@@ -60,7 +60,7 @@ pub async fn the_session_moves_on(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await, Some(expected));
 }
 
-/// A chain of rotations, each of which makes its predecessor old.
+/// In a chain of rotations, each one makes the token before it old.
 pub async fn every_generation_rotates_once(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let other = session(&ada);
@@ -73,7 +73,7 @@ pub async fn every_generation_rotates_once(bench: &Bench) {
     assert_eq!(bench.stored(&other).await, Some(other), "another session of the user is not touched");
 }
 
-/// The table of verdicts, each met through the store.
+/// The table of verdicts, with each verdict from the store.
 pub async fn what_cannot_rotate_is_left_alone(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     for generation in 0..3 {
@@ -97,7 +97,7 @@ pub async fn what_cannot_rotate_is_left_alone(bench: &Bench) {
     }
 }
 
-/// DynamoDB collects late: the condition itself looks at the time.
+/// The condition compares the time, because TTL removes items late.
 pub async fn time_ends_a_session_to_the_millisecond(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let last = Timestamp::from_millis(opened.expires_at.millis() - 1);
@@ -106,7 +106,7 @@ pub async fn time_ends_a_session_to_the_millisecond(bench: &Bench) {
     rotated(bench.rotate(&present(&opened, 0), last).await);
 }
 
-/// The sooner of expiry and absolute end ends a session, whichever it is.
+/// A session ends at its idle limit or its absolute end, whichever is earlier.
 pub async fn either_end_counts(bench: &Bench) {
     let ada = bench.user("ada").await;
     let idle = Session { expires_at: NOW + HOUR, ..session(&ada) };
@@ -129,7 +129,7 @@ pub async fn either_end_counts(bench: &Bench) {
     assert_eq!(bench.stored(&over).await.unwrap().expires_at, NOW + HOUR);
 }
 
-/// A request that names a client rotates that client's sessions only (RFC 6749 §6).
+/// A request that names a client rotates only sessions of this client (RFC 6749 §6).
 pub async fn a_client_gets_its_own_tokens_only(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let other = Presented { client: Some(client("other")), ..present(&opened, 0) };
@@ -138,7 +138,8 @@ pub async fn a_client_gets_its_own_tokens_only(bench: &Bench) {
     rotated(bench.rotate(&own, NOW).await);
 }
 
-/// A client that is taken off the list refreshes nothing and loses nothing. The list may be longer than one `IN` takes.
+/// A client that was removed from the list cannot refresh, and its sessions stay. The list may be longer than one `IN`
+/// allows.
 pub async fn a_client_that_is_not_registered_keeps_its_sessions(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let rotate = async |generation, registered: &[ClientId]| {
@@ -159,7 +160,7 @@ pub async fn a_client_that_is_not_registered_keeps_its_sessions(bench: &Bench) {
     rotated(rotate(0, &back).await);
 }
 
-/// Scope narrows and never widens; what was not granted leaves the token unused.
+/// A refresh can narrow the scope, but not widen it. A scope that was not granted leaves the token unused.
 pub async fn scope_is_checked_by_the_write(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let asking =
@@ -189,7 +190,7 @@ pub async fn scope_is_checked_by_the_write(bench: &Bench) {
     rotated(bench.rotate(&all, NOW).await);
 }
 
-/// With an idle limit every rotation sets a new expiry, which never passes the absolute end; each is one request.
+/// With an idle limit, each rotation sets a new expiry, at most the absolute end. Each is one request.
 pub async fn an_idle_limit_moves_with_use_up_to_the_absolute_end(bench: &Bench) {
     let ada = bench.user("ada").await;
     let idle = Some(10 * HOUR);
@@ -211,14 +212,14 @@ pub async fn an_idle_limit_moves_with_use_up_to_the_absolute_end(bench: &Bench) 
     let over = bench.rotate_with(&present(&opened, 5), NOW + LIFE, GRACE, idle).await;
     assert_eq!(verdict(&over), Some(Verdict::Dead(DeadCause::Expired)));
 
-    // Unused for longer than the limit.
+    // Unused for longer than the idle limit.
     let unused = Session { expires_at: NOW + 10 * HOUR, ..session(&ada) };
     bench.open(&ada, &unused).await.unwrap();
     let late = bench.rotate_with(&present(&unused, 0), NOW + 10 * HOUR, GRACE, idle).await;
     assert_eq!(verdict(&late), Some(Verdict::Dead(DeadCause::Expired)));
 }
 
-/// When the operator switches the limit off, the next use of a session frees it.
+/// If the operator removes the idle limit, the next refresh of a session removes it from the session.
 pub async fn an_idle_limit_that_was_lifted_holds_no_longer(bench: &Bench) {
     let ada = bench.user("ada").await;
     let opened = Session { expires_at: NOW + HOUR, ..session(&ada) };
@@ -228,7 +229,7 @@ pub async fn an_idle_limit_that_was_lifted_holds_no_longer(bench: &Bench) {
     rotated(bench.rotate(&present(&opened, 1), NOW + 2 * HOUR).await);
 }
 
-/// All that ask at once get the same successor, and one of them made it.
+/// All parallel requests get the same successor, and one of them has made it.
 pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let presented: Vec<Presented> = (0..64).map(|_| present(&opened, 0)).collect();
@@ -241,7 +242,7 @@ pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
                 session
             }
             Rotation::SameSuccessor(session, cause) => {
-                // On a busy machine the winner's answer may come too late for the SDK, which asks again.
+                // On a busy machine, the response to the write may be late, and the SDK repeats the request.
                 winners += usize::from(cause == Repeat::OwnRetry);
                 session
             }
@@ -256,7 +257,7 @@ pub async fn of_sixty_four_parallel_rotations_one_is_stored(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await.unwrap().generation, 1);
 }
 
-/// The window opens with the rotation and closes by the clock, however often the old token comes.
+/// The grace period begins with the rotation and ends by time, however often the old token comes.
 pub async fn grace_ends_by_time_and_a_replay_does_not_extend_it(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     rotated(bench.rotate(&present(&opened, 0), NOW).await);
@@ -270,7 +271,7 @@ pub async fn grace_ends_by_time_and_a_replay_does_not_extend_it(bench: &Bench) {
     assert_eq!(verdict(&none), Some(reuse), "a grace of zero forgives nothing");
 }
 
-/// Whoever uses the successor has it: the old token is not needed any more.
+/// If the successor is used, its holder has received it, and the old token is no longer needed.
 pub async fn grace_ends_when_the_successor_is_used(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     rotated(bench.rotate(&present(&opened, 0), after(0)).await);
@@ -281,7 +282,7 @@ pub async fn grace_ends_when_the_successor_is_used(bench: &Bench) {
     assert_refused(bench, &opened, &present(&opened, 1), after(1_001), grace).await;
 }
 
-/// The write landed, its answer was lost, the SDK sent it again: that is no theft, also where nothing is forgiven.
+/// The response to the write is lost, and the SDK repeats it. This is no reuse, also with a grace period of 0.
 pub async fn our_own_retry_is_known_without_grace(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let presented = present(&opened, 0);
@@ -296,13 +297,13 @@ pub async fn our_own_retry_is_known_without_grace(bench: &Bench) {
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].request, requests[1].request, "the same attempt");
 
-    // The same token from anybody else.
+    // The same token in another attempt.
     let other = bench.rotate_with(&present(&opened, 0), after(1_000), Duration::ZERO, None).await;
     assert_eq!(verdict(&other), Some(Verdict::Reuse(ReuseCause::AfterGrace)));
     rotated(bench.rotate(&present(&opened, 1), after(2_000)).await);
 }
 
-/// A request that was lost on its way has written nothing.
+/// A lost request has written nothing.
 pub async fn a_request_that_never_arrived_is_sent_again(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     bench.recorder.next(1, Action::DropRequest);
@@ -310,7 +311,7 @@ pub async fn a_request_that_never_arrived_is_sent_again(bench: &Bench) {
     assert_eq!(bench.recorder.take().len(), 2);
 }
 
-/// Deleting an item, by TTL or by hand, never revives a token, and asking for it makes no item.
+/// A deleted item never makes a token valid again, and a refresh creates no item.
 pub async fn absent_means_invalid(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     rotated(bench.rotate(&present(&opened, 0), NOW).await);

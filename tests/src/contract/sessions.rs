@@ -1,4 +1,4 @@
-//! What users ask of the store about their own sessions.
+//! The requests of users about their own sessions.
 
 use super::{assert_unavailable, broken};
 use crate::bench::{self, Bench, LIFE, NOW, after, attempt_id, present, random, session};
@@ -21,7 +21,7 @@ fn sorted(mut sessions: Vec<Session>) -> Vec<Session> {
     sessions
 }
 
-/// Puts an item into the user's partition that no session of ours looks like.
+/// Puts an item into the partition of the user that is not a valid session.
 async fn put_odd(bench: &Bench, user: UserId, key: &str) {
     let end = AttributeValue::N((NOW + LIFE).seconds().to_string());
     let request = bench.raw.put_item().table_name(&bench.tables.sessions);
@@ -33,10 +33,10 @@ async fn put_odd(bench: &Bench, user: UserId, key: &str) {
     request.send().await.unwrap();
 }
 
-/// Puts so many copies of a session, each with so many bytes of padding and an id of its own.
+/// Puts copies of a session, each with another id and this number of bytes of padding.
 pub(crate) async fn put_padded(bench: &Bench, like: &Session, count: usize, padding: usize) {
     let template = bench.item(like).await.unwrap();
-    // A few at a time: these are megabytes, and a client waits two seconds for each write.
+    // A few in parallel: these are megabytes, and a client waits two seconds for each write.
     let puts = futures_util::stream::iter(0..count).for_each_concurrent(4, |_| async {
         let mut item = template.clone();
         item.insert("session".to_owned(), AttributeValue::S(SessionId::from_bytes(random()).to_string()));
@@ -47,7 +47,7 @@ pub(crate) async fn put_padded(bench: &Bench, like: &Session, count: usize, padd
     puts.await;
 }
 
-/// Live, expired and ended ones, and nobody else's; one query that sees what was written a moment ago.
+/// Live, expired and ended sessions of this user, and of no other. One query, strongly consistent.
 pub async fn a_users_sessions_are_read_with_one_query(bench: &Bench) {
     let (ada, first) = bench.logged_in("ada").await;
     bench.logged_in("bob").await;
@@ -78,7 +78,7 @@ pub async fn a_users_sessions_are_read_with_one_query(bench: &Bench) {
     assert_eq!(nobody, Ok(StoredSessions::default()));
 }
 
-/// A query returns 1 MB at a time.
+/// A query returns at most 1 MB per page.
 pub async fn all_pages_are_read(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     put_padded(bench, &opened, 30, 100_000).await;
@@ -89,7 +89,7 @@ pub async fn all_pages_are_read(bench: &Bench) {
     assert!(exchanges.iter().all(|page| page.request["ConsistentRead"] == json!(true)));
 }
 
-/// It is told apart, by the attribute that is odd, and the others are there.
+/// An item that cannot be read is reported with its malformed attribute, and the other sessions are returned.
 pub async fn an_item_that_cannot_be_read_hides_no_other(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for key in ["!", "ses_odd", "~"] {
@@ -107,7 +107,7 @@ pub async fn an_item_that_cannot_be_read_hides_no_other(bench: &Bench) {
     }
 }
 
-/// By both halves of the key, and as it was written a moment ago.
+/// The session is read by both parts of the key, strongly consistent.
 pub async fn one_session_is_read_with_one_request(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let (bob, _) = bench.logged_in("bob").await;
@@ -124,7 +124,7 @@ pub async fn one_session_is_read_with_one_request(bench: &Bench) {
     assert!(text.contains("sessions table"), "{text}");
 }
 
-/// One conditional write, whatever comes of it; the first reason stays.
+/// One conditional write, for any outcome. The first reason stays.
 pub async fn a_session_is_ended_with_one_write(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let attempt = attempt_id();
@@ -146,7 +146,7 @@ pub async fn a_session_is_ended_with_one_write(bench: &Bench) {
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
-/// An id alone ends nothing, and leaves no tombstone.
+/// The id of another user's session ends nothing and creates no item.
 pub async fn a_session_of_another_user_is_absent(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let (bob, _) = bench.logged_in("bob").await;
@@ -160,7 +160,7 @@ pub async fn a_session_of_another_user_is_absent(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await, Some(opened));
 }
 
-/// What cannot be read can still be ended, and ended again.
+/// An item that cannot be read can be ended, also twice.
 pub async fn an_item_that_cannot_be_read_is_ended(bench: &Bench) {
     let ada = bench.user("ada").await;
     let odd = Session { session: SessionId::from_bytes(random()), ..session(&ada) };
@@ -174,7 +174,7 @@ pub async fn an_item_that_cannot_be_read_is_ended(bench: &Bench) {
     assert_eq!(why, Some(AttributeValue::S("ended_by_user".to_owned())));
 }
 
-/// One of many says that it was the one: the event is reported once.
+/// One of several parallel endings reports that it ended the session, so that the event is logged once.
 pub async fn of_parallel_endings_one_ends_the_session(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     let endings = join_all((0..16).map(|n| {
@@ -184,7 +184,7 @@ pub async fn of_parallel_endings_one_ends_the_session(bench: &Bench) {
     assert_eq!(ended, 1);
 }
 
-/// Throttled, cut off or hanging: `Unavailable`. (`suites::timing` measures how soon.)
+/// Throttling, lost connections and missing responses are `Unavailable`. `suites::timing` measures the time.
 pub async fn a_failing_store_is_unavailable(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for action in [
@@ -208,10 +208,11 @@ pub async fn a_failing_store_is_unavailable(bench: &Bench) {
     assert_eq!(bench.stored(&opened).await, Some(opened));
 }
 
-/// Each page comes in time, all together do not: 503 before Lambda ends the function after 5 s.
+/// Each page comes in time, but all pages together take too long. The store gives up before Lambda ends the function after
+/// 5 s.
 pub async fn slow_pages_are_given_up(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
-    // Three to a page.
+    // Three sessions per page.
     put_padded(bench, &opened, 21, 390_000).await;
     let _ = bench.recorder.take();
     bench.recorder.always(Action::Hang(Duration::from_millis(800)));

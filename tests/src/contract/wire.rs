@@ -1,4 +1,4 @@
-//! What the verbs cost, counted on the wire.
+//! The number of requests and write units of the store's methods.
 
 use crate::bench::{
     self, Bench, NOW, after, attempt_id, counter, largest_session, present, rotated, scope, session,
@@ -18,7 +18,7 @@ fn operations(exchanges: &[Exchange]) -> Vec<&str> {
     exchanges.iter().map(|exchange| exchange.operation.as_str()).collect()
 }
 
-/// The user is read and the attempt counted at the same time, then one transaction.
+/// The user is read and the attempt counted in parallel. One transaction follows.
 pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     let ada = bench.user("ada").await;
     let _ = bench.recorder.take();
@@ -36,7 +36,7 @@ pub async fn a_login_is_three_requests_in_two_round_trips(bench: &Bench) {
     assert_eq!((exchanges.len(), round_trips(&exchanges)), (3, 2));
 }
 
-/// No read, whatever comes of it.
+/// No read, for any outcome.
 pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
     let (ada, opened) = bench.logged_in("ada").await;
     for generation in [0, 0, 1, 0, 7] {
@@ -53,13 +53,13 @@ pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
     }
 }
 
-/// A write unit is 1 KB, and no session is larger: with every attribute that there is, each at its longest, after every
-/// kind of write.
+/// A write unit is 1 KB, and no session is larger. The session has every attribute at its greatest length, after every kind
+/// of write.
 #[expect(clippy::print_stdout, reason = "how much room is left")]
 pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     const UNIT: usize = 1_024;
     let ada = bench.user(&"n".repeat(Username::MAX_BYTES)).await;
-    // Generations of ten digits, and room for two more.
+    // Generations of ten digits, with room for two more rotations.
     let opened = Session { generation: u32::MAX - 2, ..largest_session(&ada) };
     let reason = EndReason::ALL.into_iter().max_by_key(|reason| reason.as_str().len()).unwrap();
     bench.recorder.ask_capacity(true);
@@ -80,7 +80,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     let _ = bench.recorder.take();
     assert_eq!(bench.open(&ada, &opened).await, Ok(true));
     weigh("login", 0.0).await;
-    // Milliseconds that end in no zero: DynamoDB drops those.
+    // Milliseconds without a zero at the end, because DynamoDB drops trailing zeros.
     let now = after(1_987);
     for (write, generation, idle) in [
         ("refresh, idle limit", u32::MAX - 2, Some(Duration::from_secs(3_601))),
@@ -95,7 +95,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         weigh(write, 1.0).await;
     }
     bench.store.revoke_session(ada.id, opened.session, None, now, reason, attempt_id()).await.unwrap();
-    // One unit of the table and one of the index, which holds nothing until then.
+    // One unit of the table and one of the index, which has no entry before.
     let item = weigh("revoke", 2.0).await;
     let attributes = [
         "absolute_end",
@@ -122,8 +122,8 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     println!("the largest session, in bytes: {sizes:?}; {} of {UNIT} are left", UNIT - largest);
 }
 
-/// The size of an item as DynamoDB counts it ("DynamoDB item sizes and formats"), rounded up where it is vague: names and
-/// texts in UTF-8, a number one byte for two digits and one more, a set like a list.
+/// The size of an item as DynamoDB counts it ("DynamoDB item sizes and formats"), rounded up where the documentation is
+/// vague. Names and texts count in UTF-8, a number one byte per two digits and one more, a set like a list.
 fn item_size(item: &HashMap<String, AttributeValue>) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -135,7 +135,7 @@ fn item_size(item: &HashMap<String, AttributeValue>) -> usize {
     item.iter().map(|(name, content)| name.len() + value(content)).sum()
 }
 
-/// Names and values go as placeholders: nothing that came from outside is ever parsed as an expression.
+/// Names and values are placeholders, so that no input is parsed as an expression.
 pub async fn expressions_hold_no_input(bench: &Bench) {
     let ada = User { scope: scope("marker-scope marker:b"), ..bench::user("marker-name") };
     bench.store.add_user(&ada).await.unwrap();

@@ -1,40 +1,40 @@
-//! What the walks reached, for the reader of the log; and what they have to reach, so that a generator which has
-//! stopped making some kind of step is noticed.
+//! Counts of what the walks reached, and the minimum that they must reach. A generator that no longer makes some kind of
+//! step is found this way.
 
 use super::walk::{Fault, Part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Counts.
+/// Counts of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
-    /// Walks.
+    /// Number of walks.
     pub cases: u64,
-    /// Walks in which the clocks of the two processes were apart.
+    /// Walks in which the clocks of the two processes differed.
     pub skewed: u64,
     /// Calls by kind and outcome.
     pub calls: BTreeMap<(&'static str, &'static str), u64>,
-    /// What the network did.
+    /// Faults of the network and of DynamoDB, by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Two calls at once, by what they came out as.
+    /// Pairs of simultaneous calls, by outcome.
     pub pairs: BTreeMap<&'static str, u64>,
-    /// Two calls at once: kinds, and the order of their requests.
+    /// Pairs of simultaneous calls: their kinds, and the order of their requests.
     pub interleavings: BTreeSet<String>,
-    /// Replays of a token that had been used, by how late they came.
+    /// Replays of used tokens, by their time.
     pub replays: BTreeMap<&'static str, u64>,
-    /// Sessions, by why they ended.
+    /// Ended sessions, by reason.
     pub ended: BTreeMap<&'static str, u64>,
-    /// Items deleted behind the functions' back.
+    /// Items that were deleted as TTL does.
     pub collected: u64,
-    /// Steps of the clock.
+    /// Number of times that the clock was advanced.
     pub advances: u64,
-    /// Most links of one chain.
+    /// Length of the longest chain.
     pub longest_chain: usize,
-    /// Tokens presented once more at the end, by what was done before.
+    /// Tokens that were presented again at the end, by what had happened before.
     pub last_round: BTreeMap<&'static str, u64>,
 }
 
-/// How a fault is called.
+/// Name of a fault.
 #[must_use]
 pub fn fault_name(fault: Fault) -> Option<&'static str> {
     match fault {
@@ -48,7 +48,7 @@ pub fn fault_name(fault: Fault) -> Option<&'static str> {
     }
 }
 
-/// What the walks of the gate reach, each ten times or more.
+/// Outcomes that the walks of the gate reach, each at least ten times.
 pub const ALWAYS: [(&str, &str); 36] = [
     ("login", "logged in"),
     ("login", "credentials refused"),
@@ -88,7 +88,7 @@ pub const ALWAYS: [(&str, &str); 36] = [
     ("remove", "done"),
 ];
 
-/// What only many walks reach.
+/// Outcomes that only the walks of `--full` reach.
 pub const FULL: [(&str, &str); 11] = [
     ("refresh, current, narrower scope", "rotated"),
     ("refresh, predecessor", "503"),
@@ -103,12 +103,12 @@ pub const FULL: [(&str, &str); 11] = [
     ("disable", "503"),
 ];
 
-/// Why sessions end.
+/// Reasons for the end of a session.
 pub const REASONS: [&str; 6] =
     ["reuse", "revoked", "revoked_all", "password_changed", "user_disabled", "user_removed"];
 
 impl Coverage {
-    /// Adds what another run reached.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         fn sum<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
             for (key, count) in from {
@@ -129,7 +129,7 @@ impl Coverage {
         sum(&mut self.last_round, &other.last_round);
     }
 
-    /// What should have been reached and was not.
+    /// Outcomes that the run should have reached and did not.
     #[must_use]
     pub fn missing(&self, full: bool) -> Vec<String> {
         let wanted = ALWAYS.iter().chain(FULL.iter().filter(|_| full));
@@ -155,13 +155,13 @@ impl Coverage {
     }
 }
 
-/// A replay of the predecessor in time.
+/// A replay of the predecessor within the grace period.
 pub const WITHIN_GRACE: &str = "within grace, the successor unused";
-/// A replay of the predecessor later, under the key that made its successor.
+/// A later replay of the predecessor, with the key that made its successor.
 pub const BY_KEY: &str = "after grace, under its own key";
-/// A replay of the predecessor too late.
+/// A replay of the predecessor after the grace period.
 pub const LATE: &str = "of a predecessor after grace";
-/// A replay of something older.
+/// A replay of an older token.
 pub const USED: &str = "of a token whose successor was used";
 
 impl fmt::Display for Coverage {

@@ -1,4 +1,4 @@
-//! Takes one walk through two function processes and holds every answer against the model.
+//! Performs one walk on two function processes and compares every response with the model.
 
 mod choose;
 mod stored;
@@ -27,26 +27,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The passwords that users have in turn, and one that nobody has.
+/// The passwords that users have in turn, and one that no user has.
 const PASSWORDS: [&str; 3] = [PASSWORD, "another battery of correct horses", "guessed by somebody else"];
-/// How far apart two clocks are.
+/// Difference between the clocks of the two processes.
 const SKEW: Duration = Duration::from_secs(2);
 
-/// Tables that many walks share, one after the other.
+/// Tables that many walks share, one walk after the other.
 pub struct World {
     url: String,
     base: Service,
     direct: DynamoDb,
     names: AtomicU64,
     hashes: [String; 2],
-    /// Function processes at rest, and how often they were used: starting them costs as much as a few walks' steps.
+    /// Idle function processes, with the number of their uses. Starting new ones takes as long as several walks.
     idle: Mutex<Vec<(Setting, Processes, u32)>>,
 }
 
 /// Two processes of the functions, over the same tables.
 type Processes = [Service; 2];
 
-/// How often processes are used: the SDK has an allowance of retries for each, which faults use up.
+/// Uses of a process. Faults use up its SDK's budget of retries.
 const USES: u32 = 16;
 
 impl World {
@@ -58,15 +58,15 @@ impl World {
         Self { url: url.to_owned(), base, direct, names: AtomicU64::new(0), hashes, idle: Mutex::default() }
     }
 
-    /// Takes a walk. Returns what it reached.
+    /// Performs a walk. Returns what it reached.
     ///
     /// # Errors
-    /// What did not hold.
+    /// The property that did not hold.
     pub async fn walk(&self, walk: &Walk, bug: Option<&Seeded>) -> Result<Coverage, Failure> {
         self.journey(walk, bug, false).await.1
     }
 
-    /// As [`World::walk`], and what happened, line by line, if it is to be told.
+    /// As [`World::walk`]. Also returns the events of the walk, line by line, if they are wanted.
     pub async fn journey(
         &self,
         walk: &Walk,
@@ -78,7 +78,7 @@ impl World {
         journey.told = told;
         let result = journey.run(walk).await;
         let Journey { lines, functions, coverage, .. } = journey;
-        // After a failure they may be in the middle of something.
+        // After a failure, the processes may still be busy.
         if result.is_ok() && uses < USES {
             functions.iter().for_each(|function| function.bench.recorder.mend());
             self.idle.lock().unwrap().push((walk.setting, functions, uses));
@@ -86,8 +86,7 @@ impl World {
         (lines, result.map(|()| coverage))
     }
 
-    /// Two processes with this configuration and the same time, and how often they have been used, this time
-    /// included.
+    /// Two processes with this configuration and the same time, and the number of their uses including this one.
     async fn processes(&self, setting: Setting) -> (Processes, u32) {
         let at_rest = {
             let mut idle = self.idle.lock().unwrap();
@@ -109,7 +108,7 @@ impl World {
             ("DAYPASS_IDLE_SECONDS", setting.idle.to_string()),
             ("DAYPASS_REFRESH_TOKEN_SECONDS", setting.life.to_string()),
             ("DAYPASS_ACCESS_TOKEN_SECONDS", reference::ACCESS_SECONDS.to_string()),
-            // Guessing is not the subject.
+            // The limits are so high that no attempt is throttled.
             ("DAYPASS_LOGIN_ATTEMPTS", "100".to_owned()),
         ];
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -118,14 +117,14 @@ impl World {
     }
 }
 
-/// What the clients of one session hold, and have presented.
+/// The tokens that the clients of one session have received and presented.
 #[derive(Debug, Default)]
 struct Holder {
-    /// The links that reached the client, oldest first.
+    /// Links that the client received, oldest first.
     received: Vec<usize>,
-    /// When each link was presented first, by the earliest clock, and under which key each time.
+    /// For each link, the earliest time at which it was presented, and the key if it was always the same.
     presented: HashMap<usize, (Time, Option<Key>)>,
-    /// Somebody presented a token that the client would not have.
+    /// Whether a token was presented that the client would not present.
     suspect: bool,
 }
 
@@ -137,7 +136,7 @@ struct Journey<'a> {
     model: Reference,
     holders: Vec<Holder>,
     coverage: Coverage,
-    /// Whether lines are wanted: making them costs as much as a request.
+    /// Whether the events are wanted as lines. Writing them takes as long as a request.
     told: bool,
     lines: Vec<String>,
 }
@@ -213,7 +212,7 @@ impl<'a> Journey<'a> {
         self.last_rounds(walk).await
     }
 
-    // Time.
+    // The clock.
 
     fn now(&self, process: Process) -> Time {
         self.functions[process].clock.now().millis()
@@ -246,9 +245,9 @@ impl<'a> Journey<'a> {
         self.pass(time);
     }
 
-    // Doing.
+    // The steps.
 
-    /// A client that goes on refreshing.
+    /// A client that refreshes several times.
     async fn chain(&mut self, pick: Pick, count: u8, apart: u8) -> Result<(), Failure> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
         for turn in 0..count {
@@ -260,7 +259,7 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// Somebody has the oldest token of a client that goes on refreshing.
+    /// A thief with the oldest token of a client that refreshes twice.
     async fn thief(
         &mut self,
         pick: Pick,
@@ -283,7 +282,7 @@ impl<'a> Journey<'a> {
             Theft::With(fault) => self.single(process, refresh(oldest), *fault).await,
             Theft::AtOnce(starts, runs) => {
                 let (thief, own) = (refresh(oldest), refresh(newest));
-                // The first of a pair goes through the first process.
+                // The first call of a pair goes through the first process.
                 let (calls, first) =
                     if process == 0 { ([thief, own], *starts) } else { ([own, thief], !starts) };
                 self.pair(calls, first, runs).await
@@ -291,7 +290,7 @@ impl<'a> Journey<'a> {
         }
     }
 
-    /// A client that got no answer.
+    /// A client that received no response.
     async fn retry(
         &mut self,
         pick: Pick,
@@ -309,7 +308,7 @@ impl<'a> Journey<'a> {
         self.single(1 - process, call, Fault::None).await
     }
 
-    /// A user who logs out everywhere, comes back, and whose old token asks for it again.
+    /// A user who logs out everywhere and logs in again, and the old token, which requests it once more.
     async fn everywhere(
         &mut self,
         pick: Pick,
@@ -362,7 +361,7 @@ impl<'a> Journey<'a> {
             && let Call::Refresh { session, .. } = call
             && let Some(link) = self.known(session).last().copied()
         {
-            // Dead at once, for the side that holds the newest token as well.
+            // The newest token is rejected at once too.
             let newest = Call::refresh(session, link, None);
             Box::pin(self.single(1 - process, newest, Fault::None)).await?;
         }
@@ -371,7 +370,7 @@ impl<'a> Journey<'a> {
 
     async fn pair(&mut self, calls: [Call; 2], first: bool, runs: &[u8]) -> Result<(), Failure> {
         let times = [self.now(0), self.now(1)];
-        // Out of turn in either order is out of turn.
+        // A call is honest only if it is honest in both orders.
         let honest = [
             self.present(&calls[0], times[0]),
             self.present(&calls[1], times[1]),
@@ -406,8 +405,8 @@ impl<'a> Journey<'a> {
         let mut stored = None;
         for (mut after, outcomes, order) in self.model.both([(&calls[0], times[0]), (&calls[1], times[1])]) {
             let mut fits = Ok(());
-            // By the order of the calls: which is harmless, since tokens are learned by the link that the order gave
-            // them.
+            // In the order of the calls. Their real order does not matter, because a token is stored at the link that the
+            // order determined.
             for process in [0, 1] {
                 let (ruling, honest) = (&outcomes[process].ruling, honest[process] && honest[2]);
                 let fit = after.compare(ruling, &seen[process], times[process], &calls[process], honest);
@@ -447,26 +446,26 @@ impl<'a> Journey<'a> {
         for (order, failure) in &why {
             let _ = write!(text, "\n      not {order}: {failure}");
         }
-        // What no order explains is the promise itself when all say the same.
+        // If both orders fail for the same property, this property is violated. Otherwise it is a race.
         let property = why[0].1.property;
         let same = why.iter().all(|(_, failure)| failure.property == property);
         let property = if same && property != Property::Stored { property } else { Property::Race };
         failed(property, format!("{calls:?}{text}"))
     }
 
-    /// Notes who presents what. Returns whether the session's client would.
+    /// Records which token is presented. Returns whether the client of the session would present it.
     fn present(&mut self, call: &Call, now: Time) -> bool {
         let Call::Refresh { session, link, key, .. } = *call else { return true };
         let holder = &mut self.holders[session];
         let first = holder.presented.get(&link).copied();
-        // Within grace, or however late under the key of every time before.
+        // Within the grace period, or later with the key of all earlier requests.
         let in_time = |(first, before): (Time, Option<Key>)| {
             now.saturating_sub(first) < self.grace || (key.is_some() && key == before)
         };
         let newest = holder.received.last().copied();
         let previous = holder.received.len().checked_sub(2).map(|at| holder.received[at]);
         let honest = if newest == Some(link) {
-            // Once, and again in time when no answer came.
+            // For the first time, or again in time because no response came.
             first.is_none_or(in_time)
         } else {
             previous == Some(link)
@@ -480,12 +479,12 @@ impl<'a> Journey<'a> {
         !holder.suspect
     }
 
-    /// A holder for each session that has come into being.
+    /// Adds an entry for each new session.
     fn grow(&mut self) {
         self.holders.resize_with(self.model.chains.len(), Holder::default);
     }
 
-    /// Sets the fault up.
+    /// Prepares the fault.
     fn disturb(&self, process: Process, call: &Call, fault: Fault) {
         let recorder = &self.functions[process].bench.recorder;
         let always = |part: Part, action: Action| {
@@ -575,9 +574,9 @@ impl<'a> Journey<'a> {
         }
     }
 
-    // Looking.
+    // Observations.
 
-    /// The sessions that `refresh.reuse` was told of since the last look.
+    /// Sessions with a `refresh.reuse` event since the last call.
     fn thefts(&self) -> Vec<String> {
         let events = self.functions.iter().flat_map(|function| function.journal.take());
         let reuse = events.filter_map(|event| match event {
@@ -603,7 +602,7 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// Gives the client its tokens, and looks at the access token.
+    /// Gives the client its tokens, and checks the access token.
     fn accept(&mut self, process: Process, ruling: &Ruling, seen: &Seen, heard: bool) -> Result<(), Failure> {
         let (Ruling::Granted { session, link, .. }, Seen::Granted(grant)) = (ruling, seen) else {
             return Ok(());
@@ -619,7 +618,7 @@ impl<'a> Journey<'a> {
                 return failed(Property::Access, format!("`{name}` is {} and not {value}", claims[name]));
             }
         }
-        // By the other process, whose clock may be another.
+        // With the other process, whose clock may differ.
         if !self.functions[1 - process].lets_through(&grant.access) {
             return failed(Property::Access, format!("denied: {claims}"));
         }
@@ -657,7 +656,7 @@ impl<'a> Journey<'a> {
 
     // The tables.
 
-    /// The sessions of every user, past functions, recorder and seeded bug.
+    /// The sessions of all users, read directly from the tables.
     async fn stored(&self) -> Result<Vec<Vec<Session>>, Failure> {
         let mut stored = Vec::new();
         for user in &self.users {
@@ -692,7 +691,7 @@ impl<'a> Journey<'a> {
         }
     }
 
-    /// Every token that was ever handed out comes once more; then once more without the items; and after the end.
+    /// Presents every issued token once more, then again without the items, and again after the absolute end.
     async fn last_rounds(&mut self, walk: &Walk) -> Result<(), Failure> {
         if self.told {
             self.lines.push("every token once more".to_owned());
@@ -702,7 +701,7 @@ impl<'a> Journey<'a> {
             for session in 0..self.model.chains.len() {
                 self.collect(session).await;
                 if let Some(link) = self.known(session).last().copied() {
-                    // A refresh token is for the clients of its kind alone, an access token for any.
+                    // A refresh token is valid only for clients of its transport. An access token is valid for all clients.
                     for access in [false, true] {
                         let call = Call::Revoke { session, link, access, client: None, all: false };
                         self.single(0, call, Fault::None).await?;
@@ -726,7 +725,7 @@ impl<'a> Journey<'a> {
                 links.reverse();
             }
             for (index, link) in links.into_iter().enumerate() {
-                // The newest link may be one that this round made.
+                // This round may have made the newest link.
                 if done.insert((session, link)) {
                     let call = Call::refresh(session, link, None);
                     self.single(index % 2, call, Fault::None).await?;
@@ -762,7 +761,7 @@ fn operator(result: Result<Option<User>, StoreError>) -> Seen {
     }
 }
 
-/// What an access token says, unverified.
+/// The claims of an access token, without verification.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap_or_default();
     let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap_or_default();

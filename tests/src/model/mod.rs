@@ -1,12 +1,12 @@
-//! The model test: random walks over the real functions, held against a reference model, and seeded bugs that the
-//! same walks must find.
+//! The model test: random walks over the real functions, compared with a reference model, and deliberate bugs that the same
+//! walks must find.
 //!
-//! - [`walk`] says what a walk is and how proptest draws and shrinks one.
-//! - [`mod@reference`] is the model: what clients are promised, written without the code that keeps the promise.
-//! - [`driver`] takes a walk through two function processes over one DynamoDB and compares.
-//! - [`turns`] puts the requests of two processes in any order that the walk chooses.
-//! - [`mutants`] lists the seeded bugs.
-//! - [`coverage`] counts what was reached, and says what must be.
+//! - [`walk`] defines a walk, and how proptest draws and shrinks one.
+//! - [`mod@reference`] is the model: the behaviour that clients may rely on, written without the code under test.
+//! - [`driver`] performs a walk on two function processes over one DynamoDB, and compares.
+//! - [`turns`] puts the requests of two processes into the order that the walk chooses.
+//! - [`mutants`] lists the deliberate bugs.
+//! - [`coverage`] counts what was reached, and states what must be reached.
 //! - [`runner`] runs many walks, on two threads.
 
 pub mod coverage;
@@ -19,30 +19,30 @@ pub mod walk;
 
 use std::fmt;
 
-/// What the walks assert.
+/// The properties that the walks check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Property {
-    /// Every answer is what the model says.
+    /// Every response is the one that the model predicts.
     Answer,
-    /// A session has one live successor at most: one token text for each link of its chain.
+    /// A session has at most one live successor: one token text for each link of its chain.
     OneSuccessor,
-    /// No sequence without theft ends a session.
+    /// Without theft, no sequence of requests ends a session.
     Honest,
-    /// A replay beyond grace ends its session, at once, for both sides, and no other.
+    /// A replay after the grace period ends its session, at once, for both parties, and no other session.
     Theft,
-    /// Nothing revives a dead session.
+    /// A token of a dead session is never accepted again.
     Dead,
-    /// The absolute end holds, through any number of rotations.
+    /// The absolute end holds for any number of rotations.
     AbsoluteEnd,
-    /// A store that is down is 503, and a 503 changes no verdict.
+    /// While the store is down, the response is 503. A 503 changes no verdict.
     Unavailable,
-    /// One `refresh.reuse` event for each theft noticed.
+    /// There is one `refresh.reuse` event for each detected theft.
     Event,
-    /// Access tokens pass the authorizer and name their session.
+    /// The authorizer accepts access tokens, and they name their session.
     Access,
-    /// Two operations at the same time come out as one after the other.
+    /// The outcome of two simultaneous operations is that of one of their orders.
     Race,
-    /// The stored items are what the answers say.
+    /// The stored items agree with the responses.
     Stored,
 }
 
@@ -64,12 +64,12 @@ impl fmt::Display for Property {
     }
 }
 
-/// A walk that went wrong.
+/// Failure of a walk.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What did not hold.
+    /// The property that did not hold.
     pub property: Property,
-    /// Where and how.
+    /// Step and details.
     pub message: String,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A failure of `property`.
+/// An error for a violated property.
 pub(crate) fn failed<T>(property: Property, message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure { property, message: message.into() })
 }

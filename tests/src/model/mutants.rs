@@ -1,10 +1,10 @@
-//! Seeded bugs: each rewrites requests or answers between the functions and DynamoDB as the bug in our code would,
-//! and the walks must find it.
+//! Deliberate bugs. Each changes requests or responses between the functions and DynamoDB, as a bug in the code would. The
+//! walks must find each one.
 //!
-//! **Left out**, since no walk can tell them from the right program: a rotation without the condition on
-//! `expires_at` or on `absolute_end` alone (the token carries both times under its MAC and is refused before any
-//! request), an ending that deletes the item (absent means invalid), and an `all=true` that ends what has expired as
-//! well.
+//! **Left out** are bugs that no walk can distinguish from the correct program. A rotation can omit the condition on
+//! `expires_at` or on `absolute_end`, because the token carries both times under its MAC and is rejected before any
+//! request. An ending can delete the item, because a missing session is invalid too. `all=true` can also end expired
+//! sessions.
 
 use super::reference::CLOCK_SKEW;
 use data_encoding::BASE64;
@@ -13,40 +13,40 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// A bug.
+/// A deliberate bug.
 #[derive(Clone, Copy)]
 pub struct Mutant {
-    /// What it is called.
+    /// Name of the bug, as the log prints it.
     pub name: &'static str,
-    /// What is wrong.
+    /// Description of the bug.
     pub wrong: &'static str,
-    /// Changes a request, or answers in DynamoDB's place.
+    /// Changes a request, or answers in place of DynamoDB.
     request: fn(&mut Memory, &mut Request<'_>) -> Option<Reply>,
-    /// Changes an answer. What it returns is sent to DynamoDB besides.
+    /// Changes a response. The returned request is sent to DynamoDB in addition.
     answer: fn(&mut Memory, &Request<'_>, &mut Reply) -> Option<(&'static str, Value)>,
 }
 
 /// HTTP status and body.
 type Reply = (u16, Value);
 
-/// A request on its way.
+/// A request on its way to DynamoDB.
 struct Request<'a> {
     operation: &'a str,
     body: &'a mut Value,
 }
 
-/// What a bug remembers of earlier requests: as much as the code around it would know.
+/// What a bug stores of earlier requests: only facts that the code around it would have too.
 #[derive(Default)]
 struct Memory {
     /// User and session of every login, oldest first.
     opened: Vec<(String, String)>,
-    /// The generation in which a session was last met.
+    /// The last seen generation of each session.
     met: HashMap<String, Value>,
-    /// The scope that was last asked for in a session.
+    /// The last requested scope of each session.
     asked: HashMap<String, Vec<Value>>,
 }
 
-/// A mutant at work: shared by the recorders of both processes.
+/// A bug in use. The recorders of both processes share it.
 #[derive(Clone)]
 pub struct Seeded {
     mutant: Mutant,
@@ -91,12 +91,12 @@ impl Request<'_> {
         self.body["UpdateExpression"].as_str().unwrap_or_default()
     }
 
-    /// The write of a refresh.
+    /// Whether this is the write of a refresh.
     fn is_rotation(&self) -> bool {
         self.operation == "UpdateItem" && self.update().contains("#generation = :next")
     }
 
-    /// The write that ends a session, for this reason if one is given.
+    /// Whether this is the write that ends a session, for the given reason if there is one.
     fn is_ending(&self, why: Option<&str>) -> bool {
         let reason = self.body["ExpressionAttributeValues"][":why"]["S"].as_str();
         self.operation == "UpdateItem"
@@ -104,7 +104,7 @@ impl Request<'_> {
             && (why.is_none() || why == reason)
     }
 
-    /// The query that looks for the sessions to end.
+    /// Whether this is the query for the sessions to end.
     fn is_query(&self) -> bool {
         self.operation == "Query"
     }
@@ -117,7 +117,7 @@ impl Request<'_> {
         self.body["Key"]["session"]["S"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Leaves the parts of the condition out that contain this.
+    /// Removes the parts of the condition that contain this text.
     fn without_condition(&mut self, part: &str) {
         let condition = self.body["ConditionExpression"].as_str().unwrap_or_default();
         let kept: Vec<_> = split(condition, " AND ").into_iter().filter(|c| !c.contains(part)).collect();
@@ -125,7 +125,7 @@ impl Request<'_> {
         prune(self.body);
     }
 
-    /// Leaves the parts of the filter out that contain this.
+    /// Removes the parts of the filter that contain this text.
     fn without_filter(&mut self, part: &str) {
         let filter = self.body["FilterExpression"].as_str().unwrap_or_default();
         let kept: Vec<_> = split(filter, " AND ").into_iter().filter(|c| !c.contains(part)).collect();
@@ -133,7 +133,7 @@ impl Request<'_> {
         prune(self.body);
     }
 
-    /// Adds to the condition, with what it names.
+    /// Adds a part to the condition, with its name and value.
     fn with_condition(&mut self, part: &str, name: (&str, &str), value: (&str, Value)) {
         let condition = self.body["ConditionExpression"].as_str().unwrap_or_default();
         self.body["ConditionExpression"] = json!(format!("{condition} AND {part}"));
@@ -141,7 +141,7 @@ impl Request<'_> {
         self.body["ExpressionAttributeValues"][value.0] = value.1;
     }
 
-    /// Leaves the assignment to this attribute out.
+    /// Removes the assignment to this attribute.
     fn without_set(&mut self, attribute: &str) {
         let update = self.update().trim_start_matches("SET ").to_owned();
         let assigned = format!("{attribute} =");
@@ -151,7 +151,7 @@ impl Request<'_> {
     }
 }
 
-/// Splits at a separator outside of parentheses.
+/// Splits at a separator that is not within parentheses.
 fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
     let (mut depth, mut start, mut parts) = (0_i32, 0, Vec::new());
     for (at, c) in text.char_indices() {
@@ -178,7 +178,7 @@ const EXPRESSIONS: [&str; 5] = [
     "ProjectionExpression",
 ];
 
-/// Drops names and values that no expression uses any more: DynamoDB refuses them.
+/// Removes names and values that no expression uses, because DynamoDB rejects them.
 fn prune(request: &mut Value) {
     let expressions: String =
         EXPRESSIONS.iter().filter_map(|name| request[name].as_str()).collect::<Vec<_>>().join(" ");
@@ -193,19 +193,19 @@ fn prune(request: &mut Value) {
     }
 }
 
-/// The item that a condition was false for.
+/// The item of a failed condition.
 fn refused_item(reply: &mut Reply) -> Option<&mut Value> {
     let refused =
         reply.1["__type"].as_str().is_some_and(|kind| kind.ends_with("ConditionalCheckFailedException"));
     refused.then(|| &mut reply.1["Item"]).filter(|item| item.is_object())
 }
 
-/// A number of an item.
+/// The value of a number attribute.
 fn number(value: &Value) -> Option<u64> {
     value["N"].as_str()?.parse().ok()
 }
 
-/// A time of an item in milliseconds.
+/// The value of a time attribute in milliseconds.
 fn time(value: &Value) -> Option<u64> {
     let (seconds, decimals) = value["N"].as_str().map(|n| n.split_once('.').unwrap_or((n, "")))?;
     Some(seconds.parse::<u64>().ok()? * 1000 + format!("{decimals:0<3}").parse::<u64>().ok()?)
@@ -215,7 +215,7 @@ fn at(time: u64) -> Value {
     json!({ "N": format!("{}.{:03}", time / 1000, time % 1000) })
 }
 
-/// By how many generations a refused rotation's token was behind, and the item that it met.
+/// How many generations the token of a failed rotation was behind, and the item.
 fn behind<'r>(request: &Request<'_>, reply: &'r mut Reply) -> Option<(u64, &'r mut Value)> {
     if !request.is_rotation() {
         return None;
@@ -226,7 +226,7 @@ fn behind<'r>(request: &Request<'_>, reply: &'r mut Reply) -> Option<(u64, &'r m
     Some((age, item))
 }
 
-/// DynamoDB's answer when a condition was false.
+/// DynamoDB's response to a failed condition.
 fn refusal(item: Option<Value>) -> Reply {
     let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
     let mut body = json!({ "__type": kind, "message": "The conditional request failed" });
@@ -236,15 +236,15 @@ fn refusal(item: Option<Value>) -> Reply {
     (400, body)
 }
 
-/// A write that DynamoDB says it made, and did not.
+/// The response to a write that was not made.
 fn swallowed(request: &Request<'_>, why: &str) -> Option<Reply> {
     request.is_ending(Some(why)).then(|| (200, json!({})))
 }
 
-/// The longest grace window of the walks, in milliseconds.
+/// The longest grace period of the walks, in milliseconds.
 const GRACE: u64 = 30_000;
 
-/// All seeded bugs.
+/// The list of deliberate bugs.
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "rotate-any-generation",
@@ -398,7 +398,7 @@ pub const MUTANTS: &[Mutant] = &[
                 is a thief after grace all the same",
         request: |_, request| {
             if request.is_rotation() {
-                // Every call has a time of its own, and its retries have the same.
+                // Each call has its own time, and its retries have the same.
                 let now = request.value(":now")["N"].as_str().unwrap_or_default().to_owned();
                 let attempt = request.value(":attempt")["B"].as_str().unwrap_or_default();
                 let bytes = BASE64.decode(attempt.as_bytes()).unwrap_or_default();
@@ -860,7 +860,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
 ];
 
-/// Leaves a part of the login's check of the user out.
+/// Removes a part of the condition on the user in a login.
 fn without_check(request: &mut Request<'_>, part: &str) {
     for action in request.body["TransactItems"].as_array_mut().into_iter().flatten() {
         for kind in ["ConditionCheck", "Update"] {

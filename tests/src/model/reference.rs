@@ -1,21 +1,21 @@
-//! The reference model: what the design promises (section 5), in the words of a client.
+//! The reference model: the behaviour that clients may rely on.
 //!
-//! A session is a **chain** of refresh tokens. The last link is the one that works: presenting it adds a link. The
-//! link before it gets the last one again while the grace window is open, or under the key that made the last one,
-//! however late; as soon as the last link is used it is the last no more, so both end by themselves. Any other link is
-//! theft, and ends the chain. There are no generations, attempts or conditions here.
+//! A session is a **chain** of refresh tokens. The last link is the current token: presenting it adds a link. The link
+//! before it gets the last link again, within the grace period or with the key that made the last link. Once the last link
+//! is used, another link is the last one, so both cases end by themselves. Any other link means theft and ends the chain.
+//! The model has no generations, attempts or conditions.
 //!
-//! **Two operations at once** come out as one of their two orders, with four exceptions:
-//! - A login whose password is the one that a simultaneous change sets may succeed, and its session be ended by that
-//!   very change: it was opened before the change had ended what there was.
-//! - Two removals of a user may both have found the user: removal disables first and deletes last.
-//! - When two operations end all sessions of a user at once, each session has ended for the reason of either.
-//! - A theft that was noticed while the session lived is told as one, though another ending comes first.
+//! **Two simultaneous operations** have the outcome of one of their two orders, with four exceptions:
+//! - A login can check a password that a simultaneous change has just set. It may succeed, and the change may still end its
+//!   session.
+//! - Two removals of one user may both report success, because a removal disables the user first and deletes the item last.
+//! - If two operations end all sessions of a user, each session has the reason of either of them.
+//! - A theft that was detected while the session was live is reported, even if another ending comes first.
 //!
-//! **Known truths**, which are no bugs:
-//! - A rotation that landed while every answer about it was lost looks like theft when its retry comes after grace.
-//! - A theft whose ending gets no answer is told at once, and again by the next replay if it was not ended: rather twice
-//!   than never.
+//! **Accepted behaviour**, which is no bug:
+//! - If all responses to a rotation are lost, a retry after the grace period looks like theft.
+//! - If the ending after a theft gets no response, the theft is reported at once. If the session did not end, the next
+//!   replay reports it again: rather twice than never.
 
 use super::{Failure, Property, failed};
 use crate::model::walk::{Fault, Part, Setting};
@@ -25,16 +25,16 @@ use std::fmt;
 /// Milliseconds since the epoch.
 pub type Time = u64;
 
-/// Life of an access token in seconds, as the functions are configured.
+/// Lifetime of an access token in seconds, as the functions are configured.
 pub const ACCESS_SECONDS: u64 = 300;
-/// How long past its expiry an access token is still taken: clocks differ.
+/// Time after its expiry for which an access token is still accepted, because clocks differ.
 const ACCESS_LEEWAY: Time = 30_000;
-/// By how much the clocks of two processes may differ: whoever ends all sessions takes none for expired that another may
-/// still take for live, and none for younger than a call that broke off because another opened it.
+/// Permitted difference between the clocks of two processes. An operation that ends all sessions also ends those that are
+/// expired or too young only by its own clock.
 pub const CLOCK_SKEW: Time = 30_000;
-/// What every user may do.
+/// The scope of every user.
 const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
-/// The client that may do less, and what it may.
+/// A client with a restricted scope, and this scope.
 pub const NARROW: (&str, &str) = ("narrow", "orders:read");
 /// The client of a request that names none.
 pub const DEFAULT_CLIENT: &str = "web";
@@ -42,76 +42,76 @@ pub const DEFAULT_CLIENT: &str = "web";
 /// An `Idempotency-Key`, by number.
 pub type Key = u8;
 
-/// One request to a function, or a command of an operator. Users, sessions and links are named by their place in the
+/// One request to a function, or one command of an operator. Users, sessions and links are identified by their index in the
 /// model.
 #[derive(Debug, Clone)]
 pub enum Call {
-    /// `POST /login`.
+    /// A login: `POST /login`.
     Login {
-        /// Who.
+        /// Index of the user.
         user: usize,
-        /// The password tried.
+        /// Index of the password.
         password: usize,
-        /// `client_id`.
+        /// The parameter `client_id`.
         client: Option<&'static str>,
-        /// `scope`.
+        /// The parameter `scope`.
         scope: Option<&'static str>,
     },
-    /// `POST /refresh`.
+    /// A refresh: `POST /refresh`.
     Refresh {
-        /// The session.
+        /// Index of the session.
         session: usize,
-        /// The link of its chain that is presented.
+        /// Index of the presented link.
         link: usize,
-        /// `client_id`.
+        /// The parameter `client_id`.
         client: Option<&'static str>,
-        /// `scope`.
+        /// The parameter `scope`.
         scope: Option<&'static str>,
-        /// `Idempotency-Key`.
+        /// The header `Idempotency-Key`.
         key: Option<Key>,
     },
-    /// `POST /revoke`.
+    /// A revocation: `POST /revoke`.
     Revoke {
-        /// The session.
+        /// Index of the session.
         session: usize,
-        /// The link whose refresh or access token is presented.
+        /// Index of the link whose refresh or access token is presented.
         link: usize,
-        /// Whether it is the access token.
+        /// Whether the access token is presented.
         access: bool,
-        /// `client_id`.
+        /// The parameter `client_id`.
         client: Option<&'static str>,
-        /// `all=true`.
+        /// Whether the request has `all=true`.
         all: bool,
     },
-    /// A new password.
+    /// The operator sets a new password.
     SetPassword {
-        /// Whose.
+        /// Index of the user.
         user: usize,
-        /// Which.
+        /// Index of the password.
         password: usize,
     },
-    /// Disabled or enabled.
+    /// The operator disables or enables a user.
     SetEnabled {
-        /// Who.
+        /// Index of the user.
         user: usize,
-        /// Enabled.
+        /// Whether the user is enabled.
         enabled: bool,
     },
-    /// Removed.
+    /// The operator removes a user.
     Remove {
-        /// Who.
+        /// Index of the user.
         user: usize,
     },
 }
 
 impl Call {
-    /// A refresh that names nothing but its token.
+    /// A refresh with only its token.
     #[must_use]
     pub const fn refresh(session: usize, link: usize, key: Option<Key>) -> Self {
         Self::Refresh { session, link, client: None, scope: None, key }
     }
 
-    /// Whether it is to end all sessions of a user.
+    /// Whether the call ends all sessions of a user.
     #[must_use]
     pub fn ends_all(&self) -> bool {
         matches!(
@@ -124,70 +124,70 @@ impl Call {
     }
 }
 
-/// What the answer has to be.
+/// The expected response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling {
     /// 200 with the token of this link.
     Granted {
-        /// The session.
+        /// Index of the session.
         session: usize,
-        /// The link that the client now holds.
+        /// Index of the link that the client now has.
         link: usize,
-        /// Which way.
+        /// Reason why the token was issued.
         how: How,
-        /// `scope`.
+        /// The member `scope`.
         scope: String,
-        /// `refresh_expires_in`.
+        /// The member `refresh_expires_in`.
         expires_in: u64,
     },
-    /// 400 `invalid_grant`.
+    /// The token is rejected: 400 `invalid_grant`.
     Refused(Why),
-    /// 400 `invalid_scope`.
+    /// The scope was not granted: 400 `invalid_scope`.
     Scope,
-    /// 401 `invalid_grant`.
+    /// The login is rejected: 401 `invalid_grant`.
     Credentials,
-    /// 200 with an empty object. Whether it ended something.
+    /// 200 with an empty object. Contains whether a session ended.
     Revoked(bool),
-    /// 200 with an empty object: a revocation of all sessions that had been asked for before is over.
+    /// 200 with an empty object: an earlier revocation of all sessions was finished.
     Finished,
-    /// The operator's command found the user, or did not.
+    /// Outcome of an operator's command: whether the user exists.
     Operator(bool),
-    /// 503.
+    /// DynamoDB does not answer: 503 `temporarily_unavailable`.
     Unavailable,
 }
 
-/// How a token came to be handed out.
+/// Reason why a token was issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// A login.
+    /// After a login.
     Login,
-    /// A new link.
+    /// After a rotation.
     Rotated,
-    /// The last link once more, within grace.
+    /// The last link again, within the grace period.
     Again,
-    /// The last link once more, later than grace, under the key that made it.
+    /// The last link again, after the grace period, with the key that made it.
     ByKey,
 }
 
-/// Why a token is refused.
+/// Reason why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// By the time written in it.
+    /// The expiry in the token has passed.
     TokenExpired,
-    /// There is no such session any more.
+    /// The session no longer exists.
     Absent,
     /// The session ended.
     Ended,
-    /// It belongs to another client.
+    /// The session belongs to another client.
     OtherClient,
-    /// The session is past its time.
+    /// The session has expired.
     Expired,
-    /// It was used up, and its successor could be anybody's.
+    /// The token was used before, and its successor may be with another party.
     Theft,
 }
 
 impl Ruling {
-    /// For the table of what was reached.
+    /// Name of the reason, for the counts.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -213,12 +213,12 @@ impl Ruling {
     }
 }
 
-/// A ruling, and how many `refresh.reuse` events go with it.
+/// The expected response, and the number of `refresh.reuse` events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answer.
+    /// The expected response.
     pub ruling: Ruling,
-    /// The events.
+    /// Number of `refresh.reuse` events.
     pub thefts: usize,
 }
 
@@ -228,33 +228,33 @@ impl From<Ruling> for Outcome {
     }
 }
 
-/// What a client or an operator got.
+/// Response that a client or an operator received.
 #[derive(Debug, Clone)]
 pub enum Seen {
-    /// Tokens.
+    /// 200 with tokens.
     Granted(Grant),
     /// 200 with an empty object.
     Empty,
     /// Another status, with its error code.
     Status(u16, String),
-    /// The operator's command found the user, or did not.
+    /// Outcome of an operator's command: whether the user exists.
     Operator(bool),
-    /// The operator's command failed for now.
+    /// Temporary failure of an operator's command.
     OperatorFailed,
 }
 
 /// The body of a 200 with tokens.
 #[derive(Clone)]
 pub struct Grant {
-    /// `refresh_token`.
+    /// The member `refresh_token`.
     pub refresh: String,
-    /// `access_token`.
+    /// The member `access_token`.
     pub access: String,
-    /// `session_id`.
+    /// The member `session_id`.
     pub session: String,
-    /// `scope`.
+    /// The member `scope`.
     pub scope: String,
-    /// `refresh_expires_in`.
+    /// The member `refresh_expires_in`.
     pub expires_in: u64,
 }
 
@@ -265,66 +265,66 @@ impl fmt::Debug for Grant {
     }
 }
 
-/// The end of a token: enough to tell it from others.
+/// The last characters of a token, enough to distinguish it from others.
 fn tail(token: &str) -> String {
     format!("..{}", &token[token.len().saturating_sub(6)..])
 }
 
-/// A user.
+/// State of a user.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Not removed.
+    /// Whether the user was not removed.
     pub exists: bool,
-    /// May log in.
+    /// Whether the user may log in.
     pub enabled: bool,
-    /// The password that is good.
+    /// Index of the current password.
     pub password: usize,
 }
 
-/// A session.
+/// State of a session.
 #[derive(Debug, Clone)]
 pub struct Chain {
-    /// Whose.
+    /// Index of the user.
     pub user: usize,
-    /// Its id, once somebody was told.
+    /// Session id, once a response has contained it.
     pub id: Option<String>,
-    /// The client that logged in.
+    /// Client that logged in.
     pub client: &'static str,
-    /// What it may do.
+    /// Scope that was granted at the login.
     pub scope: BTreeSet<&'static str>,
-    /// When it was opened, by the clock of the process that did.
+    /// Time of the login, by the clock of its process.
     pub created_at: Time,
-    /// When it ends, whatever happens.
+    /// Absolute end of the session.
     pub absolute_end: Time,
-    /// The tokens, oldest first.
+    /// Refresh tokens, oldest first.
     pub links: Vec<Link>,
-    /// When the last link came to be; `None` for the login's own.
+    /// Time of the last rotation. `None` before the first one.
     pub rotated_at: Option<Time>,
-    /// The key under which the last link was made, if it was.
+    /// Key with which the last link was made, if there was one.
     pub made_under: Option<Key>,
-    /// How it ended: in one of these ways. Empty while it has not.
+    /// Possible endings, one of which happened. Empty for a session that has not ended.
     pub ended: Vec<End>,
-    /// Its item was deleted.
+    /// Whether the item was deleted.
     pub gone: bool,
 }
 
-/// An early end.
+/// Ending of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Why.
+    /// Reason of the ending.
     pub why: &'static str,
-    /// When, by the clock of the process that ended it.
+    /// Time of the ending, by the clock of its process.
     pub at: Time,
 }
 
-/// A token of a chain.
+/// One refresh token of a chain.
 #[derive(Clone)]
 pub struct Link {
-    /// When it expires by itself.
+    /// Expiry of the token.
     pub expires: Time,
-    /// Its text, once it was handed out.
+    /// Text of the token, once it was issued.
     pub text: Option<String>,
-    /// The last access token that was handed out with it, and its expiry.
+    /// The last access token that was issued with it, and its expiry.
     pub access: Option<(String, Time)>,
 }
 
@@ -336,13 +336,13 @@ impl fmt::Debug for Link {
 }
 
 impl Chain {
-    /// The place of the last link.
+    /// Index of the last link.
     #[must_use]
     pub fn last(&self) -> usize {
         self.links.len() - 1
     }
 
-    /// When the last link expires.
+    /// Expiry of the last link.
     #[must_use]
     pub fn expires(&self) -> Time {
         self.links[self.last()].expires
@@ -356,13 +356,13 @@ impl Chain {
         ends
     }
 
-    /// When an `all=true` ended it, if that is what did.
+    /// Time at which an `all=true` ended the session, if that ended it.
     fn revoked_all_at(&self) -> Option<Time> {
         self.ended.first().filter(|end| end.why == "revoked_all").map(|end| end.at)
     }
 }
 
-/// What a presented token means.
+/// Meaning of a presented token.
 enum Meaning {
     Rotate,
     Again(How),
@@ -371,20 +371,20 @@ enum Meaning {
     No(Why),
 }
 
-/// The model's state.
+/// State of the model.
 #[derive(Debug, Clone)]
 pub struct Reference {
     grace: Time,
     idle: Option<Time>,
     life: Time,
-    /// The users.
+    /// Users, by index.
     pub users: Vec<Person>,
-    /// The sessions, in the order of the logins.
+    /// Sessions in the order of their logins.
     pub chains: Vec<Chain>,
 }
 
 impl Reference {
-    /// So many users, and nobody logged in.
+    /// A model with this number of users and without sessions.
     #[must_use]
     pub fn new(setting: Setting, users: usize) -> Self {
         Self {
@@ -396,13 +396,13 @@ impl Reference {
         }
     }
 
-    /// The end of the grace window of the last rotation.
+    /// End of the grace period of the last rotation.
     #[must_use]
     pub fn grace_end(&self, session: usize) -> Option<Time> {
         self.chains[session].rotated_at.map(|at| at + self.grace)
     }
 
-    /// When a token that is issued now expires.
+    /// Expiry of a token that is issued now.
     fn expiry(&self, now: Time, absolute_end: Time) -> Time {
         self.idle.map_or(absolute_end, |idle| whole_seconds(now + idle).min(absolute_end))
     }
@@ -436,7 +436,7 @@ impl Reference {
         if link == chain.last() {
             return if granted { Meaning::Rotate } else { Meaning::Scope };
         }
-        // A clock that runs behind the one that rotated sees no time gone by.
+        // A clock that is behind that of the rotation counts no time.
         let in_grace = chain.rotated_at.is_some_and(|at| now.saturating_sub(at) < self.grace);
         let how = if in_grace { How::Again } else { How::ByKey };
         if link + 1 == chain.last() && (in_grace || key.is_some() && key == chain.made_under) {
@@ -445,8 +445,7 @@ impl Reference {
         Meaning::Theft
     }
 
-    /// Takes the state on by one call at this time by the clock of the process that serves it. Says what the answer
-    /// has to be.
+    /// Applies one call to the model, at a time by the clock of its process. Returns the expected response.
     pub fn apply(&mut self, call: &Call, now: Time, fault: Fault) -> Outcome {
         match *call {
             Call::Login { user, password, client, scope } => {
@@ -522,7 +521,7 @@ impl Reference {
             ended: Vec::new(),
             gone: false,
         });
-        // Opened, and nobody was told.
+        // The session was opened, but the response is lost.
         if fault == Fault::LostAlways(Part::Second) {
             return Ruling::Unavailable;
         }
@@ -552,7 +551,7 @@ impl Reference {
         fault: Fault,
     ) -> Outcome {
         let meaning = self.meaning(session, link, client, scope, key, now);
-        // Refused before anything is asked of DynamoDB.
+        // Rejected before any request to DynamoDB.
         if matches!(meaning, Meaning::No(Why::TokenExpired)) {
             return Ruling::Refused(Why::TokenExpired).into();
         }
@@ -603,7 +602,8 @@ impl Reference {
         } else {
             chain.links[link].expires
         };
-        // Who asked for the end of one session has it; who asked for the end of all must hear that the others live.
+        // For one session, the caller has what they wanted. For all sessions, the caller must learn that the others are
+        // live.
         let nothing = |why| if all { Ruling::Refused(why) } else { Ruling::Revoked(false) };
         if now >= good_until {
             return nothing(Why::TokenExpired);
@@ -623,8 +623,8 @@ impl Reference {
         if others {
             return Ruling::Refused(Why::OtherClient);
         }
-        // A session that ended otherwise commands nothing; one that `all` ended finishes what was begun, and ends nothing
-        // that was opened since.
+        // The token of an ended session cannot end others. One exception: if `all=true` ended it, the call can be finished.
+        // It ends no session that was opened later.
         let opened_before = if ends { None } else { chain.revoked_all_at() };
         let finishes = all && opened_before.is_some();
         if !(ends || finishes) {
@@ -640,8 +640,8 @@ impl Reference {
         if ends { Ruling::Revoked(true) } else { Ruling::Finished }
     }
 
-    /// Ends what lives by this clock or by one that is behind it; what has expired for all needs no ending. With
-    /// `opened_before` only what was opened by then, by that clock or by one that is ahead of it.
+    /// Ends sessions that are live by this clock or by one that is behind it. With `opened_before`, only sessions that were
+    /// opened before this time, by its clock or by one that is ahead of it.
     fn end_all(&mut self, user: usize, why: &'static str, opened_before: Option<Time>, now: Time) {
         let lives = |chain: &&mut Chain| {
             chain.user == user
@@ -653,7 +653,7 @@ impl Reference {
         });
     }
 
-    /// An operator's command: first the user is changed, then the sessions are ended.
+    /// An operator's command changes the user first, and then ends the sessions.
     fn change(
         &mut self,
         user: usize,
@@ -682,7 +682,7 @@ impl Reference {
         Ruling::Operator(exists).into()
     }
 
-    /// What two calls at once may come out as: the state after, and the outcome of each.
+    /// The possible outcomes of two simultaneous calls: the state afterwards, and the outcome of each call.
     #[must_use]
     pub fn both(&self, calls: [(&Call, Time); 2]) -> Vec<(Self, [Outcome; 2], &'static str)> {
         let in_order = |first: usize| {
@@ -733,7 +733,7 @@ impl Reference {
             && user == other
             && self.users[*user].exists
         {
-            // Either of them ends the sessions, at the time of its own clock.
+            // Either call ends the sessions, at the time of its own clock.
             for first in [0, 1] {
                 let (after, _) = in_order(first);
                 let found = Outcome::from(Ruling::Operator(true));
@@ -743,8 +743,8 @@ impl Reference {
         results
     }
 
-    /// Compares an answer with the ruling, and remembers the tokens in it. `honest`: nobody but the client has
-    /// presented a token of this session, and never out of turn.
+    /// Compares a response with the expected one, and stores its tokens. `honest` means that only the client has presented
+    /// tokens of this session, each in its turn.
     pub fn compare(
         &mut self,
         ruling: &Ruling,
@@ -793,7 +793,7 @@ impl Reference {
         failed(property, format!("expected {ruling:?}, got {seen:?}"))
     }
 
-    /// Which promise it breaks when a token works that is refused for this reason.
+    /// The property that is violated if a token is accepted although it should be rejected for this reason.
     fn revived(&self, why: Why, call: &Call, now: Time) -> Property {
         let Call::Refresh { session, .. } = call else { return Property::Answer };
         let chain = &self.chains[*session];
@@ -829,7 +829,7 @@ impl Reference {
     }
 }
 
-/// Tokens and TTL have whole seconds.
+/// Rounds down to whole seconds, as tokens and TTL have them.
 fn whole_seconds(time: Time) -> Time {
     time / 1000 * 1000
 }

@@ -1,4 +1,4 @@
-//! Many walks: drawn from a seed, on threads that share a runtime.
+//! Runs many walks, drawn from a seed, on threads that share a runtime.
 
 use super::coverage::Coverage;
 use super::driver::World;
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use tokio::runtime::Handle;
 
-/// The seed of the gate: the walks of a commit are the same on every machine.
+/// The seed of the gate. The walks of a commit are the same on every machine.
 pub const SEED: u64 = 4;
-/// Bugs that the walks of [`SEED`] find late, each with a seed whose walks find it within the first fourteen. Without an entry, or when
-/// the walks have changed, a bug is found later, and that is all.
+/// Bugs that the walks of [`SEED`] find late, each with a seed that finds it within the first fourteen walks. A bug without
+/// a useful entry is only found later.
 const SOONER: [(&str, u64); 17] = [
     ("rotate-for-any-client", 3),
     ("attempt-not-stored", 1),
@@ -36,9 +36,9 @@ const SOONER: [(&str, u64); 17] = [
     ("login-while-being-disabled", 7),
     ("throttled-is-absent", 8),
 ];
-/// Walks within which each seeded bug must be found.
+/// Number of walks within which each deliberate bug must be found.
 pub const MUTANT_WALKS: u32 = 600;
-/// Tries at a shorter walk before the failure is printed.
+/// Attempts to shorten a failed walk before it is printed.
 const SHRINKS: u32 = 400;
 
 fn runner(seed: u64, cases: u32) -> TestRunner {
@@ -48,7 +48,7 @@ fn runner(seed: u64, cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-/// A thread for walks: the futures of whole requests, one within the other, are large without optimisation.
+/// A thread for walks. Its stack is large, because the nested futures of whole requests are large without optimisation.
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
@@ -56,10 +56,10 @@ fn spawn<'scope, T: Send + 'scope>(
     std::thread::Builder::new().stack_size(32 << 20).spawn_scoped(scope, work).unwrap()
 }
 
-/// Takes so many walks, a share of them in each world at the same time.
+/// Performs this number of walks, distributed over the worlds, which run in parallel.
 ///
 /// # Errors
-/// The shortest walk found that goes wrong, line by line.
+/// The shortest failing walk that was found, line by line.
 pub fn take(handle: &Handle, worlds: &[World], seed: u64, cases: u32) -> Result<Coverage, String> {
     let total = Mutex::new(Coverage::default());
     let share = cases.div_ceil(u32::try_from(worlds.len()).unwrap());
@@ -107,24 +107,19 @@ fn take_share(
     }
 }
 
-/// How a seeded bug was found.
+/// How a deliberate bug was found.
 #[derive(Debug)]
 pub struct Found {
-    /// After how many walks.
+    /// Number of walks until it was found.
     pub walks: u32,
-    /// What did not hold.
+    /// The property that did not hold.
     pub property: Property,
 }
 
-/// Looks for every one of these bugs, by the walks of this seed, or without one by those that find each soonest. `None` for a bug that
-/// was not found.
+/// Looks for each of these bugs with the walks of this seed, or without a seed with the walks that find it soonest. The
+/// entry is `None` for a bug that was not found.
 #[must_use]
-pub fn hunt(
-    handle: &Handle,
-    worlds: &[World],
-    seed: Option<u64>,
-    mutants: &[Mutant],
-) -> Vec<(Mutant, Option<Found>)> {
+pub fn hunt(handle: &Handle, worlds: &[World], mutants: &[Mutant]) -> Vec<(Mutant, Option<Found>)> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -135,7 +130,7 @@ pub fn hunt(
                     mutants.iter().enumerate().nth(next.fetch_add(1, Ordering::SeqCst))
                 {
                     let sooner = SOONER.iter().find(|(name, _)| *name == mutant.name);
-                    let seed = seed.unwrap_or(sooner.map_or(SEED, |(_, seed)| *seed));
+                    let seed = sooner.map_or(SEED, |(_, seed)| *seed);
                     let result = hunt_one(handle, world, seed, *mutant);
                     found.lock().unwrap().push((index, *mutant, result));
                 }

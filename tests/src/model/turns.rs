@@ -1,4 +1,4 @@
-//! Turns: in which order the requests of two function processes reach DynamoDB.
+//! The order in which the requests of two function processes reach DynamoDB.
 
 use daypass_testkit::recorder::Turn;
 use futures_util::future::BoxFuture;
@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
-/// A script of turns, one for each request. A process that has finished has its remaining turns left out, and when
-/// the script is over the first process goes before the second: so nobody waits for ever.
+/// A script of turns, one for each request. The turns of a finished process are skipped. After the end of the script, the
+/// first process goes before the second. No process therefore waits without end.
 #[derive(Default)]
 pub struct Turns {
     state: Mutex<State>,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl State {
-    /// Whose turn it is; `None` for whoever comes.
+    /// The process whose turn it is, or `None` for any process.
     fn next(&mut self) -> Option<usize> {
         while self.script.front().is_some_and(|process| self.finished[*process]) {
             self.script.pop_front();
@@ -34,7 +34,7 @@ impl State {
 }
 
 impl Turns {
-    /// Turns in runs of these lengths, starting with the first process or with the second.
+    /// Turns in runs of these lengths. The first or the second process begins.
     #[must_use]
     pub fn new(first: bool, runs: &[u8]) -> Arc<Self> {
         let mut script = VecDeque::new();
@@ -45,7 +45,7 @@ impl Turns {
         Arc::new(Self { state: Mutex::new(State { script, ..State::default() }), ..Self::default() })
     }
 
-    /// The gate of one process.
+    /// The gate through which the requests of one process pass.
     pub fn gate(
         self: &Arc<Self>,
         process: usize,
@@ -61,7 +61,7 @@ impl Turns {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Before looking: what changes from here on is not missed.
+            // Registered before the check, so that no change is missed.
             changed.as_mut().enable();
             if self.take(process) {
                 return Box::new(Taken(Arc::clone(&self)));
@@ -81,20 +81,20 @@ impl Turns {
         free
     }
 
-    /// This process sends nothing more.
+    /// Ends the turns of this process, which sends no more requests.
     pub fn finish(&self, process: usize) {
         self.state.lock().unwrap().finished[process] = true;
         self.changed.notify_waiters();
     }
 
-    /// The turns as they were taken, such as `ABBA`.
+    /// The turns that were taken, such as `ABBA`.
     #[must_use]
     pub fn taken(&self) -> String {
         self.state.lock().unwrap().taken.clone()
     }
 }
 
-/// A turn that lasts until this is dropped.
+/// A turn, which ends when this value is dropped.
 struct Taken(Arc<Turns>);
 
 impl Drop for Taken {
@@ -108,7 +108,7 @@ impl Drop for Taken {
 mod tests {
     use super::*;
 
-    /// Takes so many turns for each process, as fast as the script lets it. Returns the order.
+    /// Takes this number of turns for each process, as fast as the script allows. Returns the order.
     async fn taken(first: bool, runs: &[u8], requests: [usize; 2]) -> String {
         let turns = Turns::new(first, runs);
         let process = async |process: usize| {

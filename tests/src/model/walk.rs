@@ -1,238 +1,238 @@
-//! A walk: what users, clients, thieves, operators, the network and the clock do, one after the other or two at once.
+//! A walk: actions of users, clients, thieves, operators, the network and the clock, one after the other or two at once.
 //!
-//! Nothing here names a token: a step picks among what there is when its turn comes, so a walk keeps its sense while
-//! proptest leaves steps out of it.
+//! A walk does not name tokens. A step selects among the tokens that exist at its turn, so a walk stays meaningful when
+//! proptest removes steps.
 
 use super::reference::Key;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// One case.
+/// One walk with its setting.
 #[derive(Debug, Clone)]
 pub struct Walk {
-    /// How the functions are configured.
+    /// Configuration of the functions.
     pub setting: Setting,
-    /// The clocks of the two function processes.
+    /// Difference between the clocks of the two processes.
     pub skew: Skew,
-    /// Fraction of a second that the clocks start with, in milliseconds.
+    /// Milliseconds of the start time.
     pub fraction: u64,
-    /// One user or two.
+    /// Number of users, 1 or 2.
     pub users: usize,
-    /// How many sessions each of them has to begin with.
+    /// Number of sessions of each user at the start.
     pub devices: usize,
-    /// What happens.
+    /// Steps in their order.
     pub steps: Vec<Step>,
     /// Whether the last round presents old tokens before the newest.
     pub oldest_first: bool,
-    /// Whether there is a round after the items were deleted.
+    /// Whether there is another round after the items were deleted.
     pub deleted: bool,
 }
 
 /// A configuration of the functions, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting {
-    /// How long a superseded token gets the same successor.
+    /// Grace period of a rotation.
     pub grace: u64,
-    /// How long an unused session lives; 0 for as long as it may.
+    /// Idle limit; 0 for none.
     pub idle: u64,
-    /// The life of a session.
+    /// Lifetime of a session.
     pub life: u64,
 }
 
-/// The configurations that walks are drawn from.
+/// The configurations of the walks.
 pub const SETTINGS: [Setting; 5] = [
     Setting { grace: 30, idle: 0, life: 3600 },
     Setting { grace: 30, idle: 120, life: 600 },
     Setting { grace: 0, idle: 0, life: 900 },
     Setting { grace: 0, idle: 90, life: 240 },
-    // The session ends within a few grace windows.
+    // The session ends within a few grace periods.
     Setting { grace: 30, idle: 40, life: 75 },
 ];
 
-/// How far apart the clocks of two processes are.
+/// Difference between the clocks of the two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skew {
-    /// They agree.
+    /// Both clocks agree.
     None,
-    /// The first is 2 s ahead.
+    /// The first clock is 2 s ahead.
     FirstAhead,
-    /// The second is 2 s ahead.
+    /// The second clock is 2 s ahead.
     SecondAhead,
 }
 
-/// A choice among what there is.
+/// A selection among the existing users, sessions or tokens.
 pub type Pick = u8;
 
-/// One of the two function processes.
+/// Index of one of the two function processes.
 pub type Process = usize;
 
-/// One step.
+/// One step of a walk.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// One operation, and what the network does meanwhile.
+    /// One operation, with a fault of the network.
     One(Process, Op, Fault),
-    /// Two operations at once, the first through the first process, the second through the second, with their
-    /// requests to DynamoDB applied in this order: runs of requests of one process, starting with the first when
-    /// `true`.
+    /// Two simultaneous operations, one in each process. Their requests to DynamoDB are applied in this order, given as the
+    /// lengths of runs of requests of one process. The first process begins if the flag is `true`.
     Two(Op, Op, bool, Vec<u8>),
-    /// A client that refreshes so many times, with so many seconds in between, each time through the other process.
+    /// A client that refreshes this number of times, with this number of seconds in between, alternating between the
+    /// processes.
     Chain(Pick, u8, u8),
-    /// A client whose answer is lost on its way, and who asks again through the other process, under the same key if it
-    /// names one, when so much time has passed.
+    /// A client whose response is lost. After some time, it retries through the other process, with the same key if it uses
+    /// one.
     Retry(Pick, Process, Option<Advance>, Option<Key>),
-    /// A client that refreshes twice; then a thief presents its oldest token through the given process. All of them under
-    /// one key, if there is one.
+    /// A client that refreshes twice. Then a thief presents its oldest token through the given process. All of them use the
+    /// same key, if there is one.
     Thief(Pick, Process, Theft, Option<Key>),
-    /// Another device logs in through the other process, and all sessions of the user are revoked through this one, which
-    /// may break off; some seconds later yet another device logs in; then the same token revokes all once more, through
-    /// either process.
+    /// Another device logs in through the other process. All sessions of the user are revoked through this one, perhaps
+    /// with an interruption. Some seconds later, another device logs in, and the same token revokes all sessions once more,
+    /// through either process.
     Everywhere(Pick, Process, Fault, u8, Process),
-    /// Time passes.
+    /// The clock is advanced.
     Advance(Pick, Advance),
-    /// A session's item is deleted behind the functions' back, as TTL does.
+    /// The item of a session is deleted, as TTL does.
     Collect(Pick),
 }
 
-/// What happens while a thief is at work.
+/// What happens together with a theft.
 #[derive(Debug, Clone)]
 pub enum Theft {
-    /// The client presents its newest token at the same time. Whether the thief's requests come first, and the runs, as in
-    /// [`Step::Two`].
+    /// The client presents its newest token at the same time. Contains whether the thief's requests come first, and the
+    /// lengths of the runs, as in [`Step::Two`].
     AtOnce(bool, Vec<u8>),
     /// The network fails.
     With(Fault),
 }
 
-/// What a user, client, thief or operator does.
+/// An operation of a user, client, thief or operator.
 #[derive(Debug, Clone, Copy)]
 pub enum Op {
-    /// Logs in.
+    /// A login of a user.
     Login(Pick, PasswordIs, Client, Scope),
-    /// Refreshes, under an `Idempotency-Key` or without.
+    /// A refresh, with or without an `Idempotency-Key`.
     Refresh(Pick, Which, Ask, Option<Key>),
-    /// Revokes one session, or all sessions of its user.
+    /// A revocation of one session, or of all sessions of its user.
     Revoke(Pick, Credential, Ask, bool),
-    /// Gives the user another password.
+    /// An operator sets another password.
     SetPassword(Pick),
-    /// Disables the user.
+    /// An operator disables the user.
     Disable(Pick),
-    /// Enables the user.
+    /// An operator enables the user.
     Enable(Pick),
-    /// Removes the user.
+    /// An operator removes the user.
     Remove(Pick),
 }
 
-/// The password that a login tries.
+/// The password of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordIs {
-    /// The one that is good now.
+    /// The current password.
     Current,
-    /// The one that the next change of the password sets, or the last one replaced.
+    /// The password that the next change sets, or the one before the last change.
     Other,
-    /// One that nobody has.
+    /// A password that no user has.
     Wrong,
 }
 
-/// The client that logs in.
+/// The client of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
-    /// The request names none.
+    /// The default client, because the request names none.
     Default,
-    /// One that may have `orders:read` alone.
+    /// The client with the scope `orders:read`.
     Narrow,
 }
 
-/// The scope that a login asks for.
+/// The scope of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// None by name.
+    /// The whole scope, because the request names none.
     All,
-    /// `orders:read`.
+    /// The scope `orders:read`.
     Read,
-    /// One that the user does not have.
+    /// A scope that the user does not have.
     Foreign,
 }
 
-/// The refresh token that is presented.
+/// The presented refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The newest that the client has received.
+    /// The newest one that the client has received.
     Newest,
-    /// The one before.
+    /// The one before the newest.
     Previous,
-    /// Any that was ever handed out, also where the answer was lost on its way.
+    /// Any one that was issued, also if its response was lost.
     Any(Pick),
 }
 
-/// The token that a revocation names.
+/// The token of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
     /// A refresh token.
     Refresh(Which),
-    /// The session's last access token.
+    /// The last access token of the session.
     Access,
 }
 
-/// What a request names besides the token.
+/// Parameters of a request beside the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// Nothing.
+    /// The request has no parameters.
     Plain,
-    /// The session's client.
+    /// The client of the session.
     OwnClient,
-    /// A registered client that is not the session's.
+    /// A registered client that is not that of the session.
     OtherClient,
-    /// `orders:read`.
+    /// The scope `orders:read`.
     Narrower,
-    /// A scope that was never granted, beside one that was.
+    /// A scope that was never granted, together with one that was.
     NeverGranted,
 }
 
-/// How far the clock goes: to a moment in the life of a session, or just before it.
+/// The target of the clock: a time in the life of a session, or just before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {
-    /// Some seconds.
+    /// This number of seconds later.
     Seconds(u8),
-    /// To the end of the grace window, or a millisecond before it.
+    /// The end of the grace period.
     Grace {
-        /// A millisecond before.
+        /// Whether a millisecond before it.
         before: bool,
     },
-    /// Past the grace window.
+    /// A time after the grace period.
     PastGrace,
-    /// To the moment when the newest token expires, or a millisecond before it.
+    /// The expiry of the newest token.
     Expiry {
-        /// A millisecond before.
+        /// Whether a millisecond before it.
         before: bool,
     },
-    /// To the absolute end, or a millisecond before it.
+    /// The absolute end.
     End {
-        /// A millisecond before.
+        /// Whether a millisecond before it.
         before: bool,
     },
 }
 
-/// What the network and DynamoDB do to one operation.
+/// A fault of the network or of DynamoDB during one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// Every request is answered.
     None,
-    /// The answer to the request of this number is lost once, and our SDK asks again.
+    /// The response to the request with this number is lost once, and the SDK repeats the request.
     LostOnce(usize),
-    /// Every answer is lost, from this part of the operation on. The writes land.
+    /// All responses are lost from this part of the operation on. The writes are applied.
     LostAlways(Part),
-    /// Every request is throttled, from this part of the operation on.
+    /// All requests are throttled from this part of the operation on.
     Throttled(Part),
-    /// The function's answer is lost on its way to the client, which keeps the token that it has.
+    /// The response of the function is lost, and the client keeps its old token.
     Unheard,
 }
 
-/// A part of an operation that takes more than one request.
+/// A part of an operation that sends several requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// From its first request on.
+    /// From the first request on.
     First,
-    /// From its second part on: opening the session, ending a stolen one, ending all.
+    /// From the second part on: opening the session, ending a stolen one, ending all sessions.
     Second,
 }
 
@@ -254,7 +254,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     ]
 }
 
-/// Few keys: one comes again by chance, for another token and in another session too.
+/// Few different keys, so that a key is reused by chance, also for another token and in another session.
 fn key() -> impl Strategy<Value = Option<Key>> {
     prop_oneof![3 => Just(None), 1 => (0_u8..3).prop_map(Some)]
 }
@@ -279,7 +279,7 @@ fn login() -> impl Strategy<Value = Op> {
     (any::<Pick>(), password, client, scope).prop_map(|(pick, p, c, s)| Op::Login(pick, p, c, s))
 }
 
-/// A login that succeeds, if nothing comes in between.
+/// A login that succeeds, unless another operation prevents it.
 fn good_login() -> impl Strategy<Value = Op> {
     let password = prop_oneof![3 => Just(PasswordIs::Current), 1 => Just(PasswordIs::Other)];
     (any::<Pick>(), password).prop_map(|(pick, p)| Op::Login(pick, p, Client::Default, Scope::All))
@@ -291,7 +291,7 @@ fn revoke(all: impl Strategy<Value = bool>) -> impl Strategy<Value = Op> {
     (any::<Pick>(), credential, ask, all).prop_map(|(pick, c, ask, all)| Op::Revoke(pick, c, ask, all))
 }
 
-/// What ends all sessions of a user.
+/// An operation that ends all sessions of a user.
 fn ending() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => revoke(Just(true)),
@@ -323,36 +323,35 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-/// In which order the requests of two operations go: in runs of one operation's requests, the first one's to begin
-/// with or the other's. Any order, or every now and then the one in which the two are known to be in each other's
-/// way.
+/// The order of the requests of two operations: runs of requests of one operation, beginning with either. Mostly any order,
+/// and sometimes one that is known to be critical.
 fn order(known: &'static [u8]) -> impl Strategy<Value = (bool, Vec<u8>)> {
-    // The first part of an operation is one request or two; the rest of it, six at most.
+    // The first part of an operation has one or two requests. The rest has at most six.
     let run = prop_oneof![3 => Just(1_u8), 4 => Just(2_u8), 1 => Just(3_u8), 2 => Just(6_u8)];
     prop_oneof![3 => (any::<bool>(), vec(run, 0..5)), 2 => Just((true, known.to_vec()))]
 }
 
-/// A token that is perhaps used up.
+/// A refresh with a token that may be used already.
 fn replay() -> impl Strategy<Value = Op> {
     (any::<Pick>(), any::<Pick>())
         .prop_map(|(pick, link)| Op::Refresh(pick, Which::Any(link), Ask::Plain, None))
 }
 
-/// Two operations that may get into each other's way: most pairs of independent ones would show nothing.
+/// Two operations that can affect each other. Most pairs of random operations would be independent.
 fn pair() -> impl Strategy<Value = Step> {
     let presented = || (which(), key());
     let same = (any::<Pick>(), presented(), presented()).prop_map(|(pick, (one, key), (other, its))| {
         (Op::Refresh(pick, one, Ask::Plain, key), Op::Refresh(pick, other, Ask::Plain, its))
     });
     let pairs = prop_oneof![
-        // A duplicated request, two tabs.
+        // A duplicated request, or two tabs.
         5 => (same, order(&[1, 1])),
-        // The sessions have been looked up, and one is refreshed before it is ended.
+        // The query has found the sessions, and one of them is refreshed before it is ended.
         4 => ((ending(), newest()), order(&[2, 1])),
-        // The password has been read, and everything ends before the session is opened.
+        // The password has been read, and all sessions end before the login opens its own.
         4 => ((good_login(), ending()), order(&[2, 6])),
         1 => ((revoke(any::<bool>()), refresh()), order(&[1, 1])),
-        // A theft is noticed, and something else ends the session before that does.
+        // A theft is detected, and another operation ends the session first.
         1 => ((replay(), ending()), order(&[1, 6])),
         1 => ((ending(), ending()), order(&[2, 2])),
         2 => ((op(), op()), order(&[1, 1])),
@@ -362,7 +361,7 @@ fn pair() -> impl Strategy<Value = Step> {
     })
 }
 
-/// Theft is noticed, and the owner refreshes before the session is ended; or the answer about its end is lost.
+/// A theft is detected, and the owner refreshes before the session ends, or the response to the ending is lost.
 fn thief() -> impl Strategy<Value = Step> {
     let theft = prop_oneof![
         4 => order(&[1, 1]).prop_map(|(starts, runs)| Theft::AtOnce(starts, runs)),
@@ -400,7 +399,7 @@ fn everywhere() -> impl Strategy<Value = Step> {
         1 => Just(Fault::LostAlways(Part::First)),
         2 => Just(Fault::Throttled(Part::Second)),
     ];
-    // About as long as clocks may differ, by clocks that do.
+    // Near the permitted difference between clocks, by clocks that differ.
     let later = prop_oneof![2 => Just(0_u8), 1 => 27_u8..34, 2 => 34_u8..70];
     (any::<Pick>(), 0_usize..2, breaks_off, later, 0_usize..2).prop_map(
         |(pick, process, breaks_off, later, again)| Step::Everywhere(pick, process, breaks_off, later, again),
@@ -420,7 +419,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All walks.
+/// Walks of all kinds.
 pub fn walks() -> impl Strategy<Value = Walk> {
     let skew = prop_oneof![2 => Just(Skew::None), 1 => Just(Skew::FirstAhead), 1 => Just(Skew::SecondAhead)];
     let setting = proptest::sample::select(&SETTINGS[..]);

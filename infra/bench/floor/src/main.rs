@@ -1,9 +1,9 @@
-//! What the authorizer is measured against, built as it is built.
+//! Baselines of the authorizer, with the same build profile.
 //!
-//! - `floor`: a Lambda function that reads nothing and answers a constant. Its time is one round trip of the Runtime API.
-//! - `floor X Y TOKEN`: the same, but it checks the signature of TOKEN under the P-256 key (X, Y) each time. No authorizer
-//!   can be quicker.
-//! - `floor X Y TOKEN COUNT`: checks it COUNT times and prints the median in nanoseconds. No Lambda.
+//! - `floor`: a Lambda function that returns a constant. Its time is one round trip of the Runtime API.
+//! - `floor X Y TOKEN`: the same function, which also verifies the signature of TOKEN with the P-256 key (X, Y). No
+//!   authorizer can be faster.
+//! - `floor X Y TOKEN COUNT`: verifies it COUNT times without Lambda, and prints the median in nanoseconds.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use data_encoding::BASE64URL_NOPAD;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
     }
 }
 
-/// What AWS-LC needs to check a token's signature, and nothing else of the token.
+/// Input of AWS-LC's signature check.
 struct Signed<'a> {
     key: UnparsedPublicKey<Vec<u8>>,
     message: &'a [u8],

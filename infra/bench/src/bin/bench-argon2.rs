@@ -1,24 +1,24 @@
-//! `cargo bench-argon2`: argon2id of this build beside C libargon2 at the same parameters.
+//! `cargo bench-argon2`: argon2id of this build beside C libargon2 with the same parameters.
 //!
-//! The two take turns hash by hash, so that a busy machine slows both alike, and the ratio is that of their fastest hashes: what
-//! else runs can only add to a time.
+//! Both take turns, so that a busy machine slows both alike. The ratio is that of their fastest hashes, because other
+//! load only adds time.
 
 use anyhow::{Context, Result, bail};
-use daypass_passwords::Shape;
+use daypass_passwords::HashParams;
 use daypass_tools::{argon2_cffi, say, workspace_root};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// Memory in KiB and passes: our standard, and the other two that OWASP names.
+/// Memory in KiB and passes: our default, and the other two that OWASP names.
 const PARAMETERS: [(u32, u32); 3] = [(19_456, 2), (47_104, 1), (12_288, 3)];
-/// Hashes of each at a time.
+/// Hashes of each per turn.
 const ROUNDS: usize = 25;
-/// The most that ours may take of what C's takes.
+/// Largest permitted ratio to C's time.
 ///
 /// invariant: argon2id takes at most 1.1 times the time of C libargon2.
 const LIMIT: f64 = 1.1;
-/// A busy machine may catch all of one side's hashes: then it is measured anew.
+/// Tries. A busy machine can slow all hashes of one side.
 const TRIES: usize = 3;
 
 fn main() -> ExitCode {
@@ -32,13 +32,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a table; whether every limit was kept.
+/// Prints a table, and returns whether all limits are kept.
 fn bench() -> Result<bool> {
     let python = match argon2_cffi() {
         Ok(python) => python,
-        // Nothing to compare with is no failure of ours.
+        // Without C libargon2, there is nothing to compare.
         Err(error) => {
-            say(&format!("C libargon2 is not at hand, so nothing is compared: {error:#}"));
+            say(&format!("C libargon2 is missing, so nothing is compared: {error:#}"));
             return Ok(true);
         }
     };
@@ -58,7 +58,7 @@ fn bench() -> Result<bool> {
     let mut kept = true;
     print(&format!("{:<22} {:>10} {:>14} {:>7}", "argon2id", "this build", "C libargon2", "ratio"));
     for (memory, passes) in PARAMETERS {
-        let Ok(shape) = format!("argon2id,m={memory},t={passes},p=1").parse::<Shape>() else {
+        let Ok(params) = format!("argon2id,m={memory},t={passes},p=1").parse::<HashParams>() else {
             bail!("argon2 has no such parameters")
         };
         let mut ratio = f64::INFINITY;
@@ -66,7 +66,7 @@ fn bench() -> Result<bool> {
             let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
             for _ in 0..ROUNDS {
                 let started = Instant::now();
-                shape.work(b"correct horse battery staple");
+                params.work(b"correct horse battery staple");
                 ours = ours.min(started.elapsed().as_secs_f64() * 1000.0);
                 theirs = theirs.min(c(memory, passes)?);
             }

@@ -1,5 +1,4 @@
-//! One piece of work for each line of an input, many at a time. A run that broke off is finished by running it again: each
-//! piece is safe to repeat.
+//! Parallel work on the lines of an input. Each piece is safe to repeat, so a second run finishes an interrupted one.
 
 use super::lines::{self, Input};
 use super::progress::{Progress, per_second};
@@ -16,62 +15,61 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// How long a store that does not answer is asked again, all in all, before the run breaks off.
+/// Total time of retries of a request before the run stops.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The first pause, doubled each time.
+/// First pause between retries. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Errors that are shown when no file takes them.
+/// Errors that are printed without a file for them.
 const SHOWN: u64 = 10;
 
-/// Options of everything that goes through a file.
+/// Options of commands that read a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// Write the lines that were refused, each with the reason, to this file as JSON lines; what was in it goes
+    /// Write the rejected lines with their reasons to this file, as JSON lines; replaces the file
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
-    /// Go on at this line: what an earlier run that broke off says
+    /// Start at this line, which an interrupted run printed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     from_line: u64,
-    /// Requests under way at a time
+    /// Parallel requests
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
 }
 
-/// What became of a line.
+/// Result of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Something was written.
+    /// The store was changed.
     Changed,
-    /// It was so already.
+    /// The store already had this state.
     Unchanged,
-    /// It cannot be, for this reason.
+    /// Rejected, with the reason.
     Refused(String),
 }
 
-/// The work of one line.
+/// Work of a line.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Outcome, StoreError>>>>;
 
-/// What a line asks for: nothing, or the work on the user of that name.
+/// Task of a line: nothing, or the work on the user of that name.
 pub(crate) type Task = Option<(String, Work)>;
 
-/// What came of all lines.
+/// Counts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Tally {
-    /// Lines with a user on them.
+    /// Lines with a user.
     pub(crate) users: u64,
-    /// Users for whom something was written.
+    /// Users whose item was written.
     pub(crate) changed: u64,
-    /// Users who were so already.
+    /// Users without a change.
     pub(crate) unchanged: u64,
-    /// Lines that were refused.
     pub(crate) refused: u64,
-    /// How long it took.
+    /// Duration, in seconds.
     pub(crate) seconds: f64,
-    /// Users a second.
+    /// Users per second.
     pub(crate) users_per_second: f64,
 }
 
-/// Where refused lines are told.
+/// Destination of rejected lines.
 struct Refusals {
     file: Option<(PathBuf, BufWriter<File>)>,
     count: u64,
@@ -90,7 +88,7 @@ impl Refusals {
         let Some(path) = path else { return Ok(Self { file: None, count: 0 }) };
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        // It names users.
+        // The file names users, so it is private.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|error| unwritable(path, &error))?;
@@ -113,10 +111,11 @@ impl Refusals {
                 .map_err(|error| unwritable(path, &error));
         }
         if self.count <= SHOWN {
-            output.note(&format!("line {line}: {error}"));
+            let name = username.map(|name| format!(" ({name})")).unwrap_or_default();
+            output.note(&format!("line {line}{name}: {error}"));
         }
         if self.count == SHOWN {
-            output.note("further errors are counted and not shown; --errors FILE takes them all");
+            output.note("further errors are only counted; --errors FILE writes all of them");
         }
         Ok(())
     }
@@ -132,14 +131,14 @@ impl Refusals {
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
-        "name another file, or correct the rights",
+        "name another file, or correct the permissions",
     )
 }
 
-/// Asks a store that does not answer again, for a minute: a table takes that long to grow with the load of an import.
+/// Retries an unavailable store for a minute. A table takes that long to adapt to the load of an import.
 ///
 /// # Errors
-/// What the store said last.
+/// The last error of the store.
 pub(crate) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
     ask: impl Fn() -> F,
 ) -> Result<T, StoreError> {
@@ -156,28 +155,27 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
-/// How a run stands.
+/// State of a run.
 struct Run<'a, 'o> {
     target: &'a Target,
     output: &'a mut Output<'o>,
     tally: Tally,
     refusals: Refusals,
     progress: Progress,
-    /// Of the lines under way: two of one name are done in their order.
+    /// Names of the running lines. Two lines of one name run in their order.
     names: HashSet<String>,
-    /// And their numbers: what comes before the least of them is done.
+    /// Numbers of the running lines. Lines before the least number are done.
     numbers: BTreeSet<u64>,
     bytes: u64,
 }
 
-/// A line whose work is done.
+/// A finished line.
 type Done = (u64, String, Result<Outcome, StoreError>);
 
 impl Run<'_, '_> {
     fn refuse(&mut self, line: u64, username: Option<&str>, why: &str) -> Result<(), Failure> {
         self.tally.refused += 1;
-        self.progress.clear();
-        self.refusals.add(self.output, line, username, why)
+        self.progress.suspend(|| self.refusals.add(self.output, line, username, why))
     }
 
     fn settle(&mut self, (number, name, outcome): Done) -> Result<(), Failure> {
@@ -187,7 +185,7 @@ impl Run<'_, '_> {
                 self.refusals.close()?;
                 let line = self.numbers.first().copied().unwrap_or(number);
                 let hint = format!(
-                    "the lines before {line} are done; go on with --from-line {line}, or run it again from the start, which changes nothing twice"
+                    "the lines before {line} are done; continue with --from-line {line}, or run the command again, which is safe"
                 );
                 return Err(self.target.failure(&error).with_hint(hint));
             }
@@ -207,11 +205,11 @@ impl Run<'_, '_> {
     }
 }
 
-/// Does the work of every line. `begin` reads one, and says what it asks for or why it is refused; with `heading`, it is
-/// given the first line whatever `--from-line` says.
+/// Runs the work of every line. `begin` parses a line into a task or a reason to reject it. With `heading`, it always
+/// gets the first line, whatever `--from-line` is.
 ///
 /// # Errors
-/// When the input cannot be read or the store does not answer; the failure says at which line to go on.
+/// The input cannot be read, or the store does not answer. The failure names the line to continue with.
 pub(crate) async fn run(
     target: &Target,
     output: &mut Output<'_>,
@@ -246,8 +244,8 @@ pub(crate) async fn run(
         let line = line.map_err(|error| {
             run.progress.clear();
             Failure::new(
-                format!("the input cannot be read to its end: {error}"),
-                "run it again when it can be: that changes nothing twice",
+                format!("the input cannot be read: {error}"),
+                "run the command again once it can be read: a repetition is safe",
             )
         })?;
         run.bytes = line.end;

@@ -1,54 +1,54 @@
-//! `daypass user calibrate`: what password hashes take on this machine, and what that means in Lambda.
+//! `daypass user calibrate`: time of password hashes on this machine, and estimates for Lambda.
 
+use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use crate::target::Environment;
-use daypass_passwords::{ARGON2, IMPORTED_HASHES, Shape};
+use daypass_passwords::{ARGON2, HashParams, IMPORTED_HASHES};
 use serde::Serialize;
 use std::time::Instant;
 
-/// Memory in MB at which Lambda gives a function one whole processor; below, a share in proportion (AWS Lambda Developer
+/// Memory in MB at which Lambda provides one whole processor. Below, the share is proportional (AWS Lambda Developer
 /// Guide, "Configure Lambda function memory").
 const WHOLE_PROCESSOR_MB: u32 = 1769;
 
-/// Memory in MB of the functions that are compared: the last one is past what a single hash can use.
+/// Compared memory sizes of functions, in MB. The last one exceeds what a single hash can use.
 const MEMORY_MB: [u32; 4] = [512, 1024, WHOLE_PROCESSOR_MB, 3008];
 
-/// Memory in MB that a function has beside its hash, generously: one that calls DynamoDB held 7.5 MB in our measurements.
+/// Memory of a function beside its hash, in MB. A function that calls DynamoDB used 7.5 MB in our measurements.
 const BESIDE_MB: u32 = 64;
 
-/// US dollars for a GB-second of x86-64 and of arm64, and for a million requests: AWS' list prices, us-east-1, first tier, looked up
-/// in November 2026 in texts that quote its price list. Without the free tier, DynamoDB and API Gateway.
+/// US dollars per GB-second of x86-64 and arm64, and per million requests: AWS list prices, us-east-1, first tier,
+/// November 2026. Without the free tier, DynamoDB and API Gateway.
 const PRICE_X86: f64 = 0.000_016_666_7;
 const PRICE_ARM: f64 = 0.000_013_333_4;
 const PRICE_REQUESTS: f64 = 0.20;
 
-/// What the rest of a login takes in ms beside the hash: two round trips to DynamoDB and a signature. Waiting is billed too.
+/// Time of the rest of a login, in ms: two round trips to DynamoDB and a signature. Lambda bills waiting too.
 const BESIDE_MS: f64 = 10.0;
 
-/// Memory in KiB and passes that are measured: those that OWASP and ASVS 5.0 name, and stronger ones.
+/// Measured memory in KiB and passes: the parameters of OWASP and ASVS 5.0, and stronger ones.
 const CANDIDATES: [(u32, u32); 7] =
     [(12_288, 3), (19_456, 2), (47_104, 1), (32_768, 2), (65_536, 2), (65_536, 3), (131_072, 3)];
 
-/// How often each is measured. The fastest counts: what else runs on the machine can only add to a time.
+/// Measurements of each. The fastest counts, because other load only adds time.
 const TIMES: usize = 7;
 
 /// Arguments of `daypass user calibrate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The most milliseconds that a hash may take on a whole processor
+    /// Longest acceptable hash, in milliseconds of a whole processor
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     target_ms: u32,
 }
 
-/// What was measured, and what follows.
+/// Measurements and conclusions.
 #[derive(Debug, Serialize)]
 struct Report {
     machine: String,
     measured: Vec<Measured>,
-    /// What every login takes beside it while `DAYPASS_IMPORTED_HASHES` is set.
+    /// Work of every login while `DAYPASS_IMPORTED_HASHES` is set.
     imported: Vec<Measured>,
     extrapolated: Vec<Extrapolated>,
-    /// The strongest within the target, as `DAYPASS_ARGON2` takes it.
+    /// The strongest parameters within the target, in the form of `DAYPASS_ARGON2`.
     recommended: Option<String>,
     recommended_memory_mb: u32,
 }
@@ -60,13 +60,13 @@ struct Measured {
     milliseconds: f64,
 }
 
-/// A login with one of the hashes, in a function of some size.
+/// A login with one of the hashes, in a function of one size.
 #[derive(Debug, Serialize)]
 struct Extrapolated {
     hash: String,
     memory_mb: u32,
     milliseconds: f64,
-    /// US dollars for a million logins.
+    /// US dollars per million logins.
     dollars_x86_64: f64,
     dollars_arm64: f64,
 }
@@ -79,24 +79,26 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let passwords = super::passwords(environment)?;
     let imported = imported(environment)?;
-    let mut shapes: Vec<Shape> = CANDIDATES
+    let mut kinds: Vec<HashParams> = CANDIDATES
         .iter()
         .filter_map(|(memory, passes)| format!("argon2id,m={memory},t={passes},p=1").parse().ok())
         .collect();
-    if !shapes.contains(&passwords.shape()) {
-        shapes.push(passwords.shape());
+    if !kinds.contains(&passwords.params()) {
+        kinds.push(passwords.params());
     }
-    let measured: Vec<Measured> = shapes.iter().map(|shape| measure(*shape)).collect();
-    let imported: Vec<Measured> = imported.iter().map(|shape| measure(*shape)).collect();
+    let measured: Vec<Measured> = kinds.iter().map(|params| measure(*params)).collect();
+    let imported: Vec<Measured> = imported.iter().map(|params| measure(*params)).collect();
     let report = conclude(measured, imported, f64::from(args.target_ms));
     output.result(&report, |output| print(output, &report, args))?;
     if cfg!(debug_assertions) {
-        output.note("this is a development build: hashes are compiled for speed in it too, but build with --release to be sure");
+        output.note(
+            "this is a development build; its hashes are optimised, but measure with --release to be sure",
+        );
     }
     Ok(())
 }
 
-fn imported(environment: &Environment<'_>) -> Result<Vec<Shape>, Failure> {
+fn imported(environment: &Environment<'_>) -> Result<Vec<HashParams>, Failure> {
     let text = environment.get(IMPORTED_HASHES).unwrap_or_default();
     text.split_whitespace()
         .map(|word| {
@@ -107,15 +109,15 @@ fn imported(environment: &Environment<'_>) -> Result<Vec<Shape>, Failure> {
         .collect()
 }
 
-fn measure(shape: Shape) -> Measured {
+fn measure(params: HashParams) -> Measured {
     let milliseconds = (0..TIMES)
         .map(|_| {
             let started = Instant::now();
-            shape.work(b"correct horse battery staple");
+            params.work(b"correct horse battery staple");
             started.elapsed().as_secs_f64() * 1000.0
         })
         .fold(f64::INFINITY, f64::min);
-    Measured { hash: shape.to_string(), memory_kib: shape.memory_kib(), milliseconds: round(milliseconds) }
+    Measured { hash: params.to_string(), memory_kib: params.memory_kib(), milliseconds: round(milliseconds) }
 }
 
 fn round(number: f64) -> f64 {
@@ -141,7 +143,7 @@ fn conclude(measured: Vec<Measured>, imported: Vec<Measured>, target_ms: f64) ->
             });
         }
     }
-    // Time is what an attacker's hardware pays too; of two within the target the one that takes longer is stronger.
+    // An attacker pays in time too, so the slower one within the target is stronger.
     let strongest = measured
         .iter()
         .filter(|hash| hash.milliseconds <= target_ms)
@@ -162,7 +164,7 @@ fn conclude(measured: Vec<Measured>, imported: Vec<Measured>, target_ms: f64) ->
 
 fn print(output: &mut Output<'_>, report: &Report, args: &Args) -> std::io::Result<()> {
     output.line(&format!(
-        "Measured on this machine ({}), one hash at a time, the fastest of {TIMES}:",
+        "Measured on this machine ({}), one hash at a time, fastest of {TIMES}:",
         report.machine
     ))?;
     let row = |hash: &Measured| {
@@ -172,7 +174,7 @@ fn print(output: &mut Output<'_>, report: &Report, args: &Args) -> std::io::Resu
     output.table(["HASH", "MEMORY", "TIME"], &rows)?;
     output.line("")?;
     output.line(&format!(
-        "Extrapolated to Lambda, by its share of a processor (all of one at {WHOLE_PROCESSOR_MB} MB): a login with {BESIDE_MS} ms beside its hash{}, in US dollars for a million at list prices (us-east-1, November 2026, no free tier). A processor of Lambda may be slower than this one, and arm64 was {}measured.",
+        "Extrapolated to Lambda by the processor share (a whole processor at {WHOLE_PROCESSOR_MB} MB). A login takes {BESIDE_MS} ms beside its hash{}. Prices are US dollars per million logins at list prices (us-east-1, November 2026, no free tier). A processor of Lambda may be slower than this one, and arm64 was {}measured.",
         if report.imported.is_empty() { "" } else { " and the imported kinds" },
         if cfg!(target_arch = "aarch64") { "" } else { "not " },
     ))?;
@@ -193,11 +195,11 @@ fn print(output: &mut Output<'_>, report: &Report, args: &Args) -> std::io::Resu
     output.line("")?;
     output.line(&match &report.recommended {
         Some(parameters) => format!(
-            "Recommended: {ARGON2}={parameters} (the stack's parameter Argon2) in a function of {} MB: the strongest within {} ms. Less memory makes logins slower and hardly cheaper, more makes them dearer and no faster.",
+            "Recommended: {ARGON2}={parameters} (template parameter Argon2) in a function of {} MB: the strongest within {} ms. Less memory makes logins slower and hardly cheaper; more memory costs more and is not faster.",
             report.recommended_memory_mb, args.target_ms
         ),
         None => format!(
-            "Nothing that OWASP and ASVS recommend stays within {} ms here: allow more with --target-ms.",
+            "No parameters that OWASP and ASVS recommend stay within {} ms here: raise --target-ms.",
             args.target_ms
         ),
     })
@@ -238,7 +240,7 @@ mod tests {
         for (memory, passes) in CANDIDATES {
             let value = format!("m={memory},t={passes}");
             let passwords = Passwords::configured(|name| (name == ARGON2).then(|| value.clone())).unwrap();
-            assert_eq!(passwords.shape().to_string(), format!("argon2id,{value},p=1"));
+            assert_eq!(passwords.params().to_string(), format!("argon2id,{value},p=1"));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Reading the whole users table, in parts at the same time: for export, and for lists that are filtered.
+//! Parallel scan of the users table, for export and filtered lists.
 //!
-//! The table has one key, the name. By it a user is found, and a list goes page by page; everything else, such as all who are
-//! disabled, means reading all of it. An index for each such question would cost a write unit at every new user, and some at
-//! every change, for what an operator asks now and then.
+//! The table has one key, the username. An index for other questions, such as all disabled users, would cost a write
+//! unit for every new user and for some changes. Operators ask such questions rarely, so a scan answers them.
 
 use super::batch::patiently;
+use super::progress::Progress;
 use crate::output::{Failure, Output};
 use crate::target::Target;
 use daypass_core::ports::store::User;
@@ -14,22 +14,22 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
 
-/// What was read.
+/// Result of a scan.
 pub(crate) struct Scanned {
-    /// Items, whether they passed the filter or not.
+    /// Items that were read, before the filter.
     pub(crate) read: u64,
-    /// Items that are no users.
+    /// Items that are not users.
     pub(crate) unreadable: u64,
 }
 
-/// Gives every page of users that pass the filter to `take`, in no order. Holds a page of each segment, whatever the table's
-/// size.
+/// Passes every page of users that match the filter to `take`, unordered. Holds one page of each segment in memory.
 ///
 /// # Errors
-/// When the store does not answer, or `take` cannot write.
+/// The store does not answer, or `take` cannot write.
 pub(crate) async fn scan(
     target: &Target,
     output: &mut Output<'_>,
+    progress: &Progress,
     filter: &UserFilter,
     segments: u16,
     mut take: impl FnMut(&mut Output<'_>, &[User]) -> io::Result<()>,
@@ -48,7 +48,8 @@ pub(crate) async fn scan(
         scanned.read += read;
         for (name, error) in unreadable {
             scanned.unreadable += 1;
-            output.note(&format!("{}: {error}", name.as_deref().unwrap_or("an item without a name")));
+            let name = name.as_deref().unwrap_or("an item without a name");
+            progress.suspend(|| output.note(&format!("{name}: {error}")));
         }
         take(output, &users)?;
     }

@@ -1,9 +1,11 @@
-//! `daypass user export`: users with their hashes, as lines that import reads.
+//! `daypass user export`: users with their hashes, as lines for import.
 
 use super::everyone;
+use super::progress::Progress;
 use super::record::Record;
+use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use crate::target::{Environment, Target};
+use crate::target::Target;
 use daypass_core::ports::store::User;
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::StoredHash;
@@ -15,10 +17,10 @@ use std::path::{Path, PathBuf};
 /// Arguments of `daypass user export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write to a new file, which only you may read, instead of to standard output
+    /// Write to a new private file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Parts of the table that are read at the same time
+    /// Table segments that are read in parallel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: u16,
 }
@@ -31,24 +33,25 @@ pub(crate) async fn run(
     args: Args,
 ) -> Result<(), Failure> {
     let Some(path) = &args.out else {
-        if io::stdout().is_terminal() {
-            output.note("these are password hashes, and they stay in the scroll-back of this terminal; --out FILE keeps them apart");
+        let terminal = io::stdout().is_terminal();
+        if terminal {
+            output.note("password hashes stay in the scrollback of this terminal; --out FILE writes them to a private file");
         }
+        let progress = if terminal { Progress::hidden() } else { Progress::new(None) };
         let mut out = BufWriter::new(io::stdout());
-        let exported = write(target, output, &mut out, args.segments).await?;
+        let exported = write(target, output, &mut out, &progress, args.segments).await?;
         out.flush()?;
         return exported.report(target, environment, output).await;
     };
-    let file = create(path)?;
-    let mut out = BufWriter::new(file);
-    let written = write(target, output, &mut out, args.segments).await;
+    let mut out = BufWriter::new(create(path)?);
+    let written = write(target, output, &mut out, &Progress::new(None), args.segments).await;
     let exported = written
         .and_then(|exported| {
             out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| unwritable(path, &error))?;
             Ok(exported)
         })
         .inspect_err(|_| {
-            // Half of the users must not pass for all of them. The first error says more than a failure to tidy up.
+            // An incomplete export must not look complete. The first error matters more than a failure to remove the file.
             let _ = std::fs::remove_file(path);
         })?;
     exported.report(target, environment, output).await
@@ -60,10 +63,9 @@ fn create(path: &Path) -> Result<File, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(
-            format!("{} exists already and is left as it is", path.display()),
-            "name another file",
-        ),
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("{} already exists and is unchanged", path.display()), "name another file")
+        }
         _ => unwritable(path, &error),
     })
 }
@@ -79,16 +81,16 @@ pub fn line_of(user: &User) -> serde_json::Result<String> {
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
-        "name another file, or correct the rights",
+        "name another file, or correct the permissions",
     )
 }
 
-/// What an export came to.
+/// Counts of an export.
 #[derive(Default)]
 struct Exported {
     users: u64,
     unreadable: u64,
-    /// Users by the pepper that their hash needs.
+    /// Users per pepper.
     peppers: BTreeMap<String, u64>,
 }
 
@@ -96,10 +98,11 @@ async fn write(
     target: &Target,
     output: &mut Output<'_>,
     out: &mut impl Write,
+    progress: &Progress,
     segments: u16,
 ) -> Result<Exported, Failure> {
     let mut exported = Exported::default();
-    let scanned = everyone::scan(target, output, &UserFilter::default(), segments, |_, users| {
+    let scanned = everyone::scan(target, output, progress, &UserFilter::default(), segments, |_, users| {
         for user in users {
             exported.users += 1;
             if let Some(kid) =
@@ -109,10 +112,12 @@ async fn write(
             }
             writeln!(out, "{}", line_of(user)?)?;
         }
+        progress.draw(exported.users, 0);
         Ok(())
     })
     .await?;
     exported.unreadable = scanned.unreadable;
+    progress.clear();
     Ok(exported)
 }
 
@@ -128,18 +133,19 @@ impl Exported {
             let kids: Vec<_> =
                 self.peppers.iter().map(|(kid, users)| format!("{kid} ({users} users)")).collect();
             output.note(&format!(
-                "their hashes need the peppers {}: without them nobody logs in elsewhere; `daypass key adopt --from` takes them over into the other key set",
+                "the hashes need the peppers {}; `daypass key adopt --from` adopts them into another key set",
                 kids.join(", ")
             ));
             match target.keys(environment).await {
                 Err(failure) => {
-                    output.note(&format!("whether the key set has them was not checked: {}", failure.what()));
+                    output
+                        .note(&format!("the peppers were not compared with the key set: {}", failure.what()));
                 }
                 Ok(document) => {
                     let kids: Vec<_> = document.summary().into_iter().map(|key| key.kid).collect();
                     for (kid, users) in self.peppers.iter().filter(|(kid, _)| !kids.contains(kid)) {
                         output.note(&format!(
-                            "WARNING: the key set of DAYPASS_KEYS lacks the pepper {kid}: {users} users cannot log in with it, here or elsewhere"
+                            "WARNING: the key set of DAYPASS_KEYS lacks the pepper {kid}: {users} users cannot log in"
                         ));
                     }
                 }
@@ -147,8 +153,8 @@ impl Exported {
         }
         if self.unreadable > 0 {
             return Err(Failure::new(
-                format!("{} items of the users table are no users, and were left out", self.unreadable),
-                "look at them in the table: something else wrote them",
+                format!("{} items of the users table are not users and were skipped", self.unreadable),
+                "inspect them in the table: another program wrote them",
             ));
         }
         Ok(())

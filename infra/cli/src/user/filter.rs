@@ -1,6 +1,7 @@
-//! `daypass user list --scan`: who is disabled, new, or still has an imported hash.
+//! `daypass user list --scan`: users by status, age, name or kind of hash.
 
 use super::everyone;
+use super::progress::Progress;
 use super::{UserView, status};
 use crate::output::{Failure, Output, time};
 use crate::target::Target;
@@ -8,77 +9,77 @@ use ::time::{Date, Month};
 use clap::ValueEnum;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;
-use daypass_passwords::{Shape, StoredHash};
+use daypass_passwords::{HashParams, StoredHash};
 use daypass_verifier::base::time::Timestamp;
 
-/// Which users to list. Any of these means reading the whole table.
+/// Filters. Each of them reads the whole table.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters, which read the whole table")]
 pub(crate) struct Args {
-    /// Read the whole table: a read unit for each 4 KB, about 100,000 for a million users
+    /// Read the whole table: a read unit per 4 KB, about 100,000 for a million users
     #[arg(long)]
     scan: bool,
-    /// Only those who are
+    /// List users with this status
     #[arg(long, value_enum)]
     status: Option<Status>,
-    /// Only those added on this day (YYYY-MM-DD, UTC) or later
+    /// List users added on this day (YYYY-MM-DD, UTC) or later
     #[arg(long, value_name = "DAY", value_parser = day)]
     created_from: Option<Timestamp>,
-    /// Only those added before this day
+    /// List users added before this day (YYYY-MM-DD, UTC)
     #[arg(long, value_name = "DAY", value_parser = day)]
     created_before: Option<Timestamp>,
-    /// Only those whose name starts so; write it in lower case
+    /// List users whose normalised name starts with this text, in lower case
     #[arg(long, value_name = "TEXT")]
     name_prefix: Option<String>,
-    /// Only those whose hash is of this kind
+    /// List users with this kind of hash
     #[arg(long, value_enum)]
     hash: Option<Kind>,
-    /// Parts of the table that are read at the same time
+    /// Table segments that are read in parallel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Status {
-    /// May log in
+    /// Can log in
     Enabled,
-    /// May not
+    /// Cannot log in
     Disabled,
 }
 
-/// Kinds of hashes, as an operator asks for them.
+/// Kinds of hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Made here: argon2id with a pepper
+    /// Made by Daypass: argon2id with a pepper
     Ours,
-    /// Everything else: those who have not logged in since they were imported
+    /// All others: imported, with no login since
     Imported,
     /// argon2 of another system
     Argon2,
     /// bcrypt
     Bcrypt,
-    /// scrypt, Firebase's too
+    /// scrypt, including Firebase's
     Scrypt,
     /// PBKDF2
     Pbkdf2,
     /// phpass
     Phpass,
-    /// Nobody can log in with it: malformed, or too expensive
+    /// Malformed or too expensive: the user cannot log in
     Unusable,
 }
 
 impl Kind {
     fn fits(self, hash: &str) -> bool {
         let Ok(hash) = StoredHash::parse(hash) else { return self == Self::Unusable };
-        let ours = matches!(hash.shape(), Shape::Argon2 { .. }) && hash.pepper().is_some();
+        let ours = matches!(hash.params(), HashParams::Argon2 { .. }) && hash.pepper().is_some();
         match self {
             Self::Ours => ours,
             Self::Imported => !ours,
-            Self::Argon2 => !ours && matches!(hash.shape(), Shape::Argon2 { .. }),
-            Self::Bcrypt => matches!(hash.shape(), Shape::Bcrypt { .. }),
-            Self::Scrypt => matches!(hash.shape(), Shape::Scrypt { .. }),
-            Self::Pbkdf2 => matches!(hash.shape(), Shape::Pbkdf2 { .. }),
-            Self::Phpass => matches!(hash.shape(), Shape::Phpass { .. }),
+            Self::Argon2 => !ours && matches!(hash.params(), HashParams::Argon2 { .. }),
+            Self::Bcrypt => matches!(hash.params(), HashParams::Bcrypt { .. }),
+            Self::Scrypt => matches!(hash.params(), HashParams::Scrypt { .. }),
+            Self::Pbkdf2 => matches!(hash.params(), HashParams::Pbkdf2 { .. }),
+            Self::Phpass => matches!(hash.params(), HashParams::Phpass { .. }),
             Self::Unusable => false,
         }
     }
@@ -97,7 +98,7 @@ fn day(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Args {
-    /// Whether anything of it was asked for.
+    /// Whether a filter or `--scan` is set.
     pub(crate) fn is_set(&self) -> bool {
         self.scan || self.hash.is_some() || !self.filter().is_empty()
     }
@@ -115,12 +116,12 @@ impl Args {
     }
 }
 
-/// Lists who fits, as they are found.
+/// Lists matching users as the scan finds them.
 pub(crate) async fn run(target: &Target, output: &mut Output<'_>, args: &Args) -> Result<(), Failure> {
     if !args.scan {
         return Err(Failure::usage(
-            "these filters read the whole table: no index serves them",
-            "say so with --scan, or leave them out and go page by page",
+            "these filters read the whole table, because no index covers them",
+            "permit it with --scan, or list page by page without filters",
         ));
     }
     let json = output.is_json();
@@ -128,7 +129,8 @@ pub(crate) async fn run(target: &Target, output: &mut Output<'_>, args: &Args) -
     if json {
         output.raw("{\n  \"users\": [")?;
     }
-    let scanned = everyone::scan(target, output, &args.filter(), args.segments, |output, users| {
+    let (filter, progress) = (args.filter(), Progress::hidden());
+    let scanned = everyone::scan(target, output, &progress, &filter, args.segments, |output, users| {
         for user in users.iter().filter(|user| args.hash.is_none_or(|kind| kind.fits(&user.password_hash))) {
             found += 1;
             if json {
@@ -148,14 +150,14 @@ pub(crate) async fn run(target: &Target, output: &mut Output<'_>, args: &Args) -
     }
     if scanned.unreadable > 0 {
         return Err(Failure::new(
-            format!("{} items of the users table are no users", scanned.unreadable),
-            "look at them in the table: something else wrote them",
+            format!("{} items of the users table are not users", scanned.unreadable),
+            "inspect them in the table: another program wrote them",
         ));
     }
     Ok(())
 }
 
-/// Columns of one width each, the name last, so that they line up without knowing all of them.
+/// Columns of fixed width, with the name last, so that they align without a second pass.
 fn row(user: &User) -> String {
     format!("{}  {:<8}  {}  {}", user.id, status(user.status), time(user.created_at), user.username)
 }

@@ -1,15 +1,17 @@
-//! `daypass user import`: users and their hashes from a file.
+//! `daypass user import`: users with their hashes from a file.
 
 use super::batch::{self, BatchArgs, Outcome, Tally, Task, Work, patiently};
 use super::lines;
 use super::record::{Reading, Row, System};
+use super::safeguards::Accepted;
 use super::spelling::{self, Firebase};
+use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use crate::target::{Environment, Target};
+use crate::target::Target;
 use clap::ValueEnum;
 use daypass_core::ports::store::User;
 use daypass_dynamodb::Import;
-use daypass_passwords::{IMPORTED_HASHES, MAX_IMPORTED_SHAPES, Passwords, Shape};
+use daypass_passwords::{HashParams, IMPORTED_HASHES, MAX_IMPORTED_KINDS, Passwords};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
@@ -17,33 +19,36 @@ use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `daypass user import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// JSON lines or CSV with a heading; - is standard input
+    /// JSON lines, or CSV with a header row; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How the file is written [default: by its name's ending, else JSON lines]
+    /// Format of the file [default: by its extension, or JSON lines]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Where it comes from: that says what its members are called
+    /// System that wrote the file
     #[arg(long, value_enum, default_value_t = System::Daypass)]
     system: System,
-    /// The member or column with the name to log in with, such as email
+    /// Member or column with the username, such as email
     #[arg(long, value_name = "MEMBER")]
     name: Option<String>,
-    /// What users may be granted whose line says nothing of it
+    /// Scope of users whose line has none
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = super::scope)]
     scope: Scope,
-    /// Read and check everything, ask the store who is there, and write nothing
+    /// Check every line against the table, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Id of the pepper that `daypass key adopt` made of Devise's: goes behind every password before bcrypt
+    #[command(flatten)]
+    accepted: Accepted,
+    /// Id of Devise's pepper from `daypass key adopt`; it follows every password before bcrypt
     #[arg(long, value_name = "KID")]
     bcrypt_pepper: Option<String>,
-    /// Id of the pepper that `daypass key adopt` made of Firebase's signer key
+    /// Id of Firebase's signer key from `daypass key adopt`
     #[arg(long, value_name = "KID")]
     firebase_signer: Option<String>,
     /// Firebase's salt separator
@@ -59,7 +64,7 @@ pub(crate) struct Args {
     batch: BatchArgs,
 }
 
-/// Bytes that stand for one argument, not for several.
+/// Bytes of one argument.
 #[derive(Debug, Clone)]
 struct Separator(Vec<u8>);
 
@@ -69,9 +74,9 @@ fn separator(text: &str) -> Result<Separator, String> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// One JSON object a line
+    /// One JSON object per line
     Jsonl,
-    /// Fields with commas between, names in the first line
+    /// Comma-separated fields, with names in the first line
     Csv,
 }
 
@@ -84,15 +89,15 @@ impl Format {
     }
 }
 
-/// What an import came to.
+/// Result of an import.
 #[derive(Serialize)]
 struct Summary {
     result: &'static str,
     #[serde(flatten)]
     tally: Tally,
-    /// Users of each kind of hash among the lines that were not refused for what is on them.
+    /// Users per kind of hash, without lines that are rejected for their content.
     kinds: BTreeMap<String, u64>,
-    /// The value of `DAYPASS_IMPORTED_HASHES` that hides them all.
+    /// Value of `DAYPASS_IMPORTED_HASHES` that covers all kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     imported_hashes: Option<String>,
 }
@@ -121,8 +126,8 @@ pub(crate) async fn run(
     };
     if reading.system == System::Firebase && reading.firebase.is_none() {
         return Err(Failure::usage(
-            "Firebase's hashes cannot be checked without the project's signer key",
-            "put it into the key set with `daypass key adopt --base64`, and name its id with --firebase-signer",
+            "Firebase's hashes need the project's signer key",
+            "adopt it with `daypass key adopt --base64`, and name its id with --firebase-signer",
         ));
     }
     let passwords = super::passwords(environment)?;
@@ -130,7 +135,7 @@ pub(crate) async fn run(
     let input = lines::open(&args.file)?;
     let now = SystemClock.now();
     let mut columns = Columns::default();
-    let mut kinds: BTreeMap<Shape, u64> = BTreeMap::new();
+    let mut kinds: BTreeMap<HashParams, u64> = BTreeMap::new();
     let dry_run = args.dry_run;
     let heading = format == Format::Csv;
     let tally = batch::run(target, output, &args.batch, input, heading, |number, text| {
@@ -141,9 +146,13 @@ pub(crate) async fn run(
         let Some(row) = row else { return Ok(None) };
         let prepared = reading.prepare(reading.record(&row)?, UserId::generate(&OsEntropy), now)?;
         peppers.require(prepared.hash.pepper())?;
-        *kinds.entry(prepared.hash.shape()).or_default() += 1;
+        let name = prepared.user.username.as_str().to_owned();
+        if let Err(why) = args.accepted.check(args.system, &row) {
+            let rejected: Work = Box::pin(ready(Ok(Outcome::Refused(why))));
+            return Ok(Some((name, rejected)));
+        }
+        *kinds.entry(prepared.hash.params()).or_default() += 1;
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
-        let name = user.username.as_str().to_owned();
         let work: Work = Box::pin(async move {
             let imported = if dry_run {
                 patiently(|| store.preview_import(&user, origin)).await?
@@ -154,8 +163,7 @@ pub(crate) async fn run(
                 Import::Added => Outcome::Changed,
                 Import::Unchanged => Outcome::Unchanged,
                 Import::Taken => Outcome::Refused(
-                    "there is another user of that name, or one from another line: nothing was written"
-                        .to_owned(),
+                    "another user has this name, or the user of another line: nothing was written".to_owned(),
                 ),
             })
         });
@@ -167,7 +175,7 @@ pub(crate) async fn run(
         result: if dry_run { "would_import" } else { "imported" },
         tally,
         imported_hashes: setting(&kinds, &passwords),
-        kinds: kinds.iter().map(|(shape, users)| (shape.to_string(), *users)).collect(),
+        kinds: kinds.iter().map(|(params, users)| (params.to_string(), *users)).collect(),
     };
     report(output, &summary, &passwords, environment)
 }
@@ -182,7 +190,7 @@ fn report(
     output.result(summary, |output| {
         let would = if summary.result == "imported" { "" } else { "would be " };
         output.line(&format!(
-            "{users} users: {changed} {would}added, {unchanged} unchanged, {refused} refused, in {seconds:.1} s ({users_per_second:.0} a second)."
+            "{users} users: {changed} {would}added, {unchanged} unchanged, {refused} rejected, in {seconds:.1} s ({users_per_second:.0} per second)."
         ))?;
         if !summary.kinds.is_empty() {
             let rows: Vec<_> =
@@ -191,36 +199,36 @@ fn report(
         }
         Ok(())
     })?;
-    let standard = passwords.shape().to_string();
+    let standard = passwords.params().to_string();
     let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
-    if others > MAX_IMPORTED_SHAPES {
+    if others > MAX_IMPORTED_KINDS {
         output.note(&format!(
-            "{others} kinds of hashes are more than {IMPORTED_HASHES} takes ({MAX_IMPORTED_SHAPES}): name those that most users have; the time of a login tells who has one of the others"
+            "{others} kinds of hashes exceed the limit of {IMPORTED_HASHES} ({MAX_IMPORTED_KINDS}): name the most common ones; the login time reveals users with other kinds"
         ));
     } else if let Some(value) = &summary.imported_hashes
         && environment.get(IMPORTED_HASHES).as_deref() != Some(value)
     {
         output.note(&format!(
-            "set {IMPORTED_HASHES} (the stack's parameter ImportedHashes) to \"{value}\" until these users have logged in, or the time of a login tells who they are"
+            "set {IMPORTED_HASHES} (template parameter ImportedHashes) to \"{value}\" until these users have logged in; otherwise the login time reveals them"
         ));
     }
     if refused > 0 {
         return Err(Failure::new(
-            format!("{refused} of {users} users were refused"),
-            "correct their lines and import the file again: those who are in are left as they are",
+            format!("{refused} of {users} users were rejected"),
+            "correct their lines and import the file again: imported users stay unchanged",
         ));
     }
     Ok(())
 }
 
-/// What the setting has to be, when it can be.
-fn setting(kinds: &BTreeMap<Shape, u64>, passwords: &Passwords) -> Option<String> {
+/// Value of the setting, if the kinds fit into it.
+fn setting(kinds: &BTreeMap<HashParams, u64>, passwords: &Passwords) -> Option<String> {
     let others: Vec<String> =
-        kinds.keys().filter(|shape| **shape != passwords.shape()).map(ToString::to_string).collect();
-    (1..=MAX_IMPORTED_SHAPES).contains(&others.len()).then(|| others.join(" "))
+        kinds.keys().filter(|params| **params != passwords.params()).map(ToString::to_string).collect();
+    (1..=MAX_IMPORTED_KINDS).contains(&others.len()).then(|| others.join(" "))
 }
 
-/// The ids of the peppers of the key set, or why it is not at hand.
+/// Ids of the peppers of the key set, or the error of its load.
 struct Kids(Result<BTreeSet<String>, String>);
 
 impl Kids {
@@ -231,13 +239,13 @@ impl Kids {
         }))
     }
 
-    /// Nobody could log in with a hash whose pepper is missing.
+    /// Rejects a hash whose pepper is missing, because the user could not log in.
     fn require(&self, pepper: Option<&str>) -> Result<(), String> {
         match (pepper, &self.0) {
             (None, _) => Ok(()),
             (Some(kid), Ok(kids)) if kids.contains(kid) => Ok(()),
             (Some(kid), Ok(_)) => Err(format!(
-                "the hash needs the pepper {kid}, which the key set lacks: take it over with `daypass key adopt`"
+                "the hash needs the pepper {kid}, which the key set lacks: adopt it with `daypass key adopt`"
             )),
             (Some(kid), Err(why)) => Err(format!("the hash needs the pepper {kid}, and {why}")),
         }
@@ -246,7 +254,7 @@ impl Kids {
 
 /// Reads an import file as `daypass user import` does before it asks the store: the user or the problem of each line.
 ///
-/// `system` is a value of `--system`; `None` for another one. Of Firebase's options all have their defaults.
+/// `system` is a value of `--system`; `None` for another one. All other options have their defaults.
 #[must_use]
 pub fn users_in(system: &str, csv: bool, file: &[u8], now: Timestamp) -> Option<Vec<Result<User, String>>> {
     let system = System::from_str(system, false).ok()?;
@@ -261,7 +269,9 @@ pub fn users_in(system: &str, csv: bool, file: &[u8], now: Timestamp) -> Option<
             .map_err(str::to_owned)
             .and_then(|text| if csv { columns.row(line.number, &text) } else { json_row(&text) });
         let user = row.transpose().map(|row| {
-            let prepared = reading.prepare(reading.record(&row?)?, UserId::from_bytes([0; 16]), now)?;
+            let row = row?;
+            let prepared = reading.prepare(reading.record(&row)?, UserId::from_bytes([0; 16]), now)?;
+            Accepted::default().check(system, &row)?;
             Ok(prepared.user)
         });
         users.extend(user);
@@ -275,10 +285,10 @@ fn json_row(text: &str) -> Result<Option<Row>, String> {
     }
     daypass_verifier::base::json::object(text.as_bytes())
         .map(Some)
-        .map_err(|_| "the line is no JSON object with each member once".to_owned())
+        .map_err(|_| "the line is not a JSON object with unique members".to_owned())
 }
 
-/// The names in the first line of CSV.
+/// Column names of the first line of CSV.
 #[derive(Default)]
 struct Columns(Vec<String>);
 
@@ -291,31 +301,31 @@ impl Columns {
         if number == 1 {
             let names: BTreeSet<&String> = fields.iter().collect();
             if fields.is_empty() || names.len() != fields.len() || fields.iter().any(String::is_empty) {
-                return Err("the first line does not name each column, once".to_owned());
+                return Err("the first line does not have a unique name for each column".to_owned());
             }
             self.0 = fields;
             return Ok(None);
         }
         if self.0.is_empty() {
-            return Err("the first line named no columns".to_owned());
+            return Err("the first line has no column names".to_owned());
         }
         if fields.len() != self.0.len() {
             return Err(format!("the line has {} fields, the first one {}", fields.len(), self.0.len()));
         }
-        // An empty field is one that is not there, as databases write it.
-        let filled = self.0.iter().cloned().zip(fields).filter(|(_, value)| !value.is_empty());
-        Ok(Some(filled.map(|(name, value)| (name, Value::String(value))).collect()))
+        // Databases export NULL as an empty field.
+        let value = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+        Ok(Some(self.0.iter().cloned().zip(fields.into_iter().map(value)).collect()))
     }
 }
 
-/// The fields of one line (RFC 4180). No field of a user has a line break in it.
+/// Fields of one line (RFC 4180). A field has no line break.
 fn fields(text: &str) -> Result<Vec<String>, String> {
     if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
         return Err("a quote is not closed on its line".to_owned());
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).map_err(|error| format!("the line is no CSV: {error}"))?;
+    reader.read_record(&mut record).map_err(|error| format!("the line is not CSV: {error}"))?;
     Ok(record.iter().map(str::to_owned).collect())
 }
 
@@ -328,7 +338,10 @@ mod tests {
         let mut columns = Columns::default();
         assert_eq!(columns.row(1, "name,\"pass,word\",empty"), Ok(None));
         let row = columns.row(2, "\"say \"\"hi\"\"\",$2y$10$x,").unwrap().unwrap();
-        assert_eq!(Value::Object(row), serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x" }));
+        assert_eq!(
+            Value::Object(row),
+            serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x", "empty": null })
+        );
         assert_eq!(columns.row(3, ""), Ok(None));
         for bad in ["a,b", "a,b,c,d", "a,\"b,c"] {
             assert!(columns.row(4, bad).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! Lines of a file or of standard input, one at a time, however long the file is.
+//! Lines of a file or of standard input, read one at a time.
 
 use crate::output::{Failure, quoted};
 use std::fs::File;
@@ -6,26 +6,26 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use tokio::sync::mpsc;
 
-/// Longest line in bytes: several times what a user of any system takes.
+/// Longest line, in bytes: several times a user of any system.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
 
-/// Lines that are read ahead.
+/// Queue of lines that are read ahead.
 const AHEAD: usize = 256;
 
 /// A line without its line break.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// From 1 on.
+    /// Line number, from 1.
     pub(crate) number: u64,
-    /// Bytes of the input up to its end.
+    /// Bytes of the input to the end of the line.
     pub(crate) end: u64,
-    /// What it says, or why it cannot be read.
+    /// Text, or why it cannot be read.
     pub(crate) text: Result<String, &'static str>,
 }
 
-/// An input that was opened.
+/// An opened input.
 pub(crate) struct Input {
-    /// Its size, when it is known.
+    /// Size in bytes, if known.
     pub(crate) bytes: Option<u64>,
     reader: Box<dyn Read + Send>,
 }
@@ -36,7 +36,10 @@ pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         return Ok(Input { bytes: None, reader: Box::new(io::stdin()) });
     }
     let failed = |error: io::Error| {
-        Failure::new(format!("{} cannot be read: {error}", path.display()), "correct the path, or the rights")
+        Failure::new(
+            format!("{} cannot be read: {error}", path.display()),
+            "correct the path or the permissions",
+        )
     };
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -51,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
     Ok(Input { bytes, reader: Box::new(file) })
 }
 
-/// Reads on a thread of its own, so that a slow pipe holds up no request. The receiver's end ends it.
+/// Reads on a thread, so that a slow pipe delays no request. It ends when the receiver is dropped.
 pub(crate) fn read(input: Input) -> mpsc::Receiver<io::Result<Line>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
@@ -103,7 +106,7 @@ impl<R: Read> Lines<R> {
                 Some(at) => (chunk.get(..at).unwrap_or_default(), at + 1, true),
                 None => (chunk, chunk.len(), false),
             };
-            // What is too long is read to its end and thrown away: the next line is whole.
+            // A line over the limit is read to its end and discarded, so that the next line is complete.
             too_long = too_long || bytes.len() + part.len() > MAX_LINE;
             if !too_long {
                 bytes.extend_from_slice(part);

@@ -1,84 +1,54 @@
-//! How far a long piece of work has come, on a terminal and nowhere else.
+//! Progress of a long command, on standard error if that is a terminal.
 
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
 
-/// How often the line is drawn anew.
-const EVERY: Duration = Duration::from_millis(200);
-/// Characters of the bar.
-const WIDTH: u64 = 24;
-
-/// One line of standard error that is drawn over.
+/// A progress bar over the bytes of the input, with a count of users.
 pub(crate) struct Progress {
-    /// Bytes of the input, when they are known.
-    bytes: Option<u64>,
-    started: Instant,
-    drawn: Option<Instant>,
-    terminal: bool,
+    bar: ProgressBar,
 }
 
 impl Progress {
+    /// A bar for `bytes` of input, or a spinner for an input of unknown length.
     pub(crate) fn new(bytes: Option<u64>) -> Self {
-        Self { bytes, started: Instant::now(), drawn: None, terminal: io::stderr().is_terminal() }
+        let template = match bytes {
+            Some(_) => "[{bar:24}] {percent:>3}% {msg}, {eta} left",
+            None => "{spinner} {msg}",
+        };
+        // A template is a constant, and a test draws both.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::stderr_with_hz(5));
+        Self { bar: bar.with_style(style.progress_chars("##.")) }
     }
 
-    /// Since the work began.
+    /// No progress, for a command that prints its results as it goes.
+    pub(crate) fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden() }
+    }
+
+    /// Time since the work began.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.bar.elapsed()
     }
 
-    /// Draws how many users are done, and how many bytes of the input.
-    pub(crate) fn draw(&mut self, users: u64, bytes: u64) {
-        if !self.terminal || self.drawn.is_some_and(|at| at.elapsed() < EVERY) {
-            return;
-        }
-        self.drawn = Some(Instant::now());
-        let text = line(users, bytes, self.bytes, self.started.elapsed());
-        // Best effort: what cannot be drawn does not stop the work.
-        let _ = write!(io::stderr(), "\r\u{1b}[K{text}").and_then(|()| io::stderr().flush());
+    /// Draws the finished users, and the bytes of the input that are read.
+    pub(crate) fn draw(&self, users: u64, bytes: u64) {
+        self.bar.set_message(format!("{users} users, {:.0} per second", per_second(users, self.elapsed())));
+        self.bar.set_position(bytes);
     }
 
-    /// Takes the line away, so that something else can be said.
-    pub(crate) fn clear(&mut self) {
-        if self.drawn.take().is_some() {
-            let _ = write!(io::stderr(), "\r\u{1b}[K").and_then(|()| io::stderr().flush());
-        }
+    /// Prints other text while the bar is hidden.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    /// Removes the bar.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
 
-fn line(users: u64, bytes: u64, all: Option<u64>, elapsed: Duration) -> String {
-    let rate = per_second(users, elapsed);
-    let Some(all) = all.filter(|all| *all > 0) else { return format!("{users} users, {rate:.0} a second") };
-    let done = bytes.min(all);
-    let full = usize::try_from(WIDTH * done / all).unwrap_or_default();
-    let bar =
-        format!("{}{}", "#".repeat(full), ".".repeat(usize::try_from(WIDTH).unwrap_or_default() - full));
-    let left = if done == 0 {
-        String::new()
-    } else {
-        let seconds = elapsed.as_secs_f64() * (all - done) as f64 / done as f64;
-        format!(", {seconds:.0} s left")
-    };
-    format!("[{bar}] {:>3}% {users} users, {rate:.0} a second{left}", 100 * done / all)
-}
-
-/// How many a second.
+/// Users per second.
 pub(crate) fn per_second(users: u64, elapsed: Duration) -> f64 {
     users as f64 / elapsed.as_secs_f64().max(0.001)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bar_fills() {
-        let at = |bytes| line(50, bytes, Some(100), Duration::from_secs(10));
-        assert_eq!(at(0), "[........................]   0% 50 users, 5 a second");
-        assert_eq!(at(50), "[############............]  50% 50 users, 5 a second, 10 s left");
-        assert_eq!(at(100), "[########################] 100% 50 users, 5 a second, 0 s left");
-        assert_eq!(at(200), at(100));
-        assert_eq!(line(50, 9, None, Duration::from_secs(10)), "50 users, 5 a second");
-        assert_eq!(line(0, 0, Some(0), Duration::ZERO), "0 users, 0 a second");
-    }
 }

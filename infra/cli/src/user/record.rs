@@ -1,4 +1,4 @@
-//! A user on a line of a file: ours, which export writes and import reads, and those of other systems.
+//! A user on a line of a file: of Daypass, which export writes and import reads, or of another system.
 
 use super::spelling::{self, Firebase};
 use clap::ValueEnum;
@@ -11,42 +11,42 @@ use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
-/// A line as names and values; a line of CSV has texts alone.
+/// A line as members. Members of CSV are strings or null.
 pub(crate) type Row = Map<String, Value>;
 
-/// Where a file comes from.
+/// System that wrote a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum System {
-    /// `daypass user export`, or any table of your own with the same names
+    /// `daypass user export`, or your own table with the same names
     Daypass,
-    /// An export of Auth0 with password hashes
+    /// Auth0's export with password hashes
     Auth0,
-    /// Devise: the table of the users of a Rails application
+    /// Devise: the users table of a Rails application
     Devise,
     /// Django: the table auth_user, or `dumpdata`
     Django,
     /// `firebase auth:export`; needs --firebase-signer
     Firebase,
-    /// Users of a realm that Keycloak exported
+    /// Keycloak: the users of an exported realm
     Keycloak,
     /// `WordPress`: the table wp_users
     Wordpress,
 }
 
-/// How lines are read.
+/// Options of the parser.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     pub(crate) system: System,
-    /// The member with the name to log in with, where it is not the usual one.
+    /// Member with the username, if it is not the usual one.
     pub(crate) name: Option<String>,
-    /// What users without a scope get.
+    /// Scope of users without one.
     pub(crate) scope: Scope,
     pub(crate) firebase: Option<Firebase>,
-    /// The id of the pepper behind each bcrypt hash.
+    /// Pepper id of each bcrypt hash.
     pub(crate) bcrypt_pepper: Option<String>,
 }
 
-/// A user as a file has them. The order of the members is that of the lines.
+/// A user of a file. The order of the members is that of exported lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Record {
     username: String,
@@ -88,7 +88,7 @@ impl From<&User> for Record {
     }
 }
 
-/// The members of our own lines.
+/// Members of Daypass' own lines.
 const OURS: [&str; 8] = [
     "username",
     "user_id",
@@ -101,10 +101,10 @@ const OURS: [&str; 8] = [
 ];
 
 impl Reading {
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it. The text quotes no hash.
+    /// Why the line is rejected. The text does not quote the hash.
     pub(crate) fn record(&self, row: &Row) -> Result<Record, String> {
         let read = Members { row, name: self.name.as_deref() };
         let record = match self.system {
@@ -121,10 +121,11 @@ impl Reading {
             System::Devise => Record {
                 username: read.username(&["email"])?,
                 password_hash: spelling::from_text(read.text_of(&["encrypted_password"])?)?,
+                status: disabled(read.is_filled("locked_at")),
                 ..Record::bare()
             },
             System::Django => {
-                // `dumpdata` has them one level deeper.
+                // `dumpdata` nests the members.
                 let fields = row.get("fields").and_then(Value::as_object).unwrap_or(row);
                 let read = Members { row: fields, ..read };
                 Record {
@@ -137,7 +138,7 @@ impl Reading {
             System::Firebase => {
                 let username = read.username(&["email"])?;
                 let firebase =
-                    self.firebase.as_ref().ok_or("--firebase-signer says which key signed the hashes")?;
+                    self.firebase.as_ref().ok_or("--firebase-signer names the key of the hashes")?;
                 Record {
                     username,
                     password_hash: firebase
@@ -159,6 +160,7 @@ impl Reading {
             System::Wordpress => Record {
                 username: read.username(&["user_login"])?,
                 password_hash: spelling::from_text(read.text_of(&["user_pass"])?)?,
+                status: disabled(read.flag("spam")? == Some(true) || read.flag("deleted")? == Some(true)),
                 ..Record::bare()
             },
         };
@@ -169,7 +171,9 @@ impl Reading {
         let known =
             |name: &&String| !OURS.contains(&name.as_str()) && self.name.as_deref() != Some(name.as_str());
         if let Some(other) = read.row.keys().find(known) {
-            return Err(format!("{other:?} is no member of a user; --system says where the file comes from"));
+            return Err(format!(
+                "{other:?} is not a member of a user; --system names the system of the file"
+            ));
         }
         let user_id = match read.optional_text("user_id")? {
             None => None,
@@ -178,7 +182,7 @@ impl Reading {
         let scope = match read.optional_text("scope")? {
             None => None,
             Some(text) => {
-                Some(Scope::parse(text).map_err(|_| "`scope` is not words with single spaces between")?)
+                Some(Scope::parse(text).map_err(|_| "`scope` is not words separated by single spaces")?)
             }
         };
         let status = match read.optional_text("status")? {
@@ -195,7 +199,7 @@ impl Reading {
                     .parse()
                     .ok()
                     .filter(|version| *version > 0)
-                    .ok_or("`password_version` is no number from 1 on")?,
+                    .ok_or("`password_version` is not a positive number")?,
             ),
         };
         Ok(Record {
@@ -210,10 +214,10 @@ impl Reading {
         })
     }
 
-    /// Makes a user of a record.
+    /// Converts a record into a user.
     ///
     /// # Errors
-    /// Why there cannot be such a user.
+    /// Why the user is rejected.
     pub(crate) fn prepare(
         &self,
         mut record: Record,
@@ -233,10 +237,11 @@ impl Reading {
         let line = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
         let time = |number: &Option<Number>, name: &str| match number {
             None => Ok(None),
-            Some(number) => timestamp(number)
-                .filter(|at| at.seconds() <= now.seconds() + 86_400)
-                .map(Some)
-                .ok_or_else(|| format!("`{name}` is no time in seconds since the epoch, or in the future")),
+            Some(number) => {
+                timestamp(number).filter(|at| at.seconds() <= now.seconds() + 86_400).map(Some).ok_or_else(
+                    || format!("`{name}` is not a time in seconds since the epoch, or is in the future"),
+                )
+            }
         };
         let created_at = time(&record.created_at, "created_at")?.unwrap_or(now);
         let updated_at = time(&record.updated_at, "updated_at")?.unwrap_or(now);
@@ -256,7 +261,7 @@ impl Reading {
 }
 
 impl Record {
-    /// Nothing but what every system says.
+    /// A record without optional members.
     const fn bare() -> Self {
         Self {
             username: String::new(),
@@ -271,7 +276,7 @@ impl Record {
     }
 }
 
-/// The line, as it is known again.
+/// Hash that identifies a line in a later import.
 fn line_hash(line: &[u8]) -> [u8; 16] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, line);
     let mut hash = [0; 16];
@@ -281,6 +286,11 @@ fn line_hash(line: &[u8]) -> [u8; 16] {
 
 const fn status(disabled: bool) -> UserStatus {
     if disabled { UserStatus::Disabled } else { UserStatus::Enabled }
+}
+
+/// `None` for an enabled user keeps the hash of a line that an earlier version imported.
+fn disabled(disabled: bool) -> Option<UserStatus> {
+    disabled.then_some(UserStatus::Disabled)
 }
 
 /// Seconds with milliseconds as decimals.
@@ -299,11 +309,12 @@ fn timestamp(number: &Number) -> Option<Timestamp> {
     Some(Timestamp::from_millis(seconds.checked_mul(1000)?.checked_add(millis)?))
 }
 
-/// Reads members and names the one that is odd.
+/// Reads members. Errors name the member.
 #[derive(Clone, Copy)]
-struct Members<'a> {
-    row: &'a Row,
-    name: Option<&'a str>,
+pub(super) struct Members<'a> {
+    pub(super) row: &'a Row,
+    /// The member with the login name, of `--name`.
+    pub(super) name: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
@@ -311,11 +322,11 @@ impl<'a> Members<'a> {
         match self.row.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(format!("`{name}` is no text")),
+            Some(_) => Err(format!("`{name}` is not a string")),
         }
     }
 
-    /// The first of the names that is there.
+    /// The first member that is present.
     fn text_of(&self, names: &[&str]) -> Result<&'a str, String> {
         for name in names {
             if let Some(text) = self.optional_text(name)? {
@@ -338,8 +349,18 @@ impl<'a> Members<'a> {
         Ok(text.to_owned())
     }
 
-    /// Databases write truth in their own ways.
-    fn flag(&self, name: &str) -> Result<Option<bool>, String> {
+    /// Whether a member has a value: neither null nor an empty text or list.
+    pub(super) fn is_filled(&self, name: &str) -> bool {
+        match self.row.get(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(values)) => !values.is_empty(),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => true,
+        }
+    }
+
+    /// A boolean in the forms of databases.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
         match self.row.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -359,21 +380,21 @@ impl<'a> Members<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Number(number)) => Ok(Some(number.clone())),
             Some(Value::String(text)) => {
-                serde_json::from_str(text).map(Some).map_err(|_| format!("`{name}` is no number"))
+                serde_json::from_str(text).map(Some).map_err(|_| format!("`{name}` is not a number"))
             }
-            Some(_) => Err(format!("`{name}` is no number")),
+            Some(_) => Err(format!("`{name}` is not a number")),
         }
     }
 
-    /// Milliseconds since the epoch.
+    /// Reads milliseconds since the epoch.
     fn millis(&self, name: &str) -> Result<Option<Number>, String> {
         let Some(number) = self.number(name)? else { return Ok(None) };
-        let millis = number.as_u64().ok_or_else(|| format!("`{name}` is no number of milliseconds"))?;
+        let millis = number.as_u64().ok_or_else(|| format!("`{name}` is not a number of milliseconds"))?;
         Ok(seconds(Timestamp::from_millis(millis)))
     }
 }
 
-/// Whether a name that stands in a file can be one of ours.
+/// Normalises an existing username.
 pub(crate) fn existing_name(text: &str) -> Result<Username, String> {
     Passwords::standard().username(text).map_err(|error| error.to_string())
 }

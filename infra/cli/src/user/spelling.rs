@@ -1,16 +1,16 @@
-//! How other systems spell a hash, turned into the one form that is stored (`daypass_passwords::StoredHash`).
+//! Hash forms of other systems, converted into the stored form (`daypass_passwords::StoredHash`).
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use daypass_passwords::StoredHash;
 use serde_json::{Map, Value};
 
-/// What a line says about a password that is no string.
+/// A JSON object with a hash.
 pub(crate) type Object = Map<String, Value>;
 
-/// The stored form of a hash as systems write it in one string, and what it costs.
+/// Converts a hash of one string into its stored form.
 pub(crate) fn from_text(text: &str) -> Result<String, String> {
     let stored = if let Some(rest) = text.strip_prefix("argon2$argon2") {
-        // Django: the name of its hasher comes first.
+        // Django prefixes the name of its hasher.
         format!("$argon2{rest}")
     } else if let Some(rest) = text.strip_prefix("bcrypt$$2") {
         format!("$2{rest}")
@@ -19,7 +19,7 @@ pub(crate) fn from_text(text: &str) -> Result<String, String> {
     } else if let Some(rest) = text.strip_prefix("scrypt$") {
         django_scrypt(rest)?
     } else if let Some(rest) = text.strip_prefix("$H$") {
-        // phpBB's name for the same.
+        // phpBB's prefix of the same hash.
         format!("$P${rest}")
     } else if text.starts_with("$pbkdf2-") {
         phc_pbkdf2(text)
@@ -31,7 +31,7 @@ pub(crate) fn from_text(text: &str) -> Result<String, String> {
     Ok(stored)
 }
 
-/// `sha256$390000$salt$output`, the output in base64.
+/// `sha256$390000$salt$output`, with the output in base64.
 fn django_pbkdf2(rest: &str) -> Result<String, String> {
     let parts: Vec<&str> = rest.split('$').collect();
     let [digest @ ("sha1" | "sha256"), iterations, salt, output] = parts.as_slice() else {
@@ -55,11 +55,11 @@ fn django_scrypt(rest: &str) -> Result<String, String> {
 
 fn scrypt(n: Option<u64>, r: &str, p: &str, salt: &[u8], output: &str) -> Result<String, String> {
     let log_n = n.filter(|n| n.is_power_of_two()).map(u64::trailing_zeros);
-    let log_n = log_n.ok_or("the hash is malformed: N of scrypt is no power of two")?;
+    let log_n = log_n.ok_or("the hash is malformed: scrypt's N is not a power of two")?;
     Ok(format!("$scrypt$ln={log_n},r={r},p={p}${}${output}", encode(salt)))
 }
 
-/// The PHC string without `l=`, which only repeats the length of the output, and without padding.
+/// A PHC string without padding and without `l=`, which repeats the length of the output.
 fn phc_pbkdf2(text: &str) -> String {
     let mut parts: Vec<String> = text.split('$').map(|part| part.trim_end_matches('=').to_owned()).collect();
     if let Some(parameters) = parts.get_mut(2) {
@@ -74,10 +74,10 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 fn member<'a>(object: &'a Object, name: &str) -> Result<&'a str, String> {
-    object.get(name).and_then(Value::as_str).ok_or_else(|| format!("the hash has no text `{name}`"))
+    object.get(name).and_then(Value::as_str).ok_or_else(|| format!("the hash has no string `{name}`"))
 }
 
-/// Bytes in base64, with padding or without, or in the alphabet of URLs.
+/// Decodes base64 or base64url, with or without padding.
 fn bytes(text: &str, what: &str) -> Result<Vec<u8>, String> {
     let plain: String = text
         .trim_end_matches('=')
@@ -95,7 +95,6 @@ fn number(object: &Object, name: &str) -> Option<u64> {
     object.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
-/// Auth0's `custom_password_hash`.
 pub(crate) fn auth0(object: &Object) -> Result<String, String> {
     let hash = object.get("hash").and_then(Value::as_object).ok_or("custom_password_hash has no `hash`")?;
     let value = member(hash, "value")?;
@@ -110,11 +109,11 @@ pub(crate) fn auth0(object: &Object) -> Result<String, String> {
                 |name: &str| number(object, name).map_or_else(String::new, |number| number.to_string());
             scrypt(number(object, "cost"), &text("blockSize"), &text("parallelization"), &salt, &output)
         }
-        other => Err(format!("the algorithm {other:?} is not taken: it is no password hash, or not known")),
+        other => Err(format!("the algorithm {other:?} is unknown or not a password hash")),
     }
 }
 
-/// A value with its encoding.
+/// Decodes a value with its `encoding`.
 fn auth0_bytes(object: &Object) -> Result<Vec<u8>, String> {
     let value = member(object, "value")?;
     let malformed = |_| "the hash is malformed: not of its `encoding`".to_owned();
@@ -125,11 +124,11 @@ fn auth0_bytes(object: &Object) -> Result<Vec<u8>, String> {
             .or_else(|_| BASE64_NOPAD.decode(value.as_bytes()))
             .map_err(malformed),
         "utf8" => Ok(value.as_bytes().to_vec()),
-        _ => Err("the hash has an `encoding` that is not known".to_owned()),
+        _ => Err("the hash has an unknown `encoding`".to_owned()),
     }
 }
 
-/// The password among Keycloak's credentials of a user: two JSON documents as strings.
+/// The password among a user's credentials of Keycloak: two JSON documents in strings.
 pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
     let password = credentials
         .iter()
@@ -141,7 +140,7 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
             .and_then(Value::as_str)
             .ok_or_else(|| format!("the credential has no `{name}`"))?;
         daypass_verifier::base::json::object(text.as_bytes())
-            .map_err(|_| format!("`{name}` of the credential is no JSON object"))
+            .map_err(|_| format!("`{name}` of the credential is not a JSON object"))
     };
     let (secret, data) = (document("secretData")?, document("credentialData")?);
     let (salt, value) =
@@ -155,7 +154,7 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
         }
         "argon2" => {
             let more = data.get("additionalParameters").and_then(Value::as_object);
-            // Each of them is a list with one text.
+            // Each of them is a list with one string.
             let parameter = |name: &str| {
                 let values = more.and_then(|more| more.get(name)).and_then(Value::as_array);
                 values
@@ -166,7 +165,7 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
             let version = match parameter("version")? {
                 "1.3" | "13" => "v=19$",
                 "1.0" | "10" => "",
-                _ => return Err("the hash is malformed: there is no such version of argon2".to_owned()),
+                _ => return Err("the hash is malformed: unknown version of argon2".to_owned()),
             };
             let (memory, lanes) = (parameter("memory")?, parameter("parallelism")?);
             Ok(format!(
@@ -174,11 +173,11 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<String, String> {
                 encode(&salt)
             ))
         }
-        other => Err(format!("the algorithm {other:?} of Keycloak is not taken")),
+        other => Err(format!("the algorithm {other:?} of Keycloak is unknown")),
     }
 }
 
-/// What Firebase's console shows as "password hash parameters", its signer key by the id of the pepper.
+/// Firebase's "password hash parameters", with the pepper id of the signer key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Firebase {
     pub(crate) signer: String,
@@ -188,7 +187,7 @@ pub(crate) struct Firebase {
 }
 
 impl Firebase {
-    /// The stored form of a `passwordHash` and its `salt`.
+    /// Converts a `passwordHash` and its `salt` into the stored form.
     pub(crate) fn stored(&self, hash: &str, salt: &str) -> Result<String, String> {
         let mut salt = bytes(salt, "the salt")?;
         salt.extend_from_slice(&self.salt_separator);
@@ -198,12 +197,12 @@ impl Firebase {
     }
 }
 
-/// Base64 of an option.
+/// Decodes a base64 option.
 pub(crate) fn base64(text: &str) -> Result<Vec<u8>, String> {
     bytes(text, "it").map_err(|_| "not base64".to_owned())
 }
 
-/// A hash that was checked: nobody can log in with another.
+/// Parses a stored form. A user with another hash could not log in.
 pub(crate) fn check(stored: &str) -> Result<StoredHash, String> {
     StoredHash::parse(stored).map_err(|refused| refused.to_string())
 }
@@ -251,7 +250,7 @@ mod tests {
             ),
         ] {
             assert_eq!(from_text(spelling).as_deref(), Ok(stored));
-            // What is stored is read as it is, and means the same.
+            // The stored form is accepted unchanged.
             assert_eq!(from_text(stored).as_deref(), Ok(stored));
             assert!(check(stored).is_ok(), "{stored}");
         }

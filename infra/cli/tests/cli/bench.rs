@@ -1,4 +1,4 @@
-//! A DynamoDB with tables, a key set, and the command in front of them.
+//! A DynamoDB with tables, a key set, and the command for both.
 
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// The command with arguments, an environment that holds nothing of the developer's, and standard input.
+/// The command with arguments, a clean environment, and standard input.
 pub(crate) struct Daypass {
     pub(crate) command: Command,
     input: String,
 }
 
-/// What a run of the command came to.
+/// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -34,7 +34,7 @@ pub(crate) struct Run {
 pub(crate) fn daypass(folder: &Path, args: &[&str]) -> Daypass {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
     command.args(args).current_dir(folder).env_clear().env("HOME", folder);
-    // Nobody asks the network whether this machine has a role.
+    // No request to the network for a role of this machine.
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     Daypass { command, input: String::new() }
 }
@@ -58,7 +58,7 @@ impl Daypass {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built binary starts");
-        // A command that does not read its input closes the pipe; that is its right.
+        // A command may close its standard input unread.
         let _ = child.stdin.take().unwrap().write_all(self.input.as_bytes());
         let output = child.wait_with_output().unwrap();
         Run {
@@ -68,21 +68,21 @@ impl Daypass {
         }
     }
 
-    /// Runs it, and it must succeed without a word on standard error.
+    /// Runs the command, which must succeed with an empty standard error.
     pub(crate) fn ok(self) -> String {
         let run = self.run();
         assert_eq!((run.code, run.err.as_str()), (0, ""), "{run:?}");
         run.out
     }
 
-    /// Runs it, and it must succeed with one JSON document and nothing else.
+    /// Runs the command, which must succeed with one JSON document.
     pub(crate) fn json(mut self) -> Value {
         self.command.arg("--json");
         let out = self.ok();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
-    /// Runs it, and it must fail with exactly this error, and a hint that contains these words.
+    /// Runs the command, which must fail with this error and a hint that contains these words.
     pub(crate) fn fails(self, error: &str, hint: &str) {
         let run = self.run();
         assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
@@ -92,7 +92,7 @@ impl Daypass {
         assert!(hint_line.starts_with("hint: ") && hint_line.contains(hint), "{hint:?}: {run:?}");
     }
 
-    /// Runs it, and clap must refuse the arguments with these words.
+    /// Runs the command, which clap must reject with these words.
     pub(crate) fn misused(self, words: &str) {
         let run = self.run();
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{run:?}");
@@ -100,7 +100,7 @@ impl Daypass {
     }
 }
 
-/// A DynamoDB with tables, and a key set. All of it goes when this is dropped.
+/// A DynamoDB with tables, and a key set. Drop removes both.
 pub(crate) struct Bench {
     embedded: Embedded,
     pub(crate) store: DynamoDb,
@@ -132,7 +132,7 @@ impl Bench {
         self.keys.to_str().unwrap()
     }
 
-    /// The command, told where the store and the keys are.
+    /// The command with the store and the keys.
     pub(crate) fn daypass(&self, args: &[&str]) -> Daypass {
         let mut daypass = daypass(self.folder.path(), args).env("DAYPASS_KEYS", &self.keys);
         daypass.command.args(["--endpoint", &self.url()]);
@@ -145,13 +145,13 @@ impl Bench {
         self.user(name).unwrap()
     }
 
-    /// The user as the store holds them.
+    /// The stored user.
     pub(crate) fn user(&self, name: &str) -> Option<User> {
         let username = Passwords::standard().username(name).unwrap();
         wait_for(self.store.user(&username)).unwrap()
     }
 
-    /// Whether `login` would take this password.
+    /// Whether `login` accepts this password.
     pub(crate) fn accepts(&self, user: &User, password: &str) -> bool {
         let document = Document::parse(&std::fs::read(&self.keys).unwrap()).unwrap();
         let password = Password::new(password.to_owned()).unwrap();
@@ -161,7 +161,7 @@ impl Bench {
     }
 }
 
-/// Waits for one answer of the store.
+/// Blocks on a request of the store.
 pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

@@ -8,7 +8,7 @@ fn parse(json: &str) -> Document {
     Document::parse(json.as_bytes()).unwrap()
 }
 
-/// Every secret of a key set: the private halves and the symmetric keys.
+/// All secrets of a key set: the private halves and the symmetric keys.
 fn secrets(json: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(json).unwrap();
     let entries =
@@ -57,9 +57,9 @@ fn a_section_stands_alone_and_sections_merge() {
     assert_eq!(named, merged);
 
     daypass(folder.path(), &["key", "show", "peppers", "--jwks"])
-        .fails("the key set has no signing key, so there is nothing to publish", "section `signing`");
+        .fails("the key set has no signing key to publish", "section `signing`");
     daypass(folder.path(), &["key", "generate", "--section", "refresh", "--algorithm", "RS256"])
-        .misused("--algorithm is for the signing key, which the section refresh does not have");
+        .misused("--algorithm applies to the signing key, which the section refresh does not have");
     daypass(folder.path(), &["key", "generate", "--algorithm", "HS256"])
         .misused("[possible values: ES256, EdDSA, RS256]");
 }
@@ -70,7 +70,7 @@ fn a_file_is_new_and_only_mine() {
     let path = folder.path().join("keys.json");
     let out = generate(folder.path(), &["--out", "keys.json"]);
     assert!(
-        out.starts_with("Wrote a new key set to keys.json; only you may read it.\nSECTION  KID"),
+        out.starts_with("Wrote a new key set to keys.json, which only you can read.\nSECTION  KID"),
         "{out}"
     );
     let json = std::fs::read_to_string(&path).unwrap();
@@ -82,10 +82,10 @@ fn a_file_is_new_and_only_mine() {
     }
 
     daypass(folder.path(), &["key", "generate", "--out", "keys.json"])
-        .fails("keys.json exists already and is left as it is", "another file");
+        .fails("keys.json already exists and is unchanged", "another file");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), json, "a key set is never overwritten");
     daypass(folder.path(), &["key", "generate", "--out", "nowhere/keys.json"])
-        .fails("the folder of nowhere/keys.json does not exist", "make it first");
+        .fails("the folder of nowhere/keys.json does not exist", "create it first");
 
     let shown = daypass(folder.path(), &["key", "generate", "--out", "second.json"]).json();
     assert_eq!((&shown["file"], shown["keys"].as_array().unwrap().len()), (&"second.json".into(), 3));
@@ -152,7 +152,7 @@ fn sources_that_cannot_be_used() {
         std::fs::write(folder.path().join("bad.json"), text).unwrap();
         show("bad.json").fails(&format!("bad.json: {problem}"), "daypass key generate");
     }
-    // Nobody answers there, and no metadata service is asked.
+    // No server answers there, and the metadata service is off.
     let run = show("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf").run();
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
     assert!(
@@ -160,7 +160,7 @@ fn sources_that_cannot_be_used() {
         "{run:?}"
     );
     assert!(
-        run.err.contains("\nhint: try again in a moment; if it stays so, check the network, AWS_PROFILE"),
+        run.err.contains("\nhint: try again; if it fails again, check the network, AWS_PROFILE"),
         "{run:?}"
     );
     assert!(run.err.lines().all(|line| line.len() < 300), "not the pages that the SDK writes: {run:?}");

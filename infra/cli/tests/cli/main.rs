@@ -1,4 +1,4 @@
-//! Runs the built `daypass` binary as people and scripts do, against the embedded DynamoDB.
+//! Runs the built `daypass` binary against the embedded DynamoDB.
 
 #![expect(
     clippy::expect_used,
@@ -11,6 +11,7 @@
 mod bench;
 mod key;
 mod moving;
+mod safeguards;
 mod scale;
 mod session;
 mod target;

@@ -1,4 +1,4 @@
-//! Users move in and out.
+//! Import and export of users.
 
 use crate::bench::{Bench, PASSWORD, Run};
 use daypass_core::ports::store::UserStatus;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 /// Django's tests/auth_tests/test_hashers.py: "lètmein".
 const DJANGO: &str = "pbkdf2_sha1$390000$seasalt2$aDapRanzW8aHTz97v2TcfHzWD+I=";
-/// OpenBSD's and PHP's spelling, of crypt_blowfish's wrapper.c: "U*U".
+/// OpenBSD's and PHP's form, from crypt_blowfish's wrapper.c: "U*U".
 const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
 impl Bench {
@@ -25,7 +25,7 @@ impl Bench {
         self.daypass(&[&["user", "import"], args].concat()).run()
     }
 
-    /// The summary of an import that refuses this many.
+    /// Summary of an import that rejects `refused` lines.
     fn imported(&self, args: &[&str], refused: u64) -> Value {
         let run = self.import(&[args, &["--json"]].concat());
         assert_eq!(run.code, i32::from(refused > 0), "{run:?}");
@@ -68,7 +68,7 @@ fn users_come_with_their_hashes_and_a_second_time_nothing_changes() {
     assert_eq!((carol.id.to_string(), carol.password_version), (format!("usr_{}", "ab".repeat(16)), 7));
 
     assert_eq!(counts(&bench.imported(&[&file, "--scope", "c"], 0)), [3, 0, 3]);
-    // Whoever got a new hash, or was enabled, meanwhile is left as they are.
+    // Users with a new hash or status stay unchanged.
     bench.daypass(&["user", "set-password", "carol", "--password-stdin"]).stdin(PASSWORD).ok();
     bench.daypass(&["user", "enable", "bob"]).ok();
     let (bob, carol) = (bench.user("bob"), bench.user("carol"));
@@ -99,10 +99,12 @@ fn a_name_that_is_taken_is_told_and_left() {
         lines.sort_unstable();
         assert_eq!(lines, [(Some(1), Some("alice")), (Some(3), Some("bob"))]);
         assert!(
-            errors.iter().all(|error| error["error"].as_str().unwrap().contains("another user of that name"))
+            errors
+                .iter()
+                .all(|error| error["error"].as_str().unwrap().contains("another user has this name"))
         );
         assert_eq!(bench.user("alice"), Some(before.clone()));
-        // Of two lines of one name the first counts, however many are under way.
+        // Of two lines of one name, the first counts, with any concurrency.
         assert!(bench.accepts(&bench.user("bob").unwrap(), "U*U"));
     }
     let mode = std::fs::metadata(bench.folder.path().join("errors.jsonl")).unwrap().permissions().mode();
@@ -119,12 +121,12 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         line.to_string()
     };
     let bad = [
-        ("no JSON".to_owned(), "no JSON object"),
-        ("[]".to_owned(), "no JSON object"),
-        (r#"{"username":"a","username":"b"}"#.to_owned(), "no JSON object"),
+        ("no JSON".to_owned(), "not a JSON object"),
+        ("[]".to_owned(), "not a JSON object"),
+        (r#"{"username":"a","username":"b"}"#.to_owned(), "not a JSON object"),
         (json!({ "password_hash": BCRYPT }).to_string(), "`username` is missing"),
         (json!({ "username": "bad" }).to_string(), "no password"),
-        (with("username", json!(7)), "`username` is no text"),
+        (with("username", json!(7)), "`username` is not a string"),
         (with("username", json!("a b")), "RFC 8265"),
         (with("username", json!("p\u{430}ypal")), "several scripts"),
         (with("password_hash", json!("")), "no password"),
@@ -150,14 +152,14 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
             ),
             "which the key set lacks",
         ),
-        (with("passwordhash", json!(BCRYPT)), "no member of a user"),
+        (with("passwordhash", json!(BCRYPT)), "not a member of a user"),
         (with("user_id", json!("42")), "usr_"),
         (with("scope", json!("a  b")), "`scope`"),
-        (with("scope", json!(["a"])), "`scope` is no text"),
+        (with("scope", json!(["a"])), "`scope` is not a string"),
         (with("status", json!("gone")), "enabled nor disabled"),
         (with("password_version", json!(0)), "`password_version`"),
-        (with("created_at", json!("yesterday")), "`created_at` is no number"),
-        (with("created_at", json!(-1)), "`created_at` is no time"),
+        (with("created_at", json!("yesterday")), "`created_at` is not a number"),
+        (with("created_at", json!(-1)), "`created_at` is not a time"),
         (with("created_at", json!(99_999_999_999_u64)), "in the future"),
         ("x".repeat(70_000), "longer than 64 KB"),
     ];
@@ -172,17 +174,17 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         let error: Value = serde_json::from_str(error).unwrap();
         assert!(error["error"].as_str().unwrap().contains(why), "{why}: {error} {line}");
     }
-    // Without a file, some are shown and all are counted.
+    // Without a file, ten are printed and all are counted.
     let run = bench.import(&[&file]);
     assert_eq!(run.err.matches("note: line ").count(), 10, "{}", run.err);
     assert!(
-        run.err.contains(&format!("error: {refused} of {} users were refused", 2 * refused)),
+        run.err.contains(&format!("error: {refused} of {} users were rejected", 2 * refused)),
         "{}",
         run.err
     );
     assert!(
         run.out
-            .starts_with(&format!("{} users: 0 added, {refused} unchanged, {refused} refused", 2 * refused)),
+            .starts_with(&format!("{} users: 0 added, {refused} unchanged, {refused} rejected", 2 * refused)),
         "{}",
         run.out
     );
@@ -202,7 +204,7 @@ fn inputs_that_cannot_be_read() {
     bench.daypass(&["user", "import", &file, "--system", "firebase"]).misused("signer key");
     let run = bench.import(&[&file, "--errors", "no/such/folder/errors"]);
     assert!(run.code == 1 && run.err.contains("cannot be written"), "{run:?}");
-    // A store that is not there breaks the run off, and says where to go on.
+    // A missing store stops the run, and the error names the line to continue with.
     let users =
         bench.write("users.jsonl", &format!("\n{}\n", json!({ "username": "a", "password_hash": BCRYPT })));
     let run = bench.daypass(&["user", "import", &users, "--users-table", "elsewhere"]).run();
@@ -226,7 +228,7 @@ fn csv_and_standard_input_and_a_line_to_go_on_at() {
     assert_eq!(bench.user("a").unwrap().scope.to_string(), "x y");
 }
 
-/// docs/guides/user-import.md shows these lines, and what to say for them.
+/// Imports the examples of docs/guides/user-import.md.
 ///
 /// invariant: Each example of the import guide can be imported, and its users can log in.
 #[test]
@@ -295,8 +297,8 @@ fn what_is_exported_here_logs_in_elsewhere() {
     let exported = here.read("out.jsonl");
     assert!(exported.lines().count() == 3 && !exported.contains(PASSWORD));
     here.daypass(&["user", "export", "--out", "out.jsonl"])
-        .fails(&format!("{} exists already and is left as it is", "out.jsonl"), "another file");
-    // It comes back as it is.
+        .fails(&format!("{} already exists and is unchanged", "out.jsonl"), "another file");
+    // The export can be imported unchanged.
     assert_eq!(counts(&here.imported(&["out.jsonl"], 0)), [3, 0, 3]);
     let piped = here.daypass(&["user", "export"]).run();
     let sorted = |text: &str| {
@@ -309,7 +311,7 @@ fn what_is_exported_here_logs_in_elsewhere() {
     let there = Bench::new();
     let out = here.folder.path().join("out.jsonl");
     let out = out.to_str().unwrap();
-    // Not the user whose pepper is missing: nobody could log in.
+    // Without the user whose pepper is missing, who could not log in.
     there.imported(&[out], 1);
     assert_eq!(there.user("alice"), None);
     let adopt = ["key", "adopt", there.keys(), "--from", here.keys(), "--out", "both.json"];
@@ -323,7 +325,7 @@ fn what_is_exported_here_logs_in_elsewhere() {
         assert!(there.accepts(&there.user(name).unwrap(), password));
     }
 
-    // A key set that lacks the pepper is told about.
+    // Export warns about a key set without the pepper.
     crate::bench::daypass(here.folder.path(), &["key", "generate", "--out", "other.json"]).run();
     let run =
         here.daypass(&["user", "export"]).env("DAYPASS_KEYS", here.folder.path().join("other.json")).run();
@@ -351,7 +353,8 @@ fn a_list_disables_everybody_on_it_and_says_who_is_not_there() {
     assert_eq!(run.code, 1);
     assert!(run.out.starts_with("Disabled 1 of 3 users"), "{run:?}");
     assert!(
-        run.err.contains("line 2: there is no such user") && run.err.contains("line 3: a user name has"),
+        run.err.contains("line 2 (nobody): there is no such user")
+            && run.err.contains("line 3: a user name has"),
         "{run:?}"
     );
     assert_eq!(bench.user("u30").unwrap().status, UserStatus::Disabled);
@@ -436,8 +439,7 @@ fn the_secret_of_another_system_is_adopted() {
     assert_eq!((retired.len(), &retired[0]["section"]), (1, &"peppers".into()));
     let same = adopt(&["--from", "keys.json", "--out", "same.json"], "").json();
     assert_eq!(same["adopted"], json!([]));
-    adopt(&["--out", "more.json"], "x")
-        .fails("more.json exists already and is left as it is", "another file");
+    adopt(&["--out", "more.json"], "x").fails("more.json already exists and is unchanged", "another file");
     adopt(&["--out", "empty.json"], "").fails("the secret is empty or longer than 256 bytes", "pipe");
     adopt(&["--out", "long.json"], &"x".repeat(257))
         .fails("the secret is empty or longer than 256 bytes", "pipe");

@@ -1,8 +1,8 @@
-//! Many users of mixed kinds move in, by the real command: some log in, a second run changes nothing, and one that was killed
-//! half-way is finished by the next.
+//! Imports of many users of mixed kinds by the command: some log in, a second run changes nothing, and a second run
+//! finishes a killed one.
 //!
-//! They are 1,000, and 100,000 in `cargo verify --full`. `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to do it on as well. The test
-//! prints the figures.
+//! The number is 1,000, and 100,000 in `cargo verify --full`. `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to use as
+//! well. The test prints the figures.
 
 use crate::bench::{Bench, daypass, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -32,12 +32,12 @@ fn dynamodb_local() -> Option<String> {
     std::env::var("DAYPASS_TEST_DYNAMODB").ok()
 }
 
-/// Of a hundred users one logs in, and of few every tenth.
+/// One user of a hundred logs in, and one of ten of a small number.
 fn logins(users: usize) -> usize {
     (users / 100).max(users.min(400) / 10)
 }
 
-/// The password of a user, and a hash of it that another system could have made, as cheap as its kind can be.
+/// Password and imported hash of a user, with the cheapest parameters of its kind.
 fn user(number: usize) -> (String, String) {
     if number % 8 == 7 {
         // phpass, test.php.
@@ -90,7 +90,7 @@ fn name(number: usize) -> String {
     format!("user.{number}@example.com")
 }
 
-/// Requests under way at a time in the import that is killed.
+/// Parallel requests of the import that is killed.
 const UNDER_WAY: usize = 8;
 
 struct Silent;
@@ -99,7 +99,7 @@ impl Journal<Event> for Silent {
     fn record(&self, _: &Event, _: &Caller) {}
 }
 
-/// A DynamoDB with tables of its own, a key set, and a file of users.
+/// A DynamoDB with tables, a key set, and a file of users.
 struct Scene {
     url: String,
     tables: Tables,
@@ -134,7 +134,7 @@ impl Scene {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// How many users are in the table.
+    /// Number of users in the table.
     fn stored(&self) -> usize {
         wait_for(async {
             let (mut stored, mut after) = (0, None);
@@ -149,7 +149,7 @@ impl Scene {
         })
     }
 
-    /// Kills an import while it runs; returns how many users it left.
+    /// Kills an import while it runs, and returns the number of its users.
     fn kill_half_way(&self, file: &Path) -> usize {
         let under_way = UNDER_WAY.to_string();
         let mut import =
@@ -158,7 +158,7 @@ impl Scene {
         while self.stored() < self.users / 10 {
             assert_eq!(child.try_wait().unwrap(), None, "the import is over before it was killed");
         }
-        // SIGKILL: it has no last word.
+        // SIGKILL, so there is no output.
         child.kill().unwrap();
         child.wait().unwrap();
         self.stored()
@@ -184,7 +184,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// Logs users in who are drawn at random, by the function's own handler. Each gets a hash of ours.
+    /// Logs in random users by the function's handler. Each gets a Daypass hash.
     fn log_in(&self) -> Vec<usize> {
         let login = self.login();
         let mut drawn = std::collections::BTreeSet::new();
@@ -208,10 +208,10 @@ impl Scene {
                 let username = Passwords::standard().username(&name(*number)).unwrap();
                 let stored = self.store.user(&username).await.unwrap().unwrap();
                 assert_eq!(
-                    StoredHash::parse(&stored.password_hash).unwrap().shape(),
-                    Passwords::standard().shape()
+                    StoredHash::parse(&stored.password_hash).unwrap().params(),
+                    Passwords::standard().params()
                 );
-                // Of the new hash, and of the old one's for a few: another password is another.
+                // Another password fails with the new hash, and for a few users with the old one.
                 if number % 50 == 0 {
                     assert_eq!(send(&password).await, 200, "user {number}, again");
                     assert_eq!(send("another password").await, 401, "user {number}");
@@ -231,7 +231,7 @@ impl Scene {
             finished["changed"].as_u64().unwrap() + finished["unchanged"].as_u64().unwrap(),
             self.users as u64
         );
-        // Requests that were under way when it was killed may have landed after the counting.
+        // Requests of the killed run may land after the count.
         let met = usize::try_from(finished["unchanged"].as_u64().unwrap()).unwrap();
         assert!((left..=left + UNDER_WAY).contains(&met), "{left} were in, and {met} were met");
         assert_eq!(self.stored(), self.users);
@@ -255,7 +255,7 @@ impl Scene {
         );
     }
 
-    /// The hashes of those who have moved.
+    /// Hashes of the users that logged in.
     fn snapshot(&self, moved: &[usize]) -> Vec<String> {
         wait_for(async {
             let mut hashes = Vec::new();

@@ -7,7 +7,7 @@ use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
 use serde_json::json;
 
-/// Opens a session as a login of `age` seconds ago with a life of `life` seconds would.
+/// Opens a session as a login `age` seconds ago does, with a lifetime of `life` seconds.
 fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
     let created_at = Timestamp::from_seconds(SystemClock.now().seconds() - age);
     let end = Timestamp::from_seconds(created_at.seconds() + life);
@@ -107,12 +107,12 @@ fn list_shows_the_newest_first_and_how_each_stands() {
     assert_eq!(bench.daypass(&["session", "list", &alice.id.to_string()]).json(), json, "by id as by name");
 }
 
-/// The rows of a table with two columns.
+/// Rows of a table with two columns.
 fn rows(out: &str) -> Vec<(&str, &str)> {
     out.lines().map(|line| line.split_once("  ").map_or((line, ""), |(a, b)| (a, b.trim()))).collect()
 }
 
-/// RFC 3339, as the command writes it.
+/// RFC 3339, in the command's format.
 fn time(at: Timestamp) -> String {
     let at = time::OffsetDateTime::from_unix_timestamp(at.seconds().try_into().unwrap()).unwrap();
     let (date, clock) = (at.date(), at.time());
@@ -160,7 +160,7 @@ fn show_tells_the_history_that_is_known() {
             ("logged in", &created),
             ("generation", "0"),
             ("last refresh", "never"),
-            ("idle expiry", "none before the absolute end"),
+            ("idle expiry", "at the absolute end"),
             ("absolute end", &end),
         ]
     );
@@ -243,7 +243,7 @@ fn revoke_ends_one_and_leaves_the_other() {
     assert_eq!(stored(&bench, alice.id, other), None);
 
     let out = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).ok();
-    assert_eq!(out, format!("{one} of alice was over already.\n"));
+    assert_eq!(out, format!("{one} of alice had already ended or expired.\n"));
     let json = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).json();
     assert_eq!(json, json!({ "user_id": alice.id.to_string(), "ended": 0 }));
     let json = bench.daypass(&["session", "revoke", &alice.id.to_string(), &other.to_string()]).json();

@@ -3,22 +3,35 @@ use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
 use daypass_testkit::embedded::Embedded;
 use serde_json::json;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
-                    with --endpoint URL or AWS_ENDPOINT_URL, or choose an AWS account with AWS_PROFILE";
+                    with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE";
 
-/// A port that nobody listens on.
+/// A port without a listener.
 fn closed_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Leaves word of a local stack, as `cargo dev` does.
-fn leave_word(checkout: &Path, variables: &serde_json::Value) {
-    std::fs::create_dir_all(checkout.join("target/dev")).unwrap();
-    std::fs::write(checkout.join("target/dev/environment.json"), variables.to_string()).unwrap();
+/// Makes a folder look like a checkout of Daypass.
+fn make_checkout(folder: &Path) {
+    fs::create_dir_all(folder.join("infra/cli")).unwrap();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), folder.join("infra/cli/Cargo.toml"))
+        .unwrap();
+}
+
+/// Describes a local stack below `build`, as `cargo dev` does.
+fn describe_stack(build: &Path, variables: &serde_json::Value) -> PathBuf {
+    let folder = build.join("dev");
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let path = folder.join("environment.json");
+    fs::write(&path, variables.to_string()).unwrap();
+    path
 }
 
 #[test]
@@ -65,7 +78,7 @@ fn the_aws_environment_names_the_store() {
     with_profile.command.args(["--endpoint", &bench.url()]);
     let run = with_profile.run();
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.err.starts_with("note: --endpoint takes made-up local credentials"), "{run:?}");
+    assert!(run.err.starts_with("note: --endpoint uses made-up local credentials"), "{run:?}");
 }
 
 #[test]
@@ -111,11 +124,11 @@ fn stores_that_do_not_answer() {
     list(&nowhere)
         .fails(&format!("DynamoDB at {nowhere} does not answer (Scan: no connection)"), "correct --endpoint");
 
-    // The kernel accepts the connection, nobody reads from it.
+    // The kernel accepts the connection, and no process reads from it.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     list(&url)
-        .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "is it running?");
+        .fails(&format!("DynamoDB at {url} does not answer (Scan: no answer in time)"), "correct --endpoint");
 
     let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", other.local_addr().unwrap());
@@ -127,8 +140,10 @@ fn stores_that_do_not_answer() {
             .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             .unwrap();
     });
-    list(&url)
-        .fails(&format!("DynamoDB at {url} refuses (Scan: no error code (HTTP 404))"), "another program");
+    list(&url).fails(
+        &format!("DynamoDB at {url} rejects the request (Scan: no error code (HTTP 404))"),
+        "another program",
+    );
     server.join().unwrap();
 }
 
@@ -137,7 +152,7 @@ fn nothing_chosen_names_the_ways() {
     let folder = tempfile::tempdir().unwrap();
     let run = daypass(folder.path(), &["user", "list"]).run();
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
-    assert!(run.err.starts_with("error: no store is chosen, and DynamoDB on AWS "), "{run:?}");
+    assert!(run.err.starts_with("error: no store is selected, and DynamoDB on AWS "), "{run:?}");
     assert!(run.err.contains(&format!("hint: {WAYS}")), "{run:?}");
 }
 
@@ -171,9 +186,9 @@ fn a_checkout_uses_its_own_stack() {
     bench.add("alice");
     let checkout = bench.folder.path();
     let inside = checkout.join("infra/cli");
-    std::fs::create_dir_all(&inside).unwrap();
-    leave_word(
-        checkout,
+    make_checkout(checkout);
+    describe_stack(
+        &checkout.join("target"),
         &json!({
             "AWS_ENDPOINT_URL_DYNAMODB": bench.url(),
             "DAYPASS_USERS_TABLE": "daypass-users",
@@ -194,13 +209,13 @@ fn a_checkout_uses_its_own_stack() {
     assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
     assert_eq!(run.out, daypass(checkout, &["key", "show", bench.keys()]).ok());
 
-    // Cargo may build elsewhere.
-    let elsewhere = tempfile::tempdir().unwrap();
-    let run =
-        daypass(elsewhere.path(), &["user", "list"]).env("CARGO_TARGET_DIR", checkout.join("target")).run();
+    // Cargo can build outside the checkout.
+    let other = tempfile::tempdir().unwrap();
+    make_checkout(other.path());
+    let run = daypass(other.path(), &["user", "list"]).env("CARGO_TARGET_DIR", checkout.join("target")).run();
     assert_eq!((run.code, run.err.as_str()), (0, note.as_str()), "{run:?}");
 
-    // Who chooses, has chosen.
+    // Variables choose first.
     for (name, value) in
         [("AWS_PROFILE", "work"), ("AWS_REGION", "eu-west-1"), ("DAYPASS_USERS_TABLE", "daypass-users")]
     {
@@ -218,12 +233,71 @@ fn a_stack_that_is_gone_is_not_replaced_by_aws() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = format!("http://127.0.0.1:{}", closed_port());
     let list = || daypass(folder.path(), &["user", "list"]);
-    leave_word(folder.path(), &json!({ "AWS_ENDPOINT_URL_DYNAMODB": nowhere }));
+    make_checkout(folder.path());
+    let build = folder.path().join("target");
+    let path = describe_stack(&build, &json!({ "AWS_ENDPOINT_URL_DYNAMODB": nowhere }));
     list().fails(&format!("the local stack of `cargo dev` does not answer at {nowhere}"), WAYS);
 
-    let path = folder.path().join("target/dev/environment.json");
-    leave_word(folder.path(), &json!({ "AWS_ENDPOINT_URL": "127.0.0.1:8000" }));
+    describe_stack(&build, &json!({ "DAYPASS_KEYS": "keys.json" }));
     list().fails(&format!("{} names no DynamoDB", path.display()), "delete that file");
-    std::fs::write(&path, "{").unwrap();
+    fs::write(&path, "{").unwrap();
     list().fails(&format!("{} is not a JSON object of variables", path.display()), "delete that file");
+}
+
+/// A folder above the current one can belong to another user, such as `/tmp`.
+#[test]
+fn a_description_outside_a_checkout_is_ignored() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let shared = bench.folder.path();
+    describe_stack(&shared.join("target"), &json!({ "AWS_ENDPOINT_URL_DYNAMODB": bench.url() }));
+    let inside = shared.join("work");
+    fs::create_dir(&inside).unwrap();
+    for folder in [shared, &inside] {
+        let run = daypass(folder, &["user", "list"]).run();
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
+        assert!(run.err.starts_with("error: no store is selected"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_description_that_another_user_could_write_is_not_trusted() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let good = json!({ "AWS_ENDPOINT_URL_DYNAMODB": bench.url() });
+    let check = |prepare: &dyn Fn(&Path), why: &str| {
+        let checkout = tempfile::tempdir().unwrap();
+        make_checkout(checkout.path());
+        prepare(&checkout.path().join("target"));
+        let path = checkout.path().join("target/dev/environment.json");
+        daypass(checkout.path(), &["user", "list"])
+            .fails(&format!("{} {why}", path.display()), "delete that file");
+    };
+    for mode in [0o755, 0o770, 0o701] {
+        let open = |build: &Path| {
+            let path = describe_stack(build, &good);
+            fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        check(&open, &format!("is not trusted: its folder has the mode {mode:o} instead of 700"));
+    }
+    let link = "is not trusted: it or its folder is a symbolic link";
+    let elsewhere = tempfile::tempdir().unwrap();
+    let path = describe_stack(elsewhere.path(), &good);
+    let folder_link = |build: &Path| {
+        fs::create_dir(build).unwrap();
+        symlink(elsewhere.path().join("dev"), build.join("dev")).unwrap();
+    };
+    check(&folder_link, link);
+    let file_link = |build: &Path| {
+        let own = describe_stack(build, &json!({}));
+        fs::remove_file(&own).unwrap();
+        symlink(&path, own).unwrap();
+    };
+    check(&file_link, link);
+    for url in ["http://192.0.2.1:8000", "http://localhost.example:8000", "127.0.0.1:8000"] {
+        let remote = |build: &Path| {
+            describe_stack(build, &json!({ "AWS_ENDPOINT_URL": url }));
+        };
+        check(&remote, "names a DynamoDB that is not on this machine");
+    }
 }

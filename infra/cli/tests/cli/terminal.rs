@@ -1,6 +1,7 @@
-//! What a person sees and types, on a real terminal.
+//! Output and input at a real terminal.
 
 use crate::bench::{Bench, PASSWORD};
+use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::io::{Read, Write};
@@ -9,17 +10,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait for the command to get somewhere.
+/// Time limit of a step of the command.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command on a terminal of its own.
+/// The command on its own terminal.
 struct Terminal {
     pty: Pty,
     child: Arc<Mutex<Child>>,
     seen: String,
 }
 
-/// Ends a command that waits for an answer nobody gives: the test shall fail, not hang.
+/// Ends a command that waits for input, so that the test fails instead of hanging.
 fn watch(child: Weak<Mutex<Child>>) {
     thread::spawn(move || {
         thread::sleep(PATIENCE);
@@ -32,11 +33,13 @@ fn watch(child: Weak<Mutex<Child>>) {
 impl Terminal {
     fn start(bench: &Bench, args: &[&str]) -> Self {
         let (pty, pts) = open().unwrap();
+        pty.resize(Size::new(24, 120)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_daypass"))
             .args(args)
             .current_dir(bench.folder.path())
             .env_clear()
             .env("HOME", bench.folder.path())
+            .env("TERM", "xterm")
             .env("AWS_ENDPOINT_URL", bench.url())
             .env("DAYPASS_KEYS", &bench.keys)
             .spawn(pts)
@@ -53,7 +56,7 @@ impl Terminal {
         }
     }
 
-    /// Reads on; `false` when the command has closed the terminal.
+    /// Reads more; `false` if the command has closed the terminal.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 1024];
         match self.pty.read(&mut buffer) {
@@ -61,12 +64,12 @@ impl Terminal {
                 self.seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
                 true
             }
-            // Linux says EIO where others say end of file.
+            // Linux returns EIO instead of the end of the file.
             Ok(0) | Err(_) => false,
         }
     }
 
-    /// Types a line once the terminal shows no typing any more.
+    /// Types a line once the terminal no longer echoes.
     fn type_hidden(&mut self, line: &str) {
         let begun = Instant::now();
         while tcgetattr(&self.pty).unwrap().local_modes.contains(LocalModes::ECHO) {
@@ -80,7 +83,7 @@ impl Terminal {
         self.pty.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// The exit code and everything that was on the screen.
+    /// Exit code and screen.
     fn end(mut self) -> (i32, String) {
         while self.read() {}
         let status = self.child.lock().unwrap().wait().unwrap();
@@ -93,7 +96,7 @@ impl Terminal {
 fn answer(terminal: &mut Terminal, first: &str, second: &str) {
     terminal.expect("New password: ");
     terminal.type_hidden(first);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.type_hidden(second);
 }
 
@@ -123,7 +126,10 @@ fn two_that_differ_change_nothing() {
     answer(&mut terminal, PASSWORD, "correct horse battery stable");
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.contains("error: the two passwords differ\nhint: run the command again"), "{screen}");
+    assert!(
+        screen.contains("error: the two passwords differ\nhint: nothing was changed; run the command again"),
+        "{screen}"
+    );
     assert_eq!(bench.user("alice"), None);
 }
 
@@ -133,7 +139,7 @@ fn nobody_types_a_password_for_nothing() {
     bench.add("alice");
     let (code, screen) = Terminal::start(&bench, &["user", "add", "alice"]).end();
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.starts_with("error: there is a user alice already\n"), "{screen}");
+    assert!(screen.starts_with("error: the user alice already exists\n"), "{screen}");
     let (code, screen) = Terminal::start(&bench, &["user", "add", "bob", "--password-stdin"]).end();
     assert_eq!(code, 1, "{screen}");
     assert!(
@@ -148,7 +154,7 @@ fn removing_asks_first() {
     bench.add("alice");
     for (typed, gone) in [("", false), ("n", false), ("yesterday", false), ("y", true)] {
         let mut terminal = Terminal::start(&bench, &["user", "remove", "alice"]);
-        terminal.expect("Remove alice for good and end all their sessions? [y/N] ");
+        terminal.expect("Remove alice and end the user's sessions? [y/N] ");
         terminal.type_line(typed);
         let (code, screen) = terminal.end();
         assert_eq!(code, i32::from(!gone), "{screen}");
@@ -162,5 +168,24 @@ fn secrets_on_a_screen_come_with_a_warning() {
     let bench = Bench::new();
     let (code, screen) = Terminal::start(&bench, &["key", "generate"]).end();
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.starts_with("note: these are secrets") && screen.contains(r#""private""#), "{screen}");
+    assert!(screen.starts_with("note: these secrets stay") && screen.contains(r#""private""#), "{screen}");
+}
+
+#[test]
+fn a_terminal_shows_the_progress_of_import_and_export() {
+    let bench = Bench::new();
+    let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    let lines: String =
+        (0..50).map(|n| format!("{{\"username\":\"u{n}\",\"password_hash\":\"{hash}\"}}\n")).collect();
+    std::fs::write(bench.folder.path().join("users.jsonl"), lines).unwrap();
+    let (code, screen) = Terminal::start(&bench, &["user", "import", "users.jsonl"]).end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(
+        screen.contains("% ") && screen.contains(" users, ") && screen.contains(" per second, "),
+        "{screen}"
+    );
+    let (code, screen) = Terminal::start(&bench, &["user", "export", "--out", "out.jsonl"]).end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains(" users, ") && screen.contains("note: exported 50 users"), "{screen}");
+    assert!(!screen.contains('%'), "{screen}");
 }

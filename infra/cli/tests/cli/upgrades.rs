@@ -1,11 +1,12 @@
-//! What `daypass user export` of earlier versions wrote comes in here. `tests/fixtures/README.md` says how a version adds its own.
+//! Imports what `daypass user export` of earlier versions wrote. `tests/fixtures/README.md` describes how to add a
+//! version.
 
 use crate::bench::{Bench, PASSWORD, daypass};
 use daypass_core::ports::store::UserStatus;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// With this variable the folder of the present version is written, unless it is there.
+/// This variable writes the folder of the current version, unless it exists.
 const WRITE: &str = "DAYPASS_WRITE_FIXTURES";
 
 fn fixtures() -> PathBuf {
@@ -44,7 +45,8 @@ fn what_an_earlier_version_exported_logs_in() {
     }
 }
 
-/// Makes the folder of the present version. A folder that is there stays as it is: what a version wrote does not change.
+/// Creates the folder of the current version. An existing folder is unchanged, because what a version wrote does not
+/// change.
 #[test]
 fn write_the_export_of_the_present_version() {
     let folder = fixtures().join(concat!("v", env!("CARGO_PKG_VERSION"), "/export"));

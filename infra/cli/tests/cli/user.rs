@@ -42,7 +42,7 @@ fn a_name_is_added_once_whatever_its_case() {
     bench
         .daypass(&["user", "add", "ALICE", "--password-stdin"])
         .stdin("another password altogether")
-        .fails("there is a user alice already", "daypass user set-password alice");
+        .fails("the user alice already exists", "daypass user set-password alice");
     assert_eq!(bench.user("alice").unwrap(), before);
 }
 
@@ -54,15 +54,16 @@ fn passwords_that_are_refused() {
     };
     add("short").fails("the password is shorter than 15 characters", "longer");
     add("Someone@Example.com").fails("the password is the user's name", "");
-    add("").fails("the password is empty or longer than 1024 characters", "in between");
-    add("\n").fails("the password is empty or longer than 1024 characters", "in between");
-    add(&"a".repeat(1025)).fails("the password is empty or longer than 1024 characters", "in between");
-    add(&"a".repeat(100_000)).fails("the password is empty or longer than 1024 characters", "in between");
-    add(&format!("{PASSWORD}\nand more\n")).fails("standard input holds more than one line", "alone");
+    add("").fails("the password is empty or longer than 1024 characters", "another password");
+    add("\n").fails("the password is empty or longer than 1024 characters", "another password");
+    add(&"a".repeat(1025)).fails("the password is empty or longer than 1024 characters", "another password");
+    add(&"a".repeat(100_000))
+        .fails("the password is empty or longer than 1024 characters", "another password");
+    add(&format!("{PASSWORD}\nand more\n")).fails("standard input contains more than one line", "alone");
     bench
         .daypass(&["user", "add", "someone@example.com"])
         .stdin(PASSWORD)
-        .fails("there is no terminal to ask for the password", "--password-stdin");
+        .fails("there is no terminal to type the password", "--password-stdin");
     assert_eq!(bench.user("someone@example.com"), None);
 }
 
@@ -90,11 +91,11 @@ fn names_and_scopes_that_nobody_can_have() {
         for verb in ["add", "show", "disable", "enable", "set-password", "remove"] {
             bench
                 .daypass(&["user", verb, name])
-                .fails(&format!("{shown} is no user name: {rule}"), "another name");
+                .fails(&format!("{shown} is not a username: {rule}"), "another name");
         }
         bench
             .daypass(&["session", "list", name])
-            .fails(&format!("{shown} is no user name: {rule}"), "another name");
+            .fails(&format!("{shown} is not a username: {rule}"), "another name");
     }
     bench.daypass(&["user", "add", "alice", "--scope", "a  b"]).misused("single spaces");
     bench
@@ -141,7 +142,7 @@ fn list_goes_page_by_page_and_misses_nobody() {
         serde_json::json!({ "users": [], "next_cursor": null })
     );
 
-    // The names of users go through a shell when a cursor is pasted back.
+    // A username passes through a shell when a cursor is pasted.
     for name in ["alice", "bob", "$(id)"] {
         bench.add(name);
     }
@@ -174,12 +175,10 @@ fn list_goes_page_by_page_and_misses_nobody() {
     let last = last["next_cursor"].as_str().unwrap();
     let shown = if last == "$(id)" { "'$(id)'" } else { last };
     let run = bench.daypass(&["user", "list", "--limit", "1"]).run();
-    assert_eq!(run.err, format!("note: there may be more: go on with --cursor={shown}\n"));
+    assert_eq!(run.err, format!("note: there may be more: continue with --cursor={shown}\n"));
 
     bench.daypass(&["user", "list", "--limit", "0"]).misused("1..=1000");
-    bench
-        .daypass(&["user", "list", "--cursor="])
-        .fails("that is no cursor of a list of users", "next_cursor");
+    bench.daypass(&["user", "list", "--cursor="]).fails("the cursor is malformed", "next_cursor");
 }
 
 #[test]
@@ -187,12 +186,12 @@ fn disable_and_enable() {
     let bench = Bench::new();
     let before = bench.add("alice");
     let out = bench.daypass(&["user", "disable", "alice"]).ok();
-    assert_eq!(out, "Disabled alice and ended all their sessions.\n");
+    assert_eq!(out, "Disabled alice and ended the user's sessions.\n");
     assert_eq!(bench.user("alice").unwrap().status, UserStatus::Disabled);
     let again = bench.daypass(&["user", "disable", "alice"]).json();
     assert_eq!((&again["result"], &again["user"]["status"]), (&"disabled".into(), &"disabled".into()));
     let out = bench.daypass(&["user", "enable", "alice"]).ok();
-    assert_eq!(out, "Enabled alice; they have to log in again.\n");
+    assert_eq!(out, "Enabled alice, who must log in again.\n");
     let json = bench.daypass(&["user", "enable", "alice"]).json();
     assert_eq!((&json["result"], &json["user"]["status"]), (&"enabled".into(), &"enabled".into()));
     let after = bench.user("alice").unwrap();
@@ -207,7 +206,7 @@ fn set_password_replaces_the_old_one() {
         .daypass(&["user", "set-password", "alice", "--password-stdin"])
         .stdin("a new and longer one\n")
         .ok();
-    assert_eq!(out, "Set a new password for alice and ended all their sessions.\n");
+    assert_eq!(out, "Set a new password for alice and ended the user's sessions.\n");
     let user = bench.user("alice").unwrap();
     assert_eq!(user.password_version, 2);
     assert!(bench.accepts(&user, "a new and longer one") && !bench.accepts(&user, PASSWORD));
@@ -230,11 +229,11 @@ fn remove_wants_a_yes() {
     bench
         .daypass(&["user", "remove", "alice"])
         .stdin("y\n")
-        .fails("there is no terminal to ask whether you are sure", "--yes");
+        .fails("there is no terminal to confirm this", "--yes");
     assert!(bench.user("alice").is_some());
     assert_eq!(
         bench.daypass(&["user", "remove", "alice", "--yes"]).ok(),
-        "Removed alice and ended all their sessions.\n"
+        "Removed alice and ended the user's sessions.\n"
     );
     assert_eq!(bench.user("alice"), None);
     bench.add("bob");
@@ -257,7 +256,7 @@ fn a_user_who_is_not_there() {
         bench
             .daypass(args)
             .stdin(PASSWORD)
-            .fails("there is no user nobody", "`daypass user list` shows who there is");
+            .fails("there is no user nobody", "`daypass user list` lists the users");
     }
     assert_eq!(bench.user("nobody"), None, "a change makes no user");
 }

@@ -1,7 +1,7 @@
-//! The Cargo of the `cargo lambda watch` that `cargo dev` starts.
+//! Cargo for the `cargo lambda watch` that `cargo dev` starts.
 //!
-//! `run --bin NAME` runs the binary that is built already, and restarts it whenever a build replaces it. Cargo itself would take
-//! the lock of the build folder and check the workspace once for each process. All other commands go to the real Cargo, which
+//! `run --bin NAME` runs the built binary, and restarts it whenever a build replaces it. Cargo would instead take the
+//! lock of the build folder and check the workspace for each process. All other commands go to the real Cargo, which
 //! [`REAL`] names.
 
 use std::env;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
-/// The variable with the path of the real Cargo.
+/// Variable with the path of the real Cargo.
 const REAL: &str = "DEV_CARGO";
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,7 +43,7 @@ fn binary(arguments: &[OsString]) -> Option<&OsStr> {
     (first == "run").then(|| rest.get(option + 1)).flatten().map(OsString::as_os_str)
 }
 
-/// Runs the file at `path`, and restarts it when the file is another one. Returns when the parent process has ended.
+/// Runs the file at `path`, and restarts it after a build replaced it. Returns when the parent process has ended.
 fn supervise(path: &Path) {
     let parent = parent_id();
     let mut function = Function { path: path.to_path_buf(), identity: None, process: None };
@@ -53,18 +53,18 @@ fn supervise(path: &Path) {
     }
 }
 
-/// A function, and its process while there is one.
+/// A function with its process, if it runs.
 struct Function {
     path: PathBuf,
-    /// Of the file that was started last.
+    /// Identity of the last started file.
     identity: Option<Identity>,
     process: Option<Child>,
 }
 
 impl Function {
-    /// Starts the process when the file is new, and reports a process that has ended.
+    /// Starts the process of a new file, and reports a process that has ended.
     fn look(&mut self) {
-        // While Cargo replaces the file, there is none for a moment.
+        // While Cargo replaces the file, it is briefly absent.
         let identity = Identity::of(&self.path);
         if identity.is_some() && identity != self.identity {
             self.stop();
@@ -76,7 +76,7 @@ impl Function {
         }
         if let Some(status) = self.end() {
             self.process = None;
-            // The words of cargo-lambda, which `trim` knows.
+            // cargo-lambda's line, which `trim` recognises.
             complain(&format!("ERROR command exited {status}"));
         }
     }
@@ -99,7 +99,7 @@ impl Drop for Function {
     }
 }
 
-/// Which file a path leads to. A linker writes a new file for each build.
+/// Identity of a file. A linker writes a new file for each build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -172,7 +172,7 @@ mod tests {
         install(folder.path(), "exit 1");
         look_until(&mut function, |function| function.process.is_none());
         function.look();
-        assert!(function.process.is_none(), "a process that has failed is not started again");
+        assert!(function.process.is_none(), "a failed process is not restarted");
 
         install(folder.path(), "exec sleep 601");
         look_until(&mut function, |function| function.process.is_some());

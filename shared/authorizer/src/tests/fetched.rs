@@ -1,9 +1,9 @@
-//! Keys from the issuer: times of the fetches, and decisions while the issuer does not answer.
+//! Keys from the issuer: when they are fetched, and which keys are used while the issuer does not answer.
 
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The response of the issuer, and the number of requests to it.
+/// The response of the issuer, and the number of fetches.
 #[derive(Clone)]
 struct Published {
     answer: Arc<Mutex<Result<Vec<u8>, String>>>,
@@ -35,7 +35,7 @@ impl Published {
     }
 }
 
-/// An authorizer with the keys `published`, one fetch per minute at most, and a maximal age of 15 minutes.
+/// An authorizer whose keys come from `published`, with an interval of a minute and a maximum age of 15 minutes.
 fn fetching(published: &Published, issuer: TestIssuer, inline: bool) -> Fixture {
     let keys = KeySource::Url {
         url: http::Uri::from_static("https://id.example.com/jwks"),
@@ -78,7 +78,7 @@ fn keys_are_fetched_at_start_and_a_new_one_when_it_is_first_seen() {
     assert!(fixture.takes(&new.token("")), "its kid was unknown until now");
     assert_eq!(published.asked(), 2);
     assert!(fixture.takes(&token) && fixture.takes(&new.token("")));
-    assert_eq!(published.asked(), 2, "the warm path asks nobody");
+    assert_eq!(published.asked(), 2, "known keys cause no fetch");
     assert!(fixture.journal.take().is_empty());
 }
 
@@ -99,9 +99,9 @@ fn a_flood_of_unknown_kids_is_one_request_per_interval() {
     assert_eq!(published.asked(), 2, "at start, and once when the minute was over");
 }
 
-/// A token without a `kid`, or of another form, causes no fetch.
+/// Malformed tokens, and tokens that name no key, cause no fetch.
 #[test]
-fn what_is_no_token_asks_nobody() {
+fn a_malformed_token_causes_no_fetch() {
     let published = down();
     let issuer = TestIssuer::new();
     published.publish(&[&issuer]);
@@ -142,11 +142,11 @@ fn while_the_issuer_is_down_the_last_good_keys_hold() {
         *published.answer.lock().unwrap() = answer;
         let before = published.asked();
         fixture.advance(900);
-        // A new token each time: those of the start have expired.
+        // The tokens of the start have expired.
         let token =
             fixture.issuer.signer.issue(&grant(), *fixture.clock.0.lock().unwrap(), &OsEntropy).unwrap();
         assert!(fixture.takes(&token) && fixture.takes(&token));
-        assert_eq!(published.asked(), before + 1, "and asked again no sooner than the interval allows");
+        assert_eq!(published.asked(), before + 1, "one fetch per interval");
         let events = fixture.journal.take();
         assert!(matches!(&events[..], [JournalEvent::Failure { during: "fetch_keys", .. }]), "{events:?}");
     }
@@ -184,7 +184,7 @@ fn without_any_keys_the_answer_is_an_error_that_is_no_verdict() {
     assert_eq!(published.asked(), 1);
     published.publish(&[&fixture.issuer]);
     fixture.advance(1);
-    assert!(fixture.takes(&token), "and it is well again by itself, in a second");
+    assert!(fixture.takes(&token), "it recovers within a second");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn keys_of_the_configuration_serve_while_the_issuer_is_down_at_a_start() {
     for _ in 0..3 {
         assert!(fixture.takes(&fixture.issuer.token("")));
     }
-    assert_eq!(published.asked(), 1, "at the start, and not with each request");
+    assert_eq!(published.asked(), 1, "one fetch at the start");
     let new = TestIssuer::new();
     published.publish(&[&fixture.issuer, &new]);
     fixture.advance(60);
@@ -202,8 +202,8 @@ fn keys_of_the_configuration_serve_while_the_issuer_is_down_at_a_start() {
     assert_eq!(published.asked(), 2);
 }
 
-/// Inline keys are as old as the last deployment. A key that was withdrawn since must not come back with each new
-/// process.
+/// The keys of the configuration are as old as the deployment, so a new process must not accept a key that was withdrawn
+/// since.
 #[test]
 fn a_key_that_was_withdrawn_does_not_come_back_with_the_configuration() {
     let (withdrawn, new) = (TestIssuer::new(), TestIssuer::new());

@@ -24,8 +24,9 @@ impl Client {
     }
 }
 
-/// A request names a client that is not registered, or not for this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The request names a client that is not registered, or not for this kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the client is not registered, or not for this")]
 pub struct UnknownClient;
 
 /// The registered clients, at least one.

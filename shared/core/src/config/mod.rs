@@ -1,507 +1,243 @@
-//! Configuration, parsed once at start from a look-up of names, with every problem reported at once.
+//! Settings of the functions, and the table of each function.
 //!
-//! Each function reads the names of its list ([`LOGIN`], [`REFRESH`], …) and no others; a test holds the lists against
-//! `template.yaml`.
+//! A function is stated once, in [`tables!`]: from its table come the struct, the reader, and the names that a test compares
+//! with `template.yaml` and writes into `docs/reference/configuration.md`.
+
+mod read;
+#[cfg(test)]
+mod tests;
 
 use crate::client::Clients;
-use crate::throttle::{Limit, Limits};
+use crate::keys::rotation::{Rules, Section};
+use crate::throttle::Limits;
 use daypass_verifier::base::issuer::Issuer;
-use daypass_verifier::config::authorizer::{
-    JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS, MAX_ACCESS_TOKEN_SECONDS, REVOCATIONS_INTERVAL_SECONDS,
-    REVOCATIONS_STALE_SECONDS,
-};
-use daypass_verifier::config::{self, ConfigError, Setting};
-use std::ops::{Deref, DerefMut};
+use daypass_verifier::config::authorizer;
+use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Table};
+use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::{settings, tables};
+use read::{access_lifetime, clients, idle, limits, public_keys, rules, secret, sources, table, table_names};
 use std::time::Duration;
 
-mod keys;
+pub use read::is_secret;
 
-pub use keys::{
-    KEYS_MAX_AGE_SECONDS, KEYS_PUBLISHED_SECONDS, PublicKeys, ROTATE_KEYS, RotateKeysConfig, rotate_keys,
-};
+settings! {
+    /// The client applications as a JSON array. A login without client_id uses the first one. "scope" limits what a
+    /// client may ask for; without it, everything that the user has. Example:
+    /// [{"client_id":"web","transport":"body","scope":"orders:read orders:write"}]
+    CLIENTS = "DAYPASS_CLIENTS";
 
-/// What `login` reads.
-pub const LOGIN: &[&str] = &[
-    "DAYPASS_ISSUER",
-    "DAYPASS_AUDIENCE",
-    "DAYPASS_CLIENTS",
-    "DAYPASS_ACCESS_TOKEN_SECONDS",
-    "DAYPASS_REFRESH_TOKEN_SECONDS",
-    "DAYPASS_IDLE_SECONDS",
-    "DAYPASS_LOGIN_ATTEMPTS",
-    "DAYPASS_LOGIN_WINDOW_SECONDS",
-    "DAYPASS_ADDRESS_ATTEMPTS",
-    "DAYPASS_ADDRESS_WINDOW_SECONDS",
-    "DAYPASS_ACCOUNT_ATTEMPTS",
-    "DAYPASS_ACCOUNT_WINDOW_SECONDS",
-    "DAYPASS_KNOWN_ADDRESS_DAYS",
-    "DAYPASS_USERS_TABLE",
-    "DAYPASS_SESSIONS_TABLE",
-    "DAYPASS_ATTEMPTS_TABLE",
-    "DAYPASS_KEYS",
-    "DAYPASS_KEYS_MAX_AGE_SECONDS",
-];
-/// What `refresh` reads.
-pub const REFRESH: &[&str] = &[
-    "DAYPASS_ISSUER",
-    "DAYPASS_AUDIENCE",
-    "DAYPASS_CLIENTS",
-    "DAYPASS_ACCESS_TOKEN_SECONDS",
-    "DAYPASS_IDLE_SECONDS",
-    "DAYPASS_GRACE_SECONDS",
-    "DAYPASS_SESSIONS_TABLE",
-    "DAYPASS_KEYS",
-    "DAYPASS_KEYS_MAX_AGE_SECONDS",
-];
-/// What `revoke` reads.
-pub const REVOKE: &[&str] = &[
-    "DAYPASS_ISSUER",
-    "DAYPASS_AUDIENCE",
-    "DAYPASS_CLIENTS",
-    "DAYPASS_SESSIONS_TABLE",
-    "DAYPASS_KEYS",
-    "DAYPASS_KEYS_MAX_AGE_SECONDS",
-    "DAYPASS_JWKS",
-];
-/// What `sessions` reads.
-pub const SESSIONS: &[&str] = &["DAYPASS_CLIENTS", "DAYPASS_SESSIONS_TABLE"];
-/// What `password` reads.
-pub const PASSWORD: &[&str] = &[
-    "DAYPASS_CLIENTS",
-    "DAYPASS_LOGIN_ATTEMPTS",
-    "DAYPASS_LOGIN_WINDOW_SECONDS",
-    "DAYPASS_ADDRESS_ATTEMPTS",
-    "DAYPASS_ADDRESS_WINDOW_SECONDS",
-    "DAYPASS_ACCOUNT_ATTEMPTS",
-    "DAYPASS_ACCOUNT_WINDOW_SECONDS",
-    "DAYPASS_KNOWN_ADDRESS_DAYS",
-    "DAYPASS_USERS_TABLE",
-    "DAYPASS_SESSIONS_TABLE",
-    "DAYPASS_ATTEMPTS_TABLE",
-    "DAYPASS_KEYS",
-    "DAYPASS_KEYS_MAX_AGE_SECONDS",
-];
-/// What `revocations` reads.
-pub const REVOCATIONS: &[&str] =
-    &["DAYPASS_ISSUER", "DAYPASS_ACCESS_TOKEN_SECONDS", "DAYPASS_SESSIONS_TABLE"];
-/// What `discovery` reads.
-pub const DISCOVERY: &[&str] = &["DAYPASS_ISSUER", "DAYPASS_JWKS", "DAYPASS_KEYS_MAX_AGE_SECONDS"];
+    /// Lifetime of an access token, in seconds. Without the revocation feed, a revoked session can call your APIs for
+    /// this long.
+    ACCESS_TOKEN_SECONDS = "DAYPASS_ACCESS_TOKEN_SECONDS": 300 in 300..=600 seconds;
 
-/// Life of an access token in seconds. Ten minutes at most: nothing calls one back.
-pub const ACCESS_TOKEN_SECONDS: Setting =
-    Setting { name: "DAYPASS_ACCESS_TOKEN_SECONDS", default: 300, range: 300..=600 };
-/// The shortest life of an access token where the issuer is a stack on this machine (`http://localhost`).
-const LOCAL_ACCESS_TOKEN_SECONDS: u64 = 5;
-/// Life of a session in seconds, through all rotations: 180 days.
-pub const REFRESH_TOKEN_SECONDS: Setting =
-    Setting { name: "DAYPASS_REFRESH_TOKEN_SECONDS", default: 15_552_000, range: 60..=15_552_000 };
-/// How long an unused session lives, in seconds; 0 for as long as it may.
-pub const IDLE_SECONDS: Setting = Setting { name: "DAYPASS_IDLE_SECONDS", default: 0, range: 0..=15_552_000 };
-/// How long a superseded refresh token still gets the same successor, in seconds.
-pub const GRACE_SECONDS: Setting = Setting { name: "DAYPASS_GRACE_SECONDS", default: 30, range: 0..=120 };
-/// Attempts at one name from one address within a window. SP 800-63B-4 §3.2.2 allows 100 in a row.
-pub const LOGIN_ATTEMPTS: Setting = Setting { name: "DAYPASS_LOGIN_ATTEMPTS", default: 5, range: 1..=100 };
-/// Length of that window in seconds.
-pub const LOGIN_WINDOW_SECONDS: Setting =
-    Setting { name: "DAYPASS_LOGIN_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
-/// Attempts from one address at all names that do not know it, within a window.
-pub const ADDRESS_ATTEMPTS: Setting =
-    Setting { name: "DAYPASS_ADDRESS_ATTEMPTS", default: 60, range: 1..=100 };
-/// Length of that window in seconds. Short ones suit addresses that many people share: 100 in a minute are 6,000 an hour.
-pub const ADDRESS_WINDOW_SECONDS: Setting =
-    Setting { name: "DAYPASS_ADDRESS_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
-/// Attempts at one name from all addresses that it does not know, within a window.
-pub const ACCOUNT_ATTEMPTS: Setting =
-    Setting { name: "DAYPASS_ACCOUNT_ATTEMPTS", default: 20, range: 1..=100 };
-/// Length of that window in seconds.
-pub const ACCOUNT_WINDOW_SECONDS: Setting =
-    Setting { name: "DAYPASS_ACCOUNT_WINDOW_SECONDS", default: 900, range: 60..=86_400 };
-/// For how many days a login makes its address known; 0 for not at all.
-pub const KNOWN_ADDRESS_DAYS: Setting =
-    Setting { name: "DAYPASS_KNOWN_ADDRESS_DAYS", default: 30, range: 0..=365 };
+    /// Lifetime of a session, in seconds, whatever its use. The default is 180 days.
+    REFRESH_TOKEN_SECONDS = "DAYPASS_REFRESH_TOKEN_SECONDS": 15_552_000 in 60..=15_552_000 seconds;
 
-/// All settings that are numbers.
-pub const SETTINGS: [&Setting; 18] = [
-    &KEYS_MAX_AGE_SECONDS,
-    &KEYS_PUBLISHED_SECONDS,
-    &ACCESS_TOKEN_SECONDS,
-    &REFRESH_TOKEN_SECONDS,
-    &IDLE_SECONDS,
-    &GRACE_SECONDS,
-    &LOGIN_ATTEMPTS,
-    &LOGIN_WINDOW_SECONDS,
-    &ADDRESS_ATTEMPTS,
-    &ADDRESS_WINDOW_SECONDS,
-    &ACCOUNT_ATTEMPTS,
-    &ACCOUNT_WINDOW_SECONDS,
-    &KNOWN_ADDRESS_DAYS,
-    &JWKS_INTERVAL_SECONDS,
-    &JWKS_MAX_AGE_SECONDS,
-    &MAX_ACCESS_TOKEN_SECONDS,
-    &REVOCATIONS_INTERVAL_SECONDS,
-    &REVOCATIONS_STALE_SECONDS,
-];
+    /// A session ends without a refresh for this many seconds. 0 turns the limit off.
+    IDLE_SECONDS = "DAYPASS_IDLE_SECONDS": 0 in 0..=15_552_000 seconds;
 
-/// Names of the tables.
+    /// For this many seconds after a refresh, the previous refresh token gets the same successor (a retry or a second
+    /// tab). After that, its use is reuse and ends the session.
+    GRACE_SECONDS = "DAYPASS_GRACE_SECONDS": 30 in 0..=120 seconds;
+
+    /// Attempts at one user name from one address in any interval of LoginWindowSeconds. Further attempts get 429.
+    LOGIN_ATTEMPTS = "DAYPASS_LOGIN_ATTEMPTS": 5 in 1..=100 attempts;
+
+    /// Seconds that an attempt at a user name counts for its address.
+    LOGIN_WINDOW_SECONDS = "DAYPASS_LOGIN_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
+
+    /// Attempts from one address (an IPv6 /64) at all user names that do not know it, in any interval of
+    /// AddressWindowSeconds. Addresses that many people share need more, or a shorter window.
+    ADDRESS_ATTEMPTS = "DAYPASS_ADDRESS_ATTEMPTS": 60 in 1..=100 attempts;
+
+    /// Seconds that an attempt counts for its address.
+    ADDRESS_WINDOW_SECONDS = "DAYPASS_ADDRESS_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
+
+    /// Attempts at one user name from all addresses that it does not know, in any interval of AccountWindowSeconds.
+    ACCOUNT_ATTEMPTS = "DAYPASS_ACCOUNT_ATTEMPTS": 20 in 1..=100 attempts;
+
+    /// Seconds that an attempt counts for its user name.
+    ACCOUNT_WINDOW_SECONDS = "DAYPASS_ACCOUNT_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
+
+    /// Days after a login for which its address is known to the user. Only LoginAttempts limits a known address, so
+    /// attempts from elsewhere cannot lock the user out. 0 turns this off.
+    KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 30 in 0..=365 days;
+
+    /// Memory in KiB and passes of new password hashes; `daypass user calibrate` recommends values. A login replaces
+    /// hashes with other parameters.
+    ARGON2 = "DAYPASS_ARGON2";
+
+    /// Kinds of imported password hashes, as `daypass user import` prints them. They equalise the time of all logins,
+    /// and each adds the time of one such hash. Example: bcrypt,c=10. Empty: none.
+    IMPORTED_HASHES = "DAYPASS_IMPORTED_HASHES";
+
+    /// Minimum length of a password that a user sets (POST /password). NIST SP 800-63B-4 asks for 15 without a second
+    /// factor.
+    MIN_PASSWORD_CHARS = "DAYPASS_MIN_PASSWORD_CHARS": 15 in 8..=64 characters;
+
+    /// Name of the table `users`.
+    USERS_TABLE = "DAYPASS_USERS_TABLE";
+
+    /// Name of the table `sessions`.
+    SESSIONS_TABLE = "DAYPASS_SESSIONS_TABLE";
+
+    /// Name of the table `attempts`.
+    ATTEMPTS_TABLE = "DAYPASS_ATTEMPTS_TABLE";
+
+    /// Key sets, separated by spaces: ARNs of secrets, or files. Their sections are merged.
+    KEYS = "DAYPASS_KEYS";
+
+    /// A warm function reads its keys again when they are older than this, in parallel to requests.
+    KEYS_MAX_AGE_SECONDS = "DAYPASS_KEYS_MAX_AGE_SECONDS": 300 in 5..=3600 seconds;
+
+    /// ARN of the secret with the private signing keys.
+    SIGNING_SECRET = "DAYPASS_SIGNING_SECRET";
+
+    /// ARN of the secret with the MAC keys of refresh tokens.
+    REFRESH_SECRET = "DAYPASS_REFRESH_SECRET";
+
+    /// ARN of the secret with the peppers.
+    PEPPERS_SECRET = "DAYPASS_PEPPERS_SECRET";
+
+    /// ARN of the secret with the public JWKS.
+    JWKS_SECRET = "DAYPASS_JWKS_SECRET";
+
+    /// Algorithm of new signing keys. Use RS256 for the native JWT authorizer of an HTTP API, which accepts RSA alone.
+    /// A later change takes effect with the next key, after two rotations.
+    SIGNING_ALGORITHM = "DAYPASS_SIGNING_ALGORITHM";
+
+    /// A key is published for this many seconds before it is used. This must exceed the time that verifiers cache keys;
+    /// API Gateway caches them for two hours.
+    KEYS_PUBLISHED_SECONDS = "DAYPASS_KEYS_PUBLISHED_SECONDS": 10_800 in 10_800..=43_200 seconds;
+}
+
+tables! {
+    #[derive(Clone)]
+    "login" login -> LoginConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
+        clients: Clients = clients(CLIENTS);
+        access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
+        refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
+        idle: Option<Duration> = idle(IDLE_SECONDS);
+        limits: Limits = limits(
+            LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
+            ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS
+        );
+        tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES]
+
+    #[derive(Clone)]
+    "refresh" refresh -> RefreshConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
+        clients: Clients = clients(CLIENTS);
+        access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
+        idle: Option<Duration> = idle(IDLE_SECONDS);
+        grace: Duration = Reader::seconds(GRACE_SECONDS);
+        sessions_table: String = table(SESSIONS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    }
+
+    #[derive(Clone)]
+    "revoke" revoke -> RevokeConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
+        clients: Clients = clients(CLIENTS);
+        sessions_table: String = table(SESSIONS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+        jwks: PublicKeys = public_keys(JWKS);
+    }
+
+    #[derive(Clone)]
+    "sessions" sessions -> SessionsConfig {
+        clients: Clients = clients(CLIENTS);
+        sessions_table: String = table(SESSIONS_TABLE);
+    }
+
+    #[derive(Clone)]
+    "password" password -> PasswordConfig {
+        clients: Clients = clients(CLIENTS);
+        limits: Limits = limits(
+            LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
+            ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS
+        );
+        tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
+    "discovery" discovery -> DiscoveryConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        jwks: PublicKeys = public_keys(JWKS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    }
+
+    #[derive(Clone)]
+    "revocations" revocations -> RevocationsConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
+        sessions_table: String = table(SESSIONS_TABLE);
+    }
+
+    "rotate-keys" rotate_keys -> RotateKeysConfig {
+        signing_secret: String = secret(SIGNING_SECRET);
+        refresh_secret: String = secret(REFRESH_SECRET);
+        peppers_secret: String = secret(PEPPERS_SECRET);
+        jwks_secret: String = secret(JWKS_SECRET);
+        rules: Rules = rules(ISSUER, SIGNING_ALGORITHM, KEYS_PUBLISHED_SECONDS);
+    }
+}
+
+/// The tables of all functions, the authorizer's included.
+pub fn all_tables() -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().chain(authorizer::TABLES)
+}
+
+/// Names of the DynamoDB tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// `users`.
+    /// One item for each user.
     pub users: String,
-    /// `sessions`.
+    /// One item for each session, with the sparse index `ended`.
     pub sessions: String,
-    /// `attempts`.
+    /// One item for each rate limit, with its slots.
     pub attempts: String,
 }
 
-/// Configuration of `login`.
-#[derive(Debug)]
-pub struct LoginConfig {
-    /// `iss` of the tokens.
-    pub issuer: Issuer,
-    /// `aud` of the tokens.
-    pub audience: String,
-    /// Who may log users in.
-    pub clients: Clients,
-    /// Life of an access token.
-    pub access_lifetime: Duration,
-    /// Life of a session.
-    pub refresh_lifetime: Duration,
-    /// Life of an unused session.
-    pub idle: Option<Duration>,
-    /// How often somebody may guess.
-    pub limits: Limits,
-    /// The tables.
-    pub tables: Tables,
-    /// Where the key set is.
-    pub keys: Vec<String>,
-    /// Older keys are read anew.
-    pub keys_max_age: Duration,
+/// Where the public signing keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicKeys {
+    /// In the configuration.
+    Inline(Jwks),
+    /// In the secret of this ARN, which holds a JWKS and nothing secret.
+    Secret(String),
 }
 
-/// Configuration of `refresh`.
-#[derive(Debug)]
-pub struct RefreshConfig {
-    /// `iss` of the tokens.
-    pub issuer: Issuer,
-    /// `aud` of the tokens.
-    pub audience: String,
-    /// Whose tokens are refreshed.
-    pub clients: Clients,
-    /// Life of an access token.
-    pub access_lifetime: Duration,
-    /// Life of an unused session.
-    pub idle: Option<Duration>,
-    /// The grace window.
-    pub grace: Duration,
-    /// The sessions table.
-    pub sessions_table: String,
-    /// Where the key set is.
-    pub keys: Vec<String>,
-    /// Older keys are read anew.
-    pub keys_max_age: Duration,
-}
-
-/// Configuration of `revoke`.
-#[derive(Debug)]
-pub struct RevokeConfig {
-    /// `iss` of the tokens.
-    pub issuer: Issuer,
-    /// `aud` of the tokens.
-    pub audience: String,
-    /// Who may revoke.
-    pub clients: Clients,
-    /// The sessions table.
-    pub sessions_table: String,
-    /// Where the key set is.
-    pub keys: Vec<String>,
-    /// Older keys are read anew.
-    pub keys_max_age: Duration,
-    /// Where the public signing keys are.
-    pub jwks: PublicKeys,
-}
-
-/// Configuration of `sessions`.
-#[derive(Debug)]
-pub struct SessionsConfig {
-    /// Whose pages may call.
-    pub clients: Clients,
-    /// The sessions table.
-    pub sessions_table: String,
-}
-
-/// Configuration of `password`.
-#[derive(Debug)]
-pub struct PasswordConfig {
-    /// Whose pages may call.
-    pub clients: Clients,
-    /// How often somebody may guess: the counters are those of `login`.
-    pub limits: Limits,
-    /// The tables.
-    pub tables: Tables,
-    /// Where the peppers are.
-    pub keys: Vec<String>,
-    /// Older keys are read anew.
-    pub keys_max_age: Duration,
-}
-
-/// Configuration of `revocations`.
-#[derive(Debug)]
-pub struct RevocationsConfig {
-    /// Whose sessions.
-    pub issuer: Issuer,
-    /// Life of an access token: so long an ending counts.
-    pub access_lifetime: Duration,
-    /// The sessions table.
-    pub sessions_table: String,
-}
-
-/// Configuration of `discovery`.
-#[derive(Debug)]
-pub struct DiscoveryConfig {
-    /// Who we are.
-    pub issuer: Issuer,
-    /// Where the public signing keys are.
-    pub jwks: PublicKeys,
-    /// Older keys are read anew.
-    pub keys_max_age: Duration,
-}
-
-/// Reads the configuration of `login`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn login(lookup: impl Fn(&str) -> Option<String>) -> Result<LoginConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let audience = read.audience();
-    let clients = read.clients();
-    let access_lifetime = read.access_lifetime(issuer.as_ref());
-    let refresh_lifetime = read.seconds(&REFRESH_TOKEN_SECONDS);
-    let idle = read.seconds(&IDLE_SECONDS);
-    let limits = read.limits();
-    let tables = read.tables();
-    let keys = read.keys();
-    let keys_max_age = read.keys_max_age();
-    read.finish(|| {
-        Some(LoginConfig {
-            issuer: issuer?,
-            audience: audience?,
-            clients: clients?,
-            access_lifetime: access_lifetime?,
-            refresh_lifetime: refresh_lifetime?,
-            idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero()))?,
-            limits: limits?,
-            tables: tables?,
-            keys: keys?,
-            keys_max_age: keys_max_age?,
-        })
-    })
-}
-
-/// Reads the configuration of `refresh`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn refresh(lookup: impl Fn(&str) -> Option<String>) -> Result<RefreshConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let audience = read.audience();
-    let clients = read.clients();
-    let access_lifetime = read.access_lifetime(issuer.as_ref());
-    let idle = read.seconds(&IDLE_SECONDS);
-    let grace = read.seconds(&GRACE_SECONDS);
-    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
-    let keys = read.keys();
-    let keys_max_age = read.keys_max_age();
-    read.finish(|| {
-        Some(RefreshConfig {
-            issuer: issuer?,
-            audience: audience?,
-            clients: clients?,
-            access_lifetime: access_lifetime?,
-            idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero()))?,
-            grace: grace?,
-            sessions_table: sessions_table?,
-            keys: keys?,
-            keys_max_age: keys_max_age?,
-        })
-    })
-}
-
-/// Reads the configuration of `revoke`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn revoke(lookup: impl Fn(&str) -> Option<String>) -> Result<RevokeConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let audience = read.audience();
-    let clients = read.clients();
-    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
-    let keys = read.keys();
-    let keys_max_age = read.keys_max_age();
-    let jwks = read.public_keys();
-    read.finish(|| {
-        Some(RevokeConfig {
-            issuer: issuer?,
-            audience: audience?,
-            clients: clients?,
-            sessions_table: sessions_table?,
-            keys: keys?,
-            keys_max_age: keys_max_age?,
-            jwks: jwks?,
-        })
-    })
-}
-
-/// Reads the configuration of `sessions`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn sessions(lookup: impl Fn(&str) -> Option<String>) -> Result<SessionsConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let clients = read.clients();
-    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
-    read.finish(|| Some(SessionsConfig { clients: clients?, sessions_table: sessions_table? }))
-}
-
-/// Reads the configuration of `password`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn password(lookup: impl Fn(&str) -> Option<String>) -> Result<PasswordConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let clients = read.clients();
-    let limits = read.limits();
-    let tables = read.tables();
-    let keys = read.keys();
-    let keys_max_age = read.keys_max_age();
-    read.finish(|| {
-        Some(PasswordConfig {
-            clients: clients?,
-            limits: limits?,
-            tables: tables?,
-            keys: keys?,
-            keys_max_age: keys_max_age?,
-        })
-    })
-}
-
-/// Reads the configuration of `revocations`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn revocations(lookup: impl Fn(&str) -> Option<String>) -> Result<RevocationsConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let access_lifetime = read.access_lifetime(issuer.as_ref());
-    let sessions_table = read.table("DAYPASS_SESSIONS_TABLE");
-    read.finish(|| {
-        Some(RevocationsConfig {
-            issuer: issuer?,
-            access_lifetime: access_lifetime?,
-            sessions_table: sessions_table?,
-        })
-    })
-}
-
-/// Reads the configuration of `discovery`.
-///
-/// # Errors
-/// [`ConfigError`] with everything that is missing or wrong.
-pub fn discovery(lookup: impl Fn(&str) -> Option<String>) -> Result<DiscoveryConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let jwks = read.public_keys();
-    let keys_max_age = read.keys_max_age();
-    read.finish(|| Some(DiscoveryConfig { issuer: issuer?, jwks: jwks?, keys_max_age: keys_max_age? }))
-}
-
-/// Reads variables and remembers what is wrong with them.
-struct Reader<'a>(config::Reader<'a>);
-
-impl<'a> Deref for Reader<'a> {
-    type Target = config::Reader<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for Reader<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
-impl<'a> Reader<'a> {
-    fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self(config::Reader::new(lookup))
-    }
-
-    fn clients(&mut self) -> Option<Clients> {
-        match self.get("DAYPASS_CLIENTS") {
-            Some(_) => self.required("DAYPASS_CLIENTS", Clients::parse),
-            None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
+impl PublicKeys {
+    /// The keys of the configuration, if they are there.
+    #[must_use]
+    pub const fn inline(&self) -> Option<&Jwks> {
+        match self {
+            Self::Inline(jwks) => Some(jwks),
+            Self::Secret(_) => None,
         }
     }
-
-    fn public_keys(&mut self) -> Option<PublicKeys> {
-        match self.get("DAYPASS_JWKS") {
-            Some(secret) if secret.starts_with("arn:") => Some(PublicKeys::Secret(secret)),
-            _ => self.jwks().map(PublicKeys::Inline),
-        }
-    }
-
-    fn keys(&mut self) -> Option<Vec<String>> {
-        self.required("DAYPASS_KEYS", |sources| Ok(sources.split_whitespace().map(str::to_owned).collect()))
-    }
-
-    fn table(&mut self, name: &str) -> Option<String> {
-        self.required(name, |table| {
-            let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
-            if (3..=255).contains(&table.len()) && table.bytes().all(legal) {
-                Ok(table.to_owned())
-            } else {
-                Err("is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ - .)".to_owned())
-            }
-        })
-    }
-
-    fn tables(&mut self) -> Option<Tables> {
-        let users = self.table("DAYPASS_USERS_TABLE");
-        let sessions = self.table("DAYPASS_SESSIONS_TABLE");
-        let attempts = self.table("DAYPASS_ATTEMPTS_TABLE");
-        Some(Tables { users: users?, sessions: sessions?, attempts: attempts? })
-    }
-
-    fn limits(&mut self) -> Option<Limits> {
-        let pair = self.limit(&LOGIN_ATTEMPTS, &LOGIN_WINDOW_SECONDS);
-        let address = self.limit(&ADDRESS_ATTEMPTS, &ADDRESS_WINDOW_SECONDS);
-        let account = self.limit(&ACCOUNT_ATTEMPTS, &ACCOUNT_WINDOW_SECONDS);
-        let days = self.number(&KNOWN_ADDRESS_DAYS);
-        let known_for = days.map(|days| (days > 0).then(|| Duration::from_secs(days * 24 * 3600)));
-        Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })
-    }
-
-    fn limit(&mut self, attempts: &Setting, window: &Setting) -> Option<Limit> {
-        let (attempts, window) = (self.number(attempts), self.seconds(window));
-        Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
-    }
-
-    /// On this machine as short as somebody needs it who wants to watch renewals.
-    fn access_lifetime(&mut self, issuer: Option<&Issuer>) -> Option<Duration> {
-        if !issuer.is_some_and(Issuer::is_local) {
-            return self.seconds(&ACCESS_TOKEN_SECONDS);
-        }
-        let range = LOCAL_ACCESS_TOKEN_SECONDS..=*ACCESS_TOKEN_SECONDS.range.end();
-        self.seconds(&Setting { range, ..ACCESS_TOKEN_SECONDS })
-    }
-
-    fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
-        self.0.finish(build)
-    }
 }
 
-#[cfg(test)]
-mod tests;
+impl RotateKeysConfig {
+    /// The ARN of a section's secret.
+    #[must_use]
+    pub fn secret(&self, section: Section) -> &str {
+        match section {
+            Section::Signing => &self.signing_secret,
+            Section::Refresh => &self.refresh_secret,
+            Section::Peppers => &self.peppers_secret,
+        }
+    }
+}

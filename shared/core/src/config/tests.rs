@@ -1,9 +1,10 @@
 use super::*;
-use daypass_verifier::config::authorizer::AUTHORIZER;
+use daypass_verifier::config::ConfigError;
 use daypass_verifier::jose::jwk::Jwk;
-use daypass_verifier::jose::jwk::Jwks;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf";
 
 fn complete() -> BTreeMap<&'static str, String> {
     let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();
@@ -15,30 +16,40 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("DAYPASS_ATTEMPTS_TABLE", "attempts".to_owned()),
         ("DAYPASS_KEYS", "a.json b.json".to_owned()),
         ("DAYPASS_JWKS", jwks),
+        ("DAYPASS_SIGNING_SECRET", ARN.to_owned()),
+        ("DAYPASS_REFRESH_SECRET", ARN.to_owned()),
+        ("DAYPASS_PEPPERS_SECRET", ARN.to_owned()),
+        ("DAYPASS_JWKS_SECRET", ARN.to_owned()),
+        ("DAYPASS_SIGNING_ALGORITHM", "ES256".to_owned()),
     ])
 }
 
-type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// The lists name exactly what is looked up.
+/// A table names exactly the settings that its reader looks up, and those that another reader has.
 #[test]
-fn lists_are_what_is_read() {
+fn tables_are_what_is_read() {
     let env = complete();
-    let asked = |read: fn(Lookup<'_>)| {
-        let names = RefCell::new(std::collections::BTreeSet::new());
-        read(&|name| {
-            names.borrow_mut().insert(name.to_owned());
+    for table in all_tables() {
+        let read = RefCell::new(BTreeSet::new());
+        (table.check)(&|name| {
+            read.borrow_mut().insert(name.to_owned());
             env.get(name).cloned()
-        });
-        names.into_inner()
-    };
-    let set = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(asked(|lookup| drop(login(lookup).unwrap())), set(LOGIN));
-    assert_eq!(asked(|lookup| drop(refresh(lookup).unwrap())), set(REFRESH));
-    assert_eq!(asked(|lookup| drop(revoke(lookup).unwrap())), set(REVOKE));
-    assert_eq!(asked(|lookup| drop(sessions(lookup).unwrap())), set(SESSIONS));
-    assert_eq!(asked(|lookup| drop(config::authorizer::read(lookup).unwrap())), set(AUTHORIZER));
-    assert_eq!(asked(|lookup| drop(discovery(lookup).unwrap())), set(DISCOVERY));
+        })
+        .unwrap();
+        let elsewhere = [ARGON2.name, IMPORTED_HASHES.name, MIN_PASSWORD_CHARS.name];
+        let named = table.settings.iter().map(|setting| setting.name());
+        let named: BTreeSet<String> =
+            named.filter(|name| !elsewhere.contains(name)).map(str::to_owned).collect();
+        assert_eq!(read.into_inner(), named, "{}", table.function);
+    }
+}
+
+/// Two settings of one variable would have two defaults.
+#[test]
+fn a_variable_is_one_setting() {
+    let mut known = BTreeMap::new();
+    for setting in all_tables().flat_map(|table| table.settings) {
+        assert_eq!(known.entry(setting.name()).or_insert(setting), &setting);
+    }
 }
 
 #[test]
@@ -54,7 +65,44 @@ fn all_problems_at_once() {
     }
 }
 
-/// Renewals can be watched on a laptop, and nowhere else.
+fn rotating(settings: &[(&'static str, &str)]) -> Result<RotateKeysConfig, ConfigError> {
+    let mut env = complete();
+    env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    rotate_keys(|name| env.get(name).cloned())
+}
+
+#[test]
+fn keys_are_published_for_hours_except_on_this_machine() {
+    assert_eq!(rotating(&[]).unwrap().rules.published_for.as_secs(), 10_800);
+    let short = ("DAYPASS_KEYS_PUBLISHED_SECONDS", "2");
+    assert!(rotating(&[short]).unwrap_err().to_string().contains("from 10800 to"));
+    let local = ("DAYPASS_ISSUER", "http://127.0.0.1:3000");
+    assert_eq!(rotating(&[short, local]).unwrap().rules.published_for.as_secs(), 2);
+}
+
+#[test]
+fn problems_name_their_variable() {
+    for (name, value, expected) in [
+        ("DAYPASS_SIGNING_SECRET", "", "is not set"),
+        ("DAYPASS_JWKS_SECRET", "keys.json", "not the ARN"),
+        ("DAYPASS_JWKS_SECRET", "arn:aws:s3:::bucket", "not the ARN"),
+        ("DAYPASS_SIGNING_ALGORITHM", "HS256", "ES256, EdDSA or RS256"),
+    ] {
+        let error = rotating(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(expected), "{error}");
+    }
+    for (name, value, expected) in [
+        ("DAYPASS_KEYS", " ", "names no file or secret"),
+        ("DAYPASS_JWKS", "arn:aws:s3:::bucket", "is wrong"),
+    ] {
+        let mut env = complete();
+        env.insert(name, value.to_owned());
+        let error = revoke(|name| env.get(name).cloned()).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(expected), "{error}");
+    }
+}
+
+/// Developers can watch renewals on this machine.
 #[test]
 fn short_access_tokens_are_for_this_machine() {
     let check = |issuer: &str, seconds: &str, expected: bool| {
@@ -102,6 +150,8 @@ fn issuers() {
     check_issuer("https://id.example.com#x", None);
     check_issuer("https://me@id.example.com", None);
     check_issuer("id.example.com", None);
+    check_issuer("HTTP://localhost", None);
+    check_issuer("HTTPS://id.example.com", None);
     check_issuer("", None);
 }
 

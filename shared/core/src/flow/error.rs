@@ -1,104 +1,143 @@
-//! What can go wrong in a request, and the texts that the caller is told.
+//! Why a flow did not do what the request asked for.
 
-use crate::client::UnknownClient;
+use crate::keys::KeyError;
+use crate::ports::context::Principal;
+use crate::ports::event::Event;
 use crate::ports::store::StoreError;
-use daypass_verifier::base::scope::ScopeError;
+use crate::session::{DeadCause, Session};
+use crate::throttle::Exhausted;
+use daypass_verifier::base::ids::{ClientId, UserId};
+use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
-/// What the caller is told. One row each of the error table of the HTTP contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiError {
-    /// The request is malformed; the text says how, without repeating any of it.
-    InvalidRequest(&'static str),
-    /// The body is over the limit.
-    BodyTooLarge,
-    /// The content type is none that the endpoint reads.
-    UnsupportedMediaType(&'static str),
-    /// The method is not the endpoint's; the text is the `Allow` header.
-    MethodNotAllowed(&'static str),
-    /// Unknown user, wrong password, disabled user.
+/// Why a flow did not do what the request asked for. It knows nothing of HTTP; `http::error` maps it to an error of the HTTP
+/// contract.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The store failed. This is never a verdict on a token or a password.
+    #[error("the store failed during {during}")]
+    Store {
+        /// The operation, as the event `failure` names it.
+        during: &'static str,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// No access token can be signed.
+    #[error("no access token can be signed")]
+    Sign(#[source] KeyError),
+    /// The hasher cannot hash the new password.
+    #[error("the new password cannot be hashed")]
+    HashPassword,
+    /// No authorizer has let the caller through. The flow fails closed: a route that was deployed without its authorizer
+    /// would be open to everyone.
+    #[error(
+        "the request context names no user and session of ours: put the authorizer of Daypass in front of this route"
+    )]
+    NoAuthorizer,
+    /// The session of the caller's access token is over.
+    #[error("the session of the access token is over")]
+    SessionOver {
+        /// How it came to be over.
+        cause: DeadCause,
+        /// The caller, as the authorizer names it.
+        principal: Principal,
+    },
+    /// A rate limit is exhausted.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
+    /// The name and the password of a login do not belong to an enabled user.
+    #[error("the name and the password belong to no enabled user")]
     BadCredentials,
-    /// The refresh token is unknown, expired, revoked, reused or malformed, or the token with `all=true` commands nothing.
-    InvalidGrant,
-    /// The refresh token is another client's. The caller is told what [`ApiError::InvalidGrant`] says and nothing more; but
-    /// the token is good where it belongs, so a browser does not lose its cookie.
-    AnotherClientsGrant,
-    /// A `grant_type` other than `refresh_token`.
-    UnsupportedGrantType,
-    /// The client is not registered.
-    UnknownClient,
-    /// The page that sent the request is none of the client's.
-    OriginNotAllowed,
-    /// The request tries to authenticate the client in the `Authorization` header; our clients have no secrets.
-    ClientAuthentication,
-    /// The scope is malformed or not granted.
-    InvalidScope,
-    /// The current password, which a change asks for, is wrong. Not [`ApiError::InvalidGrant`] and not 401: the tokens are
-    /// good, and a client must neither throw them away nor renew them.
+    /// The current password, which a change of the password needs, is wrong.
+    #[error("the current password is wrong")]
     WrongPassword,
-    /// The new password is not good enough; the text says why.
-    PasswordRefused(&'static str),
-    /// No access token was checked, or the session of the one that was is over (RFC 6750 §3.1).
-    InvalidToken,
-    /// The path names nothing, or nothing of the caller's.
-    NotFound,
-    /// Too many attempts; try again after this time.
-    SlowDown(Duration),
-    /// The store is throttled, slow or down.
-    TemporarilyUnavailable,
-    /// Our own fault.
-    ServerError,
+    /// The new password breaks a rule; the text is for the user.
+    #[error("the new password is rejected: {0}")]
+    NewPasswordRejected(&'static str),
+    /// The user of the session was removed or disabled.
+    #[error("the user of the session was removed or disabled")]
+    NoUser,
+    /// The token is not valid, or its session is over.
+    #[error("the token is rejected")]
+    TokenRejected,
+    /// The token is valid for another client than the request names.
+    #[error("the token is another client's")]
+    OtherClient,
+    /// The client of the session is not registered.
+    #[error("the client of the session is not registered")]
+    ClientGone,
+    /// The request asks for more scope than was granted.
+    #[error("the scope is not granted")]
+    ScopeNotGranted,
+    /// The user has no session of this id.
+    #[error("the user has no such session")]
+    NoSuchSession,
+    /// No feed has given out this cursor.
+    #[error("no feed has given out the cursor")]
+    UnknownCursor,
 }
 
-impl ApiError {
-    /// The `error` code (RFC 6749 §5.2, RFC 7009 §2.2.1) and the `error_description`.
-    #[must_use]
-    pub const fn text(&self) -> (&'static str, &'static str) {
+/// An attempt that a rate limit stopped before any hashing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the rate limit is exhausted")]
+pub struct Throttled {
+    /// The exhausted limit.
+    pub limit: Exhausted,
+    /// The keyed hash of the name.
+    pub account: String,
+    /// The client of the request or of its session.
+    pub client: ClientId,
+    /// The user of that name, if there is one.
+    pub user: Option<UserId>,
+    /// The time until the next attempt is possible.
+    pub wait: Duration,
+}
+
+impl Problem {
+    /// For `map_err`: the store failed during this operation.
+    pub(crate) fn store(during: &'static str) -> impl FnOnce(StoreError) -> Self {
+        move |source| Self::Store { during, source }
+    }
+
+    /// The event of a problem that no flow records by itself.
+    pub(crate) fn event(&self) -> Option<Event> {
         match self {
-            Self::InvalidRequest(text) => ("invalid_request", text),
-            Self::BodyTooLarge => ("invalid_request", "The body is too large."),
-            Self::UnsupportedMediaType(text) => ("invalid_request", text),
-            Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),
-            Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
-            Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
-            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type must be refresh_token."),
-            Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
-            Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
-            Self::ClientAuthentication => {
-                ("invalid_client", "Clients have no secret here: send client_id alone.")
+            Self::Store { during, source } => Some(Event::failure(during, source)),
+            Self::Sign(source) => Some(Event::failure("sign", source)),
+            Self::HashPassword => Some(Event::failure("hash_password", self)),
+            Self::NoAuthorizer => Some(Event::failure("authorize", self)),
+            Self::SessionOver { cause, principal: Principal { user, session } } => {
+                Some(Event::AuthorizeDenied { cause: *cause, user: *user, session: *session })
             }
-            Self::InvalidScope => ("invalid_scope", "The scope is malformed or not granted."),
-            Self::WrongPassword => ("wrong_password", "The current password is wrong."),
-            Self::PasswordRefused(text) => ("password_refused", text),
-            Self::InvalidToken => ("invalid_token", "The access token is not valid."),
-            Self::NotFound => ("invalid_request", "There is nothing here."),
-            Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
-            Self::TemporarilyUnavailable => {
-                ("temporarily_unavailable", "The service is busy. The same request may work in a moment.")
-            }
-            Self::ServerError => ("server_error", "Something went wrong on our side."),
+            Self::Throttled(throttled) => Some(Event::LoginThrottled {
+                limit: throttled.limit,
+                account: throttled.account.clone(),
+                client: throttled.client.clone(),
+                user: throttled.user,
+                retry_after: throttled.wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+            }),
+            Self::BadCredentials
+            | Self::WrongPassword
+            | Self::NewPasswordRejected(_)
+            | Self::NoUser
+            | Self::TokenRejected
+            | Self::OtherClient
+            | Self::ClientGone
+            | Self::ScopeNotGranted
+            | Self::NoSuchSession
+            | Self::UnknownCursor => None,
         }
     }
 }
 
-impl From<ScopeError> for ApiError {
-    fn from(_: ScopeError) -> Self {
-        Self::InvalidScope
-    }
-}
-
-impl From<&StoreError> for ApiError {
-    /// A store that fails is never `invalid_grant`: the client would throw its session away.
-    fn from(error: &StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::TemporarilyUnavailable,
-            StoreError::Broken(_) => Self::ServerError,
-        }
-    }
-}
-
-impl From<UnknownClient> for ApiError {
-    fn from(_: UnknownClient) -> Self {
-        Self::UnknownClient
+/// Checks that the caller's own session is live: an access token outlives its session by minutes.
+pub(crate) fn require_live(
+    principal: Principal,
+    own: Option<&Session>,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    match own.map_or(Some(DeadCause::Absent), |own| own.over(now)) {
+        None => Ok(()),
+        Some(cause) => Err(Problem::SessionOver { cause, principal }),
     }
 }

@@ -1,7 +1,8 @@
-//! Issuing: the pair of tokens that login and refresh answer with.
+//! Issuing: the pair of tokens in the response of a login or a refresh.
 
 use crate::client::Transport;
 use crate::keys::{Document, KeyError, RefreshKeys, SigningKeys};
+use crate::secret::SecretString;
 use crate::session::Session;
 use crate::token::access::{Grant, Signer};
 use daypass_verifier::base::entropy::Entropy;
@@ -9,40 +10,43 @@ use daypass_verifier::base::ids::SessionId;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// Makes the two tokens of a session.
+/// Issues the two tokens of a session.
 #[derive(Debug)]
 pub struct TokenIssuer {
-    /// Signs the single-ride ticket.
+    /// Signs the access token.
     pub signer: Signer,
-    /// Authenticates the day pass.
+    /// Authenticates the refresh token.
     pub refresh_keys: RefreshKeys,
 }
 
 /// The body of a successful login or refresh (RFC 6749 §5.1).
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct TokenResponse {
-    access_token: String,
+    #[serde(serialize_with = "exposed")]
+    access_token: SecretString,
     token_type: &'static str,
     /// Seconds until the access token expires.
     expires_in: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
+    refresh_token: Option<SecretString>,
     /// Seconds until the refresh token expires.
     refresh_expires_in: u64,
     scope: Scope,
     session_id: SessionId,
-    /// The refresh token and its life, where it goes in the cookie.
+    /// The refresh token and its lifetime, for a client that holds it in the cookie.
     #[serde(skip)]
-    pub(crate) cookie: Option<(String, Duration)>,
+    pub(crate) cookie: Option<(SecretString, Duration)>,
 }
 
-impl std::fmt::Debug for TokenResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TokenResponse({})", self.session_id)
-    }
+fn exposed<S: Serializer>(token: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(token.expose())
+}
+
+fn exposed_if_any<S: Serializer>(token: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    token.as_ref().map(SecretString::expose).serialize(serializer)
 }
 
 impl TokenIssuer {
@@ -65,8 +69,8 @@ impl TokenIssuer {
         Ok(Self { signer, refresh_keys: RefreshKeys::from_document(keys)? })
     }
 
-    /// The tokens of `session` as it stands, the access token with `scope`. The refresh token follows from the session
-    /// alone, so asking twice gives the same one.
+    /// The tokens of `session`, the access token with `scope`. The refresh token follows from the session alone, so a second
+    /// call gives the same one.
     ///
     /// # Errors
     /// [`KeyError`] when the signing key cannot sign.
@@ -78,11 +82,11 @@ impl TokenIssuer {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<TokenResponse, KeyError> {
-        let token = session.token().mint(&self.refresh_keys);
-        let life = session.expires_at.since(now);
+        let token = SecretString::new(session.token().mint(&self.refresh_keys));
+        let lifetime = session.expires_at.since(now);
         let (refresh_token, cookie) = match transport {
             Transport::Body => (Some(token), None),
-            Transport::Cookie => (None, Some((token, life))),
+            Transport::Cookie => (None, Some((token, lifetime))),
         };
         let grant = Grant {
             user: session.user,
@@ -91,11 +95,11 @@ impl TokenIssuer {
             scope: scope.clone(),
         };
         Ok(TokenResponse {
-            access_token: self.signer.issue(&grant, now, entropy)?,
+            access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),
             token_type: "Bearer",
             expires_in: self.signer.lifetime.as_secs(),
             refresh_token,
-            refresh_expires_in: life.as_secs(),
+            refresh_expires_in: lifetime.as_secs(),
             scope,
             session_id: session.session,
             cookie,

@@ -1,15 +1,16 @@
 //! Login: a name and a password become a session.
 //!
-//! Two round trips to the store from an address that the user is known at: the user is read and the attempt counted at the
-//! same time, before any hashing; then one transaction opens the session, unless the user has changed meanwhile. From another
-//! address there are two more counters before, and a third trip gives their slots back ([`throttle`](crate::throttle)).
+//! From a known address a login takes two round trips to the store. The first reads the user and counts the attempt at the
+//! same time, before any hashing. The second is a transaction that opens the session, unless the user has changed meanwhile.
+//! From another address two more counters come before the hashing, and a third trip gives their slots back
+//! ([`throttle`](crate::throttle)).
 
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
-use crate::flow::error::ApiError;
+use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
-use crate::flow::report::Report;
-use crate::flow::throttle::{Admitted, Throttle};
+use crate::flow::outcome::Outcome;
+use crate::flow::throttle::Throttle;
 use crate::keys::{Document, KeyError, Peppers};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
@@ -17,18 +18,25 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::Password;
 use crate::session::Session;
-use daypass_verifier::base::ids::SessionId;
+use daypass_verifier::base::ids::{SessionId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
-use daypass_verifier::ports::context::Caller;
+use std::net::IpAddr;
 
-/// What a login request says.
+/// Longest device hint in bytes.
+pub const MAX_DEVICE_BYTES: usize = 128;
+
+/// A parsed login request.
 #[derive(Debug)]
 pub struct LoginRequest {
-    pub(crate) username: String,
+    pub(crate) username: Username,
     pub(crate) password: Password,
     pub(crate) client: Client,
     pub(crate) scope: Option<Scope>,
+    /// The address that the connection came from, for rate limiting.
+    pub(crate) source_ip: Option<IpAddr>,
+    /// The user agent as the client sent it. It becomes the device hint in the user's list of sessions.
+    pub(crate) user_agent: Option<String>,
 }
 
 impl LoginRequest {
@@ -39,24 +47,24 @@ impl LoginRequest {
     }
 }
 
-/// The login flow with all it needs.
+/// The login flow and its dependencies.
 pub struct Login<S> {
-    /// Limits and lifetimes.
+    /// Clients, rate limits and lifetimes.
     pub config: LoginConfig,
-    /// The tables.
+    /// The users, sessions and attempts tables.
     pub store: S,
-    /// Names and passwords.
+    /// Normalises usernames and hashes passwords.
     pub hasher: Box<dyn PasswordHasher>,
-    /// Makes the tokens.
+    /// Issues the tokens.
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
-    /// Time, randomness, log.
+    /// Time, randomness and the log.
     pub context: Context,
 }
 
 impl<S: Store + AttemptStore> Login<S> {
-    /// The flow as configured. Needs all three sections of the key set.
+    /// The flow as configured. It needs all three sections of the key set.
     ///
     /// # Errors
     /// [`KeyError`] when the key set is not usable for logins.
@@ -72,106 +80,92 @@ impl<S: Store + AttemptStore> Login<S> {
         Ok(Self { config, store, hasher, issuer, peppers, context })
     }
 
-    /// Checks the password and opens a session.
-    ///
-    /// # Errors
-    /// The [`ApiError`] for the caller. Unknown user, wrong password and disabled user are one error after the same
-    /// work.
-    pub async fn run(&self, request: LoginRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
+    /// Checks the password and opens a session. An unknown user, a wrong password and a disabled user are one problem, after
+    /// the same work.
+    pub async fn run(&self, request: LoginRequest) -> Outcome<TokenResponse> {
+        let mut events = Vec::new();
+        let answer = self.log_in(request, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn log_in(&self, request: LoginRequest, events: &mut Vec<Event>) -> Result<TokenResponse, Problem> {
+        let (now, entropy) = (self.context.clock.now(), self.context.entropy.as_ref());
         let client = &request.client;
-        let username = self.hasher.username(&request.username).ok_or_else(|| {
-            let error = ApiError::InvalidRequest("The username holds characters that no user name has.");
-            self.context.refused(error, caller)
-        })?;
-        let now = self.context.clock.now();
         let throttle = Throttle {
             limits: &self.config.limits,
             store: &self.store,
             peppers: &self.peppers,
-            context: &self.context,
-            caller,
+            entropy,
+            client: &client.id,
+            source_ip: request.source_ip,
+            during: "begin_login",
             now,
         };
-        let admitted = match throttle.admit(&username).await {
-            Ok(Ok(admitted)) => admitted,
-            Ok(Err(refused)) => return Err(refused.record(&client.id, &self.context, caller)),
-            Err(error) => return Err(self.context.store_failed("begin_login", &error, caller)),
+        let admitted = throttle.admit(&request.username).await?;
+        let failed = |cause| Event::LoginFailed {
+            cause,
+            account: admitted.account.clone(),
+            client: client.id.clone(),
+            user: admitted.user.as_ref().map(|user| user.id),
         };
+        let (user, outdated) = match self.check(&request.password, admitted.user.as_ref(), events) {
+            Ok(checked) => checked,
+            Err(cause) => {
+                events.push(failed(cause));
+                throttle.charge(&admitted).await?;
+                return Err(Problem::BadCredentials);
+            }
+        };
+        let Some(scope) = granted_scope(user, client, request.scope) else {
+            events.push(failed(LoginFailure::ScopeNotGranted));
+            return Err(Problem::ScopeNotGranted);
+        };
+        // Not before the status is checked: the time of a second hash would reveal that the password of a disabled user is
+        // right. If the hash cannot be renewed, the old one stays.
+        let rehash =
+            outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
+        let session = self.new_session(user, client, scope, request.user_agent.as_deref(), now);
+        let opening = NewSession {
+            session: &session,
+            user,
+            rehash: rehash.as_deref(),
+            known: admitted.known.as_deref(),
+            settle: &admitted.own,
+        };
+        if !self.store.open_session(&opening).await.map_err(Problem::store("open_session"))? {
+            events.push(failed(LoginFailure::UserChanged));
+            return Err(Problem::BadCredentials);
+        }
+        throttle.give_back(&admitted, events).await;
+        events.push(Event::LoginSucceeded {
+            user: user.id,
+            session: session.session,
+            client: client.id.clone(),
+        });
+        let scope = session.scope.clone();
+        self.issuer.issue(&session, scope, client.transport, now, entropy).map_err(Problem::Sign)
+    }
 
-        let user = &admitted.user;
-        let check = self.hasher.check(
-            &request.password,
-            user.as_ref().map(|user| user.password_hash.as_str()),
-            &self.peppers,
-        );
-        let refused = |cause| {
-            let user = user.as_ref().map(|user| user.id);
-            let (account, client) = (admitted.account.clone(), client.id.clone());
-            let event = Event::LoginFailed { cause, account, client, user };
-            self.context.journal.record(&event, caller);
-            ApiError::BadCredentials
-        };
-        let checked = match (user, check) {
+    /// The user whose password it is, and whether the stored hash is outdated. Each cause of a failure costs the same work.
+    fn check<'u>(
+        &self,
+        password: &Password,
+        user: Option<&'u User>,
+        events: &mut Vec<Event>,
+    ) -> Result<(&'u User, bool), LoginFailure> {
+        let stored = user.map(|user| user.password_hash.as_str());
+        match (user, self.hasher.check(password, stored, &self.peppers)) {
             (None, _) => Err(LoginFailure::UnknownUser),
             (Some(_), PasswordCheck::Mismatch) => Err(LoginFailure::WrongPassword),
             (Some(_), PasswordCheck::Unusable(detail)) => {
-                self.context.journal.record(&Event::Failure { during: "check_password", detail }, caller);
+                events.push(Event::failure("check_password", &detail));
                 Err(LoginFailure::UnusableHash)
             }
-            (Some(user), PasswordCheck::Match { .. }) if user.status == UserStatus::Disabled => {
-                Err(LoginFailure::Disabled)
-            }
-            (Some(user), PasswordCheck::Match { outdated }) => Ok((user, outdated)),
-        };
-        let (user, outdated) = match checked {
-            Ok(checked) => checked,
-            Err(cause) => {
-                let charged = throttle.charge(&admitted).await;
-                let refused = refused(cause);
-                return Err(match charged {
-                    Ok(()) => refused,
-                    Err(error) => self.context.store_failed("charge", &error, caller),
-                });
-            }
-        };
-        let scope = granted_scope(user, client, request.scope).ok_or_else(|| {
-            refused(LoginFailure::ScopeNotGranted);
-            ApiError::InvalidScope
-        })?;
-
-        // Only now: the time of a second hash would tell that the password of a disabled user is right. A hash that cannot
-        // be renewed leaves the old one standing.
-        let rehash = outdated
-            .then(|| self.hasher.rehash(&request.password, &self.peppers, self.context.entropy.as_ref()))
-            .flatten();
-        let session = self.new_session(user, client, scope, now, caller);
-        let opened = self.open(&session, user, rehash.as_deref(), &admitted, caller).await?;
-        if !opened {
-            return Err(refused(LoginFailure::UserChanged));
+            (Some(user), PasswordCheck::Match { outdated }) => match user.status {
+                UserStatus::Enabled => Ok((user, outdated)),
+                UserStatus::Disabled => Err(LoginFailure::Disabled),
+            },
         }
-        throttle.give_back(&admitted).await;
-        let event =
-            Event::LoginSucceeded { user: user.id, session: session.session, client: session.client.clone() };
-        self.context.journal.record(&event, caller);
-        let scope = session.scope.clone();
-        self.issuer
-            .issue(&session, scope, client.transport, now, self.context.entropy.as_ref())
-            .map_err(|error| self.context.signing_failed(&error, caller))
-    }
-
-    async fn open(
-        &self,
-        session: &Session,
-        user: &User,
-        rehash: Option<&str>,
-        admitted: &Admitted,
-        caller: &Caller,
-    ) -> Result<bool, ApiError> {
-        let (known, settle) = (admitted.known.as_deref(), admitted.own.as_str());
-        self.store
-            .open_session(&NewSession { session, user, rehash, known, settle })
-            .await
-            .map_err(|error| self.context.store_failed("open_session", &error, caller))
     }
 
     fn new_session(
@@ -179,10 +173,10 @@ impl<S: Store + AttemptStore> Login<S> {
         user: &User,
         client: &Client,
         scope: Scope,
+        user_agent: Option<&str>,
         now: Timestamp,
-        caller: &Caller,
     ) -> Session {
-        // Whole seconds, as the token and the TTL attribute carry them.
+        // Whole seconds, as in the token and in the TTL attribute.
         let absolute_end = Timestamp::from_seconds((now + self.config.refresh_lifetime).seconds());
         Session {
             user: user.id,
@@ -196,13 +190,13 @@ impl<S: Store + AttemptStore> Login<S> {
             client: client.id.clone(),
             scope,
             ended: None,
-            device: caller.user_agent.as_deref().map(device_hint),
+            device: user_agent.map(device_hint),
         }
     }
 }
 
-/// What the session may do: what was asked for, or else all that user and client have in common. `None` when more was
-/// asked for than that.
+/// The scope of the session: what the request asks for, or else everything that user and client have in common. `None` when
+/// the request asks for more than that.
 fn granted_scope(user: &User, client: &Client, asked: Option<Scope>) -> Option<Scope> {
     let granted =
         client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope));
@@ -212,10 +206,7 @@ fn granted_scope(user: &User, client: &Client, asked: Option<Scope>) -> Option<S
     }
 }
 
-/// Longest device hint in bytes.
-pub const MAX_DEVICE_BYTES: usize = 128;
-
-/// The user agent as a hint for a list of sessions: printable ASCII, shortened.
+/// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].
 fn device_hint(user_agent: &str) -> String {
     user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(MAX_DEVICE_BYTES).collect()
 }

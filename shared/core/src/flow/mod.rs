@@ -1,12 +1,12 @@
-//! The flows: what each endpoint does with a request that has been read, and the key rotation.
+//! The flows: one use case each, from a parsed request to an [`Outcome`](outcome::Outcome).
 
 pub mod error;
 pub mod feed;
 pub mod issue;
 pub mod login;
+pub mod outcome;
 pub mod password;
 pub mod refresh;
-pub mod report;
 pub mod revoke;
 pub mod rotate_keys;
 pub mod sessions;

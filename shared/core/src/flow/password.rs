@@ -1,17 +1,19 @@
-//! A user changes the password: the current one is checked as a login checks it, and every other session ends.
+//! Change of the password: the current one is checked as in a login, and every other session of the user ends.
 //!
-//! The caller is whom the authorizer in front let through ([`Principal`]), and the session of that token must be live. The
-//! current password is asked for all the same: who finds an open laptop must not keep its owner out. Guesses here and
-//! guesses at the login are counted together.
+//! The caller is the [`Principal`] that the authorizer names, and the session of that access token must be live. The current
+//! password is required all the same: an unlocked laptop must not be enough to lock its owner out. Attempts here and at the
+//! login share their counters.
 //!
-//! The new hash is stored by one conditional write on the version of the password that was checked, which raises the version.
-//! So of two changes at once one wins, and a login with the old password either opened its session before, which is then
-//! ended, or is refused by its own condition. Then the other sessions end. A call that broke off in between is finished by
-//! the same request: the old password is wrong by then, the new one is right, and it was this session that set it.
+//! One conditional write stores the new hash. Its condition is the version of the password that was checked, and it raises
+//! that version, so one of two parallel changes wins. A parallel login with the old password either opened its session before,
+//! which then ends, or fails by its own condition. Then the other sessions end.
+//!
+//! If a call breaks off in between, a repeat of the request finishes it. The repeat finds that the current password does not
+//! match, that the new one does, and that this session set it.
 
 use crate::config::PasswordConfig;
-use crate::flow::error::ApiError;
-use crate::flow::report::Report;
+use crate::flow::error::{Problem, require_live};
+use crate::flow::outcome::Outcome;
 use crate::flow::revoke::Revoked;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
@@ -23,45 +25,55 @@ use crate::secret::Password;
 use crate::session::{DeadCause, EndReason, Session};
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
-use daypass_verifier::ports::context::Caller;
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long after a change the same request finishes it. Beyond that whoever mistypes the current password is not charged for
-/// a second one.
+/// How long after a change a repeat of the request finishes it. Later, a wrong current password counts as one attempt again
+/// and not as two.
 const RETRIED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// What a request says.
+/// A parsed request to change the password.
 #[derive(Debug)]
 pub struct PasswordRequest {
+    /// The caller; `None` when no authorizer stands in front.
+    pub(crate) principal: Option<Principal>,
     pub(crate) current: Password,
     pub(crate) new: Password,
+    /// The address that the connection came from, for rate limiting.
+    pub(crate) source_ip: Option<IpAddr>,
 }
 
-/// The flow with all it needs.
+/// The flow and its dependencies.
 pub struct ChangePassword<S> {
-    /// Whose pages may call, and the limits.
+    /// Clients and rate limits.
     pub config: PasswordConfig,
-    /// The tables.
+    /// The users, sessions and attempts tables.
     pub store: S,
-    /// Names and passwords.
+    /// Checks and hashes passwords.
     pub hasher: Box<dyn PasswordHasher>,
     /// The peppers of password hashes.
     pub peppers: Peppers,
-    /// Time, randomness, log.
+    /// Time, randomness and the log.
     pub context: Context,
 }
 
-/// Who asks, once all of that is known.
-struct Asking<'a> {
+/// The caller of a request, with a live session.
+struct Asking {
     principal: Principal,
     session: Session,
+    /// The name that the session was opened under.
     name: Username,
-    caller: &'a Caller,
     now: Timestamp,
 }
 
+impl Asking {
+    fn refused(&self, cause: PasswordRefusal) -> Event {
+        Event::PasswordRefused { cause, user: self.principal.user, session: self.principal.session }
+    }
+}
+
 impl<S: PasswordStore> ChangePassword<S> {
-    /// The flow as configured. Needs the peppers of the key set and nothing else.
+    /// The flow as configured. It needs the peppers of the key set and no other section.
     ///
     /// # Errors
     /// [`KeyError`] when the peppers are not usable.
@@ -78,151 +90,132 @@ impl<S: PasswordStore> ChangePassword<S> {
 
     /// Checks the current password, stores the new one and ends every other session.
     ///
-    /// # Errors
-    /// `invalid_token` without an authorizer in front or when the caller's own session is over, `password_refused` for a
-    /// new password that is not good enough, `wrong_password`, `slow_down`, 503 when the store did not answer: never a false
-    /// success.
-    pub async fn run(
-        &self,
-        principal: Option<Principal>,
-        request: &PasswordRequest,
-        caller: &Caller,
-    ) -> Result<Revoked, ApiError> {
-        let principal = self.context.guarded(principal, caller)?;
-        let asking = self.asking(principal, caller).await?;
-        // Before anything is counted: this says nothing of the current password.
-        let refusal = if request.new.expose() == request.current.expose() {
-            Some("The new password is the current one.")
-        } else {
-            self.hasher.refusal(&request.new, &asking.name)
-        };
-        if let Some(text) = refusal {
-            self.refused(PasswordRefusal::NewPassword, &asking);
-            return Err(ApiError::PasswordRefused(text));
+    /// A failure after the new password was stored comes with the event `password.changed`. A repeat that finishes such a call
+    /// returns that event as well, because the response to the write can be lost with the event of the first call.
+    pub async fn run(&self, request: PasswordRequest) -> Outcome<Revoked> {
+        let mut events = Vec::new();
+        let answer = self.change(&request, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn change(&self, request: &PasswordRequest, events: &mut Vec<Event>) -> Result<Revoked, Problem> {
+        let asking = self.asking(request.principal).await?;
+        // Before the attempt is counted: the answer says nothing about the current password.
+        if let Some(text) = self.rejection(request, &asking.name) {
+            events.push(asking.refused(PasswordRefusal::NewPassword));
+            return Err(Problem::NewPasswordRejected(text));
         }
-        let throttle = self.throttle(&asking);
-        let admitted = match throttle.admit(&asking.name).await {
-            Ok(Ok(admitted)) => admitted,
-            Ok(Err(refused)) => {
-                return Err(refused.record(&asking.session.client, &self.context, caller));
-            }
-            Err(error) => return Err(self.context.store_failed("begin_password", &error, caller)),
-        };
-        // The session knows the name that it was opened under, which could be another user's by now.
+        let throttle = self.throttle(&asking, request.source_ip);
+        let admitted = throttle.admit(&asking.name).await?;
+        // Another user can have this name by now.
         let user = admitted.user.as_ref();
-        let user = user.filter(|user| user.id == principal.user && user.status == UserStatus::Enabled);
+        let user = user.filter(|user| user.id == asking.principal.user && user.status == UserStatus::Enabled);
         let Some(user) = user else {
-            self.refused(PasswordRefusal::NoUser, &asking);
-            return Err(ApiError::InvalidToken);
+            events.push(asking.refused(PasswordRefusal::NoUser));
+            return Err(Problem::NoUser);
         };
-        match self.hasher.check(&request.current, Some(&user.password_hash), &self.peppers) {
-            PasswordCheck::Match { .. } => {
-                self.store_new(&request.new, user, &asking).await?;
-                let event = Event::PasswordChanged { user: user.id, session: asking.session.session };
-                self.context.journal.record(&event, caller);
-            }
-            PasswordCheck::Mismatch if self.was_done(&request.new, user, &admitted, &asking).await? => {}
-            PasswordCheck::Mismatch => {
-                return Err(self.wrong(PasswordRefusal::WrongPassword, &admitted, &asking).await);
-            }
-            PasswordCheck::Unusable(detail) => {
-                self.context.journal.record(&Event::Failure { during: "check_password", detail }, caller);
-                return Err(self.wrong(PasswordRefusal::UnusableHash, &admitted, &asking).await);
-            }
+        if let Some(cause) =
+            self.check_and_store(request, &asking, user, &throttle, &admitted, events).await?
+        {
+            events.push(asking.refused(cause));
+            throttle.charge(&admitted).await?;
+            return Err(Problem::WrongPassword);
         }
-        let reason = EndReason::PasswordChanged;
-        let ended = self.store.end_others(user.id, principal.session, asking.now, reason).await;
-        let count = ended.map_err(|error| self.context.store_failed("end_others", &error, caller))?;
-        let event = Event::SessionsEnded { user: user.id, session: principal.session, count, reason };
-        self.context.journal.record(&event, caller);
-        throttle.settle(&admitted).await;
+        let (user, session, reason) = (user.id, asking.principal.session, EndReason::PasswordChanged);
+        events.push(Event::PasswordChanged { user, session });
+        let ended = self.store.end_others(user, session, asking.now, reason).await;
+        let count = ended.map_err(Problem::store("end_others"))?;
+        events.push(Event::SessionsEnded { user, session, count, reason });
+        throttle.settle(&admitted, events).await;
         Ok(Revoked {})
     }
 
-    /// The session that asks, which must be live, and the name of its user.
-    async fn asking<'a>(&self, principal: Principal, caller: &'a Caller) -> Result<Asking<'a>, ApiError> {
+    /// The caller, whose session must be live.
+    async fn asking(&self, principal: Option<Principal>) -> Result<Asking, Problem> {
+        let principal = principal.ok_or(Problem::NoAuthorizer)?;
         let now = self.context.clock.now();
         let found = self.store.session_and_name(principal.user, principal.session).await;
-        let found = found.map_err(|error| self.context.store_failed("session_and_name", &error, caller))?;
-        let cause = match found {
-            Some((session, name)) if session.is_live(now) => {
-                return Ok(Asking { principal, session, name, caller, now });
-            }
-            None => DeadCause::Absent,
-            Some((session, _)) if session.ended.is_some() => DeadCause::Ended,
-            Some(_) => DeadCause::Expired,
-        };
-        let (user, session) = (principal.user, principal.session);
-        let event = Event::AuthorizeDenied { cause, user, session };
-        self.context.journal.record(&event, caller);
-        Err(ApiError::InvalidToken)
+        let found = found.map_err(Problem::store("session_and_name"))?;
+        let (session, name) = found.ok_or(Problem::SessionOver { cause: DeadCause::Absent, principal })?;
+        require_live(principal, Some(&session), now)?;
+        Ok(Asking { principal, session, name, now })
     }
 
-    /// Whether this very session has set this very password just now, and its call broke off. Looked at only where the user's
-    /// item says that it was this session, and counted as an attempt of its own: it is a second password.
-    async fn was_done(
+    /// Why the new password is rejected, as a text for the user.
+    fn rejection(&self, request: &PasswordRequest, name: &Username) -> Option<&'static str> {
+        if request.new.expose() == request.current.expose() {
+            return Some("The new password is the current one.");
+        }
+        self.hasher.refusal(&request.new, name)
+    }
+
+    /// Stores the new password if the current one is right, or if an earlier call of this session has stored it. Otherwise
+    /// returns why the current one is refused.
+    async fn check_and_store(
+        &self,
+        request: &PasswordRequest,
+        asking: &Asking,
+        user: &User,
+        throttle: &Throttle<'_, S>,
+        admitted: &Admitted,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<PasswordRefusal>, Problem> {
+        match self.hasher.check(&request.current, Some(&user.password_hash), &self.peppers) {
+            PasswordCheck::Match { .. } => {
+                self.store_new(&request.new, user, asking, events).await?;
+                Ok(None)
+            }
+            PasswordCheck::Mismatch if was_changed_by(asking, user, admitted) => {
+                // The check of a second password is a second attempt.
+                throttle.admit_once_more(admitted).await?;
+                match self.hasher.check(&request.new, Some(&user.password_hash), &self.peppers) {
+                    PasswordCheck::Match { .. } => Ok(None),
+                    PasswordCheck::Mismatch | PasswordCheck::Unusable(_) => {
+                        Ok(Some(PasswordRefusal::WrongPassword))
+                    }
+                }
+            }
+            PasswordCheck::Mismatch => Ok(Some(PasswordRefusal::WrongPassword)),
+            PasswordCheck::Unusable(detail) => {
+                events.push(Event::failure("check_password", &detail));
+                Ok(Some(PasswordRefusal::UnusableHash))
+            }
+        }
+    }
+
+    async fn store_new(
         &self,
         new: &Password,
         user: &User,
-        admitted: &Admitted,
-        asking: &Asking<'_>,
-    ) -> Result<bool, ApiError> {
-        let own = admitted.changed_by == Some(asking.principal.session);
-        if !own || asking.now.since(user.updated_at) >= RETRIED_WITHIN {
-            return Ok(false);
-        }
-        match self.throttle(asking).once_more(admitted).await {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => {
-                return Err(refused.record(&asking.session.client, &self.context, asking.caller));
-            }
-            Err(error) => return Err(self.context.store_failed("begin_password", &error, asking.caller)),
-        }
-        let check = self.hasher.check(new, Some(&user.password_hash), &self.peppers);
-        Ok(matches!(check, PasswordCheck::Match { .. }))
-    }
-
-    async fn store_new(&self, new: &Password, user: &User, asking: &Asking<'_>) -> Result<(), ApiError> {
+        asking: &Asking,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Problem> {
         let hash = self.hasher.rehash(new, &self.peppers, self.context.entropy.as_ref());
-        let Some(hash) = hash else {
-            let detail = "the new password cannot be hashed".to_owned();
-            self.context.journal.record(&Event::Failure { during: "hash_password", detail }, asking.caller);
-            return Err(ApiError::ServerError);
-        };
-        let by = asking.principal.session;
-        let change = PasswordChange { user, hash: &hash, by, now: asking.now };
-        match self.store.change_password(&change).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                self.refused(PasswordRefusal::UserChanged, asking);
-                Err(ApiError::WrongPassword)
-            }
-            Err(error) => Err(self.context.store_failed("change_password", &error, asking.caller)),
+        let hash = hash.ok_or(Problem::HashPassword)?;
+        let change = PasswordChange { user, hash: &hash, by: asking.principal.session, now: asking.now };
+        if self.store.change_password(&change).await.map_err(Problem::store("change_password"))? {
+            return Ok(());
         }
+        events.push(asking.refused(PasswordRefusal::UserChanged));
+        Err(Problem::WrongPassword)
     }
 
-    async fn wrong(&self, cause: PasswordRefusal, admitted: &Admitted, asking: &Asking<'_>) -> ApiError {
-        self.refused(cause, asking);
-        match self.throttle(asking).charge(admitted).await {
-            Ok(()) => ApiError::WrongPassword,
-            Err(error) => self.context.store_failed("charge", &error, asking.caller),
-        }
-    }
-
-    fn refused(&self, cause: PasswordRefusal, asking: &Asking<'_>) {
-        let (user, session) = (asking.principal.user, asking.principal.session);
-        let event = Event::PasswordRefused { cause, user, session };
-        self.context.journal.record(&event, asking.caller);
-    }
-
-    fn throttle<'a>(&'a self, asking: &Asking<'a>) -> Throttle<'a, S> {
+    fn throttle<'a>(&'a self, asking: &'a Asking, source_ip: Option<IpAddr>) -> Throttle<'a, S> {
         Throttle {
             limits: &self.config.limits,
             store: &self.store,
             peppers: &self.peppers,
-            context: &self.context,
-            caller: asking.caller,
+            entropy: self.context.entropy.as_ref(),
+            client: &asking.session.client,
+            source_ip,
+            during: "begin_password",
             now: asking.now,
         }
     }
+}
+
+/// Whether the session of the caller changed the password within [`RETRIED_WITHIN`], so the request can be a repeat.
+fn was_changed_by(asking: &Asking, user: &User, admitted: &Admitted) -> bool {
+    admitted.changed_by == Some(asking.principal.session)
+        && asking.now.since(user.updated_at) < RETRIED_WITHIN
 }

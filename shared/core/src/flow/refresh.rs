@@ -1,62 +1,57 @@
-//! Refresh: a day pass becomes a new single-ride ticket and the next day pass.
+//! Refresh: a refresh token becomes an access token and the next refresh token.
 //!
-//! One conditional write, no read. Forged, truncated and expired tokens are refused before it.
+//! A refresh is one conditional write and no read. Forged, truncated and expired tokens are rejected before it.
 
 use crate::client::Transport;
 use crate::config::RefreshConfig;
-use crate::flow::error::ApiError;
+use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
-use crate::flow::report::Report;
+use crate::flow::outcome::Outcome;
 use crate::keys::{Document, KeyError};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
+use crate::secret::SecretString;
 use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
 use crate::token::refresh::RefreshToken;
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
-use daypass_verifier::ports::context::Caller;
 
-/// What a refresh request says (RFC 6749 §6).
+/// A parsed refresh request (RFC 6749 §6).
+#[derive(Debug)]
 pub struct RefreshRequest {
-    pub(crate) refresh_token: String,
+    pub(crate) refresh_token: SecretString,
     pub(crate) transport: Transport,
     pub(crate) client: Option<ClientId>,
-    /// The clients whose sessions may be refreshed by this request.
+    /// The clients whose sessions this request may refresh.
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
     pub(crate) attempt: Option<AttemptId>,
 }
 
-impl std::fmt::Debug for RefreshRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RefreshRequest(..)")
-    }
-}
-
 impl RefreshRequest {
-    /// How the refresh token came.
+    /// How the request carries the refresh token.
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 }
 
-/// The refresh flow with all it needs.
+/// The refresh flow and its dependencies.
 pub struct Refresh<S> {
-    /// Clients, grace and idle limit.
+    /// Clients, grace period and idle limit.
     pub config: RefreshConfig,
-    /// The tables.
+    /// The sessions table.
     pub store: S,
-    /// Makes the tokens.
+    /// Issues the tokens.
     pub issuer: TokenIssuer,
-    /// Time, randomness, log.
+    /// Time, randomness and the log.
     pub context: Context,
 }
 
 impl<S: Store> Refresh<S> {
-    /// The flow as configured. Needs the sections `signing` and `refresh` of the key set.
+    /// The flow as configured. It needs the sections `signing` and `refresh` of the key set.
     ///
     /// # Errors
     /// [`KeyError`] when the key set is not usable for refreshes.
@@ -65,141 +60,123 @@ impl<S: Store> Refresh<S> {
         Ok(Self { config, store, issuer, context })
     }
 
-    /// Rotates the token.
-    ///
-    /// # Errors
-    /// The [`ApiError`] for the caller: `invalid_grant` only when the token is known to be no good, never because the
-    /// store did not answer.
-    pub async fn run(&self, request: RefreshRequest, caller: &Caller) -> Result<TokenResponse, ApiError> {
+    /// Rotates the token. The problem is [`Problem::TokenRejected`] only when the token is known to be invalid, never because
+    /// the store did not answer.
+    pub async fn run(&self, request: RefreshRequest) -> Outcome<TokenResponse> {
+        let mut events = Vec::new();
+        let answer = self.refresh(request, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn refresh(
+        &self,
+        request: RefreshRequest,
+        events: &mut Vec<Event>,
+    ) -> Result<TokenResponse, Problem> {
         let now = self.context.clock.now();
-        let token = RefreshToken::authenticate(&request.refresh_token, &self.issuer.refresh_keys, now)
-            .map_err(|cause| {
-                let keys = &self.issuer.refresh_keys;
-                let expired = RefreshToken::expired(&request.refresh_token, keys, cause);
-                self.refused(Refusal::Token(cause), expired.as_ref(), None, caller)
-            })?;
+        let (text, keys) = (request.refresh_token.expose(), &self.issuer.refresh_keys);
+        let token = RefreshToken::authenticate(text, keys, now).map_err(|cause| {
+            let expired = RefreshToken::expired(text, keys, cause);
+            events.push(refused(Refusal::Token(cause), expired.as_ref(), None));
+            Problem::TokenRejected
+        })?;
         let presented = Presented {
             token,
             client: request.client,
             scope: request.scope,
             attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.context.entropy.as_ref())),
         };
-        let rotation = self
-            .store
-            .rotate(&RotationRequest {
-                presented: &presented,
-                registered: &request.registered,
-                now,
-                grace: self.config.grace,
-                idle: self.config.idle,
-            })
-            .await
-            .map_err(|error| self.context.store_failed("rotate", &error, caller))?;
+        let rotation = RotationRequest {
+            presented: &presented,
+            registered: &request.registered,
+            now,
+            grace: self.config.grace,
+            idle: self.config.idle,
+        };
         let (user, session) = (token.user, token.session);
-        match rotation {
+        let item = match self.store.rotate(&rotation).await.map_err(Problem::store("rotate"))? {
             Rotation::Rotated(item) => {
                 let (client, generation) = (item.client.clone(), item.generation);
-                self.context.journal.record(&Event::Rotated { user, session, client, generation }, caller);
-                self.answer(&item, presented.scope, request.transport, now, caller)
+                events.push(Event::Rotated { user, session, client, generation });
+                item
             }
             Rotation::SameSuccessor(item, cause) => {
                 let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
-                let event = Event::Repeated { user, session, client, generation, cause, age };
-                self.context.journal.record(&event, caller);
-                self.answer(&item, presented.scope, request.transport, now, caller)
+                events.push(Event::Repeated { user, session, client, generation, cause, age });
+                item
             }
-            Rotation::Reuse(item, cause) => Err(self.reuse(&token, &item, cause, now, caller).await),
+            Rotation::Reuse(item, cause) => return Err(self.reuse(&token, &item, cause, now, events).await),
             Rotation::Dead(cause, item) => {
-                let _ = self.refused(Refusal::Session(cause), Some(&token), item.as_ref(), caller);
-                Err(match cause {
-                    DeadCause::ScopeNotGranted => ApiError::InvalidScope,
-                    // The token is good, and `invalid_grant` would make the client throw it away.
-                    DeadCause::ClientGone => ApiError::UnknownClient,
-                    // The token is good, and `invalid_grant` would take the cookie of the client that it belongs to.
-                    DeadCause::OtherClient => ApiError::AnotherClientsGrant,
+                events.push(refused(Refusal::Session(cause), Some(&token), item.as_ref()));
+                return Err(match cause {
+                    DeadCause::ScopeNotGranted => Problem::ScopeNotGranted,
+                    DeadCause::ClientGone => Problem::ClientGone,
+                    DeadCause::OtherClient => Problem::OtherClient,
                     DeadCause::Absent | DeadCause::Ended | DeadCause::Expired | DeadCause::AheadOfStore => {
-                        ApiError::InvalidGrant
+                        Problem::TokenRejected
                     }
-                })
+                });
             }
+        };
+        let scope = self.scope(&item, presented.scope);
+        self.issuer
+            .issue(&item, scope, request.transport, now, self.context.entropy.as_ref())
+            .map_err(Problem::Sign)
+    }
+
+    /// The scope of the access token: that of the session, or the narrower one of the request. A scope that the client has
+    /// lost since the login is left out.
+    fn scope(&self, session: &Session, narrowed: Option<Scope>) -> Scope {
+        let scope = narrowed.unwrap_or_else(|| session.scope.clone());
+        let client = self.config.clients.find(Some(session.client.as_str()));
+        match client.and_then(|client| client.scope.as_ref()) {
+            Some(allowed) => scope.intersection(allowed),
+            None => scope,
         }
     }
 
-    fn answer(
-        &self,
-        session: &Session,
-        narrowed: Option<Scope>,
-        transport: Transport,
-        now: Timestamp,
-        caller: &Caller,
-    ) -> Result<TokenResponse, ApiError> {
-        let scope = narrowed.unwrap_or_else(|| session.scope.clone());
-        // A client that may ask for less than it could at login is held to that.
-        let client = self.config.clients.find(Some(session.client.as_str()));
-        let scope = match client.and_then(|client| client.scope.as_ref()) {
-            Some(allowed) => scope.intersection(allowed),
-            None => scope,
-        };
-        self.issuer
-            .issue(session, scope, transport, now, self.context.entropy.as_ref())
-            .map_err(|error| self.context.signing_failed(&error, caller))
-    }
-
-    /// An old token was replayed: two parties hold tokens of this session, and one of them should not. End it.
+    /// Ends the session of an old token that was replayed: two parties hold tokens of it, and one of them should not.
     async fn reuse(
         &self,
         token: &RefreshToken,
         item: &Session,
         cause: ReuseCause,
         now: Timestamp,
-        caller: &Caller,
-    ) -> ApiError {
+        events: &mut Vec<Event>,
+    ) -> Problem {
         let (user, session) = (item.user, item.session);
         let attempt = AttemptId::generate(self.context.entropy.as_ref());
         let ended = self.store.revoke_session(user, session, None, now, EndReason::Reuse, attempt).await;
+        // A parallel replay ended the session first: one theft is one event.
+        if let Ok(Revocation::AlreadyOver(ended @ Ended { reason: EndReason::Reuse, .. })) = ended {
+            let item = Session { ended: Some(ended), ..item.clone() };
+            events.push(refused(Refusal::Session(DeadCause::Ended), Some(token), Some(&item)));
+            return Problem::TokenRejected;
+        }
         let (presented, current) = (token.generation, item.generation);
         let (client, age) = (item.client.clone(), age(item, now));
-        let event = Event::Reuse { user, session, client, cause, presented, current, age };
+        events.push(Event::Reuse { user, session, client, cause, presented, current, age });
         match ended {
-            // Another replay was a moment faster: one theft is one event.
-            Ok(Revocation::AlreadyOver(ended @ Ended { reason: EndReason::Reuse, .. })) => {
-                let item = Session { ended: Some(ended), ..item.clone() };
-                self.refused(Refusal::Session(DeadCause::Ended), Some(token), Some(&item), caller)
-            }
-            // Ended by us, or gone or ended for another reason a moment before: a theft all the same.
-            Ok(_) => {
-                self.context.journal.record(&event, caller);
-                ApiError::InvalidGrant
-            }
-            // Perhaps not ended yet: the next replay is noticed again and ends it. But perhaps it has, and nobody else would
-            // report it: rather twice than never.
-            Err(error) => {
-                self.context.journal.record(&event, caller);
-                self.context.store_failed("revoke_session", &error, caller)
-            }
+            // It is a theft as well when the session is gone, or ended for another reason a moment before.
+            Ok(_) => Problem::TokenRejected,
+            // The session may live on, and the next replay ends it then. But the write may also have landed, and then no
+            // later replay reports the theft. So the event is recorded here, at the risk of a second one.
+            Err(error) => Problem::store("revoke_session")(error),
         }
     }
+}
 
-    fn refused(
-        &self,
-        cause: Refusal,
-        token: Option<&RefreshToken>,
-        item: Option<&Session>,
-        caller: &Caller,
-    ) -> ApiError {
-        let event = Event::RefreshRefused {
-            cause,
-            user: token.map(|token| token.user),
-            session: token.map(|token| token.session),
-            client: item.map(|item| item.client.clone()),
-            reason: item.and_then(|item| item.ended).map(|ended| ended.reason),
-        };
-        self.context.journal.record(&event, caller);
-        ApiError::InvalidGrant
+fn refused(cause: Refusal, token: Option<&RefreshToken>, item: Option<&Session>) -> Event {
+    Event::RefreshRefused {
+        cause,
+        user: token.map(|token| token.user),
+        session: token.map(|token| token.session),
+        client: item.map(|item| item.client.clone()),
+        reason: item.and_then(|item| item.ended).map(|ended| ended.reason),
     }
 }
 
 /// Seconds since the session's last rotation, or its login.
 fn age(session: &Session, now: Timestamp) -> u64 {
-    now.since(session.rotated_at.unwrap_or(session.created_at)).as_secs()
+    now.since(session.last_used()).as_secs()
 }

@@ -12,15 +12,17 @@ use crate::ports::event::Event;
 use crate::ports::vault::{Stage, Vault, VaultError, Which};
 use data_encoding::HEXLOWER;
 use daypass_verifier::base::entropy::{Entropy, random};
-use daypass_verifier::jose::jwk::Jwks;
+use daypass_verifier::jose::jwk::{Jwks, JwksError};
 use daypass_verifier::ports::context::Caller;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::time::Duration;
 
 /// How long after its first step a rotation may still be finished. The age of a key counts from that step, and this is much less than the
 /// time for which keys are published before they are used.
 const STALE: Duration = Duration::from_secs(30 * 60);
+
+/// Attempts at a write that others overtake.
+const ATTEMPTS: usize = 3;
 
 /// A step of a rotation, as Secrets Manager names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -44,7 +46,7 @@ pub enum Step {
 pub enum Call {
     /// Secrets Manager rotates.
     Step {
-        /// Which step.
+        /// The step to do.
         step: Step,
         /// ARN of the secret.
         secret: String,
@@ -94,87 +96,74 @@ impl Call {
 }
 
 /// Why a call was not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The event is none of those that are known.
+    #[error(
+        "the event is no rotation step, no custom resource's, and no {{\"cut\":\"signing\"}}, {{\"cut\":\"refresh\"}} or {{\"cut\":\"peppers\"}}"
+    )]
     Event,
     /// The secret is none of the stack's.
+    #[error("the event names a secret that this function does not rotate")]
     OtherSecret,
     /// The version has no label of a rotation.
+    #[error("the version is not AWSPENDING: it belongs to no rotation")]
     NotPending,
     /// The secret has no current version.
+    #[error("{0} holds no key set: deploy the stack, which makes the first one")]
     NoKeys(String),
     /// The secret had a value, and has none now.
+    #[error(
+        "{0} had keys and has no version AWSCURRENT: put the label back (aws secretsmanager list-secret-version-ids, \
+         update-secret-version-stage)"
+    )]
     Lost(String),
     /// The keys were cut, or others were added, after the rotation had begun. It was discarded.
+    #[error(
+        "the current keys are not among the prepared ones: they were changed since. The rotation was discarded; begin another"
+    )]
     Overtaken,
     /// The rotation began too long ago. It was discarded.
+    #[error(
+        "the prepared keys are too old to count as just published. The rotation was discarded; begin another"
+    )]
     Stale,
-    /// Secrets Manager.
-    Vault(VaultError),
+    /// Others changed the secret during each of [`ATTEMPTS`].
+    #[error("{0} was changed during each attempt: repeat the call")]
+    Contended(String),
+    /// A prepared key is missing in the JWKS.
+    #[error("signing key {0} is not published")]
+    Unpublished(String),
+    /// Secrets Manager failed or denied a request.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The key set.
-    Keys(String),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The key set cannot rotate.
+    #[error(transparent)]
+    Rotation(#[from] KeyRotationError),
+    /// The public keys.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event => f.write_str(
-                "the event is no rotation step, no custom resource's, and no {\"cut\":\"signing\"}, {\"cut\":\"refresh\"} or {\"cut\":\"peppers\"}",
-            ),
-            Self::OtherSecret => f.write_str("the event names a secret that this function does not rotate"),
-            Self::NotPending => f.write_str("the version is not AWSPENDING: it belongs to no rotation"),
-            Self::NoKeys(secret) => write!(f, "{secret} holds no key set: deploy the stack, which makes the first one"),
-            Self::Lost(secret) => write!(
-                f,
-                "{secret} had keys and has no version AWSCURRENT: put the label back (aws secretsmanager list-secret-version-ids, \
-                 update-secret-version-stage)"
-            ),
-            Self::Overtaken => f.write_str(
-                "the current keys are not among the prepared ones: they were changed since. The rotation was discarded; begin another",
-            ),
-            Self::Stale => f.write_str(
-                "the prepared keys are too old to count as just published. The rotation was discarded; begin another",
-            ),
-            Self::Vault(error) => error.fmt(f),
-            Self::Keys(error) => f.write_str(error),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<VaultError> for Failure {
-    fn from(error: VaultError) -> Self {
-        Self::Vault(error)
-    }
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
-        Self::Keys(error.to_string())
-    }
-}
-
-impl From<KeyRotationError> for Failure {
-    fn from(error: KeyRotationError) -> Self {
-        Self::Keys(error.to_string())
-    }
-}
-
-/// What a call was answered: the public keys as they are published, for a stack's attribute `Jwks`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The response to a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Done {
-    /// The JWKS as JSON text; absent where none was looked at.
+    /// For the stack's attribute `Jwks`: the published JWKS as JSON text, absent where it was not looked at.
     #[serde(rename = "Jwks", skip_serializing_if = "Option::is_none")]
     pub jwks: Option<String>,
+    /// For the operator after a replacement of signing keys: the ids of all published keys.
+    #[serde(rename = "Published", skip_serializing_if = "Option::is_none")]
+    pub published: Option<Vec<String>>,
 }
 
 /// The flow with all it needs.
 pub struct RotateKeys<V> {
     /// Which secrets, and how they rotate.
     pub config: RotateKeysConfig,
-    /// Secrets Manager.
+    /// Secrets Manager of the stack's account.
     pub vault: V,
     /// Time, randomness, log.
     pub context: Context,
@@ -188,7 +177,7 @@ impl<V: Vault> RotateKeys<V> {
     pub async fn run(&self, event: &serde_json::Value) -> Result<Done, Failure> {
         let done = match Call::read(event) {
             Ok(Call::Step { step, secret, version }) => self.step(step, &secret, &version).await,
-            Ok(Call::Stack { delete: true }) => Ok(Done { jwks: None }),
+            Ok(Call::Stack { delete: true }) => Ok(Done::default()),
             Ok(Call::Stack { delete: false }) => self.first().await,
             Ok(Call::Cut(section)) => self.cut(section).await,
             Err(failure) => Err(failure),
@@ -198,7 +187,7 @@ impl<V: Vault> RotateKeys<V> {
         })
     }
 
-    /// Makes what is missing: the stack's first deployment. What is there is never touched, so an update replaces nothing.
+    /// Makes the key sets that are missing, at the first deployment. An update replaces no key set. Publishes the keys in use.
     async fn first(&self) -> Result<Done, Failure> {
         for section in Section::ALL {
             let secret = self.config.secret(section);
@@ -212,8 +201,7 @@ impl<V: Vault> RotateKeys<V> {
                 self.tell(&made, |section, kid, next| Event::KeysMade { section, kid, next });
             }
         }
-        let (_, signing) = self.current(self.config.secret(Section::Signing)).await?;
-        Ok(Done { jwks: Some(self.publish(&signing).await?) })
+        Ok(Done { jwks: Some(to_json(&self.publish_in_use().await?)?), published: None })
     }
 
     async fn step(&self, step: Step, secret: &str, version: &str) -> Result<Done, Failure> {
@@ -228,7 +216,7 @@ impl<V: Vault> RotateKeys<V> {
         };
         if stages.contains(&Stage::Current) {
             // Done before, and the answer was lost.
-            return Ok(Done { jwks: None });
+            return Ok(Done::default());
         }
         if !stages.contains(&Stage::Pending) {
             return Err(Failure::NotPending);
@@ -240,7 +228,7 @@ impl<V: Vault> RotateKeys<V> {
                 let prepared = current.advance(self.config.rules, self.entropy(), now)?;
                 self.vault.write(secret, version, &prepared.to_json()?, &[Stage::Pending]).await?;
             }
-            return Ok(Done { jwks: None });
+            return Ok(Done::default());
         }
         let prepared = match self.vault.read(secret, Which::Version(version)).await? {
             Some((_, value)) => Document::parse(value.expose())?,
@@ -258,11 +246,9 @@ impl<V: Vault> RotateKeys<V> {
         match step {
             Step::Create => {}
             Step::Set if prepared.has(Section::Signing) => {
-                self.publish(&prepared).await?;
-                // A cut in between has withdrawn keys that this has published again.
+                self.publish_in_use().await?;
                 let (_, current) = self.current(secret).await?;
                 if !prepared.follows(&current) {
-                    self.publish_only(&current).await?;
                     return self.discard(secret, version, Failure::Overtaken).await;
                 }
             }
@@ -276,7 +262,7 @@ impl<V: Vault> RotateKeys<V> {
                 self.tell(&prepared, |section, kid, next| Event::KeysRotated { section, kid, next });
             }
         }
-        Ok(Done { jwks: None })
+        Ok(Done::default())
     }
 
     /// Ends a rotation that must not be finished. With its label it would be begun again and again.
@@ -285,51 +271,76 @@ impl<V: Vault> RotateKeys<V> {
         Err(failure)
     }
 
-    /// Replaces keys that somebody else has. For a moment verifiers are given both, so that no token meets a verifier that can
-    /// not know its key.
+    /// Replaces leaked keys. For a moment verifiers get the old and the new ones, so that they know the key of each token.
     async fn cut(&self, section: Section) -> Result<Done, Failure> {
         let secret = self.config.secret(section);
-        let (_, current) = self.current(secret).await?;
-        let cut = current.cut(self.config.rules, self.entropy(), self.context.clock.now())?;
-        if section == Section::Signing {
-            let mut both = cut.clone();
-            both.merge(current);
-            self.publish(&both).await?;
+        for _ in 0..ATTEMPTS {
+            let (at, current) = self.current(secret).await?;
+            let cut = current.cut(self.config.rules, self.entropy(), self.context.clock.now())?;
+            if section == Section::Signing {
+                let mut both = cut.clone();
+                both.merge(current);
+                self.publish(&both).await?;
+            }
+            // The label comes from a rotation under way, which must not bring back what it was prepared from.
+            let version = self.version();
+            self.vault.write(secret, &version, &cut.to_json()?, &[Stage::Pending]).await?;
+            // From the version that was read, as at the end of a rotation: whatever came in between is cut too.
+            if self.vault.promote(secret, &at, &version).await? {
+                self.tell(&cut, |section, kid, next| Event::KeysCut { section, kid, next });
+                return match section {
+                    Section::Signing => {
+                        let jwks = self.publish_in_use().await?;
+                        let published = jwks.iter().map(|key| key.kid().to_owned()).collect();
+                        Ok(Done { jwks: Some(to_json(&jwks)?), published: Some(published) })
+                    }
+                    Section::Refresh | Section::Peppers => Ok(Done::default()),
+                };
+            }
+            self.vault.discard(secret, &version).await?;
         }
-        // With both labels: a rotation that is under way must not bring back what it was prepared from.
-        let stages = [Stage::Current, Stage::Pending];
-        self.vault.write(secret, &self.version(), &cut.to_json()?, &stages).await?;
-        let jwks = match section {
-            Section::Signing => Some(self.publish_only(&cut).await?),
-            Section::Refresh | Section::Peppers => None,
-        };
-        self.tell(&cut, |section, kid, next| Event::KeysCut { section, kid, next });
-        Ok(Done { jwks })
+        Err(Failure::Contended(secret.to_owned()))
     }
 
-    /// Sees to it that all public keys of a document are published, and returns what is.
-    async fn publish(&self, document: &Document) -> Result<String, Failure> {
-        if let Some(published) = self.published().await?
-            && document.jwks().iter().all(|key| published.iter().any(|other| other == key))
-        {
-            return to_json(&published);
+    /// Publishes the public keys of the signing document, or of the one that a rotation has prepared from it, and no others.
+    async fn publish_in_use(&self) -> Result<Jwks, Failure> {
+        let mut read = self.in_use().await?;
+        for _ in 0..ATTEMPTS {
+            self.publish(&read.1).await?;
+            let again = self.in_use().await?;
+            if again.0 == read.0 {
+                return Ok(read.1.jwks());
+            }
+            // A cut or a rotation in between: its keys were just withdrawn, or old ones published.
+            read = again;
         }
-        self.publish_only(document).await
+        Err(Failure::Contended(self.config.secret(Section::Signing).to_owned()))
+    }
+
+    /// The document whose public keys verifiers need, and the versions on which that depends.
+    async fn in_use(&self) -> Result<((String, Option<String>), Document), Failure> {
+        let secret = self.config.secret(Section::Signing);
+        let (at, current) = self.current(secret).await?;
+        let pending = self.vault.read(secret, Which::Pending).await?;
+        let Some((pending, value)) = pending else { return Ok(((at, None), current)) };
+        let prepared = Document::parse(value.expose()).ok().filter(|prepared| prepared.follows(&current));
+        Ok(((at, Some(pending)), prepared.unwrap_or(current)))
     }
 
     /// Publishes the public keys of a document and no others.
-    async fn publish_only(&self, document: &Document) -> Result<String, Failure> {
-        let json = to_json(&document.jwks())?;
-        self.vault.write(&self.config.jwks_secret, &self.version(), &json, &[Stage::Current]).await?;
-        Ok(json)
+    async fn publish(&self, document: &Document) -> Result<(), Failure> {
+        let jwks = document.jwks();
+        if self.published().await?.as_ref() != Some(&jwks) {
+            let stages = [Stage::Current];
+            self.vault.write(&self.config.jwks_secret, &self.version(), &to_json(&jwks)?, &stages).await?;
+        }
+        Ok(())
     }
 
     async fn published(&self) -> Result<Option<Jwks>, Failure> {
-        let Some((_, value)) = self.vault.read(&self.config.jwks_secret, Which::Current).await? else {
-            return Ok(None);
-        };
-        // One that cannot be read is written anew.
-        Ok(Jwks::parse(value.expose()).ok())
+        let read = self.vault.read(&self.config.jwks_secret, Which::Current).await?;
+        // An unreadable one is replaced.
+        Ok(read.and_then(|(_, value)| Jwks::parse(value.expose()).ok()))
     }
 
     /// The id of the current version, and what it holds.
@@ -348,11 +359,12 @@ impl<V: Vault> RotateKeys<V> {
             Peppers::from_document(prepared)?;
         }
         if prepared.has(Section::Signing) {
-            let signing = SigningKeys::from_document(prepared)?;
-            let published = self.published().await?;
-            let known = published.is_some_and(|jwks| jwks.iter().any(|key| key.kid() == signing.kid()));
-            if !known {
-                return Err(Failure::Keys(format!("signing key {} is not published", signing.kid())));
+            SigningKeys::from_document(prepared)?;
+            let published = self.published().await?.unwrap_or_else(|| Jwks::new(vec![]));
+            let jwks = prepared.jwks();
+            let missing = jwks.iter().find(|key| published.iter().all(|other| other != *key));
+            if let Some(missing) = missing {
+                return Err(Failure::Unpublished(missing.kid().to_owned()));
             }
         }
         Ok(())
@@ -384,7 +396,7 @@ impl<V: Vault> RotateKeys<V> {
 }
 
 fn to_json(jwks: &Jwks) -> Result<String, Failure> {
-    jwks.to_json().map_err(|error| Failure::Keys(error.to_string()))
+    Ok(jwks.to_json()?)
 }
 
 #[cfg(test)]

@@ -1,64 +1,62 @@
-//! Sessions as their user sees them: which there are, and ending one.
+//! The sessions of a user, as the user sees them: the list, and ending one.
 //!
-//! The caller is whom the authorizer in front let through ([`Principal`]); this flow has no key to check a token with.
-//! But an access token outlives its session by minutes, so the session it names must still be live: a token of a session
-//! that ended shows nothing and commands nothing.
+//! The caller is the [`Principal`] that the authorizer names; this flow has no key to check a token with. An access token
+//! outlives its session by minutes, so the flow checks that the session of the caller is live.
 
 use crate::config::SessionsConfig;
-use crate::flow::error::ApiError;
-use crate::flow::report::Report;
+use crate::flow::error::{Problem, require_live};
+use crate::flow::outcome::Outcome;
 use crate::flow::revoke::Revoked;
 use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Ending, SessionStore};
 use crate::session::{DeadCause, EndReason, Session};
-use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
+use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
-use daypass_verifier::ports::context::Caller;
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Most sessions that one answer shows.
+/// Most sessions in one response.
 pub const MAX_SHOWN: usize = 100;
 
-/// What a request asks for.
+/// A parsed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionsRequest {
-    /// `GET /sessions`
+    /// `GET /sessions`: the list.
     List,
-    /// `DELETE /sessions/{id}`; `None` when that is no id of a session.
+    /// `DELETE /sessions/{id}`; `None` when the last segment is no session id.
     End(Option<SessionId>),
 }
 
 /// The body of a successful `GET /sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// The caller's own session, then the others, the one that was used last first; at most [`MAX_SHOWN`].
+    /// The caller's own session, then the others by their last use, newest first; at most [`MAX_SHOWN`].
     pub sessions: Vec<SessionView>,
-    /// How many there are.
+    /// The number of all live sessions.
     pub total: usize,
 }
 
-/// A live session as its user sees it. Times are in seconds since the epoch.
+/// A live session in a list. Times are in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionView {
-    /// Its id, to end it by.
+    /// The id in `DELETE /sessions/{id}`.
     pub session_id: SessionId,
     /// The client that logged in.
     pub client_id: ClientId,
-    /// The login.
+    /// The time of the login.
     pub created_at: u64,
-    /// The last refresh, or the login.
+    /// The time of the last refresh, or of the login.
     pub last_used_at: u64,
-    /// When it ends unless it is refreshed, and at the latest.
+    /// The time when it expires if no refresh comes before.
     pub expires_at: u64,
-    /// What the device called itself at login. Written by whoever logged in: a page that shows it has to escape it.
+    /// The user agent of the login. The client chose it, so a page that shows it has to escape it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// What its access tokens may say at most.
+    /// The widest scope of its access tokens.
     pub scope: Scope,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of the caller.
     pub current: bool,
 }
 
@@ -77,13 +75,13 @@ impl SessionView {
     }
 }
 
-/// The flow with all it needs.
+/// The flow and its dependencies.
 pub struct Sessions<S> {
-    /// Whose pages may call.
+    /// The registered clients, for CORS.
     pub config: SessionsConfig,
     /// The sessions table.
     pub store: S,
-    /// Time, randomness, log.
+    /// Time, randomness and the log.
     pub context: Context,
 }
 
@@ -93,100 +91,83 @@ impl<S: SessionStore> Sessions<S> {
         Self { config, store, context }
     }
 
-    /// The live sessions of the caller's user. One query.
+    /// The live sessions of the caller's user, from one query.
     ///
-    /// An item that cannot be read is left out, and the log names what is wrong with it: it must not keep a user from
-    /// seeing, and ending, the others. Nobody uses it anyway, as no refresh can read it either.
-    ///
-    /// # Errors
-    /// `invalid_token` without an authorizer in front or when the caller's own session is over, 503 when the store did
-    /// not answer.
-    pub async fn list(&self, principal: Option<Principal>, caller: &Caller) -> Result<Listed, ApiError> {
-        let principal = self.context.guarded(principal, caller)?;
+    /// An unreadable item is left out, and an event names its fault. It must not keep a user from seeing and ending the other
+    /// sessions, and no refresh can read it either.
+    pub async fn list(&self, principal: Option<Principal>) -> Outcome<Listed> {
+        let mut events = Vec::new();
+        let answer = self.live_sessions(principal, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn live_sessions(
+        &self,
+        principal: Option<Principal>,
+        events: &mut Vec<Event>,
+    ) -> Result<Listed, Problem> {
+        let principal = principal.ok_or(Problem::NoAuthorizer)?;
         let now = self.context.clock.now();
         let stored = self.store.stored_sessions(principal.user).await;
-        let stored = stored.map_err(|error| self.context.store_failed("stored_sessions", &error, caller))?;
+        let stored = stored.map_err(Problem::store("stored_sessions"))?;
         if let Some(first) = stored.unreadable.first() {
             let detail = format!("{} left out: {first}", stored.unreadable.len());
-            self.context.journal.record(&Event::Failure { during: "stored_sessions", detail }, caller);
+            events.push(Event::failure("stored_sessions", &detail));
         }
         let own = stored.sessions.iter().find(|session| session.session == principal.session);
-        self.still_live(principal, own, now, caller)?;
+        require_live(principal, own, now)?;
         Ok(listed(stored.sessions, principal.session, now))
     }
 
-    /// Ends one session of the caller's user: its own with one write, another with a read of its own before. One that is
-    /// over already is answered like one that ends now.
+    /// Ends one session of the caller's user. The caller's own takes one write, another one a read of the caller's own before.
+    /// A session that is over already gets the response of one that ends now.
     ///
-    /// # Errors
-    /// `invalid_token` as for [`Sessions::list`], [`ApiError::NotFound`] for what is no session of this user (one answer
-    /// for an id that is malformed, unknown or another user's), 503 when the store did not answer: never a false success.
-    pub async fn end(
+    /// The problem is [`Problem::NoSuchSession`] for an id that is malformed, unknown or another user's. A failure of the store
+    /// is never reported as a success.
+    pub async fn end(&self, principal: Option<Principal>, session: Option<SessionId>) -> Outcome<Revoked> {
+        let mut events = Vec::new();
+        let answer = self.end_one(principal, session, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn end_one(
         &self,
         principal: Option<Principal>,
         session: Option<SessionId>,
-        caller: &Caller,
-    ) -> Result<Revoked, ApiError> {
-        let principal = self.context.guarded(principal, caller)?;
-        let session = session.ok_or(ApiError::NotFound)?;
+        events: &mut Vec<Event>,
+    ) -> Result<Revoked, Problem> {
+        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let session = session.ok_or(Problem::NoSuchSession)?;
         let now = self.context.clock.now();
         let user = principal.user;
         let own = session == principal.session;
         if !own {
             let stored = self.store.stored_session(user, principal.session).await;
-            let stored =
-                stored.map_err(|error| self.context.store_failed("stored_session", &error, caller))?;
-            self.still_live(principal, stored.as_ref(), now, caller)?;
+            require_live(principal, stored.map_err(Problem::store("stored_session"))?.as_ref(), now)?;
         }
         let reason = if own { EndReason::Revoked } else { EndReason::EndedByUser };
         let attempt = AttemptId::generate(self.context.entropy.as_ref());
         let ending = self.store.end_session(user, session, now, reason, attempt).await;
-        match ending.map_err(|error| self.context.store_failed("end_session", &error, caller))? {
-            Ending::Ended => {
-                self.context.journal.record(&Event::SessionEnded { user, session, reason }, caller);
-                Ok(Revoked {})
+        let ignored = |cause| Event::RevokeIgnored {
+            cause: Ignored::Session(cause),
+            all: false,
+            user: Some(user),
+            session: Some(session),
+            reason: None,
+        };
+        match ending.map_err(Problem::store("end_session"))? {
+            Ending::Ended => events.push(Event::SessionEnded { user, session, reason }),
+            // Also a logout that is repeated because its response was lost.
+            Ending::AlreadyOver => events.push(ignored(DeadCause::Ended)),
+            Ending::Absent if own => {
+                return Err(Problem::SessionOver { cause: DeadCause::Absent, principal });
             }
-            // Also a logout that is sent again because its answer was lost.
-            Ending::AlreadyOver => {
-                self.ignored(user, session, DeadCause::Ended, caller);
-                Ok(Revoked {})
-            }
-            Ending::Absent if own => Err(self.denied(principal, DeadCause::Absent, caller)),
             Ending::Absent => {
-                self.ignored(user, session, DeadCause::Absent, caller);
-                Err(ApiError::NotFound)
+                events.push(ignored(DeadCause::Absent));
+                return Err(Problem::NoSuchSession);
             }
         }
-    }
-
-    fn still_live(
-        &self,
-        principal: Principal,
-        own: Option<&Session>,
-        now: Timestamp,
-        caller: &Caller,
-    ) -> Result<(), ApiError> {
-        let cause = match own {
-            None => DeadCause::Absent,
-            Some(own) if own.is_live(now) => return Ok(()),
-            Some(own) if own.ended.is_some() => DeadCause::Ended,
-            Some(_) => DeadCause::Expired,
-        };
-        Err(self.denied(principal, cause, caller))
-    }
-
-    fn ignored(&self, user: UserId, session: SessionId, cause: DeadCause, caller: &Caller) {
-        let (user, session) = (Some(user), Some(session));
-        let cause = Ignored::Session(cause);
-        let event = Event::RevokeIgnored { cause, all: false, user, session, reason: None };
-        self.context.journal.record(&event, caller);
-    }
-
-    fn denied(&self, principal: Principal, cause: DeadCause, caller: &Caller) -> ApiError {
-        let (user, session) = (principal.user, principal.session);
-        let event = Event::AuthorizeDenied { cause, user, session };
-        self.context.journal.record(&event, caller);
-        ApiError::InvalidToken
+        Ok(Revoked {})
     }
 }
 
@@ -194,7 +175,7 @@ impl<S: SessionStore> Sessions<S> {
 fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Listed {
     sessions.retain(|session| session.is_live(now));
     let total = sessions.len();
-    // The id, so that equal times do not change places from one answer to the next.
+    // The id, so that sessions with equal times keep their order from one response to the next.
     sessions
         .sort_by_key(|session| (session.session != current, Reverse(session.last_used()), session.session));
     sessions.truncate(MAX_SHOWN);
@@ -212,10 +193,12 @@ mod tests {
     use crate::ports::store::{StoreError, StoredSessions};
     use crate::session::Ended;
     use crate::testing::{NOW, Seeded};
+    use daypass_verifier::base::ids::UserId;
     use daypass_verifier::base::time::Clock;
+    use daypass_verifier::ports::context::Caller;
     use daypass_verifier::ports::journal::Journal;
     use std::pin::pin;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use std::task::{Poll, Waker};
     use std::time::Duration;
 
@@ -229,7 +212,7 @@ mod tests {
         Timestamp::from_seconds(NOW.seconds() - seconds)
     }
 
-    /// A live session of [`USER`] that was opened so many seconds ago.
+    /// A live session of [`USER`] that was opened `age` seconds ago.
     fn session(byte: u8, age: u64) -> Session {
         Session {
             user: USER,
@@ -255,7 +238,7 @@ mod tests {
         Session { expires_at: NOW, ..session(byte, 1) }
     }
 
-    /// A store that answers at once and remembers what it was asked.
+    /// A store that answers at once and remembers the calls.
     #[derive(Default)]
     struct Fake {
         sessions: Vec<Session>,
@@ -317,31 +300,30 @@ mod tests {
         }
     }
 
-    #[derive(Clone, Default)]
-    struct Noted(Arc<Mutex<Vec<Event>>>);
+    /// The log of the HTTP boundary, which no flow writes.
+    struct NotOfAFlow;
 
-    impl Journal<Event> for Noted {
+    impl Journal<Event> for NotOfAFlow {
         fn record(&self, event: &Event, _: &Caller) {
-            self.0.lock().unwrap().push(event.clone());
+            panic!("the flow recorded {event:?} by itself");
         }
     }
 
-    fn flow(store: Fake) -> (Sessions<Fake>, Noted) {
-        let journal = Noted::default();
+    fn flow(store: Fake) -> Sessions<Fake> {
         let context = Context {
             clock: Box::new(Fixed),
             entropy: Box::new(Seeded::new(1)),
-            journal: Box::new(journal.clone()),
+            journal: Box::new(NotOfAFlow),
         };
         let config = config::sessions(|name| name.ends_with("TABLE").then(|| "sessions".to_owned()));
-        (Sessions::new(config.unwrap(), store, context), journal)
+        Sessions::new(config.unwrap(), store, context)
     }
 
     fn store(sessions: impl IntoIterator<Item = Session>) -> Fake {
         Fake { sessions: sessions.into_iter().collect(), ..Fake::default() }
     }
 
-    /// What a future comes to that waits for nothing.
+    /// The output of a future that never waits.
     fn at_once<T>(future: impl Future<Output = T>) -> T {
         match pin!(future).poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => value,
@@ -380,53 +362,53 @@ mod tests {
         assert_eq!(listed.sessions[99].session_id, id(98));
     }
 
-    /// Whatever is asked for: nobody is let in and nothing is looked up.
+    /// The flow rejects every request, and asks nothing of the store.
     #[test]
     fn without_an_authorizer_in_front_the_flow_is_closed() {
-        let (flow, journal) = flow(store([session(1, 1)]));
-        let caller = Caller::default();
-        assert_eq!(at_once(flow.list(None, &caller)), Err(ApiError::InvalidToken));
-        for session in [None, Some(id(1))] {
-            assert_eq!(at_once(flow.end(None, session, &caller)).err(), Some(ApiError::InvalidToken));
+        fn check<T: std::fmt::Debug + PartialEq>(outcome: Outcome<T>) {
+            assert_eq!(outcome.answer, Err(Problem::NoAuthorizer));
+            let events = outcome.events;
+            assert!(matches!(events.as_slice(), [Event::Failure { during: "authorize", .. }]), "{events:?}");
         }
+        let flow = flow(store([session(1, 1)]));
+        check(at_once(flow.list(None)));
+        check(at_once(flow.end(None, None)));
+        check(at_once(flow.end(None, Some(id(1)))));
         assert!(flow.store.asked.lock().unwrap().is_empty());
-        let events = journal.0.lock().unwrap();
-        assert_eq!(events.len(), 3);
-        assert!(events.iter().all(|event| matches!(event, Event::Failure { during: "authorize", .. })));
     }
 
     #[test]
-    fn the_token_of_a_session_that_is_over_shows_and_commands_nothing() {
+    fn the_token_of_a_session_that_is_over_shows_and_ends_nothing() {
         for (own, cause) in [
             (Some(ended(1)), DeadCause::Ended),
             (Some(expired(1)), DeadCause::Expired),
             (None, DeadCause::Absent),
         ] {
-            let (flow, journal) = flow(store(own.into_iter().chain([session(2, 1)])));
-            let caller = Caller::default();
-            assert_eq!(at_once(flow.list(principal(1), &caller)), Err(ApiError::InvalidToken));
-            let ended = at_once(flow.end(principal(1), Some(id(2)), &caller));
-            assert_eq!(ended.err(), Some(ApiError::InvalidToken));
+            let flow = flow(store(own.into_iter().chain([session(2, 1)])));
+            let denied = [Event::AuthorizeDenied { cause, user: USER, session: id(1) }];
+            let over = || Problem::SessionOver { cause, principal: principal(1).unwrap() };
+            let listed = at_once(flow.list(principal(1)));
+            assert_eq!((listed.answer, listed.events.as_slice()), (Err(over()), denied.as_slice()));
+            let ended = at_once(flow.end(principal(1), Some(id(2))));
+            assert_eq!((ended.answer, ended.events.as_slice()), (Err(over()), denied.as_slice()));
             assert_eq!(*flow.store.asked.lock().unwrap(), ["list".to_owned(), format!("read {}", id(1))]);
-            let denied = Event::AuthorizeDenied { cause, user: USER, session: id(1) };
-            assert_eq!(*journal.0.lock().unwrap(), [denied.clone(), denied]);
         }
     }
 
-    /// What is asked of the store, what is answered, and what the log says.
+    /// The calls of the store, the answer and the names of the events.
     fn check_end(
         sessions: Vec<Session>,
         target: Option<SessionId>,
         asked: &[&str],
-        expected: Result<(), ApiError>,
-        noted: &[&str],
+        expected: Result<(), &Problem>,
+        events: &[&str],
     ) {
-        let (flow, journal) = flow(store(sessions));
-        let result = at_once(flow.end(principal(1), target, &Caller::default()));
-        assert_eq!(result.map(|_| ()), expected, "{target:?}");
-        let events = serde_json::to_value(&*journal.0.lock().unwrap()).unwrap();
-        let events: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
-        assert_eq!(events, noted, "{target:?}");
+        let flow = flow(store(sessions));
+        let outcome = at_once(flow.end(principal(1), target));
+        assert_eq!(outcome.answer.as_ref().map(|_| ()), expected, "{target:?}");
+        let seen = serde_json::to_value(&outcome.events).unwrap();
+        let seen: Vec<_> = seen.as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+        assert_eq!(seen, events, "{target:?}");
         let names = [id(1), id(2)].map(|id| id.to_string());
         let seen: Vec<String> = flow.store.asked.lock().unwrap().clone();
         let seen: Vec<String> =
@@ -439,45 +421,45 @@ mod tests {
         let own = || session(1, 1);
         let (one, other) = (Some(id(1)), Some(id(2)));
         let foreign = Session { user: UserId::from_bytes([9; 16]), ..session(2, 1) };
-        let done = Ok(());
         let (ended_now, no_change, denied) = (["session.ended"], ["revoke.ignored"], ["authorize.denied"]);
         let itself = ["end own revoked"];
-        check_end(vec![own()], one, &itself, done, &ended_now);
-        // A logout that is sent again ends nothing, and the log says so.
-        check_end(vec![ended(1)], one, &itself, done, &no_change);
-        check_end(vec![], one, &itself, Err(ApiError::InvalidToken), &denied);
+        check_end(vec![own()], one, &itself, Ok(()), &ended_now);
+        // A repeated logout ends nothing, and the log says so.
+        check_end(vec![ended(1)], one, &itself, Ok(()), &no_change);
+        let over = Problem::SessionOver { cause: DeadCause::Absent, principal: principal(1).unwrap() };
+        check_end(vec![], one, &itself, Err(&over), &denied);
         let both = ["read own", "end other ended_by_user"];
-        check_end(vec![own(), session(2, 1)], other, &both, done, &ended_now);
-        check_end(vec![own(), ended(2)], other, &both, done, &no_change);
-        check_end(vec![own()], other, &both, Err(ApiError::NotFound), &no_change);
-        check_end(vec![own(), foreign], other, &both, Err(ApiError::NotFound), &no_change);
-        check_end(vec![own()], None, &[], Err(ApiError::NotFound), &[]);
+        check_end(vec![own(), session(2, 1)], other, &both, Ok(()), &ended_now);
+        check_end(vec![own(), ended(2)], other, &both, Ok(()), &no_change);
+        check_end(vec![own()], other, &both, Err(&Problem::NoSuchSession), &no_change);
+        check_end(vec![own(), foreign], other, &both, Err(&Problem::NoSuchSession), &no_change);
+        check_end(vec![own()], None, &[], Err(&Problem::NoSuchSession), &[]);
     }
 
     #[test]
-    fn an_unreadable_item_hides_no_other_and_is_told_once() {
+    fn an_unreadable_item_hides_no_other_and_is_one_event() {
         let odd = StoreError::Broken("an item has no readable attribute `client`".to_owned());
         let fake = Fake { unreadable: vec![odd.clone(), odd], ..store([session(1, 1), session(2, 1)]) };
-        let (flow, journal) = flow(fake);
-        assert_eq!(at_once(flow.list(principal(1), &Caller::default())).unwrap().total, 2);
-        let events = journal.0.lock().unwrap();
-        let [Event::Failure { detail, .. }] = events.as_slice() else { panic!("{events:?}") };
+        let outcome = at_once(flow(fake).list(principal(1)));
+        assert_eq!(outcome.answer.unwrap().total, 2);
+        let [Event::Failure { detail, .. }] = outcome.events.as_slice() else {
+            panic!("{:?}", outcome.events)
+        };
         assert_eq!(detail, "2 left out: an item has no readable attribute `client`");
     }
 
     #[test]
     fn a_failing_store_is_no_verdict_on_the_token() {
-        for (error, expected) in [
-            (StoreError::Unavailable("down".to_owned()), ApiError::TemporarilyUnavailable),
-            (StoreError::Broken("no table".to_owned()), ApiError::ServerError),
-        ] {
-            let (flow, journal) = flow(Fake { error: Some(error), ..store([session(1, 1)]) });
-            let caller = Caller::default();
-            assert_eq!(at_once(flow.list(principal(1), &caller)).err(), Some(expected));
-            for target in [id(1), id(2)] {
-                assert_eq!(at_once(flow.end(principal(1), Some(target), &caller)).err(), Some(expected));
-            }
-            assert_eq!(journal.0.lock().unwrap().len(), 3);
+        let source = StoreError::Unavailable("down".to_owned());
+        let flow = flow(Fake { error: Some(source.clone()), ..store([session(1, 1)]) });
+        let failed = |during| Problem::Store { during, source: source.clone() };
+        let listed = at_once(flow.list(principal(1)));
+        assert_eq!(listed.answer.unwrap_err(), failed("stored_sessions"));
+        assert_eq!(listed.events, [Event::failure("stored_sessions", &source)]);
+        for (target, during) in [(id(1), "end_session"), (id(2), "stored_session")] {
+            let ended = at_once(flow.end(principal(1), Some(target)));
+            assert_eq!(ended.answer.unwrap_err(), failed(during));
+            assert_eq!(ended.events, [Event::failure(during, &source)]);
         }
     }
 }

@@ -1,20 +1,33 @@
-//! Answers: JSON with the headers that each must have, and the status of each error.
+//! Responses: JSON with its headers, and the status of each error.
 
-use crate::flow::error::ApiError;
-use crate::flow::report::Report;
+use crate::flow::outcome::Outcome;
+use crate::http::error::ApiError;
 use crate::ports::context::Context;
+use crate::ports::event::Event;
 use daypass_verifier::ports::context::Caller;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use std::time::Duration;
 
-/// An answer with its whole body.
+/// A response with its whole body.
 pub type Response = http::Response<Vec<u8>>;
 
 const JSON: &str = "application/json; charset=utf-8";
 
-/// Turns the result of a flow into its answer.
+/// Records the events of an outcome with the caller, and returns its answer with the error of the HTTP contract. This is the
+/// one place where the events of a flow reach the log.
+///
+/// # Errors
+/// The [`ApiError`] of the flow's problem.
+pub fn record<T>(outcome: Outcome<T>, context: &Context, caller: &Caller) -> Result<T, ApiError> {
+    for event in &outcome.events {
+        context.journal.record(event, caller);
+    }
+    outcome.answer.map_err(|problem| ApiError::from(&problem))
+}
+
+/// The response for the answer of a flow.
 #[must_use]
 pub fn respond<T: Serialize>(result: Result<T, ApiError>) -> Response {
     match result.and_then(|value| serde_json::to_vec(&value).map_err(|_| ApiError::ServerError)) {
@@ -23,7 +36,7 @@ pub fn respond<T: Serialize>(result: Result<T, ApiError>) -> Response {
     }
 }
 
-/// The answer for an error.
+/// The response for an error.
 #[must_use]
 pub fn refusal(error: &ApiError) -> Response {
     let (code, description) = error.text();
@@ -37,10 +50,12 @@ pub fn refusal(error: &ApiError) -> Response {
     response
 }
 
-/// Answers a request whose form was refused before any flow began, and records that it was.
+/// Records that a request is rejected before any flow begins, and returns the response.
 #[must_use]
 pub fn refuse(context: &Context, error: ApiError, caller: &Caller) -> Response {
-    refusal(&context.refused(error, caller))
+    let (code, description) = error.text();
+    context.journal.record(&Event::RequestRefused { error: code, description }, caller);
+    refusal(&error)
 }
 
 /// A JSON response that caches must not store (RFC 6749 §5.1).
@@ -52,7 +67,7 @@ fn uncached(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
-/// A JSON document that anybody may keep for `max_age` seconds.
+/// A public JSON document, which caches may keep for `max_age` seconds.
 #[must_use]
 pub fn cacheable(body: Vec<u8>, max_age: u32) -> Response {
     let mut response = json(StatusCode::OK, body);
@@ -63,7 +78,7 @@ pub fn cacheable(body: Vec<u8>, max_age: u32) -> Response {
     response
 }
 
-/// The answer for a path that names nothing.
+/// The response for a path that names nothing.
 #[must_use]
 pub fn not_found() -> Response {
     refusal(&ApiError::NotFound)
@@ -73,7 +88,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response {
     const HEADERS: [(HeaderName, &str); 3] = [
         (header::CONTENT_TYPE, JSON),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // A year; without `includeSubDomains`, because the other hosts of a domain are not ours to decide on.
+        // One year; without `includeSubDomains`, because the other hosts of the domain may not be ours.
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     ];
     let mut response = Response::new(body);
@@ -84,7 +99,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
-/// How long a client should wait when the store is down. Short: an on-demand table recovers in seconds.
+/// How long a client waits when the store is down. An on-demand table recovers in seconds.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The status of an error.
@@ -113,11 +128,11 @@ pub const fn status(error: &ApiError) -> StatusCode {
     }
 }
 
-/// The header that belongs to the error, if there is one.
+/// The header that an error adds, if it adds one.
 fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
     match error {
         ApiError::MethodNotAllowed(allow) => Some((header::ALLOW, (*allow).to_owned())),
-        // RFC 9110 §15.5.2 asks for a challenge with every 401.
+        // RFC 9110 §15.5.2 requires a challenge with every 401.
         ApiError::BadCredentials => Some((header::WWW_AUTHENTICATE, r#"Bearer realm="daypass""#.to_owned())),
         ApiError::InvalidToken => {
             Some((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#.to_owned()))
@@ -147,4 +162,51 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
 
 fn seconds_rounded_up(wait: Duration) -> String {
     wait.as_millis().div_ceil(1000).max(1).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_texts_keep_to_the_characters_of_rfc_6749() {
+        let all = [
+            ApiError::InvalidRequest("x"),
+            ApiError::BodyTooLarge,
+            ApiError::UnsupportedMediaType("x"),
+            ApiError::MethodNotAllowed("POST"),
+            ApiError::BadCredentials,
+            ApiError::InvalidGrant,
+            ApiError::UnsupportedGrantType,
+            ApiError::UnknownClient,
+            ApiError::OriginNotAllowed,
+            ApiError::ClientAuthentication,
+            ApiError::InvalidScope,
+            ApiError::SlowDown(Duration::from_millis(1001)),
+            ApiError::TemporarilyUnavailable,
+            ApiError::ServerError,
+            ApiError::InvalidToken,
+            ApiError::NotFound,
+            ApiError::AnotherClientsGrant,
+            ApiError::WrongPassword,
+            ApiError::PasswordRefused("x"),
+        ];
+        for error in all {
+            let (status, (code, text)) = (status(&error).as_u16(), error.text());
+            let legal = |s: &str| s.bytes().all(|b| matches!(b, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+            assert!(legal(code) && legal(text), "{error:?}");
+            let response = refusal(&error);
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()["cache-control"], "no-store");
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+            assert_eq!(
+                response.headers().contains_key("retry-after"),
+                matches!(status, 429 | 503),
+                "{error:?}"
+            );
+            assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{error:?}");
+        }
+        let slow_down = refusal(&ApiError::SlowDown(Duration::from_millis(1001)));
+        assert_eq!(slow_down.headers()["retry-after"], "2", "rounded up");
+    }
 }

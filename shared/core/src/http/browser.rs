@@ -1,35 +1,35 @@
-//! Browsers: the page that sent a request, and the refresh token in a cookie that no script reaches.
+//! Browsers: the page that sent a request, and the refresh token in a cookie that no script can read.
 //!
-//! A cookie goes along with every request to its host, whoever made the page send it. So a request that comes with the
-//! cookie, or that would get one, has to show that a page of the client made it: its `Origin` is on the client's list,
-//! `Sec-Fetch-Site` does not say `cross-site`, and its content type is one that no HTML form can send. All of that is
-//! decided before anything is read or written. `SameSite=Strict` stands behind it, never alone: a site is more than an
-//! origin.
+//! A browser adds a cookie to every request to its host, from any page. So a request with the cookie, or one that would set it,
+//! must come from a page of the client. Its `Origin` is on the client's list, `Sec-Fetch-Site` does not say `cross-site`, and no
+//! HTML form can send its content type. This is decided before any request to the store. `SameSite=Strict` is a second defence
+//! and not enough alone, because a site is more than an origin.
 
 use crate::client::{Clients, Transport};
-use crate::flow::error::ApiError;
 use crate::flow::issue::TokenResponse;
 use crate::http::answer::{Response, respond};
+use crate::http::error::ApiError;
 use crate::http::request::{Request, content_type};
+use crate::secret::SecretString;
 use daypass_verifier::base::ids::ClientId;
 use http::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
 
-/// The cookie of the refresh token. `__Host-` makes browsers take it from this host alone, over TLS, for all paths
+/// The cookie of the refresh token. For the prefix `__Host-`, browsers accept it only from this host, over TLS, for all paths
 /// (RFC 6265bis §4.1.3.2).
 pub const COOKIE: &str = "__Host-daypass_refresh";
 
-/// Longest life that browsers give a cookie (RFC 6265bis §5.5): 400 days.
+/// Longest lifetime that browsers give a cookie (RFC 6265bis §5.5): 400 days.
 const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// What a request says of the page that sent it.
+/// The page that sent a request, according to its headers.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
-    /// The one `Origin`; `None` without one, and with several.
+    /// The `Origin`; `None` without one, and with several.
     pub(crate) origin: Option<&'a str>,
-    /// Whether `Sec-Fetch-Site` says that the page is of another site, or that there was no page.
+    /// Whether `Sec-Fetch-Site` names another site, or no page.
     cross_site: bool,
-    /// Whether the body is JSON, which no form sends and no page of another origin without a preflight.
+    /// Whether the body is JSON. No form sends JSON, and a page of another origin needs a preflight for it.
     json: bool,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Page<'a> {
     /// The cookie clients that this page may act for.
     ///
     /// # Errors
-    /// 403 when there is none, and 415 for a body that a form could have sent.
+    /// 403 when there is none, and 415 for a body that a form can send.
     pub(crate) fn clients(&self, clients: &Clients) -> Result<Vec<ClientId>, ApiError> {
         let origin = self.origin.filter(|_| !self.cross_site).ok_or(ApiError::OriginNotAllowed)?;
         let ids = clients.cookie_clients_for(origin);
@@ -71,8 +71,8 @@ impl<'a> Page<'a> {
 /// The refresh token of the cookie, if the request has the cookie.
 ///
 /// # Errors
-/// `invalid_request` when it is there twice: a browser has one of that name.
-pub(crate) fn cookie(request: &Request) -> Result<Option<&str>, ApiError> {
+/// `invalid_request` when it is there twice: a browser has one cookie of that name.
+pub(super) fn cookie(request: &Request) -> Result<Option<SecretString>, ApiError> {
     let mut found = None;
     for value in request.headers().get_all(header::COOKIE) {
         for pair in value.as_bytes().split(|byte| *byte == b';') {
@@ -82,7 +82,7 @@ pub(crate) fn cookie(request: &Request) -> Result<Option<&str>, ApiError> {
             else {
                 continue;
             };
-            if found.replace(token).is_some() {
+            if found.replace(SecretString::new(token.to_owned())).is_some() {
                 return Err(ApiError::InvalidRequest("The refresh cookie is there more than once."));
             }
         }
@@ -90,21 +90,21 @@ pub(crate) fn cookie(request: &Request) -> Result<Option<&str>, ApiError> {
     Ok(found)
 }
 
-/// The `Set-Cookie` value that keeps a token for `age`, or with an empty token takes it away.
+/// The `Set-Cookie` value that keeps a token for `age`. An empty token removes the cookie.
 pub(super) fn set_cookie(token: &str, age: Duration) -> Option<HeaderValue> {
     let age = age.min(MAX_COOKIE_AGE).as_secs();
     let text = format!("{COOKIE}={token}; Max-Age={age}; Path=/; Secure; HttpOnly; SameSite=Strict");
     HeaderValue::from_str(&text).ok()
 }
 
-/// The answer of a login or a refresh. A token that goes in the cookie is in no body, and one that is no good any more
-/// leaves the browser. One that is another client's stays: it is good where it belongs.
+/// The response of a login or a refresh. A token in the cookie is in no body. A token that is no longer valid leaves the browser,
+/// and one of another client stays: it is valid for that client.
 #[must_use]
 pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: Transport) -> Response {
     let cookie = match (transport, &result) {
         (Transport::Body, _) => None,
         (Transport::Cookie, Ok(tokens)) => {
-            tokens.cookie.as_ref().and_then(|(token, age)| set_cookie(token, *age))
+            tokens.cookie.as_ref().and_then(|(token, age)| set_cookie(token.expose(), *age))
         }
         (Transport::Cookie, Err(ApiError::InvalidGrant)) => set_cookie("", Duration::ZERO),
         (Transport::Cookie, Err(_)) => None,
@@ -112,8 +112,8 @@ pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: T
     with_cookie(respond(result), cookie)
 }
 
-/// The answer of a revocation: whatever the token was, a browser that is told `200`, or that the token is no good, does not
-/// keep it. Told anything else it does: another client's page must not take away what it cannot end.
+/// The response of a revocation. A browser drops its cookie with `200`, and when the token is not valid. With any other response
+/// it keeps it: the page of another client must not remove what it cannot end.
 #[must_use]
 pub fn respond_to_revocation<T: serde::Serialize>(
     result: Result<T, ApiError>,

@@ -1,24 +1,24 @@
-//! Cross-origin resource sharing: which pages may call, and what they may read.
+//! CORS: the pages that may call, and what they may read.
 
 use crate::client::Clients;
-use crate::flow::error::ApiError;
 use crate::http::answer::{Response, refusal};
 use crate::http::browser::Page;
+use crate::http::error::ApiError;
 use crate::http::request::Request;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
-/// How long a browser may keep the answer to a preflight, in seconds: two hours, the most that Chromium takes.
+/// How long a browser may keep the response to a preflight, in seconds: two hours, the limit of Chromium.
 const PREFLIGHT_MAX_AGE: &str = "7200";
 
-/// Headers that a page may send besides those that every page may.
+/// Request headers that a page may send in addition to the safelisted ones.
 const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key";
 
-/// Headers that a page may read besides those that every page may.
+/// Response headers that a page may read in addition to the safelisted ones.
 const EXPOSED_HEADERS: &str = "retry-after";
 
-/// Cross-origin resource sharing (the Fetch standard): answers a preflight, or has `handle` answer and says which page may
-/// read that. `methods` are those of the path. Without an origin on any client's list nothing of it is there.
+/// CORS (the Fetch standard): answers a preflight, or adds to the response of `handle` which page may read it. `methods` are
+/// those of the path. If no client has an origin, there are no CORS headers.
 pub async fn with_cors<F: Future<Output = Response>>(
     clients: &Clients,
     methods: &'static str,
@@ -51,7 +51,7 @@ pub async fn with_cors<F: Future<Output = Response>>(
     response
 }
 
-/// The good answer to a preflight.
+/// The response to a preflight of an allowed page.
 fn allowed(methods: &'static str) -> Response {
     let mut response = Response::new(Vec::new());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,31 +1,31 @@
-//! Discovery: the documents by which verifiers and OAuth clients find everything else.
+//! Discovery: the public documents for verifiers and OAuth clients.
 
-use crate::flow::error::ApiError;
 use crate::http::answer::{Response, cacheable, not_found, refusal};
+use crate::http::error::ApiError;
 use crate::http::request::Request;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::jose::jwk::{Algorithm, Jwks, JwksError};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// How long verifiers may keep the key set, in seconds. A key is published for hours before its first use, so this only
-/// bounds how long a key that was withdrawn in an emergency lives on.
+/// How long verifiers may keep the key set, in seconds. A key is published for hours before its first use, so this matters only
+/// for a key that an emergency withdraws.
 pub const JWKS_MAX_AGE: u32 = 300;
 
-/// How long clients may keep the metadata, in seconds: it changes with a deployment at most.
+/// How long clients may keep the metadata, in seconds. It changes only with a deployment.
 pub const METADATA_MAX_AGE: u32 = 3600;
 
-/// The well-known documents, written when the keys were read.
+/// The well-known documents, serialised when the keys are read.
 #[derive(Debug)]
 pub struct Discovery {
     jwks: Vec<u8>,
     metadata: Vec<u8>,
-    /// The issuer's path, which RFC 8414 §3.1 puts behind the name of the document.
+    /// The path of the issuer, which RFC 8414 §3.1 appends to the name of the document.
     issuer_path: String,
 }
 
-/// Authorization server metadata (RFC 8414 §2), which serves as OpenID discovery too: it is what API Gateway's native
-/// JWT authorizers and token libraries read. Nothing is listed that is not there: no authorization endpoint, no ID tokens.
+/// Authorization server metadata (RFC 8414 §2). It serves as OpenID discovery as well, which the JWT authorizers of API Gateway
+/// and token libraries read. It lists no authorization endpoint and no ID tokens, because Daypass has none.
 #[derive(Serialize)]
 struct Metadata<'a> {
     issuer: &'a str,
@@ -35,7 +35,7 @@ struct Metadata<'a> {
     grant_types_supported: [&'a str; 1],
     token_endpoint_auth_methods_supported: [&'a str; 1],
     revocation_endpoint_auth_methods_supported: [&'a str; 1],
-    /// Required by both specifications; empty, as there is no authorization endpoint.
+    /// Required by both specifications; empty without an authorization endpoint.
     response_types_supported: [&'a str; 0],
     subject_types_supported: [&'a str; 1],
     /// Required by OpenID Connect Discovery §3: the algorithms of the keys at `jwks_uri`.
@@ -43,7 +43,7 @@ struct Metadata<'a> {
 }
 
 impl Discovery {
-    /// Writes the documents.
+    /// Serialises the documents.
     ///
     /// # Errors
     /// [`JwksError`] when they cannot be written as JSON, which no configuration causes.
@@ -70,13 +70,13 @@ impl Discovery {
         })
     }
 
-    /// Answers a request for one of the documents. Host and forwarding headers play no part.
+    /// The response to a request for one of the documents. Host and forwarding headers are ignored.
     #[must_use]
     pub fn answer(&self, request: &Request) -> Response {
         if !matches!(*request.method(), http::Method::GET | http::Method::HEAD) {
             return refusal(&ApiError::MethodNotAllowed("GET, HEAD"));
         }
-        // Whatever stands before is a stage or the base path of a custom domain.
+        // The part before is a stage or the base path of a custom domain.
         let document = request.uri().path().split_once("/.well-known/").map(|(_, document)| document);
         let mut response = match document {
             Some("jwks.json") => cacheable(self.jwks.clone(), JWKS_MAX_AGE),

@@ -1,8 +1,8 @@
 //! `GET /revocations?after=CURSOR`.
 
-use crate::flow::error::ApiError;
 use crate::flow::feed::{Cursor, Revocations};
-use crate::http::answer::{Response, cacheable, refusal, refuse};
+use crate::http::answer::{Response, cacheable, record, refusal, refuse};
+use crate::http::error::ApiError;
 use crate::http::request::{Request, caller_of};
 use crate::ports::store::EndedSessions;
 use aws_lc_rs::digest;
@@ -11,10 +11,10 @@ use daypass_verifier::revocation::AS_OF;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-/// How long a cache may keep an answer, in seconds: a crowd of followers becomes one question in so long.
+/// How long a cache may keep a response, in seconds. Behind a cache, many clients become one request a second.
 const MAX_AGE: u32 = 1;
 
-/// Bytes of a digest in an entity tag.
+/// Length of the digest in an entity tag, in bytes.
 const TAG_BYTES: usize = 15;
 
 const AS_OF_HEADER: HeaderName = HeaderName::from_static(AS_OF);
@@ -26,17 +26,18 @@ pub async fn answer<S: EndedSessions>(feed: &Revocations<S>, request: &Request) 
         Ok(after) => after,
         Err(error) => return refuse(&feed.context, error, &caller),
     };
-    let (answer, as_of) = match feed.page(after, &caller).await {
-        Ok(page) => page,
-        Err(error) => return refusal(&error),
-    };
-    respond(request, answer.to_json(&feed.issuer), as_of)
+    match record(feed.page(after).await, &feed.context, &caller) {
+        Ok(page) => respond(request, page.answer.to_json(&feed.issuer), page.as_of.millis()),
+        // A cursor is part of the request's form, which the log has as such.
+        Err(error @ ApiError::InvalidRequest(_)) => refuse(&feed.context, error, &caller),
+        Err(error) => refusal(&error),
+    }
 }
 
-/// The cursor of a request. Other parameters say nothing here.
+/// The cursor of a request. Other parameters are ignored.
 fn question(request: &Request) -> Result<Option<Cursor>, ApiError> {
     const MALFORMED: ApiError = ApiError::InvalidRequest("The cursor is malformed.");
-    // Whatever stands before is a stage or the base path of a custom domain.
+    // The part before is a stage or the base path of a custom domain.
     if !request.uri().path().ends_with("/revocations") {
         return Err(ApiError::NotFound);
     }
@@ -73,7 +74,7 @@ fn respond(request: &Request, body: Vec<u8>, as_of: u64) -> Response {
     response
 }
 
-/// Whether the caller has this very answer already (RFC 9110 §13.1.2).
+/// Whether the caller has this response already (RFC 9110 §13.1.2).
 fn knows(request: &Request, tag: &str) -> bool {
     let values = request.headers().get_all(header::IF_NONE_MATCH).iter();
     let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -154,7 +155,7 @@ mod tests {
         }
         let request = request.body(Vec::new()).unwrap();
         let mut answer = std::pin::pin!(answer(feed, &request));
-        // The store of this test has its answer at once.
+        // The store of this test answers at once.
         match answer.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => response,
             Poll::Pending => panic!("it waits"),
@@ -221,7 +222,7 @@ mod tests {
         assert_eq!(ask(&feed, "GET", "/revocations", Some(&tag)).status(), 200);
     }
 
-    /// A thousand followers in one moment are one read; each moment reads little.
+    /// A thousand clients at one time are one read, and the next read begins at the overlap.
     #[test]
     fn a_crowd_is_one_read() {
         let world = World::default();

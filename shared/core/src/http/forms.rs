@@ -1,132 +1,194 @@
-//! What each endpoint reads from a request.
+//! The requests of the endpoints, from their bodies and headers.
 
 use crate::client::{Clients, Transport};
-use crate::flow::error::ApiError;
 use crate::flow::login::LoginRequest;
 use crate::flow::password::PasswordRequest;
 use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
+use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::browser::{Page, cookie};
-use crate::http::request::{Accepts, Params, Request, idempotency_key};
-use crate::secret::Password;
+use crate::http::error::ApiError;
+use crate::http::request::{Request, caller_of, idempotency_key, principal_of};
+use crate::ports::hasher::PasswordHasher;
+use crate::secret::{Password, SecretString};
 use crate::token::refresh::RefreshToken;
 use daypass_verifier::base::ids::SessionId;
 use daypass_verifier::base::scope::Scope;
 use http::Method;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 
-/// Longest name as typed, in bytes; normalising may shorten it.
+/// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
 
+/// A username as typed, of at most [`MAX_TYPED_NAME_BYTES`].
+struct TypedName(String);
+
+impl<'de> Deserialize<'de> for TypedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name.len() > MAX_TYPED_NAME_BYTES {
+            return Err(D::Error::custom("the username is too long"));
+        }
+        Ok(Self(name))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct LoginBody {
+    client_id: Parameter<String>,
+    username: Parameter<TypedName>,
+    password: Parameter<Password>,
+    scope: Parameter<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RefreshBody {
+    grant_type: Parameter<String>,
+    refresh_token: Parameter<SecretString>,
+    client_id: Parameter<String>,
+    scope: Parameter<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RevokeBody {
+    token_type_hint: Parameter<String>,
+    all: Flag,
+    token: Parameter<SecretString>,
+    client_id: Parameter<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PasswordBody {
+    current_password: Parameter<Password>,
+    new_password: Parameter<Password>,
+}
+
 impl LoginRequest {
-    /// Reads the request of one of `clients`.
+    /// Parses the request of one of `clients`. `hasher` normalises the username.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and for a cookie client a page that is none
-    /// of its own: a foreign page must not log its visitor in as another user (login CSRF).
-    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
-        let params = Params::read(request, Accepts::Json)?;
-        let client = clients.find(params.text("client_id")?).ok_or(ApiError::UnknownClient)?;
+    /// The [`ApiError`] of a malformed request or an unregistered client. A cookie client's request must come from a page of its
+    /// own: another page must not log its visitor in as another user (login CSRF).
+    pub fn parse(
+        request: &mut Request,
+        clients: &Clients,
+        hasher: &dyn PasswordHasher,
+    ) -> Result<Self, ApiError> {
+        let body: LoginBody = body::read(request, Accepts::Json)?;
+        let client = clients.find(body.client_id.text()?.as_deref()).ok_or(ApiError::UnknownClient)?;
         if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id)
         {
             return Err(ApiError::OriginNotAllowed);
         }
-        let username = params.required("username", "The username is missing.")?;
-        if username.len() > MAX_TYPED_NAME_BYTES {
-            return Err(ApiError::InvalidRequest("The username is too long."));
-        }
-        let password = params.required("password", "The password is missing.")?;
-        let password = Password::new(password.to_owned())
-            .ok_or(ApiError::InvalidRequest("The password is longer than 1024 characters."))?;
+        let typed = body.username.required("The username is missing.", "The username is too long.")?;
+        let password = body
+            .password
+            .required("The password is missing.", "The password is longer than 1024 characters.")?;
+        let scope = scope(body.scope)?;
+        let username = hasher.username(&typed.0);
+        let caller = caller_of(request);
         Ok(Self {
-            username: username.to_owned(),
+            username: username
+                .ok_or(ApiError::InvalidRequest("The username holds characters that no user name has."))?,
             password,
             client: client.clone(),
-            scope: params.text("scope")?.map(Scope::parse).transpose()?,
+            scope,
+            source_ip: caller.source_ip,
+            user_agent: caller.user_agent,
         })
     }
 }
 
 impl RefreshRequest {
-    /// Reads the request of one of `clients`. The token is in the body or in the cookie, and what it is in decides whose it
-    /// can be.
+    /// Parses the request of one of `clients`. The token is in the body or in the cookie, and its place decides which clients
+    /// it can belong to.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and with the cookie a page that is none of a
-    /// cookie client's.
-    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
-        let params = Params::read(request, Accepts::JsonOrForm)?;
-        if params.required("grant_type", "The grant_type is missing.")? != "refresh_token" {
+    /// The [`ApiError`] of a malformed request or an unregistered client. With the cookie, the page must be a page of a cookie
+    /// client.
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+        let body: RefreshBody = body::read(request, Accepts::JsonOrForm)?;
+        if body.grant_type.text()?.ok_or(ApiError::InvalidRequest("The grant_type is missing."))?
+            != "refresh_token"
+        {
             return Err(ApiError::UnsupportedGrantType);
         }
-        let (refresh_token, transport, registered) = match (params.text("refresh_token")?, cookie(request)?) {
+        let (refresh_token, transport, registered) = match (body.refresh_token.text()?, cookie(request)?) {
             (Some(token), _) => (token, Transport::Body, clients.body_clients.clone()),
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
             (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
         };
         Ok(Self {
-            refresh_token: refresh_token.to_owned(),
+            refresh_token,
             transport,
-            client: clients.named(params.text("client_id")?, Some(&registered))?,
+            client: clients.named(body.client_id.text()?.as_deref(), Some(&registered))?,
             registered,
-            scope: params.text("scope")?.map(Scope::parse).transpose()?,
+            scope: scope(body.scope)?,
             attempt: idempotency_key(request)?,
         })
     }
 }
 
 impl RevokeRequest {
-    /// Reads the request of one of `clients`. The `token_type_hint` is read and not needed: a token tells its own kind.
+    /// Parses the request of one of `clients`. The `token_type_hint` must be text and is ignored: a token shows its own kind.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form, an unregistered client, and with the cookie a page that is none of a
-    /// cookie client's: a stranger's page must not log its visitor out.
-    pub fn parse(request: &Request, clients: &Clients) -> Result<Self, ApiError> {
-        let params = Params::read(request, Accepts::JsonOrForm)?;
-        let _ = params.text("token_type_hint")?;
-        let all = params.flag("all")?;
-        let (token, transport, allowed) = match (params.text("token")?, cookie(request)?) {
+    /// The [`ApiError`] of a malformed request or an unregistered client. With the cookie, the page must be a page of a cookie
+    /// client: another page must not log its visitor out.
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+        let body: RevokeBody = body::read(request, Accepts::JsonOrForm)?;
+        body.token_type_hint.text()?;
+        let all = body.all.is_set()?;
+        let (token, transport, allowed) = match (body.token.text()?, cookie(request)?) {
             // An access token of any client may end its own session.
-            (Some(token), _) if !token.starts_with(RefreshToken::PREFIX) => (token, Transport::Body, None),
+            (Some(token), _) if !token.expose().starts_with(RefreshToken::PREFIX) => {
+                (token, Transport::Body, None)
+            }
             (Some(token), _) => (token, Transport::Body, Some(clients.body_clients.clone())),
             (None, Some(token)) => (token, Transport::Cookie, Some(Page::of(request).clients(clients)?)),
             (None, None) => return Err(ApiError::InvalidRequest("The token is missing.")),
         };
-        let named = clients.named(params.text("client_id")?, allowed.as_deref())?;
+        let named = clients.named(body.client_id.text()?.as_deref(), allowed.as_deref())?;
         let clients = named.map(|client| vec![client]).or(allowed);
-        Ok(Self { token: token.to_owned(), transport, clients, all })
+        Ok(Self { token, transport, clients, all })
     }
 }
 
 impl PasswordRequest {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// # Errors
-    /// The [`ApiError`] of what is wrong with its form.
-    pub fn parse(request: &Request) -> Result<Self, ApiError> {
-        let params = Params::read(request, Accepts::Json)?;
-        let password = |name: &str, missing, too_long| {
-            let text = params.required(name, missing)?;
-            Password::new(text.to_owned()).ok_or(ApiError::InvalidRequest(too_long))
-        };
+    /// The [`ApiError`] of a malformed request.
+    pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
+        let body: PasswordBody = body::read(request, Accepts::Json)?;
         Ok(Self {
-            current: password(
-                "current_password",
+            principal: principal_of(request),
+            current: body.current_password.required(
                 "The current password is missing.",
                 "The current password is longer than 1024 characters.",
             )?,
-            new: password(
-                "new_password",
+            new: body.new_password.required(
                 "The new password is missing.",
                 "The new password is longer than 1024 characters.",
             )?,
+            source_ip: caller_of(request).source_ip,
         })
     }
 }
 
+fn scope(parameter: Parameter<String>) -> Result<Option<Scope>, ApiError> {
+    Ok(parameter.text()?.as_deref().map(Scope::parse).transpose()?)
+}
+
 impl SessionsRequest {
-    /// Reads the request by the end of its path: whatever stands before is a stage or the base path of a custom domain.
-    /// Query string and body say nothing.
+    /// Parses the request by the end of its path. The segments before are a stage or the base path of a custom domain. Query
+    /// string and body are ignored.
     ///
     /// # Errors
     /// [`ApiError::NotFound`] for another path, [`ApiError::MethodNotAllowed`] for another method.

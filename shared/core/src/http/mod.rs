@@ -1,9 +1,11 @@
-//! HTTP: requests are read into what the flows take, and what the flows return is written as answers.
+//! HTTP: requests become the parsed requests of the flows, and outcomes become responses.
 
 pub mod answer;
+mod body;
 pub mod browser;
 pub mod cors;
 pub mod discovery;
+pub mod error;
 pub mod feed;
 pub mod forms;
 pub mod request;

@@ -18,32 +18,27 @@ use std::fmt;
 mod key_pair;
 pub mod rotation;
 
-/// The version of the document format that this code reads and writes.
+/// The version of the document format that this code reads and writes. It rises for a change that breaks readers. A new optional
+/// member does not: readers ignore members that they do not know.
 pub const VERSION: u32 = 1;
 
 /// Longest secret of another system that a key set takes, in bytes.
 pub const MAX_ADOPTED_BYTES: usize = 256;
 
-/// What is wrong with a key set: one line for the operator, without any key in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyError(String);
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for KeyError {}
-
-impl From<JwksError> for KeyError {
-    fn from(error: JwksError) -> Self {
-        Self(error.to_string())
-    }
+/// Why a key set or a key is not usable: one line for the operator that shows no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The key set or a key in it breaks a rule. There is no further cause: the JSON parser can quote a key, and AWS-LC does not
+    /// say why it rejects one.
+    #[error("{0}")]
+    Unusable(String),
+    /// The document is a JWKS (RFC 7517), and breaks a rule of that.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
 }
 
 fn bad(text: impl Into<String>) -> KeyError {
-    KeyError(text.into())
+    KeyError::Unusable(text.into())
 }
 
 /// Where a key stands in its rotation.
@@ -60,7 +55,6 @@ pub enum Status {
 
 /// A key set as it is stored. `Debug` shows no key.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Document {
     version: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -72,7 +66,6 @@ pub struct Document {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SigningEntry {
     status: Status,
     /// Seconds since the epoch.
@@ -88,7 +81,6 @@ struct SigningEntry {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct SecretEntry {
     kid: String,
     status: Status,
@@ -277,7 +269,7 @@ impl fmt::Debug for Document {
 /// The kind of a serde error without the value that caused it.
 fn classify(error: &serde_json::Error) -> &'static str {
     let text = error.to_string();
-    let kinds = ["missing field", "unknown field", "unknown variant", "invalid type", "invalid length"];
+    let kinds = ["missing field", "unknown variant", "invalid type", "invalid length"];
     kinds.into_iter().find(|kind| text.starts_with(kind)).unwrap_or("invalid value")
 }
 

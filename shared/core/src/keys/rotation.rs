@@ -10,7 +10,6 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use daypass_verifier::base::entropy::{Entropy, random};
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Algorithm;
-use std::fmt;
 use std::time::Duration;
 
 /// How long a retired signing key stays in the JWKS. Its last token was signed by a function that had read the document up to
@@ -56,40 +55,19 @@ pub struct Rules {
 }
 
 /// Why a key set was not rotated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRotationError {
-    /// Somebody who has read the document before may not know the next key yet.
+    /// The next key was published too recently: a reader of an older document may not know it.
+    #[error("key {kid} is not published long enough: it may become active from {} on (seconds since 1970)", from.seconds())]
     TooYoung {
-        /// The key that would become active.
+        /// The id of the next key.
         kid: String,
-        /// From when on it may.
+        /// The time from which it may become active.
         from: Timestamp,
     },
-    /// The key set is not usable, or a new key could not be made.
-    Keys(KeyError),
-}
-
-impl fmt::Display for KeyRotationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooYoung { kid, from } => {
-                write!(
-                    f,
-                    "key {kid} is not published long enough: it may become active from {} on (seconds since 1970)",
-                    from.seconds()
-                )
-            }
-            Self::Keys(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for KeyRotationError {}
-
-impl From<KeyError> for KeyRotationError {
-    fn from(error: KeyError) -> Self {
-        Self::Keys(error)
-    }
+    /// The key set is not usable, or no new key could be made.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
 }
 
 /// What the two kinds of entries have in common.

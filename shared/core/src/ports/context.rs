@@ -1,14 +1,14 @@
-//! What a flow is given of the world, and of the request that it answers.
+//! The surroundings of a flow, and the caller of a guarded request.
 
 use super::event::Event;
 use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::ports::context;
 
-/// Time, randomness and the log of an issuer.
+/// Time, randomness and the log of the issuer.
 pub type Context = context::Context<Event>;
 
-/// Whom the authorizer in front of a route let through, as API Gateway's own context tells it: never from a header or body
-/// that the caller can write.
+/// The caller that the authorizer in front of a route allowed. It comes from the context of API Gateway, never from a header
+/// or body, which the caller can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal {
     /// The user: the access token's `sub`.
@@ -18,7 +18,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The one that these claims name; `None` unless both are ids of ours.
+    /// The principal of these claims; `None` unless both are ids of ours.
     #[must_use]
     pub fn parse(sub: &str, sid: &str) -> Option<Self> {
         Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)? })

@@ -1,7 +1,7 @@
-//! Security events: what the log says of every login, refresh and revocation.
+//! Security events: one line in the log for each login, refresh, revocation and change of a password or a key.
 //!
-//! An event carries ids and causes; never a token, a password, a name or a header. Each becomes one JSON line, and what
-//! is on it is a contract with the readers of the log: `docs/reference/events.md` states it, and a test holds the two together.
+//! An event carries ids and causes, and no token, password, username or header. Its JSON line is a contract with the readers
+//! of the log: `docs/reference/events.md` states it, and a test compares the two.
 
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::Exhausted;
@@ -10,110 +10,93 @@ use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::jose::verify::Rejection;
 use daypass_verifier::ports::event::{Record, Severity};
 use serde::Serialize;
+use std::fmt::Display;
 
-/// Something that happened, for the log and whoever reads it.
+/// A line of the log. An optional field is left out when it is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event")]
+#[expect(missing_docs, reason = "a field without a comment is what its name says")]
 pub enum Event {
-    /// A session was opened.
+    /// A login opened a session.
     #[serde(rename = "login.succeeded")]
-    LoginSucceeded {
-        /// Who.
-        user: UserId,
-        /// The new session.
-        session: SessionId,
-        /// With which client.
-        client: ClientId,
-    },
-    /// A login was refused after its password had been looked at.
+    LoginSucceeded { user: UserId, session: SessionId, client: ClientId },
+    /// A login was rejected after its password had been checked.
     #[serde(rename = "login.failed")]
     LoginFailed {
-        /// Why: what the caller is not told.
+        /// The cause, which the response does not reveal.
         cause: LoginFailure,
-        /// The throttle key of the name: the same for every attempt at it, and no name.
+        /// The keyed hash of the username: equal for all attempts at it.
         account: String,
-        /// With which client.
         client: ClientId,
-        /// Who, when the name is a user's.
+        /// The user of that name, if there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
     },
-    /// A login or a change of the password was refused unseen: too many attempts.
+    /// Rate limiting rejected a login or a change of the password before any hashing.
     #[serde(rename = "login.throttled")]
     LoginThrottled {
-        /// By which limit.
         limit: Exhausted,
         /// As in `login.failed`.
         account: String,
-        /// With which client.
         client: ClientId,
-        /// Who, when the name is a user's.
+        /// The user of that name, if there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
-        /// Until when, in seconds from now.
+        /// Seconds until the next attempt is possible.
         retry_after: u64,
     },
     /// A refresh token was rotated.
     #[serde(rename = "refresh.rotated")]
     Rotated {
-        /// Whose.
         user: UserId,
-        /// The session.
         session: SessionId,
-        /// The session's client.
         client: ClientId,
-        /// The generation that the caller now holds.
+        /// The generation that the client holds now.
         generation: u32,
     },
     /// A superseded token came again and got the same successor.
     #[serde(rename = "refresh.repeated")]
     Repeated {
-        /// Whose.
         user: UserId,
-        /// The session.
         session: SessionId,
-        /// The session's client.
         client: ClientId,
-        /// The generation that the caller now holds.
+        /// The generation that the client holds now.
         generation: u32,
-        /// Why that is no theft.
+        /// Why it does not count as reuse.
         cause: Repeat,
         /// Seconds since the rotation that is repeated.
         age: u64,
     },
-    /// A superseded token was replayed: the session has been ended.
+    /// A superseded token was replayed, and its session was ended.
     #[serde(rename = "refresh.reuse")]
     Reuse {
-        /// Whose.
         user: UserId,
-        /// The session.
         session: SessionId,
-        /// The session's client.
         client: ClientId,
-        /// How it was recognised.
+        /// How the reuse was detected.
         cause: ReuseCause,
-        /// The generation that was presented.
+        /// The generation of the presented token.
         presented: u32,
-        /// The generation that was current.
+        /// The generation of the session.
         current: u32,
         /// Seconds since the last rotation.
         age: u64,
     },
-    /// A refresh was refused without a change.
+    /// A refresh was rejected, and nothing changed.
     #[serde(rename = "refresh.refused")]
     RefreshRefused {
-        /// Why: what the caller is not told.
+        /// The cause, which the response does not reveal.
         cause: Refusal,
-        /// Whose token it was, when it was one of ours.
+        /// The user of the token, when it was authentic.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
-        /// The session it named, when it was one of ours.
+        /// The session of the token, when it was authentic.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
-        /// The session's client, when the store was asked and has the session.
+        /// The client of the session, when the store has the session.
         #[serde(skip_serializing_if = "Option::is_none")]
         client: Option<ClientId>,
-        /// Why the session had ended, when it had.
+        /// Why the session had ended, if it had.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<EndReason>,
     },
@@ -122,19 +105,19 @@ pub enum Event {
     KeysMade {
         /// `signing`, `refresh` or `peppers`.
         section: &'static str,
-        /// The active key.
+        /// The id of the active key.
         kid: String,
-        /// The next one.
+        /// The id of the next key.
         next: String,
     },
-    /// A function has read its keys: at start, and every few minutes in which it is called.
+    /// A function has read its keys: at start, and every few minutes while it is called.
     #[serde(rename = "keys.loaded")]
     KeysLoaded {
         /// As in `keys.made`.
         section: &'static str,
-        /// The active key.
+        /// The id of the active key.
         kid: String,
-        /// Seconds since it was made.
+        /// Seconds since the active key was made.
         age: u64,
     },
     /// The keys of a section were rotated.
@@ -142,117 +125,100 @@ pub enum Event {
     KeysRotated {
         /// As in `keys.made`.
         section: &'static str,
-        /// The key that is active now.
+        /// The id of the key that is active now.
         kid: String,
-        /// The next one.
+        /// The id of the next key.
         next: String,
     },
-    /// The keys of a section were replaced at once, because somebody else has them.
+    /// The keys of a section were replaced at once, because they leaked.
     #[serde(rename = "keys.cut")]
     KeysCut {
         /// As in `keys.made`.
         section: &'static str,
-        /// The key that is active now.
+        /// The id of the key that is active now.
         kid: String,
-        /// The next one.
+        /// The id of the next key.
         next: String,
     },
     /// One session was ended.
     #[serde(rename = "session.ended")]
-    SessionEnded {
-        /// Whose.
-        user: UserId,
-        /// The session.
-        session: SessionId,
-        /// Why.
-        reason: EndReason,
-    },
+    SessionEnded { user: UserId, session: SessionId, reason: EndReason },
     /// All sessions of a user were ended.
     #[serde(rename = "session.ended_all")]
     SessionsEnded {
-        /// Whose.
         user: UserId,
-        /// The session whose token asked for it. It is not among the counted.
+        /// The session whose token asked for it. The count leaves it out.
         session: SessionId,
-        /// How many others were still live.
+        /// The number of other sessions that were still live.
         count: u32,
-        /// Why.
         reason: EndReason,
     },
     /// A revocation changed nothing.
     #[serde(rename = "revoke.ignored")]
     RevokeIgnored {
-        /// Why: the caller is answered 200 all the same (RFC 7009 §2.2), but for another client's token (§2.1).
+        /// The cause. The response is 200 all the same (RFC 7009 §2.2), except for a token of another client (§2.1).
         cause: Ignored,
-        /// Whether all sessions were to end.
+        /// Whether the request asked to end all sessions.
         all: bool,
-        /// Whose token it was, when it was one of ours.
+        /// The user of the token, when it was authentic.
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
-        /// The session it named, when it was one of ours.
+        /// The session of the token, when it was authentic.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
-        /// Why the session had ended before, when it had.
+        /// Why the session had ended before, if it had.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<EndReason>,
     },
     /// A user changed the password.
     #[serde(rename = "password.changed")]
     PasswordChanged {
-        /// Who.
         user: UserId,
-        /// The session that asked for it, and the only one that was spared.
+        /// The session that asked for it, and the only one that lives on.
         session: SessionId,
     },
-    /// A change of the password was refused.
+    /// A change of the password was rejected.
     #[serde(rename = "password.refused")]
-    PasswordRefused {
-        /// Why.
-        cause: PasswordRefusal,
-        /// Whose it is.
-        user: UserId,
-        /// The session that asked for it.
-        session: SessionId,
-    },
+    PasswordRefused { cause: PasswordRefusal, user: UserId, session: SessionId },
     /// A request behind the authorizer was denied: the session of its access token is over.
     #[serde(rename = "authorize.denied")]
-    AuthorizeDenied {
-        /// Why.
-        cause: DeadCause,
-        /// The user of the token.
-        user: UserId,
-        /// The session of the token.
-        session: SessionId,
-    },
-    /// A request was refused before anything was looked up.
+    AuthorizeDenied { cause: DeadCause, user: UserId, session: SessionId },
+    /// A request was rejected before any request to the store.
     #[serde(rename = "request.refused")]
     RequestRefused {
-        /// The `error` code of the answer.
+        /// The `error` of the response.
         error: &'static str,
-        /// Its text.
+        /// The `error_description` of the response.
         description: &'static str,
     },
-    /// A dependency failed, or we did.
+    /// A dependency failed, or Daypass did.
     #[serde(rename = "failure")]
     Failure {
-        /// What was being done.
+        /// The operation that failed.
         during: &'static str,
         /// What the dependency said. It names tables and codes, never input.
         detail: String,
     },
 }
 
+impl Event {
+    /// The failure of an operation.
+    pub(crate) fn failure(during: &'static str, detail: &impl Display) -> Self {
+        Self::Failure { during, detail: detail.to_string() }
+    }
+}
+
 /// Why a login failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginFailure {
-    /// There is no such user.
+    /// No user has this name.
     UnknownUser,
     /// The password is wrong.
     WrongPassword,
-    /// The password is right, the user is disabled.
+    /// The password is right, and the user is disabled.
     Disabled,
-    /// The password or the status changed while the login was under way.
+    /// The password or the status changed during the login.
     UserChanged,
     /// The stored hash cannot be checked.
     UnusableHash,
@@ -260,7 +226,7 @@ pub enum LoginFailure {
     ScopeNotGranted,
 }
 
-/// Why a change of the password was refused.
+/// Why a change of the password was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordRefusal {
@@ -268,21 +234,21 @@ pub enum PasswordRefusal {
     WrongPassword,
     /// The stored hash cannot be checked.
     UnusableHash,
-    /// The new password is not good enough.
+    /// The new password breaks a rule.
     NewPassword,
-    /// The password changed while this was under way.
+    /// The password or the status changed during the request.
     UserChanged,
-    /// The session names no user that is still there, or a disabled one.
+    /// The user of the session was removed or disabled.
     NoUser,
 }
 
-/// Why a refresh was refused.
+/// Why a refresh was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Refusal {
-    /// The refresh token itself: nothing was asked of the store.
+    /// The refresh token itself, without a request to the store.
     Token(RefreshTokenError),
-    /// The session.
+    /// The session of the token.
     Session(DeadCause),
 }
 
@@ -290,11 +256,11 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Ignored {
-    /// The refresh token itself: nothing was asked of the store.
+    /// The refresh token itself, without a request to the store.
     Token(RefreshTokenError),
-    /// The access token itself: nothing was asked of the store.
+    /// The access token itself, without a request to the store.
     AccessToken(Rejection),
-    /// The session.
+    /// The session of the token.
     Session(DeadCause),
 }
 

@@ -1,36 +1,36 @@
-//! The port to names and passwords.
+//! The port to usernames and password hashes.
 
 use crate::keys::Peppers;
 use crate::secret::Password;
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::Username;
 
-/// What a password turned out to be.
+/// The result of a password check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordCheck {
-    /// The right one.
+    /// The password is right.
     Match {
         /// Whether the stored hash was made with older parameters or an older pepper.
         outdated: bool,
     },
-    /// A wrong one.
+    /// The password is wrong.
     Mismatch,
     /// The stored hash cannot be checked: malformed, or its pepper is gone. The text is for the log.
     Unusable(String),
 }
 
-/// Names and passwords: how they are normalised and hashed.
+/// Normalises usernames, and checks and hashes passwords.
 pub trait PasswordHasher: Send + Sync {
-    /// Normalises a name as it was typed; `None` when no user can have it.
+    /// Normalises a username as typed; `None` when no user can have it.
     fn username(&self, typed: &str) -> Option<Username>;
 
-    /// Checks a password against a stored hash, or against a decoy when there is none: both take the same time.
+    /// Checks a password against a stored hash, or against a decoy when there is none. Both take the same time.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck;
 
-    /// Why this cannot be the new password of that user; `None` when it can. The text is for the person who chose it, in the
+    /// Why this password is rejected as the new one of that user; `None` when it is accepted. The text is for the user, in the
     /// characters of an `error_description` (RFC 6749 §5.2).
     fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str>;
 
-    /// A new hash of a password, to store in place of another; `None` when it cannot be made.
+    /// A new hash that replaces a stored one; `None` when the password cannot be hashed.
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String>;
 }

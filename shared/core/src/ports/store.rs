@@ -1,5 +1,4 @@
-//! The ports to the tables and to the password hasher. The store speaks in verbs that are atomic by themselves: with a
-//! `get` and a `put` nobody can rotate safely.
+//! The ports to the tables. Each verb of the store is atomic: a rotation built from `get` and `put` would be unsafe.
 
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
@@ -12,30 +11,30 @@ use daypass_verifier::revocation::SessionDigest;
 use std::fmt;
 use std::future::Future;
 
-/// A user as the store holds them.
+/// A user in the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// The normalised name: the key.
+    /// The normalised name, which is the key of the table.
     pub username: Username,
     /// The id that tokens carry; it outlives a change of name.
     pub id: UserId,
     /// argon2id hash in PHC string format.
     pub password_hash: String,
-    /// Counts the changes of the password; a login checks that it has not moved meanwhile.
+    /// The number of changes of the password. A login checks that it has not changed meanwhile.
     pub password_version: u32,
     /// Whether the user may log in.
     pub status: UserStatus,
-    /// What the user may be granted.
+    /// The widest scope of the user's sessions.
     pub scope: Scope,
-    /// When the user was added.
+    /// The time when the user was added.
     pub created_at: Timestamp,
-    /// When the user, the password or the status last changed.
+    /// The time of the last change of the user, the password or the status.
     pub updated_at: Timestamp,
 }
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A hash is no secret as a password is, but a log is no place for it.
+        // A hash is less secret than a password, and still does not belong in a log.
         write!(f, "User({}, {:?})", self.id, self.status)
     }
 }
@@ -44,47 +43,46 @@ impl fmt::Debug for User {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserStatus {
-    /// May log in.
+    /// The user may log in.
     Enabled,
-    /// May not; all sessions were ended when this was set.
+    /// The user may not log in. The change to this status ended all sessions.
     Disabled,
 }
 
-/// A session to be opened by a login whose password was right.
+/// A session that a login opens after it has checked the password.
 #[derive(Debug)]
 pub struct NewSession<'a> {
-    /// The session as it will be stored.
+    /// The session as it is stored.
     pub session: &'a Session,
-    /// The user as the password was checked against: the session opens only if the password version and the status
-    /// are still these.
+    /// The user against whom the password was checked. The session opens only if the password version and the status are still
+    /// the same.
     pub user: &'a User,
-    /// A hash under newer parameters to store in the same transaction.
+    /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
-    /// The addresses that the user is known at, to store in the same transaction.
+    /// The known addresses of the user, stored in the same transaction.
     pub known: Option<&'a [KnownAddress]>,
-    /// The key of the counter that the success settles.
+    /// The key of the counter that the success resets.
     pub settle: &'a str,
 }
 
-/// What became of a rotation. In all but the first case nothing was written.
+/// The result of a rotation. Only the first case writes.
 #[derive(Debug, Clone)]
 pub enum Rotation {
-    /// The token was current and is rotated: the session as it is now.
+    /// The token was current and is rotated. The session as it is now.
     Rotated(Session),
-    /// The token was rotated before, and this is the session that it gets the same successor of.
+    /// The token was rotated before, and gets the same successor. The session as it is.
     SameSuccessor(Session, Repeat),
-    /// The token was used up before, in this session, which is to be ended.
+    /// The token was superseded before, in this session, which the flow ends.
     Reuse(Session, ReuseCause),
-    /// The session cannot be refreshed by anybody, or not by this request. The session, unless it is absent.
+    /// The session cannot be refreshed, or not by this request. The session, unless it is absent.
     Dead(DeadCause, Option<Session>),
 }
 
 impl Rotation {
-    /// What it means that the condition of a rotation failed on this item.
+    /// The meaning of a rotation whose condition failed on this item.
     ///
     /// # Errors
-    /// [`StoreError`] when the item fulfils the condition: the store does not do what it says. That leaves the client its
-    /// token.
+    /// [`StoreError`] when the item fulfils the condition: the store contradicts itself. The client keeps its token.
     pub fn refused(item: Option<Session>, request: &RotationRequest<'_>) -> Result<Self, StoreError> {
         match (judge(item.as_ref(), request), item) {
             (Verdict::SameSuccessor(cause), Some(session)) => Ok(Self::SameSuccessor(session, cause)),
@@ -97,41 +95,33 @@ impl Rotation {
     }
 }
 
-/// What became of a revocation.
+/// The result of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
     /// The session has ended now.
     Ended,
-    /// It had ended before, so: nothing was written.
+    /// It had ended before, and nothing was written.
     AlreadyOver(Ended),
-    /// There is no such session: nothing was written.
+    /// There is no such session, and nothing was written.
     Absent,
-    /// It belongs to another client: nothing was written.
+    /// It belongs to another client, and nothing was written.
     OtherClient,
 }
 
-/// Why the store gave no answer. Never an answer about a token or a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why the store gave no answer. This is never an answer about a token or a password. The texts are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Throttled, slow or down: the same request may work later. The text is for the log.
+    /// The store is throttled, slow or down: the same request may work later.
+    #[error("{0}")]
     Unavailable(String),
-    /// A bug, a missing table or right, an item that cannot be read: retrying will not help. The text is for the log.
+    /// A bug, a missing table or permission, or an unreadable item: a retry does not help.
+    #[error("{0}")]
     Broken(String),
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(detail) | Self::Broken(detail) => f.write_str(detail),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-/// The tables, as the functions use them. Every verb is safe to repeat.
+/// The sessions table, as login, refresh and revocation use it. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
-    /// Opens a session and settles the attempt, in one transaction that fails if the user has changed meanwhile.
+    /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile.
     /// Returns whether the session was opened.
     fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -141,8 +131,8 @@ pub trait Store: Send + Sync {
         request: &RotationRequest<'_>,
     ) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
 
-    /// Ends one session, if it belongs to one of `clients` where they are given. `attempt` is new for each call: by it the store knows
-    /// its own write again when the answer was lost.
+    /// Ends one session, if it belongs to one of `clients`, or to any for `None`. `attempt` is new for each call: the store
+    /// recognises its own write by it when the response was lost.
     fn revoke_session(
         &self,
         user: UserId,
@@ -153,9 +143,8 @@ pub trait Store: Send + Sync {
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Revocation, StoreError>> + Send;
 
-    /// Ends every session of a user that was opened before the call, or with `opened_before` only those that were opened by then,
-    /// as far as clocks tell: one that another process opened may carry a time that is later by what clocks differ, and
-    /// ends too. Returns how many this call ended, as far as it learned.
+    /// Ends every session of a user that was opened before the call, or until `opened_before`. Clocks differ, so a session that
+    /// another process opened slightly later ends too. Returns how many sessions this call ended, as far as it learned.
     fn revoke_all(
         &self,
         user: UserId,
@@ -165,9 +154,9 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }
 
-/// The sessions table, as this flow uses it.
+/// The sessions table, as the flow `sessions` uses it.
 pub trait SessionStore: Send + Sync {
-    /// All sessions of a user that are still stored, also ended and expired ones, in no order; strongly consistent.
+    /// All stored sessions of a user, ended and expired ones among them, in no order; strongly consistent.
     fn stored_sessions(
         &self,
         user: UserId,
@@ -180,8 +169,8 @@ pub trait SessionStore: Send + Sync {
         session: SessionId,
     ) -> impl Future<Output = Result<Option<Session>, StoreError>> + Send;
 
-    /// Ends one session of a user with one conditional write, whether or not the rest of its item can be read. Safe to
-    /// repeat. `attempt` is new for each call: by it the store knows its own write again when the answer was lost.
+    /// Ends one session of a user with one conditional write, even if the rest of its item is unreadable. Safe to repeat.
+    /// `attempt` is new for each call: the store recognises its own write by it when the response was lost.
     fn end_session(
         &self,
         user: UserId,
@@ -192,41 +181,41 @@ pub trait SessionStore: Send + Sync {
     ) -> impl Future<Output = Result<Ending, StoreError>> + Send;
 }
 
-/// What [`SessionStore::stored_sessions`] found.
+/// The result of [`SessionStore::stored_sessions`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredSessions {
-    /// Those that could be read.
+    /// The readable sessions.
     pub sessions: Vec<Session>,
-    /// Why others could not be read, for the log: one text for each item.
+    /// Why others are unreadable, for the log: one error for each item.
     pub unreadable: Vec<StoreError>,
 }
 
-/// What became of [`SessionStore::end_session`].
+/// The result of [`SessionStore::end_session`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The session has ended now.
     Ended,
-    /// It had ended before: nothing was written.
+    /// It had ended before, and nothing was written.
     AlreadyOver,
-    /// The user has no such session: nothing was written.
+    /// The user has no such session, and nothing was written.
     Absent,
 }
 
-/// What is known of a user at the beginning of an attempt.
+/// The result of [`AttemptStore::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begun {
     /// The user of that name.
     pub user: Option<User>,
-    /// Where they logged in from.
+    /// The known addresses of the user.
     pub known: Vec<KnownAddress>,
-    /// The session that changed the password last, if the user did it themselves.
+    /// The session that changed the password last; `None` if an operator did.
     pub changed_by: Option<SessionId>,
-    /// What the first counter says.
+    /// The result of counting the attempt.
     pub attempt: Attempt,
 }
 
-/// The attempts table, as the flows that check passwords use it. Every verb is safe to repeat. `attempt` is new for each call: by
-/// it the store knows its own write again when the answer was lost.
+/// The attempts table, as the flows that check passwords use it. Every verb is safe to repeat. `attempt` is new for each call:
+/// the store recognises its own write by it when the response was lost.
 pub trait AttemptStore: Send + Sync {
     /// Reads the user, strongly consistent, and takes a slot of `counter` at the same time.
     fn begin(
@@ -243,7 +232,7 @@ pub trait AttemptStore: Send + Sync {
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
 
-    /// Frees slots, each unless somebody else has it by now, and with `forget` all of one counter.
+    /// Frees each slot that is still held by its ticket, and all slots of the counter `forget`.
     fn settle(
         &self,
         forget: Option<&str>,
@@ -251,24 +240,24 @@ pub trait AttemptStore: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The tables, as this flow uses them. Every verb is safe to repeat.
+/// The tables, as the change of the password uses them. Every verb is safe to repeat.
 pub trait PasswordStore: AttemptStore {
-    /// One session of a user and the name that it was opened under; strongly consistent. `None` when there is none, or none
-    /// that says its name.
+    /// One session of a user and the name that it was opened under; strongly consistent. `None` when there is none, or its item
+    /// has no name.
     fn session_and_name(
         &self,
         user: UserId,
         session: SessionId,
     ) -> impl Future<Output = Result<Option<(Session, Username)>, StoreError>> + Send;
 
-    /// Stores a hash of a new password with one conditional write. Returns whether the user was still as the password was
-    /// checked against.
+    /// Stores the hash of a new password with one conditional write. Returns whether the user was unchanged since the current
+    /// password was checked.
     fn change_password(
         &self,
         change: &PasswordChange<'_>,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends every live session of a user but one, within the time that a function has. Returns how many it ended.
+    /// Ends every live session of a user except one, within the time limit of a function. Returns how many it ended.
     fn end_others(
         &self,
         user: UserId,
@@ -278,36 +267,35 @@ pub trait PasswordStore: AttemptStore {
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }
 
-/// A new password, to be stored.
+/// A new password for the store.
 #[derive(Debug)]
 pub struct PasswordChange<'a> {
-    /// The user as the current password was checked against: nothing is stored unless the password version and the status
-    /// are still these.
+    /// The user against whom the current password was checked. The store writes only if the password version and the status are
+    /// still the same.
     pub user: &'a User,
-    /// The hash of the new password. Its salt is random, so it is known again when an answer was lost.
+    /// The hash of the new password. Its random salt identifies this write when the response was lost.
     pub hash: &'a str,
-    /// The session that asked.
+    /// The session that asked for the change.
     pub by: SessionId,
-    /// When.
+    /// The time of the change.
     pub now: Timestamp,
 }
 
 /// A session that ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndedSession {
-    /// When, by the clock of whoever ended it.
+    /// The time of the ending, by the clock of the process that wrote it.
     pub at: Timestamp,
-    /// Which.
+    /// The digest of the session id.
     pub session: SessionDigest,
 }
 
 /// The index of ended sessions, as the feed reads it.
 pub trait EndedSessions: Send + Sync {
-    /// All sessions that ended at `since` or later, in no order. Eventually consistent: what ended within the last moments may be
-    /// missing.
+    /// All sessions that ended at `since` or later, in no order. Eventually consistent: the latest endings may be missing.
     ///
     /// # Errors
-    /// [`StoreError`] when there is no answer, and when there are more than `most` (unavailable: it passes with time).
+    /// [`StoreError`] when there is no answer, and [`StoreError::Unavailable`] when there are more than `most`.
     fn ended_since(
         &self,
         since: Timestamp,

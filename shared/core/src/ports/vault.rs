@@ -1,7 +1,7 @@
 //! The port to Secrets Manager.
 
 use crate::secret::Secret;
-use std::fmt;
+use std::error::Error;
 use std::future::Future;
 
 /// A label of a version of a secret.
@@ -18,21 +18,38 @@ pub enum Stage {
 pub enum Which<'a> {
     /// That with the label `AWSCURRENT`.
     Current,
+    /// That with the label `AWSPENDING`.
+    Pending,
     /// That with this id.
     Version(&'a str),
 }
 
-/// Why Secrets Manager did not do it: one line for the operator, without any value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VaultError(pub String);
-
-impl fmt::Display for VaultError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// A failed request to Secrets Manager: one line for the operator, without any value.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The role may not do it. AWS can need seconds until it knows a new role everywhere.
+    #[error("{operation} {secret}: access is denied")]
+    Denied {
+        /// The request, as the API of Secrets Manager names it.
+        operation: &'static str,
+        /// The secret that the request names.
+        secret: String,
+        /// The error of the client, without a response body.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Anything else: the secret is not there, or Secrets Manager is busy, slow or out of reach.
+    #[error("{operation} {secret}: {reason}")]
+    Failed {
+        /// As for [`VaultError::Denied`].
+        operation: &'static str,
+        /// As for [`VaultError::Denied`].
+        secret: String,
+        /// The error code, or the state of the connection.
+        reason: String,
+        /// As for [`VaultError::Denied`].
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
-
-impl std::error::Error for VaultError {}
 
 /// Secrets Manager, as a rotation uses it. Every verb is safe to repeat.
 pub trait Vault {

@@ -1,4 +1,4 @@
-//! The session: the life of a family of refresh tokens, and the one place that says what a presented token means.
+//! The session: a family of refresh tokens, and the one rule for what a presented token means.
 
 use crate::token::refresh::RefreshToken;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
@@ -7,20 +7,20 @@ use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 
-/// A session as the store holds it.
+/// A session in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Whose it is.
+    /// The id of its user.
     pub user: UserId,
-    /// Its id.
+    /// The id of the session.
     pub session: SessionId,
-    /// The generation of the refresh token that is good now.
+    /// The generation of the current refresh token.
     pub generation: u32,
-    /// When that generation came to be; `None` for the login's own.
+    /// The time of the last rotation; `None` before the first.
     pub rotated_at: Option<Timestamp>,
-    /// The attempt that made that generation; `None` for the login's own.
+    /// The attempt of the last rotation, or of the end; `None` before the first.
     pub attempt: Option<AttemptId>,
-    /// The login.
+    /// The time of the login.
     pub created_at: Timestamp,
     /// When the current token expires: the absolute end, or the idle limit when that comes first.
     pub expires_at: Timestamp,
@@ -28,20 +28,20 @@ pub struct Session {
     pub absolute_end: Timestamp,
     /// The client that logged in.
     pub client: ClientId,
-    /// What its access tokens may say at most.
+    /// The widest scope of its access tokens.
     pub scope: Scope,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
-    /// What the user's device called itself at login, shortened.
+    /// The user agent of the login, shortened.
     pub device: Option<String>,
 }
 
 /// An early end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// When.
+    /// The time of the end.
     pub at: Timestamp,
-    /// Why.
+    /// The cause of the end.
     pub reason: EndReason,
 }
 
@@ -53,7 +53,7 @@ pub enum EndReason {
     Revoked,
     /// The user ended all sessions (`all=true`).
     RevokedAll,
-    /// An old refresh token was replayed: somebody else has one.
+    /// An old refresh token was replayed: another party has one.
     Reuse,
     /// The password changed.
     PasswordChanged,
@@ -114,10 +114,23 @@ impl Session {
         }
     }
 
-    /// Whether the session can still be refreshed at `now`. TTL removes items late, so time is checked here.
+    /// How the session came to be over by `now`: ended or expired. `None` while it is live. TTL removes items late, so the
+    /// time is checked here.
+    #[must_use]
+    pub fn over(&self, now: Timestamp) -> Option<DeadCause> {
+        if self.ended.is_some() {
+            Some(DeadCause::Ended)
+        } else if now >= self.expires_at || now >= self.absolute_end {
+            Some(DeadCause::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the session can be refreshed at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && now < self.expires_at && now < self.absolute_end
+        self.over(now).is_none()
     }
 
     /// The last rotation, or the login.
@@ -137,7 +150,7 @@ impl Session {
 /// What a client presents with a refresh token that has been authenticated.
 #[derive(Debug, Clone)]
 pub struct Presented {
-    /// The token.
+    /// The authenticated refresh token.
     pub token: RefreshToken,
     /// The client that the request names, if it names one.
     pub client: Option<ClientId>,

@@ -1,8 +1,8 @@
-//! Hashes that the original systems made.
+//! Hashes of the original systems.
 
 use super::*;
 
-/// Password and hash in the form that is stored.
+/// Password and stored hash.
 pub(super) const ALL: [(&str, &str); 17] = [
     // Django, tests/auth_tests/test_hashers.py, salt and hash turned into base64 without padding: pbkdf2_sha256, 390,000
     // iterations, salt "seasalt"; pbkdf2_sha1, salt "seasalt2"; scrypt with parallelism 1 (4.0) and 5 (5.1).
@@ -16,7 +16,7 @@ pub(super) const ALL: [(&str, &str); 17] = [
         "lètmein",
         "$scrypt$ln=14,r=8,p=5$c2Vhc2FsdA$ECMIUp+LMxMSK8xB/IVyba+KYGTI7FTnet025q/1f/vBAVnnP3hdYqJuRi+mJn6ji6ze3Fbb7JEFPKGpuEf5vw",
     ),
-    // The same file: argon2i of the version of 2015 and of 2016, and what Django 4 made by default.
+    // The same file: argon2i of version 1.0 and 1.3, and Django 4's default.
     (
         "secret",
         "$argon2i$m=8,t=1,p=1$c29tZXNhbHQ$gwQOXSNhxiOxPOA0+PY10P9QFO4NAYysnqRt1GSQLE55m+2GYDt9FEjPMHhP2Cuf0nOEXXMocVrsJAtNSsKyfg",
@@ -28,16 +28,16 @@ pub(super) const ALL: [(&str, &str); 17] = [
     ("lètmein", "$2b$12$2Yur4W1PODiN1bsIh74tYeyH8JTBjTghJRv3L69C/jAswcGD9sE/a"),
     // The argon2 reference implementation, src/test.c: argon2d is checked by its own vectors in the crate.
     ("password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"),
-    // OpenBSD's and PHP's spelling, of crypt_blowfish's wrapper.c.
+    // OpenBSD's and PHP's form, from crypt_blowfish's wrapper.c.
     ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
     ("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
     // phpass, test.php.
     ("test12345", "$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0"),
-    // WordPress 6.8, a seed of a public demo, checked there with PHP's password_verify.
+    // WordPress 6.8, from a public demo, verified with PHP's password_verify.
     ("admin", "$wp$2y$10$Q1xinFjrZeLWJBvxviIL6u834Fu.evIEFHAUVisQ5O.w9Dm0sMdES"),
     // Keycloak: a user of its documentation's realm (27,500 iterations, 32 bytes).
     ("admin", "$pbkdf2-sha256$i=27500$x/bm4Y3DcuV9eU97ervkPA$1u7BLvfSPxQFpwc5jpGSA+88EGl9pZYKhaZ8YPIu9N4"),
-    // The PHC form that Auth0 takes, from the documentation of Azure's MQTT broker.
+    // Auth0's PHC form, from the documentation of Azure's MQTT broker.
     (
         "password",
         "$pbkdf2-sha512$i=100000$HqJwOCHweNk1pLryiu3RsA$KVSvxKYcibIG5S5n55RvxKRTdAAfCUtBJoy5IuFzdSZyzkwvUcU+FPawEWFPn+06JyZsndfRTfpiEh+2eSJLkg",
@@ -59,7 +59,7 @@ fn each_is_taken_with_its_password_and_no_other() {
     }
 }
 
-/// A key set with one more pepper: a secret of another system.
+/// A key set with another pepper: a secret of another system.
 fn with_secret(secret: &[u8]) -> (Peppers, String) {
     let mut document = document();
     let kid = document.adopt_pepper(secret, &counter(), Timestamp::from_seconds(1)).unwrap();
@@ -71,7 +71,7 @@ fn with_secret(secret: &[u8]) -> (Peppers, String) {
 fn firebase() {
     let signer = "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==";
     let (peppers, kid) = with_secret(&data_encoding::BASE64.decode(signer.as_bytes()).unwrap());
-    // The salt "42xEC+ixf3L2lw==" and the separator "Bw==" behind it.
+    // The salt "42xEC+ixf3L2lw==", followed by the separator "Bw==".
     let stored = format!(
         "$firebase-scrypt$ln=14,r=8,k={kid}$42xEC+ixf3L2lwc$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ"
     );
@@ -84,7 +84,7 @@ fn firebase() {
     assert_ne!(check("user1password", &other), PasswordCheck::Match { outdated: true });
 }
 
-/// Devise hashes `"#{password}#{pepper}"` (lib/devise/encryptor.rb); this one is bcrypt's of both.
+/// Devise hashes `"#{password}#{pepper}"` (lib/devise/encryptor.rb). This is bcrypt of both.
 #[test]
 fn devise() {
     let (peppers, kid) = with_secret(b"peppered by devise");
@@ -98,8 +98,8 @@ fn devise() {
     assert!(matches!(check("correct horse battery", &super::peppers()), PasswordCheck::Unusable(_)));
 }
 
-/// bcrypt sees 72 bytes. Who typed the first 72 right gets in, as before; but a new hash would hold the rest as it was typed
-/// now, so there is none.
+/// bcrypt reads 72 bytes. A user who types these correctly gets in and keeps the hash, because a new one would contain
+/// an unverified rest.
 #[test]
 fn what_bcrypt_never_saw_is_not_hashed_anew() {
     let long = "0123456789".repeat(8);
@@ -112,7 +112,7 @@ fn what_bcrypt_never_saw_is_not_hashed_anew() {
     assert_eq!(check(short, Some(&stored)), PasswordCheck::Match { outdated: true });
 }
 
-/// Other systems hashed what was typed; only ours are of the composed form.
+/// Other systems hash the password as typed, and Daypass its composed form.
 #[test]
 fn imported_hashes_are_of_the_password_as_typed() {
     let decomposed = "cafe\u{301} au lait";

@@ -50,6 +50,13 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// Whether `time` has passed since `earlier`. If `earlier` lies in the future, the clock was set back: then it has, so that
+    /// nothing waits until the clock has caught up.
+    #[must_use]
+    pub fn has_passed(self, earlier: Self, time: Duration) -> bool {
+        self < earlier || self.since(earlier) >= time
+    }
 }
 
 impl std::ops::Add<Duration> for Timestamp {
@@ -81,5 +88,18 @@ mod tests {
         let earlier = Timestamp::from_seconds(100);
         assert_eq!(Timestamp::from_seconds(98).since(earlier), Duration::ZERO);
         assert_eq!((earlier + Duration::from_millis(1500)).since(earlier), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn a_time_has_passed_at_its_end_and_after_the_clock_was_set_back() {
+        let check = |now: u64, expected: bool| {
+            let passed =
+                Timestamp::from_millis(now).has_passed(Timestamp::from_seconds(100), Duration::from_secs(5));
+            assert_eq!(passed, expected, "{now}");
+        };
+        check(100_000, false);
+        check(104_999, false);
+        check(105_000, true);
+        check(99_999, true);
     }
 }

@@ -1,171 +1,133 @@
-//! The configuration of the authorizer.
+//! The settings of `authorizer`.
 
-use super::{ConfigError, Reader, Setting};
-use crate::base::issuer::Issuer;
-use crate::base::issuer::secure_url;
+use super::{AUDIENCE, ISSUER, JWKS, Number, Reader, Text};
+use crate::base::issuer::{Issuer, secure_url};
 use crate::jose::jwk::Jwks;
-use crate::jose::verify::MAX_LIFETIME;
 use crate::revocation::{Limits, WhenStale};
 use crate::routes::Routes;
+use crate::{settings, tables};
 use std::time::Duration;
 
-/// The variables of the authorizer.
-pub const AUTHORIZER: &[&str] = &[
-    "DAYPASS_ISSUER",
-    "DAYPASS_AUDIENCE",
-    "DAYPASS_JWKS",
-    "DAYPASS_JWKS_URL",
-    "DAYPASS_JWKS_INTERVAL_SECONDS",
-    "DAYPASS_JWKS_MAX_AGE_SECONDS",
-    "DAYPASS_MAX_ACCESS_TOKEN_SECONDS",
-    "DAYPASS_ROUTES",
-    "DAYPASS_HTTP_ANSWER",
-    "DAYPASS_CONTEXT_CLAIMS",
-    "DAYPASS_REVOCATIONS_URL",
-    "DAYPASS_REVOCATIONS_INTERVAL_SECONDS",
-    "DAYPASS_REVOCATIONS_STALE_SECONDS",
-    "DAYPASS_REVOCATIONS_WHEN_STALE",
-];
+settings! {
+    /// Where the authorizer fetches public keys: "direct" for a URL of the function that only your stacks know,
+    /// "issuer" for ISSUER/.well-known/jwks.json, or the URL of a cache. It fetches when a token names an unknown key,
+    /// and when its keys are older than JwksMaxAgeSeconds.
+    JWKS_URL = "DAYPASS_JWKS_URL";
 
-/// Shortest time between two fetches of keys, in seconds, however many unknown `kid`s arrive.
-pub const JWKS_INTERVAL_SECONDS: Setting =
-    Setting { name: "DAYPASS_JWKS_INTERVAL_SECONDS", default: 60, range: 5..=3600 };
-/// Greatest age of keys, in seconds. A withdrawn key is accepted for at most this time.
-pub const JWKS_MAX_AGE_SECONDS: Setting =
-    Setting { name: "DAYPASS_JWKS_MAX_AGE_SECONDS", default: 900, range: 60..=86_400 };
+    /// The authorizer fetches keys at most once per this many seconds.
+    JWKS_INTERVAL_SECONDS = "DAYPASS_JWKS_INTERVAL_SECONDS": 60 in 5..=3600 seconds;
 
-/// The longest lifetime of an access token, `exp - iat`, in seconds. The least value is the longest lifetime that
-/// Daypass issues.
-pub const MAX_ACCESS_TOKEN_SECONDS: Setting = Setting {
-    name: "DAYPASS_MAX_ACCESS_TOKEN_SECONDS",
-    default: MAX_LIFETIME.as_secs(),
-    range: 600..=86_400,
-};
+    /// The authorizer fetches keys again when they are older than this. A withdrawn key is accepted for at most this
+    /// time.
+    JWKS_MAX_AGE_SECONDS = "DAYPASS_JWKS_MAX_AGE_SECONDS": 900 in 60..=86_400 seconds;
 
-/// Shortest time between two polls of the revocation feed by one process, in seconds.
-pub const REVOCATIONS_INTERVAL_SECONDS: Setting =
-    Setting { name: "DAYPASS_REVOCATIONS_INTERVAL_SECONDS", default: 5, range: 1..=60 };
-/// Age from which a revocation list is stale, in seconds: see [`WhenStale`]. A value under two intervals counts as two.
-pub const REVOCATIONS_STALE_SECONDS: Setting =
-    Setting { name: "DAYPASS_REVOCATIONS_STALE_SECONDS", default: 60, range: 5..=600 };
+    /// The authorizer rejects an access token whose lifetime is longer than this. Daypass issues tokens for at most 600
+    /// seconds.
+    MAX_ACCESS_TOKEN_SECONDS = "DAYPASS_MAX_ACCESS_TOKEN_SECONDS": 3600 in 600..=86_400 seconds;
 
-/// Deadline of a fetch of keys. API Gateway waits 10 s for an authorizer, and the function has 3 s.
-pub const JWKS_DEADLINE: Duration = Duration::from_millis(1500);
-/// The largest JWK set, in bytes. 32 RSA keys of 8,192 bits are smaller.
-pub const JWKS_MAX_BYTES: usize = 64 * 1024;
+    /// The route table: which token may call which route of the guarded APIs, as lines separated by ";". Every line
+    /// that matches must be met, and * stands for any text. Example: GET /orders/* needs orders:read; * /health public;
+    /// default deny. Empty: a valid token may call everything.
+    ROUTES = "DAYPASS_ROUTES";
 
-/// Most claims in `DAYPASS_CONTEXT_CLAIMS`: a response of an authorizer has at most 8 KB.
-const MAX_CONTEXT_CLAIMS: usize = 16;
+    /// "simple" for HTTP APIs with EnableSimpleResponses, "policy" for those without. REST and WebSocket APIs always
+    /// get policies.
+    HTTP_ANSWER = "DAYPASS_HTTP_ANSWER";
 
-/// The configuration of the authorizer.
-#[derive(Debug)]
-pub struct AuthorizerConfig {
-    /// Issuer of the accepted tokens.
-    pub issuer: Issuer,
-    /// Audience of the accepted tokens.
-    pub audience: String,
-    /// Source of the public signing keys.
-    pub keys: KeySource,
-    /// The longest lifetime of an access token, `exp - iat`.
-    pub max_token_lifetime: Duration,
-    /// The route tables.
-    pub routes: Routes,
-    /// The response that HTTP APIs of payload format 2.0 expect.
-    pub http_answer: HttpAnswer,
-    /// Claims in the context besides `sub`, `sid`, `client_id` and `scope`.
-    pub context_claims: Vec<String>,
-    /// The revocation feed to follow; `None` without one.
-    pub revocations: Option<FollowedFeed>,
+    /// Claims that the authorizer passes to the integration besides sub, sid, client_id and scope, separated by spaces.
+    /// Example: jti exp
+    CONTEXT_CLAIMS = "DAYPASS_CONTEXT_CLAIMS";
+
+    /// The revocation feed of the authorizer: "direct" for a URL of the function that only your stacks know, "issuer"
+    /// for ISSUER/revocations, or the URL of a cache. Empty: no feed, and an access token is valid until it expires.
+    REVOCATIONS_URL = "DAYPASS_REVOCATIONS_URL";
+
+    /// Each warm authorizer polls the feed at most once per this many seconds. A revoked token can pass for this time.
+    REVOCATIONS_INTERVAL_SECONDS = "DAYPASS_REVOCATIONS_INTERVAL_SECONDS": 5 in 1..=60 seconds;
+
+    /// Age in seconds from which the list of revocations is stale. At least twice RevocationsIntervalSeconds.
+    REVOCATIONS_STALE_SECONDS = "DAYPASS_REVOCATIONS_STALE_SECONDS": 60 in 5..=600 seconds;
+
+    /// When the feed has not answered for RevocationsStaleSeconds: "open" decides by the known revocations, "closed"
+    /// answers with an error (5xx). "closed" is a remote off-switch: a person who keeps your authorizers from the feed
+    /// stops every guarded API. Use it with RevocationsUrl=direct alone.
+    REVOCATIONS_WHEN_STALE = "DAYPASS_REVOCATIONS_WHEN_STALE";
 }
 
-/// A revocation feed with its limits.
+/// Deadline of a key fetch. API Gateway waits 10 s for an authorizer, and the function has 3 s.
+pub const JWKS_DEADLINE: Duration = Duration::from_millis(1500);
+/// The largest JWK set, in bytes: 32 RSA keys of 8,192 bits are smaller.
+pub const JWKS_MAX_BYTES: usize = 64 * 1024;
+
+/// The most extra claims in the context: the response of an authorizer is at most 8 KB.
+const MAX_CONTEXT_CLAIMS: usize = 16;
+
+tables! {
+    "authorizer" read -> AuthorizerConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
+        keys: KeySource = key_source(JWKS, JWKS_URL, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS);
+        max_token_lifetime: Duration = Reader::seconds(MAX_ACCESS_TOKEN_SECONDS);
+        routes: Routes = routes(ROUTES);
+        http_answer: HttpAnswer = http_answer(HTTP_ANSWER);
+        context_claims: Vec<String> = context_claims(CONTEXT_CLAIMS);
+        revocations: Option<FollowedFeed> = followed_feed(
+            REVOCATIONS_URL, REVOCATIONS_INTERVAL_SECONDS, REVOCATIONS_STALE_SECONDS, REVOCATIONS_WHEN_STALE
+        );
+    }
+}
+
+/// A revocation feed and the limits of its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowedFeed {
     /// URL with `https`, or with `http` for this machine.
     pub url: http::Uri,
-    /// Times of the polls, and the decision while the list is stale.
+    /// Polling interval, and the behaviour while the feed does not answer.
     pub limits: Limits,
 }
 
 /// Source of the public signing keys.
 #[derive(Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// Keys of the configuration alone.
+    /// From the configuration. They never change.
     Inline(Jwks),
     /// Keys of the issuer.
     Url {
         /// URL with `https`, or with `http` for this machine.
         url: http::Uri,
-        /// Keys of the configuration, for a new process while the issuer does not answer. They may be of any age, so
-        /// the process still fetches before its first response.
+        /// Fallback keys of unknown age, for a start while the issuer does not answer. The issuer's keys are fetched before the
+        /// first response all the same.
         first: Option<Jwks>,
-        /// Shortest time between two fetches.
+        /// The least time between two fetches.
         interval: Duration,
-        /// Greatest age of the keys.
+        /// The age from which keys are fetched again.
         max_age: Duration,
     },
 }
 
-/// The response that an HTTP API of payload format 2.0 expects. Its event does not contain this.
+/// The response that an HTTP API of payload format 2.0 is configured to expect. The event does not tell which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpAnswer {
-    /// A simple response, for `EnableSimpleResponses: true`.
+    /// The form of `EnableSimpleResponses: true`.
     Simple,
     /// An IAM policy.
     Policy,
 }
 
-/// Reads the configuration of the authorizer.
-///
-/// # Errors
-/// [`ConfigError`] with every missing or wrong variable.
-pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<AuthorizerConfig, ConfigError> {
-    let mut read = Reader::new(&lookup);
-    let issuer = read.issuer();
-    let audience = read.audience();
-    let keys = read.key_source();
-    let max_token_lifetime = read.seconds(&MAX_ACCESS_TOKEN_SECONDS);
-    let routes = match read.get("DAYPASS_ROUTES") {
-        Some(_) => read.required("DAYPASS_ROUTES", Routes::parse),
-        None => Some(Routes::default()),
-    };
-    let http_answer = match read.get("DAYPASS_HTTP_ANSWER") {
-        Some(_) => read.required("DAYPASS_HTTP_ANSWER", parse_http_answer),
-        None => Some(HttpAnswer::Simple),
-    };
-    let context_claims = match read.get("DAYPASS_CONTEXT_CLAIMS") {
-        Some(_) => read.required("DAYPASS_CONTEXT_CLAIMS", parse_claims),
-        None => Some(Vec::new()),
-    };
-    let revocations = read.followed_feed();
-    read.finish(|| {
-        Some(AuthorizerConfig {
-            issuer: issuer?,
-            audience: audience?,
-            keys: keys?,
-            max_token_lifetime: max_token_lifetime?,
-            routes: routes?,
-            http_answer: http_answer?,
-            context_claims: context_claims?,
-            revocations: revocations?,
-        })
-    })
+fn routes(reader: &mut Reader<'_>, setting: &Text) -> Option<Routes> {
+    reader.optional(setting, Routes::default(), Routes::parse)
 }
 
-fn parse_http_answer(text: &str) -> Result<HttpAnswer, String> {
-    match text {
+fn http_answer(reader: &mut Reader<'_>, setting: &Text) -> Option<HttpAnswer> {
+    reader.optional(setting, HttpAnswer::Simple, |text| match text {
         "simple" => Ok(HttpAnswer::Simple),
         "policy" => Ok(HttpAnswer::Policy),
         _ => Err("is not `simple` or `policy`".to_owned()),
-    }
+    })
 }
 
-fn parse_when_stale(text: &str) -> Result<WhenStale, String> {
-    match text {
-        "open" => Ok(WhenStale::Open),
-        "closed" => Ok(WhenStale::Closed),
-        _ => Err("is not `open` or `closed`".to_owned()),
-    }
+fn context_claims(reader: &mut Reader<'_>, setting: &Text) -> Option<Vec<String>> {
+    reader.optional(setting, Vec::new(), parse_claims)
 }
 
 /// Parses names of claims, separated by spaces.
@@ -191,51 +153,58 @@ fn parse_claims(text: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-impl Reader<'_> {
-    /// The feed; `Some(None)` without one.
-    fn followed_feed(&mut self) -> Option<Option<FollowedFeed>> {
-        let interval = self.seconds(&REVOCATIONS_INTERVAL_SECONDS);
-        let stale_after = self.seconds(&REVOCATIONS_STALE_SECONDS);
-        let when_stale = match self.get("DAYPASS_REVOCATIONS_WHEN_STALE") {
-            Some(_) => self.required("DAYPASS_REVOCATIONS_WHEN_STALE", parse_when_stale),
-            None => Some(WhenStale::Open),
-        };
-        let url = match self.get("DAYPASS_REVOCATIONS_URL") {
-            Some(_) => Some(self.required("DAYPASS_REVOCATIONS_URL", secure_url)?),
-            None => None,
-        };
-        let (interval, stale_after, when_stale) = (interval?, stale_after?, when_stale?);
-        // Otherwise the list would be stale between two good polls.
-        let stale_after = stale_after.max(2 * interval);
-        Some(url.map(|url| FollowedFeed { url, limits: Limits { interval, stale_after, when_stale } }))
-    }
+/// The feed; `Some(None)` without one.
+fn followed_feed(
+    reader: &mut Reader<'_>,
+    url: &Text,
+    interval: &Number,
+    stale_after: &Number,
+    when_stale: &Text,
+) -> Option<Option<FollowedFeed>> {
+    let interval = reader.seconds(interval);
+    let stale_after = reader.seconds(stale_after);
+    let when_stale = reader.optional(when_stale, WhenStale::Open, |text| match text {
+        "open" => Ok(WhenStale::Open),
+        "closed" => Ok(WhenStale::Closed),
+        _ => Err("is not `open` or `closed`".to_owned()),
+    });
+    let url = reader.optional(url, None, |url| secure_url(url).map(Some));
+    let (interval, stale_after, when_stale) = (interval?, stale_after?, when_stale?);
+    // With less, the list would be stale between two good responses.
+    let stale_after = stale_after.max(2 * interval);
+    Some(url?.map(|url| FollowedFeed { url, limits: Limits { interval, stale_after, when_stale } }))
+}
 
-    fn key_source(&mut self) -> Option<KeySource> {
-        let interval = self.seconds(&JWKS_INTERVAL_SECONDS);
-        let max_age = self.seconds(&JWKS_MAX_AGE_SECONDS);
-        let fetched = self.get("DAYPASS_JWKS_URL").is_some();
-        let inline = match self.get("DAYPASS_JWKS") {
-            None if fetched => Some(None),
-            _ => self.jwks().map(Some),
-        };
-        let url = fetched.then(|| self.required("DAYPASS_JWKS_URL", secure_url));
-        let (interval, max_age, inline) = (interval?, max_age?, inline?);
-        if fetched && interval > max_age {
-            let problem = "DAYPASS_JWKS_INTERVAL_SECONDS is more than DAYPASS_JWKS_MAX_AGE_SECONDS";
-            self.problem(problem.to_owned());
-            return None;
-        }
-        match url {
-            None => inline.map(KeySource::Inline),
-            Some(url) => Some(KeySource::Url { url: url?, first: inline, interval, max_age }),
-        }
+fn key_source(
+    reader: &mut Reader<'_>,
+    jwks: &Text,
+    url: &Text,
+    interval: &Number,
+    max_age: &Number,
+) -> Option<KeySource> {
+    let (interval_name, max_age_name) = (interval.name, max_age.name);
+    let interval = reader.seconds(interval);
+    let max_age = reader.seconds(max_age);
+    let url = reader.optional(url, None, |url| secure_url(url).map(Some));
+    // With a URL, the keys of the configuration are optional.
+    let inline = match (reader.get(jwks.name), &url) {
+        (None, Some(None)) | (Some(_), _) => reader.jwks(jwks).map(Some),
+        (None, _) => Some(None),
+    };
+    let (interval, max_age, url, first) = (interval?, max_age?, url?, inline?);
+    let Some(url) = url else { return first.map(KeySource::Inline) };
+    if interval > max_age {
+        return reader.problem(format!("{interval_name} is more than {max_age_name}"));
     }
+    Some(KeySource::Url { url, first, interval, max_age })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ConfigError;
     use crate::jose::jwk::Jwk;
+    use crate::jose::verify::MAX_LIFETIME;
 
     fn read(settings: &[(&str, &str)]) -> Result<AuthorizerConfig, ConfigError> {
         let jwks = Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().unwrap();

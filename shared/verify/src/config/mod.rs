@@ -1,25 +1,34 @@
-//! Configuration: parsed once at start from a lookup of names. The error has every problem.
+//! Configuration: environment variables that a function reads once, at its start. All problems are reported together.
 
 use crate::base::issuer::Issuer;
 use crate::jose::jwk::Jwks;
+use crate::settings;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub mod authorizer;
+mod table;
 
-/// A numeric setting with its limits. `template.yaml` has the same ones, and a test compares them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// The name of the variable.
-    pub name: &'static str,
-    /// Value when the variable is not set.
-    pub default: u64,
-    /// The least and the greatest value.
-    pub range: RangeInclusive<u64>,
+pub use table::{Number, Setting, Table, Text};
+
+settings! {
+    /// The https URL under which clients reach this API, and the "iss" of each token. Compared byte for byte: no
+    /// trailing slash, query or fragment. Without a domain of your own, deploy first with https://daypass.example and
+    /// then with the output ApiUrl. Tokens issued before are then rejected.
+    ISSUER = "DAYPASS_ISSUER";
+
+    /// The "aud" of the access tokens. The authorizer accepts tokens of this audience alone.
+    AUDIENCE = "DAYPASS_AUDIENCE";
+
+    /// Public signing keys: a JWKS as JSON. `discovery` and `revoke` also accept the ARN of a secret that holds one.
+    /// `authorizer` needs this variable or DAYPASS_JWKS_URL.
+    JWKS = "DAYPASS_JWKS";
 }
 
-/// All problems of a configuration.
+/// Finds the value of an environment variable.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// All problems of a configuration, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -31,41 +40,68 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads variables and collects their problems.
+/// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    lookup: Lookup<'a>,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of the variables that `lookup` finds.
-    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    pub fn new(lookup: Lookup<'a>) -> Self {
         Self { lookup, problems: Vec::new() }
     }
 
-    /// The value of a variable. An empty one counts as unset: CloudFormation cannot leave a variable out conditionally
-    /// without repeating all.
+    /// The value of a variable. An empty one counts as unset, because CloudFormation cannot leave out a single variable.
     pub fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    /// The parsed value of a variable that must be set.
-    pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let parsed = match self.get(name) {
-            Some(value) => parse(&value),
-            None => Err("is not set".to_owned()),
-        };
-        parsed.map_err(|problem| self.problems.push(format!("{name} {problem}"))).ok()
+    /// The value of a setting that must be set.
+    pub fn required<T>(
+        &mut self,
+        setting: &Text,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match self.get(setting.name) {
+            Some(value) => self.parsed(setting.name, &value, parse),
+            None => self.problem(format!("{} is not set", setting.name)),
+        }
     }
 
-    /// The value of `DAYPASS_ISSUER`.
-    pub fn issuer(&mut self) -> Option<Issuer> {
-        self.required("DAYPASS_ISSUER", Issuer::parse)
+    /// The value of a setting, or `default` if it is unset.
+    pub fn optional<T>(
+        &mut self,
+        setting: &Text,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match self.get(setting.name) {
+            Some(value) => self.parsed(setting.name, &value, parse),
+            None => Some(default),
+        }
     }
 
-    /// The value of `DAYPASS_AUDIENCE`: at most 256 bytes without spaces.
-    pub fn audience(&mut self) -> Option<String> {
-        self.required("DAYPASS_AUDIENCE", |audience| {
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        value: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match parse(value) {
+            Ok(parsed) => Some(parsed),
+            Err(problem) => self.problem(format!("{name} {problem}")),
+        }
+    }
+
+    /// The issuer identifier (RFC 8414 §2).
+    pub fn issuer(&mut self, setting: &Text) -> Option<Issuer> {
+        self.required(setting, Issuer::parse)
+    }
+
+    /// An audience: at most 256 bytes without spaces.
+    pub fn audience(&mut self, setting: &Text) -> Option<String> {
+        self.required(setting, |audience| {
             let printable = audience.chars().all(|c| !c.is_control() && !c.is_whitespace());
             if printable && audience.len() <= 256 {
                 Ok(audience.to_owned())
@@ -75,19 +111,17 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The JWK set in `DAYPASS_JWKS`.
-    pub fn jwks(&mut self) -> Option<Jwks> {
-        self.required("DAYPASS_JWKS", |json| {
+    /// A JWK set (RFC 7517 §5) as JSON.
+    pub fn jwks(&mut self, setting: &Text) -> Option<Jwks> {
+        self.required(setting, |json| {
             Jwks::parse(json.as_bytes()).map_err(|error| format!("is wrong: {error}"))
         })
     }
 
-    /// The number of a setting, or its default.
-    pub fn number(&mut self, setting: &Setting) -> Option<u64> {
-        if self.get(setting.name).is_none() {
-            return Some(setting.default);
-        }
-        self.required(setting.name, |value| match value.parse() {
+    /// The value of a number, or its default.
+    pub fn number(&mut self, setting: &Number) -> Option<u64> {
+        let Some(value) = self.get(setting.name) else { return Some(setting.default) };
+        self.parsed(setting.name, &value, |value| match value.parse() {
             Ok(number) if setting.range.contains(&number) => Ok(number),
             _ => Err(format!(
                 "is not a whole number from {} to {}",
@@ -97,21 +131,25 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The duration of a setting in seconds, or its default.
-    pub fn seconds(&mut self, setting: &Setting) -> Option<Duration> {
+    /// The value of a number of seconds, or its default.
+    pub fn seconds(&mut self, setting: &Number) -> Option<Duration> {
         self.number(setting).map(Duration::from_secs)
     }
 
-    /// Adds a problem.
-    pub fn problem(&mut self, problem: String) {
+    /// Reports a problem. The result is always `None`.
+    pub fn problem<T>(&mut self, problem: String) -> Option<T> {
         self.problems.push(problem);
+        None
     }
 
     /// The configuration that `build` makes of the values.
     ///
     /// # Errors
-    /// [`ConfigError`] with all problems, when `build` returns `None`.
+    /// [`ConfigError`] with every problem that was reported.
     pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
-        build().ok_or(ConfigError(self.problems))
+        match build() {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(ConfigError(self.problems)),
+        }
     }
 }

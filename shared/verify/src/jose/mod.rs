@@ -1,6 +1,5 @@
 //! JSON Web Keys and Tokens (RFC 7517, RFC 7515), for verifiers.
 
 pub mod jwk;
-pub mod refetch;
 pub(crate) mod signature;
 pub mod verify;

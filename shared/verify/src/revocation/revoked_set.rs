@@ -113,7 +113,7 @@ impl RevokedSet {
     /// Whether a poll is due.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        passed(self.asked_at, self.limits.interval, now)
+        self.asked_at.is_none_or(|asked| now.has_passed(asked, self.limits.interval))
     }
 
     /// Whether no poll has failed since the last good response.
@@ -154,7 +154,7 @@ impl RevokedSet {
     /// Whether the list is stale.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        passed(self.good_at, self.limits.stale_after, now)
+        self.good_at.is_none_or(|good| now.has_passed(good, self.limits.stale_after))
     }
 
     /// Starts a poll, and returns its first request. No other poll is due within the interval.
@@ -239,7 +239,7 @@ impl RevokedSet {
 
     /// Removes the entries that no valid token can name any more.
     fn sweep(&mut self, now: Timestamp) {
-        if now >= self.swept_at && now.since(self.swept_at) < SWEEP {
+        if !now.has_passed(self.swept_at, SWEEP) {
             return;
         }
         self.swept_at = now;
@@ -249,12 +249,6 @@ impl RevokedSet {
             self.keep = Duration::ZERO;
         }
     }
-}
-
-/// Whether this time has passed. After a clock was set back it has, or the follower would wait until the clock has
-/// caught up.
-fn passed(since: Option<Timestamp>, time: Duration, now: Timestamp) -> bool {
-    since.is_none_or(|since| now < since || now.since(since) >= time)
 }
 
 #[cfg(test)]

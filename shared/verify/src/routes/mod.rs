@@ -15,7 +15,7 @@
 //! contradicts is an error. `*` in a path stands for any text, including slashes, as in a policy.
 //!
 //! A line covers what a lenient server might serve by the same handler: `GET` lines cover `HEAD`, and every line covers its path
-//! with a slash at the end. ADR 0065 has the reasons.
+//! with a slash at the end. ADR 0066 has the reasons.
 //!
 //! The lines after `api ID` hold for the API of that id alone. The lines before the first of them hold for every other API;
 //! without such lines, a valid token may call everything there.
@@ -41,7 +41,7 @@ const MAX_RESOURCES: usize = 80;
 /// Longest text of a table, in bytes. An environment of a Lambda function holds 4 KB.
 const MAX_BYTES: usize = 4096;
 
-/// What a policy denies for every table: path parameters, which a server may drop from the path (ADR 0065).
+/// What a policy denies for every table: path parameters, which a server may drop from the path (ADR 0066).
 static PATH_PARAMETERS: Pattern = Pattern::PathParameters;
 
 /// The route tables of all APIs. `Display` writes them so that [`Routes::parse`] reads the same tables.

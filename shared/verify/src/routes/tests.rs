@@ -105,7 +105,7 @@ fn a_carve_out_holds_behind_a_lenient_server() {
         ("GET /admin/", ScopeMissing, false),
         ("HEAD /admin", ScopeMissing, false),
         ("HEAD /admin/", ScopeMissing, false),
-        // No resource of a policy can ignore case: ADR 0065.
+        // No resource of a policy can ignore case: ADR 0066.
         ("GET /orders/ALL", AmbiguousPath, true),
         ("GET /orders/All/", AmbiguousPath, true),
         ("GET /ADMIN", AmbiguousPath, true),

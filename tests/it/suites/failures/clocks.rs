@@ -1,4 +1,4 @@
-//! Two function processes whose clocks are two seconds apart.
+//! Two function processes whose clocks differ by two seconds.
 
 use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::PERIOD;
@@ -10,10 +10,10 @@ use daypass_tests::service::Service;
 use futures_util::future::{join, join_all};
 use std::time::Duration;
 
-/// How far apart.
+/// Difference between the clocks.
 const SKEW: Duration = Duration::from_secs(2);
 
-/// Two processes over the same tables: one by the true time, one ahead of it.
+/// Two processes over the same tables. One has the true time, and the other is ahead of it.
 struct Two {
     _db: Embedded,
     slow: Service,
@@ -37,7 +37,7 @@ impl Two {
         self.fast.clock.set(NOW + time + SKEW);
     }
 
-    /// Either way round.
+    /// The two processes in both orders.
     fn both_ways(&self) -> [(&Service, &Service); 2] {
         [(&self.slow, &self.fast), (&self.fast, &self.slow)]
     }
@@ -52,7 +52,7 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Alternating and at once, with two tabs: no session ends, and each process takes the other's access tokens.
+/// Two tabs refresh alternately and in parallel. No session ends, and each process accepts the access tokens of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn refreshes_on_either_process() {
     for settings in [&[][..], &[("DAYPASS_IDLE_SECONDS", "600")]] {
@@ -66,7 +66,7 @@ async fn refreshes_on_either_process() {
                 time += PERIOD;
                 two.at(time);
                 let by_turns = if round % 2 == 0 { (one, other) } else { (other, one) };
-                // A tab, the other tab at the same moment, and once more within grace.
+                // One tab, the other tab at the same moment, and a repetition within the grace period.
                 let (a, b) = join(by_turns.0.refresh(&token), by_turns.1.refresh(&token)).await;
                 let again = by_turns.1.refresh(&token).await;
                 assert_eq!(a.refresh_token(), b.refresh_token(), "round {round}");
@@ -81,7 +81,7 @@ async fn refreshes_on_either_process() {
     }
 }
 
-/// A revocation by one process holds for the other at once, also of a session that began in its future.
+/// A revocation by one process holds for the other at once, also if the session began in the future of its clock.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocations_on_either_process() {
     let two = Two::start(&[]).await;
@@ -103,8 +103,8 @@ async fn revocations_on_either_process() {
     assert_eq!(two.thefts(), 0);
 }
 
-/// `all=true` breaks off after its first write, and the client asks again. What a process ahead had opened just before is
-/// from the future of that first write, and ends all the same.
+/// `all=true` is interrupted after its first write, and the client retries. A process that is ahead has opened a session
+/// just before. By its clock, this was after the first write, and the session ends anyway.
 ///
 /// invariant: `all=true` is 200 only if every session of that time has ended.
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +129,7 @@ async fn a_retry_of_revoke_all_misses_no_session_of_a_clock_that_is_ahead() {
     assert_eq!(two.thefts(), 0);
 }
 
-/// The borders of grace move by the two seconds, and no further.
+/// The ends of the grace period move by two seconds, and not more.
 #[tokio::test(flavor = "multi_thread")]
 async fn grace_ends_two_seconds_early_or_late() {
     let two = Two::start(&[]).await;
@@ -153,8 +153,8 @@ async fn grace_ends_two_seconds_early_or_late() {
     }
 }
 
-/// The border of expiry moves as much: a session ends two seconds early on the one, or late on the other, and no token of
-/// it outlives that.
+/// The expiry moves by as much: a session ends two seconds early on one process, or late on the other. No token is valid
+/// after that.
 #[tokio::test(flavor = "multi_thread")]
 async fn expiry_is_two_seconds_early_or_late() {
     let two = Two::start(&[("DAYPASS_REFRESH_TOKEN_SECONDS", "60")]).await;
@@ -178,7 +178,7 @@ async fn expiry_is_two_seconds_early_or_late() {
     assert_eq!(two.thefts(), 0, "expired is not stolen");
 }
 
-/// Two tabs at the same moment on two processes: from which grace on the two seconds do no harm.
+/// Two tabs at the same moment on two processes: the length of the grace period from which two seconds have no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_smallest_grace_that_bears_the_skew() {
     let harmed = join_all((0..=5_u64).map(async |grace| {

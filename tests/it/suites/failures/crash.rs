@@ -1,5 +1,5 @@
-//! The function dies between its steps: real processes, ended with SIGKILL when a request of theirs reaches DynamoDB, before
-//! it is applied or after. A new process gets the client's retry.
+//! A function dies between its steps. Real processes get SIGKILL when one of their requests reaches DynamoDB, before or
+//! after it is applied. A new process handles the client's retry.
 
 use crate::suites::failures::matrix::{Scene, ShortPages, attempts_key, check_answer, counter};
 use crate::suites::failures::process::Process;
@@ -16,21 +16,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Processes at the same time.
+/// Processes that run in parallel.
 const AT_A_TIME: usize = 6;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// DynamoDB never sees the request.
+    /// DynamoDB does not receive the request.
     Before,
-    /// DynamoDB has applied it and answered nobody.
+    /// DynamoDB has applied the request, and its response is lost.
     After,
 }
 
 type Killer = Arc<dyn Fn() + Send + Sync>;
 
-/// Kills when the answer to the k-th request has come from DynamoDB. Each request is known by its content: two at the same
-/// time may be answered in any order.
+/// Kills the process when the response to the k-th request has come from DynamoDB. Requests are identified by their
+/// content, because parallel ones are answered in any order.
 struct KillAfter {
     doomed: Arc<Mutex<Option<Value>>>,
     kill: Killer,
@@ -48,7 +48,7 @@ impl Tamper for KillAfter {
         _: &mut (u16, Value),
     ) -> Option<(&'static str, Value)> {
         let mut sent = request.clone();
-        // What `ShortPages` has put in.
+        // The limit that `ShortPages` has inserted.
         if operation == "Query" {
             sent.as_object_mut().unwrap().remove("Limit");
         }
@@ -59,7 +59,7 @@ impl Tamper for KillAfter {
     }
 }
 
-/// How many requests an operation makes, by the way that it is sent here.
+/// Number of requests of an operation, as this test sends it.
 async fn requests(base: &Service, url: &str, keys: &Path, operation: Operation) -> usize {
     let service = base.redeployed(url, &[]).await;
     service.clock.set(SystemClock.now());
@@ -99,7 +99,7 @@ async fn crash(base: &Service, url: &str, keys: &Path, operation: Operation, k: 
                 *mark.lock().unwrap() = Some(call.request.clone());
                 Action::DropAnswer
             }
-            // What the dying process still had in its hands.
+            // Requests that the dying process still sends.
             _ => Action::DropRequest,
         }
     });
@@ -107,13 +107,13 @@ async fn crash(base: &Service, url: &str, keys: &Path, operation: Operation, k: 
     let mut log = first.died().await;
     let exchanges = service.bench.recorder.take();
     let doomed = doomed.lock().unwrap().clone().unwrap_or_else(|| panic!("{case}: no such request"));
-    // Whether the session had been opened when it died: only a slot was to be given back then.
+    // Whether the session was already open when the process died. After that, only slots are freed.
     let opening =
         |exchange: &Exchange| exchange.operation == "TransactWriteItems" && exchange.request != doomed;
     let opened = exchanges.iter().any(opening);
     check(base, &scene, operation, k, when, &doomed, opened, &attempts_key(&exchanges), &case).await;
 
-    // The client's retry, on another process.
+    // The client's retry, in another process.
     service.bench.recorder.set_tamper(ShortPages);
     service.bench.recorder.always(Action::Pass);
     let before = base.bench.store.sessions(scene.user.id).await.unwrap().len();
@@ -137,14 +137,14 @@ async fn crash(base: &Service, url: &str, keys: &Path, operation: Operation, k: 
     scene.present(&service, &[answer], &case).await;
     let reuse = log.iter().filter(|line| line["event"] == "refresh.reuse").count();
     match operation {
-        // The process died with its knowledge that it had ended the session.
+        // The process died after it had ended the session, and before it logged that.
         Operation::Replay if k == 2 && when == When::After => assert!(reuse <= 1, "{case}"),
         Operation::Replay => assert_eq!(reuse, 1, "{case}"),
         _ => assert_eq!(reuse, 0, "{case}"),
     }
 }
 
-/// What the tables hold after the crash. `doomed` is the request at which the process was killed.
+/// Compares the tables after the crash. `doomed` is the request at which the process was killed.
 #[expect(clippy::too_many_arguments, reason = "all that there is to know about a crash")]
 async fn check(
     base: &Service,
@@ -171,7 +171,7 @@ async fn check(
                 None if opens => assert_eq!(counted, 1, "{case}"),
                 None => assert!(counted <= 1, "{case}: it was the user's; the other request was under way"),
                 Some(key) if key == attempts => assert_eq!(counted, u32::from(after), "{case}"),
-                // The counter of the account, which is asked once the first one has said yes.
+                // The counter of the account, which comes after the first one.
                 Some(_) => assert_eq!(counted, 1, "{case}"),
             }
         }
@@ -192,7 +192,7 @@ async fn check(
     }
 }
 
-/// Killed at each request of each operation, before and after.
+/// Kills at each request of each operation, before and after it is applied.
 ///
 /// invariant: After the death of a function between its steps, a retry finishes what was begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,4 +1,4 @@
-//! `docs/operations/failures.md` says what the tables here say, in both directions: its tables are written from them.
+//! Comparison of `docs/operations/failures.md` with the tables of this suite, from which its tables are written.
 
 use crate::suites::failures::order::PAIRS;
 use crate::suites::failures::rows::{
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// What is expected of a request that fails once, and for good.
+/// The expected outcome of a request that fails once, and of one that fails permanently.
 type Both = (Expected, Expected);
 
-/// The failures, by what they do to a request.
+/// The failures, by their effect on a request.
 fn kinds() -> String {
     let mut text = String::from("| kind | failures |\n|---|---|\n");
     for effect in Effect::ALL {
@@ -22,7 +22,7 @@ fn kinds() -> String {
     text
 }
 
-/// The table of one operation: kinds of failure of a request that come to the same share a row.
+/// The table of one operation. Kinds of failure with the same outcome share a row.
 fn table(operation: Operation) -> String {
     let rows = rows();
     let mut text = String::from(
@@ -53,7 +53,8 @@ fn for_good(rows: &[Row], once: &Row) -> Expected {
     rows.iter().find(same).unwrap().expected
 }
 
-/// What the client sees and what is stored then, once and for good; and what is stored after the client's retry.
+/// The outcome for the client and the stored state, for one failure and for a permanent one, and the stored state after the
+/// client's retry.
 fn cells(operation: Operation, (once, forever): Both) -> [String; 3] {
     let usual = done(operation, 0);
     let now = |expected: Expected| match expected.sees.text(operation) {
@@ -67,7 +68,7 @@ fn cells(operation: Operation, (once, forever): Both) -> [String; 3] {
     [now(once), now(forever), finally]
 }
 
-/// The names of failures; reasons of a cancelled transaction are drawn together.
+/// The names of failures. Reasons of a cancelled transaction are combined.
 fn names(faults: &[Fault]) -> String {
     const CANCELLED: &str = "TransactionCanceledException, ";
     let mut names: Vec<String> = Vec::new();
@@ -126,7 +127,7 @@ fn times() -> String {
     text
 }
 
-/// Puts each table between its marks.
+/// Writes each table between its marks.
 fn written(mut document: String) -> String {
     let mut tables =
         vec![("times".to_owned(), times()), ("kinds".to_owned(), kinds()), ("order".to_owned(), pairs())];

@@ -1,5 +1,5 @@
-//! Plays every row of the table: what the client is answered, what the tables hold, what the client's retry comes to, and
-//! that every token that was issued does what it should.
+//! Plays every row of the table, and compares the response, the tables, the outcome of the client's retry and the validity
+//! of every issued token.
 
 use crate::suites::failures::rows::{Effect, Expected, Operation, Page, Row, Sees, Site, State, Times, rows};
 use daypass_core::ports::event::Event;
@@ -17,14 +17,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Rows that are played at the same time: most of them wait.
+/// Rows that are played in parallel. Most of them wait.
 const AT_A_TIME: usize = 32;
-/// Sessions on a page of a query, where DynamoDB would put a megabyte.
+/// Sessions per page of a query. DynamoDB has a megabyte per page.
 const PAGE: usize = 3;
 /// Sessions of the user whose sessions are all revoked: two pages.
 const SESSIONS: usize = 5;
 
-/// Makes the pages of a query short.
+/// Makes the pages of queries short.
 pub(crate) struct ShortPages;
 
 impl Tamper for ShortPages {
@@ -36,23 +36,23 @@ impl Tamper for ShortPages {
     }
 }
 
-/// An operation that is about to be asked for.
+/// An operation that is ready to be sent.
 pub(crate) struct Scene {
     pub(crate) user: User,
     name: String,
     operation: Operation,
-    /// The token that the operation presents; none for a login.
+    /// The token that the operation presents. Empty for a login.
     pub(crate) token: String,
-    /// Every refresh token that is out: those of the session at hand, the newest last, and of the user's others.
+    /// All issued refresh tokens: those of the session, the newest last, and those of the user's other sessions.
     own: Vec<String>,
     others: Vec<String>,
-    /// Session ids: of the token, and of the others on each page.
+    /// Session ids: that of the token, and those of the other sessions on each page.
     pub(crate) session: String,
     pages: [Vec<String>; 2],
 }
 
 impl Scene {
-    /// Logs in and rotates as far as the operation needs.
+    /// Logs in, and rotates as often as the operation needs.
     pub(crate) async fn set(service: &Service, operation: Operation, name: &str) -> Self {
         let user = service.quick_user(name).await;
         let mut scene = Self {
@@ -76,7 +76,7 @@ impl Scene {
                 ids.push(other.text("session_id"));
                 scene.others.push(other.refresh_token());
             }
-            // A query answers in the order of the sort key.
+            // A query returns items in the order of the sort key.
             ids.sort();
             for (place, id) in ids.into_iter().enumerate().filter(|(_, id)| *id != scene.session) {
                 scene.pages[place / PAGE].push(id);
@@ -92,7 +92,7 @@ impl Scene {
         scene
     }
 
-    /// The request of the operation.
+    /// Sends the request of the operation.
     pub(crate) async fn ask(&self, service: &Service) -> Answer {
         match self.operation {
             Operation::Login => service.login(&self.name).await,
@@ -102,7 +102,7 @@ impl Scene {
         }
     }
 
-    /// The same request as a function gets it: its name, the content type and the body.
+    /// The same request as a function gets it: name of the function, content type and body.
     pub(crate) fn as_event(&self) -> (&'static str, &'static str, String) {
         const FORM: &str = "application/x-www-form-urlencoded";
         let token = &self.token;
@@ -119,7 +119,7 @@ impl Scene {
         }
     }
 
-    /// The session that a site ends.
+    /// The session that this request ends.
     pub(crate) fn ended_by(&self, site: Site) -> String {
         match site {
             Site::EndOnFirstPage => self.pages[0].last().unwrap().clone(),
@@ -128,7 +128,7 @@ impl Scene {
         }
     }
 
-    /// Fails unless the tables are as expected.
+    /// Panics unless the tables are as expected.
     pub(crate) async fn check(&self, base: &Service, state: State, site: Site, attempts: &str, case: &str) {
         let sessions = base.bench.store.sessions(self.user.id).await.unwrap();
         let find = |id: &str| sessions.iter().find(|session| session.session.to_string() == id).unwrap();
@@ -175,7 +175,7 @@ impl Scene {
         assert!(others.into_iter().all(|other| other.generation == 0 && other.ended.is_none()), "{case}");
     }
 
-    /// Presents every token: each lives or is dead as it should be once all is over.
+    /// Presents every token, and compares whether it is valid.
     pub(crate) async fn present(&self, service: &Service, answers: &[Answer], case: &str) {
         for answer in answers.iter().filter(|answer| answer.status == 200) {
             if matches!(self.operation, Operation::Login | Operation::Refresh) {
@@ -219,7 +219,7 @@ pub(crate) fn invalid_grant() -> (u16, String) {
     (400, "invalid_grant".to_owned())
 }
 
-/// How many attempts are counted under this key; none when no request named one.
+/// The number of attempts counted under this key. 0 if no request has named a key.
 pub(crate) async fn counter(base: &Service, key: &str) -> u32 {
     if key.is_empty() {
         return 0;
@@ -227,7 +227,7 @@ pub(crate) async fn counter(base: &Service, key: &str) -> u32 {
     base.bench.attempts(key).await.map_or(0, |(count, _)| u32::try_from(count).unwrap())
 }
 
-/// The key under which these requests counted an attempt.
+/// The key under which these requests have counted an attempt.
 pub(crate) fn attempts_key(exchanges: &[Exchange]) -> String {
     let counting = |exchange: &&Exchange| !exchange.request["Key"]["key"]["S"].is_null();
     exchanges
@@ -236,7 +236,7 @@ pub(crate) fn attempts_key(exchanges: &[Exchange]) -> String {
         .map_or(String::new(), |exchange| exchange.request["Key"]["key"]["S"].as_str().unwrap().to_owned())
 }
 
-/// Fails unless the client was answered so.
+/// Panics unless the client got this response.
 pub(crate) fn check_answer(answer: &Answer, sees: Sees, operation: Operation, case: &str) {
     let expected = match (sees, operation) {
         (Sees::Done, Operation::Replay) => (400, "invalid_grant"),
@@ -250,7 +250,7 @@ pub(crate) fn check_answer(answer: &Answer, sees: Sees, operation: Operation, ca
     assert_eq!(answer.header("retry-after"), wait, "{case}");
 }
 
-/// What a row cost.
+/// Cost of a row.
 struct Played {
     operation: Operation,
     sees: Sees,
@@ -305,7 +305,7 @@ async fn play(base: &Service, url: &str, row: &Row) -> Played {
 
     service.bench.recorder.always(Action::Pass);
     let mut answers = vec![answer];
-    // Nobody logs in again who is in.
+    // A client that is logged in does not repeat the login.
     if operation != Operation::Login || expected.sees != Sees::Done {
         let again = scene.ask(&service).await;
         check_answer(&again, Sees::Done, operation, &format!("{case}, again"));
@@ -320,8 +320,7 @@ async fn play(base: &Service, url: &str, row: &Row) -> Played {
     Played { operation, sees: expected.sees, took }
 }
 
-/// One theft is one event. It may be two when the ending failed for all that the function knows, and the retry met the
-/// session alive.
+/// One theft is one event. Two are permitted if the ending seemed to fail and the retry found the session live.
 fn check_events(service: &Service, row: &Row, case: &str) {
     let events = service.journal.take();
     let reuse = events.iter().filter(|event| matches!(event, Event::Reuse { .. })).count();
@@ -333,7 +332,7 @@ fn check_events(service: &Service, row: &Row, case: &str) {
     assert!(reuse == 1 || (failed && reuse == 2), "{case}: {reuse} events");
 }
 
-/// Every failure of every request of every operation.
+/// Causes every failure of every request of every operation.
 ///
 /// invariant: After any failure of DynamoDB at any request, a retry finishes what was begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -344,10 +343,10 @@ async fn every_row_of_the_table() {
     let base = Service::quick(&url, &[]).await;
     let rows = rows();
     let started = Instant::now();
-    // The long ones first.
+    // The longest rows first.
     let mut order: Vec<&Row> = rows.iter().collect();
     order.sort_by_key(|row| std::cmp::Reverse(row.fault.hangs()));
-    // To the end, whatever fails: what the rows that fail have in common says more than the first of them.
+    // All rows are played, even if some fail: their common parts show the cause.
     let played: Vec<Result<Played, _>> = stream::iter(order)
         .map(|row| AssertUnwindSafe(play(&base, &url, row)).catch_unwind())
         .buffer_unordered(AT_A_TIME)
@@ -387,7 +386,7 @@ async fn every_row_of_the_table() {
     }
 }
 
-/// No row is there twice, none is missing, and none says that a failing store is a bad token.
+/// Each row occurs once, none is missing, and no failing store causes a verdict on a token.
 #[test]
 fn the_table_is_whole() {
     let rows = rows();

@@ -1,8 +1,8 @@
-//! What goes wrong in the real world, and what becomes of sessions then: `docs/operations/failures.md` is this suite in words.
+//! Failures and their effect on sessions. `docs/operations/failures.md` describes this suite.
 //!
-//! [`rows`] is the one table of what is expected; [`matrix`] plays it, [`order`] lets answers overtake each other,
-//! [`crash`] kills real processes, [`swarm`], [`thief`] and [`clocks`] run many sessions. `cargo verify --only failures`
-//! runs it all and shows what it covered.
+//! [`rows`] is the table of expectations, and [`matrix`] plays it. [`order`] reorders responses, and [`crash`] kills real
+//! processes. [`swarm`], [`thief`] and [`clocks`] run many sessions. `cargo verify --only failures` runs all of it and
+//! prints what it covered.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,10 +28,10 @@ mod thief;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::Service;
 
-/// One part at a time: they share two processors.
+/// One part at a time, because they share two processors.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A store, and a service over it whose passwords cost nothing.
+/// A store, and functions over it whose password hashes take no time.
 pub(crate) async fn service() -> (Embedded, Service) {
     with(&[]).await
 }

@@ -1,5 +1,5 @@
-//! Two requests in flight: the first to be applied is the last to be answered. And requests that land when the session is
-//! no more.
+//! Two parallel requests, of which the first to be applied is the last to be answered. And requests that are applied after
+//! their session has ended.
 
 use crate::suites::failures::matrix::invalid_grant;
 use daypass_core::ports::store::UserStatus;
@@ -10,11 +10,11 @@ use daypass_testkit::recorder::Action;
 use daypass_tests::service::Service;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What overtakes what, and what comes of it. The doc names each.
+/// The pair of requests and its outcome. The document lists each.
 pub(crate) struct Pair {
     pub(crate) first: Ask,
     pub(crate) second: Ask,
-    /// Status of both.
+    /// Status of both responses.
     pub(crate) sees: (u16, u16),
     pub(crate) after: &'static str,
 }
@@ -37,7 +37,7 @@ impl Ask {
         }
     }
 
-    /// The request of this operation whose answer is overtaken.
+    /// The request of this operation whose response is delayed.
     fn overtaken(self) -> &'static str {
         match self {
             Self::Login => "TransactWriteItems",
@@ -101,7 +101,7 @@ async fn overtake(pair: &Pair) {
         if first { Action::HeldAnswer(kept.clone()) } else { Action::Pass }
     });
     let second = async {
-        // The first has been applied. Its answer is kept until the second one is answered.
+        // The first request was applied. Its response is delayed until the second one is answered.
         hold.landed().await;
         let answer = pair.second.send(&service, &token).await;
         hold.release();
@@ -154,7 +154,7 @@ async fn overtake(pair: &Pair) {
     }
 }
 
-/// The first to be applied is answered last.
+/// The request that is applied first is answered last.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_out_of_order() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
@@ -162,7 +162,7 @@ async fn answers_out_of_order() {
     println!("answers out of order: {} pairs", PAIRS.len());
 }
 
-/// What is done to the user while a request is on its way.
+/// The change of the user while a request is delayed.
 #[derive(Debug, Clone, Copy)]
 enum Meanwhile {
     Revoked,
@@ -171,8 +171,8 @@ enum Meanwhile {
     NewPassword,
 }
 
-/// A request that lands when its client has gone and the session was ended meanwhile: a rotation revives nothing, and a
-/// login opens nothing for a user who was disabled or has another password.
+/// A request is applied after its client has given up and the session has ended. A rotation revives no session. A login
+/// opens none for a user who was disabled or has another password.
 async fn lands_too_late(meanwhile: Meanwhile) {
     let (db, service) = crate::suites::failures::service().await;
     let user = service.quick_user("alice").await;
@@ -181,7 +181,7 @@ async fn lands_too_late(meanwhile: Meanwhile) {
     let hold = Hold::default();
     let held = hold.clone();
     service.bench.recorder.set_hook(move |call| {
-        // What counts the attempt and reads the user is in time.
+        // The requests that count the attempt and read the user are not delayed.
         let first_half = call.operation == "GetItem" || !call.request["Key"]["key"].is_null();
         if first_half { Action::Pass } else { Action::Held(held.clone()) }
     });
@@ -220,8 +220,7 @@ async fn lands_too_late(meanwhile: Meanwhile) {
     };
     assert_eq!(old.ended.map(|ended| ended.reason), Some(reason));
     assert_eq!(straight.refresh(&token).await.outcome(), invalid_grant(), "{meanwhile:?}");
-    // A login that was under way opens its session after a revocation, as one that comes after it would; nobody holds
-    // its tokens.
+    // After a revocation, a delayed login opens its session, as a later login would. No client has its tokens.
     let opened = match meanwhile {
         Meanwhile::Revoked | Meanwhile::RevokedAll => 1,
         Meanwhile::Disabled | Meanwhile::NewPassword => 0,

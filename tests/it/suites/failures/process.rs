@@ -16,7 +16,7 @@ impl Process {
         Self::start_with(function, service, &[("DAYPASS_KEYS", keys.to_str().unwrap())]).await
     }
 
-    /// As [`Process::start`], with variables that name the source of its keys.
+    /// As [`Process::start`], with variables for the source of its keys.
     pub(crate) async fn start_with(function: &str, service: &Service, keys: &[(&str, &str)]) -> Self {
         let binary = functions::built("failures").join(function);
         let mut command = Command::new(&binary);
@@ -25,22 +25,22 @@ impl Process {
         Self(started.unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display())))
     }
 
-    /// Hands over a request, as an HTTP API does.
+    /// Sends a request, as an HTTP API does.
     pub(crate) fn send(&self, function: &str, content_type: &str, body: &str) {
         self.0.send(event::http("POST", &format!("/{function}"), content_type, body).to_string());
     }
 
-    /// The answer of the function.
+    /// Waits for the response of the function.
     pub(crate) async fn answer(&mut self) -> Answer {
         Answer::of_function(&self.0.answer().await.unwrap())
     }
 
-    /// Ends the process with SIGKILL when it is called, from any thread.
+    /// A function that ends the process with SIGKILL, from any thread.
     pub(crate) fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         self.0.killer()
     }
 
-    /// Waits until the process has been killed; fails when it had answered before. Returns its log.
+    /// Waits until the process was killed. Panics if it answered before. Returns its log.
     pub(crate) async fn died(self) -> Vec<Value> {
         self.0.died().await
     }
@@ -51,7 +51,7 @@ impl Process {
     }
 }
 
-/// The environment of every function over the tables of a service, through its recorder: all but the keys.
+/// The environment of a function over the tables of a service, through its recorder, without the keys.
 pub(crate) fn variables(service: &Service) -> [(&'static str, String); 11] {
     let tables = &service.bench.tables;
     [

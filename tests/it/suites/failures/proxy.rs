@@ -1,4 +1,4 @@
-//! The tool itself: what the proxy says it does to a connection, it does.
+//! Tests of the recorder itself: it treats connections as its actions state.
 
 use crate::suites::failures::service;
 use daypass_testkit::embedded::Embedded;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A request on a plain socket; returns all that comes back, or how the connection ended.
+/// Sends a request over a plain socket. Returns all bytes that come back, or the error of the connection.
 async fn raw(url: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await?;
     let request = "POST / HTTP/1.1\r\nhost: proxy\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
@@ -43,7 +43,7 @@ async fn a_reset_is_a_reset_and_a_close_is_a_close() {
     assert!(!body.is_empty());
 }
 
-/// What the SDK makes of them: both ends of a connection are errors of the connection, and are tried again.
+/// The SDK treats both as errors of the connection and retries.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_sees_an_error_of_the_connection() {
     let (_db, service) = service().await;
@@ -62,7 +62,7 @@ async fn the_sdk_sees_an_error_of_the_connection() {
     }
 }
 
-/// Sends a request, and goes away `when` that is over; fails when there was an answer before.
+/// Sends a request, and cancels it after `when`. Panics if there was a response before.
 async fn gives_up<T>(request: impl Future<Output = T>, when: impl Future<Output = ()>) {
     tokio::select! {
         _ = request => panic!("an answer to a request that is held"),
@@ -70,11 +70,12 @@ async fn gives_up<T>(request: impl Future<Output = T>, when: impl Future<Output 
     }
 }
 
-/// When a write lands: a late request after its client has gone, a late answer's at once, a lost one never.
+/// The time at which a write is applied: a late request after its client has given up, one with a late response at once, a
+/// lost one never.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_land_when_they_should() {
     let embedded = Embedded::start(None).unwrap();
-    // A client waits for a try of a second; this one lands nothing afterwards, however late that is.
+    // An attempt of a client takes a second. This delay is longer, so that a lost request is never applied afterwards.
     let long = Duration::from_millis(1_500);
     let cases = [
         (Action::Held(Hold::default()), 0, 1),
@@ -95,7 +96,7 @@ async fn writes_land_when_they_should() {
         bench.recorder.always(action.clone());
         let presented = present(&opened, 0);
         let rotation = bench.rotate(&presented, after(1));
-        // A client that goes away in the middle, where it would wait.
+        // A client that cancels in the middle, where it would wait.
         match &action {
             Action::Held(hold) => gives_up(rotation, hold.arrived()).await,
             Action::HeldAnswer(hold) => gives_up(rotation, hold.landed()).await,

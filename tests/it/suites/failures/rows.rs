@@ -1,11 +1,11 @@
-//! The table: which failure, of which request of which operation, once or for good, and what comes of it.
+//! The table of expectations: each failure of each request of each operation, once or permanent, with its outcome.
 
 use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::{Action, Call};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What a client asks for.
+/// Request of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
     Login,
@@ -30,13 +30,13 @@ impl Operation {
         }
     }
 
-    /// After which Lambda ends the function: `Timeout` in template.yaml.
+    /// Time after which Lambda ends the function: `Timeout` in template.yaml.
     pub(crate) fn limit(self) -> Duration {
         Duration::from_secs(if self == Self::Login { 15 } else { 5 })
     }
 }
 
-/// A request that an operation makes.
+/// A request of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Site {
     ReadUser,
@@ -114,7 +114,7 @@ impl Site {
         }
     }
 
-    /// Whether a request on the wire is this one. `session` is the session that the site ends.
+    /// Whether a request is this one. `session` is the session that it ends.
     pub(crate) fn is(self, call: &Call<'_>, session: &str) -> bool {
         let request = call.request;
         let says =
@@ -137,24 +137,24 @@ impl Site {
     }
 }
 
-/// What a failure does to a request.
+/// Effect of a failure on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Slow, but in time: nobody notices.
+    /// The response is slow, but in time, so there is no effect.
     None,
-    /// Not applied; the SDK tries again.
+    /// Not applied. The SDK retries.
     Kept,
-    /// Applied, and nobody learns it; the SDK tries again.
+    /// Applied, but the response is lost. The SDK retries.
     Applied,
-    /// Applied when the SDK has tried again and the operation is over.
+    /// Applied after the SDK's retries, when the operation has ended.
     AppliedLate,
-    /// Applied when the operation, its retry by the client and all else are over.
+    /// Applied after the operation and the client's retry.
     AppliedLast,
-    /// Not applied, and another try would be in vain.
+    /// Not applied, and a retry cannot succeed.
     Refused,
-    /// Applied, and the answer cannot be read; another try would read no better.
+    /// Applied, but the response cannot be read, and neither can that of a retry.
     AppliedUnread,
-    /// The transaction was cancelled because the user is not as the password was checked against.
+    /// The transaction was cancelled because the user has changed since the password was checked.
     UserChanged,
 }
 
@@ -170,7 +170,7 @@ impl Effect {
         Self::UserChanged,
     ];
 
-    /// What the doc calls it.
+    /// Name in the document.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "slow",
@@ -185,36 +185,37 @@ impl Effect {
     }
 }
 
-/// A failure.
+/// A failure of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) name: String,
-    /// What stands in the way of the request or its answer.
+    /// Action of the recorder on the request or its response.
     pub(crate) action: Action,
     pub(crate) effect: Effect,
-    /// How often a request is sent that fails so for good.
+    /// Number of times that a request is sent if it always fails in this way.
     pub(crate) tries: usize,
-    /// The only operation of DynamoDB's API that fails so; `None` for all.
+    /// The only operation of DynamoDB's API with this failure; `None` for all.
     pub(crate) only: Option<&'static str>,
 }
 
 impl Fault {
-    /// Whether a try ends by the client's timeout.
+    /// Whether an attempt ends by the time limit of the client.
     pub(crate) fn hangs(&self) -> bool {
         self.tries == HANGS
     }
 }
 
-/// A request that fails at once is sent four times, as the SDK's standard is.
+/// Attempts at a request that fails at once: the SDK's standard.
 const AT_ONCE: usize = 4;
-/// Of one that hangs, two tries fit into its time.
+/// Attempts at a request that gets no response: the time is enough for two.
 const HANGS: usize = 2;
 
 fn fault(name: &str, action: Action, effect: Effect, tries: usize) -> Fault {
     Fault { name: name.to_owned(), action, effect, tries, only: None }
 }
 
-/// What DynamoDB may say of each action of a transaction ("TransactWriteItems", Errors), and whether that passes.
+/// Reasons that DynamoDB can give for each action of a transaction ("TransactWriteItems", Errors), and whether they are
+/// temporary.
 const REASONS: [(&str, bool); 9] = [
     ("None", false),
     ("ConditionalCheckFailed", false),
@@ -236,7 +237,7 @@ fn cancelled(position: usize, reason: &str) -> Action {
     Action::Status(400, json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }))
 }
 
-/// Every failure.
+/// The list of all failures.
 pub(crate) fn faults() -> Vec<Fault> {
     use Effect::{Applied, AppliedLast, AppliedLate, AppliedUnread, Kept, None, Refused, UserChanged};
     let refuse = |code: &str| fault(code, Action::refuse(400, code), Kept, AT_ONCE);
@@ -276,7 +277,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     for (reason, passes) in REASONS {
         for (position, subject) in ACTIONS.iter().enumerate() {
             let (effect, tries) = match (reason, position) {
-                // DynamoDB's word for a password or status that changed while the login was under way.
+                // DynamoDB's reason if the password or the status changed during the login.
                 ("ConditionalCheckFailed", 1) => (UserChanged, 1),
                 _ if passes => (Kept, AT_ONCE),
                 _ => (Refused, 1),
@@ -288,23 +289,23 @@ pub(crate) fn faults() -> Vec<Fault> {
     faults
 }
 
-/// How often.
+/// Number of times that the request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Times {
     Once,
     ForGood,
 }
 
-/// What the client is answered.
+/// The response that the client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sees {
-    /// What it would without the failure: 200, or `invalid_grant` for a replay.
+    /// As without the failure: 200, or `invalid_grant` for a replay.
     Done,
     /// 503 `temporarily_unavailable` with `Retry-After: 2`.
     Busy,
-    /// 500 `server_error`.
+    /// The response is 500 `server_error`.
     OurFault,
-    /// 401, as for a wrong password.
+    /// The response is 401, as for a wrong password.
     WrongPassword,
 }
 
@@ -320,30 +321,29 @@ impl Sees {
     }
 }
 
-/// What the tables hold once the failure is over and before the client tries again.
+/// State of the tables after the failure and before the client's retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// So many sessions were opened, so many attempts are counted.
+    /// Number of opened sessions and of counted attempts.
     Login { sessions: usize, attempts: u32 },
-    /// The generation of the session.
+    /// Generation of the session.
     Generation(u32),
     /// Whether the session has ended.
     Ended(bool),
-    /// `all=true`: whether the token's own session has ended, and how many of the two pages of others: all, none, or
-    /// those whose endings were under way.
+    /// `all=true`: whether the token's own session has ended, and the state of the two pages of other sessions.
     All { own: bool, first: Page, next: Page },
 }
 
-/// What became of the sessions on one page.
+/// State of the sessions on one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
     Live,
     Ended,
-    /// All but the one whose ending failed.
+    /// All have ended, except the one whose ending failed.
     AllButOne,
-    /// The one whose ending failed lives; of the others any may have ended.
+    /// The one whose ending failed is live. Of the others, any may have ended.
     Some,
-    /// The one whose ending was applied has ended; of the others any may have.
+    /// The one whose ending was applied has ended. Of the others, any may have.
     OneAndSome,
 }
 
@@ -387,15 +387,15 @@ impl State {
     }
 }
 
-/// What comes of a row.
+/// Outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) sees: Sees,
-    /// When nothing is under way any more, and the client has not tried again.
+    /// After all requests of the operation, before the client's retry.
     pub(crate) state: State,
-    /// After the client's own retry (where the answer asks for one), and after what lands last of all.
+    /// After the client's retry, if the response asks for one, and after requests that are applied last.
     pub(crate) finally: State,
-    /// How often the request is sent.
+    /// Number of times that the request is sent.
     pub(crate) tries: usize,
 }
 
@@ -408,7 +408,7 @@ pub(crate) struct Row {
     pub(crate) expected: Expected,
 }
 
-/// Every row: each failure, of each request that can fail so, once and for good.
+/// All rows: each failure of each request that can fail in this way, once and permanently.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for fault in faults() {
@@ -424,7 +424,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// What must come of a failure.
+/// The expected outcome of a failure.
 fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
     let (sees, applied) = match (fault.effect, times) {
         (Effect::None, _) => (Sees::Done, true),
@@ -432,7 +432,7 @@ fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
             (Sees::Done, true)
         }
         (Effect::Kept, Times::ForGood) => (Sees::Busy, false),
-        // What lands last of all is not there yet.
+        // A request that is applied last is not applied yet.
         (Effect::AppliedLast, Times::ForGood) => (Sees::Busy, false),
         (Effect::Applied | Effect::AppliedLate, Times::ForGood) => (Sees::Busy, true),
         (Effect::Refused, _) => (Sees::OurFault, false),
@@ -444,7 +444,7 @@ fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
         (_, Times::Once) => 2,
         (tries, Times::ForGood) => tries,
     };
-    // An increment that lands when the login has settled the counter starts it anew.
+    // An attempt that is counted after the login has deleted the counter creates the counter again.
     let late = |effect| u32::from(site == Site::CountAttempt && fault.effect == effect);
     let state = if sees == Sees::Done {
         done(site.operation(), late(Effect::AppliedLate))
@@ -457,9 +457,9 @@ fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
                 State::Login { sessions, attempts } => (sessions, attempts),
                 _ => (0, 0),
             };
-            // The client tries again unless it was answered 200; a success settles the counter.
+            // The client retries unless the response was 200. A success deletes the counter.
             let (sessions, attempts) = if sees == Sees::Done { before } else { (before.0 + 1, 0) };
-            // A session that opens last of all is one more that nobody holds.
+            // A session that is opened last is one more, without a client.
             let opened =
                 site == Site::OpenSession && fault.effect == Effect::AppliedLast && times == Times::ForGood;
             State::Login {
@@ -472,7 +472,7 @@ fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
     Expected { sees, state, finally, tries }
 }
 
-/// An operation that went through.
+/// State after an operation without a failure.
 pub(crate) fn done(operation: Operation, attempts: u32) -> State {
     match operation {
         Operation::Login => State::Login { sessions: 1, attempts },
@@ -482,10 +482,10 @@ pub(crate) fn done(operation: Operation, attempts: u32) -> State {
     }
 }
 
-/// An operation that ended at this request, which was applied or was not.
+/// State after an operation that ended at this request.
 fn stopped(site: Site, applied: bool, effect: Effect) -> State {
-    // The endings of a page are sent at once: the first failure that is final ends them all, one that is tried again gives
-    // the others time.
+    // The endings of a page run in parallel. A permanent failure of one cancels the others. While one is retried, the
+    // others finish.
     let page = match (applied, effect) {
         (false, Effect::Refused) => Page::Some,
         (true, Effect::AppliedUnread) => Page::OneAndSome,

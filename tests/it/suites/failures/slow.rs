@@ -1,7 +1,7 @@
-//! A store that hangs. [`Timed::promised`] says how long each operation takes at its slowest, against the time after which
-//! Lambda ends the function; `suites::timing` measures it.
+//! A store that does not answer. [`Timed::promised`] states the longest time of each operation, which must be less than the
+//! time after which Lambda ends the function. `suites::timing` measures it.
 //!
-//! The arithmetic is in `shared/dynamodb/src/connect.rs`. Lambda's limits are read from template.yaml.
+//! `shared/dynamodb/src/connect.rs` has the calculation. The limits of Lambda come from template.yaml.
 
 use crate::suites::failures::matrix::{Scene, ShortPages};
 use crate::suites::failures::rows::Operation;
@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// What is timed: the operations of the tables, and what users do with their list of sessions.
+/// The timed operations: those of the tables, and those on the list of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timed {
     Operation(Operation),
-    /// `GET /sessions`.
+    /// The list of sessions: `GET /sessions`.
     List,
-    /// `DELETE /sessions/{id}` of another session than the caller's.
+    /// `DELETE /sessions/{id}` of a session that is not the caller's.
     EndAnother,
 }
 
@@ -44,7 +44,7 @@ impl Timed {
         }
     }
 
-    /// After which Lambda ends the function.
+    /// Time after which Lambda ends the function.
     pub(crate) fn limit(self) -> Duration {
         match self {
             Self::Operation(operation) => operation.limit(),
@@ -52,7 +52,7 @@ impl Timed {
         }
     }
 
-    /// The function's name in template.yaml.
+    /// Name of the function in template.yaml.
     fn function(self) -> &'static str {
         match self {
             Self::Operation(Operation::Login) => "LoginFunction",
@@ -62,7 +62,8 @@ impl Timed {
         }
     }
 
-    /// What connect.rs promises when nothing answers, and when every request but the last answers at the last moment.
+    /// The times in connect.rs: if no request is answered, and if each request is answered at the last moment and the last
+    /// one never.
     pub(crate) fn promised(self) -> (Duration, Duration) {
         let ms = Duration::from_millis;
         match self {
@@ -75,7 +76,7 @@ impl Timed {
         }
     }
 
-    /// The last request, by what it asks. `session` is the token's own.
+    /// Whether this is the last request. `session` is the session of the token.
     fn is_last(self, call: &Call<'_>, session: &str) -> bool {
         let ends =
             call.request["UpdateExpression"].as_str().is_some_and(|text| text.contains("#revoked_why"));
@@ -84,16 +85,16 @@ impl Timed {
             Self::Operation(Operation::Refresh) => true,
             Self::Operation(Operation::Replay | Operation::Revoke) | Self::EndAnother => ends,
             Self::Operation(Operation::RevokeAll) => ends && call.request["Key"]["session"]["S"] != session,
-            // However many pages there are: with each at the last moment, time is up before they are.
+            // There is no last page: the time is up before all pages are read.
             Self::List => false,
         }
     }
 }
 
-/// Somebody who is about to ask.
+/// A caller who is ready to send the operation.
 enum Asking {
     Scene(Box<Scene>),
-    /// With an access token, for something below `/sessions`.
+    /// With an access token, for a route below `/sessions`.
     Own {
         access: String,
         session: String,
@@ -109,7 +110,7 @@ impl Asking {
         }
         service.quick_user(name).await;
         let mut logins = Vec::new();
-        // Three pages.
+        // Enough sessions for three pages.
         for _ in 0..8 {
             logins.push(service.login(name).await);
         }
@@ -121,7 +122,7 @@ impl Asking {
         Self::Own { access, session, method, path }
     }
 
-    /// The session of the token that asks.
+    /// Session of the caller's token.
     fn session(&self) -> String {
         match self {
             Self::Scene(scene) => scene.session.clone(),
@@ -137,7 +138,7 @@ impl Asking {
     }
 }
 
-/// Nothing ever answers; or `in_turn` each request but the last answers at the last moment, and the last one never.
+/// No request is answered. With `in_turn`, each request is answered at the last moment, and the last one never.
 pub(crate) fn hang(recorder: &Recorder, timed: Timed, in_turn: bool, session: String) {
     let tries: Mutex<BTreeMap<String, usize>> = Mutex::default();
     recorder.set_hook(move |call| {
@@ -146,8 +147,8 @@ pub(crate) fn hang(recorder: &Recorder, timed: Timed, in_turn: bool, session: St
         let tries = tries.entry(format!("{} {update} {page}", call.operation)).or_default();
         *tries += 1;
         match (in_turn && !timed.is_last(call, &session), *tries) {
-            // The second try starts at most 50 ms after the first one's second, and has the rest of two; a busy machine needs
-            // some of that.
+            // The second attempt starts at most 50 ms after the second of the first one, and has the rest of two seconds. A
+            // busy machine needs some of that.
             (true, 2..) => Action::Hang(Duration::from_millis(650)),
             _ => Action::Hang(FOR_EVER),
         }
@@ -177,8 +178,8 @@ fn the_limits_are_those_of_the_template() {
     }
 }
 
-/// 503 with `Retry-After`, and the same request works afterwards: when nothing ever answers, and when each request but the last
-/// answers just in time and the last one never does.
+/// The response is 503 with `Retry-After`, and the same request works afterwards. In one case no request is answered. In
+/// the other, each is answered at the last moment, and the last one never.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_is_503_and_the_same_request_works_afterwards() {
     let _turn = crate::suites::failures::ONE_AT_A_TIME.lock().await;
@@ -195,7 +196,7 @@ async fn a_store_that_hangs_is_503_and_the_same_request_works_afterwards() {
     join_all(played).await;
 }
 
-/// One operation while the store hangs, and once more when it works again. Returns how long the answer of 503 took.
+/// Sends one operation while the store does not answer, and again when it does. Returns the time of the 503.
 pub(crate) async fn play(service: &Service, timed: Timed, in_turn: bool, name: &str) -> Duration {
     let asking = Asking::set(service, timed, name).await;
     service.bench.recorder.set_tamper(ShortPages);

@@ -1,4 +1,5 @@
-//! 500 sessions, each refreshed by two tabs at once through 20 rotations, while answers are lost and requests are throttled.
+//! 500 sessions, each refreshed by two tabs in parallel for 20 rotations, while responses are lost and requests are
+//! throttled.
 
 use daypass_core::keys::RefreshKeys;
 use daypass_core::ports::event::Event;
@@ -17,17 +18,17 @@ use std::time::{Duration, Instant};
 const SESSIONS: usize = 500;
 const USERS: usize = 50;
 const ROTATIONS: u32 = 20;
-/// Sessions that are refreshed at the same moment, by two tabs each.
+/// Sessions that are refreshed in parallel, by two tabs each.
 const AT_A_TIME: usize = 32;
-/// Between one rotation and the next.
+/// Time between two rotations.
 pub(crate) const PERIOD: Duration = Duration::from_secs(300);
-/// Of so many answers one is lost: on the way from DynamoDB to the function, and on the way from there to the client.
+/// One response in this number is lost, both from DynamoDB to the function and from the function to the client.
 const LOST: u64 = 10;
-/// Of so many requests to DynamoDB one is throttled.
+/// One request to DynamoDB in this number is throttled.
 const THROTTLED: u64 = 20;
 const SEED: u64 = 0x5eed_da15;
 
-/// SplitMix64: a sequence that is the same in each run.
+/// SplitMix64, a random sequence that is the same in each run.
 pub(crate) struct Seeded(u64);
 
 impl Seeded {
@@ -35,7 +36,7 @@ impl Seeded {
         Self(seed)
     }
 
-    /// Whether this is the one in `n`.
+    /// Whether this is the one case in `n`.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -45,7 +46,7 @@ impl Seeded {
     }
 }
 
-/// What went wrong on the way to DynamoDB.
+/// Counts of failures between function and DynamoDB.
 pub(crate) struct Weather {
     requests: AtomicUsize,
     lost: AtomicUsize,
@@ -58,7 +59,7 @@ impl Weather {
     }
 }
 
-/// Lets the recorder lose and throttle.
+/// Makes the recorder lose responses and throttle requests.
 pub(crate) fn bad_weather(service: &Service, seed: u64, weather: &'static Weather) {
     let seeded = Mutex::new(Seeded::new(seed));
     service.bench.recorder.set_hook(move |_| {
@@ -76,16 +77,17 @@ pub(crate) fn bad_weather(service: &Service, seed: u64, weather: &'static Weathe
     });
 }
 
-/// A browser with one session and two tabs, which share its storage. Its tabs keep to the rules of `docs/operations/failures.md`:
+/// A browser with one session and two tabs, which share its storage. The tabs follow the client rules of
+/// `docs/operations/failures.md`:
 ///
-/// 1. a tab sends the token that is in the storage when it begins;
-/// 2. when the answer is 503 or does not come, it asks again soon: with the same token (the first tab), or with the one
-///    that is in the storage by then (the second tab); both are right;
-/// 3. a new token is stored only in the place of the one that was sent for it: an answer that comes late must not put an
-///    older token where a newer one is.
+/// 1. A tab sends the token that is in the storage when it begins.
+/// 2. After a 503, or without a response, it retries soon. The first tab sends the same token. The second tab sends the
+///    token that is then in the storage. Both are correct.
+/// 3. A tab stores a new token only if the storage still holds the token that it sent. A late response therefore replaces
+///    no newer token.
 struct Browser {
     storage: Mutex<String>,
-    /// What the network does to the answers of each tab.
+    /// The fate of the responses of each tab.
     luck: [Mutex<Seeded>; 2],
 }
 
@@ -95,7 +97,7 @@ struct Tally {
     lost: AtomicUsize,
     busy: AtomicUsize,
     answered: AtomicUsize,
-    /// Of each session and generation, the one token there may be.
+    /// The only token of each session and generation.
     tokens: Mutex<HashMap<(String, u32), String>>,
 }
 
@@ -127,7 +129,7 @@ impl Browser {
                 tally.answered.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            // A client waits longer; here the clock stands still.
+            // A real client waits longer. The test clock stands still.
             tokio::time::sleep(Duration::from_millis(5)).await;
             if tab == 1 {
                 token = stored();
@@ -173,7 +175,7 @@ async fn two_tabs_through_twenty_rotations_in_bad_weather() {
                 }
             })
             .await;
-        // Not a single refusal, let alone a theft: nothing but rotations, their repetitions, and a store that was down.
+        // All events are rotations, their repetitions, or failures of the store. None is a rejection or a reuse.
         for event in service.journal.take() {
             match event {
                 Event::Rotated { .. } | Event::Failure { .. } => {}
@@ -213,7 +215,7 @@ async fn two_tabs_through_twenty_rotations_in_bad_weather() {
         read(&WEATHER.throttled),
     );
     assert_eq!(read(&tally.answered), SESSIONS * 2 * usize::try_from(ROTATIONS).unwrap());
-    // The weather was as bad as it was to be.
+    // The number of failures was as intended.
     let share = |part: usize, of: usize| of / part.max(1);
     assert!((8..=12).contains(&share(read(&tally.lost), read(&tally.asked))));
     assert!((8..=13).contains(&share(read(&WEATHER.lost), read(&WEATHER.requests))));

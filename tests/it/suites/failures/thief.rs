@@ -1,5 +1,5 @@
-//! A thief at every point of a session's life: what was copied is noticed at the first use outside the grace window, and
-//! then the session is dead for thief and owner alike.
+//! A thief at every point of a session. A copied token is detected at its first use outside the grace period, and the
+//! session then ends for thief and owner.
 
 use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::{PERIOD, Weather, bad_weather};
@@ -11,9 +11,9 @@ use daypass_tests::service::Service;
 use futures_util::{StreamExt, stream};
 use std::time::{Duration, Instant};
 
-/// The thief strikes when the owner holds this generation: once at each.
+/// Number of generations of the owner's token. The thief copies one at each.
 const POINTS: usize = 20;
-/// Stories at the same time.
+/// Stories that run in parallel.
 const AT_A_TIME: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,36 +23,37 @@ enum Who {
 }
 use Who::{Owner, Thief};
 
-/// What becomes of a use.
+/// Outcome of a use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comes {
     /// A new pair of tokens.
     Tokens,
-    /// It is noticed that there are two: `invalid_grant`, and the session ends.
+    /// The reuse is detected: `invalid_grant`, and the session ends.
     Noticed,
 }
 use Comes::{Noticed, Tokens};
 
-/// A copy and what is done with it.
+/// A copied token and its uses.
 struct Story {
     name: &'static str,
-    /// Which copies of the owner's tokens this is about: `0` is the newest.
+    /// Whether the story applies to this copy of the owner's tokens. The newest has the index 0.
     copies: fn(usize, usize) -> bool,
-    /// Seconds after the copy was made, a period after the owner's last rotation; who uses what they hold; what comes of it.
+    /// The uses: seconds after the copy, the party, and the outcome. The copy is made one period after the owner's last
+    /// rotation.
     uses: &'static [(u64, Who, Comes)],
 }
 
-/// The current token is copied, and the thief has the grace window (30 s) to hide in.
+/// The current token is copied. The grace period of 30 s can hide the thief.
 fn current(copy: usize, _: usize) -> bool {
     copy == 0
 }
 
-/// The one before, the one before that, and the login's own.
+/// The previous token, the one before it, and the first one.
 fn earlier(copy: usize, point: usize) -> bool {
     copy == 1 || copy == 2 || (copy > 0 && copy == point)
 }
 
-/// Those whose successor has been used.
+/// Tokens whose successor was used.
 fn long_used(copy: usize, point: usize) -> bool {
     copy != 1 && earlier(copy, point)
 }
@@ -123,7 +124,7 @@ async fn play(base: &Service, url: &str, number: usize, story: &Story, point: us
     let elsewhere = service.login(&name).await.refresh_token();
     let mut tokens = vec![service.login(&name).await.refresh_token()];
 
-    // The same weather as in the swarm, until the theft: one event for one theft is told apart only when DynamoDB answers.
+    // The failures of the swarm until the theft. The number of events is exact only if DynamoDB answers.
     bad_weather(&service, u64::try_from(point * 31 + copy).unwrap(), &WEATHER);
     while tokens.len() <= point {
         service.clock.advance(PERIOD);
@@ -158,7 +159,7 @@ async fn play(base: &Service, url: &str, number: usize, story: &Story, point: us
             }
         }
     }
-    // Dead for both, whatever they hold; alive elsewhere; told once.
+    // The session is dead for both parties, with any token. Other sessions live, and there is one event.
     for token in [&owner, &thief, &stolen, &tokens[point]] {
         assert_eq!(service.refresh(token).await.outcome(), invalid_grant(), "{case}: a token that is left");
     }

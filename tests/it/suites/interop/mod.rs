@@ -1,6 +1,6 @@
-//! Verifiers and OAuth clients of others against the whole: function processes, the local API Gateway in front, TLS before
-//! that, an embedded DynamoDB behind. The programs are in `tests/interop`, with the libraries as
-//! they are published and no option that makes one laxer.
+//! Verifiers and OAuth clients of other projects with the whole stack: function processes behind the local API Gateway, TLS
+//! in front of it, and an embedded DynamoDB. The programs are in `tests/interop`. They use the published libraries, without
+//! options that make one less strict.
 //!
 //! `cargo verify --only interop` runs it.
 
@@ -27,7 +27,7 @@ use std::time::Instant;
 use tls::Tls;
 use tokens::Refused;
 
-/// The one client that is registered.
+/// The only registered client.
 const CLIENT_ID: &str = "interop";
 
 /// invariant: JWT libraries of others accept valid tokens and reject invalid ones, and OAuth clients of
@@ -52,7 +52,7 @@ async fn libraries_of_others() {
     }
 }
 
-/// The guide shows what runs here, line by line.
+/// Every line of the programs in the guide is in the tested programs.
 ///
 /// invariant: The documented programs for other verifiers are those that the interop suite runs.
 #[test]
@@ -64,7 +64,7 @@ fn the_guide_shows_what_is_tested() {
     for (snippet, program) in snippets.into_iter().zip(["jose", "aws-jwt-verify"]) {
         let source = read(&format!("tests/interop/node/{program}.mjs"));
         for line in snippet.split("```").next().unwrap().lines().map(str::trim) {
-            // The program has these values from its case.
+            // The program gets these values from its case.
             let value = ["const issuer = ", "const audience = ", "const algorithms = "]
                 .iter()
                 .any(|start| line.starts_with(start));
@@ -73,7 +73,7 @@ fn the_guide_shows_what_is_tested() {
     }
 }
 
-/// All that runs for one algorithm.
+/// The stack for one algorithm.
 struct Whole {
     stack: Stack,
     tls: Tls,
@@ -99,7 +99,7 @@ impl Whole {
         Self { stack, tls, algorithm, http, _folder: folder }
     }
 
-    /// What a program is given: a login of its own, and tokens that it has to refuse.
+    /// The input of a program: a login for this program alone, and tokens that it must reject.
     async fn case(&self) -> Value {
         let login = self.login().await;
         let text = |member: &str| login[member].as_str().unwrap().to_owned();
@@ -128,7 +128,7 @@ impl Whole {
     }
 }
 
-/// Says at once what the run has covered: what `println!` says is shown after a failure only.
+/// Prints at once what the run has covered. The test runner shows the output of `println!` only after a failure.
 fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

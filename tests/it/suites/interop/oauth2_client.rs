@@ -1,4 +1,4 @@
-//! The crate `oauth2`, an OAuth client for Rust, as a public client: it has no secret.
+//! The crate `oauth2`, an OAuth client in Rust, as a public client without a secret.
 
 use crate::suites::interop::programs::Covered;
 use daypass_tools::workspace_root;
@@ -9,7 +9,7 @@ use oauth2::{
 };
 use serde_json::Value;
 
-/// Runs it. The crate is given its HTTP client by who uses it; ours goes to the gateway directly, past TLS.
+/// Runs the client. The crate takes the HTTP client from its user. This one connects directly to the gateway, without TLS.
 pub(crate) async fn run(case: &Value, gateway: &str) -> Covered {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let issuer = case["issuer"].as_str().unwrap();
@@ -83,7 +83,7 @@ async fn send(
     Ok(response.body(answer.bytes().await?.to_vec()).unwrap())
 }
 
-/// The version in `Cargo.lock`.
+/// Version of the crate in `Cargo.lock`.
 fn version() -> String {
     let lock = std::fs::read_to_string(workspace_root().join("Cargo.lock")).unwrap();
     let (_, rest) = lock.split_once("name = \"oauth2\"\nversion = \"").unwrap();

@@ -1,4 +1,4 @@
-//! The programs in `tests/interop`: what runs them, what they are given, and what they say.
+//! The programs in `tests/interop`: their commands, input and output.
 
 use crate::suites::interop::tls::Tls;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use daypass_tools::workspace_root;
 
-/// What every verifier shows, in this order: one token that is good, and each way in which one is not.
+/// The cases of every verifier, in this order: one valid token, and each way in which a token is invalid.
 pub(crate) const VERIFIER: &[&str] = &[
     "good",
     "expired",
@@ -27,7 +27,7 @@ pub(crate) const VERIFIER: &[&str] = &[
     "unknown_kid",
 ];
 
-/// What every OAuth client shows.
+/// The cases of every OAuth client.
 pub(crate) const CLIENT: &[&str] =
     &["discovery", "refresh", "rotation", "narrower_scope", "wider_scope", "unknown", "revoke"];
 
@@ -41,7 +41,7 @@ pub(crate) const PROGRAMS: &[Source] = &[
     Source::Python("client_authlib.py"),
 ];
 
-/// A program as it is in the repository.
+/// A program in the repository.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
     Node(&'static str),
@@ -56,7 +56,7 @@ pub(crate) struct Program {
     words: Vec<PathBuf>,
 }
 
-/// What a program says at its end.
+/// Output of a program.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Covered {
     pub(crate) library: String,
@@ -71,7 +71,7 @@ impl fmt::Display for Covered {
 }
 
 impl Source {
-    /// The program with what runs it, which the gate has installed.
+    /// The program with its command, which the gate has installed.
     pub(crate) fn find(&self) -> Program {
         let sources = workspace_root().join("tests/interop");
         let words = match self {
@@ -90,21 +90,21 @@ fn tool(variable: &str) -> PathBuf {
 }
 
 impl Program {
-    /// Whether it is a verifier; else it is an OAuth client.
+    /// Whether the program is a verifier. Otherwise it is an OAuth client.
     pub(crate) fn verifies(&self) -> bool {
         !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
     }
 
-    /// Runs it with a case on its standard input. Fails the test when it fails.
+    /// Runs the program with a case on its standard input. Panics if it fails.
     pub(crate) async fn run(&self, case: &Value, tls: &Tls) -> Covered {
         let [program, arguments @ ..] = self.words.as_slice() else { panic!("no program") };
         let mut child = Command::new(program)
             .args(arguments)
-            // How each of them is told of a certificate authority of one's own.
+            // Each language has another variable for an additional certificate authority.
             .env("NODE_EXTRA_CA_CERTS", tls.certificate())
             .env("SSL_CERT_FILE", tls.certificate())
             .env("REQUESTS_CA_BUNDLE", tls.certificate())
-            // The service is on this machine, whatever proxy a developer has.
+            // The service is on this machine, also if the developer uses a proxy.
             .env("NO_PROXY", "localhost")
             .env("no_proxy", "localhost")
             .env_remove("NODE_OPTIONS")

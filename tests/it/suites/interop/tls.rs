@@ -1,4 +1,4 @@
-//! TLS in front of the local API Gateway, as a deployed one has it: verifiers and clients insist on `https`.
+//! TLS in front of the local API Gateway, because verifiers and clients require `https`.
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// A listener with a certificate of its own. Dropping it stops it.
+/// A listener with its own certificate. Dropping it stops it.
 pub(crate) struct Tls {
     url: String,
     gateway: Arc<OnceLock<String>>,
@@ -20,7 +20,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Listens on any free port: the issuer's name has to be known before what is behind it starts.
+    /// Listens on a free port. The functions need the URL of the issuer before they start.
     pub(crate) async fn listen() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -43,17 +43,17 @@ impl Tls {
         Self { url, gateway, certificate, _folder: folder, server }
     }
 
-    /// Takes what comes from now on to the HTTP server at `url`.
+    /// Forwards new connections to the HTTP server at `url`.
     pub(crate) fn forward_to(&self, url: &str) {
         self.gateway.set(url.strip_prefix("http://").unwrap().to_owned()).unwrap();
     }
 
-    /// The issuer, without a slash at the end.
+    /// URL of the issuer, without a slash at the end.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The file with the certificate, which a client has to trust.
+    /// File with the certificate that a client must trust.
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate
     }
@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, gateway: Arc<OnceLo
         let (stream, _) = listener.accept().await.unwrap();
         let (acceptor, gateway) = (acceptor.clone(), Arc::clone(&gateway));
         tokio::spawn(async move {
-            // A client that breaks off, or does not trust us, tells of it itself.
+            // A client that disconnects, or does not trust the certificate, reports this itself.
             let Ok(mut client) = acceptor.accept(stream).await else { return };
             let mut server = TcpStream::connect(gateway.get().unwrap()).await.unwrap();
             let _ = copy_bidirectional(&mut client, &mut server).await;

@@ -1,5 +1,5 @@
-//! Tokens that no verifier may take. Each differs from a good one in one respect, and most are signed with the issuer's own key,
-//! so that nothing but that respect can be the reason for the refusal.
+//! Tokens that every verifier must reject. Each differs from a valid one in one respect. Most are signed with the issuer's
+//! own key, so that this respect is the only reason to reject them.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -13,7 +13,7 @@ use daypass_verifier::base::time::Clock;
 use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Map, Value, json};
 
-/// What the tokens are made of.
+/// Parts of the tokens.
 pub(crate) struct Refused<'a> {
     pub(crate) good: &'a str,
     pub(crate) keys: &'a Document,
@@ -21,7 +21,7 @@ pub(crate) struct Refused<'a> {
 }
 
 impl Refused<'_> {
-    /// All of them, by the names in [`crate::suites::interop::programs::VERIFIER`].
+    /// All tokens, by the names in [`crate::suites::interop::programs::VERIFIER`].
     pub(crate) fn all(&self) -> Map<String, Value> {
         let now = SystemClock.now().seconds();
         let header = part(self.good, 0);
@@ -41,7 +41,7 @@ impl Refused<'_> {
             ("expired", with_claim("exp", json!(now - 60))),
             ("another_audience", with_claim("aud", json!("another-api"))),
             ("another_issuer", with_claim("iss", json!("https://another.example"))),
-            // As an ID token of the same issuer would be, if it made any.
+            // The type of an ID token. The issuer makes none.
             ("another_type", with_header("typ", json!("JWT"))),
             ("changed_claims", format!("{head}.{more}.{signature}")),
             ("changed_signature", format!("{signed}.{}", BASE64URL_NOPAD.encode(&bytes))),
@@ -54,7 +54,7 @@ impl Refused<'_> {
         tokens.into_iter().map(|(name, token)| (name.to_owned(), json!(token))).collect()
     }
 
-    /// Another issuer's key set.
+    /// Key set of another issuer.
     fn foreign(&self) -> Document {
         Document::generate(self.algorithm, &OsEntropy, SystemClock.now()).unwrap()
     }
@@ -83,7 +83,7 @@ impl Refused<'_> {
         format!("{input}.{}", BASE64URL_NOPAD.encode(&signature))
     }
 
-    /// The classic confusion of algorithms: what everybody can read is taken for a shared secret.
+    /// Algorithm confusion: the public key is used as a shared secret.
     fn hmac(&self, header: &Value, claims: &Value) -> String {
         let input = signing_input(header, claims);
         let jwks: Value = serde_json::from_str(&self.keys.jwks().to_json().unwrap()).unwrap();
@@ -93,7 +93,7 @@ impl Refused<'_> {
     }
 }
 
-/// What a token says, unverified.
+/// The claims of a token, without verification.
 pub(crate) fn claims(token: &str) -> Value {
     part(token, 1)
 }

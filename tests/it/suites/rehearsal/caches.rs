@@ -1,4 +1,4 @@
-//! What API Gateway keeps of an answer must be right for every route, not only for the one that was asked first.
+//! A response of the authorizer that API Gateway has cached must be right for every route, not only for the first one.
 
 use crate::suites::rehearsal::stage::Stage;
 use http::Method;
@@ -12,11 +12,11 @@ async fn the_second_route_is_right_whichever_came_first() {
     let stage = Stage::find();
     assert!(stage.guarded().any(|api| api.cache > 0), "no API of DAYPASS_APIS has a cache");
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        // A token of its own for each order: nothing is kept for it yet.
+        // New tokens for each order, for which nothing is cached.
         let tokens = stage.login(Some("orders:read")).await;
         stage
             .each_guarded(async |api| {
-                // Twice: what is kept is right each time.
+                // Twice, so that the second response comes from the cache.
                 for (method, path, status) in order.iter().chain(&order).map(|route: &usize| &ROUTES[*route])
                 {
                     let answer = stage.ask(api, method.clone(), path, Some(&tokens.bearer())).await;

@@ -1,4 +1,4 @@
-//! How soon the access token of a session that ended is refused where the authorizer follows the revocation feed.
+//! The time until an authorizer that follows the revocation feed rejects the access token of an ended session.
 
 use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
 use daypass_testkit::depth::is_full;
@@ -6,14 +6,14 @@ use futures_util::future::join_all;
 use http::Method;
 use std::time::{Duration, Instant};
 
-/// How far apart the questions are.
+/// Time between two requests.
 const PULSE: Duration = Duration::from_millis(250);
-/// What may be added to the interval.
+/// Permitted time beyond the polling interval.
 const MORE: Duration = Duration::from_secs(1);
-/// After this the test fails: far beyond any time that an authorizer may take.
+/// Time after which the test fails, far beyond any permitted one.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The interval of all authorizers that are asked.
+/// The polling interval of the authorizers under test.
 fn interval() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "what the stage under test was deployed with")]
     let seconds = std::env::var("DAYPASS_REVOCATIONS_SECONDS").expect("the stage follows the feed");
@@ -25,11 +25,11 @@ fn interval() -> Duration {
 #[tokio::test]
 async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     let stage = Stage::find();
-    // What a cache keeps is served until it is over: the sum is in docs/security/revocation.md.
+    // A cached response is served until it expires: see docs/security/revocation.md.
     let apis: Vec<&Api> = stage.guarded().filter(|api| api.cache == 0).collect();
     assert!(!apis.is_empty(), "no API of DAYPASS_APIS is without a cache");
     let (ended, lives) = (stage.login(Some("orders:read")).await, stage.login(Some("orders:read")).await);
-    // Each of the authorizers runs and has asked before.
+    // Each authorizer is running and has polled the feed.
     for api in &apis {
         assert_eq!(ask(&stage, api, &ended).await, 200, "{api}");
     }
@@ -51,7 +51,8 @@ async fn ask(stage: &Stage, api: &Api, tokens: &Tokens) -> u16 {
     stage.ask(api, Method::GET, "/me", Some(&tokens.bearer())).await.status
 }
 
-/// When the last request passed, and what the next ones got. A session of the same user that lives passes throughout.
+/// The time of the last accepted request, and the responses to the next ones. Another session of the same user is accepted
+/// throughout.
 async fn watch(
     stage: &Stage,
     api: &Api,
@@ -60,7 +61,7 @@ async fn watch(
     answered: Instant,
 ) -> (Duration, u16) {
     let (mut last, mut refusal) = (Duration::ZERO, 0);
-    // Rejected for the whole time at the end: no other process of the authorizer lets it pass.
+    // Rejected for the whole rest of the time, so no process of the authorizer accepts it.
     while answered.elapsed() < last + interval() + 3 * MORE {
         assert!(answered.elapsed() < LONGEST, "{api}: it is never rejected");
         let sent = answered.elapsed();
@@ -74,7 +75,7 @@ async fn watch(
     (last, refusal)
 }
 
-/// It tells digests and no ids.
+/// The feed contains digests and no ids.
 ///
 /// invariant: The feed holds digests, and names neither sessions nor users.
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn the_feed_is_served_to_anybody() {
     assert_eq!(document["more"], false);
     let again = stage.to(Method::GET, "/revocations").header("if-none-match", answer.header("etag").unwrap());
     let again = stage.send(again).await;
-    // Somebody else's session may have ended in between.
+    // Another session may have ended in between.
     assert!([200, 304].contains(&again.status), "{again:?}");
     for forbidden in ["ses_", "usr_", &ended.session] {
         assert!(!answer.body_text().contains(forbidden), "the feed names {forbidden}");

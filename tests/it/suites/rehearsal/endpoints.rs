@@ -1,4 +1,4 @@
-//! Daypass' own endpoints, behind an API Gateway that is not ours.
+//! The endpoints of Daypass behind an API Gateway that is not part of this project.
 
 use crate::suites::rehearsal::stage::{FORM, JSON, Stage};
 use http::{Method, Request};
@@ -63,7 +63,8 @@ async fn users_see_and_end_their_sessions() {
     assert_eq!((ended.status, ended.body_text()), (200, "{}"));
     assert_eq!(stage.refresh(&laptop.refresh).await.outcome(), invalid_grant());
     let dead = sessions(Method::GET, String::new(), laptop.bearer()).await;
-    assert_eq!(dead.outcome(), (401, "invalid_token".to_owned()));
+    // 401 from the function, or 403 from the authorizer if it has polled the feed since.
+    assert!(dead.status == 403 || dead.outcome() == (401, "invalid_token".to_owned()), "{dead:?}");
     let put = sessions(Method::PUT, String::new(), phone.bearer()).await;
     assert_eq!((put.status, put.header("allow")), (405, Some("GET")));
 
@@ -81,7 +82,7 @@ async fn who_does_not_know_the_password() {
     let stage = Stage::find();
     let guess = json!({ "username": "nobody-of-that-name", "password": "not the password" });
     let answer = stage.post("/login", JSON, guess.to_string()).await;
-    // 429 where this suite has been run often within the window.
+    // 429 if this suite has run several times within the window.
     if answer.status != 429 {
         assert_eq!(answer.outcome(), (401, "invalid_grant".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Who may pass, and what everybody else is told.
+//! The responses of guarded APIs to accepted and to rejected requests.
 
 use crate::suites::rehearsal::stage::{Kind, Stage};
 use data_encoding::BASE64URL_NOPAD;
@@ -11,7 +11,7 @@ async fn the_integration_learns_who_calls() {
     let tokens = stage.login(Some("orders:read")).await;
     stage
         .each_guarded(async |api| {
-            // RFC 9110 §11.1: the scheme in any case.
+            // RFC 9110 §11.1: the case of the scheme does not matter.
             for authorization in [tokens.bearer(), format!("bearer {}", tokens.access)] {
                 let answer = stage.ask(api, Method::GET, "/me", Some(&authorization)).await;
                 assert_eq!(answer.status, 200, "{api}: {answer:?}");
@@ -82,7 +82,7 @@ async fn a_malformed_or_forged_token_is_refused() {
         .await;
 }
 
-/// One `Authorization` header for each way of being no good.
+/// `Authorization` headers, each invalid in another way.
 fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
     let parts: Vec<&str> = access.split('.').collect();
     let [header, claims, signature] = parts[..] else { panic!("{access} is no JWT") };
@@ -121,7 +121,7 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
         format!("Bearer {none}.{claims}.{signature}"),
         format!("Bearer {hmac}.{claims}.{signature}"),
         format!("Bearer {unknown}.{claims}.{signature}"),
-        // As long as a header may be.
+        // The longest permitted header.
         format!("Bearer {}", "x".repeat(8_000)),
         format!("Bearer {header}.{}.{signature}", "e30".repeat(2_000)),
         "\u{ff}".to_owned(),
@@ -134,7 +134,7 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
     values
 }
 
-/// Whatever the path, the query, the method and the headers: no failure of ours, and nothing that the scope denies.
+/// With any path, query, method and headers: no failure of Daypass, and no request passes that the scope denies.
 ///
 /// invariant: A request of a caller gets a decision of the authorizer, and no 500.
 #[tokio::test]
@@ -198,13 +198,13 @@ async fn a_connection_is_decided_once() {
                 Some(value) => request.header("authorization", value),
                 None => request,
             };
-            // A connection of its own: a refused handshake ends it.
+            // Its own connection, because a rejected handshake closes it.
             async { Stage::find().send(request).await.status }
         };
         assert_eq!(connect(Some(reader.bearer())).await, 101, "{api}");
         assert_eq!(connect(Some(other.bearer())).await, 403, "{api}: without the scope");
         assert_eq!(connect(None).await, 401, "{api}: without a token");
-        // AWS makes 401 of the error `Unauthorized`; MiniStack makes 500 of any error of a WebSocket authorizer.
+        // AWS turns the error `Unauthorized` into 401. MiniStack turns every error of a WebSocket authorizer into 500.
         let bad = if stage.emulated { 500 } else { api.kind.bad_token() };
         assert_eq!(connect(Some("Bearer x".to_owned())).await, bad, "{api}: with a bad token");
     }

@@ -1,17 +1,18 @@
-//! The rehearsal: Daypass deployed, and everything asked through API Gateway by HTTP alone.
+//! The rehearsal: Daypass is deployed, and the tests call it through API Gateway by HTTP alone.
 //!
-//! `cargo verify --only rehearsal` (or `cargo rehearse`) deploys `template.yaml` and the examples to a local AWS and runs
-//! this suite there; with `DAYPASS_URL` set it deploys nothing and the suite asks that stage. It reads:
+//! `cargo verify --only rehearsal` (or `cargo rehearse`) deploys `template.yaml` and the examples to an emulated AWS and
+//! runs this suite there. With `DAYPASS_URL`, nothing is deployed, and the suite calls that stage. The suite reads these
+//! variables:
 //!
-//! - `DAYPASS_URL`: where API Gateway serves the endpoints, the output `ApiUrl` of the stack;
-//! - `DAYPASS_USERNAME`, `DAYPASS_PASSWORD`: a user whose scope is `orders:read profile` and nothing else;
-//! - `DAYPASS_APIS`: the guarded APIs, a line for each: its kind, the seconds of its cache, its URL. The output `Apis` of
+//! - `DAYPASS_URL`: URL of the endpoints, the output `ApiUrl` of the stack;
+//! - `DAYPASS_USERNAME`, `DAYPASS_PASSWORD`: a user with exactly the scope `orders:read profile`;
+//! - `DAYPASS_APIS`: the guarded APIs, one per line with kind, seconds of the cache, and URL. The output `Apis` of
 //!   `infra/rehearsal/apis.yaml` and of `infra/examples/guarded-api` has these lines;
-//! - `DAYPASS_REVOCATIONS_SECONDS`: the interval at which all of those authorizers follow the revocation feed. Without it,
-//!   none of them may follow one;
-//! - `DAYPASS_ROTATE`: a command, an argument on each line, that rotates the keys of the stage once, and
-//!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published before it is used there. For the module `rotation`;
-//! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Only where that deviates from AWS is it asked.
+//! - `DAYPASS_REVOCATIONS_SECONDS`: the interval at which all of these authorizers poll the revocation feed. Without it,
+//!   none of them may follow a feed;
+//! - `DAYPASS_ROTATE`: a command that rotates the keys of the stage once, with one argument per line.
+//!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published there before it is used. For the module `rotation`;
+//! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Tests use this only where MiniStack differs from AWS.
 
 #![allow(
     clippy::unwrap_used,

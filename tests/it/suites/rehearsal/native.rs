@@ -1,7 +1,7 @@
-//! Who knows Daypass from its documents and nothing else: API Gateway's own JWT authorizer of HTTP APIs, and an authorizer
-//! of ours without inline keys.
+//! Verifiers that only use the public documents: API Gateway's own JWT authorizer of HTTP APIs, and a Daypass authorizer
+//! without inline keys.
 //!
-//! The one of REST APIs, which takes ES256 too, is newer than MiniStack: it would let everything pass there.
+//! The native authorizer of REST APIs, which also accepts ES256, is newer than MiniStack, which would accept every token.
 
 use crate::suites::rehearsal::stage::{Kind, Stage, Tokens};
 use data_encoding::BASE64URL_NOPAD;
@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Whether the stage signs with RSA, which is all that this authorizer takes.
+/// Whether the stage signs with RSA, the only algorithm that this authorizer accepts.
 fn signs_with_rsa(access: &str) -> bool {
     let header = access.split('.').next().unwrap();
     let header: Value = serde_json::from_slice(&BASE64URL_NOPAD.decode(header.as_bytes()).unwrap()).unwrap();
@@ -20,7 +20,7 @@ fn signs_with_rsa(access: &str) -> bool {
 async fn it_verifies_our_tokens_from_our_documents() {
     let stage = &Stage::find();
     for api in stage.apis.iter().filter(|api| api.kind == Kind::HttpJwt) {
-        // A new token for each question: the first one waits until API Gateway has fetched our documents.
+        // A new token for each request. The first request waits until API Gateway has fetched the documents.
         let ask = |method: Method, path: &'static str, change: fn(Tokens) -> String| async move {
             let token = change(stage.login(Some("orders:read")).await);
             stage.ask(api, method, path, Some(&format!("Bearer {token}"))).await.status
@@ -41,7 +41,7 @@ async fn it_verifies_our_tokens_from_our_documents() {
     }
 }
 
-/// An authorizer of ours that is told no key finds them where API Gateway's own does.
+/// A Daypass authorizer without configured keys finds them in the same documents.
 #[tokio::test]
 async fn keys_come_from_the_issuer() {
     let stage = Stage::find();
@@ -50,7 +50,7 @@ async fn keys_come_from_the_issuer() {
         loop {
             let tokens = stage.login(Some("orders:read")).await;
             let answer = stage.ask(api, Method::GET, "/orders/fetched", Some(&tokens.bearer())).await;
-            // A cold start of the issuer may take longer than the authorizer waits; it asks again after 5 s.
+            // A cold start of the issuer may take longer than the authorizer waits. It tries again after 5 s.
             if answer.status != 500 || Instant::now() > patience {
                 assert_eq!(answer.status, 200, "{api}: {answer:?}");
                 break;
@@ -62,7 +62,7 @@ async fn keys_come_from_the_issuer() {
     }
 }
 
-/// The access token, with another character in the middle of its signature.
+/// The access token with another character in the middle of its signature.
 fn tampered(tokens: Tokens) -> String {
     let middle = tokens.access.len() - tokens.access.rsplit('.').next().unwrap().len() / 2;
     let other = if tokens.access.as_bytes()[middle] == b'A' { "B" } else { "A" };

@@ -1,4 +1,4 @@
-//! Keys that rotate under load: nobody is logged out, and no valid access token is refused.
+//! Keys rotate under load. No session ends, and no valid access token is rejected.
 
 use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
 use daypass_testkit::depth::amount;
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Sessions that are refreshed and asked with all the time.
+/// Sessions that are refreshed and used all the time.
 const SESSIONS: usize = 4;
 
 fn variable(name: &str) -> String {
@@ -24,19 +24,19 @@ async fn rotate() {
     let rotated = tokio::task::spawn_blocking(move || {
         let mut lines = command.lines();
         let mut command = Command::new(lines.next().unwrap());
-        // No compiled modules between the sources.
+        // Writes no compiled modules beside the sources.
         command.args(lines).env("PYTHONDONTWRITEBYTECODE", "1").status()
     });
     assert!(rotated.await.unwrap().unwrap().success(), "the keys were not rotated");
 }
 
-/// What the load met.
+/// Counts of the responses under load.
 #[derive(Debug, Default)]
 struct Counts {
     refreshes: AtomicU64,
     logins: AtomicU64,
     asked: AtomicU64,
-    /// 503 of a store that MiniStack kept waiting: the same request works later.
+    /// 503 because MiniStack was slow. The same request works later.
     busy: AtomicU64,
 }
 
@@ -55,7 +55,8 @@ fn kid(token: &str) -> String {
     serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
 }
 
-/// Refreshes a session until the rotations are over, and asks every API with the new access token and with that of before.
+/// Refreshes a session until the rotations are complete. Calls every API with the new access token and with the previous
+/// one.
 async fn refresh(stage: &Stage, apis: &[&Api], over: &AtomicBool, counts: &Counts) {
     let mut before = stage.login(None).await;
     while !over.load(Ordering::Relaxed) {
@@ -87,7 +88,7 @@ async fn pass(stage: &Stage, api: &Api, tokens: &Tokens, counts: &Counts) {
     panic!("{api} is busy all the time");
 }
 
-/// Logs in all the time: passwords are hashed with another pepper after each rotation.
+/// Logs in all the time. After each rotation, passwords are hashed with another pepper.
 async fn log_in(stage: &Stage, over: &AtomicBool, counts: &Counts) {
     while !over.load(Ordering::Relaxed) {
         stage.login(None).await;
@@ -100,18 +101,18 @@ async fn log_in(stage: &Stage, over: &AtomicBool, counts: &Counts) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_that_keys_rotate() {
     let stage = Stage::find();
-    // After the second one a key is in use that did not exist before.
+    // After the second rotation, a key is in use that did not exist at the start.
     let number = amount("rotations", 2, 3);
     let wait = Duration::from_secs(variable("DAYPASS_PUBLISHED_SECONDS").parse().unwrap());
     let apis: Vec<&Api> = stage.guarded().collect();
     let kids_before = published(&stage).await;
-    // Neither is used until all is over: what the first keys made must be good then.
+    // These tokens are used only at the end. Tokens of the first keys must still be valid then.
     let kept = stage.login(None).await;
     let (over, counts) = (AtomicBool::new(false), Counts::default());
     let started = Instant::now();
     let rotations = async {
         for _ in 0..number {
-            // The next key is published since the stack was deployed, or since the last rotation.
+            // The next key has been published since the deployment, or since the last rotation.
             tokio::time::sleep(wait).await;
             rotate().await;
         }

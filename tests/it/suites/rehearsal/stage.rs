@@ -1,4 +1,4 @@
-//! The stage under test, and how to ask it.
+//! The stage under test, and requests to it.
 
 use daypass_testkit::Answer;
 use futures_util::stream::{self, StreamExt};
@@ -13,50 +13,50 @@ use serde_json::json;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What is sent as a body: nothing is an empty one.
+/// A request body, empty if there is none.
 type Body = Full<VecDeque<u8>>;
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) const JSON: &str = "application/json";
 
-/// The seconds by which the authorizer lets clocks differ.
+/// Clock difference in seconds that the authorizer permits.
 pub(crate) const LEEWAY_SECONDS: u64 = 30;
 
-/// What is under test.
+/// The stage under test.
 pub(crate) struct Stage {
     pub(crate) url: String,
     pub(crate) username: String,
     password: String,
     pub(crate) apis: Vec<Api>,
-    /// Whether MiniStack stands in for AWS.
+    /// Whether the stage is MiniStack.
     pub(crate) emulated: bool,
-    // Not an HTTP client that tidies up: a path is sent as it stands.
+    // A low-level HTTP client, which sends a path unchanged.
     http: Client<HttpsConnector<HttpConnector>, Body>,
 }
 
-/// An API that the authorizer guards.
+/// A guarded API.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) kind: Kind,
-    /// How long API Gateway keeps an answer of the authorizer, in seconds.
+    /// Time for which API Gateway caches a response of the authorizer, in seconds.
     pub(crate) cache: u64,
     pub(crate) url: String,
 }
 
-/// How an API asks who may pass.
+/// Kind of an API and its authorizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// REST API, authorizer type `TOKEN`.
     RestToken,
     /// REST API, authorizer type `REQUEST`.
     RestRequest,
-    /// HTTP API, payload 2.0, simple answers.
+    /// HTTP API, payload 2.0, simple responses.
     HttpSimple,
     /// HTTP API, payload 2.0, policies.
     HttpPolicy,
     /// HTTP API, API Gateway's own JWT authorizer.
     HttpJwt,
-    /// WebSocket API.
+    /// WebSocket API, authorizer on `$connect`.
     WebSocket,
 }
 
@@ -73,12 +73,12 @@ impl Kind {
         }
     }
 
-    /// Whether the Daypass authorizer decides, for requests and not for connections.
+    /// Whether the Daypass authorizer decides each request. It decides a WebSocket API only at its handshake.
     pub(crate) fn is_guarded(self) -> bool {
         !matches!(self, Self::HttpJwt | Self::WebSocket)
     }
 
-    /// What a token gets that is no good. An HTTP API has no way for a Lambda authorizer to say 401.
+    /// Status for an invalid token. On an HTTP API, a Lambda authorizer cannot answer 401.
     pub(crate) fn bad_token(self) -> u16 {
         match self {
             Self::RestToken | Self::RestRequest | Self::HttpJwt | Self::WebSocket => 401,
@@ -99,15 +99,15 @@ impl std::fmt::Display for Api {
     }
 }
 
-/// What a login or a refresh gives.
+/// Tokens of a login or a refresh.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) refresh: String,
     pub(crate) session: String,
-    /// Seconds that the access token lives, from `issued`.
+    /// Lifetime of the access token in seconds, from `issued`.
     pub(crate) expires_in: u64,
-    /// When they came.
+    /// Time at which the tokens arrived.
     pub(crate) issued: Instant,
 }
 
@@ -138,12 +138,12 @@ impl Stage {
         }
     }
 
-    /// The APIs before which the Daypass authorizer stands.
+    /// The APIs with the Daypass authorizer in front.
     pub(crate) fn guarded(&self) -> impl Iterator<Item = &Api> {
         self.apis.iter().filter(|api| api.kind.is_guarded())
     }
 
-    /// Checks each of them, some at a time: what is kept of an answer must hold among other questions, too.
+    /// Checks all of them, some in parallel, so that cached responses are used among other requests.
     pub(crate) async fn each_guarded(&self, check: impl AsyncFn(&Api)) {
         stream::iter(self.guarded()).for_each_concurrent(4, |api| check(api)).await;
     }
@@ -164,15 +164,15 @@ impl Stage {
         Request::builder().method(method).uri(format!("{}{path}", self.url))
     }
 
-    /// Posts to an endpoint of Daypass, and does what a client is told to do when that is busy: it tries again.
+    /// Sends a `POST` request to an endpoint of Daypass. Retries while it is busy, as a client should.
     pub(crate) async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let body = body.into();
         for _ in 0..10 {
             let request = self.to(Method::POST, path).header("content-type", content_type);
             let answer = self.send_body(request, body.clone()).await;
             let busy = answer.status == 503;
-            // MiniStack takes the SDK's retry of a login's transaction, whose first answer came late, for another transaction
-            // under the same token as soon as the new session was refreshed: it compares with the item as it is by then.
+            // If the first response to a login's transaction is late, the SDK repeats it. If the session was refreshed in
+            // between, MiniStack compares the repeat with the changed item and rejects it as another transaction.
             let mistaken = self.emulated && path == "/login" && answer.status == 500;
             if !busy && !mistaken {
                 return answer;
@@ -185,7 +185,7 @@ impl Stage {
         panic!("{path} is busy all the time");
     }
 
-    /// Logs the user in, with all of the user's scope or some.
+    /// Logs the user in, with the whole scope or a part of it.
     pub(crate) async fn login(&self, scope: Option<&str>) -> Tokens {
         let mut body = json!({ "username": self.username, "password": self.password });
         if let Some(scope) = scope {
@@ -202,7 +202,7 @@ impl Stage {
         self.post("/revoke", FORM, format!("token={token}")).await
     }
 
-    /// What an answer with tokens holds.
+    /// The tokens in a response.
     pub(crate) async fn tokens(&self, answer: impl Future<Output = Answer>) -> Tokens {
         let answer = answer.await;
         let issued = Instant::now();
@@ -216,7 +216,7 @@ impl Stage {
         }
     }
 
-    /// Asks a guarded API, with an `Authorization` header or without.
+    /// Calls a guarded API, with an `Authorization` header or without.
     pub(crate) async fn ask(
         &self,
         api: &Api,
@@ -238,7 +238,7 @@ fn client() -> Client<HttpsConnector<HttpConnector>, Body> {
     Client::builder(TokioExecutor::new()).build(connector.build())
 }
 
-/// A line of `DAYPASS_APIS`.
+/// Parses a line of `DAYPASS_APIS`.
 fn api(line: &str) -> Api {
     match line.split_whitespace().collect::<Vec<_>>().as_slice() {
         [kind, cache, url] => Api {

@@ -1,24 +1,24 @@
-//! How long an access token still opens doors after its session was revoked.
+//! How long an access token is accepted after its session was revoked, without the revocation feed.
 //!
-//! Nothing calls one back: it lives until its expiry, and the authorizer lets clocks differ by the leeway. A cache in front
-//! of the authorizer adds all of its time when it was filled at the last moment, which is what is done here.
+//! The token is valid until its expiry and the permitted clock difference. A cache in front of the authorizer adds all of
+//! its time if it was filled at the last moment, as this test does.
 
 use crate::suites::rehearsal::stage::{Api, Kind, LEEWAY_SECONDS, Stage, Tokens};
 use futures_util::future::join_all;
 use http::Method;
 use std::time::{Duration, Instant};
 
-/// How far apart the questions are.
+/// Time between two requests.
 const PULSE: Duration = Duration::from_millis(250);
-/// How long before the last moment a cache is filled.
+/// Time before the last moment at which the cache is filled.
 const JUST_BEFORE: Duration = Duration::from_secs(3);
 
-/// What one API did with the token.
+/// Result of one API.
 struct Window {
     api: Api,
-    /// When the token passed for the last time, after it was issued.
+    /// Time from the issue of the token to the last accepted request.
     open: Duration,
-    /// What it got then.
+    /// Status of the rejection.
     refusal: u16,
 }
 
@@ -72,11 +72,11 @@ impl Window {
     fn check(&self, stage: &Stage, lifetime: u64) {
         let Self { api, open, refusal } = self;
         assert_eq!(*refusal, api.kind.bad_token(), "{api}: an expired token");
-        // API Gateway's own authorizer has a leeway of its own, which MiniStack has not.
+        // API Gateway's own authorizer has its own leeway. That of MiniStack has none.
         let leeway = if api.kind == Kind::HttpJwt { 0 } else { LEEWAY_SECONDS };
         let most = Duration::from_secs(lifetime + leeway + api.cache);
         assert!(*open <= most || api.kind == Kind::HttpJwt, "{api}: {open:?} is more than {most:?}");
-        // Whether AWS serves a cached answer beyond the expiry of its token is not documented; MiniStack does.
+        // AWS does not document whether a cached response is served after the expiry of its token. MiniStack does so.
         if stage.emulated {
             let least = most.saturating_sub(JUST_BEFORE + Duration::from_secs(2));
             assert!(*open >= least, "{api}: {open:?} is less than {least:?}: is there a cache at all?");

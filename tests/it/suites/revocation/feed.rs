@@ -1,4 +1,4 @@
-//! A proxy in front of the feed: it counts the requests, and fails on demand.
+//! A proxy in front of the feed. It counts requests, and fails on demand.
 
 use daypass_runtime::SystemClock;
 use daypass_testkit::proxy::{Body, Broken, Server, cut, whole};
@@ -8,28 +8,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What the feed does.
+/// Behaviour of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Good,
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     Refused,
     /// Takes longer than the authorizer waits.
     Slow,
     Status500,
     Garbage,
-    /// Breaks off in the middle of the body.
+    /// Stops in the middle of the body.
     Truncated,
 }
 
-/// The proxy.
+/// The proxy with its present behaviour.
 pub(crate) struct Feed {
     server: Server,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The URL of the gateway, as soon as there is one.
+    /// URL of the gateway, once it is known.
     behind: Mutex<String>,
     mode: Mutex<Mode>,
     asked: AtomicUsize,
@@ -56,7 +56,7 @@ impl Feed {
         format!("{}/revocations", self.server.url())
     }
 
-    /// Hands requests on to the gateway at this URL.
+    /// Forwards requests to the gateway at this URL.
     pub(crate) fn lead_to(&self, gateway: &str) {
         gateway.clone_into(&mut self.shared.behind.lock().unwrap());
     }
@@ -65,7 +65,7 @@ impl Feed {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
-    /// How many requests there were since the last look.
+    /// Number of requests since the last call.
     pub(crate) fn take(&self) -> usize {
         self.shared.asked.swap(0, Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Requests of sessions that live, over and over.
+//! Continuous requests of live sessions.
 
 use crate::suites::revocation::stage::Stage;
 use reqwest::StatusCode;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Clients at once: each of the four authorizers has something to do all the time.
+/// Parallel clients, so that each of the four authorizers is busy all the time.
 const CLIENTS: usize = 8;
-/// Rest of a client between two requests, so that the machine is not measured instead.
+/// Pause of a client between two requests, so that the test does not measure the machine.
 const REST: Duration = Duration::from_millis(80);
 
 pub(crate) struct Load {
@@ -17,7 +17,7 @@ pub(crate) struct Load {
     clients: JoinSet<Vec<(StatusCode, Duration)>>,
 }
 
-/// What became of the requests.
+/// Counts of the responses.
 pub(crate) struct Outcome {
     pub(crate) passed: usize,
     pub(crate) refused: usize,

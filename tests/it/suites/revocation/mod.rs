@@ -1,5 +1,5 @@
-//! Revoked access tokens, through everything that is between: function processes, four of the authorizer, the local API Gateway
-//! in front, and between the authorizers and the feed a proxy that counts, and fails on demand.
+//! Revoked access tokens in a whole stack: function processes, four processes of the authorizer, and the local API Gateway
+//! in front. A proxy between the authorizers and the feed counts requests and fails on demand.
 //!
 //! `cargo verify --only revocation` runs it and prints the distribution.
 
@@ -24,12 +24,12 @@ use reqwest::StatusCode;
 use stage::{INTERVAL, Stage, Way};
 use std::time::{Duration, Instant};
 
-/// Rounds at the same time.
+/// Rounds that run in parallel.
 const AT_ONCE: usize = 25;
-/// What a revoked token may work beyond the interval.
+/// Permitted time of a revoked token beyond the polling interval.
 const MORE: Duration = Duration::from_secs(1);
 
-/// One stack for all of it: a start takes longer than most of the checks.
+/// One stack for all checks, because its start takes longer than most of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_end_are_dead_at_the_gateway() {
     let stage = Stage::start(&[("DAYPASS_REVOCATIONS_STALE_SECONDS", "20")]).await;
@@ -41,8 +41,8 @@ async fn sessions_that_end_are_dead_at_the_gateway() {
     while_the_feed_fails_the_routes_are_served(&stage).await;
 }
 
-/// From the answer of whatever ended a session until the last request with its token that any of four authorizers let pass: it
-/// is rejected for good soon after, and in `cargo verify --full` within the interval and a second.
+/// The time from the response of an ending to the last request that any of four authorizers accepts. The token is then
+/// rejected for good. With `cargo verify --full`, the time is at most the interval and a second.
 ///
 /// invariant: A revoked session is rejected within the polling interval and one second. Live sessions are
 /// accepted.
@@ -61,7 +61,7 @@ async fn within_the_interval_and_a_second(stage: &Stage) {
     assert!(!is_full() || most <= INTERVAL + MORE, "a token worked for {most:?} after its session had ended");
 }
 
-/// The authorizers ask once per interval and process, however many requests come.
+/// Each process polls once per interval, for any number of requests.
 async fn between_two_questions_there_is_none(stage: &Stage) {
     let load = Load::start(stage).await;
     tokio::time::sleep(INTERVAL).await;
@@ -75,11 +75,11 @@ async fn between_two_questions_there_is_none(stage: &Stage) {
     );
     assert!(asked >= 1, "they follow");
     assert!(load.passed > asked, "{asked} questions under {} requests", load.passed);
-    // Four processes, and the interval that was begun.
+    // Four processes, and the interval that had begun.
     assert!(asked as f64 <= 4.0 * (intervals + 1.0), "{asked}");
 }
 
-/// The list is fetched whole before the first answer.
+/// A process fetches the whole list before its first response.
 ///
 /// invariant: A process knows all revocations before its first response.
 async fn a_process_that_starts_knows_all_before_its_first_answer(stage: &Stage) {
@@ -89,7 +89,7 @@ async fn a_process_that_starts_knows_all_before_its_first_answer(stage: &Stage) 
     assert_eq!(fresh.guarded(&lives.access_token).await, StatusCode::OK);
 }
 
-/// A feed that fails in every way, under load.
+/// A feed that fails in several ways, under load.
 ///
 /// invariant: Feed failures leave requests running, valid tokens accepted and known revocations in place.
 /// They are logged once per change of state.
@@ -99,7 +99,7 @@ async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
     let before = ["feed.failing", "feed.stale", "feed.recovered"].map(|name| stage.events(name));
     let since = |name: &str, before: usize| stage.events(name) - before;
     let load = Load::start(stage).await;
-    // Long enough together for the list to become stale.
+    // Together, long enough for the list to become stale.
     let each = amount("seconds of each failure", 5, 12);
     for mode in [Mode::Refused, Mode::Slow, Mode::Status500, Mode::Garbage, Mode::Truncated] {
         stage.feed.set(mode);
@@ -116,7 +116,7 @@ async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
         load.slowest
     );
     assert_eq!((load.refused, load.failed), (0, 0));
-    // Each process tells each change once, not each request.
+    // Each process logs each change once, not once per request.
     assert!((1..=4).contains(&since("feed.failing", before[0])), "{}", since("feed.failing", before[0]));
     assert!((1..=4).contains(&since("feed.stale", before[1])), "{}", since("feed.stale", before[1]));
     assert!(
@@ -133,7 +133,7 @@ async fn while_the_feed_fails_the_routes_are_served(stage: &Stage) {
     assert!((1..=4).contains(&since("feed.recovered", before[2])), "{}", since("feed.recovered", before[2]));
 }
 
-/// The other choice: nobody is served by a list that is too old.
+/// With `closed`, no request is accepted while the list is stale.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closed_serves_nobody_while_the_list_is_stale() {
     let closed = [("DAYPASS_REVOCATIONS_WHEN_STALE", "closed"), ("DAYPASS_REVOCATIONS_STALE_SECONDS", "5")];
@@ -151,7 +151,7 @@ async fn closed_serves_nobody_while_the_list_is_stale() {
             "what an HTTP API makes of an authorizer's error"
         );
     }
-    // A token that is bad is told so, list or no list.
+    // An invalid token is rejected, also while the list is stale.
     assert_eq!(stage.guarded("a.b.c").await, StatusCode::FORBIDDEN);
     stage.feed.set(Mode::Good);
     stage.until_served(&session.access_token).await;

@@ -1,4 +1,4 @@
-//! The stack under test, and what its users do.
+//! The stack under test, and actions of its users.
 
 use crate::suites::revocation::feed::Feed;
 use daypass_core::config::Tables;
@@ -18,15 +18,15 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often an authorizer asks the feed.
+/// Polling interval of the authorizers.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
-/// How often a token is tried.
+/// Time between two requests with a token.
 const TRY: Duration = Duration::from_millis(150);
-/// For how many tries in a row an ended session is rejected until all of the authorizers know of it.
+/// Rejections in a row after which all authorizers know that a session has ended.
 const IN_A_ROW: usize = 16;
-/// After this the test fails: far beyond any time that an authorizer may take.
+/// Time after which the test fails, far beyond any permitted one.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How many processes the authorizer has.
+/// Number of processes of the authorizer.
 const PROCESSES: u16 = 4;
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -39,7 +39,7 @@ pub(crate) enum Way {
     Password,
     Disable,
     Remove,
-    /// From another session of the user's.
+    /// From another session of the same user.
     Elsewhere,
 }
 
@@ -60,7 +60,7 @@ impl Way {
     }
 }
 
-/// What a login gives.
+/// Result of a login.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) access_token: String,
@@ -68,7 +68,7 @@ pub(crate) struct Session {
     pub(crate) id: String,
 }
 
-/// Calls the guarded route.
+/// A client of the guarded route.
 #[derive(Clone)]
 pub(crate) struct Caller {
     http: reqwest::Client,
@@ -96,7 +96,7 @@ impl Stage {
         let dynamodb = Embedded::start(None).unwrap();
         let feed = Feed::start().await;
         let folder = tempfile::tempdir().unwrap();
-        // Chosen beforehand: the authorizers ask the feed when they start.
+        // Chosen in advance, because the authorizers poll the feed when they start.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         feed.lead_to(&format!("http://127.0.0.1:{port}"));
         let stack = stack(&dynamodb, folder.path().join("stack"), &feed, port, settings).await;
@@ -105,7 +105,7 @@ impl Stage {
         stage
     }
 
-    /// Asks so much at once that every process of the authorizer has started.
+    /// Sends enough parallel requests to start all processes of the authorizer.
     async fn all_authorizers(&self) {
         let session = self.login("first").await;
         let started = || {
@@ -135,7 +135,7 @@ impl Stage {
         self.stack.url()
     }
 
-    /// A number that no other call returns.
+    /// A number that differs in each call.
     pub(crate) fn nonce(&self) -> usize {
         self.count.fetch_add(1, Ordering::SeqCst)
     }
@@ -148,7 +148,7 @@ impl Stage {
         self.caller().ask(token).await
     }
 
-    /// Authorizers that start now, with the same keys and the same feed.
+    /// Starts more authorizers with the same keys and the same feed.
     pub(crate) async fn another_gateway(&self) -> Another {
         let keys = self.folder.path().join("stack/keys.json");
         let folder = self.folder.path().join(format!("another-{}", self.nonce()));
@@ -176,7 +176,7 @@ impl Stage {
         username
     }
 
-    /// Sends a request; again as long as the store is busy, as a client does.
+    /// Sends a request. Retries while the store is busy, as a client should.
     async fn post(&self, path: &str, content_type: &str, body: String) -> (StatusCode, Value) {
         for _ in 0..20 {
             let request =
@@ -203,7 +203,7 @@ impl Stage {
         self.open(name).await
     }
 
-    /// The access token of a session that has just been ended.
+    /// The access token of a session that has just ended.
     pub(crate) async fn ended(&self) -> String {
         let session = self.login(&format!("ended-{}", self.nonce())).await;
         self.revoke(&session, false).await;
@@ -221,7 +221,7 @@ impl Stage {
 
     pub(crate) async fn until_refused(&self, token: &str) {
         let started = Instant::now();
-        // Each of the processes has to know it: so many refusals in a row.
+        // Each process must know the ending, so this number of rejections in a row is needed.
         let mut refused = 0;
         while refused < IN_A_ROW {
             refused = if self.guarded(token).await == StatusCode::FORBIDDEN { refused + 1 } else { 0 };
@@ -237,7 +237,7 @@ impl Stage {
         }
     }
 
-    /// Ends a session and returns until when its token worked after the answer.
+    /// Ends a session. Returns the time from the response to the last accepted request.
     pub(crate) async fn round(&self, number: usize, way: Way) -> Duration {
         let name = format!("rider-{number}");
         let username = self.user(&name).await;
@@ -291,7 +291,7 @@ impl Stage {
         last
     }
 
-    /// How many lines the functions have logged of an event.
+    /// Number of log lines with this event.
     pub(crate) fn events(&self, name: &str) -> usize {
         let log = std::fs::read_to_string(self.stack.function_log()).unwrap();
         log.lines().filter(|line| line.contains(&format!("\"event\":\"{name}\""))).count()
@@ -312,7 +312,7 @@ impl Stage {
     }
 }
 
-/// Authorizers beside those of the stage.
+/// Authorizers in addition to those of the stage.
 pub(crate) struct Another {
     caller: Caller,
     _stack: Stack,

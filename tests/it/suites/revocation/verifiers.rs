@@ -1,4 +1,4 @@
-//! The programs that `docs/security/revocation.md` shows to verifiers in other languages, as they stand there.
+//! The programs for verifiers in other languages, as `docs/security/revocation.md` shows them.
 
 use crate::suites::revocation::stage::Stage;
 use daypass_tools::workspace_root;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 /// The feed answers from memory for half a second.
 const CACHED: Duration = Duration::from_millis(600);
 
-/// Asks the feed, says of each session whether it has ended, and does so once more for each line of its input.
+/// Polls the feed, and prints for each session whether it has ended. Repeats this for each line of its input.
 const NODE: &str = r"
 import { createInterface } from 'node:readline';
 const [url, issuer, ...sids] = process.argv.slice(2);
@@ -34,7 +34,7 @@ for _ in sys.stdin:
     tell()
 ";
 
-/// The one code block of a language in the document.
+/// The only code block in this language in the document.
 fn shown(language: &str) -> String {
     let text = std::fs::read_to_string(workspace_root().join("docs/security/revocation.md")).unwrap();
     let start = format!("```{language}\n");

@@ -5,7 +5,8 @@ use daypass_core::ports::store::UserStatus;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The medians of 50 interleaved runs lie within a tenth of each other. A difference in the work shows in every round. Another
+/// The medians of 50 alternating runs differ by at most a tenth. A difference in the work shows in every round. Load of
+/// other processes shows only in some, so there are three rounds.
 /// process that takes the processor away shows in some, so there are three rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_wrong_and_disabled_take_the_same_time() {
@@ -33,7 +34,7 @@ async fn medians_of_refused_logins(whole: &Whole, round: usize) -> [f64; 3] {
     let kinds = [("unknown", "not the password"), ("wrong", "not the password"), ("disabled", PASSWORD)];
     let mut times = [const { Vec::new() }; 3];
     let mut answers = Vec::new();
-    // One loopback address for ten runs of the three kinds: each address may try sixty times.
+    // One loopback address per ten runs of the three kinds, because an address has sixty attempts.
     let mut from = whole.http.clone();
     for run in 0..RUNS {
         if run % 10 == 0 {
@@ -42,7 +43,7 @@ async fn medians_of_refused_logins(whole: &Whole, round: usize) -> [f64; 3] {
             from =
                 reqwest::Client::builder().no_proxy().local_address(IpAddr::from(address)).build().unwrap();
         }
-        // Each kind takes each place in turn: a trace that one request leaves meets all of them alike.
+        // Each kind runs at each place in turn, so that after-effects of a request affect all kinds equally.
         for kind in (0..kinds.len()).map(|place| (place + run) % kinds.len()) {
             let (name, password) = kinds[kind];
             let name = format!("{name}-{round}-{}", run / 5);

@@ -1,13 +1,13 @@
-//! What only a clock shows: statistics of times, and durations against their promise.
+//! Tests that need a clock: statistics of times, and durations compared with their limits.
 //!
-//! Other work on the machine moves every figure here. `cargo verify --full` therefore runs these tests alone, one after the
-//! other, and the gate of a change does not:
+//! Other load on the machine changes all results. `cargo verify --full` therefore runs these tests alone, one after the
+//! other. The gate leaves them out:
 //!
 //! ```sh
 //! cargo nextest run --workspace --test-threads 1 -E 'test(/^suites::timing::/)'
 //! ```
 //!
-//! Where the machine stood still, a measurement is repeated: see [`pulse`] and [`oracle`].
+//! If the machine stalled, a measurement is repeated: see [`pulse`] and [`oracle`].
 
 #![allow(
     clippy::unwrap_used,

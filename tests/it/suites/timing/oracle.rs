@@ -1,8 +1,8 @@
-//! Whether a user exists does not show in the time of a refusal. The same measurement finds each leak that is planted.
+//! The time of a rejection does not reveal whether a user exists. The same measurement finds each deliberate leak.
 //!
-//! The times are those of the real handler over the embedded DynamoDB, for two kinds of attempts in random turns. Welch's
-//! t-test compares them without the slowest quarter, in which a busy machine shows. Method and threshold are dudect's: Reparaz,
-//! Balasch, Verbauwhede, "Dude, is my code constant time?", 2017.
+//! The times are those of the real handler over the embedded DynamoDB, for two kinds of attempts in random order. Welch's
+//! t-test compares them without the slowest quarter, in which other load shows. Method and threshold are those of dudect:
+//! Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", 2017.
 
 use crate::oracle::{Kind, PAIRS, Plant, Stage};
 use daypass_testkit::depth::amount;
@@ -16,11 +16,11 @@ async fn time(stage: &Stage, kind: Kind) -> Duration {
     started.elapsed()
 }
 
-/// Welch's t of the times of two kinds in random turns.
+/// Welch's t of the times of two kinds in random order.
 async fn compare(stage: &Stage, pair: [Kind; 2], runs: usize) -> f64 {
     let mut times = [Vec::with_capacity(runs), Vec::with_capacity(runs)];
     for kind in pair {
-        // Connections, caches.
+        // Warms up connections and caches.
         time(stage, kind).await;
     }
     while times.iter().any(|times| times.len() < runs) {
@@ -32,7 +32,7 @@ async fn compare(stage: &Stage, pair: [Kind; 2], runs: usize) -> f64 {
     welch(&times)
 }
 
-/// Welch's t of two samples without the slowest quarter of both together.
+/// Welch's t of two samples, without the slowest quarter of both together.
 fn welch(samples: &[Vec<f64>; 2]) -> f64 {
     let mut all: Vec<f64> = samples.iter().flatten().copied().collect();
     all.sort_by(f64::total_cmp);
@@ -47,7 +47,7 @@ fn welch(samples: &[Vec<f64>; 2]) -> f64 {
     (mean - other_mean) / (error + other_error).sqrt()
 }
 
-/// Of two samples of the same, a t beyond this comes up once in more than a hundred thousand.
+/// For two samples of the same distribution, a larger t occurs less than once in a hundred thousand.
 const THRESHOLD: f64 = 4.5;
 
 fn runs() -> usize {
@@ -63,7 +63,7 @@ async fn the_time_tells_nothing() {
         let mut t = compare(&stage, pair, runs).await;
         println!("{pair:?}: t = {t:.2} over {runs} runs each, {THRESHOLD} would tell");
         if t.abs() >= THRESHOLD {
-            // A machine that does something else in one half of the runs looks like that too. A leak shows again.
+            // Load of the machine in one half of the runs can look the same. A leak shows again.
             t = compare(&stage, pair, runs).await;
             println!("{pair:?}: once more, t = {t:.2}");
         }
@@ -86,7 +86,7 @@ async fn the_time_tells_of_a_planted_leak() {
     }
 }
 
-/// The whole of it, with the hash of today's parameters.
+/// The whole login, with a hash of today's parameters.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_hash_takes_its_time_for_everybody() {
     let stage = Stage::set(Plant::Nothing, false, true).await;

@@ -1,4 +1,4 @@
-//! Whether the machine itself stood still: these tests measure seconds, on processors that others use too.
+//! Detects that the machine stalled. These tests measure seconds on processors that other processes use too.
 
 use daypass_tests::service::Service;
 use futures_util::FutureExt;
@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
-/// DynamoDB answers here within milliseconds. When it takes so long without any failure of ours, time-outs run out that
-/// should not.
+/// DynamoDB answers here within milliseconds. After a response as late as this, without a failure of the test, time limits
+/// may have expired wrongly.
 const STALL: Duration = Duration::from_millis(250);
-/// How often something may be played again because the machine stood still.
+/// Repetitions after stalls of the machine.
 const AGAIN: usize = 6;
 
-/// Asks the embedded DynamoDB for something small, over and over, and remembers when that took long.
+/// Sends small requests to the embedded DynamoDB, and records when one took long.
 pub(crate) struct Pulse {
     stalls: Arc<Mutex<Vec<Instant>>>,
     task: AbortHandle,
@@ -41,15 +41,15 @@ impl Pulse {
         self.stalls.lock().unwrap().iter().any(|stall| *stall > start)
     }
 
-    /// Plays something, and again when it failed while the machine stood still. `None` when it failed on a machine that
-    /// did not, or always.
+    /// Runs a test, and runs it again if it failed while the machine stalled. `None` if it failed without a stall, or
+    /// always.
     pub(crate) async fn play<T, F: Future<Output = T>>(&self, mut play: impl FnMut() -> F) -> Option<T> {
         for _ in 0..AGAIN {
             let start = Instant::now();
             if let Ok(played) = AssertUnwindSafe(play()).catch_unwind().await {
                 return Some(played);
             }
-            // A stall that is not over yet has not been noticed yet.
+            // Waits until a stall at this moment would be noticed.
             tokio::time::sleep(STALL).await;
             if !self.stalled_since(start) {
                 return None;

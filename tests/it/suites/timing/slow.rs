@@ -1,5 +1,5 @@
-//! How long each operation takes at its slowest, against what `shared/dynamodb/src/connect.rs` promises and the time after which
-//! Lambda ends the function.
+//! The longest time of each operation, compared with the limits in `shared/dynamodb/src/connect.rs` and the time after
+//! which Lambda ends the function.
 
 use crate::suites::failures;
 use crate::suites::failures::matrix::{Scene, ShortPages};
@@ -14,13 +14,13 @@ use futures_util::{StreamExt, stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The network, hashing, and what a busy machine adds.
+/// Time for the network, hashing, and other load of the machine.
 const SLACK: Duration = Duration::from_millis(600);
-/// Operations that are timed at the same time: setting one up must not take the processor from the others' tries.
+/// Operations that are timed in parallel. More of them would slow each other down.
 const AT_A_TIME: usize = 5;
 
-/// 503 before Lambda ends the function: when nothing ever answers, and when each request but the last answers just in
-/// time and the last one never does.
+/// The response is 503 before Lambda ends the function. In one case no request is answered. In the other, each is answered
+/// at the last moment, and the last one never.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_says_so_in_time() {
     let (db, base) = failures::service().await;
@@ -62,11 +62,11 @@ async fn every_operation_says_so_in_time() {
     }
 }
 
-/// The slowest operation at its slowest, in a process that has to load its keys first, as slowly as a request may wait
-/// for them: 503 before Lambda ends the function.
+/// The slowest operation in a process that must load its keys first, as slowly as a request may wait for them. The response
+/// is 503 before Lambda ends the function.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_slowest_of_all_after_its_keys_came_late() {
-    /// Less than the 0.3 s that a request waits, by what a busy machine needs for the rest.
+    /// Less than the 0.3 s that a request waits, with a margin for a busy machine.
     const KEYS_TAKE: Duration = Duration::from_millis(220);
     let (db, base) = failures::service().await;
     let url = db.url();

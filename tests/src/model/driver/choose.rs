@@ -1,4 +1,4 @@
-//! What a step picks among what there is.
+//! Selection of users, sessions and tokens for a step.
 
 use super::Journey;
 use crate::model::reference::{Call, DEFAULT_CLIENT, NARROW};
@@ -11,7 +11,7 @@ impl Journey<'_> {
             !chain.gone && chain.ended.is_empty() && self.now(0) < chain.expires()
         };
         let all = 0..self.model.chains.len();
-        // Mostly one that lives, if there is one.
+        // Prefers live sessions.
         let some: Vec<_> =
             if pick.is_multiple_of(4) { all.clone().collect() } else { all.clone().filter(live).collect() };
         let some = if some.is_empty() { all.collect() } else { some };
@@ -30,13 +30,13 @@ impl Journey<'_> {
         }
     }
 
-    /// The links whose text was handed out, oldest first.
+    /// Links whose text was issued, oldest first.
     pub(super) fn known(&self, session: usize) -> Vec<usize> {
         let links = self.model.chains[session].links.iter().enumerate();
         links.filter(|(_, link)| link.text.is_some()).map(|(at, _)| at).collect()
     }
 
-    /// What an operation is at this moment; `None` where there is nothing to do it with.
+    /// The call for an operation in the present state, or `None` if it is not possible.
     pub(super) fn resolve(&self, op: Op) -> Option<Call> {
         let user = |pick: Pick| usize::from(pick) % self.users.len();
         let client = |session: usize, ask| {
@@ -103,7 +103,7 @@ impl Journey<'_> {
         })
     }
 
-    /// For the table of what was reached.
+    /// Kind of a call, for the counts.
     pub(super) fn kind(&self, call: &Call) -> &'static str {
         match call {
             Call::Login { .. } => "login",

@@ -1,4 +1,4 @@
-//! The stored items, held against the model.
+//! Comparison of the stored items with the model.
 
 use crate::model::reference::{Chain, End, Reference};
 use crate::model::{Failure, Property, failed};
@@ -7,8 +7,8 @@ use daypass_core::session::Session;
 use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 
-/// Compares the stored items with the model, which learns from them what no answer has told: the ids of sessions
-/// that nobody heard of, and which of two endings at once came first.
+/// Compares the stored items with the model. The model learns two facts from them that no response tells: the ids of
+/// sessions whose login got no response, and which of two simultaneous endings came first.
 pub(super) fn adopt(model: &mut Reference, users: &[User], stored: &[Vec<Session>]) -> Result<(), Failure> {
     for (user, items) in stored.iter().enumerate() {
         let mut items: HashMap<String, &Session> =

@@ -1,18 +1,18 @@
-//! Where a follower goes on: opaque to it, and the feed's own to read.
+//! The position of a feed client in the list. It is opaque to the client.
 
 use data_encoding::HEXLOWER;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::revocation::SessionDigest;
 use std::fmt;
 
-/// Which answers a follower has: all that ended until a time, and while it reads page by page, up to which entry.
+/// What a client has read: all endings until a time, and within a reading of several pages, up to an entry.
 ///
 /// Its text is `1.MS` or `1.MS.MS.DIGEST`, with times in milliseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The newest time that the follower was told.
+    /// The newest time that the client has received.
     pub until: Timestamp,
-    /// The last entry of a page that was not the last one.
+    /// The last entry of a page that is followed by another.
     pub within: Option<(Timestamp, SessionDigest)>,
 }
 
@@ -34,7 +34,7 @@ impl Cursor {
     }
 }
 
-/// Digits without a leading zero, so that one cursor is one URL for a cache; 16 of them are more than anybody needs.
+/// At most 16 digits without a leading zero, so one cursor is one URL for a cache.
 fn time(digits: &str) -> Option<Timestamp> {
     let plain = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
     if !plain || digits.is_empty() || digits.len() > 16 {

@@ -1,4 +1,4 @@
-//! What the feed keeps in memory: the sessions that ended within the last life of an access token.
+//! The memory of the feed: the sessions that ended within the last lifetime of an access token.
 
 use crate::flow::feed::{Cursor, OVERLAP};
 use crate::ports::store::{EndedSession, StoreError};
@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Duration;
 
-/// How old the window may be when it answers. A crowd of followers costs so many reads and no more.
+/// Greatest age of the window in a response. It limits the reads, however many clients there are.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// The list, and as of when it is complete.
+/// The list of endings, and the time as of which it is complete.
 #[derive(Debug)]
 pub struct Window {
     keep: Duration,
@@ -21,31 +21,30 @@ pub struct Window {
 }
 
 impl Window {
-    /// Most sessions that a window holds: 2,500 endings in each second of the usual one.
+    /// Most sessions in a window: 2,500 endings a second at the default lifetime.
     pub const MOST: usize = 1_000_000;
 
-    /// An empty one, that holds endings for `keep`.
+    /// An empty window that keeps endings for `keep`.
     #[must_use]
     pub const fn new(keep: Duration) -> Self {
         Self { keep, as_of: None, entries: BTreeSet::new() }
     }
 
-    /// From when on the index has to be read before the window can answer at `now`; `None` when it is fresh.
+    /// The time from which the index has to be read before a response at `now`; `None` when the window is fresh.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let oldest = now.before(self.keep);
         match self.as_of {
             None => Some(oldest),
-            // A clock that was set back silences nothing.
-            Some(as_of) if as_of <= now && now.since(as_of) < FRESH => None,
+            Some(as_of) if !now.has_passed(as_of, FRESH) => None,
             Some(as_of) => Some(as_of.min(now).before(OVERLAP).max(oldest)),
         }
     }
 
-    /// Takes in what was read from the time on that [`Window::due`] said at `now`, and forgets what counts no longer.
+    /// Adds what was read from [`Window::due`] at `now` on, and removes endings that no longer count.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when there are more than [`Window::MOST`]: the window is as old as it was.
+    /// [`StoreError::Unavailable`] when there are more than [`Window::MOST`]. The window then stays due.
     pub fn absorb(&mut self, read: Vec<EndedSession>, now: Timestamp) -> Result<(), StoreError> {
         self.entries.extend(read);
         let oldest = EndedSession { at: now.before(self.keep), session: SessionDigest::from_bytes([0; 8]) };
@@ -57,20 +56,20 @@ impl Window {
         Ok(())
     }
 
-    /// As of when the list is complete.
+    /// The time as of which the list is complete.
     #[must_use]
     pub const fn as_of(&self) -> Option<Timestamp> {
         self.as_of
     }
 
-    /// The page behind `after`, or the first one; `None` for a cursor that no feed has given out.
+    /// The page behind `after`, or the first one; `None` for a cursor from the future, which no feed has given out.
     #[must_use]
     pub fn page(&self, after: Option<Cursor>, now: Timestamp) -> Option<Answer> {
         self.page_of(after, now, PAGE)
     }
 
     fn page_of(&self, after: Option<Cursor>, now: Timestamp, most: usize) -> Option<Answer> {
-        // Another instance of the feed may have a clock that is ahead.
+        // The clock of another instance of the feed may be ahead.
         if after.is_some_and(|after| after.until > now + MAX_CLOCK_SKEW) {
             return None;
         }
@@ -86,7 +85,7 @@ impl Window {
         let page: Vec<EndedSession> = rest.by_ref().take(most).copied().collect();
         let more = rest.next().is_some();
         let until = match after {
-            // The pages of one reading end where the first one says: what comes in between may come before its place.
+            // All pages of one reading end at the time of the first. A later ending can sort before the current page.
             Some(Cursor { until, within: Some(_) }) => until,
             Some(Cursor { until, within: None }) => until.max(self.newest(now)),
             None => self.newest(now),
@@ -100,8 +99,8 @@ impl Window {
         })
     }
 
-    /// The time of the newest ending, but none later than what the list is complete to. It stays while nothing ends, so that the same question has the same
-    /// answer, and caches and `304` have something to hold on to.
+    /// The time of the newest ending, and at most the time as of which the list is complete. It stays while nothing ends, so
+    /// equal requests have equal responses, which caches can keep and `304` can confirm.
     fn newest(&self, now: Timestamp) -> Timestamp {
         let complete = self.as_of.unwrap_or_default().min(now);
         self.entries.last().map_or(Timestamp::default(), |last| last.at.min(complete))
@@ -163,7 +162,7 @@ mod tests {
         assert_eq!(told(&window.page(None, at(91)).unwrap()), [2]);
     }
 
-    /// While nothing ends, the same question has the same answer.
+    /// While nothing ends, equal requests have equal responses.
     #[test]
     fn the_cursor_stays_while_nothing_ends() {
         let mut window = window(&[entry(at(-10), 1)]);
@@ -180,16 +179,16 @@ mod tests {
         assert_eq!(Window::new(KEEP).page(None, NOW).unwrap().cursor, "1.0");
     }
 
-    /// What came late is within the overlap of everybody's next question.
+    /// An ending that comes late is within the overlap of the next request of each client.
     #[test]
-    fn an_ending_that_comes_late_is_told() {
+    fn an_ending_that_comes_late_is_sent() {
         let mut window = window(&[entry(NOW, 1)]);
         let first = window.page(None, NOW).unwrap();
         // Written by a clock that is 30 s behind, 5 s after that clock was read, shown after 5 more.
         window.absorb(vec![entry(NOW.before(OVERLAP), 2)], at(1)).unwrap();
         let next = window.page(Cursor::parse(&first.cursor), at(1)).unwrap();
         assert_eq!(told(&next), [2, 1]);
-        // And a clock that is ahead moves the cursor no further than now, and hides nothing that comes after it.
+        // A clock that is ahead moves the cursor to now at most, and hides no later ending.
         window.absorb(vec![entry(at(31), 3)], at(1)).unwrap();
         let next = window.page(Cursor::parse(&next.cursor), at(1)).unwrap();
         assert_eq!((told(&next), next.cursor), (vec![2, 1, 3], format!("1.{}", at(1).millis())));
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn pages_are_bounded_and_lose_nothing() {
-        // Several at the same time, as one call that ends many makes them.
+        // Several have the same time, as after one call that ends many.
         let entries: Vec<EndedSession> = (0..100).map(|n| entry(at(-i64::from(n / 7)), n)).collect();
         let mut window = window(&entries);
         let mut all = BTreeSet::new();
@@ -207,7 +206,7 @@ mod tests {
             assert!(answer.sessions.len() <= 9);
             all.extend(answer.sessions);
             after = Cursor::parse(&answer.cursor);
-            // One more while the pages are read, with a place on a page that was read: the next reading has it.
+            // Another ending arrives while the pages are read, and sorts onto a page that was read. The next reading has it.
             window.absorb(vec![entry(at(-20), 200)], NOW).unwrap();
             if !answer.more {
                 assert_eq!(page, 11);
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_a_time_to_come_is_nobodys() {
+    fn a_cursor_from_the_future_is_rejected() {
         let window = window(&[]);
         let cursor = |at| Some(Cursor { until: at, within: None });
         assert!(window.page(cursor(at(30)), NOW).is_some());
@@ -229,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_overflows_is_no_answer() {
+    fn a_window_that_overflows_gives_no_answer() {
         let mut window = Window::new(KEEP);
         let many = (0..=Window::MOST as u64)
             .map(|n| EndedSession { at: NOW, session: SessionDigest::from_bytes(n.to_be_bytes()) });
         assert!(matches!(window.absorb(many.collect(), NOW), Err(StoreError::Unavailable(_))));
         assert_eq!(window.as_of(), None);
-        // They leave with time.
+        // They leave the window with time.
         window.absorb(vec![], at(400)).unwrap();
         assert_eq!(window.page(None, at(400)).unwrap().sessions, []);
     }

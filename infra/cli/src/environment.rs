@@ -1,0 +1,112 @@
+//! The process environment: variables, current folder, and the ways to select a store.
+
+use http::Uri;
+use std::path::PathBuf;
+
+/// Variables that select a store or a key set. Any of them disables the local stack. Variables that select nothing,
+/// such as `AWS_CA_BUNDLE`, are not in the list.
+const CHOOSING: [&str; 17] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "DAYPASS_ATTEMPTS_TABLE",
+    "DAYPASS_KEYS",
+    "DAYPASS_SESSIONS_TABLE",
+    "DAYPASS_USERS_TABLE",
+];
+
+/// Variables of [`CHOOSING`] that provide credentials or a region.
+const IDENTIFYING: [&str; 9] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
+
+pub(crate) const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
+    with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
+    AWS_SECRET_ACCESS_KEY) and AWS_REGION";
+
+/// The process environment: variables and current folder.
+pub struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) folder: PathBuf,
+}
+
+impl<'a> Environment<'a> {
+    /// From a lookup of variables and the current folder.
+    #[must_use]
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
+        Self { lookup, folder }
+    }
+
+    /// Value of a variable. An empty variable counts as unset.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    pub(crate) fn has_choice(&self) -> bool {
+        CHOOSING.iter().any(|name| self.get(name).is_some())
+    }
+
+    /// Whether variables provide AWS credentials or a region.
+    pub(crate) fn has_identity(&self) -> bool {
+        IDENTIFYING.iter().any(|name| self.get(name).is_some())
+    }
+}
+
+/// Whether a URL is one of this machine.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for url in ["http://localhost:8000", "http://127.0.0.1:1", "https://127.9.9.9", "http://[::1]:8000/"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "",
+            "localhost:8000",
+            "ftp://localhost",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "http://localhost@a.b",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_chooses_nothing_is_no_choice() {
+        let has = |set: &str, value: &str| {
+            Environment::new(&|name| (name == set).then(|| value.to_owned()), PathBuf::new()).has_choice()
+        };
+        assert!(has("AWS_PROFILE", "work") && has("DAYPASS_KEYS", "keys.json"));
+        assert!(!has("AWS_CA_BUNDLE", "ca.pem") && !has("AWS_PROFILE", "") && !has("HOME", "x"));
+    }
+}

@@ -1,0 +1,145 @@
+//! Readers of the fields: from the values of settings to types.
+
+use super::{PublicKeys, Tables};
+use crate::client::Clients;
+use crate::keys::rotation::Rules;
+use crate::throttle::{Limit, Limits};
+use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::config::{ISSUER, Number, Reader, Text};
+use std::time::Duration;
+
+/// The shortest life of an access token on this machine, in seconds, so that developers can watch renewals.
+const LOCAL_ACCESS_TOKEN_SECONDS: u64 = 5;
+/// The shortest publication of a key on this machine, in seconds, so that developers can watch rotations.
+const LOCAL_KEYS_PUBLISHED_SECONDS: u64 = 1;
+
+/// Whether text has the form of an ARN of Secrets Manager, `arn:PARTITION:secretsmanager:…`.
+#[must_use]
+pub fn is_secret(text: &str) -> bool {
+    let mut parts = text.split(':');
+    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
+}
+
+/// The clients. Without a list, one client `default`, as in the template.
+pub(super) fn clients(reader: &mut Reader<'_>, setting: &Text) -> Option<Clients> {
+    match reader.get(setting.name) {
+        Some(_) => reader.required(setting, Clients::parse),
+        None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
+    }
+}
+
+pub(super) fn public_keys(reader: &mut Reader<'_>, setting: &Text) -> Option<PublicKeys> {
+    match reader.get(setting.name) {
+        Some(arn) if is_secret(&arn) => Some(PublicKeys::Secret(arn)),
+        _ => reader.jwks(setting).map(PublicKeys::Inline),
+    }
+}
+
+/// The sources of a key set: files or ARNs of secrets, separated by spaces.
+pub(super) fn sources(reader: &mut Reader<'_>, setting: &Text) -> Option<Vec<String>> {
+    reader.required(setting, |text| {
+        let sources: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if sources.is_empty() { Err("names no file or secret".to_owned()) } else { Ok(sources) }
+    })
+}
+
+/// The name of a DynamoDB table.
+pub(super) fn table(reader: &mut Reader<'_>, setting: &Text) -> Option<String> {
+    reader.required(setting, |table| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+        if (3..=255).contains(&table.len()) && table.bytes().all(legal) {
+            Ok(table.to_owned())
+        } else {
+            Err("is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ - .)".to_owned())
+        }
+    })
+}
+
+pub(super) fn table_names(
+    reader: &mut Reader<'_>,
+    users: &Text,
+    sessions: &Text,
+    attempts: &Text,
+) -> Option<Tables> {
+    let (users, sessions, attempts) =
+        (table(reader, users), table(reader, sessions), table(reader, attempts));
+    Some(Tables { users: users?, sessions: sessions?, attempts: attempts? })
+}
+
+/// The rate limits. They are the same for `login` and `password`, which share the slots.
+#[expect(clippy::too_many_arguments, reason = "one argument for each setting, as for every field")]
+pub(super) fn limits(
+    reader: &mut Reader<'_>,
+    pair: &Number,
+    pair_window: &Number,
+    address: &Number,
+    address_window: &Number,
+    account: &Number,
+    account_window: &Number,
+    known_days: &Number,
+) -> Option<Limits> {
+    let mut limit = |attempts, window| {
+        let (attempts, window) = (reader.number(attempts), reader.seconds(window));
+        Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
+    };
+    let pair = limit(pair, pair_window);
+    let address = limit(address, address_window);
+    let account = limit(account, account_window);
+    let days = reader.number(known_days);
+    let known_for = days.map(|days| (days > 0).then(|| Duration::from_secs(days * 24 * 3600)));
+    Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })
+}
+
+/// The idle limit; 0 turns it off.
+pub(super) fn idle(reader: &mut Reader<'_>, setting: &Number) -> Option<Option<Duration>> {
+    reader.seconds(setting).map(|idle| Some(idle).filter(|idle| !idle.is_zero()))
+}
+
+pub(super) fn access_lifetime(reader: &mut Reader<'_>, setting: &Number) -> Option<Duration> {
+    seconds(reader, setting, LOCAL_ACCESS_TOKEN_SECONDS)
+}
+
+/// A number of seconds that has a lower limit on this machine.
+fn seconds(reader: &mut Reader<'_>, setting: &Number, local: u64) -> Option<Duration> {
+    let issuer = reader.get(ISSUER.name).and_then(|issuer| Issuer::parse(&issuer).ok());
+    if !issuer.is_some_and(|issuer| issuer.is_local()) {
+        return reader.seconds(setting);
+    }
+    reader.seconds(&Number { range: local..=*setting.range.end(), ..setting.clone() })
+}
+
+/// The ARN of a secret.
+pub(super) fn secret(reader: &mut Reader<'_>, setting: &Text) -> Option<String> {
+    reader.required(setting, |arn| {
+        if is_secret(arn) { Ok(arn.to_owned()) } else { Err("is not the ARN of a secret".to_owned()) }
+    })
+}
+
+/// The rules of key rotation. The issuer must be valid, because its keys rotate.
+pub(super) fn rules(
+    reader: &mut Reader<'_>,
+    issuer: &Text,
+    algorithm: &Text,
+    published: &Number,
+) -> Option<Rules> {
+    let issuer = reader.issuer(issuer);
+    let algorithm = reader
+        .required(algorithm, |name| name.parse().map_err(|_| "is not ES256, EdDSA or RS256".to_owned()));
+    let published_for = seconds(reader, published, LOCAL_KEYS_PUBLISHED_SECONDS);
+    issuer?;
+    Some(Rules { published_for: published_for?, algorithm: algorithm? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_are_told_from_paths() {
+        assert!(is_secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf"));
+        assert!(is_secret("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x"));
+        for path in ["keys.json", "/arn/keys.json", "C:keys", "arn:aws:s3:::bucket", ""] {
+            assert!(!is_secret(path), "{path}");
+        }
+    }
+}

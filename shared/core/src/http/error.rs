@@ -1,0 +1,120 @@
+//! The errors of the HTTP contract.
+
+use crate::client::UnknownClient;
+use crate::flow::error::Problem;
+use crate::ports::store::StoreError;
+use daypass_verifier::base::scope::ScopeError;
+use std::time::Duration;
+
+/// An error as the client sees it. Each variant is one row of the error table of the HTTP contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiError {
+    /// The request is malformed; the text names the fault and repeats no input.
+    InvalidRequest(&'static str),
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The endpoint does not read this content type; the text names those that it reads.
+    UnsupportedMediaType(&'static str),
+    /// The endpoint does not have this method; the text is the `Allow` header.
+    MethodNotAllowed(&'static str),
+    /// Unknown user, wrong password or disabled user.
+    BadCredentials,
+    /// The refresh token is unknown, expired, revoked, reused or malformed; or the token of a request with `all=true` is not
+    /// valid.
+    InvalidGrant,
+    /// The refresh token is another client's. The client gets the texts of [`ApiError::InvalidGrant`], but a browser keeps its
+    /// cookie: the token is valid for the client that it belongs to.
+    AnotherClientsGrant,
+    /// The `grant_type` is not `refresh_token`.
+    UnsupportedGrantType,
+    /// The client is not registered.
+    UnknownClient,
+    /// The page that sent the request is not a page of the client.
+    OriginNotAllowed,
+    /// The request authenticates the client in the `Authorization` header; clients have no secrets here.
+    ClientAuthentication,
+    /// The scope is malformed or not granted.
+    InvalidScope,
+    /// The current password, which a change of the password needs, is wrong. This is neither [`ApiError::InvalidGrant`] nor a
+    /// 401, because the client must keep its tokens and must not renew them.
+    WrongPassword,
+    /// The new password breaks a rule; the text is for the user.
+    PasswordRefused(&'static str),
+    /// No access token was verified, or the session of the access token is over (RFC 6750 §3.1).
+    InvalidToken,
+    /// The path names nothing, or nothing of the caller's.
+    NotFound,
+    /// A rate limit is exhausted; the next attempt is possible after this time.
+    SlowDown(Duration),
+    /// The store is throttled, slow or down.
+    TemporarilyUnavailable,
+    /// Daypass itself failed.
+    ServerError,
+}
+
+impl ApiError {
+    /// The `error` code (RFC 6749 §5.2, RFC 7009 §2.2.1) and the `error_description`.
+    #[must_use]
+    pub const fn text(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::InvalidRequest(text) => ("invalid_request", text),
+            Self::BodyTooLarge => ("invalid_request", "The body is too large."),
+            Self::UnsupportedMediaType(text) => ("invalid_request", text),
+            Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),
+            Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
+            Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
+            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type must be refresh_token."),
+            Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
+            Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
+            Self::ClientAuthentication => {
+                ("invalid_client", "Clients have no secret here: send client_id alone.")
+            }
+            Self::InvalidScope => ("invalid_scope", "The scope is malformed or not granted."),
+            Self::WrongPassword => ("wrong_password", "The current password is wrong."),
+            Self::PasswordRefused(text) => ("password_refused", text),
+            Self::InvalidToken => ("invalid_token", "The access token is not valid."),
+            Self::NotFound => ("invalid_request", "There is nothing here."),
+            Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
+            Self::TemporarilyUnavailable => {
+                ("temporarily_unavailable", "The service is busy. The same request may work in a moment.")
+            }
+            Self::ServerError => ("server_error", "Something went wrong on our side."),
+        }
+    }
+}
+
+impl From<&Problem> for ApiError {
+    fn from(problem: &Problem) -> Self {
+        match problem {
+            // A failing store is never `invalid_grant`: the client would discard its session.
+            Problem::Store { source: StoreError::Unavailable(_), .. } => Self::TemporarilyUnavailable,
+            Problem::Store { source: StoreError::Broken(_), .. }
+            | Problem::Sign(_)
+            | Problem::HashPassword => Self::ServerError,
+            Problem::NoAuthorizer | Problem::SessionOver { .. } | Problem::NoUser => Self::InvalidToken,
+            Problem::Throttled(throttled) => Self::SlowDown(throttled.wait),
+            Problem::BadCredentials => Self::BadCredentials,
+            Problem::WrongPassword => Self::WrongPassword,
+            Problem::NewPasswordRejected(text) => Self::PasswordRefused(text),
+            Problem::TokenRejected => Self::InvalidGrant,
+            Problem::OtherClient => Self::AnotherClientsGrant,
+            // Not `invalid_grant`: the token is valid, and the client would discard it.
+            Problem::ClientGone => Self::UnknownClient,
+            Problem::ScopeNotGranted => Self::InvalidScope,
+            Problem::NoSuchSession => Self::NotFound,
+            Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),
+        }
+    }
+}
+
+impl From<ScopeError> for ApiError {
+    fn from(_: ScopeError) -> Self {
+        Self::InvalidScope
+    }
+}
+
+impl From<UnknownClient> for ApiError {
+    fn from(_: UnknownClient) -> Self {
+        Self::UnknownClient
+    }
+}

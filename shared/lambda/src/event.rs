@@ -1,0 +1,361 @@
+//! API Gateway proxy events (REST and HTTP API, payload 1.0 and 2.0) to core's requests and back.
+
+use data_encoding::BASE64;
+use daypass_core::http::answer::Response;
+use daypass_core::http::error::ApiError;
+use daypass_core::http::request::{MAX_BODY_BYTES, Request};
+use daypass_core::ports::context::Principal;
+use daypass_verifier::ports::context::Caller;
+use lambda_http::aws_lambda_events::encodings::Body;
+use lambda_http::http::Uri;
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{LambdaEvent, RequestExt};
+use std::net::IpAddr;
+
+const NOT_BASE64: ApiError =
+    ApiError::InvalidRequest("The body is not the base64 that the event says it is.");
+const BAD_QUERY: ApiError = ApiError::InvalidRequest("The query string is not that of a URL.");
+/// The longest text of a body within the limit: base64 takes four characters for three bytes.
+const MAX_TEXT: usize = MAX_BODY_BYTES.div_ceil(3) * 4;
+/// Headers from which `lambda_http` makes a URL. It panics if they make none, and no code here reads them.
+const URL_HEADERS: [&str; 2] = ["host", "x-forwarded-proto"];
+/// Characters that end the path of a URL, separate it or are dropped from it. API Gateway passes a decoded path, so such a
+/// character was percent-encoded, and a URL with it would name another path.
+const NOT_IN_PATHS: [char; 6] = ['?', '#', '\\', '\t', '\n', '\r'];
+
+/// Removes from an event what `lambda_http` would panic on or must not decode, and returns the problem: a body that is too
+/// large in any encoding or is not the base64 that it claims to be, or a query string or path that no URL can have.
+pub(crate) fn unreadable(
+    event: LambdaEvent<LambdaRequest>,
+) -> (LambdaEvent<LambdaRequest>, Option<ApiError>) {
+    let LambdaEvent { mut payload, context } = event;
+    let mut problem = None;
+    let (path, body, encoded) = match &mut payload {
+        LambdaRequest::ApiGatewayV1(request) => {
+            for name in URL_HEADERS {
+                request.headers.remove(name);
+                request.multi_value_headers.remove(name);
+            }
+            request.request_context.domain_name = None;
+            (&mut request.path, &mut request.body, request.is_base64_encoded)
+        }
+        LambdaRequest::ApiGatewayV2(request) => {
+            for name in URL_HEADERS {
+                request.headers.remove(name);
+            }
+            request.request_context.domain_name = None;
+            let query = request.raw_query_string.as_deref().unwrap_or_default();
+            if format!("/?{query}").parse::<Uri>().is_err() {
+                request.raw_query_string = None;
+                problem = Some(BAD_QUERY);
+            }
+            (&mut request.raw_path, &mut request.body, request.is_base64_encoded)
+        }
+        _ => return (LambdaEvent::new(payload, context), None),
+    };
+    if path.as_deref().is_some_and(|path| !path.starts_with('/') || path.contains(NOT_IN_PATHS)) {
+        *path = Some("/".to_owned());
+    }
+    if let Some(found) = body.as_deref().and_then(|text| problem_with_body(text, encoded)) {
+        *body = None;
+        problem = Some(found);
+    }
+    (LambdaEvent::new(payload, context), problem)
+}
+
+fn problem_with_body(text: &str, encoded: bool) -> Option<ApiError> {
+    if text.len() > MAX_TEXT {
+        return Some(ApiError::BodyTooLarge);
+    }
+    (encoded && BASE64.decode(text.as_bytes()).is_err()).then_some(NOT_BASE64)
+}
+
+pub(crate) fn to_core(request: lambda_http::Request) -> Request {
+    let caller = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => Caller {
+            request_id: context.request_id.clone().unwrap_or_default(),
+            source_ip: address(context.http.source_ip.as_deref()),
+            user_agent: context.http.user_agent.clone(),
+        },
+        Some(RequestContext::ApiGatewayV1(context)) => Caller {
+            request_id: context.request_id.clone().unwrap_or_default(),
+            source_ip: address(context.identity.source_ip.as_deref()),
+            user_agent: context.identity.user_agent.clone(),
+        },
+        _ => Caller::default(),
+    };
+    let principal = request.request_context_ref().and_then(principal);
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.clear();
+    parts.extensions.insert(caller);
+    if let Some(principal) = principal {
+        parts.extensions.insert(principal);
+    }
+    let body = match body {
+        Body::Text(text) => text.into_bytes(),
+        Body::Binary(bytes) => bytes,
+        _ => Vec::new(),
+    };
+    Request::from_parts(parts, body)
+}
+
+/// The caller that the authorizer accepted, from the context of Daypass's authorizer or from the claims of the native JWT
+/// authorizer of an HTTP API.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+fn principal(context: &RequestContext) -> Option<Principal> {
+    let authorizer = context.authorizer()?;
+    let claim = |name: &str| match &authorizer.jwt {
+        Some(jwt) => jwt.claims.get(name).map(String::as_str),
+        // `authorizer.lambda` of payload 2.0; `authorizer` itself of REST APIs and payload 1.0.
+        None => authorizer.fields.get(name)?.as_str(),
+    };
+    Principal::parse(claim("sub")?, claim("sid")?)
+}
+
+fn address(text: Option<&str>) -> Option<IpAddr> {
+    text.and_then(|text| text.parse().ok())
+}
+
+pub(crate) fn to_lambda(response: Response) -> lambda_http::Response<Body> {
+    let (parts, body) = response.into_parts();
+    let body = match String::from_utf8(body) {
+        Ok(text) if text.is_empty() => Body::Empty,
+        Ok(text) => Body::Text(text),
+        Err(binary) => Body::Binary(binary.into_bytes()),
+    };
+    lambda_http::Response::from_parts(parts, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daypass_core::http::request::{caller_of, principal_of};
+    use lambda_http::Context;
+    use serde_json::{Value, json};
+
+    fn event(changes: &Value) -> LambdaEvent<LambdaRequest> {
+        let mut event = json!({
+            "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
+            "headers": { "content-type": "application/json" }, "isBase64Encoded": false, "body": "{}",
+            "requestContext": {
+                "http": { "method": "POST", "path": "/login", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+                "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+            },
+        });
+        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
+    }
+
+    fn check(changes: &Value, expected: Option<ApiError>) -> Request {
+        let (event, problem) = unreadable(event(changes));
+        assert_eq!(problem, expected, "{changes}");
+        // lambda_http can read the rest.
+        let request = to_core(event.payload.into());
+        assert_eq!(caller_of(&request).source_ip, "192.0.2.1".parse().ok());
+        request
+    }
+
+    fn check_body(body: &str, encoded: bool, expected: Option<ApiError>) {
+        let request = check(&json!({ "body": body, "isBase64Encoded": encoded }), expected);
+        assert_eq!(request.body().is_empty(), expected.is_some() || body.is_empty());
+    }
+
+    #[test]
+    fn bodies_that_lambda_http_must_not_see() {
+        check_body("{}", false, None);
+        check_body("e30=", true, None);
+        check_body("", true, None);
+        for broken in ["e30", "!", "e30==", "e3 0=", "ü"] {
+            check_body(broken, true, Some(NOT_BASE64));
+        }
+        check_body(&"x".repeat(MAX_TEXT + 1), false, Some(ApiError::BodyTooLarge));
+        check_body(&"x".repeat(MAX_TEXT + 4), true, Some(ApiError::BodyTooLarge));
+        check_body(&"A".repeat(MAX_TEXT), true, None);
+    }
+
+    /// Headers in which proxies name their client. Any caller of the gateway can write them.
+    const CLAIMS: [&str; 10] = [
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-amzn-request-id",
+        "x-amzn-requestid",
+        "x-request-id",
+        "x-original-forwarded-for",
+    ];
+
+    fn caller_of_event(event: Value) -> Caller {
+        let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
+        let (event, problem) = unreadable(event);
+        assert_eq!(problem, None);
+        caller_of(&to_core(event.payload.into()))
+    }
+
+    /// The address and the id come from the gateway's own context, and without it there is none: never from a header.
+    ///
+    /// invariant: The caller's address comes from API Gateway's context, and from no header.
+    #[test]
+    fn a_header_is_no_address() {
+        for claim in
+            ["198.51.100.1", "198.51.100.1, 192.0.2.1", "for=198.51.100.1;by=192.0.2.1", "", "unknown"]
+        {
+            let headers: Value = CLAIMS.iter().map(|name| ((*name).to_owned(), json!(claim))).collect();
+            let several: Value =
+                CLAIMS.iter().map(|name| ((*name).to_owned(), json!([claim, claim]))).collect();
+            let http = |context: Value| {
+                json!({
+                    "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
+                    "headers": headers, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "http": context, "requestId": "r1", "stage": "$default", "timeEpoch": 0,
+                    },
+                })
+            };
+            let rest = |identity: Value| {
+                json!({
+                    "resource": "/login", "path": "/login", "httpMethod": "POST", "headers": headers,
+                    "multiValueHeaders": several, "isBase64Encoded": false, "body": "{}",
+                    "requestContext": {
+                        "httpMethod": "POST", "path": "/login", "requestId": "r1", "stage": "prod",
+                        "identity": identity,
+                    },
+                })
+            };
+            for ip in ["192.0.2.1", "2001:db8::1"] {
+                let v2 = caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": ip })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": ip })));
+                for caller in [v2, v1] {
+                    assert_eq!(
+                        (caller.source_ip, caller.request_id.as_str()),
+                        (ip.parse().ok(), "r1"),
+                        "{claim}"
+                    );
+                }
+            }
+            for nothing in [json!(null), json!(""), json!("no address")] {
+                let v2 =
+                    caller_of_event(http(json!({ "method": "POST", "path": "/login", "sourceIp": nothing })));
+                let v1 = caller_of_event(rest(json!({ "sourceIp": nothing })));
+                assert_eq!((v2.source_ip, v1.source_ip), (None, None), "{claim}");
+            }
+        }
+    }
+
+    #[test]
+    fn queries_paths_and_hosts_that_are_no_url() {
+        for query in ["q=a b", "q=<", "q=\u{1}", "q=\u{7f}"] {
+            check(&json!({ "rawQueryString": query }), Some(BAD_QUERY));
+        }
+        assert_eq!(check(&json!({ "rawQueryString": "a=1&b=%20" }), None).uri().query(), Some("a=1&b=%20"));
+        for host in ["[", "a b", "", "x:99999999", "\u{e9}"] {
+            check(&json!({ "headers": { "host": host, "x-forwarded-proto": host } }), None);
+        }
+        for path in ["", ":x", "@evil", "/a b", "/<>", "/%", "/\u{e9}", "//", "/\u{0}"] {
+            check(&json!({ "rawPath": path }), None);
+        }
+    }
+
+    #[test]
+    fn a_path_is_read_as_one_path_or_not_at_all() {
+        assert_eq!(check(&json!({ "rawPath": "/a/b" }), None).uri().path(), "/a/b");
+        for path in ["/a/b?c", "/a/b#c", "/a\\b", "/a/\tb", "/a/b\n", "/a/b\r"] {
+            assert_eq!(check(&json!({ "rawPath": path }), None).uri(), "/", "{path:?}");
+        }
+    }
+
+    const SUB: &str = "usr_11111111111111111111111111111111";
+    const SID: &str = "ses_22222222222222222222222222222222";
+
+    /// Whom core takes for the caller of an event with this authorizer in its context.
+    fn check_principal(authorizer: &Value, expected: bool) {
+        let expected = if expected { Principal::parse(SUB, SID) } else { None };
+        let mut context = json!({
+            "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+            "stage": "$default", "timeEpoch": 0,
+        });
+        context["authorizer"] = authorizer.clone();
+        let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
+        assert_eq!(principal_of(&request), expected, "{authorizer}");
+    }
+
+    #[test]
+    fn the_authorizers_context_says_who_is_calling() {
+        let ids = json!({ "sub": SUB, "sid": SID, "client_id": "web", "scope": "a b" });
+        check_principal(&json!({ "lambda": ids }), true);
+        check_principal(&json!({ "jwt": { "claims": ids, "scopes": null } }), true);
+        for nobody in [
+            json!(null),
+            json!({}),
+            json!({ "lambda": null }),
+            json!({ "lambda": {} }),
+            json!({ "lambda": { "sub": SUB } }),
+            json!({ "lambda": { "sub": SUB, "sid": "ses_1" } }),
+            json!({ "lambda": { "sub": SID, "sid": SUB } }),
+            json!({ "lambda": { "sub": [SUB], "sid": SID } }),
+            json!({ "lambda": { "claims": ids } }),
+            json!({ "jwt": { "claims": { "sub": "alice", "sid": SID } } }),
+            // Claims and context do not mix.
+            json!({ "jwt": { "claims": { "sub": SUB } }, "lambda": ids }),
+            json!({ "iam": { "userId": SUB } }),
+            // The form of REST APIs.
+            ids.clone(),
+        ] {
+            check_principal(&nobody, false);
+        }
+    }
+
+    /// An event of a REST API, or of an HTTP API with payload 1.0, with this authorizer in its context.
+    fn rest(authorizer: &Value) -> LambdaEvent<LambdaRequest> {
+        let event = json!({
+            "resource": "/sessions", "path": "/sessions", "httpMethod": "GET", "headers": {}, "multiValueHeaders": {},
+            "queryStringParameters": null, "pathParameters": null, "stageVariables": null,
+            "requestContext": {
+                "resourcePath": "/sessions", "httpMethod": "GET", "path": "/sessions", "stage": "prod",
+                "requestId": "r1", "identity": { "sourceIp": "192.0.2.1" }, "authorizer": authorizer,
+            },
+            "body": null, "isBase64Encoded": false,
+        });
+        LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
+    }
+
+    #[test]
+    fn a_rest_apis_context_says_it_without_a_level_between() {
+        let principal = |authorizer: &Value| {
+            let (event, problem) = unreadable(rest(authorizer));
+            assert_eq!(problem, None);
+            let request = to_core(event.payload.into());
+            assert_eq!(request.uri().path(), "/prod/sessions");
+            principal_of(&request)
+        };
+        let ids = json!({ "principalId": SUB, "sub": SUB, "sid": SID });
+        assert_eq!(principal(&ids), Principal::parse(SUB, SID));
+        for nobody in [
+            json!(null),
+            json!({}),
+            json!({ "principalId": SUB }),
+            json!({ "lambda": ids }),
+            json!({ "claims": ids }),
+        ] {
+            assert_eq!(principal(&nobody), None, "{nobody}");
+        }
+    }
+
+    #[test]
+    fn a_caller_cannot_write_who_is_calling() {
+        let forged = json!({ "requestContext": { "authorizer": { "lambda": { "sub": SUB, "sid": SID } } } });
+        let request = check(
+            &json!({
+                "headers": { "x-daypass-sub": SUB, "x-daypass-sid": SID, "authorizer": forged.to_string() },
+                "body": forged.to_string(), "rawQueryString": format!("sub={SUB}&sid={SID}"),
+                "queryStringParameters": { "sub": SUB, "sid": SID }, "pathParameters": { "sub": SUB, "sid": SID },
+                "stageVariables": { "sub": SUB, "sid": SID }, "authorizer": { "lambda": { "sub": SUB, "sid": SID } },
+            }),
+            None,
+        );
+        assert_eq!(principal_of(&request), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! The runner of a function behind API Gateway.
+
+use crate::built::Built;
+use crate::event::{to_core, to_lambda, unreadable};
+use daypass_core::client::Clients;
+use daypass_core::http::answer::{Response, refusal, refuse};
+use daypass_core::http::cors::with_cors;
+use daypass_core::http::error::ApiError;
+use daypass_core::http::request::{Request, caller_of};
+use daypass_core::ports::event::Event;
+use daypass_runtime::{BoxError, context, environment, start};
+use daypass_verifier::config::ConfigError;
+use daypass_verifier::ports::context::Caller;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Share of the first build in the 5 s of a request: the requests of a revocation take up to 4.2 s.
+const BUILD_SHARE: Duration = Duration::from_millis(300);
+
+/// Finds the value of an environment variable.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// A function, as far as its configuration `C` determines it.
+pub struct Function<C> {
+    /// Reads the configuration, once in each process.
+    pub config: fn(Environment) -> Result<C, ConfigError>,
+    /// The pages that may read responses of the runner itself.
+    pub cors: fn(&C) -> Cors,
+    /// The age from which the result of the build is built again, in parallel to requests; `None` for never.
+    pub max_age: fn(&C) -> Option<Duration>,
+    /// Whether a failed build may succeed later. The function then answers 503 and builds at each request.
+    pub is_temporary: fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool,
+}
+
+impl<C: Clone + Send + Sync + 'static> Function<C> {
+    /// Runs the function until Lambda ends the process. `build` makes the flow from the configuration, and from the last flow,
+    /// whose connections it keeps. `handle` responds to a request.
+    ///
+    /// A request that waits more than 300 ms for the first build is answered 503, and the next one is served. While renewals
+    /// fail, the last flow stays in use.
+    pub async fn run<T, BF, HF>(
+        self,
+        build: impl Fn(C, Option<Arc<T>>) -> BF + Send + Sync + 'static,
+        handle: impl Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
+    ) -> ExitCode
+    where
+        T: Send + Sync + 'static,
+        BF: Future<Output = Result<T, BoxError>> + Send + 'static,
+        HF: Future<Output = Response> + Send + 'static,
+    {
+        start(async {
+            let config = (self.config)(environment)?;
+            let cors = Arc::new((self.cors)(&config));
+            let max_age = (self.max_age)(&config).unwrap_or(Duration::MAX);
+            let flow = Built::new(Arc::new(context()), max_age, move |last| build(config.clone(), last));
+            match flow.get().await {
+                Ok(_) => {}
+                Err(error) if (self.is_temporary)(error.as_ref()) => not_ready(&error, &Caller::default()),
+                Err(error) => return Err(error),
+            }
+            let parts = Arc::new((Arc::clone(&cors), flow, handle));
+            serve(cors, move |request| {
+                let parts = Arc::clone(&parts);
+                async move {
+                    let (cors, flow, handle) = parts.as_ref();
+                    match flow.get_within(BUILD_SHARE).await {
+                        Ok(flow) => handle(flow, request).await,
+                        Err(error) => {
+                            not_ready(&error, &caller_of(&request));
+                            cors.answer(request, || refusal(&ApiError::TemporarilyUnavailable)).await
+                        }
+                    }
+                }
+            })
+            .await
+        })
+        .await
+    }
+}
+
+fn not_ready(error: &BoxError, caller: &Caller) {
+    let event = Event::Failure { during: "start", detail: error.to_string() };
+    context().journal.record(&event, caller);
+}
+
+/// CORS of the responses that the runner gives itself, and of the preflights to them. It needs no key.
+pub struct Cors(Option<(Clients, &'static str)>);
+
+impl Cors {
+    /// The pages of these clients; `methods` are those of the function.
+    #[must_use]
+    pub fn of(clients: &Clients, methods: &'static str) -> Self {
+        Self(Some((clients.clone(), methods)))
+    }
+
+    /// No page: the function is not for browsers.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    async fn answer(&self, request: Request, answer: impl FnOnce() -> Response) -> Response {
+        match &self.0 {
+            Some((clients, methods)) => with_cors(clients, methods, request, async |_| answer()).await,
+            None => answer(),
+        }
+    }
+}
+
+/// Serves the events of API Gateway until Lambda ends the process. An unreadable event is answered with an error.
+async fn serve<H, F>(cors: Arc<Cors>, handle: H) -> Result<(), BoxError>
+where
+    H: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let handle = Arc::new(handle);
+    let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
+        let (handle, cors) = (Arc::clone(&handle), Arc::clone(&cors));
+        async move {
+            let (event, problem) = unreadable(event);
+            let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
+                let request = to_core(request);
+                let response = match problem {
+                    None => handle(request).await,
+                    Some(error) => {
+                        let caller = caller_of(&request);
+                        cors.answer(request, || refuse(&context(), error, &caller)).await
+                    }
+                };
+                Ok::<_, Infallible>(to_lambda(response))
+            }));
+            adapter.call(event).await
+        }
+    });
+    lambda_http::lambda_runtime::run(service).await
+}

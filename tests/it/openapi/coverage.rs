@@ -1,0 +1,241 @@
+//! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
+
+use daypass_core::http::request::Request;
+use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
+use daypass_tests::openapi::{Shown, description};
+use daypass_tests::service::{PASSWORD, Service, post, request};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const PAGE: &str = "https://app.example.com";
+const CLIENTS: &str =
+    r#"[{"client_id":"web"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
+const DOCUMENTS: [&str; 4] = [
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-authorization-server/auth",
+];
+
+/// Which responses, and why.
+type Exception = (fn(&Shown) -> bool, &'static str);
+
+/// Responses that this test does not see, each with the reason.
+const UNSEEN: [Exception; 2] = [
+    (
+        |one| one.error == "message",
+        "API Gateway makes it: infra/gateway/tests/gateway.rs, and the black box for 401 and 403",
+    ),
+    (
+        |one| one.status == "503" && of_discovery(&one.operation),
+        "a cold start without keys, before any request is handled: functions/refresh/tests/start.rs",
+    ),
+];
+
+fn of_discovery(operation: &str) -> bool {
+    ["jwks", "openid", "authorizationServer"].iter().any(|prefix| operation.starts_with(prefix))
+}
+
+#[derive(Default)]
+struct Seen(BTreeSet<Shown>);
+
+impl Seen {
+    /// Sends a request, and notes what the response shows.
+    async fn see(&mut self, service: &Service, request: Request) -> Value {
+        let answer = service.send(request.clone()).await;
+        let shown = description().check(&request, &answer).unwrap();
+        self.0.insert(shown.unwrap_or_else(|| panic!("{request:?} is of no operation")));
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
+    async fn json(&mut self, service: &Service, path: &str, body: Value) -> Value {
+        self.see(service, post(path, "application/json", body.to_string())).await
+    }
+}
+
+fn with(mut request: Request, headers: &[(&'static str, &str)]) -> Request {
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+fn login(name: &str, password: &str) -> Value {
+    json!({ "username": name, "password": password })
+}
+
+fn token_of(answer: &Value, name: &str) -> String {
+    answer[name].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// invariant: Every response that openapi.yaml lists is seen by a test, or has a reason why not.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_listed_response_is_seen() {
+    let db = Embedded::start(None).unwrap();
+    let pages = Service::quick(&db.url(), &[("DAYPASS_CLIENTS", CLIENTS)]).await;
+    let plain = Service::quick(&db.url(), &[("DAYPASS_ISSUER", "https://id.example.com/auth")]).await;
+    let mut seen = Seen::default();
+    for name in ["alice", "bob", "carol"] {
+        pages.quick_user(name).await;
+    }
+    preflights(&mut seen, &pages, &plain).await;
+    documents(&mut seen, &plain).await;
+    tokens(&mut seen, &pages).await;
+    account(&mut seen, &pages).await;
+    failures(&mut seen, &pages).await;
+
+    let listed: BTreeSet<Shown> = description().listed().into_iter().collect();
+    assert_eq!(seen.0.difference(&listed).collect::<Vec<_>>(), Vec::<&Shown>::new());
+    for (holds, reason) in UNSEEN {
+        assert!(listed.iter().any(holds), "there is no such response: {reason}");
+        assert!(!seen.0.iter().any(holds), "it is seen: {reason}");
+    }
+    assert_eq!(missing(&listed, &seen.0), Vec::<&Shown>::new());
+    for one in &seen.0 {
+        let mut others = seen.0.clone();
+        others.remove(one);
+        assert_eq!(missing(&listed, &others), [one], "the test finds what is not seen");
+    }
+}
+
+fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a Shown> {
+    let unseen = listed.iter().filter(|one| !seen.contains(one));
+    unseen.filter(|one| !UNSEEN.iter().any(|(holds, _)| holds(one))).collect()
+}
+
+async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
+    for path in ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION] {
+        seen.see(plain, request("OPTIONS", path)).await;
+        for origin in [PAGE, "https://elsewhere.example"] {
+            let headers = [("origin", origin), ("access-control-request-method", "POST")];
+            seen.see(pages, with(request("OPTIONS", path), &headers)).await;
+        }
+    }
+}
+
+async fn documents(seen: &mut Seen, service: &Service) {
+    for method in ["GET", "HEAD"] {
+        for path in DOCUMENTS {
+            seen.see(service, request(method, path)).await;
+        }
+        seen.see(service, request(method, "/.well-known/oauth-authorization-server/other")).await;
+        seen.see(service, request(method, "/revocations")).await;
+        seen.see(service, request(method, "/revocations?after=x")).await;
+        seen.see(service, with(request(method, "/revocations"), &[("if-none-match", "*")])).await;
+    }
+}
+
+/// `/login`, `/refresh` and `/revoke`.
+async fn tokens(seen: &mut Seen, service: &Service) {
+    for path in ["/login", "/refresh", "/revoke"] {
+        seen.see(service, post(path, "application/json", vec![b' '; 20_000])).await;
+        seen.see(service, post(path, "text/plain", "x")).await;
+        seen.json(service, path, json!({})).await;
+        seen.json(service, path, json!({ "client_secret": "s" })).await;
+    }
+    let tokens = seen.json(service, "/login", login("alice", PASSWORD)).await;
+    let with_member = |name: &str, value: &str| {
+        let mut body = login("alice", PASSWORD);
+        body[name] = json!(value);
+        body
+    };
+    seen.json(service, "/login", with_member("client_id", "nobody")).await;
+    seen.json(service, "/login", with_member("client_id", "app")).await;
+    seen.json(service, "/login", with_member("scope", "a  b")).await;
+    for _ in 0..6 {
+        seen.json(service, "/login", login("bob", "not the password")).await;
+    }
+
+    let cookie = [("cookie", "__Host-daypass_refresh=x"), ("origin", "https://elsewhere.example")];
+    let refresh = |name: &str, value: &str| {
+        let mut body =
+            json!({ "grant_type": "refresh_token", "refresh_token": token_of(&tokens, "refresh_token") });
+        body[name] = json!(value);
+        body
+    };
+    seen.see(
+        service,
+        with(post("/refresh", "application/json", r#"{"grant_type":"refresh_token"}"#), &cookie),
+    )
+    .await;
+    seen.json(service, "/refresh", refresh("grant_type", "password")).await;
+    seen.json(service, "/refresh", refresh("client_id", "nobody")).await;
+    seen.json(service, "/refresh", refresh("scope", "a  b")).await;
+    seen.json(service, "/refresh", refresh("refresh_token", "x")).await;
+    let tokens = seen.json(service, "/refresh", refresh("scope", "orders:read")).await;
+
+    let revoke =
+        |name: &str, value: &str| json!({ "token": token_of(&tokens, "refresh_token"), name: value });
+    seen.see(service, with(post("/revoke", "application/json", "{}"), &cookie)).await;
+    seen.json(service, "/revoke", revoke("client_id", "nobody")).await;
+    seen.json(service, "/revoke", json!({ "token": "x", "all": true })).await;
+    seen.json(service, "/revoke", revoke("all", "true")).await;
+}
+
+/// `/sessions` and `/password`.
+async fn account(seen: &mut Seen, service: &Service) {
+    let tokens = seen.json(service, "/login", login("alice", PASSWORD)).await;
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    let own = format!("/sessions/{}", token_of(&tokens, "session_id"));
+    let authorized = |mut request: Request| {
+        request.extensions_mut().insert(principal);
+        request
+    };
+    for (method, path) in [("GET", "/sessions"), ("DELETE", SESSION)] {
+        seen.see(service, request(method, path)).await;
+        seen.see(service, authorized(request(method, path))).await;
+    }
+    let change = |current: &str, new: &str| {
+        let body = json!({ "current_password": current, "new_password": new }).to_string();
+        post("/password", "application/json", body)
+    };
+    let new = "a longer and better password";
+    seen.see(service, change(PASSWORD, new)).await;
+    for body in ["{}", r#"{"client_secret":"s"}"#] {
+        seen.see(service, authorized(post("/password", "application/json", body))).await;
+    }
+    seen.see(service, authorized(post("/password", "text/plain", "x"))).await;
+    seen.see(service, authorized(post("/password", "application/json", vec![b' '; 20_000]))).await;
+    seen.see(service, authorized(change(PASSWORD, "short"))).await;
+    seen.see(service, authorized(change(PASSWORD, new))).await;
+    for _ in 0..6 {
+        seen.see(service, authorized(change("not the password", PASSWORD))).await;
+    }
+    seen.see(service, authorized(request("DELETE", &own))).await;
+}
+
+/// Each operation that reads or writes a table, while the store is unavailable and while it is broken.
+async fn failures(seen: &mut Seen, service: &Service) {
+    let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    let token = token_of(&tokens, "refresh_token");
+    let bodies = [
+        ("/login", login("carol", PASSWORD)),
+        ("/refresh", json!({ "grant_type": "refresh_token", "refresh_token": token })),
+        ("/revoke", json!({ "token": token })),
+        (
+            "/password",
+            json!({ "current_password": PASSWORD, "new_password": "a longer and better password" }),
+        ),
+    ];
+    for code in ["ThrottlingException", "AccessDeniedException"] {
+        service.bench.recorder.always(Action::refuse(400, code));
+        for (path, body) in &bodies {
+            let mut request = post(path, "application/json", body.to_string());
+            request.extensions_mut().insert(principal);
+            seen.see(service, request).await;
+        }
+        let others =
+            [("GET", "/sessions"), ("DELETE", SESSION), ("GET", "/revocations"), ("HEAD", "/revocations")];
+        for (method, path) in others {
+            service.clock.advance(Duration::from_secs(5));
+            let mut request = request(method, path);
+            request.extensions_mut().insert(principal);
+            seen.see(service, request).await;
+        }
+        service.bench.recorder.always(Action::Pass);
+    }
+}

@@ -1,0 +1,143 @@
+//! Logs, metrics, alarms and the dashboard.
+
+use super::{Names, Template, list, names, root, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+
+/// The events of docs/reference/events.md, by name.
+fn events() -> Names {
+    let text = fs::read_to_string(root().join("docs/reference/events.md"))
+        .expect("docs/reference/events.md cannot be read");
+    let heading = |line: &str| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned());
+    text.lines().filter_map(heading).collect()
+}
+
+/// A filter for an event that no function writes would count nothing, unnoticed.
+#[test]
+fn metrics_count_events_that_there_are() {
+    let template = Template::read();
+    let (events, mut counted) = (events(), 0);
+    let causes = fs::read_to_string(root().join("docs/reference/events.md")).unwrap();
+    for (id, filter) in template.resources("AWS::Logs::MetricFilter") {
+        let group = text(&filter["Properties"]["LogGroupName"]["Ref"]);
+        assert_eq!(template.resource(group)["Type"], "AWS::Logs::LogGroup", "{id}");
+        let pattern = text(&filter["Properties"]["FilterPattern"]);
+        for event in pattern.split("$.event = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(events.contains(event), "{id}: no function writes {event}");
+            counted += 1;
+        }
+        for cause in pattern.split("$.cause = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(causes.contains(&format!("\n| `{cause}` |")), "{id}: there is no cause {cause}");
+        }
+    }
+    assert!(counted > 20, "{counted} events are counted");
+}
+
+/// invariant: Each alarm looks at a metric that a filter makes, or at one of AWS.
+#[test]
+fn alarms_look_at_metrics_that_there_are() {
+    let template = Template::read();
+    let made: Names = template
+        .resources("AWS::Logs::MetricFilter")
+        .map(|(_, filter)| &filter["Properties"]["MetricTransformations"][0])
+        .map(|metric| {
+            assert_eq!(text(&metric["MetricNamespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}");
+            text(&metric["MetricName"]).to_owned()
+        })
+        .collect();
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        if properties["Namespace"].get("Fn::Sub").is_some() {
+            assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
+            assert!(made.contains(text(&properties["MetricName"])), "{id}");
+        }
+        assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: missing data is no alarm");
+        for told in ["AlarmActions", "OKActions"] {
+            assert_eq!(properties[told]["Fn::If"][0], "AlarmsHaveTopic", "{id}");
+        }
+    }
+    // The dashboard shows metrics that exist.
+    let (_, dashboard) = template.resources("AWS::CloudWatch::Dashboard").next().unwrap();
+    let body = text(&dashboard["Properties"]["DashboardBody"]["Fn::Sub"]);
+    let body: Value = serde_json::from_str(body).expect("the dashboard is JSON");
+    let shown: usize =
+        list(&body["widgets"]).iter().map(|one| list(&one["properties"]["metrics"]).len()).sum();
+    assert!(shown <= 50, "a dashboard of {shown} metrics is not free");
+    for widget in list(&body["widgets"]) {
+        for metric in list(&widget["properties"]["metrics"]) {
+            if metric[0] == "Daypass/${AWS::StackName}" {
+                assert!(made.contains(text(&metric[1])), "{metric}");
+            }
+        }
+    }
+}
+
+/// docs/operations/cost.md states the cost of metrics and alarms.
+#[test]
+fn metrics_and_alarms_cost_what_the_documentation_says() {
+    let template = Template::read();
+    let transformation =
+        |filter: &Value| filter["Properties"]["MetricTransformations"][0]["MetricName"].clone();
+    let metrics: BTreeSet<String> = template
+        .resources("AWS::Logs::MetricFilter")
+        .map(|(_, filter)| text(&transformation(filter)).to_owned())
+        .collect();
+    let alarms: Vec<usize> = template
+        .resources("AWS::CloudWatch::Alarm")
+        .map(|(_, alarm)| alarm["Properties"]["Metrics"].as_array())
+        .map(|metrics| {
+            metrics.map_or(1, |all| all.iter().filter(|one| one.get("MetricStat").is_some()).count())
+        })
+        .collect();
+    let looked_at: usize = alarms.iter().sum();
+    let cents = metrics.len() * 30 + looked_at * 10;
+    let sentence = format!(
+        "the stack's {} metrics (0.30 USD each) and its {} alarms (0.10 USD for each of {looked_at} metrics) cost {}.{:02} USD a month",
+        metrics.len(),
+        alarms.len(),
+        cents / 100,
+        cents % 100,
+    );
+    let scale = fs::read_to_string(root().join("docs/operations/cost.md"))
+        .expect("docs/operations/cost.md cannot be read");
+    assert!(scale.contains(&sentence), "docs/operations/cost.md should contain: {sentence}");
+}
+
+/// Only the key of refresh tokens makes a token that is newer than its session.
+#[test]
+fn a_token_ahead_of_the_store_raises_an_alarm() {
+    let template = Template::read();
+    let filter = &template.resource("RefreshAheadOfStoreFilter")["Properties"];
+    assert_eq!(filter["LogGroupName"], json!({ "Ref": "RefreshLogs" }));
+    let pattern = r#"{ $.event = "refresh.refused" && $.cause = "ahead_of_store" }"#;
+    assert_eq!(filter["FilterPattern"], pattern);
+    let alarm = &template.resource("AheadOfStoreAlarm")["Properties"];
+    assert_eq!(alarm["MetricName"], filter["MetricTransformations"][0]["MetricName"]);
+    assert_eq!(alarm["Threshold"], 1, "the first one");
+}
+
+/// invariant: Each alarm has an entry in the runbook.
+#[test]
+fn every_alarm_has_its_entry_in_the_runbook() {
+    let template = Template::read();
+    let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
+    let runbook = fs::read_to_string(root().join("docs/operations/runbook.md"))
+        .expect("docs/operations/runbook.md cannot be read");
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("### "));
+    let entries: Names = headings.filter(|heading| heading.ends_with("Alarm")).map(str::to_owned).collect();
+    assert_eq!(entries, alarms);
+    for entry in
+        runbook.split("\n### ").skip(1).filter(|entry| entry.lines().next().unwrap().ends_with("Alarm"))
+    {
+        let name = entry.lines().next().unwrap();
+        for part in ["**What it means.**", "**Look at.**", "**Do.**"] {
+            assert!(entry.contains(part), "{name} lacks {part}");
+        }
+        let alarm = &template.resource(name)["Properties"];
+        assert!(
+            text(&alarm["AlarmDescription"]).ends_with(&format!("See docs/operations/runbook.md, {name}.")),
+            "{name}"
+        );
+    }
+}
