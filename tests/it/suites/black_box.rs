@@ -29,6 +29,7 @@ use daypass_tests::openapi::assert_described;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -52,6 +53,32 @@ const CLIENTS: &str = r#"[{"client_id":"default"},{"client_id":"app","transport"
 #[tokio::test(flavor = "multi_thread")]
 async fn over_http() {
     Whole::start(built()).await.check().await;
+}
+
+/// A scope for all orders but one route, and requests that a lenient server would serve by the handler of that route.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_line_holds_for_lenient_spellings() {
+    let table = "GET /orders/* needs orders:read; GET /orders/all needs orders:admin; default deny";
+    // Nothing listens at the service, so a request that the authorizer allows is a 502.
+    let guarded = |settings: Settings| Settings {
+        guards: vec!["/orders=http://localhost:1".parse().unwrap()],
+        ..settings.variable("DAYPASS_ROUTES", table)
+    };
+    let whole = Whole::start_with(built(), guarded).await;
+    let bearer = format!("Bearer {}", whole.logged_in("reader").await.text("access_token"));
+    for (method, path, status) in [
+        (Method::GET, "/orders/7", 502),
+        (Method::GET, "/orders/AbC_d-9", 502),
+        (Method::HEAD, "/orders/7", 502),
+        (Method::GET, "/orders/all", 403),
+        (Method::GET, "/orders/ALL", 403),
+        (Method::GET, "/orders/all/", 403),
+        (Method::GET, "/orders/all;v=1", 403),
+        (Method::HEAD, "/orders/all", 403),
+    ] {
+        let request = whole.http.request(method.clone(), whole.url(path)).header("authorization", &bearer);
+        assert_eq!(request.send().await.unwrap().status(), status, "{method} {path}");
+    }
 }
 
 /// One smoke test with `cargo lambda watch`, as `cargo dev` runs the functions.
@@ -84,6 +111,11 @@ fn invalid_grant() -> (u16, String) {
 impl Whole {
     /// Starts a stack with separate tables on the DynamoDB Local of this run.
     pub(crate) async fn start(runner: Runner) -> Self {
+        Self::start_with(runner, |settings| settings).await
+    }
+
+    /// Starts a stack whose settings `change` returns.
+    async fn start_with(runner: Runner, change: impl FnOnce(Settings) -> Settings) -> Self {
         #[expect(clippy::disallowed_methods, reason = "where the test's DynamoDB Local is")]
         let dynamodb = std::env::var("DAYPASS_TEST_DYNAMODB")
             .expect("run `cargo verify --only black-box`: it starts a DynamoDB Local");
@@ -104,6 +136,7 @@ impl Whole {
                 .variable("DAYPASS_SESSIONS_TABLE", &tables.sessions)
                 .variable("DAYPASS_ATTEMPTS_TABLE", &tables.attempts)
         };
+        let settings = change(settings);
         let before = Instant::now();
         let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
         println!("{:>6.1} s  the stack starts", before.elapsed().as_secs_f64());
@@ -447,7 +480,7 @@ impl Whole {
         assert_eq!((answer.outcome(), answer.cookie(COOKIE)), ((403, "invalid_request".to_owned()), None));
         assert_eq!(answer.header("access-control-allow-origin"), None);
         assert_eq!(self.operations(), [""; 0], "rejected before anything is read");
-        let preflight = self.http.request(reqwest::Method::OPTIONS, self.url("/login"));
+        let preflight = self.http.request(Method::OPTIONS, self.url("/login"));
         let preflight = preflight.header("origin", PAGE).header("access-control-request-method", "POST");
         let preflight = self.send(preflight).await;
         assert_eq!(preflight.status, 204, "{preflight:?}");
