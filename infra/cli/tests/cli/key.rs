@@ -147,7 +147,7 @@ fn sources_that_cannot_be_used() {
             format!(r#"{{"a":"{secret}"}}"#),
             "the key set has no `version`; make one with `daypass key generate`",
         ),
-        (format!(r#"{{"version":1,"keys":"{secret}"}}"#), "the key set is malformed (unknown field)"),
+        (format!(r#"{{"version":1,"signing":"{secret}"}}"#), "the key set is malformed (invalid type)"),
     ] {
         std::fs::write(folder.path().join("bad.json"), text).unwrap();
         show("bad.json").fails(&format!("bad.json: {problem}"), "daypass key generate");
