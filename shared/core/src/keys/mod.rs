@@ -14,7 +14,10 @@ use daypass_verifier::jose::jwk::{Algorithm, Jwk, Jwks, JwksError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod counter;
 pub mod rotation;
+
+pub use counter::CounterKey;
 
 /// The version of the document format that this code reads and writes. It rises for a change that breaks readers. A new optional
 /// member does not: readers ignore members that they do not know.
@@ -484,7 +487,7 @@ impl fmt::Debug for RefreshKeys {
 pub struct Peppers {
     peppers: Vec<(String, Secret)>,
     active: usize,
-    throttle: hmac::Key,
+    counter_key: CounterKey,
 }
 
 impl Peppers {
@@ -512,10 +515,7 @@ impl Peppers {
         }
         let secret =
             peppers.get(active).map(|(_, secret)| secret.clone()).ok_or_else(|| bad("no active pepper"))?;
-        // A key of its own, so that throttle keys and password hashes share no input.
-        let derived =
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose()), b"daypass throttle key v1");
-        Ok(Self { peppers, active, throttle: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) })
+        Ok(Self { peppers, active, counter_key: CounterKey::new(&CounterKey::secret_of(&secret)) })
     }
 
     /// The pepper for new hashes and its id.
@@ -532,13 +532,10 @@ impl Peppers {
         self.peppers.iter().find(|(other, _)| other == kid).map(|(_, secret)| secret)
     }
 
-    /// A keyed hash of what attempts are counted by. The key goes with the active pepper: another one starts all counts
-    /// anew.
-    pub(crate) fn throttle_digest(&self, subject: &[u8]) -> [u8; 32] {
-        let mut digest = [0; 32];
-        let tag = hmac::sign(&self.throttle, subject);
-        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        digest
+    /// The key of counters and device tokens. It follows from the active pepper.
+    #[must_use]
+    pub const fn counter_key(&self) -> &CounterKey {
+        &self.counter_key
     }
 }
 
