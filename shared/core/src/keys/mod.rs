@@ -64,6 +64,9 @@ pub struct Document {
     refresh: Vec<SecretEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     peppers: Vec<SecretEntry>,
+    /// The counter key of the section `peppers`: 32 bytes in base64url. Without it, the key follows from the active pepper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counter_key: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -138,7 +141,12 @@ impl Document {
             }],
             refresh: vec![secret_entry()],
             peppers: vec![secret_entry()],
+            counter_key: Some(CounterKey::generate(entropy)),
         })
+    }
+
+    const fn empty() -> Self {
+        Self { version: VERSION, signing: vec![], refresh: vec![], peppers: vec![], counter_key: None }
     }
 
     /// Reads a document.
@@ -175,6 +183,7 @@ impl Document {
         self.signing.extend(other.signing);
         self.refresh.extend(other.refresh);
         self.peppers.extend(other.peppers);
+        self.counter_key = self.counter_key.take().or(other.counter_key);
     }
 
     /// The document cut down to one section, as a secret of its own.
@@ -182,11 +191,14 @@ impl Document {
     /// # Errors
     /// [`KeyError`] when there is no section of that name.
     pub fn only(&self, section: &str) -> Result<Self, KeyError> {
-        let mut part = Self { version: self.version, signing: vec![], refresh: vec![], peppers: vec![] };
+        let mut part = Self::empty();
         match section {
             "signing" => part.signing.clone_from(&self.signing),
             "refresh" => part.refresh.clone_from(&self.refresh),
-            "peppers" => part.peppers.clone_from(&self.peppers),
+            "peppers" => {
+                part.peppers.clone_from(&self.peppers);
+                part.counter_key.clone_from(&self.counter_key);
+            }
             _ => return Err(bad(format!("`{section}` is no section: take signing, refresh or peppers"))),
         }
         Ok(part)
@@ -515,7 +527,11 @@ impl Peppers {
         }
         let secret =
             peppers.get(active).map(|(_, secret)| secret.clone()).ok_or_else(|| bad("no active pepper"))?;
-        Ok(Self { peppers, active, counter_key: CounterKey::new(&CounterKey::secret_of(&secret)) })
+        let counter_key = match &document.counter_key {
+            Some(text) => CounterKey::parse(text)?,
+            None => CounterKey::new(&CounterKey::secret_of(&secret)),
+        };
+        Ok(Self { peppers, active, counter_key })
     }
 
     /// The pepper for new hashes and its id.
@@ -532,7 +548,7 @@ impl Peppers {
         self.peppers.iter().find(|(other, _)| other == kid).map(|(_, secret)| secret)
     }
 
-    /// The key of counters and device tokens. It follows from the active pepper.
+    /// The key of counters and device tokens.
     #[must_use]
     pub const fn counter_key(&self) -> &CounterKey {
         &self.counter_key
