@@ -200,6 +200,20 @@ async fn an_ipv6_subscriber_is_one_address() {
     }
 }
 
+/// A line can have a /56 network of IPv6, which is 256 subscribers' networks. Together they have the limit of one address.
+///
+/// invariant: An IPv6 /56 has the attempts of one address.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_line_has_the_limit_of_one_address() {
+    let (_db, service) = service(&[]).await;
+    for n in 0..80 {
+        let answer = service.login_from(&format!("2001:db8:9:{n:x}::1"), &format!("user{n}"), WRONG).await;
+        assert_eq!(answer.status, if n < 60 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!(limits(&service), vec![Exhausted::Address; 20]);
+    assert_eq!(service.login_from("2001:db8:9:100::1", "user1", WRONG).await.status, 401, "another line");
+}
+
 /// Attempts from elsewhere use up the account or the address. Users at known addresses still get in.
 ///
 /// invariant: A user gets in from a known address, whatever others guess from elsewhere.

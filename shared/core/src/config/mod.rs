@@ -46,7 +46,7 @@ settings! {
     /// Seconds that an attempt at a user name counts for its address.
     LOGIN_WINDOW_SECONDS = "DAYPASS_LOGIN_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
-    /// Attempts from one address (an IPv6 /64) at all user names that do not know it, in any interval of
+    /// Attempts from one address (an IPv6 /56) at all user names that do not know it, in any interval of
     /// AddressWindowSeconds. Addresses that many people share need more, or a shorter window.
     ADDRESS_ATTEMPTS = "DAYPASS_ADDRESS_ATTEMPTS": 60 in 1..=100 attempts;
 

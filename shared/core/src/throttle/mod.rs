@@ -22,8 +22,8 @@
 //! A success forgets the first counter (SP 800-63B-4 §3.2.2: failures from the same address are
 //! disregarded), and gives back its own slot of the other two: nobody who owns one account gets more attempts at others.
 //!
-//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, which is what
-//! one subscriber has. A request whose context has no address (API Gateway always gives one) is held by one counter for its
+//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, the
+//! network of a phone or a household, and for the limit of an address by their /56, the networks of one line. A request whose context has no address (API Gateway always gives one) is held by one counter for its
 //! account and is never known.
 
 use crate::keys::CounterKey;
@@ -144,7 +144,7 @@ impl Subjects {
     pub(crate) fn of(key: &CounterKey, username: &Username, address: Option<IpAddr>, proof: Proof) -> Self {
         // What kind of key it is, then the sender in a length that the bytes before tell, then the name: no two subjects have
         // the same bytes.
-        let network = network(address);
+        let network = network(address, 8);
         let digest =
             |kind: u8, sender: &[u8], name: &str| key.digest(&[&[kind], sender, name.as_bytes()].concat());
         let text = |digest: [u8; 32]| BASE64URL_NOPAD.encode(&digest);
@@ -159,20 +159,22 @@ impl Subjects {
             address: address.filter(|_| !matches!(proof, Proof::Session(_))).map(|_| {
                 let mut known = [0; 16];
                 known.iter_mut().zip(digest(4, &network, name)).for_each(|(to, from)| *to = from);
-                Address { counter: text(digest(3, &network, "")), known }
+                Address { counter: text(digest(3, &self::network(address, 7), "")), known }
             }),
         }
     }
 }
 
-/// What counts as one address: all of IPv4, and the /64 of IPv6, within which a subscriber may take any. One that says
-/// the same thing in both (`::ffff:192.0.2.1`) is the IPv4 one.
-fn network(address: Option<IpAddr>) -> Vec<u8> {
+/// What counts as one address: all of IPv4, and the first bytes of IPv6. One that says the same thing in both
+/// (`::ffff:192.0.2.1`) is the IPv4 one.
+fn network(address: Option<IpAddr>, v6_bytes: usize) -> Vec<u8> {
     let canonical = address.map(|address| address.to_canonical());
     match canonical {
         None => vec![0],
         Some(IpAddr::V4(address)) => [&[4], address.octets().as_slice()].concat(),
-        Some(IpAddr::V6(address)) => [6].into_iter().chain(address.octets().into_iter().take(8)).collect(),
+        Some(IpAddr::V6(address)) => {
+            [6].into_iter().chain(address.octets().into_iter().take(v6_bytes)).collect()
+        }
     }
 }
 
@@ -184,7 +186,7 @@ mod tests {
     use daypass_verifier::jose::jwk::Algorithm;
 
     fn of(text: &str) -> Vec<u8> {
-        network(Some(text.parse().unwrap()))
+        network(Some(text.parse().unwrap()), 8)
     }
 
     #[test]
@@ -195,7 +197,11 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         // All of `::/64` would be `::ffff:0:0/96` too, if it were not told apart.
         assert_ne!(of("::1"), of("::ffff:192.0.2.1"));
-        assert_ne!(network(None), of("0.0.0.0"));
+        assert_ne!(network(None, 8), of("0.0.0.0"));
+        let line = |text: &str| network(Some(text.parse().unwrap()), 7);
+        assert_eq!(line("2001:db8:1:200::1"), line("2001:db8:1:2ff::1"), "one /56");
+        assert_ne!(line("2001:db8:1:200::1"), line("2001:db8:1:300::1"), "another /56");
+        assert_eq!(line("192.0.2.1"), of("192.0.2.1"));
     }
 
     #[test]
