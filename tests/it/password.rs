@@ -64,6 +64,26 @@ async fn the_main_job() {
     assert_eq!(reasons, [EndReason::PasswordChanged; 2]);
 }
 
+/// The address of a thief who knew the old password is no longer known.
+///
+/// invariant: A change of the password forgets the known addresses of the user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_forgets_known_addresses() {
+    let (_db, service) = service().await;
+    service.quick_user("alice").await;
+    let thief = service.login_from(AWAY, "alice", PASSWORD).await;
+    let asks = service.login_from(HOME, "alice", PASSWORD).await;
+    assert_eq!(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await.status, 200);
+    for n in 0..20 {
+        service.login_from(&format!("203.0.113.{}", n / 5), "alice", WRONG).await;
+    }
+    assert_eq!(service.login_from(AWAY, "alice", PASSWORD).await.status, 429);
+    assert_eq!(service.refresh(&thief.refresh_token()).await.status, 400);
+    // The user has a device token.
+    let device = asks.text("device_token");
+    assert_eq!(service.login_on(&device, "203.0.113.99", "alice", NEW).await.status, 200);
+}
+
 /// The number of requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_on_the_wire() {
