@@ -31,6 +31,7 @@ export const PAGE = given("DAYPASS_TEST_PAGE");
 export const FOLDER = given("DAYPASS_TEST_FOLDER");
 export const USER = { username: given("DAYPASS_TEST_USERNAME"), password: given("DAYPASS_TEST_PASSWORD") };
 export const COOKIE = "__Host-daypass_refresh";
+export const DEVICE_COOKIE = "__Host-daypass_device";
 /** A host name of another site that leads to this machine. */
 export const STRANGER = "stranger.example";
 

@@ -76,7 +76,7 @@ macro_rules! sample_units {
 
 sample_units! {
     LoginFailure { UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted }
-    Exhausted { AccountAndAddress, Address, Account }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }

@@ -7,6 +7,7 @@
 mod boundaries;
 mod cookie;
 mod deploy;
+mod device;
 mod docs;
 mod embedded;
 mod events;

@@ -17,20 +17,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const HOME: &str = "192.0.2.1";
-const WRONG: &str = "not the right password";
+pub(crate) const HOME: &str = "192.0.2.1";
+pub(crate) const WRONG: &str = "not the right password";
 
-async fn service(settings: &[(&str, &str)]) -> (Embedded, Service) {
+pub(crate) async fn service(settings: &[(&str, &str)]) -> (Embedded, Service) {
     let embedded = Embedded::start(None).unwrap();
     let service = Service::quick(&embedded.url(), settings).await;
     (embedded, service)
 }
 
-fn elsewhere(n: usize) -> String {
+pub(crate) fn elsewhere(n: usize) -> String {
     format!("198.51.{}.{}", n / 256, n % 256)
 }
 
-fn operations(exchanges: &[Exchange]) -> BTreeMap<&str, usize> {
+pub(crate) fn operations(exchanges: &[Exchange]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for exchange in exchanges {
         *counts.entry(exchange.operation.as_str()).or_default() += 1;
@@ -38,7 +38,7 @@ fn operations(exchanges: &[Exchange]) -> BTreeMap<&str, usize> {
     counts
 }
 
-fn write_units(exchanges: &[Exchange]) -> f64 {
+pub(crate) fn write_units(exchanges: &[Exchange]) -> f64 {
     let consumed = |exchange: &Exchange| match &exchange.response()["ConsumedCapacity"] {
         serde_json::Value::Array(tables) => {
             tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
@@ -50,7 +50,7 @@ fn write_units(exchanges: &[Exchange]) -> f64 {
 }
 
 /// The limits that throttled attempts, from the log.
-fn limits(service: &Service) -> Vec<Exhausted> {
+pub(crate) fn limits(service: &Service) -> Vec<Exhausted> {
     let limit = |event: &Event| match event {
         Event::LoginThrottled { limit, .. } => Some(*limit),
         _ => None,
@@ -200,6 +200,20 @@ async fn an_ipv6_subscriber_is_one_address() {
     }
 }
 
+/// A line can have a /56 network of IPv6, which is 256 subscribers' networks. Together they have the limit of one address.
+///
+/// invariant: An IPv6 /56 has the attempts of one address.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_line_has_the_limit_of_one_address() {
+    let (_db, service) = service(&[]).await;
+    for n in 0..80 {
+        let answer = service.login_from(&format!("2001:db8:9:{n:x}::1"), &format!("user{n}"), WRONG).await;
+        assert_eq!(answer.status, if n < 60 { 401 } else { 429 }, "{n}");
+    }
+    assert_eq!(limits(&service), vec![Exhausted::Address; 20]);
+    assert_eq!(service.login_from("2001:db8:9:100::1", "user1", WRONG).await.status, 401, "another line");
+}
+
 /// Attempts from elsewhere use up the account or the address. Users at known addresses still get in.
 ///
 /// invariant: A user gets in from a known address, whatever others guess from elsewhere.
@@ -227,8 +241,8 @@ async fn the_owner_gets_in_from_a_known_address() {
         assert_eq!(answer.status, if n < 5 { 401 } else { 429 }, "{n}: a budget of its own, not none");
     }
 
-    // An address is no longer known after 30 days without a login.
-    service.clock.advance(Duration::from_secs(30 * 24 * 3600));
+    // An address is no longer known after 180 days without a login.
+    service.clock.advance(Duration::from_secs(180 * 24 * 3600));
     for n in 0..10 {
         service.login_from(&elsewhere(n), "alice", WRONG).await;
     }

@@ -10,6 +10,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64;
+use daypass_core::keys::rotation::Rules;
 use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
@@ -79,12 +80,12 @@ fn world(folder: &Path, member: &str) -> String {
 }
 
 /// The functions of this version over the tables and keys of an earlier version.
-async fn upgraded(folder: &Path) -> (Embedded, Service) {
+async fn upgraded(folder: &Path, keys: Document) -> (Embedded, Service) {
     let embedded = Embedded::start(None).unwrap();
     let issuer = world(folder, "issuer");
     let audience = world(folder, "audience");
     let settings = [("DAYPASS_ISSUER", issuer.as_str()), ("DAYPASS_AUDIENCE", audience.as_str())];
-    let service = Service::with_keys(&embedded.url(), keys(folder), &settings).await;
+    let service = Service::with_keys(&embedded.url(), keys, &settings).await;
     service.clock.set(reading_time(folder));
     let tables = &service.bench.tables;
     for (file, table) in [
@@ -148,7 +149,7 @@ fn access_tokens_verify_at_their_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_go_on() {
     for (folder, _) in all() {
-        let (_db, service) = upgraded(&folder).await;
+        let (_db, service) = upgraded(&folder, keys(&folder)).await;
         let held = read(&folder, "refresh-token.txt");
         let refreshed = service.refresh(&held).await;
         let successor = refreshed.refresh_token();
@@ -170,7 +171,7 @@ async fn sessions_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_sessions_stay_ended_and_are_told() {
     for (folder, _) in all() {
-        let (_db, service) = upgraded(&folder).await;
+        let (_db, service) = upgraded(&folder, keys(&folder)).await;
         let ended = read(&folder, "refresh-token-ended.txt");
         assert_eq!(service.refresh(&ended).await.outcome(), (400, "invalid_grant".to_owned()));
         let live = service.refresh(&read(&folder, "refresh-token.txt")).await.text("session_id");
@@ -191,7 +192,7 @@ async fn ended_sessions_stay_ended_and_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_log_in_and_guesses_before_the_upgrade_count_after_it() {
     for (folder, _) in all() {
-        let (_db, service) = upgraded(&folder).await;
+        let (_db, service) = upgraded(&folder, keys(&folder)).await;
         let name = world(&folder, "username");
         // The old version has counted one of the five permitted attempts.
         for _ in 0..4 {
@@ -203,6 +204,27 @@ async fn users_log_in_and_guesses_before_the_upgrade_count_after_it() {
         let login = service.login_from(HOME, &name, &password).await;
         assert_eq!(login.status, 200, "{login:?}");
         assert!(service.lets_through(&login.access_token()));
+    }
+}
+
+/// The first rotation after the upgrade keeps the counters of the old version.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_count_after_a_rotation_of_the_peppers() {
+    let rules = Rules { published_for: Duration::from_secs(3 * 3600), algorithm: Algorithm::Es256 };
+    for (folder, _) in all() {
+        let mut rotated = keys(&folder);
+        for days in [0, 1] {
+            let now = reading_time(&folder) + Duration::from_secs(days * 24 * 3600);
+            rotated = rotated.advance(rules, &OsEntropy, now).unwrap();
+        }
+        let active = |keys: &Document| Peppers::from_document(keys).unwrap().active().0.to_owned();
+        assert_ne!(active(&rotated), active(&keys(&folder)));
+        let (_db, service) = upgraded(&folder, rotated).await;
+        let (name, password) = (world(&folder, "username"), world(&folder, "password"));
+        for _ in 0..4 {
+            assert_eq!(service.login_from(ELSEWHERE, &name, WRONG).await.status, 401);
+        }
+        assert_eq!(service.login_from(ELSEWHERE, &name, &password).await.status, 429, "{}", folder.display());
     }
 }
 

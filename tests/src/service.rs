@@ -338,6 +338,12 @@ impl Service {
         self.send(from(address, post("/login", "application/json", body.to_string()))).await
     }
 
+    /// As [`Service::login_from`], with a device token.
+    pub async fn login_on(&self, device: &str, address: &str, name: &str, password: &str) -> Answer {
+        let body = serde_json::json!({ "username": name, "password": password, "device_token": device });
+        self.send(from(address, post("/login", "application/json", body.to_string()))).await
+    }
+
     /// Changes the password with this access token, from an address.
     pub async fn change_password(
         &self,

@@ -2,7 +2,9 @@
 
 use crate::DynamoDb;
 use crate::error::failure;
-use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
+use crate::item::{
+    self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
+};
 use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -115,7 +117,7 @@ impl DynamoDb {
         let request = self
             .change(username)?
             .update_expression(
-                "SET #password_hash = :hash, #updated_at = :now REMOVE #changed_by ADD #password_version :one",
+                "SET #password_hash = :hash, #updated_at = :now REMOVE #changed_by, #known ADD #password_version :one",
             )
             .set_expression_attribute_names(names(&[
                 USERNAME,
@@ -123,6 +125,7 @@ impl DynamoDb {
                 PASSWORD_VERSION,
                 UPDATED_AT,
                 CHANGED_BY,
+                KNOWN,
             ]))
             .set_expression_attribute_values(values([
                 ("hash", item::text(hash)),

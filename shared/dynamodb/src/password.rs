@@ -3,7 +3,9 @@
 use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
-use crate::item::{self, CHANGED_BY, DISABLED, ID, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
+use crate::item::{
+    self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
+};
 use crate::store::{Conditional, Moment, conditional, names, values};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{PasswordChange, PasswordStore, StoreError};
@@ -40,7 +42,7 @@ impl PasswordStore for DynamoDb {
             .table_name(self.users_table()?)
             .set_key(Some(item::user_key(&user.username)))
             .update_expression(
-                "SET #password_hash = :hash, #updated_at = :now, #changed_by = :by ADD #password_version :one",
+                "SET #password_hash = :hash, #updated_at = :now, #changed_by = :by REMOVE #known ADD #password_version :one",
             )
             .condition_expression(
                 "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
@@ -54,6 +56,7 @@ impl PasswordStore for DynamoDb {
                 PASSWORD_VERSION,
                 UPDATED_AT,
                 CHANGED_BY,
+                KNOWN,
             ]))
             .set_expression_attribute_values(values([
                 ("id", item::text(user.id.to_string())),

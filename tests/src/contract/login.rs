@@ -2,7 +2,9 @@
 
 use super::broken;
 use crate::bench::{Bench, NOW, after, attempt_id, counter, largest_session, session, user, username};
-use daypass_core::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
+use daypass_core::ports::store::{
+    AttemptStore, NewSession, PasswordChange, PasswordStore, Store, User, UserStatus,
+};
 use daypass_core::session::{EndReason, Session};
 use daypass_core::throttle::{Attempt, Counter, KnownAddress};
 use daypass_testkit::recorder::Action;
@@ -162,6 +164,26 @@ pub async fn known_addresses_are_kept_with_the_user(bench: &Bench) {
         let begun = bench.store.begin(&ada.username, &counter("k", 5), attempt_id()).await.unwrap();
         assert_eq!(begun.known, list);
         assert_eq!(begun.user.as_ref(), Some(&ada));
+    }
+}
+
+/// A change of the password forgets the known addresses: the one who knew the old password could be a thief.
+pub async fn a_new_password_forgets_known_addresses(bench: &Bench) {
+    let mut ada = bench.user("ada").await;
+    let list = [KnownAddress { key: [1; 16], until: after(1_000) }];
+    for by_operator in [false, true] {
+        let opened = session(&ada);
+        let new = NewSession { session: &opened, user: &ada, rehash: None, known: Some(&list), settle: "k" };
+        assert_eq!(bench.store.open_session(&new).await, Ok(true));
+        if by_operator {
+            assert!(bench.store.set_password(&ada.username, "by the operator", NOW).await.unwrap().is_some());
+        } else {
+            let change = PasswordChange { user: &ada, hash: "by the user", by: opened.session, now: NOW };
+            assert_eq!(bench.store.change_password(&change).await, Ok(true));
+        }
+        let begun = bench.store.begin(&ada.username, &counter("k", 5), attempt_id()).await.unwrap();
+        assert_eq!(begun.known, [], "by the operator: {by_operator}");
+        ada = begun.user.unwrap();
     }
 }
 

@@ -33,6 +33,7 @@ macro_rules! store_contract {
                 a_slot_is_given_back_once
                 another_limit_holds_for_the_same_counter
                 known_addresses_are_kept_with_the_user
+                a_new_password_forgets_known_addresses
                 a_login_stores_the_session_and_settles_the_counter
                 the_largest_session_reads_back
                 a_user_who_changed_meanwhile_opens_nothing

@@ -46,7 +46,7 @@ settings! {
     /// Seconds that an attempt at a user name counts for its address.
     LOGIN_WINDOW_SECONDS = "DAYPASS_LOGIN_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
-    /// Attempts from one address (an IPv6 /64) at all user names that do not know it, in any interval of
+    /// Attempts from one address (an IPv6 /56) at all user names that do not know it, in any interval of
     /// AddressWindowSeconds. Addresses that many people share need more, or a shorter window.
     ADDRESS_ATTEMPTS = "DAYPASS_ADDRESS_ATTEMPTS": 60 in 1..=100 attempts;
 
@@ -60,8 +60,8 @@ settings! {
     ACCOUNT_WINDOW_SECONDS = "DAYPASS_ACCOUNT_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
     /// Days after a login for which its address is known to the user. Only LoginAttempts limits a known address, so
-    /// attempts from elsewhere cannot lock the user out. 0 turns this off.
-    KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 30 in 0..=365 days;
+    /// attempts from elsewhere cannot lock the user out. 0 turns this off. Device tokens protect the user all the same.
+    KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 180 in 0..=365 days;
 
     /// Memory in KiB and passes of new password hashes; `daypass user calibrate` recommends values. A login replaces
     /// hashes with other parameters.

@@ -36,9 +36,26 @@ pub struct TokenResponse {
     refresh_expires_in: u64,
     scope: Scope,
     session_id: SessionId,
+    /// Only in the response of a login.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
+    device_token: Option<SecretString>,
+    /// The device token, for a client that holds it in the cookie.
+    #[serde(skip)]
+    pub(crate) device_cookie: Option<SecretString>,
     /// The refresh token and its lifetime, for a client that holds it in the cookie.
     #[serde(skip)]
     pub(crate) cookie: Option<(SecretString, Duration)>,
+}
+
+impl TokenResponse {
+    /// The response of a login, with the token of the device.
+    pub(crate) fn on_device(self, token: SecretString, transport: Transport) -> Self {
+        let (device_token, device_cookie) = match transport {
+            Transport::Body => (Some(token), None),
+            Transport::Cookie => (None, Some(token)),
+        };
+        Self { device_token, device_cookie, ..self }
+    }
 }
 
 fn exposed<S: Serializer>(token: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
@@ -102,6 +119,8 @@ impl TokenIssuer {
             refresh_expires_in: lifetime.as_secs(),
             scope,
             session_id: session.session,
+            device_token: None,
+            device_cookie: None,
             cookie,
         })
     }

@@ -1,6 +1,6 @@
 //! Login: a name and a password become a session.
 //!
-//! From a known address a login takes two round trips to the store. The first reads the user and counts the attempt at the
+//! From a known address or device a login takes two round trips to the store. The first reads the user and counts the attempt at the
 //! same time, before any hashing. The second is a transaction that opens the session, unless the user has changed meanwhile.
 //! From another address two more counters come before the hashing, and a third trip gives their slots back
 //! ([`throttle`](crate::throttle)).
@@ -16,8 +16,10 @@ use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
-use crate::secret::Password;
+use crate::secret::{Password, SecretString};
 use crate::session::Session;
+use crate::throttle::Proof;
+use crate::token::device::Device;
 use daypass_verifier::base::ids::{SessionId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -35,6 +37,8 @@ pub struct LoginRequest {
     pub(crate) scope: Option<Scope>,
     /// The address that the connection came from, for rate limiting.
     pub(crate) source_ip: Option<IpAddr>,
+    /// The device token of an earlier login, as the client sent it.
+    pub(crate) device_token: Option<SecretString>,
     /// The user agent as the client sent it. It becomes the device hint in the user's list of sessions.
     pub(crate) user_agent: Option<String>,
 }
@@ -91,13 +95,17 @@ impl<S: Store + AttemptStore> Login<S> {
     async fn log_in(&self, request: LoginRequest, events: &mut Vec<Event>) -> Result<TokenResponse, Problem> {
         let (now, entropy) = (self.context.clock.now(), self.context.entropy.as_ref());
         let client = &request.client;
+        let key = self.peppers.counter_key();
+        let device = request.device_token.as_ref();
+        let device = device.and_then(|text| Device::authenticate(text.expose(), &request.username, key));
         let throttle = Throttle {
             limits: &self.config.limits,
             store: &self.store,
-            peppers: &self.peppers,
+            key,
             entropy,
             client: &client.id,
             source_ip: request.source_ip,
+            proof: device.map_or(Proof::Nothing, Proof::Device),
             during: "begin_login",
             now,
         };
@@ -143,7 +151,10 @@ impl<S: Store + AttemptStore> Login<S> {
             client: client.id.clone(),
         });
         let scope = session.scope.clone();
-        self.issuer.issue(&session, scope, client.transport, now, entropy).map_err(Problem::Sign)
+        let tokens = self.issuer.issue(&session, scope, client.transport, now, entropy);
+        let device = device.unwrap_or_else(|| Device::generate(entropy));
+        let device = SecretString::new(device.token(&request.username, key));
+        Ok(tokens.map_err(Problem::Sign)?.on_device(device, client.transport))
     }
 
     /// The user whose password it is, and whether the stored hash is outdated. Each cause of a failure costs the same work.

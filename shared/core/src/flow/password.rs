@@ -1,8 +1,8 @@
 //! Change of the password: the current one is checked as in a login, and every other session of the user ends.
 //!
 //! The caller is the [`Principal`] that the authorizer names, and the session of that access token must be live. The current
-//! password is required all the same: an unlocked laptop must not be enough to lock its owner out. Attempts here and at the
-//! login share their counters.
+//! password is required all the same: an unlocked laptop must not be enough to lock its owner out. Attempts count by the session,
+//! so that nobody else can use them up.
 //!
 //! One conditional write stores the new hash. Its condition is the version of the password that was checked, and it raises
 //! that version, so one of two parallel changes wins. A parallel login with the old password either opened its session before,
@@ -23,9 +23,9 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{PasswordChange, PasswordStore, User, UserStatus};
 use crate::secret::Password;
 use crate::session::{DeadCause, EndReason, Session};
+use crate::throttle::Proof;
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long after a change a repeat of the request finishes it. Later, a wrong current password counts as one attempt again
@@ -39,8 +39,6 @@ pub struct PasswordRequest {
     pub(crate) principal: Option<Principal>,
     pub(crate) current: Password,
     pub(crate) new: Password,
-    /// The address that the connection came from, for rate limiting.
-    pub(crate) source_ip: Option<IpAddr>,
 }
 
 /// The flow and its dependencies.
@@ -105,7 +103,7 @@ impl<S: PasswordStore> ChangePassword<S> {
             events.push(asking.refused(PasswordRefusal::NewPassword));
             return Err(Problem::NewPasswordRejected(text));
         }
-        let throttle = self.throttle(&asking, request.source_ip);
+        let throttle = self.throttle(&asking);
         let admitted = throttle.admit(&asking.name).await?;
         // Another user can have this name by now.
         let user = admitted.user.as_ref();
@@ -118,7 +116,6 @@ impl<S: PasswordStore> ChangePassword<S> {
             self.check_and_store(request, &asking, user, &throttle, &admitted, events).await?
         {
             events.push(asking.refused(cause));
-            throttle.charge(&admitted).await?;
             return Err(Problem::WrongPassword);
         }
         let (user, session, reason) = (user.id, asking.principal.session, EndReason::PasswordChanged);
@@ -200,14 +197,15 @@ impl<S: PasswordStore> ChangePassword<S> {
         Err(Problem::WrongPassword)
     }
 
-    fn throttle<'a>(&'a self, asking: &'a Asking, source_ip: Option<IpAddr>) -> Throttle<'a, S> {
+    fn throttle<'a>(&'a self, asking: &'a Asking) -> Throttle<'a, S> {
         Throttle {
             limits: &self.config.limits,
             store: &self.store,
-            peppers: &self.peppers,
+            key: self.peppers.counter_key(),
             entropy: self.context.entropy.as_ref(),
             client: &asking.session.client,
-            source_ip,
+            source_ip: None,
+            proof: Proof::Session(asking.principal.session),
             during: "begin_password",
             now: asking.now,
         }

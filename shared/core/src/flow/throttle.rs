@@ -1,11 +1,11 @@
 //! Rate limiting in a flow: an attempt is admitted before any hashing, charged after a failure and settled after a success.
 
 use crate::flow::error::{Problem, Throttled};
-use crate::keys::Peppers;
+use crate::keys::CounterKey;
 use crate::ports::event::Event;
 use crate::ports::store::{AttemptStore, User};
 use crate::throttle::{
-    Attempt, Counter, Exhausted, KnownAddress, Limit, Limits, MAX_KNOWN, Subjects, Ticket,
+    Attempt, Counter, Exhausted, KnownAddress, Limit, Limits, MAX_KNOWN, Proof, Subjects, Ticket,
 };
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
@@ -17,12 +17,14 @@ use std::time::Duration;
 pub(crate) struct Throttle<'a, S> {
     pub(crate) limits: &'a Limits,
     pub(crate) store: &'a S,
-    pub(crate) peppers: &'a Peppers,
+    pub(crate) key: &'a CounterKey,
     pub(crate) entropy: &'a dyn Entropy,
     /// The client of the request or of its session, for the log.
     pub(crate) client: &'a ClientId,
     /// The address that the connection came from.
     pub(crate) source_ip: Option<IpAddr>,
+    /// What the request proves about its sender.
+    pub(crate) proof: Proof,
     /// The name of the first operation in the event `failure`.
     pub(crate) during: &'static str,
     pub(crate) now: Timestamp,
@@ -53,18 +55,19 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// # Errors
     /// [`Problem::Throttled`] when a limit is exhausted. [`Problem::Store`] when the store does not answer: no attempt is free.
     pub(crate) async fn admit(&self, username: &Username) -> Result<Admitted, Problem> {
-        let subjects = Subjects::of(self.peppers, username, self.source_ip);
-        let own = self.counter(subjects.pair.clone(), self.limits.pair);
+        let subjects = Subjects::of(self.key, username, self.source_ip, self.proof);
+        let own = self.counter(subjects.own.clone(), self.limits.pair);
         let begun = self.store.begin(username, &own, self.attempt());
         let begun = begun.await.map_err(Problem::store(self.during))?;
         let user = begun.user.as_ref().map(|user| user.id);
         if let Attempt::Exhausted(until) = begun.attempt {
-            return Err(self.throttled(Exhausted::AccountAndAddress, until, &subjects.account, user));
+            return Err(self.throttled(self.own_limit(), until, &subjects.account, user));
         }
         let (mut wider, mut charge, mut known) = (Vec::new(), Vec::new(), None);
         if let Some(address) = &subjects.address {
-            let is_known = self.limits.known_for.is_some()
-                && begun.known.iter().any(|known| known.key == address.known && known.until > self.now);
+            let is_known = matches!(self.proof, Proof::Device(_))
+                || self.limits.known_for.is_some()
+                    && begun.known.iter().any(|known| known.key == address.known && known.until > self.now);
             known = self.remember(&begun.known, address.known);
             for (limit, counter) in [
                 (Exhausted::Address, self.counter(address.counter.clone(), self.limits.address)),
@@ -86,7 +89,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
             account: subjects.account,
             user: begun.user,
             changed_by: begun.changed_by,
-            own: subjects.pair,
+            own: subjects.own,
             wider,
             charge,
             known,
@@ -103,12 +106,12 @@ impl<S: AttemptStore> Throttle<'_, S> {
             Attempt::Counted(_) => Ok(()),
             Attempt::Exhausted(until) => {
                 let user = admitted.user.as_ref().map(|user| user.id);
-                Err(self.throttled(Exhausted::AccountAndAddress, until, &admitted.account, user))
+                Err(self.throttled(self.own_limit(), until, &admitted.account, user))
             }
         }
     }
 
-    /// Counts a failure from a known address by the other two counters. An exhausted limit changes nothing for this attempt.
+    /// Counts a failure from a known address or device by the other two counters. An exhausted limit changes nothing for this attempt.
     ///
     /// # Errors
     /// [`Problem::Store`] when the store does not answer.
@@ -154,6 +157,15 @@ impl<S: AttemptStore> Throttle<'_, S> {
             user,
             wait: until.since(self.now),
         }))
+    }
+
+    /// The limit of the counter that an attempt takes a slot of first.
+    const fn own_limit(&self) -> Exhausted {
+        match self.proof {
+            Proof::Nothing => Exhausted::AccountAndAddress,
+            Proof::Device(_) => Exhausted::AccountAndDevice,
+            Proof::Session(_) => Exhausted::Session,
+        }
     }
 
     fn counter(&self, key: String, limit: Limit) -> Counter {

@@ -27,7 +27,7 @@ pub(super) enum Accepts {
 }
 
 /// Parameters that no endpoint accepts in the query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 12] = [
+const BODY_ONLY: [&str; 13] = [
     "username",
     "password",
     "current_password",
@@ -37,6 +37,7 @@ const BODY_ONLY: [&str; 12] = [
     "scope",
     "grant_type",
     "refresh_token",
+    "device_token",
     "token",
     "token_type_hint",
     "all",

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// (RFC 6265bis §4.1.3.2).
 pub const COOKIE: &str = "__Host-daypass_refresh";
 
+/// The cookie of the device token. It stays after a logout.
+pub const DEVICE_COOKIE: &str = "__Host-daypass_device";
+
 /// Longest lifetime that browsers give a cookie (RFC 6265bis §5.5): 400 days.
 const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
 
@@ -73,27 +76,38 @@ impl<'a> Page<'a> {
 /// # Errors
 /// `invalid_request` when it is there twice: a browser has one cookie of that name.
 pub(super) fn cookie(request: &Request) -> Result<Option<SecretString>, ApiError> {
-    let mut found = None;
-    for value in request.headers().get_all(header::COOKIE) {
-        for pair in value.as_bytes().split(|byte| *byte == b';') {
-            let Some(token) = std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| pair.trim_ascii().strip_prefix(COOKIE)?.strip_prefix('='))
-            else {
-                continue;
-            };
-            if found.replace(SecretString::new(token.to_owned())).is_some() {
-                return Err(ApiError::InvalidRequest("The refresh cookie is there more than once."));
-            }
-        }
+    let mut values = values(request, COOKIE);
+    let token = values.next();
+    if values.next().is_some() {
+        return Err(ApiError::InvalidRequest("The refresh cookie is there more than once."));
     }
-    Ok(found)
+    Ok(token)
 }
 
-/// The `Set-Cookie` value that keeps a token for `age`. An empty token removes the cookie.
-pub(super) fn set_cookie(token: &str, age: Duration) -> Option<HeaderValue> {
+/// The device token of the cookie. `None` if the cookie is absent or there twice: it must not change the response.
+pub(super) fn device_cookie(request: &Request) -> Option<SecretString> {
+    let mut values = values(request, DEVICE_COOKIE);
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn values(request: &Request, name: &str) -> impl Iterator<Item = SecretString> {
+    let headers = request.headers().get_all(header::COOKIE).iter();
+    let pairs = headers.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let value = std::str::from_utf8(pair).ok()?.trim_ascii().strip_prefix(name)?.strip_prefix('=')?;
+        Some(SecretString::new(value.to_owned()))
+    })
+}
+
+/// The `Set-Cookie` value that removes the refresh token.
+fn removal() -> Option<HeaderValue> {
+    set_cookie(COOKIE, "", Duration::ZERO)
+}
+
+/// The `Set-Cookie` value that keeps a token for `age`.
+pub(super) fn set_cookie(name: &str, token: &str, age: Duration) -> Option<HeaderValue> {
     let age = age.min(MAX_COOKIE_AGE).as_secs();
-    let text = format!("{COOKIE}={token}; Max-Age={age}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    let text = format!("{name}={token}; Max-Age={age}; Path=/; Secure; HttpOnly; SameSite=Strict");
     HeaderValue::from_str(&text).ok()
 }
 
@@ -101,15 +115,19 @@ pub(super) fn set_cookie(token: &str, age: Duration) -> Option<HeaderValue> {
 /// and one of another client stays: it is valid for that client.
 #[must_use]
 pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: Transport) -> Response {
-    let cookie = match (transport, &result) {
-        (Transport::Body, _) => None,
+    let cookies = match (transport, &result) {
         (Transport::Cookie, Ok(tokens)) => {
-            tokens.cookie.as_ref().and_then(|(token, age)| set_cookie(token.expose(), *age))
+            let refresh = tokens.cookie.as_ref();
+            let device = tokens.device_cookie.as_ref();
+            [
+                refresh.and_then(|(token, age)| set_cookie(COOKIE, token.expose(), *age)),
+                device.and_then(|token| set_cookie(DEVICE_COOKIE, token.expose(), MAX_COOKIE_AGE)),
+            ]
         }
-        (Transport::Cookie, Err(ApiError::InvalidGrant)) => set_cookie("", Duration::ZERO),
-        (Transport::Cookie, Err(_)) => None,
+        (Transport::Cookie, Err(ApiError::InvalidGrant)) => [removal(), None],
+        (Transport::Body, _) | (Transport::Cookie, Err(_)) => [None, None],
     };
-    with_cookie(respond(result), cookie)
+    with_cookies(respond(result), cookies)
 }
 
 /// The response of a revocation. A browser drops its cookie with `200`, and when the token is not valid. With any other response
@@ -121,11 +139,11 @@ pub fn respond_to_revocation<T: serde::Serialize>(
 ) -> Response {
     let over = matches!(result, Ok(_) | Err(ApiError::InvalidGrant));
     let clear = transport == Transport::Cookie && over;
-    with_cookie(respond(result), clear.then(|| set_cookie("", Duration::ZERO)).flatten())
+    with_cookies(respond(result), [clear.then(removal).flatten()])
 }
 
-fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
-    if let Some(cookie) = cookie {
+fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = Option<HeaderValue>>) -> Response {
+    for cookie in cookies.into_iter().flatten() {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

@@ -7,7 +7,7 @@ use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
 use crate::http::body::{self, Accepts, Flag, Parameter};
-use crate::http::browser::{Page, cookie};
+use crate::http::browser::{Page, cookie, device_cookie};
 use crate::http::error::ApiError;
 use crate::http::request::{Request, caller_of, idempotency_key, principal_of};
 use crate::ports::hasher::PasswordHasher;
@@ -42,6 +42,7 @@ struct LoginBody {
     username: Parameter<TypedName>,
     password: Parameter<Password>,
     scope: Parameter<String>,
+    device_token: Parameter<SecretString>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +92,10 @@ impl LoginRequest {
             .password
             .required("The password is missing.", "The password is longer than 1024 characters.")?;
         let scope = scope(body.scope)?;
+        let device_token = match client.transport {
+            Transport::Body => body.device_token.text()?,
+            Transport::Cookie => device_cookie(request),
+        };
         let username = hasher.username(&typed.0);
         let caller = caller_of(request);
         Ok(Self {
@@ -100,6 +105,7 @@ impl LoginRequest {
             client: client.clone(),
             scope,
             source_ip: caller.source_ip,
+            device_token,
             user_agent: caller.user_agent,
         })
     }
@@ -177,7 +183,6 @@ impl PasswordRequest {
                 "The new password is missing.",
                 "The new password is longer than 1024 characters.",
             )?,
-            source_ip: caller_of(request).source_ip,
         })
     }
 }

@@ -1,6 +1,6 @@
 use crate::client::Clients;
 use crate::http::answer::{Response, refusal, status};
-use crate::http::browser::{Page, cookie, set_cookie};
+use crate::http::browser::{COOKIE, Page, cookie, device_cookie, set_cookie};
 use crate::http::cors::with_cors;
 use crate::http::error::ApiError;
 use crate::http::request::Request;
@@ -105,16 +105,35 @@ fn the_exact_name_counts_and_once() {
     check_cookie(&["__Host-daypass_refresh=x; __Host-daypass_refresh=y"], Err(400));
     check_cookie(&["__Host-daypass_refresh=x", "__Host-daypass_refresh=x"], Err(400));
     check_cookie(&["daypass_refresh=y; __Host-daypass_refresh=x"], Ok(Some("x")));
+    check_cookie(&["__Host-daypass_device=y; __Host-daypass_refresh=x"], Ok(Some("x")));
+}
+
+#[test]
+fn the_device_cookie_is_ignored_when_it_is_there_twice() {
+    for (values, expected) in [
+        (&["__Host-daypass_refresh=x; __Host-daypass_device=y"][..], Some("y")),
+        (&["__Host-daypass_refresh=x"], None),
+        (&["__Host-daypass_device2=y"], None),
+        (&["__Host-daypass_device=y; __Host-daypass_device=y"], None),
+        (&["__Host-daypass_device=y", "__Host-daypass_device=z"], None),
+    ] {
+        let mut request = http::Request::post("/login").body(Vec::new()).unwrap();
+        for value in values {
+            request.headers_mut().append("cookie", value.parse().unwrap());
+        }
+        let found = device_cookie(&request);
+        assert_eq!(found.as_ref().map(|token| token.expose()), expected, "{values:?}");
+    }
 }
 
 #[test]
 fn the_cookie_is_what_the_contract_says() {
     assert_eq!(
-        set_cookie("daypass_rt_x", Duration::from_secs(500 * 24 * 3600)).unwrap(),
+        set_cookie(COOKIE, "daypass_rt_x", Duration::from_secs(500 * 24 * 3600)).unwrap(),
         "__Host-daypass_refresh=daypass_rt_x; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Strict"
     );
     assert_eq!(
-        set_cookie("", Duration::ZERO).unwrap(),
+        set_cookie(COOKIE, "", Duration::ZERO).unwrap(),
         "__Host-daypass_refresh=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Strict"
     );
 }

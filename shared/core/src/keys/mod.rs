@@ -15,8 +15,11 @@ use key_pair::KeyPair;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod counter;
 mod key_pair;
 pub mod rotation;
+
+pub use counter::CounterKey;
 
 /// The version of the document format that this code reads and writes. It rises for a change that breaks readers. A new optional
 /// member does not: readers ignore members that they do not know.
@@ -63,6 +66,9 @@ pub struct Document {
     refresh: Vec<SecretEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     peppers: Vec<SecretEntry>,
+    /// The counter key of the section `peppers`: 32 bytes in base64url. Without it, the key follows from the active pepper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counter_key: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -137,7 +143,12 @@ impl Document {
             }],
             refresh: vec![secret_entry()],
             peppers: vec![secret_entry()],
+            counter_key: Some(CounterKey::generate(entropy)),
         })
+    }
+
+    const fn empty() -> Self {
+        Self { version: VERSION, signing: vec![], refresh: vec![], peppers: vec![], counter_key: None }
     }
 
     /// Reads a document.
@@ -174,6 +185,7 @@ impl Document {
         self.signing.extend(other.signing);
         self.refresh.extend(other.refresh);
         self.peppers.extend(other.peppers);
+        self.counter_key = self.counter_key.take().or(other.counter_key);
     }
 
     /// The document cut down to one section, as a secret of its own.
@@ -181,11 +193,14 @@ impl Document {
     /// # Errors
     /// [`KeyError`] when there is no section of that name.
     pub fn only(&self, section: &str) -> Result<Self, KeyError> {
-        let mut part = Self { version: self.version, signing: vec![], refresh: vec![], peppers: vec![] };
+        let mut part = Self::empty();
         match section {
             "signing" => part.signing.clone_from(&self.signing),
             "refresh" => part.refresh.clone_from(&self.refresh),
-            "peppers" => part.peppers.clone_from(&self.peppers),
+            "peppers" => {
+                part.peppers.clone_from(&self.peppers);
+                part.counter_key.clone_from(&self.counter_key);
+            }
             _ => return Err(bad(format!("`{section}` is no section: take signing, refresh or peppers"))),
         }
         Ok(part)
@@ -428,7 +443,7 @@ impl fmt::Debug for RefreshKeys {
 pub struct Peppers {
     peppers: Vec<(String, Secret)>,
     active: usize,
-    throttle: hmac::Key,
+    counter_key: CounterKey,
 }
 
 impl Peppers {
@@ -456,10 +471,11 @@ impl Peppers {
         }
         let secret =
             peppers.get(active).map(|(_, secret)| secret.clone()).ok_or_else(|| bad("no active pepper"))?;
-        // A key of its own, so that throttle keys and password hashes share no input.
-        let derived =
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose()), b"daypass throttle key v1");
-        Ok(Self { peppers, active, throttle: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) })
+        let counter_key = match &document.counter_key {
+            Some(text) => CounterKey::parse(text)?,
+            None => CounterKey::new(&CounterKey::secret_of(&secret)),
+        };
+        Ok(Self { peppers, active, counter_key })
     }
 
     /// The pepper for new hashes and its id.
@@ -476,13 +492,10 @@ impl Peppers {
         self.peppers.iter().find(|(other, _)| other == kid).map(|(_, secret)| secret)
     }
 
-    /// A keyed hash of what attempts are counted by. The key goes with the active pepper: another one starts all counts
-    /// anew.
-    pub(crate) fn throttle_digest(&self, subject: &[u8]) -> [u8; 32] {
-        let mut digest = [0; 32];
-        let tag = hmac::sign(&self.throttle, subject);
-        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        digest
+    /// The key of counters and device tokens.
+    #[must_use]
+    pub const fn counter_key(&self) -> &CounterKey {
+        &self.counter_key
     }
 }
 

@@ -4,7 +4,7 @@
 //! document now and then (functions at a bounded age, verifiers of access tokens for hours) knows a key before it meets what
 //! was made with it, in whatever order they read.
 
-use super::{SecretEntry, SigningEntry, VERSION, active_index, generate_signing_key};
+use super::{CounterKey, SecretEntry, SigningEntry, active_index, generate_signing_key};
 use crate::keys::{Document, KeyError, Status};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use daypass_verifier::base::entropy::{Entropy, random};
@@ -207,17 +207,21 @@ impl Document {
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<Self, KeyError> {
-        let mut document = Self { version: VERSION, signing: vec![], refresh: vec![], peppers: vec![] };
+        let mut document = Self::empty();
         match section {
             Section::Signing => document.signing = pair(rules, entropy, now)?,
             Section::Refresh => document.refresh = pair(rules, entropy, now)?,
-            Section::Peppers => document.peppers = pair(rules, entropy, now)?,
+            Section::Peppers => {
+                document.peppers = pair(rules, entropy, now)?;
+                document.counter_key = Some(CounterKey::generate(entropy));
+            }
         }
         Ok(document)
     }
 
     /// The document after a rotation of every section that it has. Retired signing keys are dropped after a day, retired refresh
-    /// keys after the longest life of a session; peppers never, since a hash may name one for as long as its user stays away.
+    /// keys after the longest life of a session; peppers never, since a hash may name one for as long as its user stays away. The
+    /// counter key stays.
     ///
     /// # Errors
     /// [`KeyRotationError`].
@@ -228,6 +232,7 @@ impl Document {
         now: Timestamp,
     ) -> Result<Self, KeyRotationError> {
         let mut document = self.clone();
+        document.fix_counter_key()?;
         advance(Section::Signing, &mut document.signing, Some(RETIRED_SIGNING), rules, entropy, now)?;
         advance(Section::Refresh, &mut document.refresh, Some(RETIRED_REFRESH), rules, entropy, now)?;
         advance(Section::Peppers, &mut document.peppers, None, rules, entropy, now)?;
@@ -266,7 +271,7 @@ impl Document {
 
     /// The document after its keys have leaked, next ones too: a new active key and a new next one in each section that it has.
     /// Signing and refresh keys are gone at once, with every token that was made with them; peppers stay as retired ones, or
-    /// nobody could log in.
+    /// nobody could log in. With the peppers, the counter key is new: all counters start again, and device tokens are invalid.
     ///
     /// # Errors
     /// [`KeyError`] when AWS-LC cannot make a key pair.
@@ -279,6 +284,7 @@ impl Document {
             document.refresh = pair(rules, entropy, now)?;
         }
         if !self.peppers.is_empty() {
+            document.counter_key = Some(CounterKey::generate(entropy));
             for entry in &mut document.peppers {
                 if entry.status != Status::Retired {
                     entry.turn(Status::Retired, now);
@@ -429,6 +435,30 @@ mod tests {
             match section {
                 Section::Signing | Section::Refresh => assert!(retired.is_empty()),
                 Section::Peppers => assert_eq!(retired.len(), 3, "hashes name them"),
+            }
+        }
+    }
+
+    /// invariant: Counters and device tokens outlive a rotation of the peppers, and end with leaked ones.
+    #[test]
+    fn the_counter_key_outlives_a_pepper() {
+        let entropy = Seeded::new(10);
+        let digest =
+            |document: &Document| Peppers::from_document(document).unwrap().counter_key().digest(b"alice");
+        let first = Document::first(Section::Peppers, RULES, &entropy, NOW).unwrap();
+        let earlier = Document { counter_key: None, ..first.clone() };
+        for document in [first, earlier] {
+            let own = digest(&document);
+            let mut rotated = document;
+            for period in 1..=3 {
+                let later = NOW + MONTH * period;
+                let next = rotated.advance(RULES, &entropy, later).unwrap();
+                assert_ne!(kids(&next, Section::Peppers).0, kids(&rotated, Section::Peppers).0);
+                assert_eq!(digest(&next), own);
+                rotated = Document::parse(next.to_json().unwrap().as_bytes()).unwrap();
+                assert_eq!(digest(&rotated), own);
+                let cut = rotated.cut(RULES, &entropy, later).unwrap();
+                assert_ne!(digest(&cut), own);
             }
         }
     }

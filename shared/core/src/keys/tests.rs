@@ -103,7 +103,7 @@ fn nothing_but_the_document_shows_a_key() {
         Peppers::from_document(&document).unwrap(),
         serde_json::to_string(&document.summary()).unwrap(),
     );
-    for pointer in ["/signing/0/private", "/refresh/0/key", "/peppers/0/key"] {
+    for pointer in ["/signing/0/private", "/refresh/0/key", "/peppers/0/key", "/counter_key"] {
         assert!(!shown.contains(value.pointer(pointer).unwrap().as_str().unwrap()));
     }
     assert!(!document.jwks().to_json().unwrap().contains("\"d\""));
@@ -120,6 +120,14 @@ fn sections_can_be_kept_apart_and_put_together() {
     merged.merge(whole.only("peppers").unwrap());
     assert!(SigningKeys::from_document(&merged).is_ok() && Peppers::from_document(&merged).is_ok());
     assert!(whole.only("keys").is_err());
+    let digest = |keys: &Document| Peppers::from_document(keys).unwrap().counter_key().digest(b"alice");
+    assert_eq!(digest(&merged), digest(&whole));
+    for part in ["signing", "refresh"] {
+        assert!(as_json(&whole.only(part).unwrap()).get("counter_key").is_none());
+    }
+    let mut wrong = as_json(&whole);
+    wrong["counter_key"] = json!("c2hvcnQ");
+    assert!(Peppers::from_document(&parse(&wrong).unwrap()).is_err());
 }
 
 #[test]
@@ -141,11 +149,11 @@ fn a_retired_refresh_key_still_verifies() {
 }
 
 #[test]
-fn another_pepper_is_another_throttle_key() {
+fn another_key_set_has_another_counter_key() {
     let peppers = Peppers::from_document(&document(Algorithm::Es256)).unwrap();
-    let digest = peppers.throttle_digest(b"alice");
-    assert_eq!(peppers.throttle_digest(b"alice"), digest);
-    assert_ne!(peppers.throttle_digest(b"bob"), digest);
+    let digest = peppers.counter_key().digest(b"alice");
+    assert_eq!(peppers.counter_key().digest(b"alice"), digest);
+    assert_ne!(peppers.counter_key().digest(b"bob"), digest);
     let other = Document::generate(Algorithm::Es256, &Seeded::new(9), NOW).unwrap();
-    assert_ne!(Peppers::from_document(&other).unwrap().throttle_digest(b"alice"), digest);
+    assert_ne!(Peppers::from_document(&other).unwrap().counter_key().digest(b"alice"), digest);
 }

@@ -9,21 +9,27 @@
 //! - **Address.** Over all accounts: what one address may try, and the most that it can use up of all accounts together.
 //! - **Account.** Over all addresses.
 //!
-//! Each is asked only when the one before let the attempt pass. An address from which the user logged in lately is *known*:
-//! it is held by its own counter alone, so that whoever uses up the account's attempts from elsewhere does not keep the
-//! owner out. A failure from a known address takes a slot of the other two afterwards, so it costs the same requests as
-//! any failure and counts as what it is.
+//! Each is asked only when the one before let the attempt pass. Attempts from elsewhere must not lock a user out, so one
+//! counter alone limits an attempt in these cases:
 //!
-//! A success forgets the counter of account and address (SP 800-63B-4 §3.2.2: failures from the same address are
+//! - **Device.** The attempt has a [device token](crate::token::device) of this user. It is counted by account and device.
+//! - **Known address.** The user logged in from this address lately. It is counted by account and address.
+//! - **Session.** A signed-in user changes the password. It is counted by the session.
+//!
+//! In the first two cases, a failure takes a slot of the other two counters afterwards. It costs the same requests as any
+//! failure.
+//!
+//! A success forgets the first counter (SP 800-63B-4 §3.2.2: failures from the same address are
 //! disregarded), and gives back its own slot of the other two: nobody who owns one account gets more attempts at others.
 //!
-//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, which is what
-//! one subscriber has. A request whose context has no address (API Gateway always gives one) is held by one counter for its
+//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, the
+//! network of a phone or a household, and for the limit of an address by their /56, the networks of one line. A request whose context has no address (API Gateway always gives one) is held by one counter for its
 //! account and is never known.
 
-use crate::keys::Peppers;
+use crate::keys::CounterKey;
+use crate::token::device::Device;
 use data_encoding::BASE64URL_NOPAD;
-use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::ids::{SessionId, Username};
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -57,6 +63,10 @@ pub struct Limits {
 pub enum Exhausted {
     /// That of the account from this address.
     AccountAndAddress,
+    /// That of the account from this device.
+    AccountAndDevice,
+    /// That of the session.
+    Session,
     /// That of the address.
     Address,
     /// That of the account.
@@ -106,10 +116,22 @@ pub struct KnownAddress {
 /// Most addresses that a user's item keeps: home, work, and what a phone goes through.
 pub const MAX_KNOWN: usize = 10;
 
+/// What a request proves about its sender. It decides which counter an attempt takes a slot of first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing: the address counts.
+    Nothing,
+    /// The user of this name logged in on this device before.
+    Device(Device),
+    /// The sender is signed in.
+    Session(SessionId),
+}
+
 /// The keys of an attempt.
 pub(crate) struct Subjects {
-    pub(crate) pair: String,
+    pub(crate) own: String,
     pub(crate) account: String,
+    /// `None` for an attempt that no address limits.
     pub(crate) address: Option<Address>,
 }
 
@@ -119,47 +141,52 @@ pub(crate) struct Address {
 }
 
 impl Subjects {
-    pub(crate) fn of(peppers: &Peppers, username: &Username, address: Option<IpAddr>) -> Self {
-        // What kind of key it is, then the address in a length that its first byte tells, then the name: no two subjects
-        // have the same bytes.
-        let network = network(address);
-        let digest = |kind: u8, network: &[u8], name: &str| {
-            peppers.throttle_digest(&[&[kind], network, name.as_bytes()].concat())
-        };
+    pub(crate) fn of(key: &CounterKey, username: &Username, address: Option<IpAddr>, proof: Proof) -> Self {
+        // What kind of key it is, then the sender in a length that the bytes before tell, then the name: no two subjects have
+        // the same bytes.
+        let network = network(address, 8);
+        let digest =
+            |kind: u8, sender: &[u8], name: &str| key.digest(&[&[kind], sender, name.as_bytes()].concat());
         let text = |digest: [u8; 32]| BASE64URL_NOPAD.encode(&digest);
         let name = username.as_str();
         Self {
-            pair: text(digest(1, &network, name)),
+            own: text(match proof {
+                Proof::Nothing => digest(1, &network, name),
+                Proof::Device(device) => digest(5, device.as_bytes(), name),
+                Proof::Session(session) => digest(6, session.as_bytes(), ""),
+            }),
             account: text(digest(2, &[], name)),
-            address: address.map(|_| {
+            address: address.filter(|_| !matches!(proof, Proof::Session(_))).map(|_| {
                 let mut known = [0; 16];
                 known.iter_mut().zip(digest(4, &network, name)).for_each(|(to, from)| *to = from);
-                Address { counter: text(digest(3, &network, "")), known }
+                Address { counter: text(digest(3, &self::network(address, 7), "")), known }
             }),
         }
     }
 }
 
-/// What counts as one address: all of IPv4, and the /64 of IPv6, within which a subscriber may take any. One that says
-/// the same thing in both (`::ffff:192.0.2.1`) is the IPv4 one.
-fn network(address: Option<IpAddr>) -> Vec<u8> {
+/// What counts as one address: all of IPv4, and the first bytes of IPv6. One that says the same thing in both
+/// (`::ffff:192.0.2.1`) is the IPv4 one.
+fn network(address: Option<IpAddr>, v6_bytes: usize) -> Vec<u8> {
     let canonical = address.map(|address| address.to_canonical());
     match canonical {
         None => vec![0],
         Some(IpAddr::V4(address)) => [&[4], address.octets().as_slice()].concat(),
-        Some(IpAddr::V6(address)) => [6].into_iter().chain(address.octets().into_iter().take(8)).collect(),
+        Some(IpAddr::V6(address)) => {
+            [6].into_iter().chain(address.octets().into_iter().take(v6_bytes)).collect()
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Document;
+    use crate::keys::{Document, Peppers};
     use crate::testing::{NOW, Seeded};
     use daypass_verifier::jose::jwk::Algorithm;
 
     fn of(text: &str) -> Vec<u8> {
-        network(Some(text.parse().unwrap()))
+        network(Some(text.parse().unwrap()), 8)
     }
 
     #[test]
@@ -170,17 +197,22 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         // All of `::/64` would be `::ffff:0:0/96` too, if it were not told apart.
         assert_ne!(of("::1"), of("::ffff:192.0.2.1"));
-        assert_ne!(network(None), of("0.0.0.0"));
+        assert_ne!(network(None, 8), of("0.0.0.0"));
+        let line = |text: &str| network(Some(text.parse().unwrap()), 7);
+        assert_eq!(line("2001:db8:1:200::1"), line("2001:db8:1:2ff::1"), "one /56");
+        assert_ne!(line("2001:db8:1:200::1"), line("2001:db8:1:300::1"), "another /56");
+        assert_eq!(line("192.0.2.1"), of("192.0.2.1"));
     }
 
     #[test]
     fn the_keys_of_subjects_differ_and_name_nobody() {
         let keys = Document::generate(Algorithm::Es256, &Seeded::new(1), NOW).unwrap();
         let peppers = Peppers::from_document(&keys).unwrap();
-        let subjects = |name: &str, address: Option<&str>| {
+        let of = |name: &str, address: Option<&str>, proof: Proof| {
             let name = Username::from_normalised(name.to_owned()).unwrap();
-            Subjects::of(&peppers, &name, address.map(|address| address.parse().unwrap()))
+            Subjects::of(peppers.counter_key(), &name, address.map(|address| address.parse().unwrap()), proof)
         };
+        let subjects = |name: &str, address: Option<&str>| of(name, address, Proof::Nothing);
         let (home, work) = (subjects("alice", Some("192.0.2.1")), subjects("alice", Some("192.0.2.2")));
         let bob = subjects("bob", Some("192.0.2.1"));
         assert_eq!(home.account, work.account);
@@ -191,10 +223,18 @@ mod tests {
         assert_ne!(home.address.as_ref().unwrap().known, bob.address.as_ref().unwrap().known);
         let nowhere = subjects("alice", None);
         assert!(nowhere.address.is_none());
-        let mut all = vec![home.pair, work.pair, bob.pair, nowhere.pair, nowhere.account, bob.account];
+        let device = Proof::Device(Device::generate(&Seeded::new(2)));
+        let session = Proof::Session(SessionId::generate(&Seeded::new(2)));
+        let proved = |name: &str, proof: Proof| of(name, Some("192.0.2.1"), proof);
+        assert_eq!(proved("alice", device).own, of("alice", None, device).own, "at any address");
+        assert_eq!(proved("alice", device).account, home.account);
+        assert!(proved("alice", session).address.is_none());
+        let devices = [proved("alice", device).own, proved("bob", device).own, proved("alice", session).own];
+        let mut all = vec![home.own, work.own, bob.own, nowhere.own, nowhere.account, bob.account];
+        all.extend(devices);
         assert!(all.iter().all(|key| key.len() == 43));
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 9);
     }
 }

@@ -1,4 +1,5 @@
-//! The two tokens: the access token, which is a JWT, and the refresh token, which is opaque to everybody but us.
+//! The tokens: the access token, which is a JWT, and the refresh token and the device token, which are opaque to clients.
 
 pub mod access;
+pub mod device;
 pub mod refresh;
