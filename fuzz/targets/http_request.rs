@@ -12,6 +12,7 @@ use daypass_core::http::answer::refusal;
 use daypass_core::http::browser::Page;
 use daypass_core::http::request::Request;
 use daypass_fuzz::parts;
+use daypass_passwords::Passwords;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -21,6 +22,8 @@ static CLIENTS: LazyLock<Clients> = LazyLock::new(|| {
     )
     .unwrap()
 });
+
+static PASSWORDS: LazyLock<Passwords> = LazyLock::new(Passwords::standard);
 
 fn request(head: &[u8], body: &[u8]) -> Option<Request> {
     let mut lines = head.split(|byte| *byte == b'\n');
@@ -38,11 +41,13 @@ fuzz_target!(|input: &[u8]| {
     let Some([head, body]) = parts(input) else { return };
     let Some(request) = request(head, body) else { return };
     let _ = Page::of(&request);
+    // A parser takes the body out of its request.
+    let copy = || request.clone();
     let errors = [
-        LoginRequest::parse(&request, &CLIENTS).err(),
-        RefreshRequest::parse(&request, &CLIENTS).err(),
-        RevokeRequest::parse(&request, &CLIENTS).err(),
-        PasswordRequest::parse(&request).err(),
+        LoginRequest::parse(&mut copy(), &CLIENTS, &*PASSWORDS).err(),
+        RefreshRequest::parse(&mut copy(), &CLIENTS).err(),
+        RevokeRequest::parse(&mut copy(), &CLIENTS).err(),
+        PasswordRequest::parse(&mut copy()).err(),
         SessionsRequest::parse(&request).err(),
     ];
     for error in errors.iter().flatten() {
