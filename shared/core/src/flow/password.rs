@@ -1,8 +1,8 @@
 //! Change of the password: the current one is checked as in a login, and every other session of the user ends.
 //!
 //! The caller is the [`Principal`] that the authorizer names, and the session of that access token must be live. The current
-//! password is required all the same: an unlocked laptop must not be enough to lock its owner out. Attempts count by the session,
-//! so that nobody else can use them up.
+//! password is required all the same: an unlocked laptop must not be enough to lock its owner out. Attempts
+//! count by the session, where others cannot use them up.
 //!
 //! One conditional write stores the new hash. Its condition is the version of the password that was checked, and it raises
 //! that version, so one of two parallel changes wins. A parallel login with the old password either opened its session before,

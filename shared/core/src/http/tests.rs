@@ -122,7 +122,7 @@ fn the_device_cookie_is_ignored_when_it_is_there_twice() {
             request.headers_mut().append("cookie", value.parse().unwrap());
         }
         let found = device_cookie(&request);
-        assert_eq!(found.as_ref().map(|token| token.expose()), expected, "{values:?}");
+        assert_eq!(found.as_ref().map(SecretString::expose), expected, "{values:?}");
     }
 }
 

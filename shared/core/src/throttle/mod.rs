@@ -1,4 +1,4 @@
-//! How often somebody may guess: before any hashing, each attempt takes a slot of up to three counters.
+//! Rate limiting: before any hashing, each attempt takes a slot of up to three counters.
 //!
 //! A counter has as many slots as its limit allows attempts, and a slot that was taken is busy for the whole window. So
 //! no interval as long as the window ever holds more attempts than the limit, wherever it begins; there is no turn of a
@@ -20,11 +20,11 @@
 //! failure.
 //!
 //! A success forgets the first counter (SP 800-63B-4 §3.2.2: failures from the same address are
-//! disregarded), and gives back its own slot of the other two: nobody who owns one account gets more attempts at others.
+//! disregarded), and gives back its own slot of the other two: the owner of one account gains no attempts at others.
 //!
-//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, the
-//! network of a phone or a household, and for the limit of an address by their /56, the networks of one line. A request whose context has no address (API Gateway always gives one) is held by one counter for its
-//! account and is never known.
+//! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, the network
+//! of a phone or a household, and for the limit of an address by their /56, the networks of one line. A request whose
+//! context has no address (API Gateway always gives one) is held by one counter for its account and is never known.
 
 use crate::keys::CounterKey;
 use crate::token::device::Device;
@@ -35,7 +35,7 @@ use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// So many attempts in any interval as long as the window.
+/// The most attempts in any interval as long as the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// How many; at least 1.
