@@ -15,6 +15,7 @@ mod model;
 mod openapi;
 mod oracle;
 mod password;
+mod proxy;
 mod requests;
 mod revocations;
 mod scale;

@@ -40,6 +40,10 @@ impl Refresh {
     }
 
     async fn start_before(secrets: SecretsManager) -> Self {
+        Self::start_with(secrets, &[]).await
+    }
+
+    async fn start_with(secrets: SecretsManager, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_refresh"));
         command.env_clear().envs(secrets.variables()).envs([
             ("AWS_REGION", "us-east-1"),
@@ -53,6 +57,7 @@ impl Refresh {
             ("DAYPASS_SESSIONS_TABLE", "sessions"),
             ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
         ]);
+        command.envs(settings.iter().copied());
         let function = Function::start("refresh", command).await.unwrap();
         Self { function, secrets }
     }
@@ -233,4 +238,94 @@ async fn a_missing_secret_ends_the_function_with_one_clear_line() {
     assert_eq!((&event["v"], &event["event"]), (&json!(1), &json!("init.failed")));
     let detail = event["detail"].as_str().unwrap();
     assert!(detail.contains(ARN) && detail.contains("ResourceNotFoundException"), "{detail}");
+}
+
+/// Behind a proxy, only its requests reach the function. The log has the address of the viewer, and never the secret.
+///
+/// invariant: The runner checks the secret of a proxy before it answers anything, a preflight or a missing key included.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_past_the_proxy_are_403() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const NEXT: &str = "fedcba9876543210fedcba9876543210";
+    let secrets = SecretsManager::start(key_set().to_json().unwrap()).await.unwrap();
+    let settings = [("DAYPASS_PROXY_SECRET", &*format!("{SECRET} {NEXT}"))];
+    let mut refresh = Refresh::start_with(secrets, &settings).await;
+    let headers = |own: Value| {
+        let mut headers = json!({ "content-type": "application/json", "origin": PAGE });
+        headers.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        json!({ "headers": headers })
+    };
+    let proxied = |secret: &str| {
+        headers(json!({
+            "X-Daypass-PROXY": secret, "CLOUDFRONT-viewer-address": "2001:db8::9:46532",
+            "X-Forwarded-For": format!("198.51.100.1, 2001:db8::9, {}", event::SOURCE_IP),
+        }))
+    };
+    let past = [
+        headers(json!({})),
+        headers(json!({ "cloudfront-viewer-address": "198.51.100.1:443" })),
+        proxied("wrong"),
+        proxied(&format!("{SECRET},{SECRET}")),
+        headers(json!({ "x-daypass-proxy": SECRET })),
+    ];
+    let refused = (403, "invalid_request".to_owned());
+    for ready in [false, true] {
+        if ready {
+            refresh.secrets.answer();
+        }
+        for changes in &past {
+            let answer = refresh.send(changes).await;
+            assert_eq!(answer.outcome(), refused, "{changes}");
+            let event = refresh.function.event().await.unwrap();
+            let event =
+                if event["event"] == "failure" { refresh.function.event().await.unwrap() } else { event };
+            assert_eq!(
+                (&event["event"], &event["source_ip"]),
+                (&json!("request.refused"), &json!(event::SOURCE_IP))
+            );
+            assert!(event["description"].as_str().unwrap().contains("proxy"), "{event}");
+            assert!(!event.to_string().contains(SECRET), "{event}");
+        }
+        let mut preflight = event::http("OPTIONS", "/refresh", "", "");
+        preflight["headers"] = json!({ "origin": PAGE, "access-control-request-method": "POST" });
+        assert_eq!(refresh.send(&preflight).await.outcome(), refused);
+        assert_eq!(refresh.function.event().await.unwrap()["event"], "request.refused");
+    }
+    for secret in [SECRET, NEXT] {
+        let answer = loop {
+            let answer = refresh.send(&proxied(secret)).await;
+            if answer.status != 503 {
+                break answer;
+            }
+        };
+        assert_eq!(answer.outcome(), (400, "invalid_grant".to_owned()));
+    }
+
+    // An event of a REST API: one list has each value of a header, the other has the last one.
+    let body = json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" });
+    let rest = |secrets: &[&str]| {
+        json!({
+            "resource": "/refresh", "path": "/refresh", "httpMethod": "POST", "body": body.to_string(),
+            "headers": { "Content-Type": "application/json", "X-Daypass-Proxy": secrets.last() },
+            "multiValueHeaders": {
+                "Content-Type": ["application/json"], "X-Daypass-Proxy": secrets,
+                "X-Forwarded-For": [format!("198.51.100.7, {}", event::SOURCE_IP)],
+            },
+            "isBase64Encoded": false, "requestContext": {
+                "httpMethod": "POST", "path": "/refresh", "requestId": "r1", "stage": "prod",
+                "identity": { "sourceIp": event::SOURCE_IP },
+            },
+        })
+    };
+    for (secrets, expected) in [(&[SECRET][..], 400), (&[SECRET, SECRET], 403), (&[SECRET, "x"], 403)] {
+        let answer = refresh.function.invoke(&rest(secrets)).await.unwrap();
+        assert_eq!(Answer::of_function(&answer).status, expected, "{secrets:?}");
+    }
+
+    let log = refresh.function.kill().await;
+    let seen: Vec<&Value> = log.iter().filter(|event| event["event"] == "refresh.refused").collect();
+    let addresses: Vec<&str> = seen.iter().map(|event| event["source_ip"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["2001:db8::9", "2001:db8::9", "198.51.100.7"]);
+    let text = format!("{log:?}");
+    assert!(!text.contains(SECRET) && !text.contains(NEXT), "{text}");
 }

@@ -16,7 +16,7 @@ pub struct Context<E = Event> {
     pub journal: Box<dyn Journal<E>>,
 }
 
-/// Who sent a request, as API Gateway's own context tells it: never from a header that the caller can write.
+/// Who sent a request, as API Gateway's own context or a trusted proxy tells it: never from a header that the caller can write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The gateway's id of the request.
