@@ -165,6 +165,7 @@ const AREAS: [(&str, &[&str]); 12] = [
             "shared/core/src/session",
             "tests/it/flows.rs",
             "tests/it/model.rs",
+            "tests/it/overdue.rs",
             "tests/it/suites/ending.rs",
             "tests/src/",
         ],

@@ -14,6 +14,7 @@ mod flows;
 mod model;
 mod openapi;
 mod oracle;
+mod overdue;
 mod password;
 mod proxy;
 mod requests;

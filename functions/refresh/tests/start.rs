@@ -6,11 +6,18 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::keys::Document;
+use daypass_core::config::Tables;
+use daypass_core::keys::{Document, RefreshKeys};
+use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
+use daypass_core::session::Session;
+use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_testkit::embedded::Embedded;
 use daypass_testkit::runtime_api::Function;
 use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use daypass_testkit::{Answer, event};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
@@ -75,7 +82,12 @@ impl Refresh {
 
     /// As [`Refresh::refresh`], with other members of the event.
     async fn send(&mut self, changes: &Value) -> Answer {
-        let body = json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" });
+        self.send_with("daypass_rt_forged", changes).await
+    }
+
+    /// As [`Refresh::send`], with this token.
+    async fn send_with(&mut self, token: &str, changes: &Value) -> Answer {
+        let body = json!({ "grant_type": "refresh_token", "refresh_token": token });
         let mut event = event::http("POST", "/refresh", "application/json", &body.to_string());
         event["headers"]["origin"] = json!(PAGE);
         event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -193,6 +205,80 @@ async fn a_warm_function_takes_over_rotated_keys() {
     assert_eq!(failure["during"], "renew_keys", "{failure}");
     let answer = refresh.refresh().await;
     assert_eq!(answer.status, 400, "{answer:?}");
+}
+
+/// Keys are replaced at once while Secrets Manager is down: a token of the new key waits, and loses no session.
+///
+/// invariant: A token of a key that a process could not fetch is 503, and works once the key is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_key_that_is_not_there_yet_is_503() {
+    let secrets = SecretsManager::start(key_set().to_json().unwrap()).await.unwrap();
+    secrets.answer();
+    let db = Embedded::start(None).unwrap();
+    let mut refresh = Refresh::start_with(secrets, &[("AWS_ENDPOINT_URL_DYNAMODB", &db.url())]).await;
+    let replaced = key_set();
+    let token = open_session(&db.url()).await.token().mint(&RefreshKeys::from_document(&replaced).unwrap());
+
+    let early = refresh.send_with(&token, &json!({})).await;
+    assert_eq!(early.outcome(), (400, "invalid_grant".to_owned()), "the keys are not overdue");
+    refresh.secrets.set_secret(replaced.to_json().unwrap());
+    refresh.secrets.fail("ThrottlingException");
+    assert_eq!(refresh.logged(&["failure"]).await["during"], "renew_keys");
+    let busy = refresh.send_with(&token, &json!({})).await;
+    assert_eq!(busy.outcome(), (503, "temporarily_unavailable".to_owned()));
+    assert_eq!(busy.header("retry-after"), Some("2"));
+    let failure = refresh.logged(&["failure"]).await;
+    assert_eq!(failure["during"], "renew_keys");
+    assert!(failure["detail"].as_str().unwrap().contains("a key that is not in the key set"), "{failure}");
+    assert_eq!(refresh.refresh().await.status, 400, "a malformed token");
+
+    refresh.secrets.answer();
+    loop {
+        let answer = refresh.send_with(&token, &json!({})).await;
+        if answer.status != 503 {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Opens a session of a new user on the DynamoDB at `url`, as a login does.
+async fn open_session(url: &str) -> Session {
+    let names = ["users", "sessions", "attempts"].map(str::to_owned);
+    let [users, sessions, attempts] = names;
+    let store = DynamoDb::local(url, TableNames::from(&Tables { users, sessions, attempts }));
+    store.create_tables().await.unwrap();
+    let now = SystemClock.now();
+    let user = User {
+        username: Username::from_normalised("alice".to_owned()).unwrap(),
+        id: UserId::generate(&OsEntropy),
+        password_hash: "unused".to_owned(),
+        password_version: 1,
+        status: UserStatus::Enabled,
+        scope: Scope::parse("orders:read").unwrap(),
+        created_at: now,
+        updated_at: now,
+    };
+    assert_eq!(store.add_user(&user).await, Ok(true));
+    let end = now + Duration::from_secs(3600);
+    let session = Session {
+        user: user.id,
+        session: SessionId::generate(&OsEntropy),
+        generation: 0,
+        rotated_at: None,
+        attempt: None,
+        created_at: now,
+        expires_at: end,
+        absolute_end: end,
+        client: ClientId::parse("web").unwrap(),
+        scope: user.scope.clone(),
+        ended: None,
+        device: None,
+    };
+    let new = NewSession { session: &session, user: &user, rehash: None, known: None, settle: "settled" };
+    assert_eq!(store.open_session(&new).await, Ok(true));
+    session
 }
 
 /// A key set that cannot be used will not mend itself: the function ends, with one line that says why and shows nothing of it.

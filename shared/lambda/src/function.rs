@@ -7,7 +7,7 @@ use daypass_core::http::answer::{Response, refusal, refuse};
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::proxy::admit;
-use daypass_core::http::request::{Request, caller_of};
+use daypass_core::http::request::{KeysOverdue, Request, caller_of};
 use daypass_core::ports::event::Event;
 use daypass_core::secret::ProxySecrets;
 use daypass_runtime::{BoxError, context, environment, start};
@@ -45,7 +45,7 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
     /// whose connections it keeps. `handle` responds to a request.
     ///
     /// A request that waits more than 300 ms for the first build is answered 503, and the next one is served. While renewals
-    /// fail, the last flow stays in use.
+    /// fail, the last flow stays in use, and its requests carry [`KeysOverdue`].
     pub async fn run<T, BF, HF>(
         self,
         build: impl Fn(C, Option<Arc<T>>) -> BF + Send + Sync + 'static,
@@ -68,12 +68,17 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
                 Err(error) => return Err(error),
             }
             let parts = Arc::new((Arc::clone(&cors), flow, handle));
-            serve(cors, proxy, move |request| {
+            serve(cors, proxy, move |mut request| {
                 let parts = Arc::clone(&parts);
                 async move {
                     let (cors, flow, handle) = parts.as_ref();
                     match flow.get_within(BUILD_SHARE).await {
-                        Ok(flow) => handle(flow, request).await,
+                        Ok(built) => {
+                            if flow.is_overdue() {
+                                request.extensions_mut().insert(KeysOverdue);
+                            }
+                            handle(built, request).await
+                        }
                         Err(error) => {
                             not_ready(&error, &caller_of(&request));
                             cors.answer(request, || refusal(&ApiError::TemporarilyUnavailable)).await

@@ -89,8 +89,10 @@ impl ApiError {
 impl From<&Problem> for ApiError {
     fn from(problem: &Problem) -> Self {
         match problem {
-            // A failing store is never `invalid_grant`: the client would discard its session.
-            Problem::Store { source: StoreError::Unavailable(_), .. } => Self::TemporarilyUnavailable,
+            // A failing store or key source is never `invalid_grant`: the client would discard its session.
+            Problem::Store { source: StoreError::Unavailable(_), .. } | Problem::KeysOverdue => {
+                Self::TemporarilyUnavailable
+            }
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,
