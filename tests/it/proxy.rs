@@ -1,4 +1,4 @@
-//! A CDN in front: viewers behind one of its addresses have their own counters, and nobody passes beside it.
+//! A CDN in front: viewers behind one of its addresses have their own counters, and requests beside it are rejected.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 

@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for SecretString {
     }
 }
 
-/// The values of the header by which a trusted proxy authenticates its requests. Two during a rotation.
+/// The values of the header with which a trusted proxy authenticates its requests. Two during a rotation.
 #[derive(Debug, Clone)]
 pub struct ProxySecrets(Vec<SecretString>);
 

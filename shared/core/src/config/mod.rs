@@ -66,7 +66,7 @@ settings! {
     /// attempts from elsewhere cannot lock the user out. 0 turns this off.
     KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 30 in 0..=365 days;
 
-    /// Value of the header X-Daypass-Proxy, by which a CDN in front authenticates its requests: 32 to 64 characters, and a
+    /// Value of the header X-Daypass-Proxy, with which a CDN in front authenticates its requests: 32 to 64 characters, and a
     /// second value after a space during a rotation. Requests without it then get 403, and the CDN's headers name the
     /// address of the caller (docs/operations/cdn.md). Empty: no CDN.
     PROXY_SECRET = "DAYPASS_PROXY_SECRET";
