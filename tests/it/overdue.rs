@@ -1,7 +1,5 @@
 //! Keys that a process could not renew: a token of a newer key is neither rejected nor reported as revoked.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
-
 use daypass_core::http::request::KeysOverdue;
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::service::{Service, post};
