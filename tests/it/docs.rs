@@ -165,6 +165,7 @@ const AREAS: [(&str, &[&str]); 12] = [
             "shared/core/src/session",
             "tests/it/flows.rs",
             "tests/it/model.rs",
+            "tests/it/overdue.rs",
             "tests/it/suites/ending.rs",
             "tests/src/",
         ],
@@ -174,8 +175,10 @@ const AREAS: [(&str, &[&str]); 12] = [
     (
         "Passwords and rate limits",
         &[
+            "shared/core/src/http/proxy.rs",
             "shared/passwords/",
             "tests/it/oracle.rs",
+            "tests/it/proxy.rs",
             "tests/it/suites/timing/",
             "tests/it/throttle.rs",
             "tests/src/contract/login.rs",
@@ -342,9 +345,9 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InvalidGrant,
-        InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, OriginNotAllowed,
-        PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongPassword,
+        InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, NotThroughProxy,
+        OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable, UnknownClient,
+        UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -357,6 +360,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         UnsupportedGrantType,
         UnknownClient,
         OriginNotAllowed,
+        NotThroughProxy(""),
         ClientAuthentication,
         InvalidScope,
         WrongPassword,
@@ -379,6 +383,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | UnsupportedGrantType
             | UnknownClient
             | OriginNotAllowed
+            | NotThroughProxy(_)
             | ClientAuthentication
             | InvalidScope
             | WrongPassword

@@ -12,14 +12,16 @@ use daypass_core::flow::password::ChangePassword;
 use daypass_core::flow::refresh::Refresh;
 use daypass_core::flow::revoke::Revoke;
 use daypass_core::flow::sessions::Sessions;
+use daypass_core::http::answer::refuse;
 use daypass_core::http::discovery::Discovery;
-use daypass_core::http::request::Request;
+use daypass_core::http::proxy::admit;
+use daypass_core::http::request::{Request, caller_of};
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::{Context, Principal};
 use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
-use daypass_core::secret::Password;
+use daypass_core::secret::{Password, ProxySecrets};
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
@@ -173,6 +175,7 @@ pub struct Service {
     authorizer: Authorizer<NotFollowed>,
     revocations: Revocations<DynamoDb>,
     discovery: Discovery,
+    proxy: Option<ProxySecrets>,
     quick: bool,
 }
 
@@ -240,6 +243,7 @@ impl Service {
         let store = || bench.store.clone();
         let hasher = || Box::new(Counting { count: Arc::clone(&hashes), content });
         let password = config::password(lookup).unwrap();
+        let proxy = password.proxy.clone();
         Self {
             login: Login::new(config::login(lookup).unwrap(), &keys, store(), hasher(), context()).unwrap(),
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
@@ -256,6 +260,7 @@ impl Service {
             bench,
             hashes,
             keys,
+            proxy,
             quick: content,
         }
     }
@@ -297,9 +302,16 @@ impl Service {
     }
 
     /// Sends a request to the function of its path. Fails the test if `openapi.yaml` does not describe the response.
-    pub async fn send(&self, request: Request) -> Answer {
+    pub async fn send(&self, mut request: Request) -> Answer {
         let path = request.uri().path().to_owned();
         let sent = request.clone();
+        let is_public = path == "/revocations" || path.starts_with("/.well-known/");
+        let proxy = self.proxy.as_ref().filter(|_| !is_public);
+        if let Err(error) = admit(proxy, &mut request) {
+            let answer = Answer::from(refuse(&self.login.context, error, &caller_of(&request)));
+            assert_described(&sent, &answer);
+            return answer;
+        }
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
             "/login" => daypass_login::handle(&self.login, request).boxed(),

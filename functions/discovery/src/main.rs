@@ -14,6 +14,8 @@ async fn main() -> ExitCode {
     Function {
         config: config::discovery,
         cors: |_| Cors::none(),
+        // The documents are public, and authorizers read them at function URLs, past a proxy.
+        proxy: |_| None,
         max_age: |config| Some(config.keys_max_age),
         is_temporary,
     }

@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
     Function {
         config: config::login,
         cors: |config| Cors::of(&config.clients, METHODS),
+        proxy: |config| config.proxy.clone(),
         max_age: |config| Some(config.keys_max_age),
         is_temporary,
     }

@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
     Function {
         config: config::refresh,
         cors: |config| Cors::of(&config.clients, METHODS),
+        proxy: |config| config.proxy.clone(),
         max_age: |config| Some(config.keys_max_age),
         is_temporary,
     }

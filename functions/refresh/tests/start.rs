@@ -6,11 +6,18 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use daypass_core::keys::Document;
+use daypass_core::config::Tables;
+use daypass_core::keys::{Document, RefreshKeys};
+use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
+use daypass_core::session::Session;
+use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_testkit::embedded::Embedded;
 use daypass_testkit::runtime_api::Function;
 use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use daypass_testkit::{Answer, event};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId, Username};
+use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
@@ -40,6 +47,10 @@ impl Refresh {
     }
 
     async fn start_before(secrets: SecretsManager) -> Self {
+        Self::start_with(secrets, &[]).await
+    }
+
+    async fn start_with(secrets: SecretsManager, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_refresh"));
         command.env_clear().envs(secrets.variables()).envs([
             ("AWS_REGION", "us-east-1"),
@@ -53,6 +64,7 @@ impl Refresh {
             ("DAYPASS_SESSIONS_TABLE", "sessions"),
             ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
         ]);
+        command.envs(settings.iter().copied());
         let function = Function::start("refresh", command).await.unwrap();
         Self { function, secrets }
     }
@@ -70,7 +82,12 @@ impl Refresh {
 
     /// As [`Refresh::refresh`], with other members of the event.
     async fn send(&mut self, changes: &Value) -> Answer {
-        let body = json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" });
+        self.send_with("daypass_rt_forged", changes).await
+    }
+
+    /// As [`Refresh::send`], with this token.
+    async fn send_with(&mut self, token: &str, changes: &Value) -> Answer {
+        let body = json!({ "grant_type": "refresh_token", "refresh_token": token });
         let mut event = event::http("POST", "/refresh", "application/json", &body.to_string());
         event["headers"]["origin"] = json!(PAGE);
         event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -190,6 +207,80 @@ async fn a_warm_function_takes_over_rotated_keys() {
     assert_eq!(answer.status, 400, "{answer:?}");
 }
 
+/// Keys are replaced at once while Secrets Manager is down: a token of the new key waits, and loses no session.
+///
+/// invariant: A token of a key that a process could not fetch is 503, and works once the key is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_key_that_is_not_there_yet_is_503() {
+    let secrets = SecretsManager::start(key_set().to_json().unwrap()).await.unwrap();
+    secrets.answer();
+    let db = Embedded::start(None).unwrap();
+    let mut refresh = Refresh::start_with(secrets, &[("AWS_ENDPOINT_URL_DYNAMODB", &db.url())]).await;
+    let replaced = key_set();
+    let token = open_session(&db.url()).await.token().mint(&RefreshKeys::from_document(&replaced).unwrap());
+
+    let early = refresh.send_with(&token, &json!({})).await;
+    assert_eq!(early.outcome(), (400, "invalid_grant".to_owned()), "the keys are not overdue");
+    refresh.secrets.set_secret(replaced.to_json().unwrap());
+    refresh.secrets.fail("ThrottlingException");
+    assert_eq!(refresh.logged(&["failure"]).await["during"], "renew_keys");
+    let busy = refresh.send_with(&token, &json!({})).await;
+    assert_eq!(busy.outcome(), (503, "temporarily_unavailable".to_owned()));
+    assert_eq!(busy.header("retry-after"), Some("2"));
+    let failure = refresh.logged(&["failure"]).await;
+    assert_eq!(failure["during"], "renew_keys");
+    assert!(failure["detail"].as_str().unwrap().contains("a key that is not in the key set"), "{failure}");
+    assert_eq!(refresh.refresh().await.status, 400, "a malformed token");
+
+    refresh.secrets.answer();
+    loop {
+        let answer = refresh.send_with(&token, &json!({})).await;
+        if answer.status != 503 {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Opens a session of a new user on the DynamoDB at `url`, as a login does.
+async fn open_session(url: &str) -> Session {
+    let names = ["users", "sessions", "attempts"].map(str::to_owned);
+    let [users, sessions, attempts] = names;
+    let store = DynamoDb::local(url, TableNames::from(&Tables { users, sessions, attempts }));
+    store.create_tables().await.unwrap();
+    let now = SystemClock.now();
+    let user = User {
+        username: Username::from_normalised("alice".to_owned()).unwrap(),
+        id: UserId::generate(&OsEntropy),
+        password_hash: "unused".to_owned(),
+        password_version: 1,
+        status: UserStatus::Enabled,
+        scope: Scope::parse("orders:read").unwrap(),
+        created_at: now,
+        updated_at: now,
+    };
+    assert_eq!(store.add_user(&user).await, Ok(true));
+    let end = now + Duration::from_secs(3600);
+    let session = Session {
+        user: user.id,
+        session: SessionId::generate(&OsEntropy),
+        generation: 0,
+        rotated_at: None,
+        attempt: None,
+        created_at: now,
+        expires_at: end,
+        absolute_end: end,
+        client: ClientId::parse("web").unwrap(),
+        scope: user.scope.clone(),
+        ended: None,
+        device: None,
+    };
+    let new = NewSession { session: &session, user: &user, rehash: None, known: None, settle: "settled" };
+    assert_eq!(store.open_session(&new).await, Ok(true));
+    session
+}
+
 /// A key set that cannot be used will not mend itself: the function ends, with one line that says why and shows nothing of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_set_that_is_no_good_ends_the_function_with_one_clear_line() {
@@ -233,4 +324,94 @@ async fn a_missing_secret_ends_the_function_with_one_clear_line() {
     assert_eq!((&event["v"], &event["event"]), (&json!(1), &json!("init.failed")));
     let detail = event["detail"].as_str().unwrap();
     assert!(detail.contains(ARN) && detail.contains("ResourceNotFoundException"), "{detail}");
+}
+
+/// Behind a proxy, only its requests reach the function. The log has the address of the viewer, and never the secret.
+///
+/// invariant: The runner checks the secret of a proxy before it answers anything, a preflight or a missing key included.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_past_the_proxy_are_403() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const NEXT: &str = "fedcba9876543210fedcba9876543210";
+    let secrets = SecretsManager::start(key_set().to_json().unwrap()).await.unwrap();
+    let settings = [("DAYPASS_PROXY_SECRET", &*format!("{SECRET} {NEXT}"))];
+    let mut refresh = Refresh::start_with(secrets, &settings).await;
+    let headers = |own: Value| {
+        let mut headers = json!({ "content-type": "application/json", "origin": PAGE });
+        headers.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        json!({ "headers": headers })
+    };
+    let proxied = |secret: &str| {
+        headers(json!({
+            "X-Daypass-PROXY": secret, "CLOUDFRONT-viewer-address": "2001:db8::9:46532",
+            "X-Forwarded-For": format!("198.51.100.1, 2001:db8::9, {}", event::SOURCE_IP),
+        }))
+    };
+    let past = [
+        headers(json!({})),
+        headers(json!({ "cloudfront-viewer-address": "198.51.100.1:443" })),
+        proxied("wrong"),
+        proxied(&format!("{SECRET},{SECRET}")),
+        headers(json!({ "x-daypass-proxy": SECRET })),
+    ];
+    let refused = (403, "invalid_request".to_owned());
+    for ready in [false, true] {
+        if ready {
+            refresh.secrets.answer();
+        }
+        for changes in &past {
+            let answer = refresh.send(changes).await;
+            assert_eq!(answer.outcome(), refused, "{changes}");
+            let event = refresh.function.event().await.unwrap();
+            let event =
+                if event["event"] == "failure" { refresh.function.event().await.unwrap() } else { event };
+            assert_eq!(
+                (&event["event"], &event["source_ip"]),
+                (&json!("request.refused"), &json!(event::SOURCE_IP))
+            );
+            assert!(event["description"].as_str().unwrap().contains("proxy"), "{event}");
+            assert!(!event.to_string().contains(SECRET), "{event}");
+        }
+        let mut preflight = event::http("OPTIONS", "/refresh", "", "");
+        preflight["headers"] = json!({ "origin": PAGE, "access-control-request-method": "POST" });
+        assert_eq!(refresh.send(&preflight).await.outcome(), refused);
+        assert_eq!(refresh.function.event().await.unwrap()["event"], "request.refused");
+    }
+    for secret in [SECRET, NEXT] {
+        let answer = loop {
+            let answer = refresh.send(&proxied(secret)).await;
+            if answer.status != 503 {
+                break answer;
+            }
+        };
+        assert_eq!(answer.outcome(), (400, "invalid_grant".to_owned()));
+    }
+
+    // An event of a REST API: one list has each value of a header, the other has the last one.
+    let body = json!({ "grant_type": "refresh_token", "refresh_token": "daypass_rt_forged" });
+    let rest = |secrets: &[&str]| {
+        json!({
+            "resource": "/refresh", "path": "/refresh", "httpMethod": "POST", "body": body.to_string(),
+            "headers": { "Content-Type": "application/json", "X-Daypass-Proxy": secrets.last() },
+            "multiValueHeaders": {
+                "Content-Type": ["application/json"], "X-Daypass-Proxy": secrets,
+                "X-Forwarded-For": [format!("198.51.100.7, {}", event::SOURCE_IP)],
+            },
+            "isBase64Encoded": false, "requestContext": {
+                "httpMethod": "POST", "path": "/refresh", "requestId": "r1", "stage": "prod",
+                "identity": { "sourceIp": event::SOURCE_IP },
+            },
+        })
+    };
+    for (secrets, expected) in [(&[SECRET][..], 400), (&[SECRET, SECRET], 403), (&[SECRET, "x"], 403)] {
+        let answer = refresh.function.invoke(&rest(secrets)).await.unwrap();
+        assert_eq!(Answer::of_function(&answer).status, expected, "{secrets:?}");
+    }
+
+    let log = refresh.function.kill().await;
+    let seen: Vec<&Value> = log.iter().filter(|event| event["event"] == "refresh.refused").collect();
+    let addresses: Vec<&str> = seen.iter().map(|event| event["source_ip"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["2001:db8::9", "2001:db8::9", "198.51.100.7"]);
+    let text = format!("{log:?}");
+    assert!(!text.contains(SECRET) && !text.contains(NEXT), "{text}");
 }

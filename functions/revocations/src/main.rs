@@ -14,6 +14,8 @@ async fn main() -> ExitCode {
     Function {
         config: config::revocations,
         cors: |_| Cors::none(),
+        // The documents are public, and authorizers read them at function URLs, past a proxy.
+        proxy: |_| None,
         max_age: |_| None,
         is_temporary: |_| false,
     }

@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
     Function {
         config: config::sessions,
         cors: |config| Cors::of(&config.clients, METHODS),
+        proxy: |config| config.proxy.clone(),
         max_age: |_| None,
         is_temporary: |_| false,
     }

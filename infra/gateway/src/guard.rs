@@ -4,7 +4,7 @@ use crate::answer::message;
 use crate::error::RouteError;
 use crate::request::{Incoming, is_hop_by_hop};
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -22,6 +22,9 @@ const IDENTITY: [(HeaderName, &str); 4] = [
 ];
 /// Headers with this prefix are removed from requests: the service trusts them.
 const OWN_PREFIX: &str = "x-daypass-";
+
+/// Cookies with tokens of Daypass. A service that logs its requests must not store them.
+const OWN_COOKIES: [&[u8]; 2] = [b"__Host-daypass_refresh", b"__Host-daypass_device"];
 
 /// A path prefix and its service.
 ///
@@ -175,8 +178,13 @@ fn headers(request: &Incoming, context: &Value) -> Option<HeaderMap> {
     for (name, value) in &request.headers {
         // Some servers treat `X_Daypass_Sub` as `X-Daypass-Sub`.
         let own = name.as_str().replace('_', "-").starts_with(OWN_PREFIX);
-        if !own && *name != HOST && *name != CONTENT_LENGTH && !is_hop_by_hop(name, &request.headers) {
+        if own || *name == HOST || *name == CONTENT_LENGTH || is_hop_by_hop(name, &request.headers) {
+            continue;
+        }
+        if *name != COOKIE {
             headers.append(name, value.clone());
+        } else if let Some(value) = without_own_cookies(value) {
+            headers.append(name, value);
         }
     }
     let mut set = |name: HeaderName, value: &str| {
@@ -197,6 +205,20 @@ fn headers(request: &Incoming, context: &Value) -> Option<HeaderMap> {
         }
     }
     Some(headers)
+}
+
+/// The value of `Cookie` without [`OWN_COOKIES`]; `None` if no other cookie is left.
+fn without_own_cookies(value: &HeaderValue) -> Option<HeaderValue> {
+    let is_own = |pair: &&[u8]| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        OWN_COOKIES.contains(&name.trim_ascii())
+    };
+    let pairs = || value.as_bytes().split(|byte| *byte == b';');
+    if !pairs().any(|pair| is_own(&pair)) {
+        return Some(value.clone());
+    }
+    let others: Vec<&[u8]> = pairs().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
+    HeaderValue::from_bytes(&others.join(&b"; "[..])).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -257,7 +279,8 @@ mod tests {
             ("X-Hop", "1"),
             ("Host", "api.example"),
             ("Authorization", "Bearer t"),
-            ("Cookie", "a=b"),
+            ("Cookie", "a=b; __Host-daypass_refresh=daypass_rt_x; c=d"),
+            ("Cookie", "__Host-daypass_device=x"),
         ];
         let context = json!({"sub": "u1", "client_id": "web", "scope": "a b", "sid": null});
         let headers = headers(&incoming("GET", "/", &sent, b""), &context).unwrap();
@@ -268,7 +291,7 @@ mod tests {
             got,
             [
                 ("authorization", "Bearer t"),
-                ("cookie", "a=b"),
+                ("cookie", "a=b; c=d"),
                 ("x-daypass-client-id", "web"),
                 ("x-daypass-scope", "a b"),
                 ("x-daypass-sub", "u1"),
@@ -278,6 +301,32 @@ mod tests {
                 ("x-forwarded-proto", "http"),
             ]
         );
+    }
+
+    /// invariant: A guarded service behind the local gateway receives no cookie of Daypass, and every other one as it was sent.
+    #[test]
+    fn cookies_of_daypass_are_removed() {
+        let check = |sent: &str, expected: Option<&str>| {
+            let value = HeaderValue::from_str(sent).unwrap();
+            let left = without_own_cookies(&value);
+            assert_eq!(left.as_ref().map(|left| left.to_str().unwrap()), expected, "{sent}");
+        };
+        for other in [
+            "a=b",
+            "a=b;c=d ; e",
+            "x__Host-daypass_refresh=1",
+            "__Host-daypass=1",
+            "a=__Host-daypass_refresh",
+        ] {
+            check(other, Some(other));
+        }
+        check("__Host-daypass_refresh=t", None);
+        check("__Host-daypass_refresh", None);
+        check(" __Host-daypass_device = t ;__Host-daypass_refresh=t=u", None);
+        check("__Host-daypass_refresh=t; a=b", Some("a=b"));
+        check("a=b;__Host-daypass_device=t;c=\"d\"", Some("a=b; c=\"d\""));
+        // A browser sends no other case, and a cookie with it is another one.
+        check("__host-daypass_refresh=t", Some("__host-daypass_refresh=t"));
     }
 
     #[test]

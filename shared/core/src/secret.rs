@@ -1,5 +1,6 @@
 //! Secret values: `Debug` is redacted, `Display` and `Serialize` are missing, and dropping one wipes its memory.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -58,6 +59,40 @@ impl fmt::Debug for SecretString {
 impl<'de> Deserialize<'de> for SecretString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_string(TextVisitor)
+    }
+}
+
+/// The values of the header with which a trusted proxy authenticates its requests. Two during a rotation.
+#[derive(Debug, Clone)]
+pub struct ProxySecrets(Vec<SecretString>);
+
+impl ProxySecrets {
+    const CHARS: std::ops::RangeInclusive<usize> = 32..=64;
+
+    /// Parses one or two values that a space separates, each of 32 to 64 visible ASCII characters. A comma is not allowed:
+    /// API Gateway joins the values of a repeated header with it.
+    ///
+    /// # Errors
+    /// The problem, without the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_valid = |value: &str| {
+            Self::CHARS.contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic() && b != b',')
+        };
+        let values: Vec<&str> = text.split(' ').collect();
+        if values.len() > 2 || !values.iter().all(|value| is_valid(value)) {
+            return Err("is not one or two values of 32 to 64 visible ASCII characters without a comma, \
+                        separated by a space"
+                .to_owned());
+        }
+        Ok(Self(values.into_iter().map(|value| SecretString::new(value.to_owned())).collect()))
+    }
+
+    /// Whether this is one of the values. The time depends on the length alone.
+    #[must_use]
+    pub fn contain(&self, value: &[u8]) -> bool {
+        let is_equal =
+            |secret: &SecretString| verify_slices_are_equal(secret.expose().as_bytes(), value).is_ok();
+        self.0.iter().fold(false, |found, secret| is_equal(secret) | found)
     }
 }
 
@@ -132,6 +167,34 @@ mod tests {
         assert_eq!(format!("{:?}", Secret::new(b"key".to_vec())), "Secret(..)");
         assert_eq!(format!("{:?}", SecretString::new("token".into())), "SecretString(..)");
         assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Some(Password(..))");
+        let proxy = format!("{:?}", ProxySecrets::parse(&"x".repeat(32)));
+        assert_eq!(proxy, "Ok(ProxySecrets([SecretString(..)]))");
+    }
+
+    #[test]
+    fn proxy_secrets_are_one_or_two_long_values() {
+        let (a, b) = ("a".repeat(32), "~!".repeat(32));
+        let both = ProxySecrets::parse(&format!("{a} {b}")).unwrap();
+        assert!(both.contain(a.as_bytes()) && both.contain(b.as_bytes()));
+        let one = ProxySecrets::parse(&a).unwrap();
+        assert!(one.contain(a.as_bytes()));
+        for other in [b.as_str(), "", &a[1..], &format!("{a}a"), &format!("{a},{a}"), &format!("{a} {b}")] {
+            assert!(!one.contain(other.as_bytes()), "{other}");
+        }
+        for bad in [
+            " ".to_owned(),
+            "a".repeat(31),
+            "a".repeat(65),
+            format!("{a}  {b}"),
+            format!("{a} "),
+            format!("{a}\t{b}"),
+            format!("{a} {a} {a}"),
+            format!("{a},{a}"),
+            "ä".repeat(32),
+        ] {
+            let problem = ProxySecrets::parse(&bad).unwrap_err();
+            assert!(!problem.contains(bad.trim()) || bad.trim().is_empty(), "{problem}");
+        }
     }
 
     #[test]

@@ -92,6 +92,12 @@ where
         Ok(self.value.value().unwrap_or(built))
     }
 
+    /// Whether the last build should have been replaced: a renewal failed, or is not there at twice the maximum age.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let now = self.context.clock.now();
+        self.value.has_failed() || self.value.has_age(self.max_age.saturating_mul(2), now)
+    }
+
     /// The first build. A failed one delays no other.
     async fn first(&self) -> Result<Arc<T>, BoxError> {
         loop {
@@ -271,6 +277,7 @@ mod tests {
             for _ in 0..5 {
                 assert_eq!(*built.get().await.unwrap(), number);
                 settle().await;
+                assert!(built.is_overdue());
                 logged.push(source.failures().len());
                 source.pass(RETRY);
             }
@@ -279,6 +286,20 @@ mod tests {
             built.get().await.unwrap();
             settle().await;
             assert_eq!(*built.get().await.unwrap(), number + 1);
+            assert!(!built.is_overdue());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_does_not_end_is_overdue_at_twice_the_maximum_age() {
+        let source = Source::default();
+        let built = source.built();
+        built.get().await.unwrap();
+        source.takes(Duration::from_secs(5));
+        for (age, overdue) in [(AGE, false), (AGE, true)] {
+            source.pass(age);
+            built.get().await.unwrap();
+            assert_eq!(built.is_overdue(), overdue);
         }
     }
 

@@ -6,8 +6,10 @@ use daypass_core::client::Clients;
 use daypass_core::http::answer::{Response, refusal, refuse};
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::error::ApiError;
-use daypass_core::http::request::{Request, caller_of};
+use daypass_core::http::proxy::admit;
+use daypass_core::http::request::{KeysOverdue, Request, caller_of};
 use daypass_core::ports::event::Event;
+use daypass_core::secret::ProxySecrets;
 use daypass_runtime::{BoxError, context, environment, start};
 use daypass_verifier::config::ConfigError;
 use daypass_verifier::ports::context::Caller;
@@ -30,6 +32,8 @@ pub struct Function<C> {
     pub config: fn(Environment) -> Result<C, ConfigError>,
     /// The pages that may read responses of the runner itself.
     pub cors: fn(&C) -> Cors,
+    /// The secrets of a trusted proxy, if requests must come through one.
+    pub proxy: fn(&C) -> Option<ProxySecrets>,
     /// The age from which the result of the build is built again, in parallel to requests; `None` for never.
     pub max_age: fn(&C) -> Option<Duration>,
     /// Whether a failed build may succeed later. The function then answers 503 and builds at each request.
@@ -41,7 +45,7 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
     /// whose connections it keeps. `handle` responds to a request.
     ///
     /// A request that waits more than 300 ms for the first build is answered 503, and the next one is served. While renewals
-    /// fail, the last flow stays in use.
+    /// fail, the last flow stays in use, and its requests carry [`KeysOverdue`].
     pub async fn run<T, BF, HF>(
         self,
         build: impl Fn(C, Option<Arc<T>>) -> BF + Send + Sync + 'static,
@@ -55,6 +59,7 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
         start(async {
             let config = (self.config)(environment)?;
             let cors = Arc::new((self.cors)(&config));
+            let proxy = Arc::new((self.proxy)(&config));
             let max_age = (self.max_age)(&config).unwrap_or(Duration::MAX);
             let flow = Built::new(Arc::new(context()), max_age, move |last| build(config.clone(), last));
             match flow.get().await {
@@ -63,12 +68,17 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
                 Err(error) => return Err(error),
             }
             let parts = Arc::new((Arc::clone(&cors), flow, handle));
-            serve(cors, move |request| {
+            serve(cors, proxy, move |mut request| {
                 let parts = Arc::clone(&parts);
                 async move {
                     let (cors, flow, handle) = parts.as_ref();
                     match flow.get_within(BUILD_SHARE).await {
-                        Ok(flow) => handle(flow, request).await,
+                        Ok(built) => {
+                            if flow.is_overdue() {
+                                request.extensions_mut().insert(KeysOverdue);
+                            }
+                            handle(built, request).await
+                        }
                         Err(error) => {
                             not_ready(&error, &caller_of(&request));
                             cors.answer(request, || refusal(&ApiError::TemporarilyUnavailable)).await
@@ -112,24 +122,27 @@ impl Cors {
 }
 
 /// Serves the events of API Gateway until Lambda ends the process. An unreadable event is answered with an error.
-async fn serve<H, F>(cors: Arc<Cors>, handle: H) -> Result<(), BoxError>
+async fn serve<H, F>(cors: Arc<Cors>, proxy: Arc<Option<ProxySecrets>>, handle: H) -> Result<(), BoxError>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let handle = Arc::new(handle);
     let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let (handle, cors) = (Arc::clone(&handle), Arc::clone(&cors));
+        let (handle, cors, proxy) = (Arc::clone(&handle), Arc::clone(&cors), Arc::clone(&proxy));
         async move {
             let (event, problem) = unreadable(event);
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
-                let request = to_core(request);
-                let response = match problem {
-                    None => handle(request).await,
-                    Some(error) => {
-                        let caller = caller_of(&request);
+                let mut request = to_core(request);
+                // First, and also for preflights: a caller beside the proxy learns nothing else.
+                let admitted = admit(proxy.as_ref().as_ref(), &mut request);
+                let caller = caller_of(&request);
+                let response = match (admitted, problem) {
+                    (Ok(()), None) => handle(request).await,
+                    (Ok(()), Some(error)) => {
                         cors.answer(request, || refuse(&context(), error, &caller)).await
                     }
+                    (Err(error), _) => refuse(&context(), error, &caller),
                 };
                 Ok::<_, Infallible>(to_lambda(response))
             }));

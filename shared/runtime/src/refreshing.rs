@@ -71,6 +71,12 @@ impl<T> Refreshing<T> {
         lock(&self.state).has_age(age, now)
     }
 
+    /// Whether the last attempt failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        lock(&self.state).failures > 0
+    }
+
     /// Begins an attempt if it is needed, no other one runs, and none has begun within `interval`.
     #[must_use]
     pub fn begin(&self, need: Need, interval: Duration, now: Timestamp) -> Turn<T> {

@@ -86,6 +86,8 @@ async fn every_listed_response_is_seen() {
     tokens(&mut seen, &pages).await;
     account(&mut seen, &pages).await;
     failures(&mut seen, &pages).await;
+    let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
+    beside_the_proxy(&mut seen, &guarded).await;
 
     let listed: BTreeSet<Shown> = description().listed().into_iter().collect();
     assert_eq!(seen.0.difference(&listed).collect::<Vec<_>>(), Vec::<&Shown>::new());
@@ -205,6 +207,13 @@ async fn account(seen: &mut Seen, service: &Service) {
         seen.see(service, authorized(change("not the password", PASSWORD))).await;
     }
     seen.see(service, authorized(request("DELETE", &own))).await;
+}
+
+/// Requests that did not come through the trusted proxy.
+async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
+    for (method, path) in [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password")] {
+        seen.see(service, request(method, path)).await;
+    }
 }
 
 /// Each operation that reads or writes a table, while the store is unavailable and while it is broken.

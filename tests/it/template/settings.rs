@@ -149,10 +149,9 @@ fn the_longest_parameters_fit_into_the_environment() {
                 parameters_of(value).into_iter().map(|name| longest(parameters, &json!({ "Ref": name })) + 1);
             return parts.sum::<usize>() - 1;
         };
-        if name.ends_with("Secret") {
-            return arn_of_secret(name);
-        }
-        let Some(parameter) = parameters.get(name) else { return table_name(name) };
+        let Some(parameter) = parameters.get(name) else {
+            return if name.ends_with("Secret") { arn_of_secret(name) } else { table_name(name) };
+        };
         match (parameter["MaxLength"].as_u64(), parameter["MaxValue"].as_u64()) {
             // Each line break is two characters.
             (Some(most), _) if name == "Routes" => usize::try_from(most * 9 / 8).unwrap(),

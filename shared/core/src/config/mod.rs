@@ -9,13 +9,16 @@ mod tests;
 
 use crate::client::Clients;
 use crate::keys::rotation::{Rules, Section};
+use crate::secret::ProxySecrets;
 use crate::throttle::Limits;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer;
 use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
-use read::{access_lifetime, clients, idle, limits, public_keys, rules, secret, sources, table, table_names};
+use read::{
+    access_lifetime, clients, idle, limits, proxy, public_keys, rules, secret, sources, table, table_names,
+};
 use std::time::Duration;
 
 pub use read::is_secret;
@@ -62,6 +65,11 @@ settings! {
     /// Days after a login for which its address is known to the user. Only LoginAttempts limits a known address, so
     /// attempts from elsewhere cannot lock the user out. 0 turns this off. Device tokens protect the user all the same.
     KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 180 in 0..=365 days;
+
+    /// Value of the header X-Daypass-Proxy, with which a CDN in front authenticates its requests: 32 to 64 characters, and a
+    /// second value after a space during a rotation. Requests without it then get 403, and the CDN's headers name the
+    /// address of the caller (docs/operations/cdn.md). Empty: no CDN.
+    PROXY_SECRET = "DAYPASS_PROXY_SECRET";
 
     /// Memory in KiB and passes of new password hashes; `daypass user calibrate` recommends values. A login replaces
     /// hashes with other parameters.
@@ -117,6 +125,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
@@ -134,6 +143,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
         grace: Duration = Reader::seconds(GRACE_SECONDS);
@@ -147,6 +157,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
@@ -156,12 +167,14 @@ tables! {
     #[derive(Clone)]
     "sessions" sessions -> SessionsConfig {
         clients: Clients = clients(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
     }
 
     #[derive(Clone)]
     "password" password -> PasswordConfig {
         clients: Clients = clients(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         limits: Limits = limits(
             LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
             ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS

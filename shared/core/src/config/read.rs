@@ -3,6 +3,7 @@
 use super::{PublicKeys, Tables};
 use crate::client::Clients;
 use crate::keys::rotation::Rules;
+use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::{ISSUER, Number, Reader, Text};
@@ -26,6 +27,10 @@ pub(super) fn clients(reader: &mut Reader<'_>, setting: &Text) -> Option<Clients
         Some(_) => reader.required(setting, Clients::parse),
         None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
     }
+}
+
+pub(super) fn proxy(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<ProxySecrets>> {
+    reader.optional(setting, None, |text| ProxySecrets::parse(text).map(Some))
 }
 
 pub(super) fn public_keys(reader: &mut Reader<'_>, setting: &Text) -> Option<PublicKeys> {

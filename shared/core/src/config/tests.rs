@@ -93,6 +93,7 @@ fn problems_name_their_variable() {
     }
     for (name, value, expected) in [
         ("DAYPASS_KEYS", " ", "names no file or secret"),
+        ("DAYPASS_PROXY_SECRET", "short", "32 to 64"),
         ("DAYPASS_JWKS", "arn:aws:s3:::bucket", "is wrong"),
     ] {
         let mut env = complete();

@@ -60,6 +60,9 @@ pub enum Problem {
     /// The token is not valid, or its session is over.
     #[error("the token is rejected")]
     TokenRejected,
+    /// The token names an unknown key, which may be a new one: this process could not renew its keys.
+    #[error("a token names a key that is not in the key set, which could not be renewed")]
+    KeysOverdue,
     /// The token is valid for another client than the request names.
     #[error("the token is another client's")]
     OtherClient,
@@ -105,6 +108,7 @@ impl Problem {
             Self::Store { during, source } => Some(Event::failure(during, source)),
             Self::Sign(source) => Some(Event::failure("sign", source)),
             Self::HashPassword => Some(Event::failure("hash_password", self)),
+            Self::KeysOverdue => Some(Event::failure("renew_keys", self)),
             Self::NoAuthorizer => Some(Event::failure("authorize", self)),
             Self::SessionOver { cause, principal: Principal { user, session } } => {
                 Some(Event::AuthorizeDenied { cause: *cause, user: *user, session: *session })

@@ -13,7 +13,7 @@ use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::secret::SecretString;
 use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
-use crate::token::refresh::RefreshToken;
+use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -28,6 +28,8 @@ pub struct RefreshRequest {
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
     pub(crate) attempt: Option<AttemptId>,
+    /// Whether this process could not renew its keys.
+    pub(crate) keys_overdue: bool,
 }
 
 impl RefreshRequest {
@@ -76,6 +78,9 @@ impl<S: Store> Refresh<S> {
         let now = self.context.clock.now();
         let (text, keys) = (request.refresh_token.expose(), &self.issuer.refresh_keys);
         let token = RefreshToken::authenticate(text, keys, now).map_err(|cause| {
+            if cause == RefreshTokenError::UnknownKey && request.keys_overdue {
+                return Problem::KeysOverdue;
+            }
             let expired = RefreshToken::expired(text, keys, cause);
             events.push(refused(Refusal::Token(cause), expired.as_ref(), None));
             Problem::TokenRejected

@@ -10,11 +10,11 @@ use crate::ports::event::{Event, Ignored};
 use crate::ports::store::{Revocation, Store};
 use crate::secret::SecretString;
 use crate::session::{DeadCause, EndReason, Ended};
-use crate::token::refresh::RefreshToken;
+use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwks;
-use daypass_verifier::jose::verify::{UnusableKey, Verifier};
+use daypass_verifier::jose::verify::{Rejection, UnusableKey, Verifier};
 use serde::Serialize;
 
 /// A parsed revocation request (RFC 7009 §2.1).
@@ -26,6 +26,8 @@ pub struct RevokeRequest {
     pub(crate) clients: Option<Vec<ClientId>>,
     /// Whether all sessions of the user end.
     pub(crate) all: bool,
+    /// Whether this process could not renew its keys.
+    pub(crate) keys_overdue: bool,
 }
 
 impl RevokeRequest {
@@ -105,6 +107,12 @@ impl<S: Store> Revoke<S> {
         };
         let (user, session) = match self.identify(request.token.expose(), now) {
             Ok(owner) => owner,
+            Err((Ignored::Token(RefreshTokenError::UnknownKey), _)) if request.keys_overdue => {
+                return Err(Problem::KeysOverdue);
+            }
+            Err((Ignored::AccessToken(Rejection::UnknownKey), _)) if request.keys_overdue => {
+                return Err(Problem::KeysOverdue);
+            }
             Err((cause, owner)) => return ignored(cause, owner, None),
         };
         let mut over = |cause, reason| ignored(Ignored::Session(cause), Some((user, session)), reason);

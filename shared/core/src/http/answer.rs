@@ -117,7 +117,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::BadCredentials | ApiError::ClientAuthentication | ApiError::InvalidToken => {
             StatusCode::UNAUTHORIZED
         }
-        ApiError::OriginNotAllowed => StatusCode::FORBIDDEN,
+        ApiError::OriginNotAllowed | ApiError::NotThroughProxy(_) => StatusCode::FORBIDDEN,
         ApiError::NotFound => StatusCode::NOT_FOUND,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -152,6 +152,7 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::UnsupportedGrantType
         | ApiError::UnknownClient
         | ApiError::OriginNotAllowed
+        | ApiError::NotThroughProxy(_)
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::PasswordRefused(_)
@@ -180,6 +181,7 @@ mod tests {
             ApiError::UnsupportedGrantType,
             ApiError::UnknownClient,
             ApiError::OriginNotAllowed,
+            ApiError::NotThroughProxy("x"),
             ApiError::ClientAuthentication,
             ApiError::InvalidScope,
             ApiError::SlowDown(Duration::from_millis(1001)),

@@ -31,6 +31,8 @@ pub enum ApiError {
     UnknownClient,
     /// The page that sent the request is not a page of the client.
     OriginNotAllowed,
+    /// A trusted proxy is configured, and the request did not come through it; the text names what is missing.
+    NotThroughProxy(&'static str),
     /// The request authenticates the client in the `Authorization` header; clients have no secrets here.
     ClientAuthentication,
     /// The scope is malformed or not granted.
@@ -66,6 +68,7 @@ impl ApiError {
             Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type must be refresh_token."),
             Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
             Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
+            Self::NotThroughProxy(text) => ("invalid_request", text),
             Self::ClientAuthentication => {
                 ("invalid_client", "Clients have no secret here: send client_id alone.")
             }
@@ -86,8 +89,10 @@ impl ApiError {
 impl From<&Problem> for ApiError {
     fn from(problem: &Problem) -> Self {
         match problem {
-            // A failing store is never `invalid_grant`: the client would discard its session.
-            Problem::Store { source: StoreError::Unavailable(_), .. } => Self::TemporarilyUnavailable,
+            // A failing store or key source is never `invalid_grant`: the client would discard its session.
+            Problem::Store { source: StoreError::Unavailable(_), .. } | Problem::KeysOverdue => {
+                Self::TemporarilyUnavailable
+            }
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,

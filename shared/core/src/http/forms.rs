@@ -9,7 +9,7 @@ use crate::flow::sessions::SessionsRequest;
 use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::browser::{Page, cookie, device_cookie};
 use crate::http::error::ApiError;
-use crate::http::request::{Request, caller_of, idempotency_key, principal_of};
+use crate::http::request::{Request, caller_of, idempotency_key, keys_are_overdue, principal_of};
 use crate::ports::hasher::PasswordHasher;
 use crate::secret::{Password, SecretString};
 use crate::token::refresh::RefreshToken;
@@ -137,6 +137,7 @@ impl RefreshRequest {
             registered,
             scope: scope(body.scope)?,
             attempt: idempotency_key(request)?,
+            keys_overdue: keys_are_overdue(request),
         })
     }
 }
@@ -162,7 +163,7 @@ impl RevokeRequest {
         };
         let named = clients.named(body.client_id.text()?.as_deref(), allowed.as_deref())?;
         let clients = named.map(|client| vec![client]).or(allowed);
-        Ok(Self { token, transport, clients, all })
+        Ok(Self { token, transport, clients, all, keys_overdue: keys_are_overdue(request) })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod error;
 pub mod feed;
 pub mod forms;
+pub mod proxy;
 pub mod request;
 
 #[cfg(test)]

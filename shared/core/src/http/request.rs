@@ -6,7 +6,7 @@ use daypass_verifier::base::ids::AttemptId;
 use daypass_verifier::ports::context::Caller;
 use http::header;
 
-/// A request with its whole body. Its extensions hold the [`Caller`] and the [`Principal`].
+/// A request with its whole body. Its extensions hold the [`Caller`], the [`Principal`] and [`KeysOverdue`].
 pub type Request = http::Request<Vec<u8>>;
 
 /// Longest body in bytes. The longest valid one is a password of 1,024 astral characters, each escaped as twelve bytes of
@@ -23,6 +23,14 @@ pub fn caller_of(request: &Request) -> Caller {
 #[must_use]
 pub fn principal_of(request: &Request) -> Option<Principal> {
     request.extensions().get::<Principal>().copied()
+}
+
+/// Marks a request to a process that could not renew its keys. A key that it does not know may be a new one.
+#[derive(Debug, Clone, Copy)]
+pub struct KeysOverdue;
+
+pub(crate) fn keys_are_overdue(request: &Request) -> bool {
+    request.extensions().get::<KeysOverdue>().is_some()
 }
 
 /// Fewest and most characters of an `Idempotency-Key`: a UUID has 36.

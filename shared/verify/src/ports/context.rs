@@ -16,7 +16,8 @@ pub struct Context<E = Event> {
     pub journal: Box<dyn Journal<E>>,
 }
 
-/// The caller of a request, from the context that API Gateway writes and never from a header.
+/// The caller of a request, from the context that API Gateway writes or from a trusted proxy, and never from a header that
+/// the caller can write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Id that API Gateway gave the request.
