@@ -80,9 +80,14 @@ pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
 /// Stores the scope as a string set, so that a condition can test for one word. A set cannot be empty, so an empty scope has
 /// no attribute.
 fn put_scope(item: &mut Item, scope: &Scope) {
-    if !scope.is_empty() {
-        item.insert(SCOPE.to_owned(), AttributeValue::Ss(scope.words().map(str::to_owned).collect()));
+    if let Some(words) = scope_set(scope) {
+        item.insert(SCOPE.to_owned(), words);
     }
+}
+
+/// The stored form of a scope. `None` for the empty scope.
+pub(crate) fn scope_set(scope: &Scope) -> Option<AttributeValue> {
+    (!scope.is_empty()).then(|| AttributeValue::Ss(scope.words().map(str::to_owned).collect()))
 }
 
 /// The buckets of the index of ended sessions: the last hexadecimal digit of the session id, which is random.

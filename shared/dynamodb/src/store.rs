@@ -10,6 +10,7 @@ use crate::item::{
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -30,7 +31,10 @@ use std::slice;
 use tokio::time::Instant;
 
 /// Sessions that one `revoke_all` ends in parallel.
-const REVOKE_CONCURRENCY: usize = 16;
+pub(crate) const REVOKE_CONCURRENCY: usize = 16;
+
+/// The filter of live sessions: [`Session::is_live`] as an expression.
+const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now";
 
 /// Most operands of one `IN` ("Constraints in DynamoDB", expression parameters).
 const MAX_IN_OPERANDS: usize = 100;
@@ -223,6 +227,20 @@ impl DynamoDb {
         self.end_opened_by(user, Moment::new(now), reason, None, None).await
     }
 
+    /// A query for the sessions of a user, with the names and values of the filter [`LIVE`] at `now`.
+    pub(crate) fn sessions_query(&self, user: UserId, now: Timestamp) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.sessions)
+            .key_condition_expression("#user = :user")
+            .filter_expression(LIVE)
+            .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
+            .set_expression_attribute_values(values([
+                ("user", item::text(user.to_string())),
+                ("now", item::precise(now)),
+            ]))
+    }
+
     /// As [`DynamoDb::end_sessions`], but only for sessions opened before `opened_before`, and without the session `spared`.
     pub(crate) async fn end_opened_by(
         &self,
@@ -233,21 +251,12 @@ impl DynamoDb {
         spared: Option<SessionId>,
     ) -> Result<u32, StoreError> {
         let mut ended = 0;
-        let mut filter =
-            "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now".to_owned();
+        let mut filter = LIVE.to_owned();
+        // The clock of another process may be behind, so that a session is live there and expired here.
         let mut query = self
-            .client
-            .query()
-            .table_name(&self.tables.sessions)
+            .sessions_query(user, now.given.before(MAX_CLOCK_SKEW))
             .consistent_read(true)
-            .key_condition_expression("#user = :user")
-            .projection_expression("#user, #session")
-            .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
-            .set_expression_attribute_values(values([
-                ("user", item::text(user.to_string())),
-                // The clock of another process may be behind, so that a session is live there and expired here.
-                ("now", item::precise(now.given.before(MAX_CLOCK_SKEW))),
-            ]));
+            .projection_expression("#user, #session");
         if let Some(opened_before) = opened_before {
             // The clock of the login may be ahead of the clock that set `opened_before`.
             let opened_before = opened_before + MAX_CLOCK_SKEW;
@@ -380,15 +389,22 @@ fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError>
 /// Cancels the transaction if the user has changed since the password was checked. A new hash of the same password does not
 /// raise the password version.
 fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, StoreError> {
-    let condition = "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-                     AND #disabled = :disabled";
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED];
+    let scope = item::scope_set(&new.user.scope);
+    let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
+    let condition = format!(
+        "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
+         AND #disabled = :disabled AND {same_scope}"
+    );
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE];
     let key = item::user_key(&new.user.username);
     let expected = values([
         ("id", item::text(new.user.id.to_string())),
         ("password_version", item::number(new.user.password_version)),
         ("disabled", AttributeValue::Bool(false)),
     ]);
+    let expected = expected.map(|expected| {
+        expected.into_iter().chain(scope.map(|scope| (":scope".to_owned(), scope))).collect::<Item>()
+    });
     let action = TransactWriteItem::builder();
     let changes = [
         new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),

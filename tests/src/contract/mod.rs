@@ -118,6 +118,9 @@ macro_rules! store_contract {
                 a_session_that_comes_to_light_late_ends_too
                 disabling_ends_the_sessions_and_enabling_revives_none
                 a_new_password_ends_the_sessions
+                a_scope_that_was_taken_leaves_the_sessions
+                a_session_that_comes_to_light_late_is_narrowed_too
+                a_change_of_scope_that_broke_off_is_finished_by_the_next
                 a_removed_user_is_gone_with_the_sessions
                 a_removal_that_broke_off_is_finished_by_the_next
                 a_removal_spares_the_next_of_that_name

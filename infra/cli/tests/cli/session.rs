@@ -8,7 +8,7 @@ use daypass_verifier::base::time::{Clock, Timestamp};
 use serde_json::json;
 
 /// Opens a session as a login `age` seconds ago does, with a lifetime of `life` seconds.
-fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
+pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
     let created_at = Timestamp::from_seconds(SystemClock.now().seconds() - age);
     let end = Timestamp::from_seconds(created_at.seconds() + life);
     let session = Session {
@@ -34,7 +34,7 @@ fn put(bench: &Bench, user: &User, session: &Session) {
     assert!(wait_for(bench.store.open_session(&new)).unwrap());
 }
 
-fn stored(bench: &Bench, user: UserId, session: SessionId) -> Option<Ended> {
+pub(crate) fn stored(bench: &Bench, user: UserId, session: SessionId) -> Option<Ended> {
     let sessions = wait_for(bench.store.sessions(user)).unwrap();
     sessions.iter().find(|known| known.session == session).unwrap().ended
 }

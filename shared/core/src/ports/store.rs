@@ -54,8 +54,8 @@ pub enum UserStatus {
 pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
-    /// The user against whom the password was checked. The session opens only if the password version and the status are still
-    /// the same.
+    /// The user against whom the password was checked. The session opens only if the password version, the status and the
+    /// scope are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,

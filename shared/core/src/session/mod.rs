@@ -65,11 +65,13 @@ pub enum EndReason {
     Operator,
     /// The user ended it from another session.
     EndedByUser,
+    /// An operator took every scope that it had from the user.
+    ScopeRemoved,
 }
 
 impl EndReason {
     /// All reasons, for reading one back.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Revoked,
         Self::RevokedAll,
         Self::Reuse,
@@ -78,6 +80,7 @@ impl EndReason {
         Self::UserRemoved,
         Self::Operator,
         Self::EndedByUser,
+        Self::ScopeRemoved,
     ];
 
     /// The stored form.
@@ -92,6 +95,7 @@ impl EndReason {
             Self::UserRemoved => "user_removed",
             Self::Operator => "operator",
             Self::EndedByUser => "ended_by_user",
+            Self::ScopeRemoved => "scope_removed",
         }
     }
 
