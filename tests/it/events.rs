@@ -82,7 +82,8 @@ sample_units! {
     ReuseCause { AfterGrace, SuccessorUsed }
     DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
     EndReason {
-        Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, ScopeRemoved, Operator,
+        Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, ScopeRemoved,
+        SessionLimit, Operator,
     }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
     SessionDenial { Ended }

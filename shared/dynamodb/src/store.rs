@@ -1,7 +1,7 @@
 //! [`Store`] on DynamoDB: one atomic request per method.
 
 use crate::DynamoDb;
-use crate::connect::REVOKE_ALL_TIMEOUT;
+use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
     self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
@@ -19,7 +19,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::ports::store::{NewSession, Revocation, Rotation, Store, StoreError};
+use daypass_core::ports::store::{Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError};
+use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
@@ -28,6 +29,7 @@ use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Sessions that one `revoke_all` ends in parallel.
@@ -38,6 +40,9 @@ const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND
 
 /// Most operands of one `IN` ("Constraints in DynamoDB", expression parameters).
 const MAX_IN_OPERANDS: usize = 100;
+
+/// Time from an ending to the removal of the item by TTL. No feed names a session for longer.
+const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// Attribute names with their placeholders, `#name`.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
@@ -174,6 +179,9 @@ impl DynamoDb {
 
     /// The write that ends a session of any generation. It also puts the session into the index of ended sessions. One
     /// request, one write unit of the table and one of the index.
+    ///
+    /// TTL deletes the item an hour later: an absent session is as invalid as an ended one. DynamoDB's expressions have no
+    /// minimum, so the item of a session in its last hour stays up to an hour longer than without the ending.
     pub(crate) fn ending(
         &self,
         key: Item,
@@ -189,7 +197,8 @@ impl DynamoDb {
             .table_name(&self.tables.sessions)
             .set_key(Some(key))
             .update_expression(
-                "SET #revoked_at = :now, #revoked_why = :why, #ended_bucket = :bucket, #ended_at = :ended_at",
+                "SET #revoked_at = :now, #revoked_why = :why, #ended_bucket = :bucket, #ended_at = :ended_at, \
+                 #expires_at = :removed_at",
             )
             .set_expression_attribute_names(names(&[
                 SESSION,
@@ -197,8 +206,10 @@ impl DynamoDb {
                 REVOKED_WHY,
                 ENDED_BUCKET,
                 ENDED_AT,
+                EXPIRES_AT,
             ]))
             .set_expression_attribute_values(values([
+                ("removed_at", item::seconds(now.given + KEPT_AFTER_END)),
                 ("now", item::precise(now.given)),
                 ("why", item::text(reason.as_str())),
                 ("bucket", item::text(bucket)),
@@ -357,6 +368,50 @@ impl Store for DynamoDb {
     ) -> Result<u32, StoreError> {
         let ending = self.end_opened_by(user, Moment::new(now), reason, opened_before, None);
         self.within(REVOKE_ALL_TIMEOUT, "revoke_all: not all sessions could be ended in time", ending).await
+    }
+
+    async fn end_least_used(
+        &self,
+        user: UserId,
+        spared: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+        attempt: AttemptId,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let ending = async {
+            let surplus = surplus(self.last_uses(user, now).await?, spared);
+            let ended: Vec<Option<SessionId>> = stream::iter(surplus)
+                .map(|session| async move {
+                    let ending = self.end_session(user, session, now, reason, attempt).await?;
+                    Ok::<_, StoreError>((ending == Ending::Ended).then_some(session))
+                })
+                .buffer_unordered(REVOKE_CONCURRENCY)
+                .try_collect()
+                .await?;
+            Ok(ended.into_iter().flatten().collect())
+        };
+        let late = "end_least_used: not all sessions could be ended in time";
+        self.within(LEAST_USED_TIMEOUT, late, ending).await
+    }
+}
+
+impl DynamoDb {
+    /// The live sessions of a user and the times of their last uses. An item that cannot be read is left out.
+    async fn last_uses(&self, user: UserId, now: Timestamp) -> Result<Vec<LastUse>, StoreError> {
+        let mut live = Vec::new();
+        let mut pages = self
+            .sessions_query(user, now)
+            .consistent_read(true)
+            .projection_expression("#session, #created_at, #rotated_at")
+            .expression_attribute_names("#created_at", CREATED_AT)
+            .expression_attribute_names("#rotated_at", ROTATED_AT)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failure("Query", &error))?;
+            live.extend(page.items().iter().filter_map(|item| item::to_last_use(item).ok()));
+        }
+        Ok(live)
     }
 }
 

@@ -70,6 +70,8 @@ macro_rules! store_contract {
                 what_was_opened_since_is_spared
                 a_clock_that_is_ahead_spares_no_session
                 an_ending_knows_itself_again
+                an_ended_session_is_removed_after_an_hour
+                the_least_used_sessions_beyond_the_limit_end
                 all_pages_are_ended
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other

@@ -173,7 +173,7 @@ fn show_tells_the_history_that_is_known() {
         ("device", String::new()),
         ("generation", "7".to_owned()),
         ("last refresh", time(rotated_at)),
-        ("idle expiry", time(used.expires_at)),
+        ("idle expiry", "at the absolute end".to_owned()),
         ("ended", time(ended_at)),
         ("reason", "ended_by_user".to_owned()),
     ] {
@@ -192,7 +192,7 @@ fn show_tells_the_history_that_is_known() {
             "created_at": used.created_at.seconds(),
             "last_used_at": rotated_at.seconds(),
             "rotated_at": rotated_at.seconds(),
-            "expires_at": used.expires_at.seconds(),
+            "expires_at": used.absolute_end.seconds(),
             "absolute_end": used.absolute_end.seconds(),
             "client_id": "web",
             "scope": "orders:read",
