@@ -81,7 +81,10 @@ sample_units! {
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
     DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
-    EndReason { Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, Operator }
+    EndReason {
+        Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, ScopeRemoved,
+        SessionLimit, Operator,
+    }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
     SessionDenial { Ended }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }

@@ -5,12 +5,15 @@
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::event::{Event, LoginFailure};
-use daypass_core::session::Repeat;
+use daypass_core::ports::store::EndedSessions;
+use daypass_core::session::limit::MAX_SESSIONS;
+use daypass_core::session::{EndReason, Repeat};
 use daypass_core::token::refresh::RefreshToken;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::{Action, Exchange};
 use daypass_testkit::trips::{in_waves, round_trips};
+use daypass_tests::bench;
 use daypass_tests::service::{PASSWORD, Service, post};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -83,8 +86,8 @@ async fn requests_on_the_wire() {
     seen.sort_by(|a, b| a.operation.cmp(&b.operation));
     assert_eq!(
         operations(&seen),
-        ["GetItem", "TransactWriteItems", "UpdateItem"],
-        "two in parallel, then one"
+        ["GetItem", "Query", "TransactWriteItems", "UpdateItem"],
+        "two in parallel, then one, then one"
     );
 
     let refreshed = service.refresh(&login.refresh_token()).await;
@@ -97,13 +100,56 @@ async fn requests_on_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_takes_two_round_trips() {
+async fn a_login_takes_three_round_trips() {
     let (_db, service) = service().await;
     service.user("alice").await;
-    in_waves(&service.bench.recorder, &[2, 1]);
+    in_waves(&service.bench.recorder, &[2, 1, 1]);
     assert_eq!(service.login("alice").await.status, 200);
     let exchanges = service.bench.recorder.take();
-    assert_eq!((exchanges.len(), round_trips(&exchanges)), (3, 2));
+    assert_eq!((exchanges.len(), round_trips(&exchanges)), (4, 3));
+}
+
+/// A login beyond the limit of live sessions ends the one that was used least recently, and says so. If that fails, the
+/// login succeeds all the same, and the next one makes up for it.
+///
+/// invariant: A user has at most 100 live sessions when a login has been answered, unless the store failed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_recently_used_session_ends_beyond_the_limit() {
+    let (_db, service) = service().await;
+    let user = service.quick_user("alice").await;
+    let first = service.login("alice").await;
+    for _ in 1..MAX_SESSIONS {
+        assert_eq!(service.bench.open(&user, &bench::session(&user)).await, Ok(true));
+    }
+    service.clock.advance(Duration::from_secs(60));
+    let second = service.refresh(&first.refresh_token()).await;
+    let live = async || {
+        let sessions = service.bench.store.sessions(user.id).await.unwrap();
+        sessions.iter().filter(|session| session.ended.is_none()).count()
+    };
+    let ends = |events: &[Event]| {
+        let limit =
+            |event: &&Event| matches!(event, Event::SessionEnded { reason: EndReason::SessionLimit, .. });
+        events.iter().filter(limit).count()
+    };
+    let _ = service.journal.take();
+    service.bench.recorder.set_hook(|call| match call.operation {
+        "Query" => Action::refuse(400, "ThrottlingException"),
+        _ => Action::Pass,
+    });
+    assert_eq!(service.login("alice").await.status, 200);
+    let events = service.journal.take();
+    let failed = |event: &Event| matches!(event, Event::Failure { during: "end_least_used", .. });
+    assert!(ends(&events) == 0 && events.iter().any(failed), "{events:?}");
+    service.bench.recorder.always(Action::Pass);
+    assert_eq!(live().await, MAX_SESSIONS + 1);
+
+    assert_eq!(service.login("alice").await.status, 200);
+    assert_eq!((live().await, ends(&service.journal.take())), (MAX_SESSIONS, 2));
+    let told = service.bench.store.ended_since(bench::NOW, 10).await.unwrap();
+    assert_eq!(told.len(), 2, "the feed lists them");
+    let refreshed = service.refresh(&second.refresh_token()).await;
+    assert_eq!(refreshed.status, 200, "it was refreshed, so it is not the least recently used");
 }
 
 /// invariant: A forged, truncated or expired refresh token is rejected without a request to DynamoDB.
@@ -563,7 +609,7 @@ async fn an_outdated_hash_is_renewed_after_success_alone() {
         assert_eq!(status, if disabled { 401 } else { 200 });
         assert_eq!(service.hashes.load(Ordering::SeqCst) - before, hashes, "{name}");
     }
-    let renewed = service.bench.store.user(&daypass_tests::bench::username("active")).await.unwrap().unwrap();
+    let renewed = service.bench.store.user(&bench::username("active")).await.unwrap().unwrap();
     assert!(renewed.password_hash.contains("m=19456"), "{}", renewed.password_hash);
     assert_eq!(service.login("active").await.status, 200);
 }

@@ -114,6 +114,17 @@ impl Store for Leaky {
     ) -> Result<u32, StoreError> {
         self.store.revoke_all(user, now, reason, opened_before).await
     }
+
+    async fn end_least_used(
+        &self,
+        user: UserId,
+        spared: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+        attempt: AttemptId,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        self.store.end_least_used(user, spared, now, reason, attempt).await
+    }
 }
 
 /// The hasher with 8 MiB and the same work for every name, with a deliberate leak.

@@ -412,11 +412,32 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         .buffer_unordered(8)
         .fold(0, async |sum, again| sum + again)
         .await;
-    // All requests but the last one, which only settles the counters.
+    // All requests but one, which only settles the counters.
     assert!(again >= (requests - 1) * 2 - 2, "{again} of {requests}");
     println!(
         "{requests} requests, broken off at each in three ways: {again} times the client had to ask again"
     );
+}
+
+/// The endings of a change break off again and again. Each repeat of the request has the right passwords, so none of them
+/// counts as a guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_breaks_off_often_is_not_throttled() {
+    let (_db, service) = service().await;
+    service.quick_user("alice").await;
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let other = service.login_from(AWAY, "alice", PASSWORD).await;
+    service.bench.recorder.set_hook(|call| match call.operation {
+        "Query" => Action::refuse(400, "ThrottlingException"),
+        _ => Action::Pass,
+    });
+    for n in 0..7 {
+        let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
+        assert_eq!(answer.status, 503, "{n}");
+    }
+    service.bench.recorder.always(Action::Pass);
+    assert_eq!(service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await.status, 200);
+    assert_eq!(service.refresh(&other.refresh_token()).await.status, 400);
 }
 
 /// The session identifies the retry of an interrupted change. Another session that has guessed both passwords learns

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
+use daypass_dynamodb::ScopeChange;
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::{UserId, Username};
@@ -94,6 +95,14 @@ enum Verb {
         name: String,
         #[command(flatten)]
         password: PasswordArgs,
+    },
+    /// Set the scope of a user; live sessions lose what the user has lost
+    SetScope {
+        /// Username
+        name: String,
+        /// The whole new scope, such as orders:read orders:write; '' for none
+        #[arg(required = true, value_name = "WORDS", value_parser = scope)]
+        words: Vec<Scope>,
     },
     /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
@@ -196,6 +205,7 @@ pub(crate) async fn run(
         Verb::SetPassword { name, password } => {
             set_password(&target, environment, output, &username(&name)?, &password).await
         }
+        Verb::SetScope { name, words } => set_scope(&target, output, &username(&name)?, &words).await,
         Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
     }
 }
@@ -441,6 +451,43 @@ async fn set_password(
         &user,
         &format!("Set a new password for {username} and ended the user's sessions."),
     )
+}
+
+/// A completed change of the scope.
+#[derive(Serialize)]
+struct ScopeSet<'a> {
+    #[serde(flatten)]
+    changed: Changed<'a>,
+    /// Live sessions that lost a part of their scope.
+    sessions_narrowed: u32,
+    /// Live sessions that lost their whole scope, and ended.
+    sessions_ended: u32,
+}
+
+async fn set_scope(
+    target: &Target,
+    output: &mut Output<'_>,
+    username: &Username,
+    words: &[Scope],
+) -> Result<(), Failure> {
+    let words: Vec<&str> = words.iter().flat_map(Scope::words).collect();
+    let scope =
+        scope(&words.join(" ")).map_err(|error| Failure::new(error, "give fewer or shorter words"))?;
+    let changed = target.store.set_scope(username, &scope, SystemClock.now()).await;
+    let ScopeChange { user, narrowed, ended } =
+        changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    let set = ScopeSet {
+        changed: Changed { result: "scope_set", user: (&user).into() },
+        sessions_narrowed: narrowed,
+        sessions_ended: ended,
+    };
+    output.result(&set, |output| {
+        output.line(&format!(
+            "Set the scope of {username} to {:?}. Live sessions: {narrowed} narrowed, {ended} ended.",
+            user.scope.to_string()
+        ))
+    })?;
+    Ok(())
 }
 
 async fn remove(

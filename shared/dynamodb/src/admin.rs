@@ -17,7 +17,7 @@ use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
 /// Time after which a query sees all writes of a committed transaction: some milliseconds, with a margin.
-const SETTLING: Duration = Duration::from_millis(50);
+pub(crate) const SETTLING: Duration = Duration::from_millis(50);
 
 impl DynamoDb {
     /// Adds a user. Returns `false`, and changes nothing, if the name is taken.
@@ -221,7 +221,7 @@ impl DynamoDb {
     }
 
     /// An update of a user, with the condition that the user exists.
-    fn change(&self, username: &Username) -> Result<UpdateItemFluentBuilder, StoreError> {
+    pub(crate) fn change(&self, username: &Username) -> Result<UpdateItemFluentBuilder, StoreError> {
         Ok(self
             .client
             .update_item()
@@ -232,7 +232,8 @@ impl DynamoDb {
     }
 }
 
-async fn changed(request: UpdateItemFluentBuilder) -> Result<Option<User>, StoreError> {
+/// Sends the update of a user. `None` if there is no such user.
+pub(crate) async fn changed(request: UpdateItemFluentBuilder) -> Result<Option<User>, StoreError> {
     match conditional(request).await? {
         Conditional::Done(item) => Ok(Some(item::to_user(&item)?)),
         Conditional::Refused(_) => Ok(None),

@@ -29,9 +29,10 @@ pub const LOCAL_REGION: &str = "us-east-1";
 //   GET /sessions     stored_sessions, all pages 4 s                     = 4.0 s
 //   DELETE /sessions  stored_session 2 s + end_session 2 s               = 4.0 s
 //   revocations       ended_since, all buckets 9 s (it has 10 s)         = 9.0 s
-//   login             begin 2 s + two counters 4 s + two hashes under 2 s + open_session 2 s + settle 2 s < 12 s
+//   login             begin 2 s + two counters 4 s + two hashes under 2 s + open_session 2 s + settle 2 s
+//                     + end_least_used 2 s                              < 14 s
 //   password          session_and_name 2 s + begin 2 s + one more attempt 2 s + two hashes under 2 s
-//                     + change_password 2 s + end_others 2.2 s + settle 2 s < 14.2 s
+//                     + change_password 2 s + settle 2 s + end_others 2.2 s < 14.2 s
 //
 // A function that has to load its keys first answers 503 if this takes longer than 0.3 s (daypass_lambda). The slowest
 // revocation therefore ends after 4.5 s. The rest of the 5 s is for Lambda and the log.
@@ -47,6 +48,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Limit of all requests of one `revoke_all` in a function.
 pub(crate) const REVOKE_ALL_TIMEOUT: Duration = Duration::from_millis(2200);
+/// Limit of the query and the endings of one `end_least_used`, which follow a login.
+pub(crate) const LEAST_USED_TIMEOUT: Duration = Duration::from_secs(2);
 /// Limit of all pages of one query for a user's sessions. A page takes tens of milliseconds and has a thousand sessions or more.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 /// Limit of a read of all buckets of the index of ended sessions. A million entries are 150 pages of a megabyte. The function

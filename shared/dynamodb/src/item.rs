@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
+use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_core::throttle::KnownAddress;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
@@ -80,9 +81,14 @@ pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
 /// Stores the scope as a string set, so that a condition can test for one word. A set cannot be empty, so an empty scope has
 /// no attribute.
 fn put_scope(item: &mut Item, scope: &Scope) {
-    if !scope.is_empty() {
-        item.insert(SCOPE.to_owned(), AttributeValue::Ss(scope.words().map(str::to_owned).collect()));
+    if let Some(words) = scope_set(scope) {
+        item.insert(SCOPE.to_owned(), words);
     }
+}
+
+/// The stored form of a scope. `None` for the empty scope.
+pub(crate) fn scope_set(scope: &Scope) -> Option<AttributeValue> {
+    (!scope.is_empty()).then(|| AttributeValue::Ss(scope.words().map(str::to_owned).collect()))
 }
 
 /// The buckets of the index of ended sessions: the last hexadecimal digit of the session id, which is random.
@@ -200,10 +206,11 @@ pub(crate) fn from_session(session: &Session) -> Item {
 /// Reads a session.
 ///
 /// The stored `expires_at` may be later than the absolute end (see `rotation`). The earlier of both becomes the expiry of the
-/// [`Session`].
+/// [`Session`]. In an ended session it is the time of the removal (see `ending`), so the expiry is the absolute end.
 pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     let read = Reader { table: "sessions", item };
     let absolute_end = read.time(ABSOLUTE_END)?;
+    let expires_at = read.time(EXPIRES_AT)?.min(absolute_end);
     let revoked_at = read.optional(REVOKED_AT, Reader::time)?;
     let ended = match revoked_at {
         Some(at) => Some(Ended { at, reason: EndReason::parse(read.text(REVOKED_WHY)?) }),
@@ -216,13 +223,21 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         rotated_at: read.optional(ROTATED_AT, Reader::time)?,
         attempt: read.optional(ATTEMPT, Reader::attempt)?,
         created_at: read.time(CREATED_AT)?,
-        expires_at: read.time(EXPIRES_AT)?.min(absolute_end),
+        expires_at: if ended.is_some() { absolute_end } else { expires_at },
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
+}
+
+/// Reads the id of a session and the time of its last rotation, or of its login.
+pub(crate) fn to_last_use(item: &Item) -> Result<LastUse, StoreError> {
+    let read = Reader { table: "sessions", item };
+    let rotated_at = read.optional(ROTATED_AT, Reader::time)?;
+    let at = rotated_at.map_or_else(|| read.time(CREATED_AT), Ok)?;
+    Ok(LastUse { session: read.parsed(SESSION, SessionId::parse)?, at })
 }
 
 /// Reads an entry of the index of ended sessions: session id and time. The id is not parsed.
@@ -370,7 +385,8 @@ mod tests {
 
     #[test]
     fn sessions_read_back() {
-        assert_eq!(to_session(&from_session(&session())), Ok(session()));
+        let ended = Session { expires_at: session().absolute_end, ..session() };
+        assert_eq!(to_session(&from_session(&session())), Ok(ended));
         let bare = Session {
             rotated_at: None,
             attempt: None,

@@ -17,11 +17,13 @@ mod moving;
 mod password;
 mod retry;
 pub mod schema;
+mod scope;
 mod sessions;
 mod store;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
+pub use scope::ScopeChange;
 
 use aws_sdk_dynamodb::Client;
 use daypass_core::config::Tables;

@@ -1,7 +1,7 @@
 //! [`Store`] on DynamoDB: one atomic request per method.
 
 use crate::DynamoDb;
-use crate::connect::REVOKE_ALL_TIMEOUT;
+use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
     self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
@@ -10,6 +10,7 @@ use crate::item::{
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -18,7 +19,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::ports::store::{NewSession, Revocation, Rotation, Store, StoreError};
+use daypass_core::ports::store::{Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError};
+use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
@@ -27,13 +29,20 @@ use daypass_verifier::base::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::slice;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Sessions that one `revoke_all` ends in parallel.
-const REVOKE_CONCURRENCY: usize = 16;
+pub(crate) const REVOKE_CONCURRENCY: usize = 16;
+
+/// The filter of live sessions: [`Session::is_live`] as an expression.
+const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now";
 
 /// Most operands of one `IN` ("Constraints in DynamoDB", expression parameters).
 const MAX_IN_OPERANDS: usize = 100;
+
+/// Time from an ending to the removal of the item by TTL. No feed names a session for longer.
+const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// Attribute names with their placeholders, `#name`.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
@@ -170,6 +179,9 @@ impl DynamoDb {
 
     /// The write that ends a session of any generation. It also puts the session into the index of ended sessions. One
     /// request, one write unit of the table and one of the index.
+    ///
+    /// TTL deletes the item an hour later: an absent session is as invalid as an ended one. DynamoDB's expressions have no
+    /// minimum, so the item of a session in its last hour stays up to an hour longer than without the ending.
     pub(crate) fn ending(
         &self,
         key: Item,
@@ -185,7 +197,8 @@ impl DynamoDb {
             .table_name(&self.tables.sessions)
             .set_key(Some(key))
             .update_expression(
-                "SET #revoked_at = :now, #revoked_why = :why, #ended_bucket = :bucket, #ended_at = :ended_at",
+                "SET #revoked_at = :now, #revoked_why = :why, #ended_bucket = :bucket, #ended_at = :ended_at, \
+                 #expires_at = :removed_at",
             )
             .set_expression_attribute_names(names(&[
                 SESSION,
@@ -193,8 +206,10 @@ impl DynamoDb {
                 REVOKED_WHY,
                 ENDED_BUCKET,
                 ENDED_AT,
+                EXPIRES_AT,
             ]))
             .set_expression_attribute_values(values([
+                ("removed_at", item::seconds(now.given + KEPT_AFTER_END)),
                 ("now", item::precise(now.given)),
                 ("why", item::text(reason.as_str())),
                 ("bucket", item::text(bucket)),
@@ -223,6 +238,20 @@ impl DynamoDb {
         self.end_opened_by(user, Moment::new(now), reason, None, None).await
     }
 
+    /// A query for the sessions of a user, with the names and values of the filter [`LIVE`] at `now`.
+    pub(crate) fn sessions_query(&self, user: UserId, now: Timestamp) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.sessions)
+            .key_condition_expression("#user = :user")
+            .filter_expression(LIVE)
+            .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
+            .set_expression_attribute_values(values([
+                ("user", item::text(user.to_string())),
+                ("now", item::precise(now)),
+            ]))
+    }
+
     /// As [`DynamoDb::end_sessions`], but only for sessions opened before `opened_before`, and without the session `spared`.
     pub(crate) async fn end_opened_by(
         &self,
@@ -233,21 +262,12 @@ impl DynamoDb {
         spared: Option<SessionId>,
     ) -> Result<u32, StoreError> {
         let mut ended = 0;
-        let mut filter =
-            "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now".to_owned();
+        let mut filter = LIVE.to_owned();
+        // The clock of another process may be behind, so that a session is live there and expired here.
         let mut query = self
-            .client
-            .query()
-            .table_name(&self.tables.sessions)
+            .sessions_query(user, now.given.before(MAX_CLOCK_SKEW))
             .consistent_read(true)
-            .key_condition_expression("#user = :user")
-            .projection_expression("#user, #session")
-            .set_expression_attribute_names(names(&[USER, SESSION, REVOKED_AT, EXPIRES_AT, ABSOLUTE_END]))
-            .set_expression_attribute_values(values([
-                ("user", item::text(user.to_string())),
-                // The clock of another process may be behind, so that a session is live there and expired here.
-                ("now", item::precise(now.given.before(MAX_CLOCK_SKEW))),
-            ]));
+            .projection_expression("#user, #session");
         if let Some(opened_before) = opened_before {
             // The clock of the login may be ahead of the clock that set `opened_before`.
             let opened_before = opened_before + MAX_CLOCK_SKEW;
@@ -349,6 +369,50 @@ impl Store for DynamoDb {
         let ending = self.end_opened_by(user, Moment::new(now), reason, opened_before, None);
         self.within(REVOKE_ALL_TIMEOUT, "revoke_all: not all sessions could be ended in time", ending).await
     }
+
+    async fn end_least_used(
+        &self,
+        user: UserId,
+        spared: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+        attempt: AttemptId,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let ending = async {
+            let surplus = surplus(self.last_uses(user, now).await?, spared);
+            let ended: Vec<Option<SessionId>> = stream::iter(surplus)
+                .map(|session| async move {
+                    let ending = self.end_session(user, session, now, reason, attempt).await?;
+                    Ok::<_, StoreError>((ending == Ending::Ended).then_some(session))
+                })
+                .buffer_unordered(REVOKE_CONCURRENCY)
+                .try_collect()
+                .await?;
+            Ok(ended.into_iter().flatten().collect())
+        };
+        let late = "end_least_used: not all sessions could be ended in time";
+        self.within(LEAST_USED_TIMEOUT, late, ending).await
+    }
+}
+
+impl DynamoDb {
+    /// The live sessions of a user and the times of their last uses. An item that cannot be read is left out.
+    async fn last_uses(&self, user: UserId, now: Timestamp) -> Result<Vec<LastUse>, StoreError> {
+        let mut live = Vec::new();
+        let mut pages = self
+            .sessions_query(user, now)
+            .consistent_read(true)
+            .projection_expression("#session, #created_at, #rotated_at")
+            .expression_attribute_names("#created_at", CREATED_AT)
+            .expression_attribute_names("#rotated_at", ROTATED_AT)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failure("Query", &error))?;
+            live.extend(page.items().iter().filter_map(|item| item::to_last_use(item).ok()));
+        }
+        Ok(live)
+    }
 }
 
 /// Makes an ending write its attempt id into the item, in place of that of the last rotation, which is no longer needed.
@@ -380,15 +444,22 @@ fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError>
 /// Cancels the transaction if the user has changed since the password was checked. A new hash of the same password does not
 /// raise the password version.
 fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, StoreError> {
-    let condition = "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-                     AND #disabled = :disabled";
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED];
+    let scope = item::scope_set(&new.user.scope);
+    let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
+    let condition = format!(
+        "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
+         AND #disabled = :disabled AND {same_scope}"
+    );
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE];
     let key = item::user_key(&new.user.username);
     let expected = values([
         ("id", item::text(new.user.id.to_string())),
         ("password_version", item::number(new.user.password_version)),
         ("disabled", AttributeValue::Bool(false)),
     ]);
+    let expected = expected.map(|expected| {
+        expected.into_iter().chain(scope.map(|scope| (":scope".to_owned(), scope))).collect::<Item>()
+    });
     let action = TransactWriteItem::builder();
     let changes = [
         new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),

@@ -74,6 +74,9 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:UpdateItem UsersTable",
             "dynamodb:PutItem SessionsTable",
+            // end_least_used.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
             "dynamodb:DeleteItem AttemptsTable",
             "secretsmanager:GetSecretValue SigningKeysSecret",
             "secretsmanager:GetSecretValue RefreshKeysSecret",

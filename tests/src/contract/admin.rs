@@ -1,15 +1,15 @@
 //! Operations of an operator.
 
 use super::{assert_unavailable, broken};
-use crate::bench::{Bench, NOW, after, present, session, user, username};
+use crate::bench::{Bench, NOW, after, attempt_id, present, rotated, scope, session, user, username};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TimeToLiveStatus,
 };
 use daypass_core::config::Tables;
-use daypass_core::ports::store::{Rotation, User, UserStatus};
-use daypass_core::session::{DeadCause, EndReason, Session};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_core::ports::store::{Rotation, Store, User, UserStatus};
+use daypass_core::session::{DeadCause, EndReason, Presented, Session};
+use daypass_dynamodb::{DynamoDb, ScopeChange, TableNames};
 use daypass_testkit::recorder::{Action, Turn};
 use daypass_verifier::base::ids::Username;
 use std::collections::BTreeSet;
@@ -59,11 +59,10 @@ async fn assert_ended(bench: &Bench, session: &Session, reason: EndReason) {
     assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::Ended, Some(_)))), "{rotation:?}");
 }
 
-/// A login commits just before the change, and the first query misses its session. The second query finds and ends it.
-pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
-    let (ada, opened) = bench.logged_in("ada").await;
-    let late = session(&ada);
-    let mut item = bench.item(&opened).await.unwrap();
+/// Another session of the user that the first query misses: its login commits just before the change.
+async fn comes_to_light_late(bench: &Bench, ada: &User, opened: &Session) -> Session {
+    let late = session(ada);
+    let mut item = bench.item(opened).await.unwrap();
     item.insert("session".to_owned(), AttributeValue::S(late.session.to_string()));
     let put = bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item));
     let seen = AtomicUsize::new(0);
@@ -77,6 +76,13 @@ pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
             Box::new(()) as Turn
         })
     });
+    late
+}
+
+/// The second query finds and ends a session that the first one missed.
+pub async fn a_session_that_comes_to_light_late_ends_too(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let late = comes_to_light_late(bench, &ada, &opened).await;
     let disabled = bench.store.set_status(&ada.username, UserStatus::Disabled, after(700)).await;
     bench.recorder.open_gate();
     assert!(disabled.is_ok_and(|user| user.is_some()));
@@ -113,6 +119,81 @@ pub async fn a_new_password_ends_the_sessions(bench: &Bench) {
     assert_ended(bench, &opened, EndReason::PasswordChanged).await;
     assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(false));
     assert_eq!(bench.open(&expected, &session(&ada)).await, Ok(true));
+}
+
+/// Live sessions lose the words that the user has lost, at the cost of one write each, and gain none. A session that would
+/// lose all of them ends.
+pub async fn a_scope_that_was_taken_leaves_the_sessions(bench: &Bench) {
+    let (ada, both) = bench.logged_in("ada").await;
+    let of = |words: &str| Session { scope: scope(words), ..session(&ada) };
+    let (read, write, bare, over) = (of("orders:read"), of("orders:write"), of(""), of("orders:write"));
+    for opened in [&read, &write, &bare, &over] {
+        assert_eq!(bench.open(&ada, opened).await, Ok(true));
+    }
+    let key = (ada.id, over.session);
+    bench.store.revoke_session(key.0, key.1, None, NOW, EndReason::Revoked, attempt_id()).await.unwrap();
+    let _ = bench.recorder.take();
+
+    let changed = bench.store.set_scope(&ada.username, &scope("admin orders:read"), after(500)).await;
+    let expected = User { scope: scope("admin orders:read"), updated_at: after(500), ..ada.clone() };
+    let first = ScopeChange { user: expected.clone(), narrowed: 1, ended: 1 };
+    assert!(changed == Ok(Some(first)), "{changed:?}");
+    let sent: Vec<_> = bench.recorder.take().iter().map(|exchange| exchange.operation.clone()).collect();
+    assert_eq!(sent, ["UpdateItem", "Query", "UpdateItem", "UpdateItem", "Query"]);
+    assert!(bench.store.user(&ada.username).await.unwrap() == Some(expected.clone()));
+
+    assert_ended(bench, &write, EndReason::ScopeRemoved).await;
+    assert_eq!(bench.stored(&over).await.unwrap().ended.unwrap().reason, EndReason::Revoked);
+    for (session, left) in [(&both, "orders:read"), (&read, "orders:read"), (&bare, "")] {
+        let wider = Presented { scope: Some(scope("orders:write")), ..present(session, 0) };
+        let rotation = bench.rotate(&wider, after(900)).await;
+        assert!(matches!(rotation, Ok(Rotation::Dead(DeadCause::ScopeNotGranted, Some(_)))), "{rotation:?}");
+        assert_eq!(rotated(bench.rotate(&present(session, 0), after(900)).await).scope, scope(left));
+    }
+
+    let again = bench.store.set_scope(&ada.username, &scope("admin orders:read"), after(500)).await;
+    assert!(again == Ok(Some(ScopeChange { user: expected, narrowed: 0, ended: 0 })), "{again:?}");
+    let none = bench.store.set_scope(&ada.username, &scope(""), after(600)).await.unwrap().unwrap();
+    assert_eq!((none.user.scope, none.narrowed, none.ended), (scope(""), 0, 2));
+    assert!(bench.stored(&bare).await.unwrap().ended.is_none(), "it had no scope to lose");
+}
+
+/// The second query finds and narrows a session that the first one missed.
+pub async fn a_session_that_comes_to_light_late_is_narrowed_too(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let late = comes_to_light_late(bench, &ada, &opened).await;
+    let changed = bench.store.set_scope(&ada.username, &scope("orders:read"), after(700)).await;
+    bench.recorder.open_gate();
+    assert_eq!(changed.unwrap().unwrap().narrowed, 2);
+    for session in [&opened, &late] {
+        assert_eq!(bench.stored(session).await.unwrap().scope, scope("orders:read"));
+    }
+}
+
+/// Wherever a change of the scope is interrupted, the next call finishes it.
+pub async fn a_change_of_scope_that_broke_off_is_finished_by_the_next(bench: &Bench) {
+    for (name, fails_at) in [("ada", "Query"), ("bob", "UpdateItem of a session")] {
+        let (user, opened) = bench.logged_in(name).await;
+        let sessions = bench.tables.sessions.clone();
+        bench.recorder.set_hook(move |call| {
+            let on_sessions = call.request["TableName"] == sessions.as_str();
+            let fails = call.operation == fails_at
+                || on_sessions && call.operation == "UpdateItem" && fails_at.starts_with("UpdateItem");
+            if fails { Action::refuse(500, "InternalServerError") } else { Action::Pass }
+        });
+        let broken_off = bench.store.set_scope(&user.username, &scope("orders:read"), after(500)).await;
+        assert_unavailable(&broken_off, fails_at);
+        bench.recorder.always(Action::Pass);
+        assert_eq!(bench.stored(&opened).await.unwrap().scope, user.scope, "{fails_at}");
+        assert_eq!(
+            bench.open(&user, &session(&user)).await,
+            Ok(false),
+            "{fails_at}: no login on the old scope"
+        );
+        let next = bench.store.set_scope(&user.username, &scope("orders:read"), after(600)).await;
+        assert_eq!(next.unwrap().unwrap().narrowed, 1, "{fails_at}");
+        assert_eq!(bench.stored(&opened).await.unwrap().scope, scope("orders:read"), "{fails_at}");
+    }
 }
 
 /// The name can be used again. The old id and its sessions have ended.
@@ -174,6 +255,7 @@ pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
     let nobody = username("nobody");
     assert!(bench.store.set_status(&nobody, UserStatus::Disabled, NOW).await.unwrap().is_none());
     assert!(bench.store.set_password(&nobody, "$argon2id$", NOW).await.unwrap().is_none());
+    assert!(bench.store.set_scope(&nobody, &scope("a"), NOW).await.unwrap().is_none());
     assert!(bench.store.remove_user(&nobody, NOW).await.unwrap().is_none());
     assert!(bench.store.user(&nobody).await.unwrap().is_none());
 }

@@ -1,7 +1,7 @@
 //! What a login asks of the store.
 
 use super::broken;
-use crate::bench::{Bench, NOW, after, attempt_id, counter, largest_session, session, user, username};
+use crate::bench::{Bench, NOW, after, attempt_id, counter, largest_session, scope, session, user, username};
 use daypass_core::ports::store::{
     AttemptStore, NewSession, PasswordChange, PasswordStore, Store, User, UserStatus,
 };
@@ -227,8 +227,15 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
     let replaced = bench.user("replaced").await;
     store.remove_user(&replaced.username, NOW).await.unwrap();
     bench.user("replaced").await;
+    let narrowed = bench.user("narrowed").await;
+    store.set_scope(&narrowed.username, &scope("orders:read"), NOW).await.unwrap();
+    let emptied = bench.user("emptied").await;
+    store.set_scope(&emptied.username, &scope(""), NOW).await.unwrap();
+    let widened = User { scope: scope(""), ..user("widened") };
+    store.add_user(&widened).await.unwrap();
+    store.set_scope(&widened.username, &scope("orders:read"), NOW).await.unwrap();
 
-    for met in [disabled, changed, removed, replaced] {
+    for met in [disabled, changed, removed, replaced, narrowed, emptied, widened] {
         let before = store.user(&met.username).await.unwrap();
         for rehash in [None, Some("$argon2id$rehashed")] {
             let settle = met.username.as_str();

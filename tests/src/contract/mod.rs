@@ -71,6 +71,8 @@ macro_rules! store_contract {
                 what_was_opened_since_is_spared
                 a_clock_that_is_ahead_spares_no_session
                 an_ending_knows_itself_again
+                an_ended_session_is_removed_after_an_hour
+                the_least_used_sessions_beyond_the_limit_end
                 all_pages_are_ended
                 logins_and_rotations_in_between_save_no_session
                 an_item_that_cannot_be_read_shields_no_other
@@ -119,6 +121,9 @@ macro_rules! store_contract {
                 a_session_that_comes_to_light_late_ends_too
                 disabling_ends_the_sessions_and_enabling_revives_none
                 a_new_password_ends_the_sessions
+                a_scope_that_was_taken_leaves_the_sessions
+                a_session_that_comes_to_light_late_is_narrowed_too
+                a_change_of_scope_that_broke_off_is_finished_by_the_next
                 a_removed_user_is_gone_with_the_sessions
                 a_removal_that_broke_off_is_finished_by_the_next
                 a_removal_spares_the_next_of_that_name

@@ -10,6 +10,7 @@ use daypass_testkit::recorder::Action;
 use daypass_verifier::base::ids::ClientId;
 use futures_util::future::join_all;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The first reason stays. A second ending changes nothing.
@@ -236,6 +237,83 @@ pub async fn an_ending_knows_itself_again(bench: &Bench) {
         end(EndReason::Reuse).await,
         Ok(Revocation::AlreadyOver(Ended { at: after(7), reason: EndReason::Reuse }))
     );
+}
+
+/// TTL removes the item of an ended session an hour after its end. Until then it reads as ended.
+pub async fn an_ended_session_is_removed_after_an_hour(bench: &Bench) {
+    let (ada, one) = bench.logged_in("ada").await;
+    let all = session(&ada);
+    bench.open(&ada, &all).await.unwrap();
+    let key = (ada.id, one.session);
+    bench
+        .store
+        .revoke_session(key.0, key.1, None, after(5_000), EndReason::Revoked, attempt_id())
+        .await
+        .unwrap();
+    bench.store.revoke_all(ada.id, after(5_000), EndReason::RevokedAll, None).await.unwrap();
+    for ended in [&one, &all] {
+        let item = bench.item(ended).await.unwrap();
+        assert_eq!(item["expires_at"], AttributeValue::N((NOW.seconds() + 5 + 3_600).to_string()));
+        assert_dead(bench, ended, 0).await;
+    }
+}
+
+/// A login ends the sessions that were used least recently, until 100 are live. Expired and ended ones do not count. One
+/// query, and one write for each ending.
+pub async fn the_least_used_sessions_beyond_the_limit_end(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let template = bench.item(&opened).await.unwrap();
+    let end = async || {
+        let reason = EndReason::SessionLimit;
+        bench.store.end_least_used(ada.id, opened.session, after(9_000), reason, attempt_id()).await
+    };
+    let put = async |created_at: u64, change: &[(&str, String)]| {
+        let other = session(&ada);
+        let mut item = template.clone();
+        item.insert("session".to_owned(), AttributeValue::S(other.session.to_string()));
+        item.insert("created_at".to_owned(), AttributeValue::N((NOW.seconds() - created_at).to_string()));
+        for (name, value) in change {
+            item.insert((*name).to_owned(), AttributeValue::N(value.clone()));
+        }
+        bench.raw.put_item().table_name(&bench.tables.sessions).set_item(Some(item)).send().await.unwrap();
+        other
+    };
+    for _ in 0..98 {
+        put(100, &[]).await;
+    }
+    put(9_000, &[("expires_at", NOW.seconds().to_string())]).await;
+    let over = put(9_000, &[]).await;
+    bench
+        .store
+        .revoke_session(ada.id, over.session, None, NOW, EndReason::Revoked, attempt_id())
+        .await
+        .unwrap();
+    let used = put(9_000, &[("rotated_at", NOW.seconds().to_string())]).await;
+    let _ = bench.recorder.take();
+    assert_eq!(end().await, Ok(Vec::new()), "100 live sessions");
+    assert_eq!(bench.recorder.take().len(), 1, "one query");
+
+    let (oldest, old) = (put(500, &[]).await, put(400, &[]).await);
+    let mut expected = [oldest.session, old.session];
+    // The response to one ending is lost. The SDK repeats it, and the call knows its own write.
+    bench.recorder.set_hook({
+        let lost = AtomicBool::new(false);
+        move |call| match call.operation {
+            "UpdateItem" if !lost.swap(true, Ordering::SeqCst) => Action::DropAnswer,
+            _ => Action::Pass,
+        }
+    });
+    let mut ended = end().await.unwrap();
+    bench.recorder.always(Action::Pass);
+    expected.sort_unstable();
+    ended.sort_unstable();
+    assert_eq!(ended, expected);
+    assert_eq!(bench.recorder.take().len(), 1 + 2 + 1);
+    for session in [&oldest, &old] {
+        assert_eq!(bench.stored(session).await.unwrap().ended.unwrap().reason, EndReason::SessionLimit);
+    }
+    assert!(bench.stored(&used).await.unwrap().ended.is_none(), "a refresh is a use");
+    assert_eq!(end().await, Ok(Vec::new()));
 }
 
 /// A query returns at most 1 MB per page.

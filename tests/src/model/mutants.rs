@@ -106,7 +106,9 @@ impl Request<'_> {
 
     /// Whether this is the query for the sessions to end.
     fn is_query(&self) -> bool {
-        self.operation == "Query"
+        let projection = self.body["ProjectionExpression"].as_str().unwrap_or_default();
+        // A login has a query for the last uses.
+        self.operation == "Query" && !projection.contains("#rotated_at")
     }
 
     fn value(&self, name: &str) -> &Value {

@@ -1,5 +1,7 @@
 use crate::bench::{Bench, PASSWORD, daypass};
+use crate::session;
 use daypass_core::ports::store::UserStatus;
+use daypass_core::session::EndReason;
 use daypass_verifier::base::scope::Scope;
 use std::process::Stdio;
 
@@ -223,6 +225,35 @@ fn set_password_replaces_the_old_one() {
 }
 
 #[test]
+fn set_scope_replaces_the_scope_and_live_sessions_follow() {
+    let bench = Bench::new();
+    let add = &["user", "add", "alice", "--scope", "orders:read admin", "--password-stdin"];
+    bench.daypass(add).stdin(PASSWORD).ok();
+    let alice = bench.user("alice").unwrap();
+    let opened = session::open(&bench, &alice, 1, 10, 1000);
+    let json = bench.daypass(&["user", "set-scope", "alice", "orders:write", "orders:read"]).json();
+    assert_eq!(
+        (&json["result"], &json["user"]["scope"], &json["sessions_narrowed"], &json["sessions_ended"]),
+        (&"scope_set".into(), &"orders:read orders:write".into(), &0.into(), &0.into())
+    );
+    assert_eq!(session::stored(&bench, alice.id, opened.session), None);
+    let out = bench.daypass(&["user", "set-scope", "ALICE", "orders:write"]).ok();
+    assert_eq!(out, "Set the scope of alice to \"orders:write\". Live sessions: 0 narrowed, 1 ended.\n");
+    let ended = session::stored(&bench, alice.id, opened.session).unwrap();
+    assert_eq!(ended.reason, EndReason::ScopeRemoved);
+    bench.daypass(&["user", "set-scope", "alice", ""]).ok();
+    assert_eq!(bench.user("alice").unwrap().scope, Scope::default());
+
+    bench.daypass(&["user", "set-scope", "alice"]).misused("<WORDS>");
+    bench.daypass(&["user", "set-scope", "alice", "a  b"]).misused("single spaces");
+    let many: Vec<String> = (0..33).map(|n| format!("s{n}")).collect();
+    let args: Vec<&str> =
+        ["user", "set-scope", "alice"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    bench.daypass(&args).fails("a scope has at most 32 words and 256 bytes", "fewer");
+    assert_eq!(bench.user("alice").unwrap().scope, Scope::default(), "no error changes the user");
+}
+
+#[test]
 fn remove_wants_a_yes() {
     let bench = Bench::new();
     bench.add("alice");
@@ -249,6 +280,7 @@ fn a_user_who_is_not_there() {
         &["user", "disable", "nobody"],
         &["user", "enable", "nobody"],
         &["user", "set-password", "nobody", "--password-stdin"],
+        &["user", "set-scope", "nobody", "orders:read"],
         &["user", "remove", "nobody", "--yes"],
         &["session", "list", "nobody"],
         &["session", "revoke", "nobody", "--all"],

@@ -1,8 +1,9 @@
 //! Login: a name and a password become a session.
 //!
-//! From a known address or device a login takes two round trips to the store. The first reads the user and counts the attempt at the
+//! From a known address or device a login takes three round trips to the store. The first reads the user and counts the attempt at the
 //! same time, before any hashing. The second is a transaction that opens the session, unless the user has changed meanwhile.
-//! From another address two more counters come before the hashing, and a third trip gives their slots back
+//! The third reads the live sessions of the user, and a fourth ends those beyond the limit, if there are any.
+//! From another address two more counters come before the hashing, and one more trip gives their slots back
 //! ([`throttle`](crate::throttle)).
 
 use crate::client::{Client, Transport};
@@ -17,10 +18,10 @@ use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
-use crate::session::Session;
+use crate::session::{EndReason, Session};
 use crate::throttle::Proof;
 use crate::token::device::Device;
-use daypass_verifier::base::ids::{SessionId, Username};
+use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 use std::net::IpAddr;
@@ -150,6 +151,7 @@ impl<S: Store + AttemptStore> Login<S> {
             session: session.session,
             client: client.id.clone(),
         });
+        self.end_surplus(&session, events).await;
         let scope = session.scope.clone();
         let tokens = self.issuer.issue(&session, scope, client.transport, now, entropy);
         let device = device.unwrap_or_else(|| Device::generate(entropy));
@@ -176,6 +178,18 @@ impl<S: Store + AttemptStore> Login<S> {
                 UserStatus::Enabled => Ok((user, outdated)),
                 UserStatus::Disabled => Err(LoginFailure::Disabled),
             },
+        }
+    }
+
+    /// Ends the sessions beyond the limit. A failure is an event and no error: the next login ends them.
+    async fn end_surplus(&self, opened: &Session, events: &mut Vec<Event>) {
+        let (user, reason) = (opened.user, EndReason::SessionLimit);
+        let attempt = AttemptId::generate(self.context.entropy.as_ref());
+        match self.store.end_least_used(user, opened.session, opened.created_at, reason, attempt).await {
+            Ok(ended) => {
+                events.extend(ended.into_iter().map(|session| Event::SessionEnded { user, session, reason }));
+            }
+            Err(error) => events.push(Event::failure("end_least_used", &error)),
         }
     }
 

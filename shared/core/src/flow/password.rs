@@ -120,10 +120,11 @@ impl<S: PasswordStore> ChangePassword<S> {
         }
         let (user, session, reason) = (user.id, asking.principal.session, EndReason::PasswordChanged);
         events.push(Event::PasswordChanged { user, session });
+        // Before the endings: if they break off, the request was still no guess, and neither is its repeat.
+        throttle.settle(&admitted, events).await;
         let ended = self.store.end_others(user, session, asking.now, reason).await;
         let count = ended.map_err(Problem::store("end_others"))?;
         events.push(Event::SessionsEnded { user, session, count, reason });
-        throttle.settle(&admitted, events).await;
         Ok(Revoked {})
     }
 

@@ -54,8 +54,8 @@ pub enum UserStatus {
 pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
-    /// The user against whom the password was checked. The session opens only if the password version and the status are still
-    /// the same.
+    /// The user against whom the password was checked. The session opens only if the password version, the status and the
+    /// scope are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
@@ -152,6 +152,18 @@ pub trait Store: Send + Sync {
         reason: EndReason,
         opened_before: Option<Timestamp>,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+
+    /// Ends the [`surplus`](crate::session::limit::surplus) of a user's live sessions after the login that opened `spared`.
+    /// Returns the sessions that this call ended. Some can have ended when it fails, and the next login ends the rest.
+    /// `attempt` is new for each call.
+    fn end_least_used(
+        &self,
+        user: UserId,
+        spared: SessionId,
+        now: Timestamp,
+        reason: EndReason,
+        attempt: AttemptId,
+    ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 }
 
 /// The sessions table, as the flow `sessions` uses it.

@@ -1,5 +1,7 @@
 //! The session: a family of refresh tokens, and the one rule for what a presented token means.
 
+pub mod limit;
+
 use crate::token::refresh::RefreshToken;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
@@ -22,7 +24,8 @@ pub struct Session {
     pub attempt: Option<AttemptId>,
     /// The time of the login.
     pub created_at: Timestamp,
-    /// When the current token expires: the absolute end, or the idle limit when that comes first.
+    /// When the current token expires: the absolute end, or the idle limit when that comes first. After an early end, the
+    /// absolute end.
     pub expires_at: Timestamp,
     /// When the session ends, whatever happens.
     pub absolute_end: Timestamp,
@@ -65,11 +68,15 @@ pub enum EndReason {
     Operator,
     /// The user ended it from another session.
     EndedByUser,
+    /// An operator took every scope that it had from the user.
+    ScopeRemoved,
+    /// The user logged in once more than [`limit::MAX_SESSIONS`] allows, and this session was used least recently.
+    SessionLimit,
 }
 
 impl EndReason {
     /// All reasons, for reading one back.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Revoked,
         Self::RevokedAll,
         Self::Reuse,
@@ -78,6 +85,8 @@ impl EndReason {
         Self::UserRemoved,
         Self::Operator,
         Self::EndedByUser,
+        Self::ScopeRemoved,
+        Self::SessionLimit,
     ];
 
     /// The stored form.
@@ -92,6 +101,8 @@ impl EndReason {
             Self::UserRemoved => "user_removed",
             Self::Operator => "operator",
             Self::EndedByUser => "ended_by_user",
+            Self::ScopeRemoved => "scope_removed",
+            Self::SessionLimit => "session_limit",
         }
     }
 

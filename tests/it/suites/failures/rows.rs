@@ -42,6 +42,7 @@ pub(crate) enum Site {
     ReadUser,
     CountAttempt,
     OpenSession,
+    ReadSessions,
     Rotate,
     NoticeReplay,
     EndReplayed,
@@ -54,10 +55,11 @@ pub(crate) enum Site {
 }
 
 impl Site {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ReadUser,
         Self::CountAttempt,
         Self::OpenSession,
+        Self::ReadSessions,
         Self::Rotate,
         Self::NoticeReplay,
         Self::EndReplayed,
@@ -71,7 +73,7 @@ impl Site {
 
     pub(crate) fn operation(self) -> Operation {
         match self {
-            Self::ReadUser | Self::CountAttempt | Self::OpenSession => Operation::Login,
+            Self::ReadUser | Self::CountAttempt | Self::OpenSession | Self::ReadSessions => Operation::Login,
             Self::Rotate => Operation::Refresh,
             Self::NoticeReplay | Self::EndReplayed => Operation::Replay,
             Self::EndOne => Operation::Revoke,
@@ -86,6 +88,7 @@ impl Site {
             Self::ReadUser => "read the user",
             Self::CountAttempt => "count the attempt",
             Self::OpenSession => "open the session (transaction)",
+            Self::ReadSessions => "query the live sessions",
             Self::Rotate | Self::NoticeReplay => "rotate",
             Self::EndReplayed => "end the session",
             Self::EndOne => "end the session",
@@ -102,7 +105,7 @@ impl Site {
         match self {
             Self::ReadUser => "GetItem",
             Self::OpenSession => "TransactWriteItems",
-            Self::FirstPage | Self::NextPage => "Query",
+            Self::ReadSessions | Self::FirstPage | Self::NextPage => "Query",
             Self::CountAttempt
             | Self::Rotate
             | Self::NoticeReplay
@@ -121,7 +124,7 @@ impl Site {
             |member: &str, word: &str| request[member].as_str().is_some_and(|text| text.contains(word));
         call.operation == self.api()
             && match self {
-                Self::ReadUser | Self::OpenSession => true,
+                Self::ReadUser | Self::OpenSession | Self::ReadSessions => true,
                 Self::CountAttempt => says("UpdateExpression", "SET #slot"),
                 Self::Rotate | Self::NoticeReplay => says("UpdateExpression", "#generation = :next"),
                 Self::FirstPage => request["ExclusiveStartKey"].is_null(),
@@ -427,6 +430,8 @@ pub(crate) fn rows() -> Vec<Row> {
 /// The expected outcome of a failure.
 fn expected(fault: &Fault, site: Site, times: Times) -> Expected {
     let (sees, applied) = match (fault.effect, times) {
+        // The session is open. What this query cannot end, that of the next login does.
+        _ if site == Site::ReadSessions => (Sees::Done, true),
         (Effect::None, _) => (Sees::Done, true),
         (Effect::Kept | Effect::Applied | Effect::AppliedLate | Effect::AppliedLast, Times::Once) => {
             (Sees::Done, true)
@@ -498,6 +503,7 @@ fn stopped(site: Site, applied: bool, effect: Effect) -> State {
         Site::CountAttempt => State::Login { sessions: 0, attempts: u32::from(applied) },
         Site::OpenSession if applied => State::Login { sessions: 1, attempts: 0 },
         Site::OpenSession => State::Login { sessions: 0, attempts: 1 },
+        Site::ReadSessions => State::Login { sessions: 1, attempts: 0 },
         Site::Rotate => State::Generation(u32::from(applied)),
         Site::NoticeReplay => State::Ended(false),
         Site::EndReplayed | Site::EndOne => State::Ended(applied),

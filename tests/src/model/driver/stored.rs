@@ -67,7 +67,10 @@ fn same(index: usize, chain: &mut Chain, item: &Session) -> Result<(), Failure> 
         && item.rotated_at.map(Timestamp::millis) == chain.rotated_at
         && item.created_at.millis() == chain.created_at
         && item.absolute_end.millis() == chain.absolute_end
-        && item.expires_at.millis() == chain.expires()
+        && match ended {
+            None => item.expires_at.millis() == chain.expires(),
+            Some(_) => item.expires_at == item.absolute_end,
+        }
         && item.client.as_str() == chain.client
         && scope.iter().all(|word| chain.scope.contains(word))
         && scope.len() == chain.scope.len();

@@ -44,14 +44,17 @@ impl Window {
     /// Adds what was read from [`Window::due`] at `now` on, and removes endings that no longer count.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when there are more than [`Window::MOST`]. The window then stays due.
+    /// [`StoreError::Unavailable`] when there are more than [`Window::MOST`]. The window then stays due and takes in nothing.
     pub fn absorb(&mut self, read: Vec<EndedSession>, now: Timestamp) -> Result<(), StoreError> {
-        self.entries.extend(read);
         let oldest = EndedSession { at: now.before(self.keep), session: SessionDigest::from_bytes([0; 8]) };
         self.entries = self.entries.split_off(&oldest);
-        if self.entries.len() > Self::MOST {
+        let known = &self.entries;
+        let new: BTreeSet<EndedSession> =
+            read.into_iter().filter(|entry| *entry >= oldest && !known.contains(entry)).collect();
+        if self.entries.len() + new.len() > Self::MOST {
             return Err(too_many());
         }
+        self.entries.extend(new);
         self.as_of = Some(now);
         Ok(())
     }
@@ -229,11 +232,12 @@ mod tests {
 
     #[test]
     fn a_window_that_overflows_gives_no_answer() {
-        let mut window = Window::new(KEEP);
+        let mut window = window(&[entry(at(-1), 1)]);
         let many = (0..=Window::MOST as u64)
             .map(|n| EndedSession { at: NOW, session: SessionDigest::from_bytes(n.to_be_bytes()) });
         assert!(matches!(window.absorb(many.collect(), NOW), Err(StoreError::Unavailable(_))));
-        assert_eq!(window.as_of(), None);
+        assert_eq!(window.as_of(), Some(NOW));
+        assert_eq!(told(&window.page(None, NOW).unwrap()), [1], "it is as it was");
         // They leave the window with time.
         window.absorb(vec![], at(400)).unwrap();
         assert_eq!(window.page(None, at(400)).unwrap().sessions, []);
