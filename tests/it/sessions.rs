@@ -95,7 +95,7 @@ async fn a_user_sees_their_sessions_and_which_is_theirs() {
                 {
                     "session_id": id(&phone), "client_id": "web", "scope": "orders:read orders:write",
                     "current": false,
-                    "created_at": at, "last_used_at": at + 200, "expires_at": at + 15_552_000,
+                    "created_at": at, "last_used_at": at, "expires_at": at + 15_552_000,
                 },
             ],
             "total": 2,
@@ -105,6 +105,36 @@ async fn a_user_sees_their_sessions_and_which_is_theirs() {
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(ids(&list(&service, &phone).await), [id(&phone), id(&laptop)], "the caller's own comes first");
+}
+
+/// A thief with a copy of both tokens polls the list and presents the copied refresh token after each poll. The owner names
+/// each refresh.
+///
+/// invariant: A thief who watches the list of sessions is found out at the second use of a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_who_watches_the_list_is_found_out() {
+    for (poll, found) in [(4_999, false), (5_000, true), (20_000, true)] {
+        let (_db, service, _) = service().await;
+        let owner = service.login("alice").await;
+        let before = list(&service, &owner).await.json();
+        let mut stolen = owner.refresh_token();
+        let mut own = stolen.clone();
+        for turn in 0..3 {
+            own = service.refresh_under(&format!("the-key-of-turn-{turn}"), &own).await.refresh_token();
+            assert_eq!(list(&service, &owner).await.json(), before, "the list does not tell");
+            service.clock.advance(Duration::from_millis(poll));
+            let answer = service.refresh_under(&format!("the-key-of-thief-{turn}"), &stolen).await;
+            if found {
+                assert_eq!(answer.outcome(), invalid_grant());
+                let events = service.journal.take();
+                assert!(matches!(events[..], [.., Event::Reuse { .. }]), "{events:?}");
+                assert_eq!(service.refresh(&own).await.outcome(), invalid_grant(), "the session ended");
+                break;
+            }
+            stolen = answer.refresh_token();
+            assert_eq!(stolen, own, "the grace that is left for tabs without a common key");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +155,7 @@ async fn the_device_and_the_idle_limit_are_shown() {
         shown["device"], "Chrome on \"Mars\" <script>",
         "as data: JSON escapes it, and so must a page"
     );
-    assert_eq!(shown["expires_at"], bench::NOW.seconds() + 600);
+    assert_eq!(shown["expires_at"], (bench::NOW.seconds() + 600).next_multiple_of(3600));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +302,7 @@ async fn a_hundred_are_shown_and_all_are_counted() {
     let mine = service.login("alice").await;
     let stored = service.bench.store.sessions(alice).await.unwrap().remove(0);
     let template = service.bench.item(&stored).await.unwrap();
-    let used = |n: u64| bench::NOW.seconds() + n;
+    let used = |n: u64| (bench::NOW.seconds() / 3600 + n) * 3600;
     join_all((1..=120).map(|n| {
         let mut item = template.clone();
         let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);

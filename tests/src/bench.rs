@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
-use daypass_core::session::{Presented, RotationRequest, Session};
+use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
 use daypass_core::token::refresh::RefreshToken;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -175,6 +175,8 @@ pub fn session(user: &User) -> Session {
         generation: 0,
         rotated_at: None,
         attempt: None,
+        named: false,
+        network: None,
         created_at: after(123),
         expires_at: NOW + LIFE,
         absolute_end: NOW + LIFE,
@@ -213,6 +215,8 @@ pub fn present(session: &Session, generation: u32) -> Presented {
         client: None,
         scope: None,
         attempt: AttemptId::from_bytes(&random::<9>()).unwrap(),
+        named: false,
+        network: NetworkDigest::from_bytes(&[7; 8]).unwrap(),
     }
 }
 

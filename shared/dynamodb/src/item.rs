@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
-use daypass_core::session::{EndReason, Ended, Session};
+use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
@@ -29,6 +29,8 @@ pub(crate) const SESSION: &str = "session";
 pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
+pub(crate) const NAMED: &str = "named";
+pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 pub(crate) const ABSOLUTE_END: &str = "absolute_end";
@@ -186,6 +188,12 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if let Some(attempt) = session.attempt {
         put(ATTEMPT, binary(attempt.as_bytes()));
     }
+    if session.named {
+        put(NAMED, AttributeValue::Bool(true));
+    }
+    if let Some(network) = session.network {
+        put(NETWORK, binary(network.as_bytes()));
+    }
     if let Some(ended) = session.ended {
         put(REVOKED_AT, precise(ended.at));
         put(REVOKED_WHY, text(ended.reason.as_str()));
@@ -214,7 +222,9 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         session: read.parsed(SESSION, SessionId::parse)?,
         generation: read.number(GENERATION)?,
         rotated_at: read.optional(ROTATED_AT, Reader::time)?,
-        attempt: read.optional(ATTEMPT, Reader::attempt)?,
+        attempt: read.optional(ATTEMPT, |read, name| read.bytes(name, AttemptId::from_bytes))?,
+        named: read.optional(NAMED, Reader::flag)?.unwrap_or(false),
+        network: read.optional(NETWORK, |read, name| read.bytes(name, NetworkDigest::from_bytes))?,
         created_at: read.time(CREATED_AT)?,
         expires_at: read.time(EXPIRES_AT)?.min(absolute_end),
         absolute_end,
@@ -301,9 +311,9 @@ impl<'a> Reader<'a> {
         value.copied().ok_or_else(|| self.odd(name))
     }
 
-    fn attempt(&self, name: &str) -> Result<AttemptId, StoreError> {
+    fn bytes<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
         let value = self.item.get(name).and_then(|value| value.as_b().ok());
-        value.and_then(|bytes| AttemptId::from_bytes(bytes.as_ref())).ok_or_else(|| self.odd(name))
+        value.and_then(|bytes| parse(bytes.as_ref())).ok_or_else(|| self.odd(name))
     }
 
     fn scope(&self) -> Result<Scope, StoreError> {
@@ -345,6 +355,8 @@ mod tests {
             generation: u32::MAX,
             rotated_at: Some(NOW),
             attempt: AttemptId::from_bytes(&[3; 9]),
+            named: true,
+            network: NetworkDigest::from_bytes(&[4; 8]),
             created_at: Timestamp::from_millis(1_763_926_785_007),
             expires_at: Timestamp::from_seconds(1_763_927_000),
             absolute_end: Timestamp::from_seconds(1_763_928_000),
@@ -374,6 +386,8 @@ mod tests {
         let bare = Session {
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             scope: Scope::default(),
             ended: None,
             device: None,
@@ -432,6 +446,8 @@ mod tests {
                         [
                             ROTATED_AT,
                             ATTEMPT,
+                            NAMED,
+                            NETWORK,
                             REVOKED_AT,
                             REVOKED_WHY,
                             DEVICE,

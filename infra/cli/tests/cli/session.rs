@@ -17,6 +17,8 @@ fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) -> Session {
         generation: 0,
         rotated_at: None,
         attempt: None,
+        named: false,
+        network: None,
         created_at,
         expires_at: end,
         absolute_end: end,

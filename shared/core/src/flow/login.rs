@@ -184,6 +184,8 @@ impl<S: Store + AttemptStore> Login<S> {
             generation: 0,
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             created_at: now,
             expires_at: Session::expiry(now, absolute_end, self.config.idle),
             absolute_end,

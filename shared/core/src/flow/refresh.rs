@@ -12,11 +12,14 @@ use crate::ports::context::Context;
 use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::secret::SecretString;
-use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
+use crate::session::{
+    DeadCause, EndReason, Ended, NetworkDigest, Presented, Repeat, ReuseCause, RotationRequest, Session,
+};
 use crate::token::refresh::RefreshToken;
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use std::net::IpAddr;
 
 /// A parsed refresh request (RFC 6749 §6).
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct RefreshRequest {
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
     pub(crate) attempt: Option<AttemptId>,
+    /// The address that the connection came from.
+    pub(crate) source_ip: Option<IpAddr>,
 }
 
 impl RefreshRequest {
@@ -85,6 +90,8 @@ impl<S: Store> Refresh<S> {
             client: request.client,
             scope: request.scope,
             attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.context.entropy.as_ref())),
+            named: request.attempt.is_some(),
+            network: NetworkDigest::of(text, request.source_ip),
         };
         let rotation = RotationRequest {
             presented: &presented,
@@ -102,6 +109,18 @@ impl<S: Store> Refresh<S> {
             }
             Rotation::SameSuccessor(item, cause) => {
                 let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
+                // The very attempt from another network is a device that changed its network: no other party has its key.
+                let elsewhere =
+                    cause == Repeat::Grace && item.network.is_some_and(|at| at != presented.network);
+                if elsewhere {
+                    events.push(Event::OtherNetwork {
+                        user,
+                        session,
+                        client: client.clone(),
+                        generation,
+                        age,
+                    });
+                }
                 events.push(Event::Repeated { user, session, client, generation, cause, age });
                 item
             }

@@ -131,6 +131,7 @@ impl RefreshRequest {
             registered,
             scope: scope(body.scope)?,
             attempt: idempotency_key(request)?,
+            source_ip: caller_of(request).source_ip,
         })
     }
 }
