@@ -107,6 +107,73 @@ async fn a_user_sees_their_sessions_and_which_is_theirs() {
     assert_eq!(ids(&list(&service, &phone).await), [id(&phone), id(&laptop)], "the caller's own comes first");
 }
 
+/// A token with a narrower scope calls no account endpoint, unless the request names the right. No such call sends a request to
+/// DynamoDB.
+///
+/// invariant: An access token with a narrower scope neither shows nor ends sessions nor changes the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrower_token_has_no_right_to_the_account() {
+    let (_db, service, _) = service().await;
+    let insufficient = (403, "insufficient_scope".to_owned());
+    let refresh = async |token: &str, scope: &str| {
+        let body = format!("grant_type=refresh_token&refresh_token={token}{scope}");
+        service.form("/refresh", &body).await
+    };
+    let denied = async |login: &Answer| {
+        let token = login.access_token();
+        let _ = (service.bench.recorder.take(), service.journal.take());
+        let answers = [
+            list(&service, login).await,
+            end(&service, login, &id(login)).await,
+            service.change_password("192.0.2.1", &token, "x", "a long new password").await,
+            service.form("/revoke", &format!("token={token}&all=true")).await,
+        ];
+        for answer in &answers {
+            assert_eq!(answer.outcome(), insufficient);
+            let challenge = r#"Bearer error="insufficient_scope", scope="daypass:account""#;
+            assert_eq!(answer.header("www-authenticate"), Some(challenge));
+        }
+        let events = service.journal.take();
+        assert_eq!(events.len(), answers.len());
+        let refused =
+            |event: &Event| matches!(event, Event::RequestRefused { error: "insufficient_scope", .. });
+        assert!(events.iter().all(refused), "{events:?}");
+        assert_eq!(operations(&service), Vec::<String>::new());
+    };
+
+    let login = service.login("alice").await;
+    assert_eq!(list(&service, &login).await.status, 200);
+    let narrow = refresh(&login.refresh_token(), "&scope=orders:read").await;
+    denied(&narrow).await;
+    // The right is named in the request, and is no word of the scope.
+    let named = refresh(&narrow.refresh_token(), "&scope=orders:read%20daypass:account").await;
+    assert_eq!(named.text("scope"), "orders:read");
+    assert_eq!(list(&service, &named).await.status, 200);
+    let only = refresh(&named.refresh_token(), "&scope=daypass:account").await;
+    assert_eq!((only.text("scope"), list(&service, &only).await.status), (String::new(), 200));
+    let whole = refresh(&only.refresh_token(), "").await;
+    assert_eq!(list(&service, &whole).await.status, 200);
+    // The refresh token of the session may end all.
+    let all = format!("token={}&all=true", whole.refresh_token());
+    assert_eq!(service.form("/revoke", &all).await.status, 200);
+
+    // A login with a narrower scope opens a session without the right.
+    let log_in = async |scope: &str| {
+        let password = daypass_tests::service::PASSWORD;
+        service.post("/login", &json!({ "username": "alice", "password": password, "scope": scope })).await
+    };
+    let login = log_in("orders:read").await;
+    denied(&login).await;
+    let named = refresh(&login.refresh_token(), "&scope=orders:read%20daypass:account").await;
+    denied(&named).await;
+    assert_eq!(service.revoke(&named.access_token()).await.status, 200, "it ends its own session");
+    let login = log_in("orders:read daypass:account").await;
+    assert_eq!(list(&service, &login).await.status, 200);
+    let next = refresh(&login.refresh_token(), "").await;
+    assert_eq!((next.text("scope"), list(&service, &next).await.status), ("orders:read".to_owned(), 200));
+    assert_eq!(log_in("daypass:other").await.outcome(), (400, "invalid_scope".to_owned()));
+}
+
 /// A thief with a copy of both tokens polls the list and presents the copied refresh token after each poll. The owner names
 /// each refresh.
 ///

@@ -182,6 +182,7 @@ pub fn session(user: &User) -> Session {
         absolute_end: NOW + LIFE,
         client: client("web"),
         scope: user.scope.clone(),
+        account: true,
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
     }
@@ -202,6 +203,7 @@ pub fn largest_session(user: &User) -> Session {
     Session {
         client: client(&"c".repeat(ClientId::MAX_BYTES)),
         scope: scope(&words.join(" ")),
+        account: false,
         device: Some("d".repeat(daypass_core::flow::login::MAX_DEVICE_BYTES)),
         ..session(user)
     }

@@ -77,6 +77,7 @@ impl World {
             absolute_end: end,
             client: ClientId::parse("web")?,
             scope: Scope::default(),
+            account: true,
             ended: None,
             device: None,
         };

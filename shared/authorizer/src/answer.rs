@@ -45,6 +45,8 @@ pub struct CallerContext {
     sid: String,
     client_id: String,
     scope: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    account: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -189,11 +191,13 @@ impl CallerContext {
             };
             others.insert(name.clone(), value);
         }
+        let account = verified.claims.get("account") == Some(&Value::Bool(true));
         Self {
             sub: verified.subject,
             sid: verified.session,
             client_id: verified.client_id,
             scope: verified.scope,
+            account,
             extra: others,
         }
     }

@@ -29,6 +29,7 @@ pub(crate) const SESSION: &str = "session";
 pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
+pub(crate) const ACCOUNT: &str = "acct";
 pub(crate) const NAMED: &str = "named";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
@@ -188,6 +189,10 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if let Some(attempt) = session.attempt {
         put(ATTEMPT, binary(attempt.as_bytes()));
     }
+    // Sessions of earlier versions have the right and no attribute.
+    if !session.account {
+        put(ACCOUNT, AttributeValue::Bool(false));
+    }
     if session.named {
         put(NAMED, AttributeValue::Bool(true));
     }
@@ -230,6 +235,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
+        account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -362,6 +368,7 @@ mod tests {
             absolute_end: Timestamp::from_seconds(1_763_928_000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            account: false,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -389,6 +396,7 @@ mod tests {
             named: false,
             network: None,
             scope: Scope::default(),
+            account: true,
             ended: None,
             device: None,
             ..session()
@@ -446,6 +454,7 @@ mod tests {
                         [
                             ROTATED_AT,
                             ATTEMPT,
+                            ACCOUNT,
                             NAMED,
                             NETWORK,
                             REVOKED_AT,

@@ -99,6 +99,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     let item = weigh("revoke", 2.0).await;
     let attributes = [
         "absolute_end",
+        "acct",
         "attempt",
         "client",
         "created_at",

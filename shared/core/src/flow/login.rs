@@ -33,6 +33,8 @@ pub struct LoginRequest {
     pub(crate) password: Password,
     pub(crate) client: Client,
     pub(crate) scope: Option<Scope>,
+    /// Whether the request asks for the right to the account endpoints: by no scope at all, or by [`Scope::ACCOUNT`].
+    pub(crate) account: bool,
     /// The address that the connection came from, for rate limiting.
     pub(crate) source_ip: Option<IpAddr>,
     /// The user agent as the client sent it. It becomes the device hint in the user's list of sessions.
@@ -124,7 +126,10 @@ impl<S: Store + AttemptStore> Login<S> {
         // right. If the hash cannot be renewed, the old one stays.
         let rehash =
             outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
-        let session = self.new_session(user, client, scope, request.user_agent.as_deref(), now);
+        let session = Session {
+            account: request.account,
+            ..self.new_session(user, client, scope, request.user_agent.as_deref(), now)
+        };
         let opening = NewSession {
             session: &session,
             user,
@@ -143,7 +148,9 @@ impl<S: Store + AttemptStore> Login<S> {
             client: client.id.clone(),
         });
         let scope = session.scope.clone();
-        self.issuer.issue(&session, scope, client.transport, now, entropy).map_err(Problem::Sign)
+        self.issuer
+            .issue(&session, scope, session.account, client.transport, now, entropy)
+            .map_err(Problem::Sign)
     }
 
     /// The user whose password it is, and whether the stored hash is outdated. Each cause of a failure costs the same work.
@@ -191,6 +198,7 @@ impl<S: Store + AttemptStore> Login<S> {
             absolute_end,
             client: client.id.clone(),
             scope,
+            account: true,
             ended: None,
             device: user_agent.map(device_hint),
         }

@@ -30,6 +30,8 @@ pub struct RefreshRequest {
     /// The clients whose sessions this request may refresh.
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
+    /// Whether the request asks for the right to the account endpoints: by no scope at all, or by [`Scope::ACCOUNT`].
+    pub(crate) account: bool,
     pub(crate) attempt: Option<AttemptId>,
     /// The address that the connection came from.
     pub(crate) source_ip: Option<IpAddr>,
@@ -138,8 +140,10 @@ impl<S: Store> Refresh<S> {
             }
         };
         let scope = self.scope(&item, presented.scope);
+        // A session without the right does not get it by a refresh.
+        let account = request.account && item.account;
         self.issuer
-            .issue(&item, scope, request.transport, now, self.context.entropy.as_ref())
+            .issue(&item, scope, account, request.transport, now, self.context.entropy.as_ref())
             .map_err(Problem::Sign)
     }
 

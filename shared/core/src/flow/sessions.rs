@@ -4,7 +4,7 @@
 //! outlives its session by minutes, so the flow checks that the session of the caller is live.
 
 use crate::config::SessionsConfig;
-use crate::flow::error::{Problem, require_live};
+use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::outcome::Outcome;
 use crate::flow::revoke::Revoked;
 use crate::ports::context::{Context, Principal};
@@ -115,7 +115,7 @@ impl<S: SessionStore> Sessions<S> {
         principal: Option<Principal>,
         events: &mut Vec<Event>,
     ) -> Result<Listed, Problem> {
-        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let principal = require_account(principal)?;
         let now = self.context.clock.now();
         let stored = self.store.stored_sessions(principal.user).await;
         let stored = stored.map_err(Problem::store("stored_sessions"))?;
@@ -145,7 +145,7 @@ impl<S: SessionStore> Sessions<S> {
         session: Option<SessionId>,
         events: &mut Vec<Event>,
     ) -> Result<Revoked, Problem> {
-        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let principal = require_account(principal)?;
         let session = session.ok_or(Problem::NoSuchSession)?;
         let now = self.context.clock.now();
         let user = principal.user;
@@ -236,6 +236,7 @@ mod tests {
             absolute_end: NOW + Duration::from_secs(2000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            account: true,
             ended: None,
             device: None,
         }
@@ -343,7 +344,7 @@ mod tests {
     }
 
     fn principal(byte: u8) -> Option<Principal> {
-        Some(Principal { user: USER, session: id(byte) })
+        Some(Principal { user: USER, session: id(byte), account: true })
     }
 
     #[test]
@@ -410,6 +411,15 @@ mod tests {
         check(at_once(flow.list(None)));
         check(at_once(flow.end(None, None)));
         check(at_once(flow.end(None, Some(id(1)))));
+        assert!(flow.store.asked.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn without_the_right_to_the_account_nothing_is_shown_or_ended() {
+        let flow = flow(store([session(1, 1)]));
+        let narrow = principal(1).map(|principal| Principal { account: false, ..principal });
+        assert_eq!(at_once(flow.list(narrow)).answer, Err(Problem::AccountNotGranted));
+        assert_eq!(at_once(flow.end(narrow, Some(id(1)))).answer, Err(Problem::AccountNotGranted));
         assert!(flow.store.asked.lock().unwrap().is_empty());
     }
 

@@ -90,7 +90,7 @@ impl LoginRequest {
         let password = body
             .password
             .required("The password is missing.", "The password is longer than 1024 characters.")?;
-        let scope = scope(body.scope)?;
+        let (scope, account) = scope(body.scope)?;
         let username = hasher.username(&typed.0);
         let caller = caller_of(request);
         Ok(Self {
@@ -99,6 +99,7 @@ impl LoginRequest {
             password,
             client: client.clone(),
             scope,
+            account,
             source_ip: caller.source_ip,
             user_agent: caller.user_agent,
         })
@@ -124,12 +125,14 @@ impl RefreshRequest {
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
             (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
         };
+        let (scope, account) = scope(body.scope)?;
         Ok(Self {
             refresh_token,
             transport,
             client: clients.named(body.client_id.text()?.as_deref(), Some(&registered))?,
             registered,
-            scope: scope(body.scope)?,
+            scope,
+            account,
             attempt: idempotency_key(request)?,
             source_ip: caller_of(request).source_ip,
         })
@@ -183,8 +186,11 @@ impl PasswordRequest {
     }
 }
 
-fn scope(parameter: Parameter<String>) -> Result<Option<Scope>, ApiError> {
-    Ok(parameter.text()?.as_deref().map(Scope::parse).transpose()?)
+/// The scope without [`Scope::ACCOUNT`], and whether the request asks for the right to the account endpoints.
+fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
+    let mut scope = parameter.text()?.as_deref().map(Scope::parse).transpose()?;
+    let account = scope.as_mut().is_none_or(|scope| scope.remove(Scope::ACCOUNT));
+    Ok((scope, account))
 }
 
 impl SessionsRequest {

@@ -41,6 +41,8 @@ pub struct Session {
     pub client: ClientId,
     /// The widest scope of its access tokens.
     pub scope: Scope,
+    /// Whether its access tokens can have the right to the account endpoints.
+    pub account: bool,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
     /// The user agent of the login, shortened.
