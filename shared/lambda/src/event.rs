@@ -111,9 +111,8 @@ fn principal(context: &RequestContext) -> Option<Principal> {
         None => authorizer.fields.get(name)?.as_str(),
     };
     // A boolean in the context of an HTTP API, and its text in a REST API and in the claims of the native JWT authorizer.
-    let account = claim("account") == Some("true")
-        || (authorizer.jwt.is_none()
-            && authorizer.fields.get("account").and_then(|claim| claim.as_bool()) == Some(true));
+    let is_true = |name: &str| authorizer.fields.get(name).is_some_and(|claim| claim.as_bool() == Some(true));
+    let account = claim("account") == Some("true") || (authorizer.jwt.is_none() && is_true("account"));
     Principal::parse(claim("sub")?, claim("sid")?, account)
 }
 
