@@ -135,7 +135,7 @@ const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "c
 
 /// The layers of core, which stand on those of the verifier.
 const CORE: [&str; 11] = [
-    "secret", "keys", "token", "client", "session", "throttle", "ports", "config", "flow", "http", "testing",
+    "secret", "keys", "token", "client", "throttle", "session", "ports", "config", "flow", "http", "testing",
 ];
 
 #[test]

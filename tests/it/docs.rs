@@ -344,10 +344,10 @@ fn present() -> Vec<Document> {
 /// All errors with status and code. A variant that is missing here does not compile.
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
-        AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InvalidGrant,
-        InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound, NotThroughProxy,
-        OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable, UnknownClient,
-        UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
+        AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
+        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound,
+        NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable,
+        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -366,6 +366,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         WrongPassword,
         PasswordRefused(""),
         InvalidToken,
+        InsufficientScope,
         NotFound,
         SlowDown(Duration::ZERO),
         TemporarilyUnavailable,
@@ -389,6 +390,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | WrongPassword
             | PasswordRefused(_)
             | InvalidToken
+            | InsufficientScope
             | NotFound
             | SlowDown(_)
             | TemporarilyUnavailable

@@ -145,6 +145,7 @@ sample_events! {
     LoginThrottled { limit, account, client, user, retry_after }
     Rotated { user, session, client, generation }
     Repeated { user, session, client, generation, cause, age }
+    OtherNetwork { user, session, client, generation, age }
     Reuse { user, session, client, cause, presented, current, age }
     RefreshRefused { cause, user, session, client, reason }
     SessionEnded { user, session, reason }
@@ -540,7 +541,9 @@ impl Walk {
         for (name, value) in HEADERS {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        request.extensions_mut().insert(caller());
+        if request.extensions().get::<Caller>().is_none() {
+            request.extensions_mut().insert(caller());
+        }
         let answer = self.service.send(request).await;
         for token in ["access_token", "refresh_token"].map(|name| answer.text(name)) {
             if !token.is_empty() {
@@ -666,6 +669,16 @@ async fn a_walk_past_every_event() {
     let more = json!({ "cause": "other_client", "client": "web" });
     let other = format!("grant_type=refresh_token&refresh_token={}&client_id=narrow", second.refresh_token());
     w.form("/refresh", &other, &[&with(of(&first, "refresh.refused"), &more)]).await;
+    // The same from another network.
+    let repeat = format!("grant_type=refresh_token&refresh_token={}", first.refresh_token());
+    let repeat = post("/refresh", "application/x-www-form-urlencoded", repeat);
+    w.send(daypass_tests::service::from("203.0.113.10", repeat)).await;
+    let lines = w.service.journal.take_lines();
+    let seen: Vec<_> = lines.iter().map(|line| members(line)).collect();
+    let seen: Vec<_> = seen.iter().map(|line| (line["event"].clone(), line["level"].clone())).collect();
+    let expected = [("refresh.other_network", "WARN"), ("refresh.repeated", "INFO")];
+    assert_eq!(seen, expected.map(|(event, level)| (json!(event), json!(level))));
+    w.lines.extend(lines);
     w.service.clock.advance(Duration::from_secs(40));
     let more = json!({
         "level": "WARN", "client": "web", "cause": "after_grace", "presented": 0, "current": 1, "age": 44,

@@ -95,7 +95,7 @@ async fn a_user_sees_their_sessions_and_which_is_theirs() {
                 {
                     "session_id": id(&phone), "client_id": "web", "scope": "orders:read orders:write",
                     "current": false,
-                    "created_at": at, "last_used_at": at + 200, "expires_at": at + 15_552_000,
+                    "created_at": at, "last_used_at": at, "expires_at": at + 15_552_000,
                 },
             ],
             "total": 2,
@@ -105,6 +105,105 @@ async fn a_user_sees_their_sessions_and_which_is_theirs() {
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(ids(&list(&service, &phone).await), [id(&phone), id(&laptop)], "the caller's own comes first");
+}
+
+/// A token with a narrower scope calls no account endpoint, unless the request names the right. No such call sends a request to
+/// DynamoDB.
+///
+/// invariant: An access token with a narrower scope neither shows nor ends sessions nor changes the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrower_token_has_no_right_to_the_account() {
+    let (_db, service, _) = service().await;
+    let insufficient = (403, "insufficient_scope".to_owned());
+    let refresh = async |token: &str, scope: &str| {
+        let body = format!("grant_type=refresh_token&refresh_token={token}{scope}");
+        service.form("/refresh", &body).await
+    };
+    let denied = async |login: &Answer| {
+        let token = login.access_token();
+        let _ = (service.bench.recorder.take(), service.journal.take());
+        let answers = [
+            list(&service, login).await,
+            end(&service, login, &id(login)).await,
+            service.change_password("192.0.2.1", &token, "x", "a long new password").await,
+            service.form("/revoke", &format!("token={token}&all=true")).await,
+        ];
+        for answer in &answers {
+            assert_eq!(answer.outcome(), insufficient);
+            let challenge = r#"Bearer error="insufficient_scope", scope="daypass:account""#;
+            assert_eq!(answer.header("www-authenticate"), Some(challenge));
+        }
+        let events = service.journal.take();
+        assert_eq!(events.len(), answers.len());
+        let refused =
+            |event: &Event| matches!(event, Event::RequestRefused { error: "insufficient_scope", .. });
+        assert!(events.iter().all(refused), "{events:?}");
+        assert_eq!(operations(&service), Vec::<String>::new());
+    };
+
+    let login = service.login("alice").await;
+    assert_eq!(list(&service, &login).await.status, 200);
+    let narrow = refresh(&login.refresh_token(), "&scope=orders:read").await;
+    denied(&narrow).await;
+    // The right is named in the request, and is no word of the scope.
+    let named = refresh(&narrow.refresh_token(), "&scope=orders:read%20daypass:account").await;
+    assert_eq!(named.text("scope"), "orders:read");
+    assert_eq!(list(&service, &named).await.status, 200);
+    let only = refresh(&named.refresh_token(), "&scope=daypass:account").await;
+    assert_eq!((only.text("scope"), list(&service, &only).await.status), (String::new(), 200));
+    let whole = refresh(&only.refresh_token(), "").await;
+    assert_eq!(list(&service, &whole).await.status, 200);
+    // The refresh token of the session may end all.
+    let all = format!("token={}&all=true", whole.refresh_token());
+    assert_eq!(service.form("/revoke", &all).await.status, 200);
+
+    // A login with a narrower scope opens a session without the right.
+    let log_in = async |scope: &str| {
+        let password = daypass_tests::service::PASSWORD;
+        service.post("/login", &json!({ "username": "alice", "password": password, "scope": scope })).await
+    };
+    let login = log_in("orders:read").await;
+    denied(&login).await;
+    let named = refresh(&login.refresh_token(), "&scope=orders:read%20daypass:account").await;
+    denied(&named).await;
+    assert_eq!(service.revoke(&named.access_token()).await.status, 200, "it ends its own session");
+    let login = log_in("orders:read orders:write").await;
+    assert_eq!(list(&service, &login).await.status, 200, "the whole scope is not narrower");
+    let login = log_in("orders:read daypass:account").await;
+    assert_eq!(list(&service, &login).await.status, 200);
+    let next = refresh(&login.refresh_token(), "").await;
+    assert_eq!((next.text("scope"), list(&service, &next).await.status), ("orders:read".to_owned(), 200));
+    assert_eq!(log_in("daypass:other").await.outcome(), (400, "invalid_scope".to_owned()));
+}
+
+/// A thief with a copy of both tokens polls the list and presents the copied refresh token after each poll. The owner names
+/// each refresh.
+///
+/// invariant: A thief who watches the list of sessions is found out at the second use of a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_who_watches_the_list_is_found_out() {
+    for (poll, found) in [(4_999, false), (5_000, true), (20_000, true)] {
+        let (_db, service, _) = service().await;
+        let owner = service.login("alice").await;
+        let before = list(&service, &owner).await.json();
+        let mut stolen = owner.refresh_token();
+        let mut own = stolen.clone();
+        for turn in 0..3 {
+            own = service.refresh_under(&format!("the-key-of-turn-{turn}"), &own).await.refresh_token();
+            assert_eq!(list(&service, &owner).await.json(), before, "the list does not tell");
+            service.clock.advance(Duration::from_millis(poll));
+            let answer = service.refresh_under(&format!("the-key-of-thief-{turn}"), &stolen).await;
+            if found {
+                assert_eq!(answer.outcome(), invalid_grant());
+                let events = service.journal.take();
+                assert!(matches!(events[..], [.., Event::Reuse { .. }]), "{events:?}");
+                assert_eq!(service.refresh(&own).await.outcome(), invalid_grant(), "the session ended");
+                break;
+            }
+            stolen = answer.refresh_token();
+            assert_eq!(stolen, own, "the grace that is left for tabs without a common key");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +224,7 @@ async fn the_device_and_the_idle_limit_are_shown() {
         shown["device"], "Chrome on \"Mars\" <script>",
         "as data: JSON escapes it, and so must a page"
     );
-    assert_eq!(shown["expires_at"], bench::NOW.seconds() + 600);
+    assert_eq!(shown["expires_at"], (bench::NOW.seconds() + 600).next_multiple_of(3600));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +371,7 @@ async fn a_hundred_are_shown_and_all_are_counted() {
     let mine = service.login("alice").await;
     let stored = service.bench.store.sessions(alice).await.unwrap().remove(0);
     let template = service.bench.item(&stored).await.unwrap();
-    let used = |n: u64| bench::NOW.seconds() + n;
+    let used = |n: u64| (bench::NOW.seconds() / 3600 + n) * 3600;
     join_all((1..=120).map(|n| {
         let mut item = template.clone();
         let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);

@@ -157,7 +157,10 @@ async fn sessions_go_on() {
         assert!(service.lets_through(&refreshed.access_token()));
         // A retry is recognised, also if the first attempt was the first request after the upgrade.
         assert_eq!(service.refresh(&held).await.refresh_token(), successor);
-        let sessions = service.guarded("GET", "/sessions", &read(&folder, "access-token.txt")).await;
+        // An access token of an earlier version has no right to the account. The next one of its session has it.
+        let denied = service.guarded("GET", "/sessions", &read(&folder, "access-token.txt")).await;
+        assert_eq!(denied.outcome(), (403, "insufficient_scope".to_owned()));
+        let sessions = service.guarded("GET", "/sessions", &refreshed.access_token()).await;
         let listed = sessions.json();
         assert_eq!(listed["total"], 1, "the one that ended is in no list: {listed}");
         assert_eq!(listed["sessions"][0]["session_id"], refreshed.json()["session_id"]);

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
-use daypass_core::session::{Presented, RotationRequest, Session};
+use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
 use daypass_core::token::refresh::RefreshToken;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -175,11 +175,14 @@ pub fn session(user: &User) -> Session {
         generation: 0,
         rotated_at: None,
         attempt: None,
+        named: false,
+        network: None,
         created_at: after(123),
         expires_at: NOW + LIFE,
         absolute_end: NOW + LIFE,
         client: client("web"),
         scope: user.scope.clone(),
+        account: true,
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
     }
@@ -200,6 +203,7 @@ pub fn largest_session(user: &User) -> Session {
     Session {
         client: client(&"c".repeat(ClientId::MAX_BYTES)),
         scope: scope(&words.join(" ")),
+        account: false,
         device: Some("d".repeat(daypass_core::flow::login::MAX_DEVICE_BYTES)),
         ..session(user)
     }
@@ -213,6 +217,8 @@ pub fn present(session: &Session, generation: u32) -> Presented {
         client: None,
         scope: None,
         attempt: AttemptId::from_bytes(&random::<9>()).unwrap(),
+        named: false,
+        network: NetworkDigest::from_bytes(&[7; 8]).unwrap(),
     }
 }
 

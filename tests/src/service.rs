@@ -405,7 +405,7 @@ impl Service {
         let answer = self.authorized(access_token);
         assert_eq!(answer["isAuthorized"], true, "the authorizer denied it");
         let claim = |name: &str| answer["context"][name].as_str().unwrap();
-        Principal::parse(claim("sub"), claim("sid")).unwrap()
+        Principal::parse(claim("sub"), claim("sid"), answer["context"]["account"] == true).unwrap()
     }
 
     /// Whether a guarded route of an HTTP API accepts this access token.

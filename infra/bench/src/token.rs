@@ -44,6 +44,7 @@ impl Ticket {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").context("the client id is malformed")?,
             scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
+            account: false,
         };
         let token = signer.issue(&grant, now, &OsEntropy)?;
         let jwks = document.jwks().to_json()?;

@@ -124,12 +124,16 @@ struct PasswordArgs {
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
-    Scope::parse(text).map_err(|error| match error {
+    let scope = Scope::parse(text).map_err(|error| match error {
         ScopeError::Malformed => {
             "a scope is words of printable ASCII without quotes and backslashes, separated by single spaces (RFC 6749 §3.3)".to_owned()
         }
         ScopeError::TooLong => format!("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
-    })
+    })?;
+    if scope.is_reserved() {
+        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED));
+    }
+    Ok(scope)
 }
 
 /// A user in the output: every field except the password hash.

@@ -3,7 +3,9 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
-use daypass_core::session::{EndReason, Ended, Presented, RotationRequest, Session, Verdict, judge};
+use daypass_core::session::{
+    EndReason, Ended, NetworkDigest, Presented, RotationRequest, Session, Verdict, judge,
+};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -68,11 +70,14 @@ impl World {
             generation: 0,
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             created_at: start,
             expires_at: end,
             absolute_end: end,
             client: ClientId::parse("web")?,
             scope: Scope::default(),
+            account: true,
             ended: None,
             device: None,
         };
@@ -124,7 +129,8 @@ impl World {
         attempt.iter_mut().zip(self.attempts.to_be_bytes()).for_each(|(to, from)| *to = from);
         let Some(attempt) = AttemptId::from_bytes(&attempt) else { return Answer::Refused };
         let token = daypass_core::token::refresh::RefreshToken { generation, ..item.token() };
-        let presented = Presented { token, client: None, scope: None, attempt };
+        let network = NetworkDigest::of("", None);
+        let presented = Presented { token, client: None, scope: None, attempt, named: false, network };
         let registered = [item.client.clone()];
         let at = Timestamp::from_millis(now);
         let grace = Duration::from_secs(30);

@@ -45,6 +45,8 @@ pub struct CallerContext {
     sid: String,
     client_id: String,
     scope: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    account: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -199,11 +201,13 @@ impl CallerContext {
     pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {
         let value = |name: &String| Some((name.clone(), context_value(verified.claims.get(name)?)?));
         let extra = extra.iter().filter_map(value).collect();
+        let account = verified.claims.get("account") == Some(&Value::Bool(true));
         Self {
             sub: verified.subject,
             sid: verified.session,
             client_id: verified.client_id,
             scope: verified.scope,
+            account,
             extra,
         }
     }

@@ -96,6 +96,7 @@ impl TestIssuer {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse(scope).unwrap(),
+            account: false,
         };
         self.signer.issue(&grant, NOW, &OsEntropy).unwrap()
     }

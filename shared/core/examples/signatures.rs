@@ -66,6 +66,7 @@ fn measure(algorithm: Algorithm) -> Result<[Duration; 4], Box<dyn Error>> {
         lifetime: Duration::from_secs(300),
     };
     let grant = Grant {
+        account: true,
         user: UserId::from_bytes([1; 16]),
         session: SessionId::from_bytes([2; 16]),
         client: ClientId::parse("web").ok_or("no client id")?,

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
-use daypass_core::session::{EndReason, Ended, Session};
+use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
@@ -30,6 +30,9 @@ pub(crate) const SESSION: &str = "session";
 pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
+pub(crate) const ACCOUNT: &str = "acct";
+pub(crate) const NAMED: &str = "named";
+pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 pub(crate) const ABSOLUTE_END: &str = "absolute_end";
@@ -192,6 +195,16 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if let Some(attempt) = session.attempt {
         put(ATTEMPT, binary(attempt.as_bytes()));
     }
+    // Sessions of earlier versions have the right and no attribute.
+    if !session.account {
+        put(ACCOUNT, AttributeValue::Bool(false));
+    }
+    if session.named {
+        put(NAMED, AttributeValue::Bool(true));
+    }
+    if let Some(network) = session.network {
+        put(NETWORK, binary(network.as_bytes()));
+    }
     if let Some(ended) = session.ended {
         put(REVOKED_AT, precise(ended.at));
         put(REVOKED_WHY, text(ended.reason.as_str()));
@@ -221,12 +234,15 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         session: read.parsed(SESSION, SessionId::parse)?,
         generation: read.number(GENERATION)?,
         rotated_at: read.optional(ROTATED_AT, Reader::time)?,
-        attempt: read.optional(ATTEMPT, Reader::attempt)?,
+        attempt: read.optional(ATTEMPT, |read, name| read.bytes(name, AttemptId::from_bytes))?,
+        named: read.optional(NAMED, Reader::flag)?.unwrap_or(false),
+        network: read.optional(NETWORK, |read, name| read.bytes(name, NetworkDigest::from_bytes))?,
         created_at: read.time(CREATED_AT)?,
         expires_at: if ended.is_some() { absolute_end } else { expires_at },
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
+        account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -316,9 +332,9 @@ impl<'a> Reader<'a> {
         value.copied().ok_or_else(|| self.odd(name))
     }
 
-    fn attempt(&self, name: &str) -> Result<AttemptId, StoreError> {
+    fn bytes<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
         let value = self.item.get(name).and_then(|value| value.as_b().ok());
-        value.and_then(|bytes| AttemptId::from_bytes(bytes.as_ref())).ok_or_else(|| self.odd(name))
+        value.and_then(|bytes| parse(bytes.as_ref())).ok_or_else(|| self.odd(name))
     }
 
     fn scope(&self) -> Result<Scope, StoreError> {
@@ -360,11 +376,14 @@ mod tests {
             generation: u32::MAX,
             rotated_at: Some(NOW),
             attempt: AttemptId::from_bytes(&[3; 9]),
+            named: true,
+            network: NetworkDigest::from_bytes(&[4; 8]),
             created_at: Timestamp::from_millis(1_763_926_785_007),
             expires_at: Timestamp::from_seconds(1_763_927_000),
             absolute_end: Timestamp::from_seconds(1_763_928_000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            account: false,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -390,7 +409,10 @@ mod tests {
         let bare = Session {
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             scope: Scope::default(),
+            account: true,
             ended: None,
             device: None,
             ..session()
@@ -448,6 +470,9 @@ mod tests {
                         [
                             ROTATED_AT,
                             ATTEMPT,
+                            ACCOUNT,
+                            NAMED,
+                            NETWORK,
                             REVOKED_AT,
                             REVOKED_WHY,
                             DEVICE,

@@ -5,8 +5,8 @@ use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
     self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
-    GENERATION, ID, Item, KNOWN, NAME, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT, REVOKED_WHY, ROTATED_AT,
-    SCOPE, SESSION, USER, USERNAME,
+    GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT,
+    REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -146,7 +146,8 @@ impl DynamoDb {
             .set_key(Some(item::session_key(token.user, token.session)))
             .return_values(ReturnValue::AllNew)
             .update_expression(format!(
-                "SET #generation = :next, #rotated_at = :now, #attempt = :attempt, #expires_at = {expiry}"
+                "SET #generation = :next, #rotated_at = :now, #attempt = :attempt, #named = :named, \
+                 #network = :network, #expires_at = {expiry}"
             ))
             .set_expression_attribute_names(names(&[
                 GENERATION,
@@ -155,12 +156,16 @@ impl DynamoDb {
                 ABSOLUTE_END,
                 ROTATED_AT,
                 ATTEMPT,
+                NAMED,
+                NETWORK,
             ]))
             .set_expression_attribute_values(values([
                 ("presented", item::number(token.generation)),
                 ("next", item::number(next)),
                 ("now", item::precise(request.now)),
                 ("attempt", item::binary(presented.attempt.as_bytes())),
+                ("named", AttributeValue::Bool(presented.named)),
+                ("network", item::binary(presented.network.as_bytes())),
             ]));
         if let Some(idle) = request.idle {
             update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));

@@ -114,7 +114,10 @@ fn principal(context: &RequestContext) -> Option<Principal> {
         // `authorizer.lambda` of payload 2.0; `authorizer` itself of REST APIs and payload 1.0.
         None => authorizer.fields.get(name)?.as_str(),
     };
-    Principal::parse(claim("sub")?, claim("sid")?)
+    // A boolean in the context of an HTTP API, and its text in a REST API and in the claims of the native JWT authorizer.
+    let is_true = |name: &str| authorizer.fields.get(name).is_some_and(|claim| claim.as_bool() == Some(true));
+    let account = claim("account") == Some("true") || (authorizer.jwt.is_none() && is_true("account"));
+    Principal::parse(claim("sub")?, claim("sid")?, account)
 }
 
 fn address(text: Option<&str>) -> Option<IpAddr> {
@@ -276,7 +279,7 @@ mod tests {
 
     /// Whom core takes for the caller of an event with this authorizer in its context.
     fn check_principal(authorizer: &Value, expected: bool) {
-        let expected = if expected { Principal::parse(SUB, SID) } else { None };
+        let expected = if expected { Principal::parse(SUB, SID, false) } else { None };
         let mut context = json!({
             "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
             "stage": "$default", "timeEpoch": 0,
@@ -284,6 +287,35 @@ mod tests {
         context["authorizer"] = authorizer.clone();
         let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
         assert_eq!(principal_of(&request), expected, "{authorizer}");
+    }
+
+    /// Only `true` is a right.
+    #[test]
+    fn the_right_to_the_account_is_a_claim() {
+        for (claim, expected) in [
+            (json!({}), false),
+            (json!({ "lambda": { "account": true } }), true),
+            (json!({ "lambda": { "account": false } }), false),
+            (json!({ "lambda": { "account": "yes" } }), false),
+            (json!({ "lambda": { "account": 1 } }), false),
+            (json!({ "jwt": { "claims": { "account": "true" } } }), true),
+            (json!({ "jwt": { "claims": {} }, "lambda": { "account": true } }), false),
+        ] {
+            let mut authorizer = claim.clone();
+            let at = if claim.get("jwt").is_some() { "/jwt/claims" } else { "/lambda" };
+            if claim.get("lambda").is_none() && claim.get("jwt").is_none() {
+                authorizer["lambda"] = json!({});
+            }
+            let claims = authorizer.pointer_mut(at).unwrap();
+            claims["sub"] = json!(SUB);
+            claims["sid"] = json!(SID);
+            let context = json!({
+                "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+                "stage": "$default", "timeEpoch": 0, "authorizer": authorizer,
+            });
+            let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
+            assert_eq!(principal_of(&request), Principal::parse(SUB, SID, expected), "{claim}");
+        }
     }
 
     #[test]
@@ -336,7 +368,9 @@ mod tests {
             principal_of(&request)
         };
         let ids = json!({ "principalId": SUB, "sub": SUB, "sid": SID });
-        assert_eq!(principal(&ids), Principal::parse(SUB, SID));
+        assert_eq!(principal(&ids), Principal::parse(SUB, SID, false));
+        let account = json!({ "sub": SUB, "sid": SID, "account": "true" });
+        assert_eq!(principal(&account), Principal::parse(SUB, SID, true));
         for nobody in [
             json!(null),
             json!({}),

@@ -206,6 +206,15 @@ async fn account(seen: &mut Seen, service: &Service) {
     for _ in 0..6 {
         seen.see(service, authorized(change("not the password", PASSWORD))).await;
     }
+    // A token with a narrower scope.
+    let body = json!({ "username": "carol", "password": PASSWORD, "scope": "orders:read" });
+    let narrow = token_of(&seen.json(service, "/login", body).await, "access_token");
+    for denied in [request("GET", "/sessions"), request("DELETE", SESSION), change(PASSWORD, new)] {
+        let mut denied = denied;
+        denied.extensions_mut().insert(service.principal(&narrow));
+        seen.see(service, denied).await;
+    }
+    seen.json(service, "/revoke", json!({ "token": narrow, "all": true })).await;
     seen.see(service, authorized(request("DELETE", &own))).await;
 }
 

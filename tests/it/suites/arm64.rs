@@ -89,7 +89,9 @@ impl Functions {
             let mut request = from(SOURCE_IP, request.body(body.to_string().into_bytes()).unwrap());
             if let Some(caller) = caller {
                 let claim = |name: &str| caller[name].as_str().unwrap();
-                request.extensions_mut().insert(Principal::parse(claim("sub"), claim("sid")).unwrap());
+                request
+                    .extensions_mut()
+                    .insert(Principal::parse(claim("sub"), claim("sid"), caller["account"] == true).unwrap());
             }
             return self.service.send(request).await;
         };

@@ -45,6 +45,7 @@ macro_rules! store_contract {
             }
             rotation {
                 the_session_moves_on
+                a_named_rotation_shortens_its_own_grace_only
                 every_generation_rotates_once
                 what_cannot_rotate_is_left_alone
                 time_ends_a_session_to_the_millisecond

@@ -54,10 +54,30 @@ pub async fn the_session_moves_on(bench: &Bench) {
     let (_, opened) = bench.logged_in("ada").await;
     let presented = present(&opened, 0);
     let now = after(5_007);
-    let expected =
-        Session { generation: 1, rotated_at: Some(now), attempt: Some(presented.attempt), ..opened.clone() };
+    let presented = Presented { named: true, ..presented };
+    let expected = Session {
+        generation: 1,
+        rotated_at: Some(now),
+        attempt: Some(presented.attempt),
+        named: true,
+        network: Some(presented.network),
+        ..opened.clone()
+    };
     assert_eq!(rotated(bench.rotate(&presented, now).await), expected);
     assert_eq!(bench.stored(&opened).await, Some(expected));
+}
+
+/// An unnamed rotation after a named one has the whole grace period again.
+pub async fn a_named_rotation_shortens_its_own_grace_only(bench: &Bench) {
+    let (_, opened) = bench.logged_in("ada").await;
+    rotated(bench.rotate(&Presented { named: true, ..present(&opened, 0) }, NOW).await);
+    let judged = async |generation, milliseconds| {
+        verdict(&bench.rotate(&present(&opened, generation), after(milliseconds)).await)
+    };
+    assert_eq!(judged(0, 4_999).await, Some(Verdict::SameSuccessor(Repeat::Grace)));
+    assert_eq!(judged(0, 5_000).await, Some(Verdict::Reuse(ReuseCause::AfterGrace)));
+    rotated(bench.rotate(&present(&opened, 1), NOW).await);
+    assert_eq!(judged(1, 5_000).await, Some(Verdict::SameSuccessor(Repeat::Grace)));
 }
 
 /// In a chain of rotations, each one makes the token before it old.

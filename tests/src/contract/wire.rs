@@ -99,6 +99,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     let item = weigh("revoke", 2.0).await;
     let attributes = [
         "absolute_end",
+        "acct",
         "attempt",
         "client",
         "created_at",
@@ -108,6 +109,8 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         "expires_at",
         "generation",
         "name",
+        "named",
+        "network",
         "revoked_at",
         "revoked_why",
         "rotated_at",
@@ -129,6 +132,7 @@ fn item_size(item: &HashMap<String, AttributeValue>) -> usize {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len().div_ceil(2) + 2,
         AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Bool(_) => 1,
         AttributeValue::Ss(words) => 3 + words.iter().map(|word| word.len() + 1).sum::<usize>(),
         _ => usize::MAX / 100,
     };

@@ -122,8 +122,9 @@ impl World {
 struct Holder {
     /// Links that the client received, oldest first.
     received: Vec<usize>,
-    /// For each link, the earliest time at which it was presented, and the key if it was always the same.
-    presented: HashMap<usize, (Time, Option<Key>)>,
+    /// For each link, the earliest time at which it was presented, the key if it was always the same, and whether there ever
+    /// was one.
+    presented: HashMap<usize, (Time, Option<Key>, bool)>,
     /// Whether a token was presented that the client would not present.
     suspect: bool,
 }
@@ -132,7 +133,6 @@ struct Journey<'a> {
     world: &'a World,
     functions: [Service; 2],
     users: Vec<User>,
-    grace: Time,
     model: Reference,
     holders: Vec<Holder>,
     coverage: Coverage,
@@ -165,7 +165,6 @@ impl<'a> Journey<'a> {
             world,
             functions,
             users,
-            grace: walk.setting.grace * 1000,
             model: Reference::new(walk.setting, walk.users),
             holders: Vec::new(),
             coverage,
@@ -459,8 +458,8 @@ impl<'a> Journey<'a> {
         let holder = &mut self.holders[session];
         let first = holder.presented.get(&link).copied();
         // Within the grace period, or later with the key of all earlier requests.
-        let in_time = |(first, before): (Time, Option<Key>)| {
-            now.saturating_sub(first) < self.grace || (key.is_some() && key == before)
+        let in_time = |(first, before, named): (Time, Option<Key>, bool)| {
+            now.saturating_sub(first) < self.model.grace(named) || (key.is_some() && key == before)
         };
         let newest = holder.received.last().copied();
         let previous = holder.received.len().checked_sub(2).map(|at| holder.received[at]);
@@ -473,9 +472,10 @@ impl<'a> Journey<'a> {
                 && first.is_some_and(in_time)
         };
         holder.suspect |= !honest;
-        let (first, before) = holder.presented.entry(link).or_insert((now, key));
+        let (first, before, named) = holder.presented.entry(link).or_insert((now, key, key.is_some()));
         *first = now.min(*first);
         *before = before.filter(|before| key == Some(*before));
+        *named |= key.is_some();
         !holder.suspect
     }
 

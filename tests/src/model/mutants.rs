@@ -383,6 +383,28 @@ pub const MUTANTS: &[Mutant] = &[
         answer: no_answer,
     },
     Mutant {
+        name: "named-not-stored",
+        wrong: "the rotation does not store that the client named it: another attempt has the whole grace period",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_set("#named");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "always-named",
+        wrong: "every rotation counts as named: a retry without a key is theft after a few seconds",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.body["ExpressionAttributeValues"][":named"] = json!({ "BOOL": true });
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
         name: "every-repeat-our-own",
         wrong: "every replay of the predecessor is taken for our own retry: grace never ends",
         request: no_request,

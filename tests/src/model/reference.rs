@@ -1,7 +1,8 @@
 //! The reference model: the behaviour that clients may rely on.
 //!
 //! A session is a **chain** of refresh tokens. The last link is the current token: presenting it adds a link. The link
-//! before it gets the last link again, within the grace period or with the key that made the last link. Once the last link
+//! before it gets the last link again, within the grace period or with the key that made the last link. A last link that was
+//! made with a key has a grace period of at most 5 s. Once the last link
 //! is used, another link is the last one, so both cases end by themselves. Any other link means theft and ends the chain.
 //! The model has no generations, attempts or conditions.
 //!
@@ -32,6 +33,8 @@ const ACCESS_LEEWAY: Time = 30_000;
 /// Permitted difference between the clocks of two processes. An operation that ends all sessions also ends those that are
 /// expired or too young only by its own clock.
 pub const CLOCK_SKEW: Time = 30_000;
+/// Longest grace period of a link that was made with a key.
+const GRACE_WITH_A_KEY: Time = 5_000;
 /// The scope of every user.
 const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
 /// A client with a restricted scope, and this scope.
@@ -399,7 +402,14 @@ impl Reference {
     /// End of the grace period of the last rotation.
     #[must_use]
     pub fn grace_end(&self, session: usize) -> Option<Time> {
-        self.chains[session].rotated_at.map(|at| at + self.grace)
+        let chain = &self.chains[session];
+        chain.rotated_at.map(|at| at + self.grace(chain.made_under.is_some()))
+    }
+
+    /// The grace period of a rotation with or without a key.
+    #[must_use]
+    pub fn grace(&self, with_a_key: bool) -> Time {
+        if with_a_key { self.grace.min(GRACE_WITH_A_KEY) } else { self.grace }
     }
 
     /// Expiry of a token that is issued now.
@@ -437,7 +447,8 @@ impl Reference {
             return if granted { Meaning::Rotate } else { Meaning::Scope };
         }
         // A clock that is behind that of the rotation counts no time.
-        let in_grace = chain.rotated_at.is_some_and(|at| now.saturating_sub(at) < self.grace);
+        let grace = self.grace(chain.made_under.is_some());
+        let in_grace = chain.rotated_at.is_some_and(|at| now.saturating_sub(at) < grace);
         let how = if in_grace { How::Again } else { How::ByKey };
         if link + 1 == chain.last() && (in_grace || key.is_some() && key == chain.made_under) {
             return if granted { Meaning::Again(how) } else { Meaning::Scope };

@@ -182,7 +182,12 @@ impl Reading {
         let scope = match read.optional_text("scope")? {
             None => None,
             Some(text) => {
-                Some(Scope::parse(text).map_err(|_| "`scope` is not words separated by single spaces")?)
+                let scope =
+                    Scope::parse(text).map_err(|_| "`scope` is not words separated by single spaces")?;
+                if scope.is_reserved() {
+                    return Err(format!("`scope` has a word that begins with {}", Scope::RESERVED));
+                }
+                Some(scope)
             }
         };
         let status = match read.optional_text("status")? {

@@ -156,6 +156,7 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         (with("user_id", json!("42")), "usr_"),
         (with("scope", json!("a  b")), "`scope`"),
         (with("scope", json!(["a"])), "`scope` is not a string"),
+        (with("scope", json!("a daypass:account")), "`scope` has a word that begins with daypass:"),
         (with("status", json!("gone")), "enabled nor disabled"),
         (with("password_version", json!(0)), "`password_version`"),
         (with("created_at", json!("yesterday")), "`created_at` is not a number"),

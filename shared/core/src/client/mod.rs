@@ -78,6 +78,9 @@ impl Clients {
             let scope = entry.scope.map(|scope| Scope::parse(&scope)).transpose();
             let scope = scope
                 .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
+            if scope.as_ref().is_some_and(Scope::is_reserved) {
+                return Err(format!("the scope of `{id}` has a word that begins with {}", Scope::RESERVED));
+            }
             let origins = entry.origins.iter().map(|origin| {
                 Origin::parse(origin).map_err(|problem| format!("the origin `{origin}` of `{id}` {problem}"))
             });

@@ -47,3 +47,12 @@ fn origins_are_spelled_as_browsers_send_them() {
         assert!(Origin::parse(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn no_client_has_a_reserved_scope() {
+    let clients = |scope: &str| Clients::parse(&format!(r#"[{{"client_id":"web","scope":"{scope}"}}]"#));
+    assert!(clients("a daypass").is_ok());
+    for reserved in ["daypass:account", "a daypass:other"] {
+        assert_eq!(clients(reserved).unwrap_err(), "the scope of `web` has a word that begins with daypass:");
+    }
+}

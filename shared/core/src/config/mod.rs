@@ -40,7 +40,7 @@ settings! {
     IDLE_SECONDS = "DAYPASS_IDLE_SECONDS": 0 in 0..=15_552_000 seconds;
 
     /// For this many seconds after a refresh, the previous refresh token gets the same successor (a retry or a second
-    /// tab). After that, its use is reuse and ends the session.
+    /// tab). After that, its use is reuse and ends the session. After a refresh with an Idempotency-Key, at most 5.
     GRACE_SECONDS = "DAYPASS_GRACE_SECONDS": 30 in 0..=120 seconds;
 
     /// Attempts at one user name from one address in any interval of LoginWindowSeconds. Further attempts get 429.

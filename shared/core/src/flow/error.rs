@@ -34,6 +34,9 @@ pub enum Problem {
         "the request context names no user and session of ours: put the authorizer of Daypass in front of this route"
     )]
     NoAuthorizer,
+    /// The access token has no right to the account endpoints.
+    #[error("the access token has no right to the account")]
+    AccountNotGranted,
     /// The session of the caller's access token is over.
     #[error("the session of the access token is over")]
     SessionOver {
@@ -109,8 +112,12 @@ impl Problem {
             Self::Sign(source) => Some(Event::failure("sign", source)),
             Self::HashPassword => Some(Event::failure("hash_password", self)),
             Self::KeysOverdue => Some(Event::failure("renew_keys", self)),
+            Self::AccountNotGranted => Some(Event::RequestRefused {
+                error: "insufficient_scope",
+                description: "The access token has no right to the account.",
+            }),
             Self::NoAuthorizer => Some(Event::failure("authorize", self)),
-            Self::SessionOver { cause, principal: Principal { user, session } } => {
+            Self::SessionOver { cause, principal: Principal { user, session, .. } } => {
                 Some(Event::AuthorizeDenied { cause: *cause, user: *user, session: *session })
             }
             Self::Throttled(throttled) => Some(Event::LoginThrottled {
@@ -132,6 +139,12 @@ impl Problem {
             | Self::UnknownCursor => None,
         }
     }
+}
+
+/// The caller, whose access token has the right to the account endpoints.
+pub(crate) fn require_account(principal: Option<Principal>) -> Result<Principal, Problem> {
+    let principal = principal.ok_or(Problem::NoAuthorizer)?;
+    if principal.account { Ok(principal) } else { Err(Problem::AccountNotGranted) }
 }
 
 /// Checks that the caller's own session is live: an access token outlives its session by minutes.

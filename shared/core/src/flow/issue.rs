@@ -86,7 +86,7 @@ impl TokenIssuer {
         Ok(Self { signer, refresh_keys: RefreshKeys::from_document(keys)? })
     }
 
-    /// The tokens of `session`, the access token with `scope`. The refresh token follows from the session alone, so a second
+    /// The tokens of `session`, the access token with `scope`, and with the right to the account endpoints if `account`. The refresh token follows from the session alone, so a second
     /// call gives the same one.
     ///
     /// # Errors
@@ -95,6 +95,7 @@ impl TokenIssuer {
         &self,
         session: &Session,
         scope: Scope,
+        account: bool,
         transport: Transport,
         now: Timestamp,
         entropy: &dyn Entropy,
@@ -110,6 +111,7 @@ impl TokenIssuer {
             session: session.session,
             client: session.client.clone(),
             scope: scope.clone(),
+            account,
         };
         Ok(TokenResponse {
             access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),

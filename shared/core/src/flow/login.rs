@@ -36,6 +36,8 @@ pub struct LoginRequest {
     pub(crate) password: Password,
     pub(crate) client: Client,
     pub(crate) scope: Option<Scope>,
+    /// Whether the request has no scope, or names the right to the account endpoints ([`Scope::ACCOUNT`]).
+    pub(crate) account: bool,
     /// The address that the connection came from, for rate limiting.
     pub(crate) source_ip: Option<IpAddr>,
     /// The device token of an earlier login, as the client sent it.
@@ -133,7 +135,10 @@ impl<S: Store + AttemptStore> Login<S> {
         // right. If the hash cannot be renewed, the old one stays.
         let rehash =
             outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
-        let session = self.new_session(user, client, scope, request.user_agent.as_deref(), now);
+        let session = Session {
+            account: request.account || granted_scope(user, client, None).as_ref() == Some(&scope),
+            ..self.new_session(user, client, scope.clone(), request.user_agent.as_deref(), now)
+        };
         let opening = NewSession {
             session: &session,
             user,
@@ -153,7 +158,7 @@ impl<S: Store + AttemptStore> Login<S> {
         });
         self.end_surplus(&session, events).await;
         let scope = session.scope.clone();
-        let tokens = self.issuer.issue(&session, scope, client.transport, now, entropy);
+        let tokens = self.issuer.issue(&session, scope, session.account, client.transport, now, entropy);
         let device = device.unwrap_or_else(|| Device::generate(entropy));
         let device = SecretString::new(device.token(&request.username, key));
         Ok(tokens.map_err(Problem::Sign)?.on_device(device, client.transport))
@@ -209,11 +214,14 @@ impl<S: Store + AttemptStore> Login<S> {
             generation: 0,
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             created_at: now,
             expires_at: Session::expiry(now, absolute_end, self.config.idle),
             absolute_end,
             client: client.id.clone(),
             scope,
+            account: true,
             ended: None,
             device: user_agent.map(device_hint),
         }

@@ -12,7 +12,7 @@
 //! match, that the new one does, and that this session set it.
 
 use crate::config::PasswordConfig;
-use crate::flow::error::{Problem, require_live};
+use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::outcome::Outcome;
 use crate::flow::revoke::Revoked;
 use crate::flow::throttle::{Admitted, Throttle};
@@ -130,7 +130,7 @@ impl<S: PasswordStore> ChangePassword<S> {
 
     /// The caller, whose session must be live.
     async fn asking(&self, principal: Option<Principal>) -> Result<Asking, Problem> {
-        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let principal = require_account(principal)?;
         let now = self.context.clock.now();
         let found = self.store.session_and_name(principal.user, principal.session).await;
         let found = found.map_err(Problem::store("session_and_name"))?;

@@ -12,11 +12,14 @@ use crate::ports::context::Context;
 use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::secret::SecretString;
-use crate::session::{DeadCause, EndReason, Ended, Presented, ReuseCause, RotationRequest, Session};
+use crate::session::{
+    DeadCause, EndReason, Ended, NetworkDigest, Presented, Repeat, ReuseCause, RotationRequest, Session,
+};
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use std::net::IpAddr;
 
 /// A parsed refresh request (RFC 6749 §6).
 #[derive(Debug)]
@@ -27,9 +30,13 @@ pub struct RefreshRequest {
     /// The clients whose sessions this request may refresh.
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
+    /// Whether the request has no scope, or names the right to the account endpoints ([`Scope::ACCOUNT`]).
+    pub(crate) account: bool,
     pub(crate) attempt: Option<AttemptId>,
     /// Whether this process could not renew its keys.
     pub(crate) keys_overdue: bool,
+    /// The address that the connection came from.
+    pub(crate) source_ip: Option<IpAddr>,
 }
 
 impl RefreshRequest {
@@ -90,6 +97,8 @@ impl<S: Store> Refresh<S> {
             client: request.client,
             scope: request.scope,
             attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.context.entropy.as_ref())),
+            named: request.attempt.is_some(),
+            network: NetworkDigest::of(text, request.source_ip),
         };
         let rotation = RotationRequest {
             presented: &presented,
@@ -107,6 +116,18 @@ impl<S: Store> Refresh<S> {
             }
             Rotation::SameSuccessor(item, cause) => {
                 let (client, generation, age) = (item.client.clone(), item.generation, age(&item, now));
+                // The very attempt from another network is a device that changed its network: no other party has its key.
+                let elsewhere =
+                    cause == Repeat::Grace && item.network.is_some_and(|at| at != presented.network);
+                if elsewhere {
+                    events.push(Event::OtherNetwork {
+                        user,
+                        session,
+                        client: client.clone(),
+                        generation,
+                        age,
+                    });
+                }
                 events.push(Event::Repeated { user, session, client, generation, cause, age });
                 item
             }
@@ -124,8 +145,10 @@ impl<S: Store> Refresh<S> {
             }
         };
         let scope = self.scope(&item, presented.scope);
+        // A session without the right does not get it by a refresh.
+        let account = item.account && (request.account || scope == self.scope(&item, None));
         self.issuer
-            .issue(&item, scope, request.transport, now, self.context.entropy.as_ref())
+            .issue(&item, scope, account, request.transport, now, self.context.entropy.as_ref())
             .map_err(Problem::Sign)
     }
 

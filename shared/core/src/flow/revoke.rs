@@ -105,7 +105,7 @@ impl<S: Store> Revoke<S> {
             events.push(Event::RevokeIgnored { cause, all, user, session, reason });
             if all { Err(Problem::TokenRejected) } else { Ok(Revoked {}) }
         };
-        let (user, session) = match self.identify(request.token.expose(), now) {
+        let ((user, session), account) = match self.identify(request.token.expose(), now) {
             Ok(owner) => owner,
             Err((Ignored::Token(RefreshTokenError::UnknownKey), _)) if request.keys_overdue => {
                 return Err(Problem::KeysOverdue);
@@ -115,6 +115,9 @@ impl<S: Store> Revoke<S> {
             }
             Err((cause, owner)) => return ignored(cause, owner, None),
         };
+        if all && !account {
+            return Err(Problem::AccountNotGranted);
+        }
         let mut over = |cause, reason| ignored(Ignored::Session(cause), Some((user, session)), reason);
         let reason = if all { EndReason::RevokedAll } else { EndReason::Revoked };
         let attempt = AttemptId::generate(self.context.entropy.as_ref());
@@ -144,12 +147,14 @@ impl<S: Store> Revoke<S> {
         Ok(Revoked {})
     }
 
-    /// The owner of a token that is ours and within its time. The error names the owner of a token that was ours once.
-    fn identify(&self, token: &str, now: Timestamp) -> Result<Owner, (Ignored, Option<Owner>)> {
+    /// The owner of a token that is ours and within its time, and whether the token has the right to the account endpoints. A
+    /// refresh token has it. The error names the owner of a token that was ours once.
+    fn identify(&self, token: &str, now: Timestamp) -> Result<(Owner, bool), (Ignored, Option<Owner>)> {
         if token.starts_with(RefreshToken::PREFIX) {
             let keys = &self.refresh_keys;
             let owner = |token: RefreshToken| (token.user, token.session);
-            return RefreshToken::authenticate(token, keys, now).map(owner).map_err(|cause| {
+            let authenticated = RefreshToken::authenticate(token, keys, now);
+            return authenticated.map(|token| (owner(token), true)).map_err(|cause| {
                 (Ignored::Token(cause), RefreshToken::expired(token, keys, cause).map(owner))
             });
         }
@@ -158,6 +163,7 @@ impl<S: Store> Revoke<S> {
             .examine(token, now)
             .map_err(|rejected| (Ignored::AccessToken(rejected.cause), rejected.owner))?;
         let owner = UserId::parse(&verified.subject).zip(SessionId::parse(&verified.session));
-        owner.ok_or((Ignored::Session(DeadCause::Absent), None))
+        let account = verified.claims.get("account") == Some(&serde_json::Value::Bool(true));
+        owner.map(|owner| (owner, account)).ok_or((Ignored::Session(DeadCause::Absent), None))
     }
 }

@@ -4,7 +4,7 @@
 //! outlives its session by minutes, so the flow checks that the session of the caller is live.
 
 use crate::config::SessionsConfig;
-use crate::flow::error::{Problem, require_live};
+use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::outcome::Outcome;
 use crate::flow::revoke::Revoked;
 use crate::ports::context::{Context, Principal};
@@ -16,6 +16,10 @@ use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::cmp::Reverse;
+
+/// Seconds to which a list rounds the times that a refresh changes. Otherwise the list would tell a thief the moment of a
+/// refresh, and so when a copied refresh token is in its grace period.
+const ROUNDED_TO: u64 = 3600;
 
 /// Most sessions in one response.
 pub const MAX_SHOWN: usize = 100;
@@ -32,7 +36,7 @@ pub enum SessionsRequest {
 /// The body of a successful `GET /sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// The caller's own session, then the others by their last use, newest first; at most [`MAX_SHOWN`].
+    /// The caller's own session, then the others by `last_used_at`, newest first; at most [`MAX_SHOWN`].
     pub sessions: Vec<SessionView>,
     /// The number of all live sessions.
     pub total: usize,
@@ -47,9 +51,11 @@ pub struct SessionView {
     pub client_id: ClientId,
     /// The time of the login.
     pub created_at: u64,
-    /// The time of the last refresh, or of the login.
+    /// The time of the last use, rounded down to the hour, or `created_at` if that is later. For the caller's own session, this
+    /// request is the last use; for others, it is the last refresh.
     pub last_used_at: u64,
-    /// The time when it expires if no refresh comes before.
+    /// The latest time at which it expires without a further refresh: the absolute end, or the idle limit, rounded up to the
+    /// hour.
     pub expires_at: u64,
     /// The user agent of the login. The client chose it, so a page that shows it has to escape it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,12 +67,15 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    fn new(session: Session, current: bool) -> Self {
+    fn new(session: Session, current: bool, now: Timestamp) -> Self {
+        let refreshed = session.last_used().seconds();
+        let used = if current { now.seconds().max(refreshed) } else { refreshed };
+        let (expires, end) = (session.expires_at.seconds(), session.absolute_end.seconds());
         Self {
             session_id: session.session,
             created_at: session.created_at.seconds(),
-            last_used_at: session.last_used().seconds(),
-            expires_at: session.expires_at.seconds(),
+            last_used_at: (used / ROUNDED_TO * ROUNDED_TO).max(session.created_at.seconds()),
+            expires_at: (expires + (used - refreshed)).next_multiple_of(ROUNDED_TO).min(end),
             client_id: session.client,
             device: session.device,
             scope: session.scope,
@@ -106,7 +115,7 @@ impl<S: SessionStore> Sessions<S> {
         principal: Option<Principal>,
         events: &mut Vec<Event>,
     ) -> Result<Listed, Problem> {
-        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let principal = require_account(principal)?;
         let now = self.context.clock.now();
         let stored = self.store.stored_sessions(principal.user).await;
         let stored = stored.map_err(Problem::store("stored_sessions"))?;
@@ -136,7 +145,7 @@ impl<S: SessionStore> Sessions<S> {
         session: Option<SessionId>,
         events: &mut Vec<Event>,
     ) -> Result<Revoked, Problem> {
-        let principal = principal.ok_or(Problem::NoAuthorizer)?;
+        let principal = require_account(principal)?;
         let session = session.ok_or(Problem::NoSuchSession)?;
         let now = self.context.clock.now();
         let user = principal.user;
@@ -175,15 +184,15 @@ impl<S: SessionStore> Sessions<S> {
 fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Listed {
     sessions.retain(|session| session.is_live(now));
     let total = sessions.len();
-    // The id, so that sessions with equal times keep their order from one response to the next.
-    sessions
-        .sort_by_key(|session| (session.session != current, Reverse(session.last_used()), session.session));
-    sessions.truncate(MAX_SHOWN);
     let view = |session: Session| {
         let current = session.session == current;
-        SessionView::new(session, current)
+        SessionView::new(session, current, now)
     };
-    Listed { sessions: sessions.into_iter().map(view).collect(), total }
+    let mut sessions: Vec<SessionView> = sessions.into_iter().map(view).collect();
+    // By what is shown: the order must not tell more. The id, so that sessions with equal times keep their order.
+    sessions.sort_by_key(|session| (!session.current, Reverse(session.last_used_at), session.session_id));
+    sessions.truncate(MAX_SHOWN);
+    Listed { sessions, total }
 }
 
 #[cfg(test)]
@@ -220,11 +229,14 @@ mod tests {
             generation: 0,
             rotated_at: None,
             attempt: None,
+            named: false,
+            network: None,
             created_at: seconds_ago(age),
             expires_at: NOW + Duration::from_secs(1000),
             absolute_end: NOW + Duration::from_secs(2000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            account: true,
             ended: None,
             device: None,
         }
@@ -332,25 +344,50 @@ mod tests {
     }
 
     fn principal(byte: u8) -> Option<Principal> {
-        Some(Principal { user: USER, session: id(byte) })
+        Some(Principal { user: USER, session: id(byte), account: true })
     }
 
     #[test]
     fn the_callers_first_then_the_last_used() {
-        let rotated = Session { rotated_at: Some(seconds_ago(5)), ..session(2, 900) };
+        let rotated = Session { rotated_at: Some(seconds_ago(3605)), ..session(2, 9000) };
         let sessions = vec![session(1, 10), rotated, ended(3), session(4, 800), expired(5), session(6, 10)];
         let listed = listed(sessions, id(4), NOW);
         let order: Vec<_> = listed.sessions.iter().map(|view| (view.session_id, view.current)).collect();
-        assert_eq!(order, [(id(4), true), (id(2), false), (id(1), false), (id(6), false)]);
+        assert_eq!(order, [(id(4), true), (id(1), false), (id(6), false), (id(2), false)]);
         assert_eq!(listed.total, 4);
         assert_eq!(
-            serde_json::to_value(&listed.sessions[1]).unwrap(),
+            serde_json::to_value(&listed.sessions[3]).unwrap(),
             serde_json::json!({
                 "session_id": id(2).to_string(), "client_id": "web", "scope": "a b", "current": false,
-                "created_at": NOW.seconds() - 900, "last_used_at": NOW.seconds() - 5,
-                "expires_at": NOW.seconds() + 1000,
+                "created_at": NOW.seconds() - 9000, "last_used_at": (NOW.seconds() - 3605) / 3600 * 3600,
+                "expires_at": (NOW.seconds() + 1000).next_multiple_of(3600).min(NOW.seconds() + 2000),
             })
         );
+    }
+
+    /// With and without an idle limit, and also when the refresh is the first one of its hour.
+    #[test]
+    fn the_list_is_no_oracle_of_rotations() {
+        let second = |second| Timestamp::from_seconds(1_800_000_000 + second);
+        let day = 86_400;
+        for (idle, end) in [(2 * day, 30 * day), (30 * day, 30 * day), (7_200, 8_000)] {
+            let shown = |rotated: Option<u64>, now| {
+                let session = Session {
+                    created_at: second(0),
+                    rotated_at: rotated.map(second),
+                    expires_at: second(rotated.unwrap_or(0) + idle).min(second(end)),
+                    absolute_end: second(end),
+                    ..session(1, 0)
+                };
+                let listed = listed(vec![session], id(1), second(now));
+                let [view] = &listed.sessions[..] else { panic!("{listed:?}") };
+                view.clone()
+            };
+            for now in [299, 3_599, 3_600, 3_601, 7_100] {
+                assert_eq!(shown(None, now), shown(Some(now), now), "{idle} {end} {now}");
+                assert!(shown(None, now).expires_at >= second(idle.min(end)).seconds());
+            }
+        }
     }
 
     #[test]
@@ -374,6 +411,15 @@ mod tests {
         check(at_once(flow.list(None)));
         check(at_once(flow.end(None, None)));
         check(at_once(flow.end(None, Some(id(1)))));
+        assert!(flow.store.asked.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn without_the_right_to_the_account_nothing_is_shown_or_ended() {
+        let flow = flow(store([session(1, 1)]));
+        let narrow = principal(1).map(|principal| Principal { account: false, ..principal });
+        assert_eq!(at_once(flow.list(narrow)).answer, Err(Problem::AccountNotGranted));
+        assert_eq!(at_once(flow.end(narrow, Some(id(1)))).answer, Err(Problem::AccountNotGranted));
         assert!(flow.store.asked.lock().unwrap().is_empty());
     }
 

@@ -117,7 +117,9 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::BadCredentials | ApiError::ClientAuthentication | ApiError::InvalidToken => {
             StatusCode::UNAUTHORIZED
         }
-        ApiError::OriginNotAllowed | ApiError::NotThroughProxy(_) => StatusCode::FORBIDDEN,
+        ApiError::OriginNotAllowed | ApiError::NotThroughProxy(_) | ApiError::InsufficientScope => {
+            StatusCode::FORBIDDEN
+        }
         ApiError::NotFound => StatusCode::NOT_FOUND,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -137,6 +139,10 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         ApiError::InvalidToken => {
             Some((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#.to_owned()))
         }
+        ApiError::InsufficientScope => Some((
+            header::WWW_AUTHENTICATE,
+            r#"Bearer error="insufficient_scope", scope="daypass:account""#.to_owned(),
+        )),
         ApiError::ClientAuthentication => {
             Some((header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
         }
@@ -188,6 +194,7 @@ mod tests {
             ApiError::TemporarilyUnavailable,
             ApiError::ServerError,
             ApiError::InvalidToken,
+            ApiError::InsufficientScope,
             ApiError::NotFound,
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
@@ -206,7 +213,8 @@ mod tests {
                 matches!(status, 429 | 503),
                 "{error:?}"
             );
-            assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{error:?}");
+            let challenged = status == 401 || error == ApiError::InsufficientScope;
+            assert_eq!(response.headers().contains_key("www-authenticate"), challenged, "{error:?}");
         }
         let slow_down = refusal(&ApiError::SlowDown(Duration::from_millis(1001)));
         assert_eq!(slow_down.headers()["retry-after"], "2", "rounded up");

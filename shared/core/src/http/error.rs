@@ -44,6 +44,8 @@ pub enum ApiError {
     PasswordRefused(&'static str),
     /// No access token was verified, or the session of the access token is over (RFC 6750 §3.1).
     InvalidToken,
+    /// The access token has no right to the account endpoints (RFC 6750 §3.1).
+    InsufficientScope,
     /// The path names nothing, or nothing of the caller's.
     NotFound,
     /// A rate limit is exhausted; the next attempt is possible after this time.
@@ -76,6 +78,9 @@ impl ApiError {
             Self::WrongPassword => ("wrong_password", "The current password is wrong."),
             Self::PasswordRefused(text) => ("password_refused", text),
             Self::InvalidToken => ("invalid_token", "The access token is not valid."),
+            Self::InsufficientScope => {
+                ("insufficient_scope", "The access token has no right to the account.")
+            }
             Self::NotFound => ("invalid_request", "There is nothing here."),
             Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
             Self::TemporarilyUnavailable => {
@@ -97,6 +102,7 @@ impl From<&Problem> for ApiError {
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,
             Problem::NoAuthorizer | Problem::SessionOver { .. } | Problem::NoUser => Self::InvalidToken,
+            Problem::AccountNotGranted => Self::InsufficientScope,
             Problem::Throttled(throttled) => Self::SlowDown(throttled.wait),
             Problem::BadCredentials => Self::BadCredentials,
             Problem::WrongPassword => Self::WrongPassword,

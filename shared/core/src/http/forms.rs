@@ -91,7 +91,7 @@ impl LoginRequest {
         let password = body
             .password
             .required("The password is missing.", "The password is longer than 1024 characters.")?;
-        let scope = scope(body.scope)?;
+        let (scope, account) = scope(body.scope)?;
         let device_token = match client.transport {
             Transport::Body => body.device_token.text()?,
             Transport::Cookie => device_cookie(request),
@@ -104,6 +104,7 @@ impl LoginRequest {
             password,
             client: client.clone(),
             scope,
+            account,
             source_ip: caller.source_ip,
             device_token,
             user_agent: caller.user_agent,
@@ -130,14 +131,17 @@ impl RefreshRequest {
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
             (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
         };
+        let (scope, account) = scope(body.scope)?;
         Ok(Self {
             refresh_token,
             transport,
             client: clients.named(body.client_id.text()?.as_deref(), Some(&registered))?,
             registered,
-            scope: scope(body.scope)?,
+            scope,
+            account,
             attempt: idempotency_key(request)?,
             keys_overdue: keys_are_overdue(request),
+            source_ip: caller_of(request).source_ip,
         })
     }
 }
@@ -188,8 +192,11 @@ impl PasswordRequest {
     }
 }
 
-fn scope(parameter: Parameter<String>) -> Result<Option<Scope>, ApiError> {
-    Ok(parameter.text()?.as_deref().map(Scope::parse).transpose()?)
+/// The scope without [`Scope::ACCOUNT`], and whether the request asks for the right to the account endpoints.
+fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
+    let mut scope = parameter.text()?.as_deref().map(Scope::parse).transpose()?;
+    let account = scope.as_mut().is_none_or(|scope| scope.remove(Scope::ACCOUNT));
+    Ok((scope, account))
 }
 
 impl SessionsRequest {

@@ -15,12 +15,14 @@ pub struct Principal {
     pub user: UserId,
     /// The session of the access token: its `sid`.
     pub session: SessionId,
+    /// Whether the access token has the right to the account endpoints: its `account`.
+    pub account: bool,
 }
 
 impl Principal {
     /// The principal of these claims; `None` unless both are ids of ours.
     #[must_use]
-    pub fn parse(sub: &str, sid: &str) -> Option<Self> {
-        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)? })
+    pub fn parse(sub: &str, sid: &str, account: bool) -> Option<Self> {
+        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)?, account })
     }
 }

@@ -67,6 +67,17 @@ pub enum Event {
         /// Seconds since the rotation that is repeated.
         age: u64,
     },
+    /// A superseded token came again within the grace period, from another network than the rotation.
+    #[serde(rename = "refresh.other_network")]
+    OtherNetwork {
+        user: UserId,
+        session: SessionId,
+        client: ClientId,
+        /// The generation that the client holds now.
+        generation: u32,
+        /// Seconds since the rotation that is repeated.
+        age: u64,
+    },
     /// A superseded token was replayed, and its session was ended.
     #[serde(rename = "refresh.reuse")]
     Reuse {
@@ -268,7 +279,10 @@ impl Record for Event {
     fn severity(&self) -> Severity {
         match self {
             Self::Failure { .. } => Severity::Error,
-            Self::Reuse { .. } | Self::LoginThrottled { .. } | Self::KeysCut { .. } => Severity::Warning,
+            Self::OtherNetwork { .. }
+            | Self::Reuse { .. }
+            | Self::LoginThrottled { .. }
+            | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }

@@ -2,12 +2,19 @@
 
 pub mod limit;
 
+use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
+use aws_lc_rs::hmac;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
+use std::net::IpAddr;
 use std::time::Duration;
+
+/// Grace of a rotation whose attempt the client named by an `Idempotency-Key`, for other attempts. The client repeats a lost
+/// request under its key, so only another party or a tab that does not share the key needs grace.
+pub const NAMED_GRACE: Duration = Duration::from_secs(5);
 
 /// A session in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +29,10 @@ pub struct Session {
     pub rotated_at: Option<Timestamp>,
     /// The attempt of the last rotation, or of the end; `None` before the first.
     pub attempt: Option<AttemptId>,
+    /// Whether the client named the attempt of the last rotation by an `Idempotency-Key`.
+    pub named: bool,
+    /// The network of the last rotation; `None` before the first, or if an older version rotated.
+    pub network: Option<NetworkDigest>,
     /// The time of the login.
     pub created_at: Timestamp,
     /// When the current token expires: the absolute end, or the idle limit when that comes first. After an early end, the
@@ -33,6 +44,8 @@ pub struct Session {
     pub client: ClientId,
     /// The widest scope of its access tokens.
     pub scope: Scope,
+    /// Whether its access tokens can have the right to the account endpoints.
+    pub account: bool,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
     /// The user agent of the login, shortened.
@@ -158,6 +171,35 @@ impl Session {
     }
 }
 
+/// The network that a refresh came from, as the session stores it: 8 bytes of an HMAC-SHA-256, so the table names no address.
+/// The key is the text of the presented refresh token, so only requests with the same token can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkDigest([u8; 8]);
+
+impl NetworkDigest {
+    /// The digest of an IPv4 address or of the /64 of an IPv6 address.
+    #[must_use]
+    pub fn of(token: &str, address: Option<IpAddr>) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+        let mut digest = [0; 8];
+        let tag = hmac::sign(&key, &network(address, 8));
+        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(digest)
+    }
+
+    /// From stored bytes; `None` when their number is wrong.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// What a client presents with a refresh token that has been authenticated.
 #[derive(Debug, Clone)]
 pub struct Presented {
@@ -169,6 +211,10 @@ pub struct Presented {
     pub scope: Option<Scope>,
     /// The id of this attempt, which the rotation stores: from the client's `Idempotency-Key`, or fresh.
     pub attempt: AttemptId,
+    /// Whether the attempt is from the client's `Idempotency-Key`.
+    pub named: bool,
+    /// The network that the request came from.
+    pub network: NetworkDigest,
 }
 
 /// A rotation to be tried.
@@ -181,7 +227,7 @@ pub struct RotationRequest<'a> {
     pub registered: &'a [ClientId],
     /// The time of the attempt: condition and verdict use the same.
     pub now: Timestamp,
-    /// How long a superseded token still gets the same successor.
+    /// How long a superseded token still gets the same successor; at most [`NAMED_GRACE`] if the client named the rotation.
     pub grace: Duration,
     /// How long an unused session lives; `None` for as long as the absolute end allows.
     pub idle: Option<Duration>,
@@ -263,7 +309,8 @@ pub fn judge(item: Option<&Session>, request: &RotationRequest<'_>) -> Verdict {
     }
     let scope_granted = presented.scope.as_ref().is_none_or(|scope| scope.is_within(&item.scope));
     let own = item.attempt == Some(presented.attempt);
-    let in_grace = item.rotated_at.is_some_and(|at| request.now.since(at) < request.grace);
+    let grace = if item.named { request.grace.min(NAMED_GRACE) } else { request.grace };
+    let in_grace = item.rotated_at.is_some_and(|at| request.now.since(at) < grace);
     match item.generation.checked_sub(presented.token.generation) {
         None => Verdict::Dead(DeadCause::AheadOfStore),
         Some(1) if !own && !in_grace => Verdict::Reuse(ReuseCause::AfterGrace),

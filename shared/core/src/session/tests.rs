@@ -28,11 +28,14 @@ fn session() -> Session {
         generation: 5,
         rotated_at: before(10_000),
         attempt: Some(attempt(1)),
+        named: false,
+        network: None,
         created_at: Timestamp::from_seconds(NOW.seconds() - 1000),
         expires_at: Timestamp::from_seconds(NOW.seconds() + 1000),
         absolute_end: Timestamp::from_seconds(NOW.seconds() + 1000),
         client: client("web"),
         scope: Scope::parse("a b").unwrap(),
+        account: true,
         ended: None,
         device: None,
     }
@@ -44,6 +47,8 @@ fn presented(generation: u32) -> Presented {
         client: None,
         scope: None,
         attempt: attempt(9),
+        named: false,
+        network: NetworkDigest::of("", None),
     }
 }
 
@@ -86,7 +91,7 @@ fn cases() -> Vec<Case> {
         ("not registered", None, vec![client("other")]),
         ("not registered", Some("web"), vec![client("other")]),
     ];
-    // Generation, who rotated last, when, and the grace window.
+    // Generation, who rotated last, when, the grace window, and whether the client named the rotation.
     let fresh = "one behind, in grace";
     let late = "one behind";
     let own = "one behind, this attempt";
@@ -110,12 +115,25 @@ fn cases() -> Vec<Case> {
         // The clock of the process that rotated is two seconds ahead of ours.
         (vec![fresh, late], 4, 9, Some(NOW + Duration::from_secs(2)), GRACE),
     ];
+    let named = [
+        (vec!["current"], 5, 9, before(0), GRACE),
+        (vec![own, fresh, late], 4, 1, before(4_999), GRACE),
+        (vec![own, late], 4, 1, before(5_000), GRACE),
+        (vec![fresh, late], 4, 9, before(4_999), GRACE),
+        (vec![late], 4, 9, before(5_000), GRACE),
+        (vec![late], 4, 9, before(2_000), Duration::from_secs(2)),
+        (vec!["older"], 3, 9, before(0), GRACE),
+    ];
+    let tokens = tokens.map(|case| (case, false)).into_iter().chain(named.map(|case| (case, true)));
+    let tokens: Vec<_> = tokens.collect();
     let scopes = [("granted", None), ("granted", Some("a")), ("not granted", Some("a c"))];
     for (session, item) in &sessions {
         for (client, named, registered) in &clients {
-            for (token, generation, by, rotated_at, grace) in &tokens {
+            for ((token, generation, by, rotated_at, grace), named_before) in &tokens {
                 for (scope, asked) in &scopes {
-                    let item = item.clone().map(|item| Session { rotated_at: *rotated_at, ..item });
+                    let item = item.clone();
+                    let item =
+                        item.map(|item| Session { rotated_at: *rotated_at, named: *named_before, ..item });
                     let presented = Presented {
                         client: named.map(self::client),
                         scope: asked.map(|scope| Scope::parse(scope).unwrap()),
@@ -203,6 +221,18 @@ fn grace_closes_at_its_last_millisecond() {
         Verdict::Reuse(ReuseCause::AfterGrace),
         "a grace of zero forgives nothing"
     );
+}
+
+#[test]
+fn networks_are_compared_under_one_token() {
+    let of = |token: &str, address: &str| NetworkDigest::of(token, Some(address.parse().unwrap()));
+    assert_eq!(of("t", "2001:db8:1:2::1"), of("t", "2001:db8:1:2::2"), "one /64");
+    assert_ne!(of("t", "2001:db8:1:2::1"), of("t", "2001:db8:1:3::1"));
+    assert_ne!(of("t", "192.0.2.1"), of("t", "192.0.2.2"));
+    assert_ne!(of("t", "192.0.2.1"), of("u", "192.0.2.1"), "another token, another digest");
+    let digest = of("t", "192.0.2.1");
+    assert_eq!(NetworkDigest::from_bytes(digest.as_bytes()), Some(digest));
+    assert_eq!(NetworkDigest::from_bytes(&[0; 9]), None);
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl Subjects {
 
 /// What counts as one address: all of IPv4, and the first bytes of IPv6. One that says the same thing in both
 /// (`::ffff:192.0.2.1`) is the IPv4 one.
-fn network(address: Option<IpAddr>, v6_bytes: usize) -> Vec<u8> {
+pub(crate) fn network(address: Option<IpAddr>, v6_bytes: usize) -> Vec<u8> {
     let canonical = address.map(|address| address.to_canonical());
     match canonical {
         None => vec![0],

@@ -23,6 +23,8 @@ pub struct Grant {
     pub client: ClientId,
     /// What it may be used for: `scope`, left out when empty.
     pub scope: Scope,
+    /// Whether it may call the account endpoints: `account`, left out when it may not.
+    pub account: bool,
 }
 
 /// Signs access tokens.
@@ -57,6 +59,8 @@ struct Claims<'a> {
     sid: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    account: bool,
 }
 
 impl Signer {
@@ -76,6 +80,7 @@ impl Signer {
             jti: BASE64URL_NOPAD.encode(&random::<16>(entropy)),
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
+            account: grant.account,
         };
         let signing_input = format!("{}.{}", encode(&header), encode(&claims));
         let signature = self.keys.sign(signing_input.as_bytes())?;

@@ -19,6 +19,10 @@ pub enum ScopeError {
 impl Scope {
     /// Longest text form, in bytes. With it, a session item stays below 1 KB.
     pub const MAX_BYTES: usize = 256;
+    /// Prefix of the words that Daypass itself defines. No user and no client can have such a word.
+    pub const RESERVED: &str = "daypass:";
+    /// Requests the right to the account endpoints. It is no word of a granted scope: the right is a claim of its own.
+    pub const ACCOUNT: &str = "daypass:account";
     /// Most words. Each adds three bytes to the stored item, and a clause to a condition.
     pub const MAX_WORDS: usize = 32;
 
@@ -53,6 +57,17 @@ impl Scope {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// Whether a word has the prefix [`Scope::RESERVED`].
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.0.iter().any(|word| word.starts_with(Self::RESERVED))
+    }
+
+    /// Removes a word. Returns whether it was there.
+    pub fn remove(&mut self, word: &str) -> bool {
+        self.0.remove(word)
     }
 
     /// The words, sorted.

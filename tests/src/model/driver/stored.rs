@@ -65,6 +65,7 @@ fn same(index: usize, chain: &mut Chain, item: &Session) -> Result<(), Failure> 
     let same = same_end
         && usize::try_from(item.generation) == Ok(chain.last())
         && item.rotated_at.map(Timestamp::millis) == chain.rotated_at
+        && item.named == chain.made_under.is_some()
         && item.created_at.millis() == chain.created_at
         && item.absolute_end.millis() == chain.absolute_end
         && match ended {

@@ -45,6 +45,7 @@ impl Fixture {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            account: false,
         };
         self.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap()
     }
@@ -186,6 +187,7 @@ fn every_token_has_its_own_jti() {
         session: SessionId::from_bytes([2; 16]),
         client: ClientId::parse("web").unwrap(),
         scope: Scope::default(),
+        account: false,
     };
     let entropy = Seeded::new(3);
     let payload = |token: String| token.split('.').nth(1).unwrap().to_owned();
