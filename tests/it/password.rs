@@ -12,6 +12,7 @@ use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::{PASSWORD, Service, from, post, request};
 use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::base::time::Clock;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +63,31 @@ async fn the_main_job() {
     let sessions = service.bench.store.sessions(user.id).await.unwrap();
     let reasons: Vec<EndReason> = sessions.iter().filter_map(|session| Some(session.ended?.reason)).collect();
     assert_eq!(reasons, [EndReason::PasswordChanged; 2]);
+}
+
+/// Hashing takes long, and the revocation feed reads only the endings of the last seconds again.
+///
+/// invariant: Endings after a change of the password carry the time at which they are written.
+#[tokio::test(flavor = "multi_thread")]
+async fn endings_carry_their_own_time() {
+    let (_db, service) = service().await;
+    let user = service.quick_user("alice").await;
+    let asks = service.login_from(HOME, "alice", PASSWORD).await;
+    service.login_from(HOME, "alice", PASSWORD).await;
+    let (clock, late) = (service.clock.clone(), AtomicUsize::new(0));
+    service.bench.recorder.set_hook(move |call| {
+        let writes_the_user = call.operation != "Query" && call.request.to_string().contains("password_hash");
+        if writes_the_user && late.fetch_add(1, Ordering::SeqCst) == 0 {
+            clock.advance(Duration::from_secs(12));
+        }
+        Action::Pass
+    });
+    let before = service.clock.now();
+    assert_eq!(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await.status, 200);
+    let sessions = service.bench.store.sessions(user.id).await.unwrap();
+    let ended: Vec<u64> =
+        sessions.iter().filter_map(|session| Some(session.ended?.at.since(before).as_secs())).collect();
+    assert_eq!(ended, [12]);
 }
 
 /// The address of a thief who knew the old password is no longer known.

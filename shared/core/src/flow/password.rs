@@ -122,7 +122,9 @@ impl<S: PasswordStore> ChangePassword<S> {
         events.push(Event::PasswordChanged { user, session });
         // Before the endings: if they break off, the request was still no guess, and neither is its repeat.
         throttle.settle(&admitted, events).await;
-        let ended = self.store.end_others(user, session, asking.now, reason).await;
+        // The time of the endings, not that of the request: hashing takes long, and the feed looks only so far back.
+        let now = self.context.clock.now();
+        let ended = self.store.end_others(user, session, now, reason).await;
         let count = ended.map_err(Problem::store("end_others"))?;
         events.push(Event::SessionsEnded { user, session, count, reason });
         Ok(Revoked {})
