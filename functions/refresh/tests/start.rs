@@ -284,7 +284,7 @@ async fn open_session(url: &str) -> Session {
     session
 }
 
-/// A key set that cannot be used will not mend itself: the function ends, with one line that says why and shows nothing of it.
+/// A malformed key set stays malformed, so the function ends. Its one log line names the reason and shows no key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_set_that_is_no_good_ends_the_function_with_one_clear_line() {
     let good = key_set().to_json().unwrap();
@@ -316,7 +316,7 @@ async fn a_key_set_that_is_no_good_ends_the_function_with_one_clear_line() {
     }
 }
 
-/// A secret that is not there will not come by waiting: the function ends, with one line that says why.
+/// Waiting does not create a missing secret, so the function ends. Its one log line names the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_ends_the_function_with_one_clear_line() {
     let secrets = SecretsManager::start(String::new()).await.unwrap();

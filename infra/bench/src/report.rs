@@ -10,7 +10,7 @@ use std::time::Duration;
 const MOST_RATIO: f64 = 1.3;
 /// Longest cold start, to the request for the first event.
 const MOST_START: Duration = Duration::from_millis(5);
-/// Factor by which the gate permits times over their limits. A busy machine exceeds them a little, and a regression by
+/// Factor that the gate permits over the limits of times. A busy machine exceeds them a little, and a regression by
 /// more. The table shows OVER in both cases.
 const BUSY: f64 = 1.25;
 /// Most resident memory, in bytes.

@@ -24,7 +24,7 @@ const MANY: usize = 100_000;
 const MOST: usize = 1_000_000;
 const ROUNDS: usize = 40;
 const INVOCATIONS: usize = 250;
-/// Measured polls.
+/// Number of polls that are measured.
 const POLLS: usize = 30;
 /// Cold starts per length of the list.
 const STARTS: usize = 9;

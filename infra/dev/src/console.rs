@@ -5,7 +5,7 @@ use daypass_tools::say;
 /// Destination of progress and of the functions' log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
-    /// Standard error.
+    /// The process's standard error.
     Terminal,
     /// No output, for tests. Errors contain the relevant lines.
     Quiet,

@@ -47,7 +47,7 @@ pub struct Settings {
     pub fresh: bool,
     /// Algorithm of access tokens; `None` for that of the kept keys, or ES256.
     pub algorithm: Option<Algorithm>,
-    /// Guarded services.
+    /// Services that `--guard` protects.
     pub guards: Vec<Guard>,
     /// Variables of the functions. They override those of the stack, such as `AWS_ENDPOINT_URL_DYNAMODB` with a proxy
     /// that counts requests.

@@ -45,7 +45,7 @@ pub struct Stack {
     variables: BTreeMap<String, String>,
     folder: PathBuf,
     _word: Option<Word>,
-    /// Released last.
+    /// Lock of the folder. The last field, so it is released after all servers have ended.
     _lock: File,
 }
 

@@ -12,7 +12,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers in order, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Body in bytes, decoded from its transfer encoding.
     pub body: Vec<u8>,
 }
 

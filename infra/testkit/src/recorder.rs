@@ -50,14 +50,14 @@ impl Exchange {
 pub struct Call<'a> {
     /// Operation, such as `UpdateItem`.
     pub operation: &'a str,
-    /// The request.
+    /// Body of the request.
     pub request: &'a Value,
 }
 
 /// Treatment of a request.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// Forward it.
+    /// Forward the request unchanged.
     Pass,
     /// Respond with this status and body. DynamoDB does not receive it.
     Status(u16, Value),

@@ -99,7 +99,7 @@ impl DynamoDb {
         Ok((narrowed, ended))
     }
 
-    /// The write by which a session follows its user. `None` if the user has every word of it.
+    /// The write that takes from a session the words that its user has lost; `None` if there are none.
     fn following(&self, mut item: Item, scope: &Scope, now: Moment) -> Option<Step> {
         let had = item.remove(SCOPE).and_then(|words| words.as_ss().cloned().ok())?;
         let (kept, lost): (Vec<_>, Vec<_>) =

@@ -96,7 +96,7 @@ pub enum HashParams {
     Scrypt {
         /// Base-2 logarithm of N.
         log_n: u8,
-        /// Block size.
+        /// Block size factor (RFC 7914 §2).
         r: u32,
         /// Parallelization: sequential runs in this build.
         p: u32,

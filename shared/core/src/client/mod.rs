@@ -8,7 +8,7 @@ use std::fmt;
 /// A registered client application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// Its id.
+    /// Value of `client_id` (RFC 6749 §2.2).
     pub id: ClientId,
     /// What it may ask for; `None` for all that the user has.
     pub scope: Option<Scope>,
@@ -188,7 +188,7 @@ impl Origin {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// The origin as browsers send it (RFC 6454 §7).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

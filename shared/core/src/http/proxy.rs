@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use std::net::IpAddr;
 
-/// The secret.
+/// Header with the secret of the proxy.
 const SECRET: HeaderName = HeaderName::from_static("x-daypass-proxy");
 /// Address and port of the viewer.
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/adding-cloudfront-headers.html>

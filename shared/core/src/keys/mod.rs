@@ -220,7 +220,7 @@ impl Document {
         if secret.is_empty() || secret.len() > MAX_ADOPTED_BYTES {
             return Err(bad(format!("the secret is empty or longer than {MAX_ADOPTED_BYTES} bytes")));
         }
-        // Random: an id that came from the secret would tell something of it to whoever reads the users table.
+        // Random, because an id derived from the secret would reveal something of it in the users table.
         let kid = HEXLOWER.encode(&random::<4>(entropy));
         self.peppers.push(SecretEntry {
             kid: kid.clone(),

@@ -1,8 +1,7 @@
 //! Rotation of a key set: `next` becomes `active`, `active` becomes `retired`, and a new `next` is published.
 //!
-//! A key is in the document for a whole period before anything is signed, authenticated or hashed with it. So whoever reads the
-//! document now and then (functions at a bounded age, verifiers of access tokens for hours) knows a key before it meets what
-//! was made with it, in whatever order they read.
+//! A key is in the document for a whole period before it signs, authenticates or hashes anything. Functions read the document
+//! again at a bounded age, and verifiers of access tokens within hours. Each therefore knows a key before it meets its first use.
 
 use super::{CounterKey, SecretEntry, SigningEntry, active_index, generate_signing_key};
 use crate::keys::{Document, KeyError, Status};
@@ -102,7 +101,7 @@ impl Entry for SigningEntry {
     fn turn(&mut self, status: Status, now: Timestamp) {
         (self.status, self.since) = (status, Some(now.seconds()));
         if status == Status::Retired {
-            // It signs nothing any more, so nobody needs to have it.
+            // It signs nothing any more.
             self.private = None;
         }
     }
@@ -270,8 +269,9 @@ impl Document {
     }
 
     /// The document after its keys have leaked, next ones too: a new active key and a new next one in each section that it has.
-    /// Signing and refresh keys are gone at once, with every token that was made with them; peppers stay as retired ones, or
-    /// nobody could log in. With the peppers, the counter key is new: all counters start again, and device tokens are invalid.
+    /// Signing and refresh keys are gone at once, and every token of theirs is invalid. Peppers stay as retired ones, because
+    /// stored passwords need them. With the peppers, the counter key is new: all counters start again, and device tokens are
+    /// invalid.
     ///
     /// # Errors
     /// [`KeyError`] when AWS-LC cannot make a key pair.

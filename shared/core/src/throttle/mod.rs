@@ -78,7 +78,7 @@ pub enum Exhausted {
 pub struct Counter {
     /// Its key in the attempts table: a keyed hash.
     pub key: String,
-    /// Its limit.
+    /// Attempts that it allows within a window.
     pub limit: Limit,
     /// The time of the attempt.
     pub now: Timestamp,

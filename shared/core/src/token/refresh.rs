@@ -42,7 +42,7 @@ pub enum RefreshTokenError {
     Malformed,
     /// The MAC key it names is not in the key set: forged, or older or newer than the keys that this process has.
     UnknownKey,
-    /// The MAC is wrong: nobody but us makes a right one.
+    /// The MAC is wrong. Only Daypass can make a right one.
     Forged,
     /// Ours, but past its expiry.
     Expired,

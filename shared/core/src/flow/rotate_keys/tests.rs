@@ -290,8 +290,8 @@ fn a_key_that_is_too_young_fails_the_rotation_and_leaves_all_as_it_was() {
     stack.rotated(Section::Refresh, "one").unwrap();
 }
 
-/// Secrets Manager calls a step again until it works: whatever request is lost, before or after it took effect, the rotation ends
-/// as one that lost nothing, and at every point verifiers know the keys in use and the next ones.
+/// Secrets Manager calls a step again until it works. Any request can be lost, before or after its effect: the rotation ends in the
+/// same state. At every point, verifiers know the keys in use and the next ones.
 ///
 /// invariant: A rotation can be repeated after the loss of any request, before or after its effect.
 #[test]

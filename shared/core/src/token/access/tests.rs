@@ -243,7 +243,7 @@ fn padding_white_space_and_other_alphabets() {
     }
 }
 
-/// The last character of a 64-byte signature has four spare bits: setting them spells the same bytes anew.
+/// The last character of a 64-byte signature has four spare bits: setting them spells the same bytes in another way.
 #[test]
 fn a_second_spelling_of_the_signature() {
     let fixture = es256();
@@ -596,7 +596,7 @@ fn a_megabyte_of_anything_is_too_long() {
     }
 }
 
-/// For the log: a signature of ours says whose token it was, whatever else is wrong with it. Claims alone name nobody.
+/// The log names the owner of a rejected token only if its signature is valid.
 #[test]
 fn a_refused_token_names_its_owner_when_it_was_signed() {
     let fixture = es256();
