@@ -259,7 +259,7 @@ async fn what_is_over_changes_nothing() {
 
     // The user was removed, and a new user has the name.
     let now = service.clock.clone();
-    let now = daypass_verifier::base::time::Clock::now(&now);
+    let now = now.now();
     service.bench.store.set_status(&user.username, UserStatus::Enabled, now).await.unwrap();
     raw.delete_item()
         .table_name(&service.bench.tables.users)
@@ -501,7 +501,7 @@ async fn a_retry_is_no_second_guess() {
     service.clock.advance(Duration::from_secs(900));
     // After any other change of the password, the retry is not recognised.
     let name = daypass_tests::bench::username("alice");
-    let now = daypass_verifier::base::time::Clock::now(&service.clock);
+    let now = service.clock.now();
     let hash = daypass_tests::service::quick_hash(PASSWORD);
     service.bench.store.set_password(&name, &hash, now).await.unwrap();
     let login = service.login_from(HOME, "alice", PASSWORD).await;
