@@ -151,14 +151,14 @@ async fn what_a_login_with_a_device_token_costs() {
     service.quick_user("alice").await;
     let token = device_token(&service.login_from(HOME, "alice", PASSWORD).await);
     service.bench.recorder.ask_capacity(true);
-    let rows = [(PASSWORD, 200, [1, 1, 1], 7.0), (WRONG, 401, [1, 3, 0], 3.0)];
+    let rows = [(PASSWORD, 200, [1, 1, 1, 1], 7.0), (WRONG, 401, [1, 3, 0, 0], 3.0)];
     for (n, (password, status, requests, units)) in rows.into_iter().enumerate() {
         let _ = service.bench.recorder.take();
         let answer = service.login_on(&token, &elsewhere(n), "alice", password).await;
         assert_eq!(answer.status, status, "{n}");
         let exchanges = service.bench.recorder.take();
         let counts = operations(&exchanges);
-        let seen = ["GetItem", "UpdateItem", "TransactWriteItems"]
+        let seen = ["GetItem", "UpdateItem", "TransactWriteItems", "Query"]
             .map(|operation| counts.get(operation).copied().unwrap_or_default());
         assert_eq!((seen, exchanges.len()), (requests, requests.iter().sum()), "{n}");
         assert_eq!(write_units(&exchanges), units, "{n}");

@@ -258,8 +258,7 @@ async fn what_is_over_changes_nothing() {
     disable(false).send().await.unwrap();
 
     // The user was removed, and a new user has the name.
-    let now = service.clock.clone();
-    let now = now.now();
+    let now = service.clock.now();
     service.bench.store.set_status(&user.username, UserStatus::Enabled, now).await.unwrap();
     raw.delete_item()
         .table_name(&service.bench.tables.users)
