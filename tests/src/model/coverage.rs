@@ -49,7 +49,7 @@ pub fn fault_name(fault: Fault) -> Option<&'static str> {
 }
 
 /// Outcomes that the walks of the gate reach, each at least ten times.
-pub const ALWAYS: [(&str, &str); 36] = [
+pub const ALWAYS: [(&str, &str); 37] = [
     ("login", "logged in"),
     ("login", "credentials refused"),
     ("refresh, current", "rotated"),
@@ -85,6 +85,7 @@ pub const ALWAYS: [(&str, &str); 36] = [
     ("revoke all", "refused: token expired"),
     ("revoke all", "refused: another client's"),
     ("revoke all", "503"),
+    ("revoke all", "no right to the account"),
     ("remove", "done"),
 ];
 

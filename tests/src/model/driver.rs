@@ -552,7 +552,7 @@ impl<'a> Journey<'a> {
             }
             Call::Revoke { session, link, access, client, all } => {
                 let link = &self.model.chains[*session].links[*link];
-                let access_token = link.access.as_ref().map(|(text, _)| text);
+                let access_token = link.access.as_ref().map(|access| &access.text);
                 let token = if *access { access_token } else { link.text.as_ref() };
                 let mut form = format!("token={}", token.map_or("", String::as_str));
                 if let Some(client) = client {

@@ -147,6 +147,8 @@ pub enum Ruling {
     Refused(Why),
     /// The scope was not granted: 400 `invalid_scope`.
     Scope,
+    /// The access token has no right to the account: 403 `insufficient_scope`.
+    NoAccount,
     /// The login is rejected: 401 `invalid_grant`.
     Credentials,
     /// 200 with an empty object. Contains whether a session ended.
@@ -205,6 +207,7 @@ impl Ruling {
             Self::Refused(Why::Expired) => "refused: session expired",
             Self::Refused(Why::Theft) => "theft noticed",
             Self::Scope => "scope refused",
+            Self::NoAccount => "no right to the account",
             Self::Credentials => "credentials refused",
             Self::Revoked(true) => "ended",
             Self::Revoked(false) => "nothing to end",
@@ -295,6 +298,8 @@ pub struct Chain {
     pub client: &'static str,
     /// Scope that was granted at the login.
     pub scope: BTreeSet<&'static str>,
+    /// Whether this is the whole scope that the user and the client have in common.
+    pub whole: bool,
     /// Time of the login, by the clock of its process.
     pub created_at: Time,
     /// Absolute end of the session.
@@ -327,8 +332,19 @@ pub struct Link {
     pub expires: Time,
     /// Text of the token, once it was issued.
     pub text: Option<String>,
-    /// The last access token that was issued with it, and its expiry.
-    pub access: Option<(String, Time)>,
+    /// The last access token that was issued with it.
+    pub access: Option<Access>,
+}
+
+/// An access token.
+#[derive(Clone)]
+pub struct Access {
+    /// Text of the token.
+    pub text: String,
+    /// Expiry of the token.
+    pub expires: Time,
+    /// Whether it has the right to the account: neither the login nor the refresh asked for a narrower scope.
+    pub account: bool,
 }
 
 impl fmt::Debug for Link {
@@ -507,11 +523,13 @@ impl Reference {
         if client == NARROW.0 {
             granted.retain(|word| *word == NARROW.1);
         }
+        let mut whole = true;
         if let Some(asked) = scope {
             let asked: BTreeSet<_> = asked.split(' ').collect();
             if !asked.is_subset(&granted) {
                 return Ruling::Scope;
             }
+            whole = asked == granted;
             granted = asked;
         }
         if fault == Fault::Throttled(Part::Second) {
@@ -524,6 +542,7 @@ impl Reference {
             id: None,
             client,
             scope: granted,
+            whole,
             created_at: now,
             absolute_end,
             links: vec![Link { expires, text: None, access: None }],
@@ -608,16 +627,19 @@ impl Reference {
         fault: Fault,
     ) -> Ruling {
         let chain = &mut self.chains[session];
-        let good_until = if access {
-            chain.links[link].access.as_ref().map_or(0, |(_, expires)| expires + ACCESS_LEEWAY)
-        } else {
-            chain.links[link].expires
+        let (good_until, account) = match &chain.links[link].access {
+            _ if !access => (chain.links[link].expires, true),
+            Some(token) => (token.expires + ACCESS_LEEWAY, token.account),
+            None => (0, true),
         };
         // For one session, the caller has what they wanted. For all sessions, the caller must learn that the others are
         // live.
         let nothing = |why| if all { Ruling::Refused(why) } else { Ruling::Revoked(false) };
         if now >= good_until {
             return nothing(Why::TokenExpired);
+        }
+        if all && !account {
+            return Ruling::NoAccount;
         }
         let others = client.is_some_and(|client| client != chain.client);
         let why = if all { "revoked_all" } else { "revoked" };
@@ -780,6 +802,7 @@ impl Reference {
             }
             (Ruling::Refused(_), Seen::Status(400, code)) if code == "invalid_grant" => return Ok(()),
             (Ruling::Scope, Seen::Status(400, code)) if code == "invalid_scope" => return Ok(()),
+            (Ruling::NoAccount, Seen::Status(403, code)) if code == "insufficient_scope" => return Ok(()),
             (Ruling::Credentials, Seen::Status(401, code)) if code == "invalid_grant" => return Ok(()),
             (Ruling::Unavailable, Seen::Status(503, code)) if code == "temporarily_unavailable" => {
                 return Ok(());
@@ -833,9 +856,15 @@ impl Reference {
             return failed(Property::Access, format!("not the id of session {session}: {grant:?}"));
         }
         chain.id = Some(grant.session.clone());
+        let scope: BTreeSet<&str> = grant.scope.split(' ').collect();
+        let access = Access {
+            text: grant.access.clone(),
+            expires: whole_seconds(now) + ACCESS_SECONDS * 1000,
+            account: chain.whole && scope == chain.scope,
+        };
         let link = &mut chain.links[link];
         link.text = Some(grant.refresh.clone());
-        link.access = Some((grant.access.clone(), whole_seconds(now) + ACCESS_SECONDS * 1000));
+        link.access = Some(access);
         Ok(())
     }
 }

@@ -10,14 +10,15 @@ mod tests;
 use crate::client::Clients;
 use crate::keys::rotation::{Rules, Section};
 use crate::secret::ProxySecrets;
-use crate::throttle::Limits;
+use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer;
 use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, idle, limits, proxy, public_keys, rules, secret, sources, table, table_names,
+    access_lifetime, clients, idle, limit, limits, proxy, public_keys, rules, secret, sources, table,
+    table_names,
 };
 use std::time::Duration;
 
@@ -175,10 +176,7 @@ tables! {
     "password" password -> PasswordConfig {
         clients: Clients = clients(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
-        limits: Limits = limits(
-            LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
-            ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS
-        );
+        limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);

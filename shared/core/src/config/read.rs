@@ -71,7 +71,13 @@ pub(super) fn table_names(
     Some(Tables { users: users?, sessions: sessions?, attempts: attempts? })
 }
 
-/// The rate limits. They are the same for `login` and `password`, which share the slots.
+/// One rate limit.
+pub(super) fn limit(reader: &mut Reader<'_>, attempts: &Number, window: &Number) -> Option<Limit> {
+    let (attempts, window) = (reader.number(attempts), reader.seconds(window));
+    Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
+}
+
+/// The rate limits of a login.
 #[expect(clippy::too_many_arguments, reason = "one argument for each setting, as for every field")]
 pub(super) fn limits(
     reader: &mut Reader<'_>,
@@ -83,13 +89,9 @@ pub(super) fn limits(
     account_window: &Number,
     known_days: &Number,
 ) -> Option<Limits> {
-    let mut limit = |attempts, window| {
-        let (attempts, window) = (reader.number(attempts), reader.seconds(window));
-        Some(Limit { attempts: u32::try_from(attempts?).ok()?, window: window? })
-    };
-    let pair = limit(pair, pair_window);
-    let address = limit(address, address_window);
-    let account = limit(account, account_window);
+    let pair = limit(reader, pair, pair_window);
+    let address = limit(reader, address, address_window);
+    let account = limit(reader, account, account_window);
     let days = reader.number(known_days);
     let known_for = days.map(|days| (days > 0).then(|| Duration::from_secs(days * 24 * 3600)));
     Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })

@@ -102,7 +102,8 @@ impl<S: Store + AttemptStore> Login<S> {
         let device = request.device_token.as_ref();
         let device = device.and_then(|text| Device::authenticate(text.expose(), &request.username, key));
         let throttle = Throttle {
-            limits: &self.config.limits,
+            own: self.config.limits.pair,
+            wider: Some(&self.config.limits),
             store: &self.store,
             key,
             entropy,

@@ -202,7 +202,8 @@ impl<S: PasswordStore> ChangePassword<S> {
 
     fn throttle<'a>(&'a self, asking: &'a Asking) -> Throttle<'a, S> {
         Throttle {
-            limits: &self.config.limits,
+            own: self.config.limit,
+            wider: None,
             store: &self.store,
             key: self.peppers.counter_key(),
             entropy: self.context.entropy.as_ref(),

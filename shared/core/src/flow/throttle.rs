@@ -15,7 +15,10 @@ use std::time::Duration;
 
 /// Rate limiting for one request.
 pub(crate) struct Throttle<'a, S> {
-    pub(crate) limits: &'a Limits,
+    /// The limit of the own counter.
+    pub(crate) own: Limit,
+    /// The limits of address and account; `None` if no address limits the attempt.
+    pub(crate) wider: Option<&'a Limits>,
     pub(crate) store: &'a S,
     pub(crate) key: &'a CounterKey,
     pub(crate) entropy: &'a dyn Entropy,
@@ -56,7 +59,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// [`Problem::Throttled`] when a limit is exhausted. [`Problem::Store`] when the store does not answer: no attempt is free.
     pub(crate) async fn admit(&self, username: &Username) -> Result<Admitted, Problem> {
         let subjects = Subjects::of(self.key, username, self.source_ip, self.proof);
-        let own = self.counter(subjects.own.clone(), self.limits.pair);
+        let own = self.counter(subjects.own.clone(), self.own);
         let begun = self.store.begin(username, &own, self.attempt());
         let begun = begun.await.map_err(Problem::store(self.during))?;
         let user = begun.user.as_ref().map(|user| user.id);
@@ -64,14 +67,14 @@ impl<S: AttemptStore> Throttle<'_, S> {
             return Err(self.throttled(self.own_limit(), until, &subjects.account, user));
         }
         let (mut wider, mut charge, mut known) = (Vec::new(), Vec::new(), None);
-        if let Some(address) = &subjects.address {
+        if let (Some(address), Some(limits)) = (&subjects.address, self.wider) {
             let is_known = matches!(self.proof, Proof::Device(_))
-                || self.limits.known_for.is_some()
+                || limits.known_for.is_some()
                     && begun.known.iter().any(|known| known.key == address.known && known.until > self.now);
-            known = self.remember(&begun.known, address.known);
+            known = self.remember(limits.known_for, &begun.known, address.known);
             for (limit, counter) in [
-                (Exhausted::Address, self.counter(address.counter.clone(), self.limits.address)),
-                (Exhausted::Account, self.counter(subjects.account.clone(), self.limits.account)),
+                (Exhausted::Address, self.counter(address.counter.clone(), limits.address)),
+                (Exhausted::Account, self.counter(subjects.account.clone(), limits.account)),
             ] {
                 if is_known {
                     charge.push(counter);
@@ -101,7 +104,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// # Errors
     /// As for [`Throttle::admit`].
     pub(crate) async fn admit_once_more(&self, admitted: &Admitted) -> Result<(), Problem> {
-        let own = self.counter(admitted.own.clone(), self.limits.pair);
+        let own = self.counter(admitted.own.clone(), self.own);
         match self.count(&own, self.during).await? {
             Attempt::Counted(_) => Ok(()),
             Attempt::Exhausted(until) => {
@@ -177,8 +180,13 @@ impl<S: AttemptStore> Throttle<'_, S> {
     }
 
     /// The known addresses with this one among them; `None` when the list says so already.
-    fn remember(&self, known: &[KnownAddress], key: [u8; 16]) -> Option<Vec<KnownAddress>> {
-        let known_for = self.limits.known_for?;
+    fn remember(
+        &self,
+        known_for: Option<Duration>,
+        known: &[KnownAddress],
+        key: [u8; 16],
+    ) -> Option<Vec<KnownAddress>> {
+        let known_for = known_for?;
         let until = self.now + known_for;
         let due = until.before(RENEW_AFTER.min(known_for / 2));
         if known.iter().any(|known| known.key == key && known.until > due) {

@@ -44,7 +44,7 @@ pub struct Limit {
     pub window: Duration,
 }
 
-/// The limits of a login and of a change of the password, which share their counters.
+/// The limits of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// For one account from one address.
