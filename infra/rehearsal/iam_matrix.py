@@ -87,7 +87,16 @@ def operations(outputs, public):
 
 KEYS = ["signing keys", "refresh keys", "peppers"]
 MAY = {
-    "Login": ["read a user", "change a user", "open a session", "count an attempt", "forget attempts", *(f"read the {key}" for key in KEYS)],
+    "Login": [
+        "read a user",
+        "change a user",
+        "open a session",
+        "find sessions",
+        "change a session",
+        "count an attempt",
+        "forget attempts",
+        *(f"read the {key}" for key in KEYS),
+    ],
     "Refresh": ["change a session", "read the signing keys", "read the refresh keys"],
     "Revoke": ["find sessions", "change a session", "read the refresh keys", "read the public keys"],
     "Sessions": ["read a session", "find sessions", "change a session"],

@@ -313,10 +313,10 @@ impl Whole {
         self.recorder.ask_capacity(true);
         // From a new address: two more counters, whose slots are freed again.
         self.login("wire", PASSWORD).await;
-        let first = [&["GetItem", "TransactWriteItems"][..], &["UpdateItem"; 5]].concat();
+        let first = [&["GetItem", "Query", "TransactWriteItems"][..], &["UpdateItem"; 5]].concat();
         assert_eq!(self.operations(), first);
         let login = self.login("wire", PASSWORD).await;
-        assert_eq!(self.operations(), ["GetItem", "TransactWriteItems", "UpdateItem"]);
+        assert_eq!(self.operations(), ["GetItem", "Query", "TransactWriteItems", "UpdateItem"]);
         let refreshed = self.refresh(&login.text("refresh_token")).await;
         let seen = self.recorder.take();
         assert_eq!(seen.len(), 1, "{seen:?}");
