@@ -95,9 +95,12 @@ class Aws:
         return self.outputs(stack)
 
     def update(self, stack, template, **changes):
-        """Deploys a stack anew with some other parameters."""
+        """Updates a stack with these parameters, and leaves the others as they are."""
         stacks = self.stacks.describe_stacks(StackName=stack)["Stacks"]
+        # CloudFormation masks the value of a NoEcho parameter. The rehearsal sets none, so its default stays.
+        masked = "****"
         parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in stacks[0]["Parameters"]}
+        parameters = {name: value for name, value in parameters.items() if value != masked}
         return self.deploy(stack, template, **parameters | changes)
 
     def run(self, *arguments, variables=None, text=None):
