@@ -4,6 +4,7 @@ use crate::keys::{Document, KeyError, active_index, bad, secret_bytes};
 use crate::secret::Secret;
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::entropy::{Entropy, random};
 use std::fmt;
 
@@ -32,7 +33,7 @@ impl CounterKey {
 
     pub(super) fn new(secret: &Secret) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-        Self { id: truncated(&hmac::sign(&key, b"daypass counter key id")), key }
+        Self { id: prefix(hmac::sign(&key, b"daypass counter key id").as_ref()), key }
     }
 
     /// The counter key that follows from a pepper, so that counters and password hashes share no input.
@@ -48,7 +49,7 @@ impl CounterKey {
 
     /// A keyed hash of `input`.
     pub(crate) fn digest(&self, input: &[u8]) -> [u8; 32] {
-        truncated(&hmac::sign(&self.key, input))
+        prefix(hmac::sign(&self.key, input).as_ref())
     }
 
     /// Whether `digest` is the keyed hash of `input`, compared in constant time.
@@ -72,13 +73,6 @@ impl Document {
         }
         Ok(())
     }
-}
-
-/// The first `N` bytes of a tag, which has 32.
-fn truncated<const N: usize>(tag: &hmac::Tag) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-    bytes
 }
 
 impl fmt::Debug for CounterKey {

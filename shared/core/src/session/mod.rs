@@ -5,6 +5,7 @@ pub mod limit;
 use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
 use aws_lc_rs::hmac;
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -181,10 +182,7 @@ impl NetworkDigest {
     #[must_use]
     pub fn of(token: &str, address: Option<IpAddr>) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
-        let mut digest = [0; 8];
-        let tag = hmac::sign(&key, &network(address, 8));
-        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        Self(digest)
+        Self(prefix(hmac::sign(&key, &network(address, 8)).as_ref()))
     }
 
     /// From stored bytes; `None` when their number is wrong.

@@ -29,6 +29,7 @@
 use crate::keys::CounterKey;
 use crate::token::device::Device;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::ids::{SessionId, Username};
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
@@ -156,10 +157,9 @@ impl Subjects {
                 Proof::Session(session) => digest(6, session.as_bytes(), ""),
             }),
             account: text(digest(2, &[], name)),
-            address: address.filter(|_| !matches!(proof, Proof::Session(_))).map(|_| {
-                let mut known = [0; 16];
-                known.iter_mut().zip(digest(4, &network, name)).for_each(|(to, from)| *to = from);
-                Address { counter: text(digest(3, &self::network(address, 7), "")), known }
+            address: address.filter(|_| !matches!(proof, Proof::Session(_))).map(|_| Address {
+                counter: text(digest(3, &self::network(address, 7), "")),
+                known: prefix(&digest(4, &network, name)),
             }),
         }
     }

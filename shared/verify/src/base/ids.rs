@@ -1,5 +1,6 @@
 //! Identifiers. Each has its own type, so that a session id never takes the place of a user id.
 
+use crate::base::digest::prefix;
 use crate::base::entropy::{Entropy, random};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
@@ -88,10 +89,7 @@ impl AttemptId {
     /// Equal keys give equal ids. The key is hashed, so that the store contains no text of a client.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Self {
-        let digest = digest::digest(&digest::SHA256, key);
-        let mut id = [0; 9];
-        id.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-        Self(id)
+        Self(prefix(digest::digest(&digest::SHA256, key).as_ref()))
     }
 
     /// The id with the stored bytes; `None` for another length.

@@ -1,6 +1,6 @@
-//! Ids, times, scopes and strict JSON, and the ports for time and randomness.
+//! Ids, times, scopes, digests and strict JSON, and the ports for time and randomness.
 
-pub(crate) mod digest;
+pub mod digest;
 pub mod entropy;
 pub mod ids;
 pub mod issuer;

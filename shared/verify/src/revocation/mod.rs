@@ -10,6 +10,7 @@ mod revoked_set;
 pub use answer::{AS_OF, Answer, MAX_ANSWER_BYTES, PAGE, Unreadable};
 pub use revoked_set::{Limits, Lookup, MOST_PAGES, Poll, Polled, RevokedSet, WhenStale};
 
+use crate::base::digest::prefix;
 use aws_lc_rs::digest;
 use std::fmt;
 
@@ -23,9 +24,7 @@ impl SessionDigest {
     #[must_use]
     pub fn of(sid: &str) -> Self {
         let digest = digest::digest(&digest::SHA256, sid.as_bytes());
-        let mut first = [0; 8];
-        first.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-        Self(u64::from_be_bytes(first))
+        Self(u64::from_be_bytes(prefix(digest.as_ref())))
     }
 
     /// The digest with these eight bytes.
