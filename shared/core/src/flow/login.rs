@@ -128,18 +128,19 @@ impl<S: Store + AttemptStore> Login<S> {
                 return Err(Problem::BadCredentials);
             }
         };
-        let Some(scope) = granted_scope(user, client, request.scope) else {
+        let whole = whole_scope(user, client);
+        let scope = request.scope.unwrap_or_else(|| whole.clone());
+        if !scope.is_within(&whole) {
             events.push(failed(LoginFailure::ScopeNotGranted));
             return Err(Problem::ScopeNotGranted);
-        };
+        }
+        let account = request.account || scope == whole;
         // Not before the status is checked: the time of a second hash would reveal that the password of a disabled user is
         // right. If the hash cannot be renewed, the old one stays.
         let rehash =
             outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
-        let session = Session {
-            account: request.account || granted_scope(user, client, None).as_ref() == Some(&scope),
-            ..self.new_session(user, client, scope.clone(), request.user_agent.as_deref(), now)
-        };
+        let session =
+            Session { account, ..self.new_session(user, client, scope, request.user_agent.as_deref(), now) };
         let opening = NewSession {
             session: &session,
             user,
@@ -229,15 +230,9 @@ impl<S: Store + AttemptStore> Login<S> {
     }
 }
 
-/// The scope of the session: what the request asks for, or else everything that user and client have in common. `None` when
-/// the request asks for more than that.
-fn granted_scope(user: &User, client: &Client, asked: Option<Scope>) -> Option<Scope> {
-    let granted =
-        client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope));
-    match asked {
-        None => Some(granted),
-        Some(asked) => asked.is_within(&granted).then_some(asked),
-    }
+/// The scope that user and client have in common.
+fn whole_scope(user: &User, client: &Client) -> Scope {
+    client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope))
 }
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].
