@@ -383,7 +383,11 @@ mod tests {
         check(&post("application/json", r#"{"a":1}"#), Json, 200);
         check(&post("Application/JSON; charset=UTF-8", r#"{"a":1}"#), Json, 200);
         check(&post("application/json; charset=\"utf-8\"", "{}"), Json, 200);
-        check(&post("application/json; charset=latin1", "{}"), Json, 415);
+        check(&post("application/json; charset=iso-8859-1", "{}"), Json, 200);
+        check(&post("application/x-www-form-urlencoded; charset=windows-1252", "a=1"), JsonOrForm, 200);
+        for wide in ["UTF-16", "utf-16le", "\"utf-32\""] {
+            check(&post(&format!("application/json; charset={wide}"), "{}"), Json, 415);
+        }
         check(&post(FORM, "a=1&b=2"), JsonOrForm, 200);
         check(&post(FORM, "a=1"), Json, 415);
         check(&post("text/plain", "{}"), JsonOrForm, 415);

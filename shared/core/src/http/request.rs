@@ -54,7 +54,9 @@ pub(crate) fn idempotency_key(request: &Request) -> Result<Option<AttemptId>, Ap
     Ok(Some(AttemptId::from_key(key)))
 }
 
-/// The media type of the body in lower case; `None` without one, with several, and with a charset other than UTF-8.
+/// The media type of the body in lower case; `None` without one, with several, and with the charset UTF-16 or UTF-32.
+///
+/// Another charset has no effect, as RFC 8259 §11 requires: the body is read as UTF-8.
 pub(crate) fn content_type(request: &Request) -> Option<String> {
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     let value = values.next()?.to_str().ok()?;
@@ -63,9 +65,12 @@ pub(crate) fn content_type(request: &Request) -> Option<String> {
     }
     let mut parts = value.split(';');
     let essence = parts.next()?.trim().to_ascii_lowercase();
-    let utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
-        !name.trim().eq_ignore_ascii_case("charset")
-            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-    });
-    utf8.then_some(essence)
+    let is_wide = |charset: &str| {
+        let charset = charset.trim().trim_matches('"').to_ascii_lowercase();
+        charset.starts_with("utf-16") || charset.starts_with("utf-32")
+    };
+    let wide = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .any(|(name, value)| name.trim().eq_ignore_ascii_case("charset") && is_wide(value));
+    (!wide).then_some(essence)
 }
