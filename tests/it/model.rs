@@ -10,7 +10,7 @@ use daypass_testkit::depth::{amount, is_full};
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::random;
 use daypass_tests::model::driver::World;
-use daypass_tests::model::mutants::MUTANTS;
+use daypass_tests::model::mutants::table::MUTANTS;
 use daypass_tests::model::runner;
 use std::collections::BTreeSet;
 use std::fmt::Write;

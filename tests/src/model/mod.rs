@@ -3,12 +3,14 @@
 //!
 //! - [`walk`] defines a walk, and how proptest draws and shrinks one.
 //! - [`mod@reference`] is the model: the behaviour that clients may rely on, written without the code under test.
+//! - [`call`] has the calls of a walk, and their outcomes.
 //! - [`driver`] performs a walk on two function processes over one DynamoDB, and compares.
 //! - [`turns`] puts the requests of two processes into the order that the walk chooses.
 //! - [`mutants`] lists the deliberate bugs.
 //! - [`coverage`] counts what was reached, and states what must be reached.
 //! - [`runner`] runs many walks, on two threads.
 
+pub mod call;
 pub mod coverage;
 pub mod driver;
 pub mod mutants;
@@ -74,7 +76,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn of(self, call: &reference::Call) -> Self {
+    fn of(self, call: &call::Call) -> Self {
         Self { message: format!("{call:?}: {}", self.message), ..self }
     }
 }

@@ -3,7 +3,7 @@
 //! A walk does not name tokens. A step selects among the tokens that exist at its turn, so a walk stays meaningful when
 //! proptest removes steps.
 
-use super::reference::Key;
+use super::call::Key;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
 //! Selection of users, sessions and tokens for a step.
 
 use super::Journey;
-use crate::model::reference::{Call, DEFAULT_CLIENT, NARROW};
+use crate::model::call::Call;
+use crate::model::reference::{DEFAULT_CLIENT, NARROW};
 use crate::model::walk::{Ask, Client, Credential, Op, PasswordIs, Pick, Scope, Which};
 
 impl Journey<'_> {

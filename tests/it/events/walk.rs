@@ -1,0 +1,271 @@
+//! Requests that cause every event of requests. Each line agrees with the document, and holds no secret.
+
+use super::*;
+
+/// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
+const HEADERS: [(&str, &str); 9] = [
+    ("x-forwarded-for", "198.51.100.1"),
+    ("forwarded", "for=198.51.100.2"),
+    ("x-real-ip", "198.51.100.3"),
+    ("user-agent", "marker-agent/1.0"),
+    ("cookie", "session=marker-cookie"),
+    ("authorization", "Bearer marker-bearer"),
+    ("referer", "https://marker-referer.example"),
+    ("x-amzn-trace-id", "Root=marker-trace"),
+    ("x-request-id", "marker-request"),
+];
+
+/// Requests that cause all events of requests, each sent with [`HEADERS`] by [`caller`].
+struct Walk {
+    service: Service,
+    /// Texts that no line may contain.
+    secrets: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl Walk {
+    async fn send(&mut self, mut request: Request) -> Answer {
+        for (name, value) in HEADERS {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        if request.extensions().get::<Caller>().is_none() {
+            request.extensions_mut().insert(caller());
+        }
+        let answer = self.service.send(request).await;
+        for token in ["access_token", "refresh_token"].map(|name| answer.text(name)) {
+            if !token.is_empty() {
+                // The MAC and the signature alone, too.
+                self.secrets.extend([token[token.len() - 40..].to_owned(), token]);
+            }
+        }
+        answer
+    }
+
+    /// Logs in, and compares the event and its fields.
+    async fn login(&mut self, name: &str, password: &str, expected: &Value) -> Answer {
+        self.secrets.extend([name.to_owned(), password.to_owned()]);
+        let body = json!({ "username": name, "password": password }).to_string();
+        let answer = self.send(post("/login", "application/json", body)).await;
+        self.expect(&[expected]);
+        answer
+    }
+
+    async fn form(&mut self, path: &str, body: &str, expected: &[&Value]) -> Answer {
+        let answer = self.send(post(path, "application/x-www-form-urlencoded", body)).await;
+        self.expect(expected);
+        answer
+    }
+
+    async fn refresh(&mut self, token: &str, expected: &Value) -> Answer {
+        self.form("/refresh", &format!("grant_type=refresh_token&refresh_token={token}"), &[expected]).await
+    }
+
+    async fn revoke(&mut self, token: &str, all: bool, expected: &[&Value]) -> Answer {
+        self.form("/revoke", &format!("token={token}&all={all}"), expected).await
+    }
+
+    async fn password(&mut self, login: &Answer, current: &str, new: &str, expected: &[&Value]) {
+        self.secrets.extend([current, new].map(str::to_owned));
+        let body = json!({ "current_password": current, "new_password": new }).to_string();
+        let mut request = post("/password", "application/json", body);
+        request.extensions_mut().insert(self.service.principal(&login.access_token()));
+        self.send(request).await;
+        self.expect(expected);
+    }
+
+    /// Compares the lines since the last call with these events: at least these fields, and the caller in each line.
+    fn expect(&mut self, expected: &[&Value]) {
+        let lines = self.service.journal.take_lines();
+        assert_eq!(lines.len(), expected.len(), "{expected:?}: {lines:#?}");
+        for (line, expected) in lines.iter().zip(expected) {
+            let members = members(line);
+            for (name, value) in expected.as_object().unwrap() {
+                assert_eq!(members.get(name).unwrap_or(&Value::Null), value, "{name}: {line}");
+            }
+            assert_eq!(members["source_ip"], "203.0.113.9", "{line}");
+            assert_eq!(members["request_id"], "Xq3TYhH4IAMEVJw=", "{line}");
+        }
+        self.lines.extend(lines);
+    }
+
+    async fn set_status(&self, name: &str, status: UserStatus) {
+        let name = daypass_tests::bench::username(name);
+        let now = daypass_verifier::base::time::Clock::now(&self.service.clock);
+        self.service.bench.store.set_status(&name, status, now).await.unwrap().unwrap();
+    }
+}
+
+/// Causes every event that a request can cause, and compares its fields: session, client, cause. No line contains a token,
+/// a password, a name or a header. `flows::events_hold_no_secret` looks for keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_past_every_event() {
+    let db = Embedded::start(None).unwrap();
+    let service = Service::quick(&db.url(), &[("DAYPASS_LOGIN_ATTEMPTS", "3")]).await;
+    let user = service.quick_user("marker-name").await.id;
+    let mut walk = Walk { service, secrets: vec![PASSWORD.to_owned()], lines: Vec::new() };
+    let w = &mut walk;
+    let session = |answer: &Answer| answer.text("session_id");
+
+    // Logins: success, failures, throttling.
+    let first = w.login("marker-name", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
+    let unknown = json!({ "event": "login.failed", "cause": "unknown_user", "user": null, "client": "web" });
+    w.login("marker-unknown", "marker-password-1", &unknown).await;
+    let wrong = json!({ "event": "login.failed", "cause": "wrong_password", "user": user, "client": "web" });
+    for n in 0..3 {
+        w.login("marker-name", &format!("marker-password-2{n}"), &wrong).await;
+    }
+    let locked = json!({
+        "event": "login.throttled", "level": "WARN", "limit": "account_and_address", "user": user, "client": "web",
+    });
+    assert_eq!(w.login("marker-name", PASSWORD, &locked).await.status, 429);
+    w.service.clock.advance(Duration::from_secs(900));
+    let body = json!({ "username": "marker-name", "password": PASSWORD, "scope": "marker:scope" });
+    w.send(post("/login", "application/json", body.to_string())).await;
+    w.expect(&[&json!({ "event": "login.failed", "cause": "scope_not_granted", "user": user })]);
+
+    // Malformed requests.
+    for (error, body) in [
+        ("invalid_request", json!({ "username": "marker\u{0}name", "password": "marker-password-3" })),
+        ("invalid_request", json!({ "username": 1, "marker-member": "marker-value" })),
+        (
+            "invalid_client",
+            json!({ "username": "marker-name", "password": "x", "client_id": "marker-client" }),
+        ),
+    ] {
+        w.send(post("/login", "application/json", body.to_string())).await;
+        w.expect(&[&json!({ "event": "request.refused", "error": error })]);
+    }
+    for (path, body) in [
+        ("/refresh", "grant_type=refresh_token&refresh_token=x&client_id=marker-client"),
+        ("/revoke", "token=x&client_id=marker-client"),
+    ] {
+        w.form(path, body, &[&json!({ "event": "request.refused", "error": "invalid_client" })]).await;
+    }
+
+    // A rotation, a repetition within the grace period, and a replay after it.
+    let of = |login: &Answer, event: &str| json!({ "event": event, "user": user, "session": session(login) });
+    let with = |mut line: Value, more: &Value| {
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    };
+    let rotated = with(of(&first, "refresh.rotated"), &json!({ "client": "web", "generation": 1 }));
+    let second = w.refresh(&first.refresh_token(), &rotated).await;
+    w.service.clock.advance(Duration::from_millis(4_900));
+    let more = json!({ "client": "web", "generation": 1, "cause": "grace", "age": 4 });
+    w.refresh(&first.refresh_token(), &with(of(&first, "refresh.repeated"), &more)).await;
+    let more = json!({ "cause": "other_client", "client": "web" });
+    let other = format!("grant_type=refresh_token&refresh_token={}&client_id=narrow", second.refresh_token());
+    w.form("/refresh", &other, &[&with(of(&first, "refresh.refused"), &more)]).await;
+    // The same from another network.
+    let repeat = format!("grant_type=refresh_token&refresh_token={}", first.refresh_token());
+    let repeat = post("/refresh", "application/x-www-form-urlencoded", repeat);
+    w.send(daypass_tests::service::from("203.0.113.10", repeat)).await;
+    let lines = w.service.journal.take_lines();
+    let seen: Vec<_> = lines.iter().map(|line| members(line)).collect();
+    let seen: Vec<_> = seen.iter().map(|line| (line["event"].clone(), line["level"].clone())).collect();
+    let expected = [("refresh.other_network", "WARN"), ("refresh.repeated", "INFO")];
+    assert_eq!(seen, expected.map(|(event, level)| (json!(event), json!(level))));
+    w.lines.extend(lines);
+    w.service.clock.advance(Duration::from_secs(40));
+    let more = json!({
+        "level": "WARN", "client": "web", "cause": "after_grace", "presented": 0, "current": 1, "age": 44,
+    });
+    w.refresh(&first.refresh_token(), &with(of(&first, "refresh.reuse"), &more)).await;
+    let more = json!({ "cause": "ended", "reason": "reuse", "client": "web" });
+    w.refresh(&second.refresh_token(), &with(of(&first, "refresh.refused"), &more)).await;
+
+    // The end of one session and of all sessions, and requests after that.
+    let succeeded = json!({ "event": "login.succeeded", "user": user, "client": "web" });
+    let (mine, there) = (
+        w.login("marker-name", PASSWORD, &succeeded).await,
+        w.login("marker-name", PASSWORD, &succeeded).await,
+    );
+    let out = w.login("marker-name", PASSWORD, &succeeded).await;
+    let ended = with(of(&out, "session.ended"), &json!({ "reason": "revoked" }));
+    w.revoke(&out.access_token(), false, &[&ended]).await;
+    let more = json!({ "cause": "ended", "reason": "revoked", "all": true });
+    w.revoke(&out.refresh_token(), true, &[&with(of(&out, "revoke.ignored"), &more)]).await;
+    let more = json!({ "cause": "other_client", "all": false });
+    let other = format!("token={}&client_id=narrow", mine.refresh_token());
+    assert_eq!(w.form("/revoke", &other, &[&with(of(&mine, "revoke.ignored"), &more)]).await.status, 400);
+    let ended = with(of(&mine, "session.ended"), &json!({ "reason": "revoked_all" }));
+    let all = with(of(&mine, "session.ended_all"), &json!({ "reason": "revoked_all", "count": 1 }));
+    w.revoke(&mine.refresh_token(), true, &[&ended, &all]).await;
+    let more = json!({ "cause": "ended", "reason": "revoked_all", "client": "web" });
+    w.refresh(&there.refresh_token(), &with(of(&there, "refresh.refused"), &more)).await;
+
+    // An operator ends the sessions, which writes no line. The next refresh logs the reason.
+    let kept = w.login("marker-name", PASSWORD, &succeeded).await;
+    w.set_status("marker-name", UserStatus::Disabled).await;
+    let more = json!({ "cause": "ended", "reason": "user_disabled" });
+    w.refresh(&kept.refresh_token(), &with(of(&kept, "refresh.refused"), &more)).await;
+    let disabled = json!({ "event": "login.failed", "cause": "disabled", "user": user });
+    w.login("marker-name", PASSWORD, &disabled).await;
+    w.set_status("marker-name", UserStatus::Enabled).await;
+
+    // Changes of the password: rejected for the old one, rejected for the new one, and successful.
+    let (asks, other) = (
+        w.login("marker-name", PASSWORD, &succeeded).await,
+        w.login("marker-name", PASSWORD, &succeeded).await,
+    );
+    let refused = |cause: &str| with(of(&asks, "password.refused"), &json!({ "cause": cause }));
+    let new = "marker-password-of-its-own";
+    w.secrets.push(new.to_owned());
+    w.password(&asks, PASSWORD, "marker", &[&refused("new_password")]).await;
+    w.password(&asks, "marker-password-4", new, &[&refused("wrong_password")]).await;
+    let changed = of(&asks, "password.changed");
+    let more = json!({ "reason": "password_changed", "count": 1 });
+    w.password(&asks, PASSWORD, new, &[&changed, &with(of(&asks, "session.ended_all"), &more)]).await;
+    let more = json!({ "cause": "ended", "reason": "password_changed" });
+    w.refresh(&other.refresh_token(), &with(of(&other, "refresh.refused"), &more)).await;
+    let changed_back = of(&asks, "password.changed");
+    let more = json!({ "reason": "password_changed", "count": 0 });
+    w.password(&asks, new, PASSWORD, &[&changed_back, &with(of(&asks, "session.ended_all"), &more)]).await;
+
+    // Invalid tokens.
+    let none = json!({ "event": "refresh.refused", "cause": "malformed", "user": null, "session": null });
+    w.refresh("daypass_rt_marker-token", &none).await;
+    let none = json!({ "event": "revoke.ignored", "cause": "not_compact", "user": null, "all": false });
+    w.revoke("marker-token", false, &[&none]).await;
+    let last = w.login("marker-name", PASSWORD, &succeeded).await;
+    w.service.clock.advance(Duration::from_secs(15_552_000));
+    let expired = json!({ "cause": "expired", "client": null, "reason": null });
+    w.refresh(&last.refresh_token(), &with(of(&last, "refresh.refused"), &expired)).await;
+    for token in [last.refresh_token(), last.access_token()] {
+        let more = json!({ "cause": "expired", "all": false, "reason": null });
+        w.revoke(&token, false, &[&with(of(&last, "revoke.ignored"), &more)]).await;
+    }
+    assert!(!w.service.lets_through(&last.access_token()));
+    assert!(!w.service.lets_through("marker-token"));
+    let denied = w.service.journal.take_lines();
+    assert_eq!(
+        denied.iter().map(|line| members(line)["event"].clone()).collect::<Vec<_>>(),
+        ["authorize.denied"; 2]
+    );
+    assert_eq!(members(&denied[0])["session"], session(&last), "we had signed it");
+    assert_eq!(members(&denied[1]).get("session"), None);
+    w.lines.extend(denied);
+
+    // A failing store.
+    w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
+    let failure = json!({ "event": "failure", "level": "ERROR", "during": "begin_login" });
+    w.login("marker-name", PASSWORD, &failure).await;
+
+    let met: BTreeSet<String> =
+        walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned()).collect();
+    // Events of a start, of a key rotation and of a failing feed, which other tests check.
+    let elsewhere = |name: &String| {
+        matches!(name.as_str(), "init.failed" | "panic")
+            || name.starts_with("feed.")
+            || name.starts_with("keys.")
+    };
+    let all: BTreeSet<String> = written().into_keys().filter(|name| !elsewhere(name)).collect();
+    assert_eq!(met, all, "the walk goes past every event");
+    walk.secrets.extend(["marker", "198.51.100"].map(str::to_owned));
+    for line in &walk.lines {
+        for secret in &walk.secrets {
+            assert!(!line.contains(secret.as_str()), "{secret} is in {line}");
+        }
+    }
+    println!("{} lines, {} secrets looked for in each", walk.lines.len(), walk.secrets.len());
+}
