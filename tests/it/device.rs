@@ -128,7 +128,7 @@ async fn a_token_of_another_user_has_no_effect() {
     forged.replace_range(30..31, if &own[30..31] == "A" { "B" } else { "A" });
     let long = format!("{own}{}", "A".repeat(8_000));
     for locked in [false, true] {
-        for (name, password) in [("alice", PASSWORD), ("alice", WRONG), ("nobody", WRONG)] {
+        for (name, password) in [("alice", PASSWORD), ("alice", WRONG), ("unknown", WRONG)] {
             let mut all = Vec::new();
             for device in [None, Some(""), Some("x"), Some(&forged), Some(&bobs), Some(&long)] {
                 // Later than any window, and no address is known.

@@ -246,7 +246,7 @@ impl Stage {
     /// The request of an attempt.
     pub(crate) fn request(&self, kind: Kind) -> Request {
         let (name, password) = match kind {
-            Kind::Unknown | Kind::UnknownLocked => ("nobody", PASSWORD),
+            Kind::Unknown | Kind::UnknownLocked => ("unknown", PASSWORD),
             Kind::Wrong | Kind::WrongLocked => ("alice", "not the right password"),
             Kind::Disabled => ("gone", PASSWORD),
         };

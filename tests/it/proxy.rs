@@ -46,7 +46,7 @@ async fn viewers_behind_one_address_share_no_counter() {
     let (guesser, owner) = ("198.51.100.1", "2001:db8:0:1::2");
 
     for n in 0..3 {
-        assert_eq!(through(&service, guesser, &format!("nobody{n}"), WRONG).await.status, 401);
+        assert_eq!(through(&service, guesser, &format!("unknown{n}"), WRONG).await.status, 401);
     }
     assert_eq!(through(&service, guesser, "alice", PASSWORD).await.status, 429);
     assert_eq!(through(&service, owner, "alice", PASSWORD).await.status, 200);

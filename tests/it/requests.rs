@@ -92,7 +92,7 @@ async fn bad_input() {
         (
             "/login",
             JSON,
-            json!({ "username": "alice", "password": "x", "client_id": "nobody" }).to_string().into(),
+            json!({ "username": "alice", "password": "x", "client_id": "unknown" }).to_string().into(),
             400,
             "invalid_client",
         ),

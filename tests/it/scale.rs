@@ -59,7 +59,7 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
     assert_eq!(service.revoke(&refreshed.refresh_token()).await.status, 200);
     check(&REVOKE);
     assert!(service.lets_through(&login.access_token()));
-    assert_eq!(service.bench.recorder.take().len(), 0, "the authorizer asks nobody");
+    assert_eq!(service.bench.recorder.take().len(), 0, "the authorizer sends no request");
     assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads), (0, 0));
 }
 

@@ -105,10 +105,10 @@ async fn what_a_login_costs() {
     // more write.
     for _ in 0..5 {
         service.login_from(&elsewhere(3), "carol", WRONG).await;
-        service.login_from(&elsewhere(4), "nobody", WRONG).await;
+        service.login_from(&elsewhere(4), "unknown", WRONG).await;
     }
     for n in 0..6 {
-        service.login_from(&elsewhere(5), &format!("nobody{n}"), WRONG).await;
+        service.login_from(&elsewhere(5), &format!("unknown{n}"), WRONG).await;
     }
     for n in 0..4 {
         service.login_from(&elsewhere(6 + n), "dave", WRONG).await;
@@ -118,7 +118,7 @@ async fn what_a_login_costs() {
         ("login from a known address", ["alice", PASSWORD], HOME, 200, ([1, 1, 1, 1], 7, 1)),
         ("wrong password, known address", ["alice", WRONG], HOME, 401, ([1, 3, 0, 0], 3, 1)),
         ("wrong password, other address", ["bob", WRONG], &elsewhere(1), 401, ([1, 3, 0, 0], 3, 1)),
-        ("no such user", ["nobody9", WRONG], &elsewhere(2), 401, ([1, 3, 0, 0], 3, 1)),
+        ("no such user", ["unknown9", WRONG], &elsewhere(2), 401, ([1, 3, 0, 0], 3, 1)),
         // The first slot is busy, and the returned item shows that all slots are.
         (
             "over the limit of account and address",
@@ -127,7 +127,7 @@ async fn what_a_login_costs() {
             429,
             ([1, 1, 0, 0], 1, 0),
         ),
-        ("over it, no such user", ["nobody", PASSWORD], &elsewhere(4), 429, ([1, 1, 0, 0], 1, 0)),
+        ("over it, no such user", ["unknown", PASSWORD], &elsewhere(4), 429, ([1, 1, 0, 0], 1, 0)),
         ("over the limit of the address", ["erin", PASSWORD], &elsewhere(5), 429, ([1, 2, 0, 0], 2, 0)),
         ("over the limit of the account", ["dave", PASSWORD], &elsewhere(20), 429, ([1, 3, 0, 0], 3, 0)),
     ];
@@ -384,7 +384,7 @@ async fn what_is_stored_and_logged_names_nobody() {
     let (v4, v6) = ("203.0.113.77", "2001:db8:77:88::99");
     for address in [v4, v6] {
         service.login_from(address, "marker-alice", "marker-wrong-password").await;
-        service.login_from(address, "marker-nobody", "marker-wrong-password").await;
+        service.login_from(address, "marker-unknown", "marker-wrong-password").await;
         let login = service.login_from(address, "marker-alice", PASSWORD).await;
         let access = login.access_token();
         let new = "marker-new-password-1";
@@ -414,7 +414,7 @@ async fn what_is_stored_and_logged_names_nobody() {
         "marker-wrong-password".to_owned(),
         "marker-new-password".to_owned(),
         PASSWORD.to_owned(),
-        "marker-nobody".to_owned(),
+        "marker-unknown".to_owned(),
     ];
     for secret in &secrets {
         assert!(!log.contains(secret), "{secret} is in the log");

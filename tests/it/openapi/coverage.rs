@@ -144,7 +144,7 @@ async fn tokens(seen: &mut Seen, service: &Service) {
         body[name] = json!(value);
         body
     };
-    seen.json(service, "/login", with_member("client_id", "nobody")).await;
+    seen.json(service, "/login", with_member("client_id", "unknown")).await;
     seen.json(service, "/login", with_member("client_id", "app")).await;
     seen.json(service, "/login", with_member("scope", "a  b")).await;
     for _ in 0..6 {
@@ -164,7 +164,7 @@ async fn tokens(seen: &mut Seen, service: &Service) {
     )
     .await;
     seen.json(service, "/refresh", refresh("grant_type", "password")).await;
-    seen.json(service, "/refresh", refresh("client_id", "nobody")).await;
+    seen.json(service, "/refresh", refresh("client_id", "unknown")).await;
     seen.json(service, "/refresh", refresh("scope", "a  b")).await;
     seen.json(service, "/refresh", refresh("refresh_token", "x")).await;
     let tokens = seen.json(service, "/refresh", refresh("scope", "orders:read")).await;
@@ -172,7 +172,7 @@ async fn tokens(seen: &mut Seen, service: &Service) {
     let revoke =
         |name: &str, value: &str| json!({ "token": token_of(&tokens, "refresh_token"), name: value });
     seen.see(service, with(post("/revoke", "application/json", "{}"), &cookie)).await;
-    seen.json(service, "/revoke", revoke("client_id", "nobody")).await;
+    seen.json(service, "/revoke", revoke("client_id", "unknown")).await;
     seen.json(service, "/revoke", json!({ "token": "x", "all": true })).await;
     seen.json(service, "/revoke", revoke("all", "true")).await;
 }

@@ -327,7 +327,7 @@ impl Whole {
             self.whoami(Some(&format!("Bearer {}", refreshed.text("access_token")))).await.status,
             200
         );
-        assert_eq!(self.operations(), [""; 0], "the authorizer asks nobody");
+        assert_eq!(self.operations(), [""; 0], "the authorizer sends no request");
         self.revoke(&refreshed.text("refresh_token")).await;
         assert_eq!(self.operations(), ["UpdateItem"]);
     }

@@ -21,7 +21,7 @@ pub async fn a_name_is_taken_once(bench: &Bench) {
     let ada = bench.user("ada").await;
     assert_eq!(bench.store.add_user(&user("ada")).await, Ok(false));
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada));
-    assert!(bench.store.user(&username("nobody")).await.unwrap().is_none());
+    assert!(bench.store.user(&username("unknown")).await.unwrap().is_none());
 }
 
 /// The retry of the SDK finds the user that its first attempt added.
@@ -222,7 +222,7 @@ pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
         assert_unavailable(&bench.store.remove_user(&ada.username, after(500)).await, fails_at);
         bench.recorder.always(Action::Pass);
         let left = bench.store.user(&ada.username).await.unwrap().unwrap();
-        assert_eq!(left.status, UserStatus::Disabled, "{fails_at}: nobody logs in meanwhile");
+        assert_eq!(left.status, UserStatus::Disabled, "{fails_at}: no login in between");
         assert!(bench.store.remove_user(&ada.username, after(600)).await.unwrap().is_some());
         assert!(bench.store.user(&ada.username).await.unwrap().is_none());
         assert_ended(bench, &opened, EndReason::UserRemoved).await;
@@ -252,12 +252,12 @@ pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
 
 /// Changing a user that does not exist creates none.
 pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
-    let nobody = username("nobody");
-    assert!(bench.store.set_status(&nobody, UserStatus::Disabled, NOW).await.unwrap().is_none());
-    assert!(bench.store.set_password(&nobody, "$argon2id$", NOW).await.unwrap().is_none());
-    assert!(bench.store.set_scope(&nobody, &scope("a"), NOW).await.unwrap().is_none());
-    assert!(bench.store.remove_user(&nobody, NOW).await.unwrap().is_none());
-    assert!(bench.store.user(&nobody).await.unwrap().is_none());
+    let missing = username("unknown");
+    assert!(bench.store.set_status(&missing, UserStatus::Disabled, NOW).await.unwrap().is_none());
+    assert!(bench.store.set_password(&missing, "$argon2id$", NOW).await.unwrap().is_none());
+    assert!(bench.store.set_scope(&missing, &scope("a"), NOW).await.unwrap().is_none());
+    assert!(bench.store.remove_user(&missing, NOW).await.unwrap().is_none());
+    assert!(bench.store.user(&missing).await.unwrap().is_none());
 }
 
 /// Creating existing tables changes nothing. TTL is on.

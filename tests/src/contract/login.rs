@@ -17,7 +17,7 @@ const LIMIT: u32 = 5;
 
 /// An attempt at an unknown name is counted like any other.
 pub async fn an_unknown_user_is_none_and_the_attempt_counts(bench: &Bench) {
-    let begun = bench.store.begin(&username("nobody"), &counter("k", LIMIT), attempt_id()).await.unwrap();
+    let begun = bench.store.begin(&username("unknown"), &counter("k", LIMIT), attempt_id()).await.unwrap();
     assert_eq!((begun.user, begun.known, begun.changed_by), (None, Vec::new(), None));
     let Attempt::Counted(ticket) = begun.attempt else { unreachable!("the first attempt of a counter") };
     assert!(ticket.key == "k" && ticket.slot < LIMIT && ticket.until == after(900_000), "{ticket:?}");

@@ -189,7 +189,7 @@ pub async fn all_live_sessions_end_and_no_others(bench: &Bench) {
     assert_eq!(join_all(untouched.map(|session| bench.item(session))).await, before);
     assert_eq!(bench.store.revoke_all(ada.id, after(63_000), EndReason::RevokedAll, None).await, Ok(0));
     assert_eq!(
-        bench.store.revoke_all(bench::user("nobody").id, now, EndReason::RevokedAll, None).await,
+        bench.store.revoke_all(bench::user("unknown").id, now, EndReason::RevokedAll, None).await,
         Ok(0)
     );
 }

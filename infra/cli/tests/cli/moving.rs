@@ -350,11 +350,11 @@ fn a_list_disables_everybody_on_it_and_says_who_is_not_there() {
     }
     assert_eq!(bench.user("u29").unwrap().status, UserStatus::Disabled);
     assert_eq!(bench.user("u30").unwrap().status, UserStatus::Enabled);
-    let run = bench.daypass(&["user", "disable", "--from", "-"]).stdin("u30\nnobody\na b\n").run();
+    let run = bench.daypass(&["user", "disable", "--from", "-"]).stdin("u30\nunknown\na b\n").run();
     assert_eq!(run.code, 1);
     assert!(run.out.starts_with("Disabled 1 of 3 users"), "{run:?}");
     assert!(
-        run.err.contains("line 2 (nobody): there is no such user")
+        run.err.contains("line 2 (unknown): there is no such user")
             && run.err.contains("line 3: a user name has"),
         "{run:?}"
     );

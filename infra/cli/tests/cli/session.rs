@@ -220,8 +220,8 @@ fn show_knows_an_expired_session_and_no_other_users() {
         bench.daypass(&["session", "show", &who, &expired]).fails(&error, "daypass session list");
     }
     bench
-        .daypass(&["session", "show", "nobody", &expired])
-        .fails("there is no user nobody", "daypass user list");
+        .daypass(&["session", "show", "unknown", &expired])
+        .fails("there is no user unknown", "daypass user list");
 }
 
 #[test]

@@ -276,21 +276,21 @@ fn remove_wants_a_yes() {
 fn a_user_who_is_not_there() {
     let bench = Bench::new();
     for args in [
-        &["user", "show", "nobody"][..],
-        &["user", "disable", "nobody"],
-        &["user", "enable", "nobody"],
-        &["user", "set-password", "nobody", "--password-stdin"],
-        &["user", "set-scope", "nobody", "orders:read"],
-        &["user", "remove", "nobody", "--yes"],
-        &["session", "list", "nobody"],
-        &["session", "revoke", "nobody", "--all"],
+        &["user", "show", "unknown"][..],
+        &["user", "disable", "unknown"],
+        &["user", "enable", "unknown"],
+        &["user", "set-password", "unknown", "--password-stdin"],
+        &["user", "set-scope", "unknown", "orders:read"],
+        &["user", "remove", "unknown", "--yes"],
+        &["session", "list", "unknown"],
+        &["session", "revoke", "unknown", "--all"],
     ] {
         bench
             .daypass(args)
             .stdin(PASSWORD)
-            .fails("there is no user nobody", "`daypass user list` lists the users");
+            .fails("there is no user unknown", "`daypass user list` lists the users");
     }
-    assert_eq!(bench.user("nobody"), None, "a change makes no user");
+    assert_eq!(bench.user("unknown"), None, "a change makes no user");
 }
 
 #[test]

@@ -75,7 +75,11 @@ fn a_public_route_needs_no_token_and_takes_no_bad_one() {
     for (api, event) in requests(&Value::Null, "GET", "/health") {
         let answer = fixture.ask(&event);
         assert_eq!(passes(&answer, &format!("{STAGE}/GET/health")), Some(true), "{api:?}");
-        assert_eq!(answer.as_ref().unwrap().get("context"), None, "{api:?}: nobody is nobody");
+        assert_eq!(
+            answer.as_ref().unwrap().get("context"),
+            None,
+            "{api:?}: an anonymous caller has no context"
+        );
         if api != Api::HttpV2 {
             assert_eq!(answer.as_ref().unwrap()["principalId"], "anonymous");
             assert_eq!(

@@ -86,7 +86,7 @@ enum Who {
     AnyToken,
     /// All words of one of the alternatives.
     Needs(Vec<Vec<String>>),
-    Nobody,
+    Denied,
 }
 
 /// The requests that a line matches.
@@ -393,7 +393,7 @@ impl Entry {
         let who = match words.collect::<Vec<_>>().as_slice() {
             ["public"] => Who::Public,
             ["any-token"] => Who::AnyToken,
-            ["deny"] => Who::Nobody,
+            ["deny"] => Who::Denied,
             ["needs", scopes @ ..] => Who::Needs(parse_scopes(scopes)?),
             _ => {
                 return Err(
@@ -453,7 +453,7 @@ impl Who {
     fn admits(&self, bearer: Bearer<'_>) -> Result<(), RouteDenial> {
         let has = |scope: &str, word: &String| scope.split(' ').any(|held| held == word);
         match (self, bearer) {
-            (Self::Nobody, _) => Err(RouteDenial::NoRoute),
+            (Self::Denied, _) => Err(RouteDenial::NoRoute),
             (Self::Public, _) | (Self::AnyToken, Bearer::Scope(_)) => Ok(()),
             (Self::AnyToken | Self::Needs(_), Bearer::Anonymous) => Err(RouteDenial::ScopeMissing),
             (Self::Needs(alternatives), Bearer::Scope(scope)) => {
@@ -574,7 +574,7 @@ impl fmt::Display for Who {
         match self {
             Self::Public => f.write_str("public"),
             Self::AnyToken => f.write_str("any-token"),
-            Self::Nobody => f.write_str("deny"),
+            Self::Denied => f.write_str("deny"),
             Self::Needs(alternatives) => {
                 let alternatives: Vec<_> = alternatives.iter().map(|words| words.join(" ")).collect();
                 write!(f, "needs {}", alternatives.join(" or "))

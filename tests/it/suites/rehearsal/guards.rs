@@ -99,7 +99,7 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
     let later = with(claims, "exp", json!(4_102_444_800_u64));
     let none = with(header, "alg", json!("none"));
     let hmac = with(header, "alg", json!("HS256"));
-    let unknown = with(header, "kid", json!("nobody's"));
+    let unknown = with(header, "kid", json!("unknown"));
     let mut texts = vec![
         access.to_owned(),
         "Bearer".to_owned(),

@@ -342,7 +342,7 @@ fn a_step_that_belongs_to_no_rotation_does_nothing() {
     let stack = Stack::deployed();
     stack.pass(PUBLISHED);
     for step in &STEPS[1..] {
-        assert!(matches!(stack.step(step, Section::Signing, "nobody's"), Err(Failure::NotPending)));
+        assert!(matches!(stack.step(step, Section::Signing, "unknown"), Err(Failure::NotPending)));
     }
     let other = json!({ "Step": "createSecret", "SecretId": "other", "ClientRequestToken": "one" });
     assert!(matches!(stack.call(&other), Err(Failure::OtherSecret)));
