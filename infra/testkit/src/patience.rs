@@ -1,7 +1,7 @@
 //! Timeouts that are independent of the load of the machine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -10,14 +10,32 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Clock of a store's timeouts. It runs only while the recorder holds a request, so a request that is slow on a busy
-/// machine does not time out.
-#[derive(Debug, Clone, Default)]
+/// machine does not time out. All timeouts read the same clock, so the earlier one always ends first.
+#[derive(Debug, Clone)]
 pub struct Patience {
-    held: Arc<watch::Sender<usize>>,
+    now: Arc<watch::Sender<Duration>>,
+    held: Arc<AtomicUsize>,
     real: Arc<AtomicBool>,
 }
 
 impl Patience {
+    /// Starts a clock. It stops when its last copy is dropped.
+    pub(crate) fn start() -> Self {
+        let (now, held) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let clock = Self { now: Arc::clone(&now), held: Arc::clone(&held), real: Arc::default() };
+        let now = Arc::downgrade(&now);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let Some(now) = now.upgrade() else { break };
+                if held.load(Ordering::SeqCst) > 0 {
+                    now.send_modify(|now| *now += TICK);
+                }
+            }
+        });
+        clock
+    }
+
     /// Runs the clock in real time, for tests that measure times.
     pub fn run_always(&self) {
         self.real.store(true, Ordering::SeqCst);
@@ -37,30 +55,24 @@ impl Patience {
         if self.real.load(Ordering::SeqCst) {
             return tokio::time::sleep(duration).await;
         }
-        let mut held = self.held.subscribe();
-        let mut left = duration;
-        while !left.is_zero() {
-            if held.wait_for(|held| *held > 0).await.is_err() {
-                // Without a recorder, nothing is held.
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(TICK).await;
-            left = left.saturating_sub(TICK);
-        }
+        let mut now = self.now.subscribe();
+        let end = *now.borrow() + duration;
+        // Cannot fail: this copy of the clock keeps the sender.
+        let _ = now.wait_for(|now| *now >= end).await;
     }
 
     /// Runs the clock during the lifetime of the result.
     pub(crate) fn hold(&self) -> Held {
-        self.held.send_modify(|held| *held += 1);
+        self.held.fetch_add(1, Ordering::SeqCst);
         Held(Arc::clone(&self.held))
     }
 }
 
 /// A held request.
-pub(crate) struct Held(Arc<watch::Sender<usize>>);
+pub(crate) struct Held(Arc<AtomicUsize>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.send_modify(|held| *held -= 1);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -152,7 +152,7 @@ impl Recorder {
             tamper: Mutex::default(),
             exchanges: Mutex::default(),
             sequence: AtomicU64::new(0),
-            patience: Patience::default(),
+            patience: Patience::start(),
             ask_capacity: AtomicBool::new(false),
         });
         let answering = Arc::clone(&shared);
