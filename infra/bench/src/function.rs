@@ -1,22 +1,24 @@
 //! A function as a process with its own Runtime API.
 
-use crate::runtime_api::RuntimeApi;
+use crate::runtime_api::{Exchange, RuntimeApi};
+use crate::share::Share;
 use anyhow::{Context, Result, bail};
 use daypass_testkit::runtime_api::variables;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How to start a function, its event and its expected response.
+/// How to start a function, its events and its expected response.
 #[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     /// Additional variables. The function inherits no other variable of this process.
     pub(crate) environment: Vec<(&'static str, OsString)>,
-    pub(crate) event: String,
+    pub(crate) exchange: Arc<dyn Exchange>,
     /// Text that its response must contain.
     pub(crate) expected: &'static str,
 }
@@ -43,7 +45,15 @@ impl Function {
     /// # Errors
     /// It cannot start, ends, or returns an unexpected response.
     pub(crate) fn start(&self) -> Result<Running> {
-        let api = RuntimeApi::start(&self.event, self.expected, 1)?;
+        self.start_with(None)
+    }
+
+    /// As [`Function::start`], with this share of a processor; `None` for all of it.
+    ///
+    /// # Errors
+    /// Those of [`Function::start`], and those of the control group.
+    pub(crate) fn start_with(&self, share: Option<&Share>) -> Result<Running> {
+        let api = RuntimeApi::start(Arc::clone(&self.exchange), self.expected, 1)?;
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -54,7 +64,11 @@ impl Function {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("could not start {}", self.program.display()))?;
+        let child = match share {
+            Some(share) => share.spawn(&mut command),
+            None => command.spawn().map_err(Into::into),
+        };
+        let child = child.with_context(|| format!("could not start {}", self.program.display()))?;
         let start = Start { until_next: Duration::ZERO, until_answer: Duration::ZERO };
         let mut running = Running { child, api, start };
         let (next, answer) = running.api.first_answer(|| still_runs(&mut running.child))?;
@@ -119,7 +133,7 @@ mod tests {
             program: "sh".into(),
             arguments: vec!["-c".into(), "echo no keys; exit 3".into()],
             environment: vec![],
-            event: "{}".to_owned(),
+            exchange: Arc::new("{}".to_owned()),
             expected: "true",
         };
         let error = function.start().err().unwrap().to_string();

@@ -1,38 +1,44 @@
 //! `cargo bench-authorizer`: warm invocations, cold start and memory of the authorizer, beside the least that a
-//! function can take, and beside authorizers in Node.js and Python.
+//! function can take, and beside authorizers in Node.js and Python. `cargo bench-functions`: starts and requests of every
+//! function at its share of a processor.
 //!
 //! This program can be a development build: it measures release builds.
 
 mod dynamodb;
 mod feed;
 mod function;
+mod functions;
 mod measure;
 mod peers;
 mod report;
 mod revocations;
 mod runtime_api;
+mod share;
+mod stage;
 mod token;
 
 use anyhow::{Result, bail};
-use daypass_tools::{cargo, run, say, target_dir};
+use daypass_tools::{FUNCTIONS, cargo, cargo_lambda, run, say, target_dir};
 use function::Function;
 use measure::Functions;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use token::{AUDIENCE, ISSUER, Ticket};
 
 const USAGE: &str = "\
 What the authorizer takes, beside the least that it could take and beside its peers.
 
-usage: cargo bench-authorizer [--revocations] [--built FOLDER] [--tries NUMBER] [--gate]
+usage: cargo bench-authorizer [--revocations | --functions] [--built FOLDER] [--tries NUMBER] [--gate]
 
   --revocations     what following the revocation feed costs, and what the feed costs, instead of the rest
                     (`cargo bench-revocations`)
+  --functions       every function at its share of a processor, instead of the rest (`cargo bench-functions`);
+                    needs root, for a control group
 
-  --built FOLDER    measure FOLDER/authorizer/bootstrap and FOLDER/floor/bootstrap, as `cargo lambda build` leaves
-                    them, instead of building both
+  --built FOLDER    measure FOLDER/FUNCTION/bootstrap, as `cargo lambda build` leaves them, instead of building
   --tries NUMBER    measure anew while a limit is passed, at most so often; a busy machine passes some
   --gate            fail only when a time is over its limit by more than a quarter";
 
@@ -66,16 +72,18 @@ struct Request {
     tries: u32,
     gate: bool,
     revocations: bool,
+    functions: bool,
 }
 
 /// `None` for help.
 fn parse(arguments: &[String]) -> Result<Option<Request>> {
-    let mut request = Request { built: None, tries: 1, gate: false, revocations: false };
+    let mut request = Request { built: None, tries: 1, gate: false, revocations: false, functions: false };
     let mut rest = arguments.iter().map(String::as_str);
     while let Some(argument) = rest.next() {
         let switch = match argument {
             "--gate" => Some(&mut request.gate),
             "--revocations" => Some(&mut request.revocations),
+            "--functions" => Some(&mut request.functions),
             _ => None,
         };
         if let Some(switch) = switch {
@@ -98,36 +106,66 @@ fn parse(arguments: &[String]) -> Result<Option<Request>> {
 
 /// Measures and prints, and returns whether all limits are kept.
 fn bench(request: &Request) -> Result<bool> {
-    let programs = match &request.built {
-        Some(folder) => Programs::in_folder(folder),
-        None => Programs::build(request.revocations)?,
-    };
+    let measure = measurement(request)?;
     let mut number = 1;
     loop {
-        let ticket = Ticket::issue()?;
-        if request.revocations {
-            let authorizer = programs.functions(&ticket).authorizer;
-            let (text, kept) = revocations::measure(&authorizer, &programs.revocations, request.gate)?;
-            print(&format!("\n{}\n{text}", machine()));
-            if kept || number >= request.tries {
-                return Ok(kept);
-            }
-            say(&format!("try {number} of {} exceeded a limit: measuring again", request.tries));
-            number += 1;
-            continue;
-        }
-        let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
-        let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), request.gate);
-        let again = !kept && number < request.tries;
-        // Peers have no limits, so one measurement is enough.
-        let peers = if again { vec![] } else { peers::measure(&ticket) };
-        print(&format!("\n{}\n{}\n{verdict}", machine(), report::table(&comparison, &peers)));
-        if !again {
+        let last = number >= request.tries;
+        let (text, kept) = measure(last)?;
+        print(&format!("\n{}\n{text}", machine()));
+        if kept || last {
             return Ok(kept);
         }
         say(&format!("try {number} of {} exceeded a limit: measuring again", request.tries));
         number += 1;
     }
+}
+
+/// One try: its text, and whether all limits are kept. The argument tells whether it is the last.
+type Measure = Box<dyn Fn(bool) -> Result<(String, bool)>>;
+
+fn measurement(request: &Request) -> Result<Measure> {
+    let gate = request.gate;
+    if request.functions {
+        let folder = match &request.built {
+            Some(folder) => folder.clone(),
+            None => build_functions()?,
+        };
+        return Ok(Box::new(move |_| functions::measure(&folder, gate)));
+    }
+    let programs = match &request.built {
+        Some(folder) => Programs::in_folder(folder),
+        None => Programs::build(request.revocations)?,
+    };
+    if request.revocations {
+        return Ok(Box::new(move |_| {
+            let authorizer = programs.functions(&Ticket::issue()?).authorizer;
+            revocations::measure(&authorizer, &programs.revocations, gate)
+        }));
+    }
+    Ok(Box::new(move |last| {
+        let ticket = Ticket::issue()?;
+        let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
+        let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), gate);
+        // Peers have no limits, so one measurement is enough.
+        let peers = if kept || last { peers::measure(&ticket) } else { vec![] };
+        Ok((format!("{}\n{verdict}", report::table(&comparison, &peers)), kept))
+    }))
+}
+
+/// Builds every function and the baselines as they are deployed, and returns the folder.
+fn build_functions() -> Result<PathBuf> {
+    let folder = target_dir().join("lambda");
+    for with_aws in [true, false] {
+        let mut command = cargo_lambda()?.command()?;
+        command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(&folder);
+        let functions = FUNCTIONS.iter().filter(|function| function.links_aws() == with_aws);
+        let floor = if with_aws { "daypass-floor-aws" } else { "daypass-floor" };
+        for package in functions.map(|function| function.package).chain([floor]) {
+            command.args(["--package", package]);
+        }
+        run("release", &mut command)?;
+    }
+    Ok(folder)
 }
 
 struct Programs {
@@ -171,7 +209,7 @@ impl Programs {
             program: self.floor.clone(),
             arguments,
             environment: vec![],
-            event: ticket.event.clone(),
+            exchange: Arc::new(ticket.event.clone()),
             expected: "true",
         };
         Functions {
@@ -179,7 +217,7 @@ impl Programs {
                 program: self.authorizer.clone(),
                 arguments: vec![],
                 environment: configuration,
-                event: ticket.event.clone(),
+                exchange: Arc::new(ticket.event.clone()),
                 expected: r#""isAuthorized":true"#,
             },
             round_trip: floor(vec![]),
@@ -228,13 +266,19 @@ mod tests {
     fn the_arguments_are_read() {
         assert_eq!(
             request(&[]).unwrap(),
-            Some(Request { built: None, tries: 1, gate: false, revocations: false })
+            Some(Request { built: None, tries: 1, gate: false, revocations: false, functions: false })
         );
         assert!(request(&["--revocations"]).unwrap().unwrap().revocations);
         let both = request(&["--tries", "3", "--gate", "--built", "target/lambda"]).unwrap();
         assert_eq!(
             both,
-            Some(Request { built: Some("target/lambda".into()), tries: 3, gate: true, revocations: false })
+            Some(Request {
+                built: Some("target/lambda".into()),
+                tries: 3,
+                gate: true,
+                revocations: false,
+                functions: false
+            })
         );
         assert_eq!(request(&["--help"]).unwrap(), None);
     }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use daypass_tools::{aws_jwt_verify, node, pyjwt, workspace_root};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Measures each peer, or returns in one line why it is not measured.
 pub(crate) fn measure(ticket: &Ticket) -> Vec<(&'static str, Result<Figures, String>)> {
@@ -50,7 +51,7 @@ fn function(
         program,
         arguments: vec![workspace_root().join("infra/bench/peers").join(script).into()],
         environment,
-        event: ticket.event.clone(),
+        exchange: Arc::new(ticket.event.clone()),
         expected: r#""isAuthorized":true"#,
     }
 }

@@ -9,6 +9,7 @@ use crate::token::get_revocations;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ fn of_the_feed(program: &Path, text: &mut String) -> Result<()> {
         program: program.to_owned(),
         arguments: vec![],
         environment: ended.environment(),
-        event: get_revocations(),
+        exchange: Arc::new(get_revocations()),
         expected: "\"statusCode\":200",
     };
     let mut until = Vec::new();

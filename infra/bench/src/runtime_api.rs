@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one function, on loopback: it repeats one event and measures the time.
+//! Lambda's Runtime API for one function, on loopback: it sends events and measures the time.
 //!
 //! Uses sockets instead of `daypass_testkit::runtime_api`, whose server library would take most of the measured time.
 //! The clock is read right before the event is written and right after the last byte of the response is read. The rest
@@ -16,6 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest response of a function, in bytes: 6 MB.
 const MAX_REQUEST_BYTES: usize = 6 * 1024 * 1024;
 
+/// The events of a function.
+pub(crate) trait Exchange: Send + Sync {
+    /// The next event.
+    fn event(&self) -> String;
+
+    /// Receives the response to the last event, outside of the measured time.
+    fn answered(&self, _response: &str) {}
+}
+
+/// The same event each time.
+impl Exchange for String {
+    fn event(&self) -> String {
+        self.clone()
+    }
+}
+
 /// A Runtime API for one function.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
@@ -23,8 +39,7 @@ pub(crate) struct RuntimeApi {
 }
 
 struct Shared {
-    /// HTTP response with the event.
-    event: Vec<u8>,
+    exchange: Arc<dyn Exchange>,
     /// Text that every response must contain. A denial is faster than an acceptance.
     expected: &'static str,
     state: Mutex<State>,
@@ -47,12 +62,11 @@ struct State {
 
 impl RuntimeApi {
     /// Listens on a free port of 127.0.0.1, with `wanted` events to send at once.
-    pub(crate) fn start(event: &str, expected: &'static str, wanted: usize) -> Result<Self> {
+    pub(crate) fn start(exchange: Arc<dyn Exchange>, expected: &'static str, wanted: usize) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port of 127.0.0.1 is free")?;
         let address = listener.local_addr()?;
         let state = Mutex::new(State { wanted, ..State::default() });
-        let event = response("200 OK", event);
-        let shared = Arc::new(Shared { event, expected, state, changed: Condvar::new() });
+        let shared = Arc::new(Shared { exchange, expected, state, changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         // Runs until this process ends, as the function's connections do until the function is killed.
         thread::spawn(move || {
@@ -135,13 +149,15 @@ impl Shared {
             match request.line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["GET", path, _] if path.ends_with("/runtime/invocation/next") => {
                     self.wait_for_an_event(request.arrived);
+                    let event = response("200 OK", &self.exchange.event());
                     self.lock().handed_out = Some(Instant::now());
-                    stream.write_all(&self.event)?;
+                    stream.write_all(&event)?;
                 }
                 ["POST", path, _] if path.ends_with("/response") => {
                     if !request.body.contains(self.expected) {
                         bail!("it answered {}", request.body);
                     }
+                    self.exchange.answered(&request.body);
                     self.note(request.arrived);
                     stream.write_all(&response("202 Accepted", ""))?;
                 }
@@ -277,7 +293,7 @@ mod tests {
     #[test]
     fn each_event_is_timed() {
         let started = Instant::now();
-        let api = RuntimeApi::start("{}", "true", 1).unwrap();
+        let api = RuntimeApi::start(Arc::new("{}".to_owned()), "true", 1).unwrap();
         function(&api, "true");
         let (next, answer) = api.first_answer(|| Ok(())).unwrap();
         assert!(started < next && next + Duration::from_millis(2) <= answer);
@@ -288,14 +304,14 @@ mod tests {
 
     #[test]
     fn another_answer_is_no_figure() {
-        let api = RuntimeApi::start("{}", "true", 1).unwrap();
+        let api = RuntimeApi::start(Arc::new("{}".to_owned()), "true", 1).unwrap();
         function(&api, "false");
         assert_eq!(api.first_answer(|| Ok(())).unwrap_err().to_string(), "it answered false");
     }
 
     #[test]
     fn a_function_that_ended_is_not_waited_for() {
-        let api = RuntimeApi::start("{}", "true", 1).unwrap();
+        let api = RuntimeApi::start(Arc::new("{}".to_owned()), "true", 1).unwrap();
         let error = api.first_answer(|| bail!("it ended")).unwrap_err();
         assert_eq!(error.to_string(), "it ended");
     }

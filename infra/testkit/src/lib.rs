@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod runtime_api;
 pub mod secrets_manager;
+pub mod tls;
 pub mod trips;
 
 pub use answer::Answer;

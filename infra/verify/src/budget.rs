@@ -31,9 +31,10 @@ pub(crate) fn weigh(functions: &[&Function], folder: &Path) -> Result<String> {
 /// Inspects the binaries in the archives `FOLDER/BINARY/bootstrap.zip`, and returns their requirements.
 ///
 /// # Errors
-/// A binary is for another processor, needs a newer glibc than Lambda's, or has symbols.
+/// A binary is for another processor, needs a newer glibc than Lambda's, or has symbols or jitter entropy.
 ///
 /// invariant: A release binary is for its processor, needs glibc 2.34 at most, and has no symbols.
+/// invariant: A release binary does not link the jitter entropy of AWS-LC.
 pub(crate) fn inspect(functions: &[&Function], folder: &Path) -> Result<String> {
     let processor = Processor::of_this_machine()?;
     let mut newest = None;

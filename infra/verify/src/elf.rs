@@ -13,6 +13,13 @@ use object::{Endianness, elf};
 /// there.
 const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 
+/// Digest of the self-test of jitterentropy, the library with which AWS-LC collects entropy from the processor's timing:
+/// `exp_256` of its `jitterentropy-sha3.c`. A binary that links the library contains it.
+const JITTER_ENTROPY: [u8; 32] = [
+    0xf1, 0x6e, 0x66, 0xc0, 0x43, 0x72, 0xb4, 0xa3, 0xe1, 0xe3, 0x2e, 0x07, 0xc4, 0x1c, 0x03, 0x40, 0x8a, 0xd5,
+    0x43, 0x86, 0x8c, 0xc4, 0x0e, 0xc5, 0x5e, 0x00, 0xbb, 0xbb, 0xbd, 0xf5, 0x91, 0x1e,
+];
+
 /// A processor of Lambda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Processor {
@@ -78,6 +85,8 @@ pub(crate) struct Binary {
     pub(crate) glibc: Option<Glibc>,
     /// Whether it has symbols, which nothing on Lambda reads.
     symbols: bool,
+    /// Whether its first random number takes 30 ms of a processor.
+    jitter_entropy: bool,
 }
 
 impl Binary {
@@ -108,10 +117,11 @@ impl Binary {
             }
         }
         let symbols = sections.iter().any(|section| section.sh_type(endian) == elf::SHT_SYMTAB);
-        Ok(Self { processor, glibc, symbols })
+        let jitter_entropy = bytes.windows(JITTER_ENTROPY.len()).any(|bytes| bytes == JITTER_ENTROPY);
+        Ok(Self { processor, glibc, symbols, jitter_entropy })
     }
 
-    /// Checks that the binary starts on Lambda's `processor` and has no symbols.
+    /// Checks that the binary starts on Lambda's `processor`, and has neither symbols nor jitter entropy.
     ///
     /// # Errors
     /// The problem and its remedy.
@@ -128,6 +138,12 @@ impl Binary {
         if self.symbols {
             bail!(
                 "it carries its symbols: a package with a profile of its own needs `strip = \"symbols\"` there too"
+            );
+        }
+        if self.jitter_entropy {
+            bail!(
+                "it collects jitter entropy, which takes 30 ms of a processor at the start: build it below the workspace, whose \
+                 .cargo/config.toml sets AWS_LC_SYS_NO_JITTER_ENTROPY"
             );
         }
         Ok(())
@@ -173,6 +189,7 @@ mod tests {
         let binary = Binary::read(&this_test()).unwrap();
         assert_eq!(binary.processor, Processor::of_this_machine().unwrap());
         assert!(binary.glibc.unwrap() >= Glibc { major: 2, minor: 17 }, "{binary:?}");
+        assert!(binary.jitter_entropy, "this program has the digest, to compare with");
         // A development build has symbols and is rejected.
         let error = Binary { glibc: None, ..binary }.accept(binary.processor).unwrap_err().to_string();
         assert!(error.contains("strip = \"symbols\""), "{error}");
@@ -180,12 +197,14 @@ mod tests {
 
     #[test]
     fn what_would_not_start_is_refused() {
-        let good = Binary { processor: Processor::Arm, glibc: Some(LAMBDA_GLIBC), symbols: false };
+        let good = Binary { processor: Processor::Arm, glibc: Some(LAMBDA_GLIBC), symbols: false, jitter_entropy: false };
         assert!(good.accept(Processor::Arm).is_ok());
         let other = good.accept(Processor::X86).unwrap_err().to_string();
         assert_eq!(other, "it is for arm64, not for x86_64");
         let newer = Binary { glibc: Some(Glibc { major: 2, minor: 35 }), ..good };
         assert!(newer.accept(Processor::Arm).unwrap_err().to_string().contains("glibc 2.35"));
+        let slow = Binary { jitter_entropy: true, ..good };
+        assert!(slow.accept(Processor::Arm).unwrap_err().to_string().contains("AWS_LC_SYS_NO_JITTER_ENTROPY"));
     }
 
     #[test]

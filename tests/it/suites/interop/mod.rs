@@ -13,18 +13,17 @@
 
 mod oauth2_client;
 mod programs;
-mod tls;
 mod tokens;
 
 use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
 use daypass_testkit::functions;
+use daypass_testkit::tls::Tls;
 use daypass_tools::workspace_root;
 use daypass_verifier::jose::jwk::Algorithm;
 use programs::{CLIENT, PROGRAMS, Program, VERIFIER};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Instant;
-use tls::Tls;
 use tokens::Refused;
 
 /// The only registered client.

@@ -1,6 +1,6 @@
 //! The programs in `tests/interop`: their commands, input and output.
 
-use crate::suites::interop::tls::Tls;
+use daypass_testkit::tls::Tls;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;

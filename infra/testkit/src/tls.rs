@@ -1,4 +1,6 @@
-//! TLS in front of the local API Gateway, because verifiers and clients require `https`.
+//! TLS in front of a local HTTP server, because verifiers and clients require `https`.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -11,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// A listener with its own certificate. Dropping it stops it.
-pub(crate) struct Tls {
+pub struct Tls {
     url: String,
     gateway: Arc<OnceLock<String>>,
     certificate: PathBuf,
@@ -21,7 +23,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// Listens on a free port. The functions need the URL of the issuer before they start.
-    pub(crate) async fn listen() -> Self {
+    pub async fn listen() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let certificate = folder.path().join("certificate.pem");
@@ -44,17 +46,17 @@ impl Tls {
     }
 
     /// Forwards new connections to the HTTP server at `url`.
-    pub(crate) fn forward_to(&self, url: &str) {
+    pub fn forward_to(&self, url: &str) {
         self.gateway.set(url.strip_prefix("http://").unwrap().to_owned()).unwrap();
     }
 
     /// URL of the issuer, without a slash at the end.
-    pub(crate) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// File with the certificate that a client must trust.
-    pub(crate) fn certificate(&self) -> &Path {
+    pub fn certificate(&self) -> &Path {
         &self.certificate
     }
 }

@@ -1,0 +1,171 @@
+//! `cargo bench-functions`: start, first request and warm requests of each function at its share of a processor, beside the
+//! least function of the same shape.
+
+use crate::function::Function;
+use crate::measure::median;
+use crate::report::milliseconds;
+use crate::share::Share;
+use crate::stage::Stage;
+use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// Most that a start, or a warm request, takes beside the least function of the same shape.
+const MOST_RATIO: f64 = 1.3;
+/// Factor that the gate permits over a limit. A busy machine exceeds one a little, and a regression by more.
+const BUSY: f64 = 1.25;
+/// Starts of each function. Few, so that the user of the logins has less than 100 sessions, from which on a login ends others.
+const STARTS: usize = 7;
+/// Warm requests of each function in one turn, and turns.
+const REQUESTS: usize = 8;
+const TURNS: usize = 3;
+
+/// A function, and what the least function of its shape does.
+struct Shape {
+    name: &'static str,
+    /// `MemorySize` of template.yaml.
+    megabytes: u32,
+    /// Secrets that a start reads.
+    secrets: usize,
+    /// Requests to DynamoDB, one after another. Those at the same time count once.
+    requests: usize,
+    /// Password hashes of a request.
+    hashes: usize,
+    /// Longest first request, in addition to the hashes.
+    first: Option<Duration>,
+}
+
+/// `revoke` is last, because it ends the session that the others use.
+const SHAPES: [Shape; 8] = [
+    shape("login", 1769, 3, 2, 1, Some(30)),
+    shape("refresh", 256, 2, 1, 0, Some(15)),
+    shape("sessions", 256, 0, 1, 0, None),
+    shape("password", 1769, 1, 4, 2, None),
+    shape("revocations", 512, 0, 1, 0, None),
+    shape("discovery", 256, 1, 0, 0, None),
+    shape("authorizer", 256, 0, 0, 0, Some(15)),
+    shape("revoke", 256, 2, 1, 0, None),
+];
+
+const fn shape(
+    name: &'static str,
+    megabytes: u32,
+    secrets: usize,
+    requests: usize,
+    hashes: usize,
+    first: Option<u64>,
+) -> Shape {
+    let first = match first {
+        Some(millis) => Some(Duration::from_millis(millis)),
+        None => None,
+    };
+    Shape { name, megabytes, secrets, requests, hashes, first }
+}
+
+/// Medians of a function.
+struct Times {
+    start: Duration,
+    first: Duration,
+    warm: Duration,
+}
+
+/// Measures every function in `built`, which has `FUNCTION/bootstrap`. Returns the text, and whether all limits are kept.
+///
+/// # Errors
+/// A function does not work, or this machine gives no share of a processor.
+pub(crate) fn measure(built: &Path, gate: bool) -> Result<(String, bool)> {
+    let stage = Stage::start(built)?;
+    let lenient = if gate { BUSY } else { 1.0 };
+    let mut text = format!(
+        "Every function at its share of a processor, over TLS; in parentheses, the least function of the same shape\n  \
+         {:<12} {:>6} {:>6} {:>22} {:>6} {:>22} {:>22} {:>6}\n",
+        "function", "MB", "share", "start", "ratio", "first request", "warm request", "ratio"
+    );
+    let hash = times(&stage.floor(1, 0, 1), None)?.warm;
+    let mut kept = true;
+    for shape in &SHAPES {
+        let function = stage.function(shape.name)?;
+        let floor = stage.floor(shape.secrets, shape.requests, shape.hashes);
+        for megabytes in [shape.megabytes, 1769] {
+            let [own, least] =
+                compare(&function, &floor, megabytes).with_context(|| shape.name.to_owned())?;
+            let ratios = [(own.start, least.start), (own.warm, least.warm)];
+            let [start, warm] = ratios.map(|(own, least)| own.div_duration_f64(least));
+            let limit = shape.first.map(|first| first + hash * u32::try_from(shape.hashes).unwrap_or(0));
+            // The limits are for the configured memory.
+            let over = megabytes == shape.megabytes
+                && (start > MOST_RATIO * lenient
+                    || warm > MOST_RATIO * lenient
+                    || limit.is_some_and(|limit| own.first > limit.mul_f64(lenient)));
+            kept &= !over;
+            let both = |own, least| format!("{} ({})", milliseconds(own), milliseconds(least));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "  {:<12} {megabytes:>6} {:>6.3} {:>22} {start:>6.2} {:>22} {:>22} {warm:>6.2}{}",
+                shape.name,
+                f64::from(megabytes) / 1769.0,
+                both(own.start, least.start),
+                both(own.first, least.first),
+                both(own.warm, least.warm),
+                if over { "  OVER" } else { "" },
+            );
+            if shape.megabytes == 1769 {
+                break;
+            }
+        }
+    }
+    let _ = writeln!(
+        text,
+        "  limits: ratios {MOST_RATIO}; first request of refresh and authorizer 15 ms, of login its hash ({}) and 30 ms",
+        milliseconds(hash)
+    );
+    Ok((text, kept))
+}
+
+/// Measures two functions in turns, so that other load of the machine affects both alike.
+fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Times; 2]> {
+    let mut both = [Vec::new(), Vec::new()];
+    let share = Share::of_memory(megabytes)?;
+    let functions = [function, floor];
+    for _ in 1..STARTS {
+        for (function, starts) in functions.into_iter().zip(&mut both) {
+            starts.push(function.start_with(share.as_ref())?.start);
+        }
+    }
+    let mut warm = [Vec::new(), Vec::new()];
+    {
+        let mut running = functions
+            .into_iter()
+            .map(|function| function.start_with(share.as_ref()))
+            .collect::<Result<Vec<_>>>()?;
+        for (running, starts) in running.iter().zip(&mut both) {
+            starts.push(running.start);
+        }
+        for _ in 0..TURNS {
+            for (running, times) in running.iter_mut().zip(&mut warm) {
+                // The first of a turn finds the caches of the other function.
+                times.extend(running.invoke(REQUESTS)?.into_iter().skip(1));
+            }
+        }
+    }
+    let [own, least] = [0, 1].map(|index| {
+        let starts = both.get(index).map(Vec::as_slice).unwrap_or_default();
+        Times {
+            start: median(&starts.iter().map(|start| start.until_next).collect::<Vec<_>>()),
+            first: median(
+                &starts.iter().map(|start| start.until_answer - start.until_next).collect::<Vec<_>>(),
+            ),
+            warm: median(warm.get(index).map(Vec::as_slice).unwrap_or_default()),
+        }
+    });
+    Ok([own, least])
+}
+
+fn times(function: &Function, share: Option<&Share>) -> Result<Times> {
+    let mut running = function.start_with(share)?;
+    let start = running.start;
+    let warm = median(&running.invoke(REQUESTS)?);
+    Ok(Times { start: start.until_next, first: start.until_answer - start.until_next, warm })
+}
