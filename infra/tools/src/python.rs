@@ -164,6 +164,15 @@ pub fn checkov() -> Result<PathBuf> {
     program("checkov", "checkov")
 }
 
+/// Installs the SAM CLI of the example pipeline if it is missing, and returns its program.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn sam() -> Result<PathBuf> {
+    let lock = workspace_root().join("infra/examples/github-actions/sam.txt");
+    Ok(python_packages("sam", &lock)?.with_file_name("sam"))
+}
+
 /// Installs PyJWT if it is missing, and returns its Python.
 ///
 /// # Errors

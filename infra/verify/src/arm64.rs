@@ -13,7 +13,6 @@ use daypass_tools::{FUNCTIONS, Function, cargo, run, say, target_dir, workspace_
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use crate::budget::packages;
 use crate::elf::{Binary, Processor};
 use crate::nextest::Tests;
 use crate::plan::Plan;
@@ -54,11 +53,9 @@ pub(crate) fn arm64(plan: &Plan) -> Result<()> {
     if !loader.exists() {
         bail!("{} is missing\n{INSTALL}", loader.display());
     }
-    // In two builds, for the reason of `build_functions`.
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
-    for with_aws in [false, true] {
-        let packages: Vec<&str> = packages(&functions, with_aws).collect();
-        run("arm64", &mut toolchain.build(&packages))?;
+    for function in &functions {
+        run("arm64", &mut toolchain.build(function.package))?;
     }
     let folder = folder().join(TARGET).join("release");
     inspect(&functions, &folder)?;
@@ -89,7 +86,7 @@ impl Toolchain {
         bail!("no compiler has the standard library of arm64\n{INSTALL}")
     }
 
-    fn build(&self, packages: &[&str]) -> Command {
+    fn build(&self, package: &str) -> Command {
         let mut command = match self {
             Self::Rustup => cargo(),
             Self::Debian => {
@@ -105,9 +102,7 @@ impl Toolchain {
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
             // For the C code of AWS-LC.
             .env("CC_aarch64_unknown_linux_gnu", LINKER);
-        for package in packages {
-            command.args(["--package", package]);
-        }
+        command.args(["--package", package]);
         command
     }
 }
@@ -160,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_build_names_compiler_linker_and_a_folder_of_its_own() {
-        let command = Toolchain::Debian.build(&["daypass-login"]);
+        let command = Toolchain::Debian.build("daypass-login");
         let line = command_line(&command);
         assert!(
             line.starts_with("/usr/bin/cargo build --release --locked --target aarch64-unknown-linux-gnu"),

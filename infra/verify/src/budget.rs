@@ -61,12 +61,6 @@ fn table(weighed: &[(&Function, u64)]) -> String {
     text
 }
 
-/// Packages of the functions that link an AWS SDK, or of the others.
-pub(crate) fn packages(functions: &[&Function], with_aws: bool) -> impl Iterator<Item = &'static str> {
-    let chosen = functions.iter().filter(move |function| function.links_aws() == with_aws);
-    chosen.map(|function| function.package)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;

@@ -7,6 +7,7 @@ mod arm64;
 mod budget;
 mod elf;
 mod fuzz;
+mod lambda;
 mod nextest;
 mod plan;
 mod rehearsal;

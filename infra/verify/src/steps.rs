@@ -1,7 +1,6 @@
 //! The steps of `cargo verify`. Cheap steps come first. A step starts when its prerequisites have ended.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,8 +12,9 @@ use daypass_tools::{
 };
 
 use crate::arm64::arm64;
-use crate::budget::{inspect, packages, weigh};
+use crate::budget::{inspect, weigh};
 use crate::fuzz::fuzz;
+use crate::lambda::{build_of, cargo_lambda_build, compare_binaries, compare_compilations};
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
 use crate::rehearsal::rehearsal;
@@ -120,7 +120,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "the code is formatted", 2, fmt),
     Step::new("clippy", "no compiler or clippy warning, including tests", 15, clippy).compiling(),
     Step::new("deny", "licences, banned and duplicate crates, sources of crates", 5, deny),
-    Step::new("template", "the templates are valid, and the stack passes the policy scanner", 8, template),
+    Step::new(
+        "template",
+        "the templates are valid, pass the policy scanner, and `sam build` compiles what the gate measures",
+        8,
+        template,
+    ),
     Step::new("book", "the book builds, its links work, its Markdown is tidy", 5, book),
     Step::new("build", "everything compiles with the features of the tests", 15, build)
         .after(&["clippy"])
@@ -128,7 +133,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("docs", "the documentation of the code builds without broken links", 8, docs)
         .after(&["build"])
         .compiling(),
-    Step::new("release", "the deployed functions: size budget, processor, glibc", 30, release),
+    Step::new(
+        "release",
+        "the deployed functions: size budget, processor, glibc, the same bytes from `sam build`",
+        30,
+        release,
+    ),
     Step::tests("arm64", "the functions for arm64, started under QEMU", 45, arm64).full(),
     Step::tests(
         "rehearsal",
@@ -218,7 +228,8 @@ fn template(_: &Plan) -> Result<()> {
     // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
     scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
-    run("checkov", without_aws(&mut scan).current_dir(workspace_root()))
+    run("checkov", without_aws(&mut scan).current_dir(workspace_root()))?;
+    compare_compilations()
 }
 
 /// Builds `docs/` into `target/book` by `zensical.toml`.
@@ -340,8 +351,7 @@ pub(crate) fn released(depth: Depth) -> Vec<&'static Function> {
     FUNCTIONS.iter().filter(in_depth).collect()
 }
 
-/// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor. The measured archive is the
-/// deployed one for that `Architecture`.
+/// Builds each function as `sam build` does, for this machine's processor, and compares both binaries.
 fn release(plan: &Plan) -> Result<()> {
     let functions = released(plan.depth);
     // An archive of an earlier build must not replace a missing one.
@@ -350,27 +360,31 @@ fn release(plan: &Plan) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
+        run("release", build_of(function)?.args(["--output-format", "zip"]))?;
     }
-    build_functions(&functions, &archives())?;
+    if plan.depth == Depth::Full {
+        run("release", whoami()?.args(["--output-format", "zip"]))?;
+    }
     say(&weigh(&functions, &archives())?);
     say(&inspect(&functions, &archives())?);
-    Ok(())
+    compare_binaries(&functions, &archives())
+}
+
+/// The build of the guarded sample.
+fn whoami() -> Result<Command> {
+    cargo_lambda_build("infra/examples/whoami", "whoami")
 }
 
 /// Tries of the bench. On a busy machine, one try can fail by chance.
 const BENCH_TRIES: &str = "3";
 
-/// Measures the release builds of the previous step. Together with those that link no AWS SDK, so that Cargo resolves
-/// the same features and compiles only the floor.
+/// Measures the release builds of the previous step, as files and not as archives. Only the floor is compiled.
 fn bench(plan: &Plan) -> Result<()> {
-    let functions = released(plan.depth);
-    let without_aws_sdk = packages(&functions, false).chain(["daypass-floor"]);
-    run("bench", &mut cargo_lambda_build(&archives(), without_aws_sdk)?)?;
-    // Nothing is compiled: the same selection as in the previous step, as files and not as archives.
-    run(
-        "bench",
-        &mut cargo_lambda_build(&archives(), packages(&functions, true).chain(["daypass-whoami"]))?,
-    )?;
+    run("bench", &mut cargo_lambda_build("infra/bench/floor", "floor")?)?;
+    run("bench", &mut whoami()?)?;
+    for function in released(plan.depth) {
+        run("bench", &mut build_of(function)?)?;
+    }
     build(plan)?;
     let debug = target_dir().join("debug");
     for extra in [&[][..], &["--revocations"]] {
@@ -380,34 +394,6 @@ fn bench(plan: &Plan) -> Result<()> {
     }
     // A development build has the same code for it: see the profiles in Cargo.toml.
     run("bench-argon2", &mut Command::new(debug.join("bench-argon2")))
-}
-
-/// Builds the archives `FOLDER/BINARY/bootstrap.zip` of the functions and the sample.
-///
-/// In two builds. With the others, the functions without an AWS SDK would get the SDK's features of shared crates, and
-/// would be larger than what `sam build` deploys.
-fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
-    let zip = ["--output-format", "zip"];
-    for with_aws in [false, true] {
-        let mut packages: Vec<&str> = packages(functions, with_aws).collect();
-        if with_aws && !packages.is_empty() {
-            packages.push("daypass-whoami");
-        }
-        if !packages.is_empty() {
-            run("release", cargo_lambda_build(archives, packages.into_iter())?.args(zip))?;
-        }
-    }
-    Ok(())
-}
-
-/// `cargo lambda build` of these packages.
-fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static str>) -> Result<Command> {
-    let mut command = cargo_lambda()?.command()?;
-    command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives);
-    for package in packages {
-        command.args(["--package", package]);
-    }
-    Ok(command)
 }
 
 #[cfg(test)]
