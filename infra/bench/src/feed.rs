@@ -26,12 +26,18 @@ struct Shared {
     pages: Vec<Vec<u8>>,
     /// Response at the end of the feed.
     nothing: Vec<u8>,
+    jwks: Vec<u8>,
     asked: AtomicUsize,
 }
 
 impl Feed {
     /// Starts with `count` ended sessions, without the token's session.
     pub(crate) fn start(count: usize) -> Result<Self> {
+        Self::start_with(count, "")
+    }
+
+    /// As [`Feed::start`], and serves these public keys at `/jwks`.
+    pub(crate) fn start_with(count: usize, jwks: &str) -> Result<Self> {
         let issuer = Issuer::parse(ISSUER).map_err(|error| anyhow!("{error}"))?;
         let sessions: Vec<SessionDigest> =
             (0..count).map(|number| SessionDigest::of(&format!("ses_{number:032x}"))).collect();
@@ -50,7 +56,7 @@ impl Feed {
         if pages.is_empty() {
             pages.push(nothing.clone());
         }
-        let shared = Arc::new(Shared { pages, nothing, asked: AtomicUsize::default() });
+        let shared = Arc::new(Shared { pages, nothing, jwks: jwks.into(), asked: AtomicUsize::default() });
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let serving = Arc::clone(&shared);
@@ -97,6 +103,7 @@ impl Shared {
             let after = target.split_once("?after=").map(|(_, after)| after);
             let number = after.and_then(|after| after.strip_prefix("1.0.")?.parse::<usize>().ok());
             let body = match (after, number) {
+                _ if target == "/jwks" => &self.jwks,
                 (Some(END), _) => &self.nothing,
                 (_, number) => self.pages.get(number.unwrap_or_default()).unwrap_or(&self.nothing),
             };

@@ -86,6 +86,17 @@ impl Running {
         self.api.invoke(count, || still_runs(&mut self.child))
     }
 
+    /// Time of a processor that its threads have used; `None` without `/proc`.
+    /// <https://docs.kernel.org/scheduler/sched-stats.html>
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let nanoseconds = tasks.map(|task| {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Some(Duration::from_nanos(nanoseconds.sum::<Option<u64>>()?))
+    }
+
     /// Resident memory, in bytes; `None` without `/proc`.
     pub(crate) fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;

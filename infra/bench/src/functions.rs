@@ -20,54 +20,54 @@ const STARTS: usize = 7;
 /// Warm requests of each function in one turn, and turns.
 const REQUESTS: usize = 8;
 const TURNS: usize = 3;
+const WARM_REQUESTS: u32 = (REQUESTS * TURNS) as u32;
 
 /// A function, and what the least function of its shape does.
-struct Shape {
+pub(crate) struct Shape {
     name: &'static str,
     /// `MemorySize` of template.yaml.
     megabytes: u32,
     /// Secrets that a start reads.
-    secrets: usize,
+    pub(crate) secrets: usize,
     /// Requests to DynamoDB, one after another. Those at the same time count once.
-    requests: usize,
+    pub(crate) requests: usize,
     /// Password hashes of a request.
-    hashes: usize,
-    /// Longest first request, in addition to the hashes.
-    first: Option<Duration>,
+    pub(crate) hashes: usize,
+    /// Signatures of a request.
+    pub(crate) signatures: usize,
+    /// Longest first request, in addition to the hashes, in milliseconds.
+    first: Option<u64>,
 }
 
+const BARE: Shape =
+    Shape { name: "", megabytes: 256, secrets: 0, requests: 0, hashes: 0, signatures: 0, first: None };
 /// `revoke` is last, because it ends the session that the others use.
 const SHAPES: [Shape; 8] = [
-    shape("login", 1769, 3, 2, 1, Some(30)),
-    shape("refresh", 256, 2, 1, 0, Some(15)),
-    shape("sessions", 256, 0, 1, 0, None),
-    shape("password", 1769, 1, 4, 2, None),
-    shape("revocations", 512, 0, 1, 0, None),
-    shape("discovery", 256, 1, 0, 0, None),
-    shape("authorizer", 256, 0, 0, 0, Some(15)),
-    shape("revoke", 256, 2, 1, 0, None),
+    Shape {
+        name: "login",
+        megabytes: 1769,
+        secrets: 3,
+        requests: 2,
+        hashes: 1,
+        signatures: 1,
+        first: Some(30),
+    },
+    Shape { name: "refresh", secrets: 2, requests: 1, signatures: 1, first: Some(15), ..BARE },
+    Shape { name: "sessions", requests: 1, ..BARE },
+    Shape { name: "password", megabytes: 1769, secrets: 1, requests: 4, hashes: 2, ..BARE },
+    Shape { name: "revocations", megabytes: 512, requests: 1, ..BARE },
+    Shape { name: "discovery", secrets: 1, ..BARE },
+    Shape { name: "authorizer", first: Some(15), ..BARE },
+    Shape { name: "revoke", secrets: 2, requests: 1, ..BARE },
 ];
-
-const fn shape(
-    name: &'static str,
-    megabytes: u32,
-    secrets: usize,
-    requests: usize,
-    hashes: usize,
-    first: Option<u64>,
-) -> Shape {
-    let first = match first {
-        Some(millis) => Some(Duration::from_millis(millis)),
-        None => None,
-    };
-    Shape { name, megabytes, secrets, requests, hashes, first }
-}
 
 /// Medians of a function.
 struct Times {
     start: Duration,
     first: Duration,
     warm: Duration,
+    /// Time of a processor for a warm request.
+    processor: Duration,
 }
 
 /// Measures every function in `built`, which has `FUNCTION/bootstrap`. Returns the text, and whether all limits are kept.
@@ -79,36 +79,47 @@ pub(crate) fn measure(built: &Path, gate: bool) -> Result<(String, bool)> {
     let lenient = if gate { BUSY } else { 1.0 };
     let mut text = format!(
         "Every function at its share of a processor, over TLS; in parentheses, the least function of the same shape\n  \
-         {:<12} {:>6} {:>6} {:>22} {:>6} {:>22} {:>22} {:>6}\n",
-        "function", "MB", "share", "start", "ratio", "first request", "warm request", "ratio"
+         {:<12} {:>6} {:>6} {:>20} {:>6} {:>20} {:>20} {:>20} {:>6}\n",
+        "function",
+        "MB",
+        "share",
+        "start",
+        "ratio",
+        "first request",
+        "warm request",
+        "its processor time",
+        "ratio"
     );
-    let hash = times(&stage.floor(1, 0, 1), None)?.warm;
+    let hash = warm(&stage.floor(&Shape { secrets: 1, hashes: 1, ..BARE }))?;
     let mut kept = true;
     for shape in &SHAPES {
         let function = stage.function(shape.name)?;
-        let floor = stage.floor(shape.secrets, shape.requests, shape.hashes);
+        let floor = stage.floor(shape);
         for megabytes in [shape.megabytes, 1769] {
             let [own, least] =
                 compare(&function, &floor, megabytes).with_context(|| shape.name.to_owned())?;
-            let ratios = [(own.start, least.start), (own.warm, least.warm)];
-            let [start, warm] = ratios.map(|(own, least)| own.div_duration_f64(least));
-            let limit = shape.first.map(|first| first + hash * u32::try_from(shape.hashes).unwrap_or(0));
+            let ratios = [(own.start, least.start), (own.processor, least.processor)];
+            let [start, busy] = ratios.map(|(own, least)| own.div_duration_f64(least));
+            let limit = shape
+                .first
+                .map(|first| Duration::from_millis(first) + hash * u32::try_from(shape.hashes).unwrap_or(0));
             // The limits are for the configured memory.
             let over = megabytes == shape.megabytes
                 && (start > MOST_RATIO * lenient
-                    || warm > MOST_RATIO * lenient
+                    || busy > MOST_RATIO * lenient
                     || limit.is_some_and(|limit| own.first > limit.mul_f64(lenient)));
             kept &= !over;
             let both = |own, least| format!("{} ({})", milliseconds(own), milliseconds(least));
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "  {:<12} {megabytes:>6} {:>6.3} {:>22} {start:>6.2} {:>22} {:>22} {warm:>6.2}{}",
+                "  {:<12} {megabytes:>6} {:>6.3} {:>20} {start:>6.2} {:>20} {:>20} {:>20} {busy:>6.2}{}",
                 shape.name,
                 f64::from(megabytes) / 1769.0,
                 both(own.start, least.start),
                 both(own.first, least.first),
                 both(own.warm, least.warm),
+                both(own.processor, least.processor),
                 if over { "  OVER" } else { "" },
             );
             if shape.megabytes == 1769 {
@@ -135,6 +146,7 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
         }
     }
     let mut warm = [Vec::new(), Vec::new()];
+    let mut processor = [Duration::ZERO; 2];
     {
         let mut running = functions
             .into_iter()
@@ -144,9 +156,11 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
             starts.push(running.start);
         }
         for _ in 0..TURNS {
-            for (running, times) in running.iter_mut().zip(&mut warm) {
+            for ((running, times), processor) in running.iter_mut().zip(&mut warm).zip(&mut processor) {
+                let used = running.processor_time().unwrap_or_default();
                 // The first of a turn finds the caches of the other function.
                 times.extend(running.invoke(REQUESTS)?.into_iter().skip(1));
+                *processor += running.processor_time().unwrap_or_default() - used;
             }
         }
     }
@@ -158,14 +172,13 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
                 &starts.iter().map(|start| start.until_answer - start.until_next).collect::<Vec<_>>(),
             ),
             warm: median(warm.get(index).map(Vec::as_slice).unwrap_or_default()),
+            processor: processor.get(index).copied().unwrap_or_default() / WARM_REQUESTS,
         }
     });
     Ok([own, least])
 }
 
-fn times(function: &Function, share: Option<&Share>) -> Result<Times> {
-    let mut running = function.start_with(share)?;
-    let start = running.start;
-    let warm = median(&running.invoke(REQUESTS)?);
-    Ok(Times { start: start.until_next, first: start.until_answer - start.until_next, warm })
+/// Median of a warm request at a whole processor.
+fn warm(function: &Function) -> Result<Duration> {
+    Ok(median(&function.start()?.invoke(REQUESTS)?))
 }

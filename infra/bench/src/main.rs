@@ -18,7 +18,7 @@ mod stage;
 mod token;
 
 use anyhow::{Result, bail};
-use daypass_tools::{FUNCTIONS, cargo, cargo_lambda, run, say, target_dir};
+use daypass_tools::{cargo, run, say, target_dir};
 use function::Function;
 use measure::Functions;
 use std::ffi::OsString;
@@ -36,7 +36,7 @@ usage: cargo bench-authorizer [--revocations | --functions] [--built FOLDER] [--
   --revocations     what following the revocation feed costs, and what the feed costs, instead of the rest
                     (`cargo bench-revocations`)
   --functions       every function at its share of a processor, instead of the rest (`cargo bench-functions`);
-                    needs root, for a control group
+                    needs root, for a control group, and the build of `cargo verify --full --only release,bench`
 
   --built FOLDER    measure FOLDER/FUNCTION/bootstrap, as `cargo lambda build` leaves them, instead of building
   --tries NUMBER    measure anew while a limit is passed, at most so often; a busy machine passes some
@@ -126,10 +126,7 @@ type Measure = Box<dyn Fn(bool) -> Result<(String, bool)>>;
 fn measurement(request: &Request) -> Result<Measure> {
     let gate = request.gate;
     if request.functions {
-        let folder = match &request.built {
-            Some(folder) => folder.clone(),
-            None => build_functions()?,
-        };
+        let folder = request.built.clone().unwrap_or_else(|| target_dir().join("lambda"));
         return Ok(Box::new(move |_| functions::measure(&folder, gate)));
     }
     let programs = match &request.built {
@@ -150,22 +147,6 @@ fn measurement(request: &Request) -> Result<Measure> {
         let peers = if kept || last { peers::measure(&ticket) } else { vec![] };
         Ok((format!("{}\n{verdict}", report::table(&comparison, &peers)), kept))
     }))
-}
-
-/// Builds every function and the baselines as they are deployed, and returns the folder.
-fn build_functions() -> Result<PathBuf> {
-    let folder = target_dir().join("lambda");
-    for with_aws in [true, false] {
-        let mut command = cargo_lambda()?.command()?;
-        command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(&folder);
-        let functions = FUNCTIONS.iter().filter(|function| function.links_aws() == with_aws);
-        let floor = if with_aws { "daypass-floor-aws" } else { "daypass-floor" };
-        for package in functions.map(|function| function.package).chain([floor]) {
-            command.args(["--package", package]);
-        }
-        run("release", &mut command)?;
-    }
-    Ok(folder)
 }
 
 struct Programs {

@@ -2,12 +2,13 @@
 
 use crate::feed::Feed;
 use crate::function::Function;
+use crate::functions::Shape;
 use crate::runtime_api::Exchange;
 use crate::token::{AUDIENCE, ISSUER, Ticket, get_revocations};
 use anyhow::{Context, Result, anyhow};
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::ports::store::{User, UserStatus};
+use daypass_core::ports::store::{self, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
 use daypass_passwords::Passwords;
@@ -29,7 +30,8 @@ use tokio::runtime::Runtime;
 
 /// The certificates that this system trusts, on Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-const NAME: &str = "ada";
+/// The user of the logins, whose many sessions would make the requests of the others larger, and the user of the others.
+const NAMES: [&str; 2] = ["ada", "bob"];
 const PASSWORDS: [&str; 2] = ["correct horse 2026 battery", "battery 2026 horse correct"];
 
 /// The running services.
@@ -37,8 +39,9 @@ pub(crate) struct Stage {
     built: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     feed_url: String,
+    jwks_url: String,
     ticket: Ticket,
-    tokens: Arc<Tokens>,
+    users: [Arc<User>; 2],
     _database: Embedded,
     _secrets: SecretsManager,
     _tls: [Tls; 3],
@@ -55,18 +58,18 @@ impl Stage {
         let names = ["users", "sessions", "attempts"];
         let [users, sessions, attempts] = names.map(str::to_owned);
         let store = DynamoDb::local(&database.url(), TableNames::from(&Tables { users, sessions, attempts }));
-        let user = user(&keys)?;
-        runtime.block_on(async {
-            store.create_tables().await?;
-            store.add_user(&user).await
-        })?;
+        runtime.block_on(store.create_tables())?;
+        for (number, name) in (1..).zip(NAMES) {
+            runtime.block_on(store.add_user(&stored_user(&keys, number, name)?))?;
+        }
         let secrets = runtime.block_on(SecretsManager::start(String::new()))?;
         for section in ["signing", "refresh", "peppers"] {
             secrets.set_secret_of(&arn(section), keys.only(section)?.to_json()?);
         }
         secrets.set_secret_of(&arn("jwks"), keys.jwks().to_json()?);
         secrets.answer();
-        let feed = Feed::start(0)?;
+        let ticket = Ticket::issue()?;
+        let feed = Feed::start_with(0, &ticket.jwks)?;
         let tls: [Tls; 3] =
             runtime.block_on(async { [Tls::listen().await, Tls::listen().await, Tls::listen().await] });
         let folder = tempfile::tempdir()?;
@@ -95,21 +98,25 @@ impl Stage {
         let mut environment: Vec<(&'static str, OsString)> =
             environment.map(|(name, value)| (name, value.into())).into();
         environment.push(("SSL_CERT_FILE", trusted.into()));
-        let feed_url = format!("{}/revocations", revocations.url());
+        let [feed_url, jwks_url] =
+            ["revocations", "jwks"].map(|path| format!("{}/{path}", revocations.url()));
         let stage = Self {
             built: built.to_owned(),
             environment,
             feed_url,
-            ticket: Ticket::issue()?,
-            tokens: Arc::default(),
+            jwks_url,
+            ticket,
+            users: NAMES.map(|name| Arc::new(User { name, session: Mutex::default() })),
             _database: database,
             _secrets: secrets,
             _tls: tls,
             _folder: folder,
             _runtime: runtime,
         };
-        // The first login makes the session of the other functions.
-        drop(stage.function("login")?.start()?);
+        let [_, other] = &stage.users;
+        let mut login = stage.function("login")?;
+        login.exchange = Arc::new(Chain { user: Arc::clone(other), event: self::login });
+        login.start()?;
         Ok(stage)
     }
 
@@ -117,7 +124,11 @@ impl Stage {
     pub(crate) fn function(&self, name: &'static str) -> Result<Function> {
         let path = |name: &str| self.built.join(name).join("bootstrap");
         let (keys, exchange, expected): (&[&str], Arc<dyn Exchange>, &'static str) = match name {
-            "login" => (&["signing", "refresh", "peppers"], self.events(login), "access_token"),
+            "login" => {
+                let [user, _] = &self.users;
+                let logins = Chain { user: Arc::clone(user), event: login };
+                (&["signing", "refresh", "peppers"], Arc::new(logins), "access_token")
+            }
             "refresh" => (&["signing", "refresh"], self.events(refresh), "access_token"),
             "revoke" => (&["refresh"], self.events(revoke), r#""statusCode":200"#),
             "sessions" => (&[], self.events(sessions), r#""statusCode":200"#),
@@ -134,6 +145,7 @@ impl Stage {
         ));
         if name == "authorizer" {
             environment.push(("DAYPASS_JWKS", self.ticket.jwks.clone().into()));
+            environment.push(("DAYPASS_JWKS_URL", self.jwks_url.clone().into()));
             environment.push(("DAYPASS_REVOCATIONS_URL", self.feed_url.clone().into()));
         } else {
             environment.push(("DAYPASS_JWKS", arn("jwks").into()));
@@ -141,21 +153,33 @@ impl Stage {
         Ok(Function { program: path(name), arguments: vec![], environment, exchange, expected })
     }
 
-    /// The least function that reads as many secrets, makes as many requests to DynamoDB one after another, and hashes as many
-    /// passwords. Without secrets and requests, it links no AWS SDK.
-    pub(crate) fn floor(&self, secrets: usize, requests: usize, hashes: usize) -> Function {
+    /// The least function that reads as many secrets, makes as many requests to DynamoDB one after another, hashes as many
+    /// passwords and signs as many tokens. Without secrets and requests, it requests the two documents of the authorizer, and verifies its token.
+    pub(crate) fn floor(&self, shape: &Shape) -> Function {
+        let Shape { secrets, requests, hashes, signatures, .. } = *shape;
         let with_aws = secrets + requests > 0;
         let program = self.built.join(if with_aws { "floor-aws" } else { "floor" }).join("bootstrap");
         let arns = ["signing", "refresh", "peppers", "jwks"].map(arn);
-        let numbers = [requests, hashes].map(|number| number.to_string());
+        let numbers = [requests, hashes, signatures].map(|number| number.to_string());
         let arguments = numbers.into_iter().chain(arns.into_iter().take(secrets)).map(OsString::from);
-        let arguments = if with_aws { arguments.collect() } else { vec![] };
-        let exchange = Arc::new(self.ticket.event.clone());
+        let arguments = if with_aws {
+            arguments.collect()
+        } else {
+            let fetched = ["--fetch", &self.feed_url, "--fetch", &self.jwks_url];
+            fetched.into_iter().chain(self.ticket.arguments()).map(OsString::from).collect()
+        };
+        let event = if with_aws {
+            discovery("", &mut Session::default()).to_string()
+        } else {
+            self.ticket.event.clone()
+        };
+        let exchange = Arc::new(event);
         Function { program, arguments, environment: self.environment.clone(), exchange, expected: "true" }
     }
 
-    fn events(&self, event: fn(&mut Session) -> Value) -> Arc<dyn Exchange> {
-        Arc::new(Chain { tokens: Arc::clone(&self.tokens), event })
+    fn events(&self, event: Event) -> Arc<dyn Exchange> {
+        let [_, user] = &self.users;
+        Arc::new(Chain { user: Arc::clone(user), event })
     }
 }
 
@@ -163,14 +187,14 @@ fn arn(secret: &str) -> String {
     format!("arn:aws:secretsmanager:{LOCAL_REGION}:000000000000:secret:daypass-{secret}-AbCdEf")
 }
 
-fn user(keys: &Document) -> Result<User> {
+fn stored_user(keys: &Document, number: u8, name: &str) -> Result<store::User> {
     let passwords = Passwords::configured(|_| None)?;
     let [first, _] = PASSWORDS;
     let first = Password::new(first.to_owned()).context("the password is empty")?;
     let now = SystemClock.now();
-    Ok(User {
-        username: passwords.username(NAME).map_err(|error| anyhow!("{error}"))?,
-        id: UserId::from_bytes([7; 16]),
+    Ok(store::User {
+        username: passwords.username(name).map_err(|error| anyhow!("{error}"))?,
+        id: UserId::from_bytes([number; 16]),
         password_hash: passwords.hash(&first, &Peppers::from_document(keys)?, &OsEntropy)?,
         password_version: 1,
         status: UserStatus::Enabled,
@@ -180,9 +204,15 @@ fn user(keys: &Document) -> Result<User> {
     })
 }
 
-/// The newest tokens of the user, which the next event needs.
-type Tokens = Mutex<Session>;
+/// Makes the next event of a user.
+type Event = fn(&'static str, &mut Session) -> Value;
 
+struct User {
+    name: &'static str,
+    session: Mutex<Session>,
+}
+
+/// The newest tokens of a user, which the next event needs.
 #[derive(Default)]
 struct Session {
     refresh_token: String,
@@ -202,17 +232,18 @@ impl Session {
 
 /// Events that depend on the last response.
 struct Chain {
-    tokens: Arc<Tokens>,
-    event: fn(&mut Session) -> Value,
+    user: Arc<User>,
+    event: Event,
 }
 
 impl Exchange for Chain {
     fn event(&self) -> String {
-        (self.event)(&mut self.tokens.lock().unwrap_or_else(PoisonError::into_inner)).to_string()
+        let session = &mut self.user.session.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.event)(self.user.name, session).to_string()
     }
 
     fn answered(&self, response: &str) {
-        let mut session = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.user.session.lock().unwrap_or_else(PoisonError::into_inner);
         let body = serde_json::from_str::<Value>(response).ok();
         let body = body.as_ref().and_then(|response| response.get("body")?.as_str());
         let Some(body) = body.and_then(|body| serde_json::from_str::<Value>(body).ok()) else { return };
@@ -231,16 +262,16 @@ fn claims(access_token: &str) -> Option<Value> {
     serde_json::from_slice(&claims).ok()
 }
 
-fn login(session: &mut Session) -> Value {
+fn login(name: &'static str, session: &mut Session) -> Value {
     let [current, _] = session.passwords();
     post(
         "/login",
         "application/json",
-        &json!({ "username": NAME, "password": current, "client_id": "web" }).to_string(),
+        &json!({ "username": name, "password": current, "client_id": "web" }).to_string(),
     )
 }
 
-fn refresh(session: &mut Session) -> Value {
+fn refresh(_: &'static str, session: &mut Session) -> Value {
     let mut body = String::from("grant_type=refresh_token&client_id=web&refresh_token=");
     // Writing to a String cannot fail.
     let _ = write!(body, "{}", session.refresh_token);
@@ -248,16 +279,16 @@ fn refresh(session: &mut Session) -> Value {
 }
 
 /// The first revocation ends the session; each further one costs as much.
-fn revoke(session: &mut Session) -> Value {
+fn revoke(_: &'static str, session: &mut Session) -> Value {
     let body = format!("token={}", session.refresh_token);
     post("/revoke", "application/x-www-form-urlencoded", &body)
 }
 
-fn sessions(session: &mut Session) -> Value {
+fn sessions(_: &'static str, session: &mut Session) -> Value {
     guarded("GET", "/sessions", "", session)
 }
 
-fn password(session: &mut Session) -> Value {
+fn password(_: &'static str, session: &mut Session) -> Value {
     let [current, new] = session.passwords();
     session.changes += 1;
     guarded(
@@ -268,7 +299,7 @@ fn password(session: &mut Session) -> Value {
     )
 }
 
-fn discovery(_: &mut Session) -> Value {
+fn discovery(_: &'static str, _: &mut Session) -> Value {
     event::http("GET", "/.well-known/jwks.json", "text/plain", "")
 }
 

@@ -72,9 +72,12 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, gateway: Arc<OnceLo
         let (stream, _) = listener.accept().await.unwrap();
         let (acceptor, gateway) = (acceptor.clone(), Arc::clone(&gateway));
         tokio::spawn(async move {
+            // Else half a message waits 40 ms for an acknowledgement.
+            stream.set_nodelay(true).unwrap();
             // A client that disconnects, or does not trust the certificate, reports this itself.
             let Ok(mut client) = acceptor.accept(stream).await else { return };
             let mut server = TcpStream::connect(gateway.get().unwrap()).await.unwrap();
+            server.set_nodelay(true).unwrap();
             let _ = copy_bidirectional(&mut client, &mut server).await;
         });
     }

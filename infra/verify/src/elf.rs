@@ -16,8 +16,8 @@ const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 /// Digest of the self-test of jitterentropy, the library with which AWS-LC collects entropy from the processor's timing:
 /// `exp_256` of its `jitterentropy-sha3.c`. A binary that links the library contains it.
 const JITTER_ENTROPY: [u8; 32] = [
-    0xf1, 0x6e, 0x66, 0xc0, 0x43, 0x72, 0xb4, 0xa3, 0xe1, 0xe3, 0x2e, 0x07, 0xc4, 0x1c, 0x03, 0x40, 0x8a, 0xd5,
-    0x43, 0x86, 0x8c, 0xc4, 0x0e, 0xc5, 0x5e, 0x00, 0xbb, 0xbb, 0xbd, 0xf5, 0x91, 0x1e,
+    0xf1, 0x6e, 0x66, 0xc0, 0x43, 0x72, 0xb4, 0xa3, 0xe1, 0xe3, 0x2e, 0x07, 0xc4, 0x1c, 0x03, 0x40, 0x8a,
+    0xd5, 0x43, 0x86, 0x8c, 0xc4, 0x0e, 0xc5, 0x5e, 0x00, 0xbb, 0xbb, 0xbd, 0xf5, 0x91, 0x1e,
 ];
 
 /// A processor of Lambda.
@@ -197,14 +197,21 @@ mod tests {
 
     #[test]
     fn what_would_not_start_is_refused() {
-        let good = Binary { processor: Processor::Arm, glibc: Some(LAMBDA_GLIBC), symbols: false, jitter_entropy: false };
+        let good = Binary {
+            processor: Processor::Arm,
+            glibc: Some(LAMBDA_GLIBC),
+            symbols: false,
+            jitter_entropy: false,
+        };
         assert!(good.accept(Processor::Arm).is_ok());
         let other = good.accept(Processor::X86).unwrap_err().to_string();
         assert_eq!(other, "it is for arm64, not for x86_64");
         let newer = Binary { glibc: Some(Glibc { major: 2, minor: 35 }), ..good };
         assert!(newer.accept(Processor::Arm).unwrap_err().to_string().contains("glibc 2.35"));
         let slow = Binary { jitter_entropy: true, ..good };
-        assert!(slow.accept(Processor::Arm).unwrap_err().to_string().contains("AWS_LC_SYS_NO_JITTER_ENTROPY"));
+        assert!(
+            slow.accept(Processor::Arm).unwrap_err().to_string().contains("AWS_LC_SYS_NO_JITTER_ENTROPY")
+        );
     }
 
     #[test]

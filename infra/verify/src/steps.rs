@@ -380,14 +380,16 @@ const BENCH_TRIES: &str = "3";
 
 /// Measures the release builds of the previous step, as files and not as archives. Only the floor is compiled.
 fn bench(plan: &Plan) -> Result<()> {
-    run("bench", &mut cargo_lambda_build("infra/bench/floor", "floor")?)?;
+    for (folder, floor) in [("infra/bench/floor", "floor"), ("infra/bench/floor-aws", "floor-aws")] {
+        run("bench", &mut cargo_lambda_build(folder, floor)?)?;
+    }
     run("bench", &mut whoami()?)?;
     for function in released(plan.depth) {
         run("bench", &mut build_of(function)?)?;
     }
     build(plan)?;
     let debug = target_dir().join("debug");
-    for extra in [&[][..], &["--revocations"]] {
+    for extra in [&[][..], &["--revocations"], &["--functions"]] {
         let mut command = Command::new(debug.join("bench-authorizer"));
         let command = without_aws(&mut command).current_dir(workspace_root()).args(extra);
         run("bench", command.arg("--built").arg(archives()).args(["--gate", "--tries", BENCH_TRIES]))?;

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -64,7 +64,7 @@ impl Document {
     /// If `uri` is `https` and the system has no root certificates.
     pub fn new(uri: Uri, deadline: Duration, most: usize) -> std::io::Result<Self> {
         let tls = match uri.scheme_str() {
-            Some("https") => Some(connector(system_roots()?)?),
+            Some("https") => Some(system_connector()?),
             _ => None,
         };
         Ok(Self { uri, deadline, most, tls })
@@ -157,6 +157,19 @@ fn broken(error: &(dyn Error + 'static)) -> Failed {
 /// A TLS connector that trusts these roots.
 fn connector(roots: rustls::RootCertStore) -> std::io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client(roots).map_err(std::io::Error::other)?)))
+}
+
+/// The connector that trusts the roots of the system. All clients of a process share it, because reading the roots takes about
+/// a millisecond of a processor.
+fn system_connector() -> std::io::Result<TlsConnector> {
+    static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
+    match CONNECTOR.get() {
+        Some(connector) => Ok(connector.clone()),
+        None => {
+            let connector = connector(system_roots()?)?;
+            Ok(CONNECTOR.get_or_init(|| connector).clone())
+        }
+    }
 }
 
 /// The root certificates of the system, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.

@@ -3,18 +3,34 @@
 //! - `floor`: a Lambda function that returns a constant. Its time is one round trip of the Runtime API.
 //! - `floor X Y TOKEN`: the same function, which also verifies the signature of TOKEN with the P-256 key (X, Y). No
 //!   authorizer can be faster.
+//! - `floor --fetch URL … X Y TOKEN`: that function, after a start that requests these documents at the same time.
 //! - `floor X Y TOKEN COUNT`: verifies it COUNT times without Lambda, and prints the median in nanoseconds.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use data_encoding::BASE64URL_NOPAD;
+use daypass_https::Document;
+use futures_util::future::try_join_all;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde::de::IgnoredAny;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Deadline and size limit of a document.
+const PATIENCE: Duration = Duration::from_secs(3);
+const MOST_BYTES: usize = 1 << 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let mut rest: &[String] = &arguments;
+    let mut documents = Vec::new();
+    while let [fetch, url, more @ ..] = rest
+        && fetch == "--fetch"
+    {
+        documents.push(Document::new(url.parse()?, PATIENCE, MOST_BYTES)?);
+        rest = more;
+    }
+    try_join_all(documents.iter().map(Document::get)).await?;
+    match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => run(service_fn(|_: LambdaEvent<IgnoredAny>| async { Ok::<_, Error>(true) })).await,
         [x, y, token] => {
             let signed = Signed::read(x, y, token)?;
@@ -22,7 +38,7 @@ async fn main() -> Result<(), Error> {
             run(service_fn(|_: LambdaEvent<IgnoredAny>| async move { verify() })).await
         }
         [x, y, token, count] => print_median(&Signed::read(x, y, token)?, count.parse()?),
-        _ => Err("usage: floor [X Y TOKEN [COUNT]]".into()),
+        _ => Err("usage: floor [--fetch URL]... [X Y TOKEN [COUNT]]".into()),
     }
 }
 
