@@ -54,8 +54,11 @@ export class DaypassError extends Error {
    * - `signed_out`: there is no session
    * - `foreign_origin`: the access token must not be sent to that URL
    * - `insecure_context`: the page is neither on `https://` nor on `http://localhost`
+   * - `no_browser`: the code runs on a server, where there is no session
    */
   readonly error: string;
+  /** `token` or `refresh_token` if the server got no token: the browser has no cookie. */
+  readonly missing: string | undefined;
   /** Seconds to wait (`Retry-After`), 0 if the server named none. Undefined if the error does not come from a request. */
   readonly retryAfter: number | undefined;
   private constructor();
@@ -64,6 +67,8 @@ export class DaypassError extends Error {
 /** The session of this browser with one API, the same in all tabs of the origin. A page needs one object. */
 export class Daypass extends EventTarget {
   /**
+   * On a server that renders the page, the object stays in the state `starting`, and its requests reject as `no_browser`.
+   *
    * @throws {DaypassError} `insecure_context` on a page where browsers do not keep the cookie
    *   ([secure contexts](https://developer.mozilla.org/en-US/docs/Web/Security/Secure_Contexts))
    */

@@ -75,20 +75,25 @@ export class DaypassError extends Error {
    * @param {number} [fields.status] the HTTP status, 0 without a response
    * @param {string} [fields.error] the code
    * @param {string} [fields.error_description] becomes the message
+   * @param {string} [fields.missing] the token that the request lacks
    * @param {number} [fields.retryAfter] seconds, 0 if the server named none, undefined if the error is not from a request
    */
-  constructor({ status = 0, error = "unreachable", error_description = error, retryAfter }) {
+  constructor({ status = 0, error = "unreachable", error_description = error, missing, retryAfter }) {
     super(error_description);
     this.status = status;
     this.error = error;
+    this.missing = missing;
     this.retryAfter = retryAfter;
   }
 }
 
+/** Whether the code runs on a server, which renders the page, or in another place without pages. */
+const isOutsideBrowser = () => typeof isSecureContext === "undefined";
+
 const signedOutError = () => new DaypassError({ status: 401, error: "signed_out" });
 
-/** Whether the server rejects the refresh token (`invalid_grant`) or got no cookie (`invalid_request`). */
-const endsSession = ({ status, error }) => status === 400 && (error === "invalid_grant" || error === "invalid_request");
+/** Whether the server rejects the refresh token (`invalid_grant`) or got no cookie (`missing`). */
+const endsSession = ({ status, error, missing }) => status === 400 && (error === "invalid_grant" || Boolean(missing));
 
 /** Whether the API rejects the access token. An authorizer makes an HTTP API answer 403, and a REST API 401. */
 const isRejected = ({ status }) => status === 401 || status === 403;
@@ -106,11 +111,11 @@ export class Daypass extends EventTarget {
   /** The name of the lock, of the channel and of the storage entry. */
   #name;
   /**
-   * Null after `close`. https://developer.mozilla.org/en-US/docs/Web/API/BroadcastChannel
+   * Null after `close`, and outside a browser. https://developer.mozilla.org/en-US/docs/Web/API/BroadcastChannel
    *
    * @type {BroadcastChannel | null}
    */
-  #channel;
+  #channel = null;
   /**
    * Undefined until the server or another tab has answered, null without a session.
    *
@@ -158,6 +163,8 @@ export class Daypass extends EventTarget {
    */
   constructor(options) {
     super();
+    // The object of a page that is rendered on a server: its state stays `starting`.
+    if (isOutsideBrowser()) return;
     if (!isSecureContext) throw new DaypassError({ error: "insecure_context" });
     this.#options = { fetch, origins: [], ...options };
     this.#name = `daypass ${options.url} ${options.clientId}`;
@@ -169,9 +176,10 @@ export class Daypass extends EventTarget {
 
   /** Stops timers and listeners. The session stays. */
   close() {
+    if (!this.#channel) return;
     for (const type of WAKE_EVENTS) removeEventListener(type, this.#onWake, true);
     clearTimeout(this.#renewalTimer);
-    this.#channel?.close();
+    this.#channel.close();
     this.#channel = null;
   }
 
@@ -195,7 +203,7 @@ export class Daypass extends EventTarget {
    * @returns {Promise<"starting" | "signed-in" | "signed-out">} the state
    */
   async start() {
-    if (this.#accessToken === undefined) await this.#renew();
+    if (this.#accessToken === undefined && !isOutsideBrowser()) await this.#renew();
     return this.state;
   }
 
@@ -250,6 +258,7 @@ export class Daypass extends EventTarget {
    *   or the error of the renewal. Rejects as the global `fetch` does otherwise.
    */
   async fetch(input, init) {
+    this.#needsBrowser();
     const request = new Request(input, init);
     const { origin } = new URL(request.url);
     if (!this.#isTrusted(origin)) throw new DaypassError({ error: "foreign_origin" });
@@ -277,6 +286,10 @@ export class Daypass extends EventTarget {
   }
 
   // ---- Requests of the page
+
+  #needsBrowser() {
+    if (isOutsideBrowser()) throw new DaypassError({ error: "no_browser" });
+  }
 
   #isTrusted(origin) {
     const { url, origins } = this.#options;
@@ -352,6 +365,7 @@ export class Daypass extends EventTarget {
    * https://developer.mozilla.org/en-US/docs/Web/API/LockManager/request
    */
   async #withLock(work) {
+    this.#needsBrowser();
     let result;
     const runOnce = () => (result ??= work());
     await navigator.locks.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce).catch(runOnce);
@@ -551,6 +565,7 @@ export class Daypass extends EventTarget {
     // The clock may have stopped, and messages that waited are older than they look.
     const isThawed = event?.type === "resume" && this.#accessToken && !this.#renewalError;
     if (isOnline || isThawed) this.#renewAt = 0;
-    if (now() >= this.#renewAt && !document.hidden) this.#renew();
+    // A worker has no document.
+    if (now() >= this.#renewAt && !globalThis.document?.hidden) this.#renew();
   };
 }

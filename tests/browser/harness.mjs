@@ -265,6 +265,15 @@ const call = async () => {
 };
 Object.assign(globalThis, { daypass, events, started, call });`;
 
+/** A worker that finds the session of the pages of its origin, and calls the guarded route. */
+const WORKER = `import { Daypass } from "/daypass.js";
+const url = new URL(location.href).searchParams.get("api");
+const daypass = new Daypass({ url, clientId: "demo" });
+const state = await daypass.start();
+const { status } = await daypass.fetch(url + "/whoami");
+daypass.close();
+postMessage({ state, status });`;
+
 /** The examples of the documentation with the API of the test: the page of one README, and the script of the other. */
 function examples() {
   const block = (file, language, content) => {
@@ -291,7 +300,7 @@ function servePage(port) {
   const policy =
     "default-src 'none'; script-src 'self'; connect-src http://localhost:*; img-src data:; base-uri 'none'; " +
     "form-action 'none'; frame-ancestors 'none'";
-  const files = { "/": ["text/html", HTML], "/page.js": ["text/javascript", SCRIPT], ...examples() };
+  const files = { "/": ["text/html", HTML], "/page.js": ["text/javascript", SCRIPT], "/worker.js": ["text/javascript", WORKER], ...examples() };
   return serve(port, (request, response) => {
     const { pathname } = new URL(request.url, PAGE);
     const [type, text] = pathname === "/daypass.js" ? ["text/javascript", readFileSync(MODULE)] : files[pathname] ?? [];

@@ -340,6 +340,41 @@ scenario("login and logout show in every tab, and no token of a session stays", 
   }
 });
 
+scenario("a rejected logout leaves the session, and one without a cookie ends it", async (stage) => {
+  const { page } = await stage.loggedIn();
+  // Such as after a mistake in a proxy: the server did not read the request.
+  const rejection = {
+    status: 400,
+    headers: { "access-control-allow-origin": PAGE, "access-control-allow-credentials": "true" },
+    json: { error: "invalid_request", error_description: "The body is not one JSON object with distinct members." },
+  };
+  await page.route("**/revoke", (route) => route.fulfill(rejection));
+  stage.expect(/status of 400 .*\/revoke\)$/);
+  const logout = () => page.evaluate(() => daypass.logout().then(() => "done", ({ error }) => error));
+  assert.equal(await logout(), "invalid_request");
+  assert.equal(await state(page), "signed-in");
+  assert.equal(await call(page), 200);
+
+  await page.unroute("**/revoke");
+  await stage.context.clearCookies();
+  assert.equal(await logout(), "done");
+  assert.equal(await state(page), "signed-out");
+  stage.expect();
+});
+
+scenario("a worker has the session of the pages", async (stage) => {
+  const { page } = await stage.loggedIn();
+  const answer = await page.evaluate((api) => {
+    const worker = new Worker(`/worker.js?api=${encodeURIComponent(api)}`, { type: "module" });
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(new Error(message));
+    });
+  }, stage.api.url);
+  assert.deepEqual(answer, { state: "signed-in", status: 200 });
+  assert.equal(stage.api.sent("/refresh").length, 1, "the token came from the page");
+});
+
 scenario("offline, a busy server, a lost answer: the same session afterwards", async (stage) => {
   stage.api.lifetime = LIFETIME;
   const { page, sessionId } = await stage.loggedIn();

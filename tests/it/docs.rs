@@ -221,7 +221,14 @@ const AREAS: [(&str, &[&str]); 12] = [
     ),
     (
         "Browsers",
-        &["functions/refresh/", "infra/browser/", "infra/gateway/", "tests/browser/", "tests/it/cookie.rs"],
+        &[
+            "functions/refresh/",
+            "infra/browser/",
+            "infra/gateway/",
+            "shared/core/src/client/",
+            "tests/browser/",
+            "tests/it/cookie.rs",
+        ],
     ),
     ("Import and upgrades", &["infra/cli/", "tests/it/upgrades.rs", "tests/src/contract/moving.rs"]),
     ("Deployment and documentation", &["infra/", "shared/lambda/", "tests/it/"]),
@@ -345,12 +352,13 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
-        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NotFound,
+        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NoToken, NotFound,
         NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable,
         UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
+        NoToken(""),
         BodyTooLarge,
         UnsupportedMediaType(""),
         MethodNotAllowed(""),
@@ -375,6 +383,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     for error in all {
         match error {
             InvalidRequest(_)
+            | NoToken(_)
             | BodyTooLarge
             | UnsupportedMediaType(_)
             | MethodNotAllowed(_)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 async fn main() -> ExitCode {
     Function {
         config: config::discovery,
-        cors: |_| Cors::none(),
+        cors: |_| Cors::Public,
         // The documents are public, and authorizers read them at function URLs, past a proxy.
         proxy: |_| None,
         max_age: |config| Some(config.keys_max_age),

@@ -26,8 +26,7 @@ async fn main() -> ExitCode {
 
 async fn build(config: LoginConfig, last: Option<Arc<Login<DynamoDb>>>) -> Result<Login<DynamoDb>, BoxError> {
     let keys = load_for_function(&config.keys, &context()).await?;
-    let store =
-        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into());
     let passwords = Passwords::configured(environment)?;
     Ok(Login::new(config, &keys, store, Box::new(passwords), context())?)
 }

@@ -29,8 +29,7 @@ async fn build(
     last: Option<Arc<ChangePassword<DynamoDb>>>,
 ) -> Result<ChangePassword<DynamoDb>, BoxError> {
     let keys = load_for_function(&config.keys, &context()).await?;
-    let store =
-        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into());
     let passwords = Passwords::configured(environment)?;
     Ok(ChangePassword::new(config, &keys, store, Box::new(passwords), context())?)
 }

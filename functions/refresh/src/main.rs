@@ -29,6 +29,6 @@ async fn build(
 ) -> Result<Refresh<DynamoDb>, BoxError> {
     let keys = load_for_function(&config.keys, &context()).await?;
     let tables = TableNames::sessions_only(&config.sessions_table);
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables);
     Ok(Refresh::new(config, &keys, store, context())?)
 }

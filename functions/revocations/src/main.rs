@@ -13,7 +13,7 @@ use std::sync::Arc;
 async fn main() -> ExitCode {
     Function {
         config: config::revocations,
-        cors: |_| Cors::none(),
+        cors: |_| Cors::Public,
         // The documents are public, and authorizers read them at function URLs, past a proxy.
         proxy: |_| None,
         max_age: |_| None,
@@ -27,6 +27,6 @@ async fn build(
     config: RevocationsConfig,
     _: Option<Arc<Revocations<DynamoDb>>>,
 ) -> Result<Revocations<DynamoDb>, BoxError> {
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table));
     Ok(Revocations::new(&config, store, context()))
 }

@@ -31,6 +31,6 @@ async fn build(
     // In parallel: each may take 3 s, and the function has 5 s.
     let (keys, jwks) = tokio::try_join!(load_for_function(&config.keys, &log), public(&config.jwks))?;
     let tables = TableNames::sessions_only(&config.sessions_table);
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables);
     Ok(Revoke::new(config, &keys, &jwks, store, context())?)
 }

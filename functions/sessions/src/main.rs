@@ -26,6 +26,6 @@ async fn build(
     config: SessionsConfig,
     _: Option<Arc<Sessions<DynamoDb>>>,
 ) -> Result<Sessions<DynamoDb>, BoxError> {
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table));
     Ok(Sessions::new(config, store, context()))
 }

@@ -1,6 +1,7 @@
 // The module in a simulated browser: see world.mjs. `DAYPASS_TEST_MODULE` names a build to test instead of the source.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { API, World, cut, lost, status } from "./world.mjs";
@@ -645,6 +646,53 @@ test("the constructor throws on a page that is not a secure context", () => {
   globalThis.isSecureContext = false;
   assert.throws(() => new Daypass({ url: API, clientId: "web" }), { name: "Error", error: "insecure_context", status: 0 });
 });
+
+test("where a page is rendered on a server, the object is inert", async () => {
+  new World();
+  // As in Node.js. `navigator` and `fetch` are there.
+  const names = ["isSecureContext", "location", "document", "localStorage", "addEventListener", "removeEventListener"];
+  for (const name of names) delete globalThis[name];
+  const daypass = new Daypass({ url: API, clientId: "web" });
+  assert.equal(daypass.state, "starting");
+  assert.equal(daypass.session, null);
+  assert.equal(await daypass.start(), "starting");
+  for (const call of [daypass.login(RIGHT), daypass.logout(), daypass.fetch(`${API}/guarded`)]) {
+    await assert.rejects(call, (error) => error instanceof DaypassError && error.error === "no_browser");
+  }
+  daypass.close();
+});
+
+test("Node.js itself makes an object, and no error", () => {
+  const module = build ? pathToFileURL(build) : new URL("../daypass.js", import.meta.url);
+  const script = `const { Daypass } = await import(${JSON.stringify(String(module))});
+    const daypass = new Daypass({ url: "https://api.example.com", clientId: "web" });
+    console.log(await daypass.start(), await daypass.login({}).catch(({ error }) => error));`;
+  const printed = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  assert.equal(printed, "starting no_browser\n");
+});
+
+test("a worker has no document", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  delete globalThis.document;
+  await world.pass(300e3);
+  assert.deepEqual(log, ["0 renewed this-tab"]);
+  daypass.close();
+});
+
+for (const [path, act] of [
+  ["/revoke", (daypass) => daypass.logout()],
+  ["/refresh", (daypass) => daypass.logout({ everywhere: true })],
+]) {
+  test(`a request to ${path} that the server does not understand ends no session`, async () => {
+    const { world, tabs: [daypass] } = await opened();
+    const error = "invalid_request";
+    world.faults.push(() => Response.json({ error, error_description: "x" }, { status: 400 }));
+    await failure(world, act(daypass), { status: 400, error, retryAfter: 0 });
+    assert.equal(daypass.state, "signed-in");
+    await world.get(daypass.logout());
+    assert.equal(daypass.state, "signed-out");
+  });
+}
 
 test("a frozen tab that holds the lock does not block the others", async () => {
   const { world, tabs: [daypass] } = await opened();

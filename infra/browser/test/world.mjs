@@ -206,6 +206,7 @@ export class World {
   #serve(path, text, key, bearer) {
     const json = (status, body, headers) => Response.json(body, { status, headers });
     const refuse = (status, error) => json(status, { error, error_description: `text of ${error}` });
+    const noCookie = () => json(400, { error: "invalid_request", error_description: "no cookie", missing: "token" });
     if (path === "/forbidden") return refuse(403, "forbidden");
     if (path === "/guarded") {
       const good = this.now < this.#tokens.get(bearer);
@@ -222,9 +223,10 @@ export class World {
     const session = this.cookie && this.sessions.get(this.cookie.id);
     if (path === "/revoke" && this.deadRevocation && (!session || session.ended)) {
       this.cookie = null;
-      return this.deadRevocation === 200 ? json(200, {}) : refuse(400, session ? "invalid_grant" : "invalid_request");
+      if (this.deadRevocation === 200) return json(200, {});
+      return session ? refuse(400, "invalid_grant") : noCookie();
     }
-    if (!this.cookie) return refuse(400, "invalid_request");
+    if (!this.cookie) return noCookie();
     if (path === "/revoke") {
       session.ended = true;
       if (body.all) for (const other of this.sessions.values()) other.ended = true;

@@ -6,11 +6,16 @@
 use crate::dev_stack::DevStack;
 use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
+use aws_config::BehaviorVersion;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
-use daypass_dynamodb::DynamoDb;
+use daypass_dynamodb::{DynamoDb, UNUSABLE};
 use daypass_key_loader::LoadError;
+
+/// Hint for credentials that could not be loaded.
+const RENEW: &str = "sign in again with `aws sso login` or `aws login`, or correct the profile; \
+    `aws sts get-caller-identity` tries it";
 
 /// Options that select a store.
 #[derive(Debug, clap::Args)]
@@ -121,11 +126,18 @@ impl StoreArgs {
 
 impl Target {
     fn local(url: &str, tables: Tables, choice: Choice) -> Self {
-        Self { store: DynamoDb::local(url, (&tables).into()), tables, choice }
+        Self { store: DynamoDb::local_for_operator(url, (&tables).into()), tables, choice }
     }
 
     async fn connect(tables: Tables, choice: Choice) -> Self {
-        Self { store: DynamoDb::connect((&tables).into()).await, tables, choice }
+        let found = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let store = match &choice {
+            Choice::Variables(Some(url)) if is_loopback(url) => {
+                DynamoDb::on_this_machine(&found, (&tables).into())
+            }
+            _ => DynamoDb::for_operator(&found, (&tables).into()),
+        };
+        Self { store, tables, choice }
     }
 
     /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.
@@ -134,12 +146,15 @@ impl Target {
             Choice::Dev(dev) => dev.variable("DAYPASS_KEYS"),
             Choice::Endpoint(_) | Choice::Variables(_) | Choice::Nothing => environment.get("DAYPASS_KEYS"),
         };
-        load(&sources(named)).await
+        load(&sources(named), environment).await
     }
 
     /// The error of the store for the operator, with the next step.
     pub(crate) fn failure(&self, error: &StoreError) -> Failure {
         match error {
+            StoreError::Unavailable(detail) if detail.contains(UNUSABLE) => {
+                Failure::new(format!("{} was not asked ({detail})", self.place()), RENEW)
+            }
             StoreError::Unavailable(detail) => {
                 Failure::new(format!("{} does not answer ({detail})", self.place()), self.when_silent())
             }
@@ -195,16 +210,16 @@ pub(crate) async fn keys(
     output: &mut Output<'_>,
 ) -> Result<Document, Failure> {
     if !given.is_empty() {
-        return load(given).await;
+        return load(given, environment).await;
     }
     if environment.has_choice() {
-        return load(&sources(environment.get("DAYPASS_KEYS"))).await;
+        return load(&sources(environment.get("DAYPASS_KEYS")), environment).await;
     }
     let dev = DevStack::find(environment).await?;
     if let Some(dev) = &dev {
         output.note(&dev.announcement());
     }
-    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS")))).await
+    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS"))), environment).await
 }
 
 /// Sources in a value of `DAYPASS_KEYS`.
@@ -213,9 +228,13 @@ fn sources(named: Option<String>) -> Vec<String> {
 }
 
 /// Loads a key set from its sources.
-pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
+pub(crate) async fn load(sources: &[String], environment: &Environment<'_>) -> Result<Document, Failure> {
+    let url =
+        environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment.get("AWS_ENDPOINT_URL"));
+    let local = url.is_some_and(|url| is_loopback(&url));
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
-    daypass_key_loader::load(sources).await.map_err(|error| match &error {
+    let found = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    daypass_key_loader::load_for_operator(sources, &found, local).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
             Failure::new(error.to_string(), format!("correct the path, or generate a key set with {}", make(path)))
         }
@@ -225,7 +244,8 @@ pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
         ),
         LoadError::Unavailable(..) => Failure::new(
             error.to_string(),
-            "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION",
+            "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION; `aws sso login` or `aws login` \
+             renews a session",
         ),
         LoadError::Malformed(..) => {
             Failure::new(error.to_string(), "use the unchanged file of `daypass key generate`")

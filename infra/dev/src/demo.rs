@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Client of the page. Its transport is `cookie`.
 pub const DEMO_CLIENT: &str = "demo";
+/// Client of the developer's pages that cannot use the cookie: those of apps, and of a wildcard. Its transport is `body`.
+const APP_CLIENT: &str = "demo-app";
 
 /// Paths, content types and files below `infra/browser`.
 const FILES: [(&str, &str, &str); 6] = [
@@ -37,6 +39,8 @@ pub(super) struct Demo {
     listener: TcpListener,
     /// Origins of the gateway, of the second listener, and of the developer's own pages.
     origins: Vec<String>,
+    /// Origins of [`APP_CLIENT`].
+    app_origins: Vec<String>,
 }
 
 impl Demo {
@@ -44,17 +48,19 @@ impl Demo {
     pub(super) fn open(api_port: u16, page_port: u16, others: &[Origin]) -> Result<Self, StackError> {
         let (listener, address) = listen(page_port, "--page-port")?;
         let mut origins = vec![local_origin(api_port), local_origin(address.port())];
+        let mut app_origins = Vec::new();
         for other in others {
-            if !origins.iter().any(|own| own == other.as_str()) {
-                origins.push(other.to_string());
+            let list = if other.without_cookies().is_some() { &mut app_origins } else { &mut origins };
+            if !list.iter().any(|own| own == other.as_str()) {
+                list.push(other.to_string());
             }
         }
-        Ok(Self { listener, origins })
+        Ok(Self { listener, origins, app_origins })
     }
 
-    /// Origins of the client.
-    pub(super) fn origins(&self) -> &[String] {
-        &self.origins
+    /// Origins of both clients.
+    pub(super) fn origins(&self) -> Vec<String> {
+        [self.origins.as_slice(), &self.app_origins].concat()
     }
 
     /// URLs of the page: on the gateway's origin, and on the second origin.
@@ -64,7 +70,7 @@ impl Demo {
         [url(0), url(1)]
     }
 
-    /// The list of clients with the page's client at its end. The first client stays the default. Without a list, the
+    /// The list of clients with the page's client, and that of apps if they have origins, at its end. The first client stays the default. Without a list, the
     /// default client is that of the functions.
     pub(super) fn clients(&self, list: Option<&str>) -> Result<String, StackError> {
         let list = list.filter(|list| !list.is_empty()).unwrap_or(r#"[{"client_id":"default"}]"#);
@@ -73,6 +79,9 @@ impl Demo {
         })?;
         if !clients.iter().any(|client| client.get("client_id").is_some_and(|id| id == DEMO_CLIENT)) {
             clients.push(json!({ "client_id": DEMO_CLIENT, "transport": "cookie", "origins": self.origins }));
+        }
+        if !self.app_origins.is_empty() {
+            clients.push(json!({ "client_id": APP_CLIENT, "origins": self.app_origins }));
         }
         Ok(Value::from(clients).to_string())
     }
@@ -150,6 +159,18 @@ mod tests {
         let clients = Clients::parse(&demo.clients(Some(own)).unwrap()).unwrap();
         assert_eq!(clients.find(Some(DEMO_CLIENT)).unwrap().origins.len(), 1);
         assert!(demo.clients(Some("web")).unwrap_err().to_string().contains("DAYPASS_CLIENTS"));
+    }
+
+    #[test]
+    fn origins_of_apps_belong_to_a_body_client() {
+        let others = ["capacitor://localhost", "https://*.preview.example.com", "http://localhost:5173"];
+        let others = others.map(|text| Origin::parse(text).unwrap());
+        let demo = Demo::open(3000, 0, &others).unwrap();
+        let clients = Clients::parse(&demo.clients(None).unwrap()).unwrap();
+        let app = clients.find(Some(APP_CLIENT)).unwrap();
+        assert_eq!((app.transport, &app.origins[..]), (Transport::Body, &others[..2]));
+        assert!(clients.find(Some(DEMO_CLIENT)).unwrap().origins.contains(&others[2]));
+        assert_eq!(demo.origins().len(), 5);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const START: Duration = Duration::from_secs(60);
 /// Time limit of a first invocation. It waits for Cargo, and possibly for another build that holds the lock.
 const FIRST_ANSWER: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Time limit of a probe of a function that may be stuck.
+const PROBE: Duration = Duration::from_secs(20);
 
 /// Binary that restarts a function's process after each build: `bin/cargo.rs`.
 pub(super) const RELOADING_CARGO: &str = "daypass-dev-cargo";
@@ -37,13 +39,63 @@ pub(super) struct Functions {
     url: String,
     host: Host,
     output: Arc<Flags>,
+    console: Console,
+    /// Set by the gateway when an invocation gets no answer.
+    stuck: Arc<AtomicBool>,
 }
 
 /// Host of the functions.
 #[derive(Debug)]
 enum Host {
-    CargoLambda(Server),
+    CargoLambda(Box<Watch>),
     Built(Lambda, Arc<Mutex<VecDeque<String>>>),
+}
+
+/// A running `cargo lambda watch`, and what starts it again.
+struct Watch {
+    server: Server,
+    command: Command,
+    address: SocketAddr,
+    on_line: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Watch {
+    fn start(
+        command: Command,
+        address: SocketAddr,
+        on_line: Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Self, String> {
+        let server = Self::server(&command, address, &on_line)?;
+        Ok(Self { server, command, address, on_line })
+    }
+
+    fn server(
+        command: &Command,
+        address: SocketAddr,
+        on_line: &Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Server, String> {
+        let ready = || TcpStream::connect_timeout(&address, PAUSE).is_ok();
+        let on_line = Arc::clone(on_line);
+        let server =
+            Server::start_watched("cargo lambda watch", command, START, ready, move |line| on_line(line));
+        server.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Stops it, and starts it at the same address.
+    fn restart(&mut self) -> Result<(), String> {
+        self.server.stop();
+        self.server = Self::server(&self.command, self.address, &self.on_line)?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("server", &self.server)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -56,14 +108,14 @@ impl Host {
 
     fn is_running(&mut self) -> bool {
         match self {
-            Self::CargoLambda(server) => server.is_running(),
+            Self::CargoLambda(watch) => watch.server.is_running(),
             Self::Built(lambda, _) => lambda.is_running(),
         }
     }
 
     fn last_lines(&self) -> String {
         match self {
-            Self::CargoLambda(server) => server.last_lines(),
+            Self::CargoLambda(watch) => watch.server.last_lines(),
             Self::Built(_, lines) => {
                 let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
@@ -128,7 +180,7 @@ impl Functions {
             on_line(line);
         });
         let lambda = lambda.map_err(failed)?;
-        Ok(Self { url: lambda.url(), host: Host::Built(lambda, last), output })
+        Ok(Self::of(lambda.url(), Host::Built(lambda, last), output, plan))
     }
 
     /// Starts `cargo lambda watch`, and installs cargo-lambda if it is missing.
@@ -151,11 +203,18 @@ impl Functions {
         let log = File::create(plan.log).map_err(|error| failed(&error))?;
         let output = Arc::new(Flags::default());
         let command = watch(tool.program(), address, plan);
-        let ready = || TcpStream::connect_timeout(&address, PAUSE).is_ok();
-        let on_line = lines(log, plan.console, Arc::clone(&output));
-        let server = Server::start_watched("cargo lambda watch", &command, START, ready, on_line)
-            .map_err(|error| failed(&error))?;
-        Ok(Self { url: format!("http://{address}"), host: Host::CargoLambda(server), output })
+        let on_line = Arc::new(lines(log, plan.console, Arc::clone(&output)));
+        let watch = Watch::start(command, address, on_line).map_err(|error| failed(&error))?;
+        Ok(Self::of(format!("http://{address}"), Host::CargoLambda(Box::new(watch)), output, plan))
+    }
+
+    fn of(url: String, host: Host, output: Arc<Flags>, plan: &Plan<'_>) -> Self {
+        Self { url, host, output, console: plan.console, stuck: Arc::default() }
+    }
+
+    /// The flag that the gateway sets when an invocation gets no answer.
+    pub(super) fn stuck(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stuck)
     }
 
     /// URL of Lambda's Invoke API.
@@ -220,14 +279,45 @@ impl Functions {
         .with_details(self.host.last_lines())
     }
 
-    /// Fails if the host of the functions has ended.
+    /// Restarts a `cargo lambda watch` that no longer answers. Fails if the host of the functions has ended.
     pub(super) fn check(&mut self) -> Result<(), StackError> {
+        if self.stuck.swap(false, Ordering::Relaxed) && !self.answers() {
+            self.restart()?;
+        }
         if self.host.is_running() {
             return Ok(());
         }
         let what = format!("{} has ended", self.host.name());
         Err(StackError::new(what, "its last lines may show the cause; start again")
             .with_details(self.host.last_lines()))
+    }
+}
+
+impl Functions {
+    /// Whether each function answers.
+    fn answers(&self) -> bool {
+        let Ok(client) = reqwest::Client::builder().no_proxy().timeout(PROBE).build() else { return true };
+        let answers = wait_for(async {
+            for function in functions() {
+                let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
+                if client.post(url).body(harmless_event().to_string()).send().await.is_err() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        answers.unwrap_or(true)
+    }
+
+    fn restart(&mut self) -> Result<(), StackError> {
+        let name = self.host.name();
+        let Host::CargoLambda(watch) = &mut self.host else { return Ok(()) };
+        self.console.say(&format!("{name} does not answer any more: restarting it ..."));
+        watch.restart().map_err(|error| {
+            StackError::new(format!("{name} cannot be started again"), "start again").with_details(error)
+        })?;
+        self.console.say("the functions start with their next requests");
+        Ok(())
     }
 }
 
@@ -266,7 +356,16 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
         .env("CARGO", target_dir().join("debug").join(RELOADING_CARGO))
         .env("DEV_CARGO", cargo.get_program())
         .envs(plan.variables);
+    // Cargo may need the developer's proxy. The functions reach DynamoDB on this machine without it.
+    let exceptions = direct_hosts(daypass_runtime::environment);
+    command.env("NO_PROXY", &exceptions).env("no_proxy", &exceptions);
     command
+}
+
+/// The developer's exceptions from the proxy, and this machine.
+fn direct_hosts(environment: impl Fn(&str) -> Option<String>) -> String {
+    let own = ["NO_PROXY", "no_proxy"].into_iter().filter_map(environment).filter(|hosts| !hosts.is_empty());
+    own.chain(["localhost,127.0.0.1,::1".to_owned()]).collect::<Vec<_>>().join(",")
 }
 
 /// Writes every line to the log, and the trimmed lines to the console.
@@ -305,4 +404,24 @@ fn harmless_event() -> Value {
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_stands_between_functions_and_this_machine() {
+        let check = |variables: &[(&str, &str)], expected: &str| {
+            let lookup = |name: &str| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(direct_hosts(lookup), expected);
+        };
+        check(&[], "localhost,127.0.0.1,::1");
+        check(&[("NO_PROXY", "")], "localhost,127.0.0.1,::1");
+        check(&[("NO_PROXY", "a.example")], "a.example,localhost,127.0.0.1,::1");
+        check(&[("no_proxy", ".corp"), ("NO_PROXY", "a.example")], "a.example,.corp,localhost,127.0.0.1,::1");
+    }
 }

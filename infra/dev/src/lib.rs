@@ -60,7 +60,8 @@ struct Args {
     /// Port of the demo page's second origin on 127.0.0.1 [default: the port after the gateway's, or a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     page_port: Option<u16>,
-    /// Allow another origin for the client of the demo page, such as http://localhost:5173 (repeatable)
+    /// Allow another origin for the client of the demo page, such as http://localhost:5173 (repeatable). That of an app,
+    /// such as capacitor://localhost, belongs to the client demo-app, which has no cookie
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
     origins: Vec<Origin>,
     /// Lifetime of access tokens, in seconds [default: 300]

@@ -63,7 +63,7 @@ impl Stack {
         let (listener, address) = listen(settings.port, "--port")?;
         let demo = settings.page_port.map(|port| Demo::open(address.port(), port, &settings.origins));
         let demo = demo.transpose()?;
-        let routes = routes(&settings.guards, demo.as_ref().map_or(&[], Demo::origins))?;
+        let routes = routes(&settings.guards, &demo.as_ref().map_or_else(Vec::new, Demo::origins))?;
         if settings.fresh {
             forget(&folder)?;
         }
@@ -100,7 +100,8 @@ impl Stack {
         };
         let functions = Functions::start(&plan)?;
         let (site, second) = sites.unzip();
-        let gateway = Gateway { site, ..Gateway::new(routes.clone(), functions.url()) };
+        let stuck = functions.stuck();
+        let gateway = Gateway { site, stuck, ..Gateway::new(routes.clone(), functions.url()) };
         // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
         let gateway = RunningGateway::start(listener, gateway, second)?;
         functions.warm_up(console, &settings.cancel)?;

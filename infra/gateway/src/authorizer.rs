@@ -27,6 +27,8 @@ pub(crate) enum Verdict {
     Unauthorized,
     /// 403: denied.
     Forbidden,
+    /// 503: too many requests wait for the authorizer.
+    Busy,
     /// 500: no valid answer. The text is for the developer.
     Broken(String),
 }
@@ -98,6 +100,7 @@ pub(crate) async fn authorize(
         Err(InvokeError::Function(_)) => {
             Verdict::Broken("the authorizer failed; its log shows the cause".to_owned())
         }
+        Err(InvokeError::Busy) => Verdict::Busy,
         Err(InvokeError::TimedOut) => {
             Verdict::Broken(format!("the authorizer did not answer within {} s", limit.as_secs_f32()))
         }

@@ -12,12 +12,13 @@ use crate::routes::{Route, Routes};
 use axum::body::Body;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN, VARY,
 };
 use http::{Method, Response, StatusCode};
 
 const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT";
+/// Allowed request headers of a preflight that names none. One that names headers gets these: pages have tracing libraries.
 const REQUEST_HEADERS: &str = "authorization, content-type";
 const RESPONSE_HEADERS: &str = "retry-after";
 /// Cache time of a preflight, in seconds. Short, because developers reconfigure this server.
@@ -40,7 +41,9 @@ pub(crate) fn preflight(routes: &Routes, request: &Incoming) -> Option<Response<
     if response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
+        let asked = request.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let allowed = asked.unwrap_or(HeaderValue::from_static(REQUEST_HEADERS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     }
     Some(response)
@@ -68,5 +71,14 @@ pub(crate) fn share(route: &Route, request: &Incoming, response: &mut Response<B
 fn reader(route: &Route, request: &Incoming) -> Option<HeaderValue> {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     let origin = origins.next().filter(|_| origins.next().is_none())?;
-    route.origins().iter().any(|own| own.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    let text = origin.to_str().ok()?;
+    route.origins().iter().any(|own| includes(own, text)).then(|| origin.clone())
+}
+
+/// Whether an origin of the list, in which `*` stands for one label, includes the origin of a page.
+fn includes(own: &str, origin: &str) -> bool {
+    let Some((before, behind)) = own.split_once('*') else { return own == origin };
+    let label = origin.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
+    let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    label.is_some_and(|label| !label.is_empty() && label.bytes().all(of_label))
 }

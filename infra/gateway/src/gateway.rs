@@ -20,6 +20,7 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -66,12 +67,15 @@ pub struct Gateway {
     pub limits: Limits,
     /// Files for paths without a route. API Gateway has none.
     pub site: Option<Site>,
+    /// Set when the Invoke API leaves an invocation without an answer for 90 s.
+    pub stuck: Arc<AtomicBool>,
 }
 
 impl Gateway {
     /// A gateway with the limits of HTTP APIs.
     pub fn new(routes: Routes, invoke_base: impl Into<String>) -> Self {
-        Self { routes, invoke_base: invoke_base.into(), limits: Limits::default(), site: None }
+        let (limits, stuck) = (Limits::default(), Arc::default());
+        Self { routes, invoke_base: invoke_base.into(), limits, site: None, stuck }
     }
 }
 
@@ -141,6 +145,11 @@ impl Outcome {
         Self { problem: Some(problem), ..outcome }
     }
 
+    fn unavailable(problem: &str) -> Self {
+        let outcome = Self::gateway(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        Self { problem: Some(problem.to_owned()), ..outcome }
+    }
+
     fn of(response: Response<Body>) -> Self {
         Self { response, target: String::new(), problem: None, file: false }
     }
@@ -187,7 +196,7 @@ impl Server {
         Ok(Self {
             routes: gateway.routes,
             limits: gateway.limits,
-            lambda: Lambda::new(client.clone(), &gateway.invoke_base),
+            lambda: Lambda::new(client.clone(), &gateway.invoke_base, gateway.stuck),
             client,
             cache: Cache::default(),
             port,
@@ -245,6 +254,7 @@ impl Server {
             Verdict::Allow(context) => self.integrate(request, found, Some(&context)).await,
             Verdict::Unauthorized => Outcome::gateway(StatusCode::UNAUTHORIZED, "Unauthorized"),
             Verdict::Forbidden => Outcome::gateway(StatusCode::FORBIDDEN, "Forbidden"),
+            Verdict::Busy => Outcome::unavailable("too many requests wait for the authorizer"),
             Verdict::Broken(problem) => Outcome::broken(problem),
         }
     }
@@ -271,10 +281,8 @@ impl Server {
 fn invoked(result: Result<axum::body::Bytes, InvokeError>) -> Outcome {
     match result {
         Ok(answer) => answer::response(&answer).map_or_else(Outcome::broken, Outcome::of),
-        Err(InvokeError::TimedOut) => {
-            let outcome = Outcome::gateway(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
-            Outcome { problem: Some("the function did not answer in time".to_owned()), ..outcome }
-        }
+        Err(InvokeError::TimedOut) => Outcome::unavailable("the function did not answer in time"),
+        Err(InvokeError::Busy) => Outcome::unavailable("too many requests wait for the function"),
         Err(InvokeError::Function(_)) => {
             Outcome::broken("the function failed; its log shows the cause".to_owned())
         }

@@ -5,13 +5,27 @@
 use axum::body::Bytes;
 use http::StatusCode;
 use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Invocations of one function that the Invoke API has at once. `cargo lambda watch` 1.9.2 never answers again after about 100.
+const IN_FLIGHT: usize = 32;
+/// Invocations of one function that wait here. Further ones are rejected.
+const WAITING: usize = 256;
+/// An invocation without an answer for this long is given up, and [`Lambda`] reports that the Invoke API is stuck. The functions
+/// have at most 20 s.
+const GIVEN_UP: Duration = Duration::from_secs(90);
 
 /// Why an invocation has no answer.
 #[derive(Debug)]
 pub(crate) enum InvokeError {
     /// The time limit passed.
     TimedOut,
+    /// Too many invocations of the function wait.
+    Busy,
     /// The function reported an error, with its `errorMessage` if present.
     Function(Option<String>),
     /// The invocation failed. The text is for the developer.
@@ -23,23 +37,61 @@ pub(crate) enum InvokeError {
 pub(crate) struct Lambda {
     client: reqwest::Client,
     base: String,
+    functions: Arc<Mutex<HashMap<String, Places>>>,
+    stuck: Arc<AtomicBool>,
+}
+
+/// The places of one function.
+#[derive(Debug, Clone)]
+struct Places {
+    /// Of those that the Invoke API has.
+    in_flight: Arc<Semaphore>,
+    /// Of all.
+    all: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let places = |number| Arc::new(Semaphore::new(number));
+        Self { in_flight: places(IN_FLIGHT), all: places(IN_FLIGHT + WAITING) }
+    }
 }
 
 impl Lambda {
-    /// `base` is the URL of the Invoke API, such as `http://127.0.0.1:9001`.
-    pub(crate) fn new(client: reqwest::Client, base: &str) -> Self {
-        Self { client, base: base.trim_end_matches('/').to_owned() }
+    /// `base` is the URL of the Invoke API, such as `http://127.0.0.1:9001`. `stuck` is set when it does not answer.
+    pub(crate) fn new(client: reqwest::Client, base: &str, stuck: Arc<AtomicBool>) -> Self {
+        let base = base.trim_end_matches('/').to_owned();
+        Self { client, base, functions: Arc::default(), stuck }
     }
 
-    /// Invokes `function` with `event`, and returns its answer.
+    /// Invokes `function` with `event`, and returns its answer. At most [`IN_FLIGHT`] invocations of a function are on the way at
+    /// once, including those whose caller has gone: the Invoke API does not notice that.
     pub(crate) async fn invoke(
         &self,
         function: &str,
         event: &Value,
         limit: Duration,
     ) -> Result<Bytes, InvokeError> {
-        let call = self.call(function, event);
-        tokio::time::timeout(limit, call).await.unwrap_or(Err(InvokeError::TimedOut))
+        let places = self.places(function);
+        let place = places.all.try_acquire_owned().map_err(|_| InvokeError::Busy)?;
+        let invocation = async {
+            let turn = places.in_flight.acquire_owned().await.map_err(|_| InvokeError::Busy)?;
+            let (lambda, function, event) = (self.clone(), function.to_owned(), event.clone());
+            let call = tokio::spawn(async move {
+                let _places = (place, turn);
+                tokio::time::timeout(GIVEN_UP, lambda.call(&function, &event)).await.unwrap_or_else(|_| {
+                    lambda.stuck.store(true, Ordering::Relaxed);
+                    Err(InvokeError::TimedOut)
+                })
+            });
+            call.await.unwrap_or(Err(InvokeError::TimedOut))
+        };
+        tokio::time::timeout(limit, invocation).await.unwrap_or(Err(InvokeError::TimedOut))
+    }
+
+    fn places(&self, function: &str) -> Places {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.entry(function.to_owned()).or_default().clone()
     }
 
     async fn call(&self, function: &str, event: &Value) -> Result<Bytes, InvokeError> {

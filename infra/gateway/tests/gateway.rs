@@ -19,6 +19,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -121,8 +122,8 @@ async fn stack(function: Function, routes: Routes, limits: Limits) -> Stack {
     let invoke_api = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let (listener, address) = listen().await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let gateway =
-        Gateway { routes, invoke_base: format!("http://{invoke_address}/"), limits, site: Some(site()) };
+    let gateway = Gateway::new(routes, format!("http://{invoke_address}/"));
+    let gateway = Gateway { limits, site: Some(site()), ..gateway };
     let gateway = tokio::spawn(serve(listener, gateway, async move {
         let _ = stopped.await;
     }));
@@ -525,7 +526,7 @@ fn talkative(name: &str, event: &Value) -> Reply {
 async fn a_shared_route_can_be_called_by_pages_of_its_origins() {
     const PAGE: &str = "http://localhost:3001";
     let mut routes = routes(0);
-    routes.share("GET /closed/{id}", &[PAGE.to_owned()]).unwrap();
+    routes.share("GET /closed/{id}", &[PAGE.to_owned(), "https://*.preview.example.com".to_owned()]).unwrap();
     assert!(routes.share("GET /nowhere", &[]).is_err());
     let stack = stack(talkative, routes, SHORT).await;
     let header = |response: &reqwest::Response, name: &str| {
@@ -546,9 +547,25 @@ async fn a_shared_route_can_be_called_by_pages_of_its_origins() {
     );
     assert_eq!(header(&allowed, "access-control-allow-credentials"), None);
     assert_eq!(header(&allowed, "vary").as_deref(), Some("Origin"));
-    for origin in
-        ["http://localhost:3002", "null", "http://localhost:3001.evil.example", "HTTP://localhost:3001"]
-    {
+    let url = format!("http://{}/closed/1", stack.address);
+    let traced =
+        stack.client.request(http::Method::OPTIONS, url).header("origin", "https://pr-7.preview.example.com");
+    let traced = traced.header("access-control-request-method", "GET");
+    let traced =
+        traced.header("access-control-request-headers", "authorization,traceparent").send().await.unwrap();
+    assert_eq!(
+        header(&traced, "access-control-allow-origin").as_deref(),
+        Some("https://pr-7.preview.example.com")
+    );
+    assert_eq!(header(&traced, "access-control-allow-headers").as_deref(), Some("authorization,traceparent"));
+    for origin in [
+        "http://localhost:3002",
+        "null",
+        "http://localhost:3001.evil.example",
+        "HTTP://localhost:3001",
+        "https://a.b.preview.example.com",
+        "https://preview.example.com",
+    ] {
         let refused = preflight("/closed/1", origin, "GET").await.unwrap();
         assert_eq!(header(&refused, "access-control-allow-origin"), None, "{origin}");
         assert_eq!(header(&refused, "access-control-allow-methods"), None, "{origin}");
@@ -574,4 +591,60 @@ async fn a_shared_route_can_be_called_by_pages_of_its_origins() {
     }
     let open = stack.get("/open").header("origin", PAGE).send().await.unwrap();
     assert_eq!(header(&open, "access-control-allow-origin").as_deref(), Some("*"), "not shared, not touched");
+}
+
+/// `cargo lambda watch` never answers again after about 100 waiting invocations of one function.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_answered_or_rejected_and_never_reaches_the_functions_at_once() {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    async fn slow(Path(name): Path<String>) -> Response<Body> {
+        MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+        let answer = match name.as_str() {
+            "authorizer" => json!({ "isAuthorized": true }),
+            _ => json!({ "statusCode": 200, "body": "ok" }),
+        };
+        Response::new(Body::from(answer.to_string()))
+    }
+    let (listener, invoke_address) = listen().await;
+    let app = Router::new().route("/2015-03-31/functions/{name}/invocations", post(slow));
+    let _functions = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let (listener, address) = listen().await;
+    let gateway = Gateway::new(routes(0), format!("http://{invoke_address}"));
+    let stuck = Arc::clone(&gateway.stuck);
+    let _gateway = tokio::spawn(serve(listener, gateway, pending()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["/open", "/closed/1"] {
+        let get = |number: usize| {
+            let request = client.get(format!("http://{address}{path}"));
+            // Each has a token of its own, so that no cache helps.
+            request.header("authorization", format!("Bearer {number}")).send()
+        };
+        let answers = futures_util::future::join_all((0..1000).map(get)).await;
+        let statuses: Vec<u16> =
+            answers.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
+        let of = |status: u16| statuses.iter().filter(|found| **found == status).count();
+        assert_eq!(of(200) + of(503), 1000, "{path}: {statuses:?}");
+        assert!(of(200) >= 288, "{path}: those that may wait are answered: {}", of(200));
+        assert_eq!(get(1000).await.unwrap().status(), 200, "{path}: afterwards");
+    }
+    let most = MOST.load(Ordering::SeqCst);
+    // Authorizer and function of the second path run at the same time.
+    assert!((32..=64).contains(&most), "{most}");
+    assert!(!stuck.load(Ordering::Relaxed));
+}
+
+/// A caller that has gone still takes a place: the function works on.
+#[tokio::test]
+async fn invocations_without_a_caller_count() {
+    let stack = stack(|_, _| Reply::Hangs, routes(0), SHORT).await;
+    for _ in 0..3 {
+        let calls = (0..32).map(|_| stack.get("/open").send());
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.unwrap().status(), 503);
+        }
+    }
+    assert_eq!(stack.events.lock().unwrap().len(), 32);
 }

@@ -13,6 +13,7 @@ mod functions;
 mod go;
 mod install;
 mod lock;
+mod maven;
 mod node;
 mod paths;
 mod prerequisites;
@@ -24,6 +25,7 @@ pub use dynamodb_local::DynamoDbLocal;
 pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
+pub use maven::java_libraries;
 pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use prerequisites::check_prerequisites;
@@ -52,7 +54,10 @@ pub fn install_all() -> Result<()> {
         node::packages()?;
         npm_packages("interop-node", &interop.join("node")).map(drop)
     };
-    let maven = || dynamodb_local::install().map(drop);
+    let maven = || {
+        dynamodb_local::install()?;
+        java_libraries("interop-java", &interop.join("java")).map(drop)
+    };
     let go = || go_program("interop-go", &interop.join("go")).map(drop);
     let registries: [&(dyn Fn() -> Result<()> + Sync); 4] = [&python, &npm, &maven, &go];
     let errors: Vec<String> = thread::scope(|scope| {

@@ -1,16 +1,15 @@
 //! `cargo tools lock`: writes the lock files from `*.in`, `package.json` and `pom.xml`.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::node::npm;
 use crate::paths::files;
 use crate::process::run_quietly;
 use crate::python::uv;
-use crate::{dynamodb_local, target_dir, workspace_root};
+use crate::{dynamodb_local, maven, target_dir, workspace_root};
 
 /// Writes all lock files. A locked version stays while its requirement permits it, unless `upgrade` is set.
 ///
@@ -33,8 +32,8 @@ pub fn lock(upgrade: bool) -> Result<()> {
         run_quietly("npm", npm(subcommand, &folder).args(arguments))?;
     }
     let scratch = target_dir().join("tmp").join(format!("lock-{}", std::process::id()));
-    dynamodb_local::lock(&scratch)?;
-    fs::remove_dir_all(&scratch).with_context(|| format!("could not remove {}", scratch.display()))
+    maven::lock(dynamodb_local::NAME, &dynamodb_local::project(), &scratch)?;
+    maven::lock("interop-java", &root.join("tests/interop/java"), &scratch)
 }
 
 fn lock_python(folder: &Path, requirements: &Path, upgrade: bool) -> Result<()> {

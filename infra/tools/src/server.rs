@@ -154,7 +154,8 @@ impl Server {
         }
     }
 
-    fn stop(&mut self) {
+    /// Stops the server and all processes of its group, and waits for their end.
+    pub fn stop(&mut self) {
         // Closing the pipe is the signal for the watcher.
         drop(self.child.stdin.take());
         // On an error, the child has already been waited for.

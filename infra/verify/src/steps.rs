@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
     DynamoDbLocal, FUNCTIONS, Function, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint,
-    checkov, chromium, go_program, node, npm_packages, playwright, python_packages, run, say, target_dir,
-    tsc, workspace_root,
+    checkov, chromium, go_program, java_libraries, node, npm_packages, playwright, python_packages, run, say,
+    target_dir, tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
@@ -153,7 +153,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::tests("failures", "sessions under failures: docs/operations/failures.md", 12, failures),
     Step::tests(
         "interop",
-        "JWT verifiers and OAuth clients of other projects (Node.js, Python, Go, Rust)",
+        "JWT verifiers and OAuth clients of other projects (Node.js, Python, Go, Java, Rust)",
         12,
         interop,
     ),
@@ -318,10 +318,12 @@ fn interop(plan: &Plan) -> Result<()> {
     let node = npm_packages("interop-node", &folder.join("node"))?;
     let python = python_packages("interop-python", &folder.join("python/requirements.txt"))?;
     let go = go_program("interop-go", &folder.join("go"))?;
+    let java = java_libraries("interop-java", &folder.join("java"))?;
     suite(plan, "interop")?
         .env("DAYPASS_TEST_NODE_PROGRAMS", node)
         .env("DAYPASS_TEST_PYTHON", python)
         .env("DAYPASS_TEST_GO_PROGRAM", go)
+        .env("DAYPASS_TEST_JAVA_LIBRARIES", java)
         .run()
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The kind of API that calls the authorizer. Each expects its own form of response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
-    /// A REST API with an authorizer of type `TOKEN` or `REQUEST`.
+    /// A REST API with an authorizer of type `TOKEN` or `REQUEST`, also under `sam local` or serverless-offline.
     Rest,
     /// An HTTP API, payload format 1.0.
     HttpV1,
@@ -38,13 +38,9 @@ impl<'a> Event<'a> {
     pub fn read(event: &'a Value) -> Option<Self> {
         let text = |name: &str| event.get(name).and_then(Value::as_str);
         let arn = |name: &str| text(name).and_then(MethodArn::parse);
-        let version = match event.get("version") {
-            None => None,
-            // Every known version is a string.
-            Some(version) => Some(version.as_str()?),
-        };
-        match (version, text("type")) {
-            (None, Some("TOKEN")) => Some(Self {
+        // AWS defines a TOKEN event by its type. Emulators add a version.
+        if text("type") == Some("TOKEN") {
+            return Some(Self {
                 api: Api::Rest,
                 arn: arn("methodArn").filter(|arn| !arn.is_connect())?,
                 token: match event.get("authorizationToken") {
@@ -53,7 +49,15 @@ impl<'a> Event<'a> {
                     Some(_) => Err(BadAuthorizationHeader::Malformed),
                 },
                 caller: Caller::default(),
-            }),
+            });
+        }
+        let version = match event.get("version") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(version)) if version == "1.0" && is_of_rest_api(event) => None,
+            // Every known version is a string.
+            Some(version) => Some(version.as_str()?),
+        };
+        match (version, text("type")) {
             (None, Some("REQUEST")) => {
                 let arn = arn("methodArn")?;
                 let api = if arn.is_connect() { Api::WebSocket } else { Api::Rest };
@@ -77,6 +81,28 @@ impl<'a> Event<'a> {
     }
 }
 
+/// Whether the event of format 1.0 comes from a REST API of an emulator: serverless-offline adds `enhancedAuthContext`, and
+/// `sam local` has no identity sources. AWS sends neither a version from a REST API, nor such an event from an HTTP API.
+fn is_of_rest_api(event: &Value) -> bool {
+    event.get("enhancedAuthContext").is_some() || event.get("identitySource").is_none()
+}
+
+/// Whether an event comes from no API, such as the event of a schedule that keeps the function warm. An event of an API has one
+/// of these members.
+#[must_use]
+pub fn is_warm_up(event: &Value) -> bool {
+    const OF_AN_API: [&str; 7] = [
+        "type",
+        "methodArn",
+        "routeArn",
+        "authorizationToken",
+        "identitySource",
+        "headers",
+        "requestContext",
+    ];
+    OF_AN_API.iter().all(|member| event.get(member).is_none())
+}
+
 /// The one `Authorization` header, if it is an identity source. API Gateway caches the response under the identity
 /// sources, and would otherwise give it to other tokens too.
 fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
@@ -84,8 +110,10 @@ fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     let is_a_key = |header: &str| match event.get("identitySource") {
         // Without identity sources, API Gateway caches nothing.
         None | Some(Value::Null) => true,
-        // Format 2.0 lists their values, format 1.0 joins them with commas.
-        Some(Value::Array(values)) => values.is_empty() || values.iter().any(|value| value == header),
+        // Format 2.0 lists their values, format 1.0 joins them with commas. serverless-offline lists null for none.
+        Some(Value::Array(values)) => {
+            values.iter().all(Value::is_null) || values.iter().any(|value| value == header)
+        }
         Some(Value::String(values)) => values.is_empty() || values.split(',').any(|value| value == header),
         Some(_) => false,
     };
@@ -128,10 +156,11 @@ fn one<'a>(
     }
 }
 
-/// The token of `Bearer TOKEN` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1). A comma means that API
-/// Gateway joined two headers.
+/// The token of `"Bearer" 1*SP b64token` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1). A comma means that
+/// API Gateway joined two headers.
 fn bearer(header: &str) -> Result<&str, BadAuthorizationHeader> {
     let (scheme, token) = header.split_once(' ').ok_or(BadAuthorizationHeader::Malformed)?;
+    let token = token.trim_start_matches(' ');
     let one_token = !token.is_empty() && !token.contains([' ', ',', '\t']);
     let good = scheme.eq_ignore_ascii_case("bearer") && one_token;
     if good { Ok(token) } else { Err(BadAuthorizationHeader::Malformed) }

@@ -1,7 +1,8 @@
 //! The Lambda authorizer: it verifies access tokens in front of any API of API Gateway, and allows the routes of their scope.
 //!
 //! It serves REST APIs (`TOKEN` and `REQUEST`), HTTP APIs (payload formats 1.0 and 2.0, simple and IAM answers) and
-//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is denied.
+//! `$connect` of WebSocket APIs, told apart by the event. An event of any other shape is denied. It serves the emulators
+//! serverless-offline and `sam local` too, whose events differ.
 //!
 //! Its [`Follow`] knows the sessions that ended early: the client of the revocation feed, or
 //! [`NotFollowed`](daypass_verifier::ports::follow::NotFollowed).
@@ -17,7 +18,7 @@ mod serve;
 pub use answer::{Answer, CallerContext, Policy, Statement};
 pub use arn::MethodArn;
 pub use error::Error;
-pub use event::{Api, Event};
+pub use event::{Api, Event, is_warm_up};
 pub use keys::{Fetch, FetchResult, fetch_from};
 pub use pruned::Pruned;
 pub use serve::serve;
@@ -75,11 +76,15 @@ impl<F: Follow> Authorizer<F> {
         tokio::join!(self.keys.prepare(&self.context), self.revocations.prepare(&self.context));
     }
 
-    /// Decides one request.
+    /// Decides one request. A warm-up event is answered with a denial, and not with an error, which Lambda would retry.
     ///
     /// # Errors
     /// [`Error::Unauthorized`] where the calling API turns it into 401; [`Error::NoKeys`]; [`Error::StaleRevocations`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
+        if is_warm_up(event) {
+            self.context.journal.record(&JournalEvent::FunctionWarmed {}, &Caller::default());
+            return Ok(Answer::simple_refusal());
+        }
         let Some(event) = Event::read(event) else {
             self.deny(
                 Denial::AuthorizationHeader(BadAuthorizationHeader::UnsupportedEvent),

@@ -33,6 +33,7 @@ const EVENT: Members = Members {
         ("routeArn", Keep::Whole),
         ("authorizationToken", Keep::Whole),
         ("identitySource", Keep::Whole),
+        ("enhancedAuthContext", Keep::Whole),
         ("headers", Keep::Members(&HEADERS)),
         ("multiValueHeaders", Keep::Members(&HEADERS)),
         ("requestContext", Keep::Members(&CONTEXT)),

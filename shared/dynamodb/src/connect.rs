@@ -3,12 +3,16 @@
 use crate::empty::RefuseEmpty;
 use crate::retry::RetryConflicts;
 use crate::{DynamoDb, TableNames};
-use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{AsyncSleep, Builder, Config, Credentials, Region, Sleep};
+use aws_sdk_dynamodb::config::{
+    AsyncSleep, BehaviorVersion, Builder, Config, Credentials, Region, SharedHttpClient, Sleep,
+};
+use aws_smithy_http_client::tls;
+use aws_types::SdkConfig;
 use daypass_core::ports::store::StoreError;
+use daypass_runtime::environment;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
@@ -63,33 +67,69 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
+/// Factor of the limits of a request for an operator, whose machine can be far from the region or on a slow network. The
+/// connection then has 5 s: TCP and TLS are three round trips. The SDK's own limit is 3.1 s.
+const OPERATOR: u32 = 10;
+
 impl DynamoDb {
-    /// A store with region, credentials, profile, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_DYNAMODB` of the environment. Sends
-    /// nothing to DynamoDB yet.
-    pub async fn connect(tables: TableNames) -> Self {
-        let environment = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        Self { client: client(Builder::from(&environment)), tables }
+    /// The store of a function: with the region, the credentials, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_DYNAMODB` of its
+    /// environment. Sends nothing to DynamoDB yet.
+    ///
+    /// Lambda gives a function its credentials in these variables. `aws-config`, with all other sources, is in `daypass` alone.
+    #[must_use]
+    pub fn connect(tables: TableNames) -> Self {
+        let mut config = Config::builder().behavior_version(BehaviorVersion::latest());
+        config.set_region(environment("AWS_REGION").map(Region::new));
+        if let (Some(id), Some(secret)) =
+            (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"))
+        {
+            let token = environment("AWS_SESSION_TOKEN");
+            config = config.credentials_provider(Credentials::new(id, secret, token, None, "environment"));
+        }
+        config.set_endpoint_url(
+            environment("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| environment("AWS_ENDPOINT_URL")),
+        );
+        Self { client: client(config, 1), tables }
+    }
+
+    /// The store of an operator's command: with the configuration that `aws-config` found, and with longer time limits.
+    #[must_use]
+    pub fn for_operator(found: &SdkConfig, tables: TableNames) -> Self {
+        Self { client: client(Builder::from(found), OPERATOR), tables }
+    }
+
+    /// As [`DynamoDb::for_operator`], for an endpoint on this machine: without the proxy of the environment.
+    #[must_use]
+    pub fn on_this_machine(found: &SdkConfig, tables: TableNames) -> Self {
+        Self { client: client(Builder::from(found).http_client(direct()), OPERATOR), tables }
     }
 
     /// The previous store with its open connections, or a new one.
-    pub async fn kept_or_connected(before: Option<Self>, tables: TableNames) -> Self {
+    #[must_use]
+    pub fn kept_or_connected(before: Option<Self>, tables: TableNames) -> Self {
         match before {
             Some(before) => Self { tables, ..before },
-            None => Self::connect(tables).await,
+            None => Self::connect(tables),
         }
     }
 
+    /// As [`DynamoDb::local`], with the time limits of an operator's command.
+    #[must_use]
+    pub fn local_for_operator(url: &str, tables: TableNames) -> Self {
+        Self { client: client(local(url), OPERATOR), tables }
+    }
+
     /// A store on a DynamoDB of this machine (DynamoDB Local or the embedded one), by its URL. Reads no environment: uses
-    /// [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`].
+    /// [`LOCAL_ACCESS_KEY_ID`] and [`LOCAL_REGION`], and no proxy.
     #[must_use]
     pub fn local(url: &str, tables: TableNames) -> Self {
-        Self { client: client(local(url)), tables }
+        Self { client: client(local(url), 1), tables }
     }
 
     /// As [`DynamoDb::local`], with another clock for timeouts and pauses.
     #[must_use]
     pub fn local_by(url: &str, tables: TableNames, clock: impl AsyncSleep + 'static) -> Self {
-        Self { client: client(local(url).sleep_impl(clock)), tables }
+        Self { client: client(local(url).sleep_impl(clock), 1), tables }
     }
 
     /// The outcome of `work`, or [`StoreError::Unavailable`] with the text `late` if it takes longer than `limit`. Uses the
@@ -119,16 +159,24 @@ fn local(url: &str) -> Builder {
         .region(Region::new(LOCAL_REGION))
         .credentials_provider(credentials)
         .endpoint_url(url)
+        .http_client(direct())
         // By default, all clients of a region share one budget of retries. A failing store must not use up the budget of
         // another one.
         .retry_partition(RetryPartition::new(url.to_owned()))
 }
 
-fn client(config: Builder) -> Client {
+/// The SDK's HTTPS client without a proxy. A proxy of the company cannot reach this machine.
+fn direct() -> SharedHttpClient {
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    aws_smithy_http_client::Builder::new().tls_provider(provider).build_https()
+}
+
+/// A client whose time limits are `factor` times those of a function.
+fn client(config: Builder, factor: u32) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT * factor)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT * factor)
+        .operation_timeout(OPERATION_TIMEOUT * factor)
         .build();
     let retries = RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)

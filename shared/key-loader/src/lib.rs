@@ -8,20 +8,25 @@ mod vault;
 
 pub use vault::SecretsManager;
 
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use aws_smithy_http_client::tls;
+use aws_types::SdkConfig;
 use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
+use daypass_runtime::environment;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::ports::context::Caller;
 use futures_util::future::try_join_all;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -52,11 +57,11 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl Error for LoadError {}
 
 /// Whether the failure of a start may be temporary. The function then answers 503 and tries again. Otherwise it ends.
 #[must_use]
-pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+pub fn is_temporary(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(LoadError::Unavailable(..)))
 }
 
@@ -66,7 +71,24 @@ pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> 
 /// # Errors
 /// [`LoadError`] if a source cannot be read or is malformed.
 pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
-    let client = if sources.iter().any(|source| is_secret(source)) { Some(connect().await) } else { None };
+    load_over(sources, function).await
+}
+
+/// As [`load`], with the configuration that `aws-config` found, and with the time limits of an operator's command. `local`
+/// bypasses the proxy of the environment, for a Secrets Manager on this machine.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_for_operator(
+    sources: &[String],
+    found: &SdkConfig,
+    local: bool,
+) -> Result<Document, LoadError> {
+    load_over(sources, || operator(found, local)).await
+}
+
+async fn load_over(sources: &[String], connect: impl Fn() -> Client) -> Result<Document, LoadError> {
+    let client = sources.iter().any(|source| is_secret(source)).then(connect);
     let documents = try_join_all(sources.iter().map(|source| read(client.as_ref(), source))).await?;
     documents
         .into_iter()
@@ -103,7 +125,7 @@ pub async fn public(keys: &PublicKeys) -> Result<Jwks, LoadError> {
     match keys {
         PublicKeys::Inline(jwks) => Ok(jwks.clone()),
         PublicKeys::Secret(arn) => {
-            let text = read_secret(&connect().await, arn).await?;
+            let text = read_secret(&function(), arn).await?;
             Jwks::parse(&text).map_err(|error| LoadError::Malformed(arn.clone(), error.into()))
         }
     }
@@ -121,19 +143,43 @@ async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadErr
 /// during a request must answer 503 within 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-async fn connect() -> Client {
+/// Factor of the limits for an operator, whose machine can be far from the region or on a slow network.
+const OPERATOR: u32 = 10;
+
+/// The client of a function, which has its region and credentials in variables.
+fn function() -> Client {
+    let mut config = Builder::new().behavior_version(BehaviorVersion::latest());
+    config.set_region(environment("AWS_REGION").map(Region::new));
+    if let (Some(id), Some(secret)) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"))
+    {
+        let token = environment("AWS_SESSION_TOKEN");
+        config = config.credentials_provider(Credentials::new(id, secret, token, None, "environment"));
+    }
+    let url = environment("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment("AWS_ENDPOINT_URL"));
+    config.set_endpoint_url(url);
+    client(config, 1)
+}
+
+/// The client of an operator's command.
+fn operator(found: &SdkConfig, local: bool) -> Client {
+    let mut config = Builder::from(found);
+    if local {
+        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+        config =
+            config.http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https());
+    }
+    client(config, OPERATOR)
+}
+
+/// A client whose time limits are `factor` times those of a function.
+fn client(config: Builder, factor: u32) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(500))
-        .operation_attempt_timeout(Duration::from_millis(1400))
-        .operation_timeout(PATIENCE)
+        .connect_timeout(Duration::from_millis(500) * factor)
+        .operation_attempt_timeout(Duration::from_millis(1400) * factor)
+        .operation_timeout(PATIENCE * factor)
         .build();
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(100));
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .load()
-        .await;
-    Client::new(&config)
+    Client::from_conf(config.timeout_config(timeouts).retry_config(retries).build())
 }
 
 async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {
@@ -143,6 +189,27 @@ async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {
         (Some(text), _) => Ok(text.into_bytes()),
         (None, Some(bytes)) => Ok(bytes.into_inner()),
         (None, None) => Err(LoadError::Secret(arn.to_owned(), "it has no value".to_owned())),
+    }
+}
+
+/// The innermost causes of a failed request, or those of missing credentials. The SDK's own text names none.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let credentials = causes.clone().find_map(|cause| cause.downcast_ref::<CredentialsError>());
+    let first_line = |cause: &dyn Error| cause.to_string().lines().next().unwrap_or_default().to_owned();
+    match credentials {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => "no AWS credentials".to_owned(),
+        Some(found) => {
+            let causes = std::iter::successors(found.source(), |&cause| cause.source());
+            format!(
+                "the AWS credentials could not be loaded: {}",
+                causes.map(first_line).collect::<Vec<_>>().join(": ")
+            )
+        }
+        None => match causes.by_ref().last() {
+            Some(cause) => format!("no connection: {}", first_line(cause)),
+            None => "no connection".to_owned(),
+        },
     }
 }
 
@@ -165,7 +232,7 @@ fn refused(arn: &str, error: &SdkError<GetSecretValueError>) -> LoadError {
             }
             SdkError::TimeoutError(_) => LoadError::Unavailable(arn.to_owned(), "a time-out".to_owned()),
             // Credentials may come from a service too, which can be down.
-            _ => LoadError::Unavailable(arn.to_owned(), "no connection, or no credentials".to_owned()),
+            _ => LoadError::Unavailable(arn.to_owned(), causes(error)),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! The port [`Vault`] on Secrets Manager: the requests of a key rotation.
 
-use crate::connect;
+use crate::function;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
@@ -13,8 +13,9 @@ pub struct SecretsManager(Client);
 
 impl SecretsManager {
     /// A client with the region and the credentials of the environment.
-    pub async fn connect() -> Self {
-        Self(connect().await)
+    #[must_use]
+    pub fn connect() -> Self {
+        Self(function())
     }
 
     async fn versions(&self, secret: &str) -> Result<Vec<(String, Vec<Stage>)>, VaultError> {

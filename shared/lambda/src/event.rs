@@ -10,6 +10,7 @@ use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{LambdaEvent, RequestExt};
+use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 
 const NOT_BASE64: ApiError =
@@ -22,6 +23,31 @@ const URL_HEADERS: [&str; 2] = ["host", "x-forwarded-proto"];
 /// Characters that end the path of a URL, separate it or are dropped from it. API Gateway passes a decoded path, so such a
 /// character was percent-encoded, and a URL with it would name another path.
 const NOT_IN_PATHS: [char; 6] = ['?', '#', '\\', '\t', '\n', '\r'];
+
+/// An event that invokes a function.
+pub(crate) enum Invocation {
+    /// A request of API Gateway or of a function URL.
+    Request(Box<LambdaRequest>),
+    /// An event without a path, such as that of a schedule that keeps the function warm.
+    WarmUp,
+}
+
+impl<'de> Deserialize<'de> for Invocation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match LambdaRequest::deserialize(deserializer) {
+            Ok(request) if has_path(&request) => Self::Request(Box::new(request)),
+            Ok(_) | Err(_) => Self::WarmUp,
+        })
+    }
+}
+
+fn has_path(request: &LambdaRequest) -> bool {
+    match request {
+        LambdaRequest::ApiGatewayV1(request) => request.path.is_some(),
+        LambdaRequest::ApiGatewayV2(request) => request.raw_path.is_some(),
+        _ => true,
+    }
+}
 
 /// Removes from an event what `lambda_http` would panic on or must not decode, and returns the problem: a body that is too
 /// large in any encoding or is not the base64 that it claims to be, or a query string or path that no URL can have.
@@ -142,6 +168,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn event(changes: &Value) -> LambdaEvent<LambdaRequest> {
+        LambdaEvent::new(serde_json::from_value(json_of(changes)).unwrap(), Context::default())
+    }
+
+    fn json_of(changes: &Value) -> Value {
         let mut event = json!({
             "version": "2.0", "routeKey": "ANY /login", "rawPath": "/login", "rawQueryString": "",
             "headers": { "content-type": "application/json" }, "isBase64Encoded": false, "body": "{}",
@@ -151,7 +181,38 @@ mod tests {
             },
         });
         event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default())
+        event
+    }
+
+    /// What the runtime makes of the text of an event.
+    fn is_request(event: &Value) -> bool {
+        matches!(serde_json::from_str(&event.to_string()).unwrap(), Invocation::Request(_))
+    }
+
+    #[test]
+    fn an_event_without_a_path_is_a_warm_up() {
+        for warm_up in [
+            json!({ "source": "serverless-plugin-warmup" }),
+            json!({ "version": "0", "id": "1", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
+                "account": "123456789012", "region": "eu-west-1", "resources": ["arn"], "time": "2026-01-01T00:00:00Z" }),
+            json!({ "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}" }),
+            json!({ "warmer": true, "concurrency": 3 }),
+            json!({ "key1": "value1" }),
+            json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }),
+            json!({ "requestContext": {} }),
+            json!({}),
+            json!(null),
+            json!([]),
+            json!("ping"),
+            json!(1),
+        ] {
+            assert!(!is_request(&warm_up), "{warm_up}");
+        }
+        assert!(is_request(&json_of(&json!({}))), "payload 2.0");
+        assert!(is_request(&json!({
+            "resource": "/login", "path": "/login", "httpMethod": "POST", "headers": {}, "multiValueHeaders": {},
+            "isBase64Encoded": false, "body": "{}", "requestContext": { "httpMethod": "POST", "stage": "prod" },
+        })));
     }
 
     fn check(changes: &Value, expected: Option<ApiError>) -> Request {

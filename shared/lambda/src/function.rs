@@ -1,10 +1,10 @@
 //! The runner of a function behind API Gateway.
 
 use crate::built::Built;
-use crate::event::{to_core, to_lambda, unreadable};
+use crate::event::{Invocation, to_core, to_lambda, unreadable};
 use daypass_core::client::Clients;
 use daypass_core::http::answer::{Response, refusal, refuse};
-use daypass_core::http::cors::with_cors;
+use daypass_core::http::cors::{with_cors, with_public_cors};
 use daypass_core::http::error::ApiError;
 use daypass_core::http::proxy::admit;
 use daypass_core::http::request::{KeysOverdue, Request, caller_of};
@@ -13,7 +13,7 @@ use daypass_core::secret::ProxySecrets;
 use daypass_runtime::{BoxError, context, environment, start};
 use daypass_verifier::config::ConfigError;
 use daypass_verifier::ports::context::Caller;
-use lambda_http::request::LambdaRequest;
+use daypass_verifier::ports::event::Event as VerifierEvent;
 use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -98,40 +98,45 @@ fn not_ready(error: &BoxError, caller: &Caller) {
 }
 
 /// CORS of the responses that the runner gives itself, and of the preflights to them. It needs no key.
-pub struct Cors(Option<(Clients, &'static str)>);
+pub enum Cors {
+    /// The pages of these clients, and the methods of the function.
+    Clients(Clients, &'static str),
+    /// Each page, without credentials: the documents of the function are public.
+    Public,
+}
 
 impl Cors {
     /// The pages of these clients; `methods` are those of the function.
     #[must_use]
     pub fn of(clients: &Clients, methods: &'static str) -> Self {
-        Self(Some((clients.clone(), methods)))
-    }
-
-    /// No page: the function is not for browsers.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(None)
+        Self::Clients(clients.clone(), methods)
     }
 
     async fn answer(&self, request: Request, answer: impl FnOnce() -> Response) -> Response {
-        match &self.0 {
-            Some((clients, methods)) => with_cors(clients, methods, request, async |_| answer()).await,
-            None => answer(),
+        match self {
+            Self::Clients(clients, methods) => with_cors(clients, methods, request, async |_| answer()).await,
+            Self::Public => with_public_cors(request, async |_| answer()).await,
         }
     }
 }
 
-/// Serves the events of API Gateway until Lambda ends the process. An unreadable event is answered with an error.
+/// Serves the events of API Gateway until Lambda ends the process. An unreadable request is answered with an error, and a
+/// warm-up event with null.
 async fn serve<H, F>(cors: Arc<Cors>, proxy: Arc<Option<ProxySecrets>>, handle: H) -> Result<(), BoxError>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let handle = Arc::new(handle);
-    let service = service_fn(move |event: LambdaEvent<LambdaRequest>| {
+    let service = service_fn(move |event: LambdaEvent<Invocation>| {
         let (handle, cors, proxy) = (Arc::clone(&handle), Arc::clone(&cors), Arc::clone(&proxy));
         async move {
-            let (event, problem) = unreadable(event);
+            let LambdaEvent { payload, context: invocation } = event;
+            let Invocation::Request(request) = payload else {
+                context().journal.record(&VerifierEvent::FunctionWarmed {}, &Caller::default());
+                return Ok(None);
+            };
+            let (event, problem) = unreadable(LambdaEvent::new(*request, invocation));
             let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| async {
                 let mut request = to_core(request);
                 // First, and also for preflights: a caller beside the proxy learns nothing else.
@@ -146,7 +151,7 @@ where
                 };
                 Ok::<_, Infallible>(to_lambda(response))
             }));
-            adapter.call(event).await
+            adapter.call(event).await.map(Some)
         }
     });
     lambda_http::lambda_runtime::run(service).await

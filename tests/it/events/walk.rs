@@ -253,9 +253,9 @@ async fn a_walk_past_every_event() {
 
     let met: BTreeSet<String> =
         walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned()).collect();
-    // Events of a start, of a key rotation and of a failing feed, which other tests check.
+    // Events of a start, of a warm-up, of a key rotation and of a failing feed, which other tests check.
     let elsewhere = |name: &String| {
-        matches!(name.as_str(), "init.failed" | "panic")
+        matches!(name.as_str(), "function.warmed" | "init.failed" | "panic")
             || name.starts_with("feed.")
             || name.starts_with("keys.")
     };

@@ -119,6 +119,9 @@ async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
 }
 
 async fn documents(seen: &mut Seen, service: &Service) {
+    for path in DOCUMENTS.into_iter().chain(["/revocations"]) {
+        seen.see(service, request("OPTIONS", path)).await;
+    }
     for method in ["GET", "HEAD"] {
         for path in DOCUMENTS {
             seen.see(service, request(method, path)).await;

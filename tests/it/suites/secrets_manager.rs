@@ -120,7 +120,7 @@ async fn stack() -> (RotateKeys<SecretsManager>, TestClock) {
         entropy: Box::new(OsEntropy),
         journal: Box::new(Recorded::default()),
     };
-    (RotateKeys { config, vault: SecretsManager::connect().await, context }, clock)
+    (RotateKeys { config, vault: SecretsManager::connect(), context }, clock)
 }
 
 async fn keys(rotate: &RotateKeys<SecretsManager>, section: Section) -> Vec<KeyInfo> {

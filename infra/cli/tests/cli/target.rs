@@ -1,13 +1,15 @@
-use crate::bench::{Bench, PASSWORD, daypass, wait_for};
+use crate::bench::{Bench, Daypass, PASSWORD, daypass, wait_for};
 use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
 use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::{Action, Recorder};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
                     with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE";
@@ -145,6 +147,151 @@ fn stores_that_do_not_answer() {
         "another program",
     );
     server.join().unwrap();
+}
+
+/// The profiles that `aws configure sso`, `credential_process` and `aws login` make.
+#[test]
+fn every_kind_of_profile_is_used() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let config = bench.folder.path().join("config");
+    let profiles = r#"
+[sso-session corp]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-west-1
+sso_registration_scopes = sso:account:access
+[profile sso]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = Administrator
+region = eu-west-1
+[profile old-sso]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-west-1
+sso_account_id = 123456789012
+sso_role_name = Administrator
+region = eu-west-1
+[profile process]
+region = eu-west-1
+credential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"secret"}'
+[profile failing]
+region = eu-west-1
+credential_process = /bin/sh -c 'echo "the token of the vault has expired" >&2; exit 1'
+[profile signin]
+region = eu-west-1
+login_session = arn:aws:iam::123456789012:user/ada
+[profile keys]
+region = eu-west-1
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = secret
+[profile role-of-sso]
+region = eu-west-1
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = sso
+[profile role]
+region = eu-west-1
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = ghost
+"#;
+    fs::write(&config, profiles).unwrap();
+    let show = |profile: &str| {
+        let daypass = daypass(bench.folder.path(), &["user", "show", "alice"]);
+        let daypass = daypass.env("AWS_CONFIG_FILE", &config).env("AWS_PROFILE", profile);
+        daypass.env("AWS_ENDPOINT_URL_DYNAMODB", bench.url())
+    };
+    for profile in ["process", "keys"] {
+        assert!(show(profile).ok().contains("alice"), "{profile}");
+    }
+    for (profile, cause) in [
+        // There was no `aws sso login` and no `aws login`: the token is in no file.
+        ("sso", "failed to load the cached SSO token"),
+        ("old-sso", ".aws/sso/cache/"),
+        ("role-of-sso", "failed to load the cached SSO token"),
+        ("signin", ".aws/login/cache/"),
+        ("failing", "the token of the vault has expired"),
+    ] {
+        let run = show(profile).run();
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{profile}: {run:?}");
+        assert!(run.err.contains("the AWS credentials could not be loaded: "), "{profile}: {run:?}");
+        assert!(run.err.contains(cause), "{profile}: {run:?}");
+        assert!(
+            run.err.contains("hint: sign in again with `aws sso login` or `aws login`"),
+            "{profile}: {run:?}"
+        );
+    }
+    for profile in ["role", "ghost"] {
+        let run = show(profile).run();
+        assert!(run.err.contains("set AWS_PROFILE to a profile that has some"), "{profile}: {run:?}");
+    }
+}
+
+/// A company's proxy cannot reach this machine.
+#[test]
+fn no_proxy_stands_before_this_machine() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let proxy = format!("http://127.0.0.1:{}", closed_port());
+    let (folder, url) = (bench.folder.path(), bench.url());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        for exceptions in ["", "internal.example.com"] {
+            let with_proxy = |daypass: Daypass| daypass.env(name, &proxy).env("NO_PROXY", exceptions);
+            let show =
+                |args: &[&str]| with_proxy(daypass(folder, &[&["user", "show", "alice"], args].concat()));
+            assert!(show(&["--endpoint", &url]).ok().contains("alice"), "{name}");
+            assert!(show(&[]).env("AWS_ENDPOINT_URL", &url).ok().contains("alice"), "{name}");
+            let identified = show(&[]).env("AWS_ENDPOINT_URL_DYNAMODB", &url).env("AWS_REGION", "eu-west-1");
+            let identified = identified.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s");
+            assert!(identified.ok().contains("alice"), "{name}");
+        }
+    }
+    // A store elsewhere is behind the proxy.
+    let elsewhere = daypass(folder, &["user", "list"]).env("AWS_ENDPOINT_URL", "http://192.0.2.1:8000");
+    let elsewhere = elsewhere.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "k");
+    let run = elsewhere.env("AWS_SECRET_ACCESS_KEY", "s").env("HTTP_PROXY", &proxy).run();
+    assert!(
+        run.err.contains("DynamoDB at http://192.0.2.1:8000 does not answer (Scan: no connection"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn the_loopback_of_ipv6_is_this_machine() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let Ok(listener) = TcpListener::bind(("::1", 0)) else {
+        panic!("this machine has no IPv6 loopback");
+    };
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = bench.url().trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(&upstream).unwrap());
+            let (mut back, mut forth) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+            std::thread::spawn(move || std::io::copy(&mut back, &mut forth));
+        }
+    });
+    let show = || daypass(bench.folder.path(), &["user", "show", "alice"]);
+    assert!(show().env("AWS_ENDPOINT_URL", &url).ok().contains("alice"));
+    let mut named = show();
+    named.command.args(["--endpoint", &url]);
+    assert!(named.ok().contains("alice"));
+}
+
+/// An operator far from the region, or on a train. The limits of a function are 1 s for an attempt and 2 s for a request.
+#[test]
+fn a_slow_network_is_waited_for() {
+    let bench = Bench::new();
+    bench.add("alice");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let slow = runtime.block_on(Recorder::start(&bench.url()));
+    slow.always(Action::LateAnswer(Duration::from_millis(2_500)));
+    let show = || daypass(bench.folder.path(), &["user", "show", "alice"]);
+    let mut local = show();
+    local.command.args(["--endpoint", slow.url()]);
+    assert!(local.ok().contains("alice"));
+    let remote = show().env("AWS_ENDPOINT_URL", slow.url()).env("AWS_REGION", "eu-west-1");
+    assert!(remote.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s").ok().contains("alice"));
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn mutated_tokens_are_refused_in_the_form_of_each_api() {
     runner()
         .run(&strategy, |(shape, how, at, with, which, path)| {
             let token = spoiled(&tokens[which], how, at, &with);
-            if token == tokens[which] {
+            // Several blanks may precede a token.
+            if token.trim_start_matches(' ') == tokens[which] {
                 return Ok(());
             }
             let header = json!(format!("Bearer {token}"));

@@ -28,8 +28,9 @@ fn the_context() -> Value {
 fn a_good_token_passes_everywhere_with_its_context() {
     let fixture = fixture(&Settings::default());
     let token = fixture.issuer.token("orders:read");
-    for scheme in ["Bearer", "bearer", "BEARER"] {
-        for (api, event) in shapes(&json!(format!("{scheme} {token}"))) {
+    // `1*SP` (RFC 6750 §2.1).
+    for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer  ", "Bearer    "] {
+        for (api, event) in shapes(&json!(format!("{scheme}{token}"))) {
             let answer = fixture.ask(&event).unwrap();
             assert_eq!(answer["context"], the_context(), "{api:?}");
             if api == Api::HttpV2 {
@@ -78,7 +79,12 @@ fn everything_but_one_good_token_is_denied() {
         json!("Bearer "),
         json!(token),
         json!(format!("Basic {token}")),
-        json!(format!("Bearer  {token}")),
+        json!("Bearer   "),
+        json!(format!("Bearer  {token} x")),
+        json!(format!("Bearer \t{token}")),
+        json!(format!("Bearer\u{a0}{token}")),
+        json!(format!("Bearer,{token}")),
+        json!(format!("  Bearer {token}")),
         json!(format!("Bearer {token} ")),
         json!(format!(" Bearer {token}")),
         json!(format!("Bearer\t{token}")),
@@ -158,7 +164,9 @@ fn a_header_that_is_not_the_cache_key_is_refused() {
         (json!([good]), true),
         (json!([good, "GET /orders/{id}"]), true),
         (json!([]), true),
+        (json!([null]), true),
         (Value::Null, true),
+        (json!([null, "192.0.2.1"]), false),
         (json!(["192.0.2.1"]), false),
         (json!({}), false),
         (json!(7), false),
@@ -187,11 +195,8 @@ fn shapes_that_we_do_not_know_are_refused() {
     };
     let rest = || rest_request(&header, "GET", "/orders/7");
     for event in [
-        json!(null),
-        json!([]),
-        json!("TOKEN"),
-        json!({}),
         json!({ "type": "TOKEN" }),
+        json!({ "headers": { "Authorization": header } }),
         with(rest(), "version", json!(1.0)),
         with(rest(), "version", json!("3.0")),
         with(rest(), "type", json!("request")),
@@ -216,6 +221,143 @@ fn shapes_that_we_do_not_know_are_refused() {
     let cause = Denial::AuthorizationHeader(BadAuthorizationHeader::UnsupportedEvent);
     let unsupported = JournalEvent::AuthorizeDenied { cause, user: None, session: None };
     assert!(fixture.journal.take().iter().all(|event| *event == unsupported));
+}
+
+/// TOKEN and REQUEST of a REST API, HTTP API in both formats, and `$connect`, as serverless-offline
+/// (`createAuthScheme.js`, `WebSocketAuthorizerEvent.js`), `sam local` (`local_apigw_service.py`), MiniStack and the test of
+/// API Gateway's console send them.
+fn events_of_emulators(authorization: &Value) -> Vec<(&'static str, Api, Value)> {
+    let arn = "arn:aws:execute-api:eu-west-1:random-account-id:random-api-id/dev/GET/whoami";
+    let headers = json!({ "Authorization": authorization, "Host": "localhost:3000" });
+    let several = json!({ "Authorization": [authorization], "Host": ["localhost:3000"] });
+    let context = json!({ "accountId": "random-account-id", "apiId": "random-api-id", "httpMethod": "GET",
+        "path": "/dev/whoami", "requestId": "random-request-id", "stage": "dev" });
+    let offline = |kind: &str| {
+        json!({ "version": "1.0", "type": kind, "authorizationToken": authorization, "identitySource": authorization,
+            "enhancedAuthContext": {}, "methodArn": arn, "headers": headers, "multiValueHeaders": several,
+            "httpMethod": "GET", "path": "/dev/whoami", "pathParameters": null, "queryStringParameters": null,
+            "requestContext": context, "resource": "/whoami" })
+    };
+    let without = |mut event: Value, names: &[&str]| {
+        for name in names {
+            event.as_object_mut().unwrap().remove(*name);
+        }
+        event
+    };
+    let offline_v2 = |sources: Value| {
+        json!({ "version": "2.0", "type": "REQUEST", "enhancedAuthContext": {}, "routeArn": arn, "headers": headers,
+            "identitySource": sources, "rawPath": "/whoami", "rawQueryString": "", "routeKey": "GET /whoami",
+            "requestContext": { "accountId": "random-account-id", "requestId": "random-request-id", "stage": "dev",
+                "http": { "method": "GET", "path": "/whoami", "protocol": "HTTP/1.1" } } })
+    };
+    let sam_rest = json!({ "version": "1.0", "type": "REQUEST", "methodArn": format!("{STAGE}/GET/whoami"),
+        "httpMethod": "GET", "body": null, "resource": "/whoami", "path": "/whoami", "isBase64Encoded": false,
+        "headers": headers, "multiValueHeaders": several, "stageVariables": null, "requestContext": {
+            "requestId": "r1", "identity": { "sourceIp": "127.0.0.1" }, "stage": "prod" } });
+    let mut sam_v1 = sam_rest.clone();
+    sam_v1["identitySource"] = authorization.clone();
+    sam_v1["authorizationToken"] = authorization.clone();
+    let console = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/ESTestInvoke-stage/GET/";
+    let web_socket = "arn:aws:execute-api:eu-west-1:123456789012:private/local/$connect";
+    vec![
+        ("serverless-offline TOKEN", Api::Rest, offline("TOKEN")),
+        ("serverless-offline REQUEST", Api::Rest, offline("REQUEST")),
+        (
+            "serverless-offline REQUEST without cache",
+            Api::Rest,
+            without(offline("REQUEST"), &["identitySource", "authorizationToken"]),
+        ),
+        ("serverless-offline 2.0", Api::HttpV2, offline_v2(json!([authorization]))),
+        ("serverless-offline 2.0 without cache", Api::HttpV2, offline_v2(json!([null]))),
+        (
+            "serverless-offline 3 TOKEN",
+            Api::Rest,
+            without(offline("TOKEN"), &["version", "identitySource", "headers", "multiValueHeaders"]),
+        ),
+        (
+            "serverless-offline $connect",
+            Api::WebSocket,
+            json!({ "type": "REQUEST", "methodArn": web_socket, "headers": headers, "multiValueHeaders": several,
+                "requestContext": { "routeKey": "$connect", "eventType": "CONNECT", "stage": "local" } }),
+        ),
+        ("sam local REQUEST", Api::Rest, sam_rest.clone()),
+        ("sam local 1.0", Api::HttpV1, sam_v1),
+        ("MiniStack 1.0", Api::Rest, without(sam_rest, &["version"])),
+        (
+            "console, TOKEN",
+            Api::Rest,
+            json!({ "type": "TOKEN", "methodArn": console, "authorizationToken": authorization }),
+        ),
+        (
+            "console, older TOKEN",
+            Api::Rest,
+            json!({ "type": "TOKEN", "methodArn": console.replace("ESTestInvoke-stage", "null"),
+                "authorizationToken": authorization }),
+        ),
+        (
+            "console, REQUEST",
+            Api::Rest,
+            json!({ "version": null, "type": "REQUEST", "methodArn": console, "resource": "/", "path": "/",
+                "httpMethod": "GET", "headers": { "Authorization": authorization }, "multiValueHeaders": null,
+                "requestContext": { "stage": "test-invoke-stage", "identity": { "sourceIp": "test-invoke-source-ip" } } }),
+        ),
+        (
+            "Terraform and CDK, 1.0",
+            Api::HttpV1,
+            json!({ "version": "1.0", "type": "REQUEST", "methodArn": arn, "identitySource": authorization,
+                "authorizationToken": authorization, "headers": { "authorization": authorization },
+                "requestContext": { "requestId": "r1", "identity": { "sourceIp": ADDRESS } } }),
+        ),
+    ]
+}
+
+#[test]
+fn events_of_emulators_and_consoles_are_answered_as_their_api_expects() {
+    let fixture = fixture(&Settings::default());
+    let good = json!(fixture.bearer("orders:read"));
+    for (case, api, event) in events_of_emulators(&good) {
+        let arn = event.get("methodArn").or_else(|| event.get("routeArn")).unwrap().as_str().unwrap();
+        assert_eq!(passes(&fixture.ask(&event), arn), Some(true), "{case}");
+        // A form that Pruned must not hide.
+        assert_eq!(Event::read(&event).map(|event| event.api), Some(api), "{case}");
+    }
+    for (case, api, event) in events_of_emulators(&json!("Bearer bad")) {
+        let answer = fixture.ask(&event);
+        match api {
+            Api::Rest | Api::WebSocket => assert_eq!(answer, Err("Unauthorized".to_owned()), "{case}"),
+            Api::HttpV1 | Api::HttpV2 => {
+                let arn = event.get("methodArn").or_else(|| event.get("routeArn")).unwrap().as_str().unwrap();
+                assert_eq!(passes(&answer, arn), Some(false), "{case}");
+            }
+        }
+    }
+    // A REST API of serverless-offline whose identity source differs from the header: the header decides.
+    let (_, _, mut event) = events_of_emulators(&good).swap_remove(1);
+    event["headers"]["Authorization"] = json!("Bearer bad");
+    event["multiValueHeaders"]["Authorization"] = json!(["Bearer bad"]);
+    assert_eq!(fixture.ask(&event), Err("Unauthorized".to_owned()));
+}
+
+/// invariant: The authorizer denies an event of no API, and logs it once.
+#[test]
+fn a_warm_up_is_denied_without_an_error() {
+    let fixture = fixture(&Settings::default());
+    for event in [
+        json!({ "source": "serverless-plugin-warmup" }),
+        json!({ "version": "0", "id": "1", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
+            "account": "123456789012", "region": "eu-west-1", "resources": [], "time": "2026-01-01T00:00:00Z" }),
+        json!({ "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}" }),
+        json!({ "warmer": true, "concurrency": 3 }),
+        json!({ "key1": "value1", "key2": "value2" }),
+        json!({ "Records": [] }),
+        json!({}),
+        json!(null),
+        json!([]),
+        json!("TOKEN"),
+    ] {
+        assert_eq!(fixture.ask(&event), Ok(json!({ "isAuthorized": false })), "{event}");
+        assert_eq!(fixture.journal.take(), [JournalEvent::FunctionWarmed {}], "{event}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Client {
 
 impl Client {
     fn has(&self, origin: &str) -> bool {
-        self.origins.iter().any(|own| own.as_str() == origin)
+        self.origins.iter().any(|own| own.includes(origin))
     }
 }
 
@@ -88,6 +88,12 @@ impl Clients {
             if entry.transport == Transport::Cookie && origins.is_empty() {
                 return Err(format!("`{id}` has the transport cookie and names no origins"));
             }
+            if entry.transport == Transport::Cookie
+                && let Some((origin, why)) =
+                    origins.iter().find_map(|one| Some((one, one.without_cookies()?)))
+            {
+                return Err(format!("the origin `{origin}` of `{id}` {why}"));
+            }
             clients.push(Client { id, scope, transport: entry.transport, origins });
         }
         let body_clients = clients.iter().filter(|client| client.transport == Transport::Body);
@@ -145,54 +151,128 @@ impl Clients {
     }
 }
 
-/// The origin of a page as browsers send it: scheme, host and, unless it is the scheme's own, port (RFC 6454 §6.2).
+/// The origin of a page as browsers send it: scheme, host and, unless it is the scheme's own, port (RFC 6454 §6.2). Clients with
+/// the transport body can also have pages of apps, such as `capacitor://localhost`, and of subdomains, such as
+/// `https://*.preview.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
+/// Schemes whose pages have no origin of their own. Browsers send `null` for most of them.
+const WITHOUT_ORIGIN: [&str; 8] = ["about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"];
+
 impl Origin {
     /// Reads an origin. It must be spelled as browsers do, since it is compared as text: `https://`, a host in lower
-    /// case, a port that is not 443, and nothing behind. `http://` only on this machine.
+    /// case, a port that is not 443, and nothing behind. `http://` only on this machine. The first label of the host can be `*`.
+    /// An app has its own scheme.
     ///
     /// # Errors
     /// A text that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (host, local_only, standard_port) =
-            match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-                (Some(host), _) => (host, false, "443"),
-                (None, Some(host)) => (host, true, "80"),
-                (None, None) => return Err("does not start with https://"),
-            };
+        if text == "null" {
+            return Err("is that of every page without an origin, such as one from a file");
+        }
+        let Some((scheme, host)) = text.split_once("://") else {
+            return Err("does not start with https://");
+        };
         let (name, port) = match host.rsplit_once(':') {
             // The colons of an IPv6 address stand within its brackets.
             Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
             _ => (host, None),
         };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let valid = match address {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !name.is_empty() && name.bytes().all(plain),
-        };
-        if !valid {
-            return Err("has no host in lower case, or something behind it");
+        match scheme {
+            "https" | "http" => check_web(scheme, name)?,
+            _ => check_app(scheme, name)?,
         }
+        let standard_port = match scheme {
+            "https" => "443",
+            "http" => "80",
+            _ => "",
+        };
         if let Some(port) = port
             && (port == standard_port || port.starts_with('0') || port.parse::<u16>().is_err())
         {
             return Err("has a port that browsers would not send");
         }
-        if local_only && !["localhost", "127.0.0.1", "[::1]"].contains(&name) && !name.ends_with(".localhost")
-        {
-            return Err("is http:// and not on this machine");
-        }
         Ok(Self(text.to_owned()))
     }
 
-    /// The origin as browsers send it (RFC 6454 §7).
+    /// Why a cookie client cannot have this origin; `None` if it can. A cookie goes with every request of the browser, so each
+    /// page that may use it is named, and the page of an app is on no site.
+    #[must_use]
+    pub fn without_cookies(&self) -> Option<&'static str> {
+        if self.wildcard().is_some() {
+            return Some("has a wildcard, which only a client with the transport body can have");
+        }
+        if !self.0.starts_with("https://") && !self.0.starts_with("http://") {
+            return Some("has the scheme of an app, which only a client with the transport body can have");
+        }
+        None
+    }
+
+    /// Whether it includes this value of the header `Origin`. A wildcard stands for one label.
+    #[must_use]
+    pub fn includes(&self, origin: &str) -> bool {
+        let Some((scheme, domain)) = self.wildcard() else { return self.0 == origin };
+        let label = origin.strip_prefix(scheme).and_then(|host| host.strip_suffix(domain));
+        label.is_some_and(|label| !label.is_empty() && label.bytes().all(is_of_label))
+    }
+
+    /// The parts before and behind the wildcard.
+    fn wildcard(&self) -> Option<(&str, &str)> {
+        self.0.split_once('*')
+    }
+
+    /// The origin as browsers send it (RFC 6454 §7), or with the wildcard.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_of_label(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+}
+
+/// Checks the host of a page on the web.
+fn check_web(scheme: &str, name: &str) -> Result<(), &'static str> {
+    let is_host = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte == b'.' || is_of_label(byte));
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let domain = name.strip_prefix("*.");
+    let valid = match (address, domain) {
+        (Some(address), _) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        // `*.com` would include the pages of strangers.
+        (None, Some(domain)) if is_host(domain) && !domain.contains('.') && domain != "localhost" => {
+            return Err("has a wildcard below a top-level domain");
+        }
+        (None, domain) => is_host(domain.unwrap_or(name)),
+    };
+    if !valid && name.contains('*') {
+        return Err("has a wildcard that is not the whole first label: write https://*.example.com");
+    }
+    if !valid {
+        return Err("has no host in lower case, or something behind it");
+    }
+    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&name) || name.ends_with(".localhost");
+    if scheme == "http" && !local {
+        return Err("is http:// and not on this machine");
+    }
+    Ok(())
+}
+
+/// Checks scheme and host of a page of an app or a browser extension. Browsers leave such a host as it is written.
+fn check_app(scheme: &str, name: &str) -> Result<(), &'static str> {
+    let of_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
+    if !scheme.starts_with(|first: char| first.is_ascii_lowercase()) || !scheme.bytes().all(of_scheme) {
+        return Err("does not start with https://, nor with the scheme of an app in lower case");
+    }
+    if WITHOUT_ORIGIN.contains(&scheme) {
+        return Err("has a scheme whose pages have no origin");
+    }
+    let of_host = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if name.is_empty() || !name.bytes().all(of_host) {
+        return Err("has no host, or something behind it");
+    }
+    Ok(())
 }
 
 impl fmt::Display for Origin {

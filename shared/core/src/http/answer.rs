@@ -40,7 +40,12 @@ pub fn respond<T: Serialize>(result: Result<T, ApiError>) -> Response {
 #[must_use]
 pub fn refusal(error: &ApiError) -> Response {
     let (code, description) = error.text();
-    let body = serde_json::json!({ "error": code, "error_description": description });
+    let body = match error {
+        ApiError::NoToken(parameter) => {
+            serde_json::json!({ "error": code, "error_description": description, "missing": parameter })
+        }
+        _ => serde_json::json!({ "error": code, "error_description": description }),
+    };
     let mut response = uncached(status(error), body.to_string().into_bytes());
     if let Some((name, value)) = header_of(error)
         && let Ok(value) = HeaderValue::from_str(&value)
@@ -107,6 +112,7 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 pub const fn status(error: &ApiError) -> StatusCode {
     match error {
         ApiError::InvalidRequest(_)
+        | ApiError::NoToken(_)
         | ApiError::InvalidGrant
         | ApiError::AnotherClientsGrant
         | ApiError::UnsupportedGrantType
@@ -151,6 +157,7 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
             Some((header::RETRY_AFTER, seconds_rounded_up(STORE_RETRY_AFTER)))
         }
         ApiError::InvalidRequest(_)
+        | ApiError::NoToken(_)
         | ApiError::BodyTooLarge
         | ApiError::UnsupportedMediaType(_)
         | ApiError::InvalidGrant
@@ -179,6 +186,7 @@ mod tests {
     fn error_texts_keep_to_the_characters_of_rfc_6749() {
         let all = [
             ApiError::InvalidRequest("x"),
+            ApiError::NoToken("token"),
             ApiError::BodyTooLarge,
             ApiError::UnsupportedMediaType("x"),
             ApiError::MethodNotAllowed("POST"),

@@ -58,9 +58,7 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts)
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| BODY_ONLY.contains(&name.as_ref())) {
         return Err(ApiError::InvalidRequest("Parameters belong in the body, not in the query string."));
     }
-    let basic =
-        |value: &HeaderValue| value.as_bytes().get(..5).is_some_and(|s| s.eq_ignore_ascii_case(b"basic"));
-    if request.headers().get_all(header::AUTHORIZATION).iter().any(basic) {
+    if accepts == Accepts::JsonOrForm && authenticates_a_client(request) {
         return Err(ApiError::ClientAuthentication);
     }
     if request.body().len() > MAX_BODY_BYTES {
@@ -87,6 +85,16 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts)
         return Err(ApiError::ClientAuthentication);
     }
     body.decode()
+}
+
+/// Whether the `Authorization` header authenticates a client at the token endpoint (RFC 6749 §2.3.1). Browsers add `Basic` to
+/// the requests of a page on a site that a CDN protects with HTTP authentication. Such a request has an `Origin`, and the header
+/// is for the CDN.
+fn authenticates_a_client(request: &Request) -> bool {
+    let basic =
+        |value: &HeaderValue| value.as_bytes().get(..5).is_some_and(|s| s.eq_ignore_ascii_case(b"basic"));
+    !request.headers().contains_key(header::ORIGIN)
+        && request.headers().get_all(header::AUTHORIZATION).iter().any(basic)
 }
 
 #[derive(Deserialize)]
@@ -425,7 +433,11 @@ mod tests {
         *request.uri_mut() = "/x?utm=1".parse().unwrap();
         check(&request, Accepts::Json, 200);
         request.headers_mut().insert("authorization", HeaderValue::from_static("bAsic d2ViOg=="));
-        check(&request, Accepts::Json, 401);
+        check(&request, Accepts::JsonOrForm, 401);
+        // `/login` is no token endpoint, and a page may be on a site with HTTP authentication.
+        check(&request, Accepts::Json, 200);
+        request.headers_mut().insert("origin", HeaderValue::from_static("https://staging.example.com"));
+        check(&request, Accepts::JsonOrForm, 200);
         request.headers_mut().insert("authorization", HeaderValue::from_static("Bearer x"));
         check(&request, Accepts::Json, 200);
         *request.method_mut() = http::Method::PUT;

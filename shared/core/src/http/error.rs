@@ -11,6 +11,8 @@ use std::time::Duration;
 pub enum ApiError {
     /// The request is malformed; the text names the fault and repeats no input.
     InvalidRequest(&'static str),
+    /// The request has no refresh token, neither in the named parameter nor in the cookie.
+    NoToken(&'static str),
     /// The body is over the limit.
     BodyTooLarge,
     /// The endpoint does not read this content type; the text names those that it reads.
@@ -62,6 +64,7 @@ impl ApiError {
     pub const fn text(&self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidRequest(text) => ("invalid_request", text),
+            Self::NoToken(_) => ("invalid_request", "There is no token, in the body or in the cookie."),
             Self::BodyTooLarge => ("invalid_request", "The body is too large."),
             Self::UnsupportedMediaType(text) => ("invalid_request", text),
             Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),

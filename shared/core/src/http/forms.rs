@@ -129,7 +129,7 @@ impl RefreshRequest {
         let (refresh_token, transport, registered) = match (body.refresh_token.text()?, cookie(request)?) {
             (Some(token), _) => (token, Transport::Body, clients.body_clients.clone()),
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
-            (None, None) => return Err(ApiError::InvalidRequest("The refresh_token is missing.")),
+            (None, None) => return Err(ApiError::NoToken("refresh_token")),
         };
         let (scope, account) = scope(body.scope)?;
         Ok(Self {
@@ -163,7 +163,7 @@ impl RevokeRequest {
             }
             (Some(token), _) => (token, Transport::Body, Some(clients.body_clients.clone())),
             (None, Some(token)) => (token, Transport::Cookie, Some(Page::of(request).clients(clients)?)),
-            (None, None) => return Err(ApiError::InvalidRequest("The token is missing.")),
+            (None, None) => return Err(ApiError::NoToken("token")),
         };
         let named = clients.named(body.client_id.text()?.as_deref(), allowed.as_deref())?;
         let clients = named.map(|client| vec![client]).or(allowed);

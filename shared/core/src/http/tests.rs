@@ -1,7 +1,7 @@
 use crate::client::Clients;
 use crate::http::answer::{Response, refusal, status};
 use crate::http::browser::{COOKIE, Page, cookie, device_cookie, set_cookie};
-use crate::http::cors::with_cors;
+use crate::http::cors::{with_cors, with_public_cors};
 use crate::http::error::ApiError;
 use crate::http::request::Request;
 use crate::secret::SecretString;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const CLIENTS: &str = r#"[
     {"client_id":"app","transport":"cookie","origins":["https://app.example.com","http://localhost:3000"]},
     {"client_id":"admin","transport":"cookie","origins":["https://admin.example.com"]},
-    {"client_id":"spa","origins":["https://spa.example.com"]},
+    {"client_id":"spa","origins":["https://spa.example.com","https://*.preview.example.com","capacitor://localhost"]},
     {"client_id":"cli"}
 ]"#;
 
@@ -66,6 +66,8 @@ fn pages() {
         "http://127.0.0.1:3000",
         // A body client's page has no business with the cookie.
         "https://spa.example.com",
+        "https://pr-7.preview.example.com",
+        "capacitor://localhost",
     ] {
         check_page(&[JSON, ("origin", origin)], Err(403));
     }
@@ -160,9 +162,12 @@ fn shared(method: &str, headers: &[(&str, &str)], clients: &Clients) -> Response
 #[test]
 fn preflights() {
     let ask = ("access-control-request-method", "POST");
-    for (origin, credentials) in
-        [("https://app.example.com", Some("true")), ("https://spa.example.com", None)]
-    {
+    for (origin, credentials) in [
+        ("https://app.example.com", Some("true")),
+        ("https://spa.example.com", None),
+        ("https://pr-7.preview.example.com", None),
+        ("capacitor://localhost", None),
+    ] {
         let good = shared("OPTIONS", &[("origin", origin), ask], &clients());
         assert_eq!(good.status(), 204);
         assert_eq!(header(&good, "access-control-allow-origin"), Some(origin));
@@ -175,7 +180,19 @@ fn preflights() {
         assert_eq!(header(&good, "access-control-max-age"), Some("7200"));
         assert_eq!(header(&good, "vary"), Some("Origin"));
     }
-    for origin in ["null", "*", "https://evil.example", "https://app.example.com.evil.example", ""] {
+    for origin in [
+        "null",
+        "*",
+        "https://evil.example",
+        "https://app.example.com.evil.example",
+        "https://*.preview.example.com",
+        "https://preview.example.com",
+        "https://a.b.preview.example.com",
+        "https://evil.example#.preview.example.com",
+        "capacitor://localhost:1",
+        "ionic://localhost",
+        "",
+    ] {
         let bad = shared("OPTIONS", &[("origin", origin), ask], &clients());
         assert_eq!(bad.status(), 403, "{origin}");
         assert!(bad.headers().keys().all(|name| !name.as_str().starts_with("access-control")), "{origin}");
@@ -185,6 +202,88 @@ fn preflights() {
     assert_eq!(shared("OPTIONS", &[], &clients()).status(), 405);
     assert_eq!(shared("OPTIONS", &[ask], &clients()).status(), 405);
     assert_eq!(shared("OPTIONS", &[("origin", "https://app.example.com")], &clients()).status(), 405);
+}
+
+/// Headers that tracing libraries add to each request of a page: Sentry, W3C (OpenTelemetry), Datadog, New Relic, AWS X-Ray, B3,
+/// Jaeger, Elastic APM, Google Cloud and Azure Application Insights.
+const TRACING: [&str; 19] = [
+    "sentry-trace",
+    "baggage",
+    "traceparent",
+    "tracestate",
+    "x-datadog-trace-id",
+    "x-datadog-parent-id",
+    "x-datadog-origin",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "newrelic",
+    "x-newrelic-id",
+    "x-amzn-trace-id",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "uber-trace-id",
+    "elastic-apm-traceparent",
+    "x-cloud-trace-context",
+    "request-id",
+];
+
+#[test]
+fn a_preflight_allows_the_headers_of_tracing_libraries() {
+    let allowed = |asked: &[&str]| {
+        let mut headers =
+            vec![("origin", "https://app.example.com"), ("access-control-request-method", "POST")];
+        headers.extend(asked.iter().map(|value| ("access-control-request-headers", *value)));
+        let response = shared("OPTIONS", &headers, &clients());
+        header(&response, "access-control-allow-headers").unwrap().to_owned()
+    };
+    const OWN: &str = "authorization, content-type, idempotency-key";
+    for name in TRACING {
+        assert_eq!(allowed(&[name]), format!("{OWN}, {name}"));
+    }
+    let all = allowed(&[&TRACING.join(",")]);
+    assert!(TRACING.iter().all(|name| all.split(", ").any(|allowed| allowed == *name)), "{all}");
+    assert_eq!(allowed(&["content-type,baggage , sentry-trace"]), format!("{OWN}, baggage, sentry-trace"));
+    assert_eq!(allowed(&["baggage", "traceparent"]), format!("{OWN}, baggage, traceparent"));
+    for nothing in ["", ",", "a b", "x:y", "\u{e9}", &"x,".repeat(2000)] {
+        assert_eq!(allowed(&[nothing]), OWN, "{nothing}");
+    }
+    assert!(allowed(&["0123456789"; 3000]).len() < 5000, "bounded");
+}
+
+#[test]
+fn any_page_may_read_a_public_document() {
+    let public = |method: &str, headers: &[(&str, &str)], status: u16| {
+        let handled = async |_| {
+            let mut response = refusal(&ApiError::NotFound);
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            response
+        };
+        now(with_public_cors(request(method, headers), handled))
+    };
+    let page = ("origin", "http://localhost:5173");
+    for status in [200, 304, 400, 404, 405, 500, 503] {
+        for headers in [&[][..], &[page], &[("origin", "null")]] {
+            let response = public("GET", headers, status);
+            assert_eq!(response.status(), status);
+            assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
+            assert_eq!(header(&response, "access-control-allow-credentials"), None);
+            assert_eq!(
+                header(&response, "access-control-expose-headers"),
+                Some("daypass-as-of, etag, retry-after")
+            );
+        }
+    }
+    let asks =
+        [page, ("access-control-request-method", "GET"), ("access-control-request-headers", "baggage")];
+    for headers in [&asks[..], &[]] {
+        let response = public("OPTIONS", headers, 405);
+        assert_eq!(response.status(), 204);
+        assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
+        assert_eq!(header(&response, "access-control-allow-methods"), Some("GET, HEAD"));
+        // `*` does not cover `authorization` (Fetch standard, "CORS-preflight fetch").
+        assert_eq!(header(&response, "access-control-allow-headers"), Some("*, authorization"));
+    }
 }
 
 #[test]

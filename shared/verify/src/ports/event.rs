@@ -56,6 +56,9 @@ pub enum Event {
         /// Sessions on the list.
         sessions: u64,
     },
+    /// An event of no API invoked the function, such as that of a schedule that keeps the function warm. It had no effect.
+    #[serde(rename = "function.warmed")]
+    FunctionWarmed {},
     /// A dependency or the function itself failed.
     #[serde(rename = "failure")]
     Failure {
@@ -85,7 +88,9 @@ impl Record for Event {
                 Severity::Error
             }
             Self::FeedFailing { .. } => Severity::Warning,
-            Self::AuthorizeDenied { .. } | Self::FeedRecovered { .. } => Severity::Info,
+            Self::AuthorizeDenied { .. } | Self::FeedRecovered { .. } | Self::FunctionWarmed {} => {
+                Severity::Info
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use daypass_tools::workspace_root;
+use daypass_verifier::jose::jwk::Algorithm;
 
 /// The cases of every verifier, in this order: one valid token, and each way in which a token is invalid.
 pub(crate) const VERIFIER: &[&str] = &[
@@ -37,6 +38,7 @@ pub(crate) const PROGRAMS: &[Source] = &[
     Source::Node("aws-jwt-verify.mjs"),
     Source::Python("verify_pyjwt.py"),
     Source::Go,
+    Source::Java("SpringSecurity.java"),
     Source::Node("openid-client.mjs"),
     Source::Python("client_authlib.py"),
 ];
@@ -47,6 +49,7 @@ pub(crate) enum Source {
     Node(&'static str),
     Python(&'static str),
     Go,
+    Java(&'static str),
 }
 
 /// A program that can be run.
@@ -78,6 +81,10 @@ impl Source {
             Self::Node(file) => vec!["node".into(), tool("DAYPASS_TEST_NODE_PROGRAMS").join(file)],
             Self::Python(file) => vec![tool("DAYPASS_TEST_PYTHON"), sources.join("python").join(file)],
             Self::Go => vec![tool("DAYPASS_TEST_GO_PROGRAM")],
+            Self::Java(file) => {
+                let libraries = tool("DAYPASS_TEST_JAVA_LIBRARIES").join("*");
+                vec!["java".into(), "--class-path".into(), libraries, sources.join("java").join(file)]
+            }
         };
         Program { source: *self, words }
     }
@@ -93,6 +100,11 @@ impl Program {
     /// Whether the program is a verifier. Otherwise it is an OAuth client.
     pub(crate) fn verifies(&self) -> bool {
         !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
+    }
+
+    /// Whether its library supports the algorithm. Spring Security knows no EdDSA.
+    pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
+        !(matches!(self.source, Source::Java(_)) && algorithm == Algorithm::EdDsa)
     }
 
     /// Runs the program with a case on its standard input. Panics if it fails.
