@@ -1,5 +1,6 @@
 //! The `discovery` binary: public keys for the documents.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, DiscoveryConfig};
 use daypass_core::http::discovery::Discovery;
 use daypass_discovery::handle;
@@ -23,7 +24,11 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn build(config: DiscoveryConfig, _: Option<Arc<Discovery>>) -> Result<Discovery, BoxError> {
-    let jwks = public(&config.jwks).await?;
+async fn build(
+    config: DiscoveryConfig,
+    aws: SdkConfig,
+    _: Option<Arc<Discovery>>,
+) -> Result<Discovery, BoxError> {
+    let jwks = public(&config.jwks, &aws).await?;
     Ok(Discovery::new(&config.issuer, &jwks)?)
 }

@@ -1,5 +1,6 @@
 //! The `login` binary: keys, tables and password hashing for the flow.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, LoginConfig};
 use daypass_core::flow::login::Login;
 use daypass_dynamodb::DynamoDb;
@@ -24,9 +25,16 @@ async fn main() -> ExitCode {
     .await
 }
 
-async fn build(config: LoginConfig, last: Option<Arc<Login<DynamoDb>>>) -> Result<Login<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into());
+async fn build(
+    config: LoginConfig,
+    aws: SdkConfig,
+    last: Option<Arc<Login<DynamoDb>>>,
+) -> Result<Login<DynamoDb>, BoxError> {
+    let log = context();
+    let store =
+        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, (&config.tables).into());
+    let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
+    let keys = keys?;
     let passwords = Passwords::configured(environment)?;
     Ok(Login::new(config, &keys, store, Box::new(passwords), context())?)
 }

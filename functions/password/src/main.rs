@@ -1,5 +1,6 @@
 //! The `password` binary: peppers, tables and password hashing for the flow.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, PasswordConfig};
 use daypass_core::flow::password::ChangePassword;
 use daypass_dynamodb::DynamoDb;
@@ -26,10 +27,14 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: PasswordConfig,
+    aws: SdkConfig,
     last: Option<Arc<ChangePassword<DynamoDb>>>,
 ) -> Result<ChangePassword<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into());
+    let log = context();
+    let store =
+        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, (&config.tables).into());
+    let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
+    let keys = keys?;
     let passwords = Passwords::configured(environment)?;
     Ok(ChangePassword::new(config, &keys, store, Box::new(passwords), context())?)
 }

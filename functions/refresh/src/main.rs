@@ -1,5 +1,6 @@
 //! The `refresh` binary: keys and the sessions table for the flow.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, RefreshConfig};
 use daypass_core::flow::refresh::Refresh;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -25,10 +26,13 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: RefreshConfig,
+    aws: SdkConfig,
     last: Option<Arc<Refresh<DynamoDb>>>,
 ) -> Result<Refresh<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
+    let log = context();
     let tables = TableNames::sessions_only(&config.sessions_table);
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
+    let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
+    let keys = keys?;
     Ok(Refresh::new(config, &keys, store, context())?)
 }

@@ -1,5 +1,6 @@
 //! The `revocations` binary: the index of ended sessions for the feed. It reads no key.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, RevocationsConfig};
 use daypass_core::flow::feed::Revocations;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -25,8 +26,10 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: RevocationsConfig,
+    aws: SdkConfig,
     _: Option<Arc<Revocations<DynamoDb>>>,
 ) -> Result<Revocations<DynamoDb>, BoxError> {
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table));
+    let store =
+        DynamoDb::kept_or_connected(None, &aws, TableNames::sessions_only(&config.sessions_table)).await;
     Ok(Revocations::new(&config, store, context()))
 }

@@ -1,5 +1,6 @@
 //! The `revoke` binary: keys and the sessions table for the flow.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, RevokeConfig};
 use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -25,12 +26,15 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: RevokeConfig,
+    aws: SdkConfig,
     last: Option<Arc<Revoke<DynamoDb>>>,
 ) -> Result<Revoke<DynamoDb>, BoxError> {
     let log = context();
-    // In parallel: each may take 3 s, and the function has 5 s.
-    let (keys, jwks) = tokio::try_join!(load_for_function(&config.keys, &log), public(&config.jwks))?;
     let tables = TableNames::sessions_only(&config.sessions_table);
-    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
+    // In parallel: each may take 3 s, and the function has 5 s.
+    let (keys, jwks, store) =
+        tokio::join!(load_for_function(&config.keys, &aws, &log), public(&config.jwks, &aws), store);
+    let (keys, jwks) = (keys?, jwks?);
     Ok(Revoke::new(config, &keys, &jwks, store, context())?)
 }

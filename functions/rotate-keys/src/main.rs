@@ -12,7 +12,8 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     start(async {
         let config = config::rotate_keys(environment)?;
-        let rotate = RotateKeys { config, vault: SecretsManager::connect(), context: context() };
+        let vault = SecretsManager::connect(&daypass_aws::load().await);
+        let rotate = RotateKeys { config, vault, context: context() };
         let rotate = &rotate;
         run(service_fn(|event: LambdaEvent<Value>| async move {
             Box::pin(daypass_rotate_keys::handle(rotate, &event.payload)).await

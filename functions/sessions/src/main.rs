@@ -1,5 +1,6 @@
 //! The `sessions` binary: the sessions table for the flow. It reads no key.
 
+use daypass_aws::SdkConfig;
 use daypass_core::config::{self, SessionsConfig};
 use daypass_core::flow::sessions::Sessions;
 use daypass_dynamodb::{DynamoDb, TableNames};
@@ -24,8 +25,10 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: SessionsConfig,
+    aws: SdkConfig,
     _: Option<Arc<Sessions<DynamoDb>>>,
 ) -> Result<Sessions<DynamoDb>, BoxError> {
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table));
+    let store =
+        DynamoDb::kept_or_connected(None, &aws, TableNames::sessions_only(&config.sessions_table)).await;
     Ok(Sessions::new(config, store, context()))
 }

@@ -156,11 +156,11 @@ impl Stage {
     /// The least function that reads as many secrets, makes as many requests to DynamoDB one after another, hashes as many
     /// passwords and signs as many tokens. Without secrets and requests, it requests the two documents of the authorizer, and verifies its token.
     pub(crate) fn floor(&self, shape: &Shape) -> Function {
-        let Shape { secrets, requests, hashes, signatures, .. } = *shape;
+        let Shape { secrets, requests, at_once, hashes, signatures, .. } = *shape;
         let with_aws = secrets + requests > 0;
         let program = self.built.join(if with_aws { "floor-aws" } else { "floor" }).join("bootstrap");
         let arns = ["signing", "refresh", "peppers", "jwks"].map(arn);
-        let numbers = [requests, hashes, signatures].map(|number| number.to_string());
+        let numbers = [requests, at_once, hashes, signatures].map(|number| number.to_string());
         let arguments = numbers.into_iter().chain(arns.into_iter().take(secrets)).map(OsString::from);
         let arguments = if with_aws {
             arguments.collect()

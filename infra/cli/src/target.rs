@@ -6,7 +6,6 @@
 use crate::dev_stack::DevStack;
 use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
-use aws_config::BehaviorVersion;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
@@ -130,14 +129,10 @@ impl Target {
     }
 
     async fn connect(tables: Tables, choice: Choice) -> Self {
-        let found = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let store = match &choice {
-            Choice::Variables(Some(url)) if is_loopback(url) => {
-                DynamoDb::on_this_machine(&found, (&tables).into())
-            }
-            _ => DynamoDb::for_operator(&found, (&tables).into()),
-        };
-        Self { store, tables, choice }
+        let aws = daypass_aws::load().await;
+        let local = matches!(&choice, Choice::Variables(Some(url)) if is_loopback(url));
+        let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
+        Self { store: DynamoDb::for_operator(&aws, (&tables).into()), tables, choice }
     }
 
     /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.
@@ -233,8 +228,9 @@ pub(crate) async fn load(sources: &[String], environment: &Environment<'_>) -> R
         environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment.get("AWS_ENDPOINT_URL"));
     let local = url.is_some_and(|url| is_loopback(&url));
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
-    let found = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    daypass_key_loader::load_for_operator(sources, &found, local).await.map_err(|error| match &error {
+    let aws = daypass_aws::load().await;
+    let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
+    daypass_key_loader::load_for_operator(sources, &aws).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
             Failure::new(error.to_string(), format!("correct the path, or generate a key set with {}", make(path)))
         }

@@ -6,13 +6,10 @@ use crate::{DynamoDb, TableNames};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{
-    AsyncSleep, BehaviorVersion, Builder, Config, Credentials, Region, SharedHttpClient, Sleep,
-};
-use aws_smithy_http_client::tls;
-use aws_types::SdkConfig;
+use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Builder, Config, Credentials, Region, Sleep};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use daypass_aws::{SdkConfig, https_client};
 use daypass_core::ports::store::StoreError;
-use daypass_runtime::environment;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
@@ -72,45 +69,26 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 const OPERATOR: u32 = 10;
 
 impl DynamoDb {
-    /// The store of a function: with the region, the credentials, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_DYNAMODB` of its
-    /// environment. Sends nothing to DynamoDB yet.
-    ///
-    /// Lambda gives a function its credentials in these variables. `aws-config`, with all other sources, is in `daypass` alone.
+    /// The store of a function. Sends nothing to DynamoDB yet.
     #[must_use]
-    pub fn connect(tables: TableNames) -> Self {
-        let mut config = Config::builder().behavior_version(BehaviorVersion::latest());
-        config.set_region(environment("AWS_REGION").map(Region::new));
-        if let (Some(id), Some(secret)) =
-            (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"))
-        {
-            let token = environment("AWS_SESSION_TOKEN");
-            config = config.credentials_provider(Credentials::new(id, secret, token, None, "environment"));
+    pub fn connect(aws: &SdkConfig, tables: TableNames) -> Self {
+        Self { client: client(Builder::from(aws), 1), tables }
+    }
+
+    /// The store of an operator's command, with longer time limits.
+    #[must_use]
+    pub fn for_operator(aws: &SdkConfig, tables: TableNames) -> Self {
+        Self { client: client(Builder::from(aws), OPERATOR), tables }
+    }
+
+    /// The previous store with its open connections, or a new one with an open connection.
+    pub async fn kept_or_connected(before: Option<Self>, aws: &SdkConfig, tables: TableNames) -> Self {
+        if let Some(before) = before {
+            return Self { tables, ..before };
         }
-        config.set_endpoint_url(
-            environment("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| environment("AWS_ENDPOINT_URL")),
-        );
-        Self { client: client(config, 1), tables }
-    }
-
-    /// The store of an operator's command: with the configuration that `aws-config` found, and with longer time limits.
-    #[must_use]
-    pub fn for_operator(found: &SdkConfig, tables: TableNames) -> Self {
-        Self { client: client(Builder::from(found), OPERATOR), tables }
-    }
-
-    /// As [`DynamoDb::for_operator`], for an endpoint on this machine: without the proxy of the environment.
-    #[must_use]
-    pub fn on_this_machine(found: &SdkConfig, tables: TableNames) -> Self {
-        Self { client: client(Builder::from(found).http_client(direct()), OPERATOR), tables }
-    }
-
-    /// The previous store with its open connections, or a new one.
-    #[must_use]
-    pub fn kept_or_connected(before: Option<Self>, tables: TableNames) -> Self {
-        match before {
-            Some(before) => Self { tables, ..before },
-            None => Self::connect(tables),
-        }
+        let store = Self::connect(aws, tables);
+        store.open_connection().await;
+        store
     }
 
     /// As [`DynamoDb::local`], with the time limits of an operator's command.
@@ -159,16 +137,10 @@ fn local(url: &str) -> Builder {
         .region(Region::new(LOCAL_REGION))
         .credentials_provider(credentials)
         .endpoint_url(url)
-        .http_client(direct())
+        .http_client(https_client(ProxyConfig::disabled))
         // By default, all clients of a region share one budget of retries. A failing store must not use up the budget of
         // another one.
         .retry_partition(RetryPartition::new(url.to_owned()))
-}
-
-/// The SDK's HTTPS client without a proxy. A proxy of the company cannot reach this machine.
-fn direct() -> SharedHttpClient {
-    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-    aws_smithy_http_client::Builder::new().tls_provider(provider).build_https()
 }
 
 /// A client whose time limits are `factor` times those of a function.

@@ -20,6 +20,7 @@ pub mod schema;
 mod scope;
 mod sessions;
 mod store;
+mod warm_up;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use error::UNUSABLE;

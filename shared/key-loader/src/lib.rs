@@ -10,18 +10,16 @@ pub use vault::SecretsManager;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use aws_smithy_http_client::tls;
-use aws_types::SdkConfig;
+use daypass_aws::SdkConfig;
 use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::event::Event;
-use daypass_runtime::environment;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::ports::context::Caller;
@@ -70,26 +68,20 @@ pub fn is_temporary(error: &(dyn Error + Send + Sync + 'static)) -> bool {
 ///
 /// # Errors
 /// [`LoadError`] if a source cannot be read or is malformed.
-pub async fn load(sources: &[String]) -> Result<Document, LoadError> {
-    load_over(sources, function).await
+pub async fn load(sources: &[String], aws: &SdkConfig) -> Result<Document, LoadError> {
+    load_over(sources, client(aws, 1)).await
 }
 
-/// As [`load`], with the configuration that `aws-config` found, and with the time limits of an operator's command. `local`
-/// bypasses the proxy of the environment, for a Secrets Manager on this machine.
+/// As [`load`], with the time limits of an operator's command.
 ///
 /// # Errors
 /// As [`load`].
-pub async fn load_for_operator(
-    sources: &[String],
-    found: &SdkConfig,
-    local: bool,
-) -> Result<Document, LoadError> {
-    load_over(sources, || operator(found, local)).await
+pub async fn load_for_operator(sources: &[String], aws: &SdkConfig) -> Result<Document, LoadError> {
+    load_over(sources, client(aws, OPERATOR)).await
 }
 
-async fn load_over(sources: &[String], connect: impl Fn() -> Client) -> Result<Document, LoadError> {
-    let client = sources.iter().any(|source| is_secret(source)).then(connect);
-    let documents = try_join_all(sources.iter().map(|source| read(client.as_ref(), source))).await?;
+async fn load_over(sources: &[String], client: Client) -> Result<Document, LoadError> {
+    let documents = try_join_all(sources.iter().map(|source| read(&client, source))).await?;
     documents
         .into_iter()
         .reduce(|mut merged, document| {
@@ -103,8 +95,12 @@ async fn load_over(sources: &[String], connect: impl Fn() -> Client) -> Result<D
 ///
 /// # Errors
 /// As [`load`].
-pub async fn load_for_function(sources: &[String], context: &Context) -> Result<Document, LoadError> {
-    load(sources).await.inspect(|keys| record_active(keys, context))
+pub async fn load_for_function(
+    sources: &[String],
+    aws: &SdkConfig,
+    context: &Context,
+) -> Result<Document, LoadError> {
+    load(sources, aws).await.inspect(|keys| record_active(keys, context))
 }
 
 /// Logs the active keys and their age.
@@ -121,20 +117,21 @@ fn record_active(keys: &Document, context: &Context) {
 ///
 /// # Errors
 /// [`LoadError`] if the secret cannot be read or is malformed.
-pub async fn public(keys: &PublicKeys) -> Result<Jwks, LoadError> {
+pub async fn public(keys: &PublicKeys, aws: &SdkConfig) -> Result<Jwks, LoadError> {
     match keys {
         PublicKeys::Inline(jwks) => Ok(jwks.clone()),
         PublicKeys::Secret(arn) => {
-            let text = read_secret(&function(), arn).await?;
+            let text = read_secret(&client(aws, 1), arn).await?;
             Jwks::parse(&text).map_err(|error| LoadError::Malformed(arn.clone(), error.into()))
         }
     }
 }
 
-async fn read(client: Option<&Client>, source: &str) -> Result<Document, LoadError> {
-    let text = match client {
-        Some(client) if is_secret(source) => read_secret(client, source).await?,
-        _ => std::fs::read(source).map_err(|error| LoadError::File(source.to_owned(), error))?,
+async fn read(client: &Client, source: &str) -> Result<Document, LoadError> {
+    let text = if is_secret(source) {
+        read_secret(client, source).await?
+    } else {
+        std::fs::read(source).map_err(|error| LoadError::File(source.to_owned(), error))?
     };
     Document::parse(&text).map_err(|error| LoadError::Malformed(source.to_owned(), error))
 }
@@ -146,40 +143,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Factor of the limits for an operator, whose machine can be far from the region or on a slow network.
 const OPERATOR: u32 = 10;
 
-/// The client of a function, which has its region and credentials in variables.
-fn function() -> Client {
-    let mut config = Builder::new().behavior_version(BehaviorVersion::latest());
-    config.set_region(environment("AWS_REGION").map(Region::new));
-    if let (Some(id), Some(secret)) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"))
-    {
-        let token = environment("AWS_SESSION_TOKEN");
-        config = config.credentials_provider(Credentials::new(id, secret, token, None, "environment"));
-    }
-    let url = environment("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment("AWS_ENDPOINT_URL"));
-    config.set_endpoint_url(url);
-    client(config, 1)
-}
-
-/// The client of an operator's command.
-fn operator(found: &SdkConfig, local: bool) -> Client {
-    let mut config = Builder::from(found);
-    if local {
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-        config =
-            config.http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https());
-    }
-    client(config, OPERATOR)
-}
-
 /// A client whose time limits are `factor` times those of a function.
-fn client(config: Builder, factor: u32) -> Client {
+fn client(aws: &SdkConfig, factor: u32) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_millis(500) * factor)
         .operation_attempt_timeout(Duration::from_millis(1400) * factor)
         .operation_timeout(PATIENCE * factor)
         .build();
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(100));
-    Client::from_conf(config.timeout_config(timeouts).retry_config(retries).build())
+    Client::from_conf(Builder::from(aws).timeout_config(timeouts).retry_config(retries).build())
 }
 
 async fn read_secret(client: &Client, arn: &str) -> Result<Vec<u8>, LoadError> {

@@ -1,8 +1,9 @@
 //! The port [`Vault`] on Secrets Manager: the requests of a key rotation.
 
-use crate::function;
+use crate::client;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use daypass_aws::SdkConfig;
 use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
 use daypass_core::secret::Secret;
 use std::error::Error;
@@ -12,10 +13,10 @@ use std::error::Error;
 pub struct SecretsManager(Client);
 
 impl SecretsManager {
-    /// A client with the region and the credentials of the environment.
+    /// A client with this configuration.
     #[must_use]
-    pub fn connect() -> Self {
-        Self(function())
+    pub fn connect(aws: &SdkConfig) -> Self {
+        Self(client(aws, 1))
     }
 
     async fn versions(&self, secret: &str) -> Result<Vec<(String, Vec<Stage>)>, VaultError> {

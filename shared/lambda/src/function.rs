@@ -2,6 +2,7 @@
 
 use crate::built::Built;
 use crate::event::{Invocation, to_core, to_lambda, unreadable};
+use daypass_aws::SdkConfig;
 use daypass_core::client::Clients;
 use daypass_core::http::answer::{Response, refusal, refuse};
 use daypass_core::http::cors::{with_cors, with_public_cors};
@@ -41,14 +42,14 @@ pub struct Function<C> {
 }
 
 impl<C: Clone + Send + Sync + 'static> Function<C> {
-    /// Runs the function until Lambda ends the process. `build` makes the flow from the configuration, and from the last flow,
-    /// whose connections it keeps. `handle` responds to a request.
+    /// Runs the function until Lambda ends the process. `build` makes the flow from the configurations of the function and of
+    /// AWS, and from the last flow, whose connections it keeps. `handle` responds to a request.
     ///
     /// A request that waits more than 300 ms for the first build is answered 503, and the next one is served. While renewals
     /// fail, the last flow stays in use, and its requests carry [`KeysOverdue`].
     pub async fn run<T, BF, HF>(
         self,
-        build: impl Fn(C, Option<Arc<T>>) -> BF + Send + Sync + 'static,
+        build: impl Fn(C, SdkConfig, Option<Arc<T>>) -> BF + Send + Sync + 'static,
         handle: impl Fn(Arc<T>, Request) -> HF + Send + Sync + 'static,
     ) -> ExitCode
     where
@@ -61,7 +62,10 @@ impl<C: Clone + Send + Sync + 'static> Function<C> {
             let cors = Arc::new((self.cors)(&config));
             let proxy = Arc::new((self.proxy)(&config));
             let max_age = (self.max_age)(&config).unwrap_or(Duration::MAX);
-            let flow = Built::new(Arc::new(context()), max_age, move |last| build(config.clone(), last));
+            let aws = daypass_aws::load().await;
+            let flow = Built::new(Arc::new(context()), max_age, move |last| {
+                build(config.clone(), aws.clone(), last)
+            });
             match flow.get().await {
                 Ok(_) => {}
                 Err(error) if (self.is_temporary)(error.as_ref()) => not_ready(&error, &Caller::default()),

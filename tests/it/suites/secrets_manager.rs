@@ -68,11 +68,12 @@ async fn a_function_gets_the_sections_of_its_secrets() {
     let signing = create(&keys.only("signing").unwrap().to_json().unwrap()).await;
     let refresh = create(&keys.only("refresh").unwrap().to_json().unwrap()).await;
 
-    let both = daypass_key_loader::load(&[signing, refresh.clone()]).await.unwrap();
+    let both =
+        daypass_key_loader::load(&[signing, refresh.clone()], &daypass_aws::load().await).await.unwrap();
     assert!(SigningKeys::from_document(&both).is_ok() && RefreshKeys::from_document(&both).is_ok());
     assert!(Peppers::from_document(&both).is_err(), "what no secret holds is not there");
 
-    let one = daypass_key_loader::load(&[refresh]).await.unwrap();
+    let one = daypass_key_loader::load(&[refresh], &daypass_aws::load().await).await.unwrap();
     assert!(SigningKeys::from_document(&one).is_err());
 }
 
@@ -83,23 +84,41 @@ async fn secrets_and_files_can_be_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("signing.json");
     std::fs::write(&file, keys.only("signing").unwrap().to_json().unwrap()).unwrap();
-    let loaded = daypass_key_loader::load(&[file.to_str().unwrap().to_owned(), refresh]).await.unwrap();
+    let loaded =
+        daypass_key_loader::load(&[file.to_str().unwrap().to_owned(), refresh], &daypass_aws::load().await)
+            .await
+            .unwrap();
     assert!(SigningKeys::from_document(&loaded).is_ok() && RefreshKeys::from_document(&loaded).is_ok());
 }
 
 #[tokio::test]
 async fn what_is_wrong_names_the_secret_and_shows_nothing_of_it() {
     let malformed = create("hunter2 is no key set").await;
-    let error = daypass_key_loader::load(std::slice::from_ref(&malformed)).await.unwrap_err().to_string();
+    let error = daypass_key_loader::load(std::slice::from_ref(&malformed), &daypass_aws::load().await)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(&malformed) && error.contains("not a JSON object"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 
     let missing = "arn:aws:secretsmanager:us-east-1:000000000000:secret:nobody-made-this-AbCdEf".to_owned();
-    let error = daypass_key_loader::load(std::slice::from_ref(&missing)).await.unwrap_err().to_string();
+    let error = daypass_key_loader::load(std::slice::from_ref(&missing), &daypass_aws::load().await)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(&missing) && error.contains("ResourceNotFound"), "{error}");
 
-    assert!(daypass_key_loader::load(&[]).await.unwrap_err().to_string().contains("names no file or secret"));
-    let no_file = daypass_key_loader::load(&["no/such/file.json".to_owned()]).await.unwrap_err().to_string();
+    assert!(
+        daypass_key_loader::load(&[], &daypass_aws::load().await)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("names no file or secret")
+    );
+    let no_file = daypass_key_loader::load(&["no/such/file.json".to_owned()], &daypass_aws::load().await)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(no_file.contains("no/such/file.json"), "{no_file}");
 }
 
@@ -120,11 +139,14 @@ async fn stack() -> (RotateKeys<SecretsManager>, TestClock) {
         entropy: Box::new(OsEntropy),
         journal: Box::new(Recorded::default()),
     };
-    (RotateKeys { config, vault: SecretsManager::connect(), context }, clock)
+    (RotateKeys { config, vault: SecretsManager::connect(&daypass_aws::load().await), context }, clock)
 }
 
 async fn keys(rotate: &RotateKeys<SecretsManager>, section: Section) -> Vec<KeyInfo> {
-    let document = daypass_key_loader::load(&[rotate.config.secret(section).to_owned()]).await.unwrap();
+    let document =
+        daypass_key_loader::load(&[rotate.config.secret(section).to_owned()], &daypass_aws::load().await)
+            .await
+            .unwrap();
     document.summary()
 }
 
@@ -134,8 +156,12 @@ fn kid(keys: &[KeyInfo], status: Status) -> String {
 
 /// The key ids that `discovery` publishes.
 async fn published(rotate: &RotateKeys<SecretsManager>) -> Vec<String> {
-    let jwks =
-        daypass_key_loader::public(&PublicKeys::Secret(rotate.config.jwks_secret.clone())).await.unwrap();
+    let jwks = daypass_key_loader::public(
+        &PublicKeys::Secret(rotate.config.jwks_secret.clone()),
+        &daypass_aws::load().await,
+    )
+    .await
+    .unwrap();
     jwks.iter().map(|key| key.kid().to_owned()).collect()
 }
 
