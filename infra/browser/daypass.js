@@ -163,11 +163,11 @@ export class Daypass extends EventTarget {
    */
   constructor(options) {
     super();
+    this.#options = { fetch, origins: [], ...options };
+    this.#name = `daypass ${options.url} ${options.clientId}`;
     // The object of a page that is rendered on a server: its state stays `starting`.
     if (isOutsideBrowser()) return;
     if (!isSecureContext) throw new DaypassError({ error: "insecure_context" });
-    this.#options = { fetch, origins: [], ...options };
-    this.#name = `daypass ${options.url} ${options.clientId}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => this.#onMessage(data);
     // In the capture phase: `resume` is dispatched at the document and does not bubble.

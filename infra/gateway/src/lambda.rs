@@ -46,7 +46,7 @@ pub(crate) struct Lambda {
 struct Places {
     /// Of those that the Invoke API has.
     in_flight: Arc<Semaphore>,
-    /// Of all.
+    /// Of all invocations, including those that wait here.
     all: Arc<Semaphore>,
 }
 
