@@ -34,6 +34,9 @@ async fn main() -> Result<(), Error> {
         for _ in 0..requests {
             try_join_all((0..at_once).map(|item| update(dynamodb, item).send())).await?;
         }
+        for _ in 0..signatures {
+            key.sign(&SystemRandom::new(), &[b'a'; 500])?;
+        }
         for _ in 0..hashes {
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
             argon2.hash_password_into(b"a password of a usual length", b"sixteen bytes of", &mut [0; 32])?;
