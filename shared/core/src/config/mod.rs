@@ -174,8 +174,13 @@ tables! {
 
     #[derive(Clone)]
     "password" password -> PasswordConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
+        access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
+        refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
+        idle: Option<Duration> = idle(IDLE_SECONDS);
         limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);

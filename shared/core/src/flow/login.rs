@@ -128,7 +128,7 @@ impl<S: Store + AttemptStore> Login<S> {
                 return Err(Problem::BadCredentials);
             }
         };
-        let whole = whole_scope(user, client);
+        let whole = client.narrow(&user.scope);
         let scope = request.scope.unwrap_or_else(|| whole.clone());
         if !scope.is_within(&whole) {
             events.push(failed(LoginFailure::ScopeNotGranted));
@@ -208,8 +208,7 @@ impl<S: Store + AttemptStore> Login<S> {
         user_agent: Option<&str>,
         now: Timestamp,
     ) -> Session {
-        // Whole seconds, as in the token and in the TTL attribute.
-        let absolute_end = Timestamp::from_seconds((now + self.config.refresh_lifetime).seconds());
+        let absolute_end = Session::absolute_end(now, self.config.refresh_lifetime);
         Session {
             user: user.id,
             session: SessionId::generate(self.context.entropy.as_ref()),
@@ -228,11 +227,6 @@ impl<S: Store + AttemptStore> Login<S> {
             device: user_agent.map(device_hint),
         }
     }
-}
-
-/// The scope that user and client have in common.
-fn whole_scope(user: &User, client: &Client) -> Scope {
-    client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope))
 }
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].
