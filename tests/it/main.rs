@@ -11,6 +11,7 @@ mod device;
 mod docs;
 mod embedded;
 mod events;
+mod expiry;
 mod flows;
 mod model;
 mod openapi;

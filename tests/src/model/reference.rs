@@ -626,7 +626,8 @@ impl Reference {
         let scope: BTreeSet<&str> = grant.scope.split(' ').collect();
         let access = Access {
             text: grant.access.clone(),
-            expires: whole_seconds(now) + ACCESS_SECONDS * 1000,
+            // No access token outlives its session.
+            expires: (whole_seconds(now) + ACCESS_SECONDS * 1000).min(chain.expires()),
             account: chain.whole && scope == chain.scope,
         };
         let link = &mut chain.links[link];
