@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+use crate::throttle::write_units;
 use daypass_core::ports::context::Principal;
 use daypass_core::ports::event::{Event, PasswordRefusal};
 use daypass_core::ports::store::UserStatus;
@@ -142,18 +143,39 @@ async fn requests_on_the_wire() {
     ];
     assert_eq!(seen, expected);
     // A transaction of three items costs six units, and the ended sessions one each in the index.
-    let units = exchanges.iter().filter(|exchange| !["GetItem", "Query"].contains(&&*exchange.operation));
-    let units = units.map(|exchange| match &exchange.response()["ConsumedCapacity"] {
-        serde_json::Value::Array(tables) => {
-            tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum()
-        }
-        table => table["CapacityUnits"].as_f64().unwrap(),
-    });
-    assert_eq!(units.sum::<f64>(), 12.0);
+    assert_eq!(write_units(&exchanges), 12.0);
     // A rejected new password costs one read and no attempt.
     let short = service.change_password(HOME, &changed.access_token(), NEW, "short").await;
     assert_eq!(short.outcome(), outcome(400, "password_refused"));
     assert_eq!(service.bench.recorder.take().len(), 1);
+}
+
+/// A thief of an access token looks for the name of the user, which is in no token. Each guess needs the current password.
+///
+/// invariant: A caller without the current password does not learn from `POST /password` whether a text is the user name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_is_no_answer() {
+    let (_db, service) = service().await;
+    let name = "alice-of-the-long-name";
+    service.quick_user(name).await;
+    let access = service.login_from(HOME, name, PASSWORD).await.access_token();
+    let guesses =
+        [name, "bob-of-the-long-name", "ALICE-of-the-long-name", "carol-of-the-long-name", name, name];
+    let answers = stream::iter(guesses).then(|guess| service.change_password(HOME, &access, WRONG, guess));
+    let outcomes: Vec<_> = answers.map(|answer| answer.outcome()).collect().await;
+    assert_eq!(outcomes[..5], [(); 5].map(|()| outcome(400, "wrong_password")), "each counts");
+    assert_eq!(outcomes[5], outcome(429, "slow_down"));
+    // Names that break another rule too are rejected for that rule alone.
+    service.quick_user("alice").await;
+    let access = service.login_from(HOME, "alice", PASSWORD).await.access_token();
+    let texts = ["alice", "carol"].map(|guess| service.change_password(HOME, &access, WRONG, guess));
+    let [own, other] = futures_util::future::join_all(texts).await.try_into().unwrap();
+    assert_eq!((own.status, own.json()), (400, other.json()));
+    // The user, who has the password, is told.
+    let access = service.login_from(AWAY, name, PASSWORD).await.access_token();
+    let told = service.change_password(AWAY, &access, PASSWORD, name).await;
+    assert_eq!(told.outcome(), outcome(400, "password_refused"));
+    assert_eq!(told.text("error_description"), "The new password is the user name.");
 }
 
 /// Errors of a request are checked in an order that reveals nothing about the current password.

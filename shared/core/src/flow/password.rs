@@ -116,11 +116,8 @@ impl<S: PasswordStore> ChangePassword<S> {
         events: &mut Vec<Event>,
     ) -> Result<TokenResponse, Problem> {
         let asking = self.asking(request).await?;
-        // Before the attempt is counted: the answer says nothing about the current password.
-        if let Some(text) = self.rejection(request, &asking.name) {
-            events.push(asking.refused(PasswordRefusal::NewPassword));
-            return Err(Problem::NewPasswordRejected(text));
-        }
+        // Before the attempt is counted: the answer says nothing about the user.
+        self.require_good(request, None, &asking, events)?;
         let throttle = self.throttle(&asking);
         let admitted = throttle.admit(&asking.name).await?;
         // Another user can have this name by now.
@@ -237,12 +234,22 @@ impl<S: PasswordStore> ChangePassword<S> {
         Ok(Asking { principal, session, name, client, opened, now })
     }
 
-    /// Why the new password is rejected, as a text for the user.
-    fn rejection(&self, request: &PasswordRequest, name: &Username) -> Option<&'static str> {
-        if request.new.expose() == request.current.expose() {
-            return Some("The new password is the current one.");
-        }
-        self.hasher.refusal(&request.new, name)
+    /// Checks the new password against all rules. The rule about the name needs the name of the user.
+    fn require_good(
+        &self,
+        request: &PasswordRequest,
+        name: Option<&Username>,
+        asking: &Asking<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Problem> {
+        let refusal = if request.new.expose() == request.current.expose() {
+            Some("The new password is the current one.")
+        } else {
+            self.hasher.refusal(&request.new, name)
+        };
+        let Some(text) = refusal else { return Ok(()) };
+        events.push(asking.refused(PasswordRefusal::NewPassword));
+        Err(Problem::NewPasswordRejected(text))
     }
 
     /// Stores the new password if the current one is right, or if an earlier call of this session has stored it. Returns the
@@ -265,7 +272,11 @@ impl<S: PasswordStore> ChangePassword<S> {
             return Ok(repeats(&request.new));
         }
         match check(&request.current) {
-            PasswordCheck::Match { .. } => self.store_new(&request.new, user, asking, events).await.map(Ok),
+            PasswordCheck::Match { .. } => {
+                // A caller without the current password must not learn the name, which is in no token.
+                self.require_good(request, Some(&asking.name), asking, events)?;
+                self.store_new(&request.new, user, asking, events).await.map(Ok)
+            }
             PasswordCheck::Mismatch if was_changed_by(asking, user, admitted) => {
                 // The check of a second password is a second attempt.
                 throttle.admit_once_more(admitted).await?;
