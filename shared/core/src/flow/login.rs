@@ -11,7 +11,7 @@ use crate::config::LoginConfig;
 use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
-use crate::flow::throttle::Throttle;
+use crate::flow::throttle::{RENEW_AFTER, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
@@ -19,7 +19,7 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, Session};
-use crate::throttle::Proof;
+use crate::throttle::{Limits, Proof};
 use crate::token::device::Device;
 use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
@@ -84,6 +84,9 @@ impl<S: Store + AttemptStore> Login<S> {
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         let peppers = Peppers::from_document(keys)?;
+        // An address stays known for as long as a session from it lives. A login renews the entry of its address once a day.
+        let known_for = config.limits.known_for.map(|time| time.max(config.refresh_lifetime + RENEW_AFTER));
+        let config = LoginConfig { limits: Limits { known_for, ..config.limits }, ..config };
         Ok(Self { config, store, hasher, issuer, peppers, context })
     }
 
