@@ -66,7 +66,7 @@ struct Claims<'a> {
 }
 
 impl Signer {
-    /// The lifetime of an access token that is issued at `now`, in seconds: `exp` minus `iat`, at least 1 for a live session.
+    /// The lifetime of an access token that is issued at `now`, in seconds. It is at least 1 while the session is live.
     #[must_use]
     pub fn lifetime(&self, grant: &Grant, now: Timestamp) -> u64 {
         let end = (now + self.lifetime).min(grant.session_end);
