@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
         LoginRequest::parse(&mut copy(), &CLIENTS, &*PASSWORDS).err(),
         RefreshRequest::parse(&mut copy(), &CLIENTS).err(),
         RevokeRequest::parse(&mut copy(), &CLIENTS).err(),
-        PasswordRequest::parse(&mut copy()).err(),
+        PasswordRequest::parse(&mut copy(), &CLIENTS).err(),
         SessionsRequest::parse(&request).err(),
     ];
     for error in errors.iter().flatten() {

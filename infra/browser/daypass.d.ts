@@ -29,10 +29,11 @@ export interface DaypassSession {
  *
  * - `start`: this tab found out at its start
  * - `login`, `logout`: of this tab
- * - `other-tab`: another tab logged in or out, or shared its session
+ * - `password`: this tab changed the password, which opens a new session
+ * - `other-tab`: another tab logged in or out, changed the password, or shared its session
  * - `ended`: the session was revoked or has expired
  */
-export type DaypassReason = "start" | "login" | "logout" | "other-tab" | "ended";
+export type DaypassReason = "start" | "login" | "logout" | "password" | "other-tab" | "ended";
 
 /** Events of {@link Daypass}. */
 export interface DaypassEvents {
@@ -83,6 +84,13 @@ export class Daypass extends EventTarget {
   start(): Promise<DaypassState>;
   /** Logs in, for all tabs. Rejects with {@link DaypassError}. */
   login(credentials: { username: string; password: string }): Promise<void>;
+  /**
+   * Changes the password. All sessions of the user end, and this browser gets a new one.
+   *
+   * Rejects with {@link DaypassError}. `wrong_password` and `password_refused` are for the user. After `unreachable` or a 5xx,
+   * call it again with the same passwords within seconds. If it then rejects as `signed_out`, the password may be the new one.
+   */
+  changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
   /**
    * Ends the session, or with `everywhere` all sessions of the user.
    *

@@ -221,6 +221,20 @@ export class Daypass extends EventTarget {
   }
 
   /**
+   * Changes the password of the user. All sessions of the user end, and this browser gets a new one.
+   *
+   * @param {{ currentPassword: string, newPassword: string }} passwords
+   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it, or as `signed_out`
+   */
+  async changePassword({ currentPassword: current_password, newPassword: new_password }) {
+    const { value } = await this.#validToken();
+    await this.#withLock(async () => {
+      const headers = { authorization: "Bearer " + value };
+      this.#publish(await this.#requestToken("/password", { current_password, new_password }, headers), "password");
+    });
+  }
+
+  /**
    * Ends the session (https://www.rfc-editor.org/rfc/rfc7009), or all sessions of the user.
    *
    * @param {{ everywhere?: boolean }} [options]

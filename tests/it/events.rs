@@ -152,6 +152,7 @@ sample_events! {
     RefreshRefused { cause, user, session, client, reason }
     SessionEnded { user, session, reason }
     SessionsEnded { user, session, count, reason }
+    SessionReplaced { user, session, replaced, client }
     PasswordChanged { user, session }
     PasswordRefused { cause, user, session }
     RevokeIgnored { cause, all, user, session, reason }

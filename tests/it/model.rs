@@ -1,6 +1,6 @@
 //! Random walks over the real functions, compared with a reference model, and deliberate bugs that the walks must find.
 //!
-//! The gate performs 500 walks, the same in each run. `cargo verify --full` performs 2,000 walks from a new seed. Both look
+//! The gate performs 500 walks, and a third as many around the account, the same in each run. `cargo verify --full` performs 2,000 walks from a new seed. Both look
 //! for every deliberate bug, with seeds that are known to find them. `DAYPASS_MODEL_SEED` repeats the walks of a seed. Each run
 //! prints its seed.
 
@@ -10,8 +10,9 @@ use daypass_testkit::depth::{amount, is_full};
 use daypass_testkit::embedded::Embedded;
 use daypass_tests::bench::random;
 use daypass_tests::model::driver::World;
-use daypass_tests::model::mutants::table::MUTANTS;
+use daypass_tests::model::mutants::table::{ACCOUNT_MUTANTS, MUTANTS};
 use daypass_tests::model::runner;
+use daypass_tests::model::walk::Kind;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Instant;
@@ -47,14 +48,16 @@ fn walks() {
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();
-    let take = |seed, cases| {
-        runner::take(runtime.handle(), &worlds, seed, cases).unwrap_or_else(|text| panic!("{text}"))
+    let take = |kind, seed, cases| {
+        runner::take(runtime.handle(), &worlds, kind, seed, cases).unwrap_or_else(|text| panic!("{text}"))
     };
-    let mut coverage = take(seed, cases);
+    let mut coverage = take(Kind::Sessions, seed, cases);
+    coverage.add(&take(Kind::Accounts, seed, cases / 3));
     // The walks of a new seed may miss rare outcomes. More walks reach them.
     for more in 1..=10 {
         if is_full() && !coverage.missing(true).is_empty() {
-            coverage.add(&take(seed.wrapping_add(more), 1_000));
+            coverage.add(&take(Kind::Sessions, seed.wrapping_add(more), 1_000));
+            coverage.add(&take(Kind::Accounts, seed.wrapping_add(more), 1_000));
         }
     }
     println!("the model test, {:.1} s:\n{coverage}", started.elapsed().as_secs_f64());
@@ -65,12 +68,14 @@ fn walks() {
 /// invariant: The model test finds each of its seeded bugs.
 #[test]
 fn seeded_bugs_are_found() {
-    let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-    assert_eq!(names.len(), MUTANTS.len(), "two bugs of one name");
+    let all = || MUTANTS.iter().chain(ACCOUNT_MUTANTS);
+    let names: BTreeSet<&str> = all().map(|mutant| mutant.name).collect();
+    assert_eq!(names.len(), all().count(), "two bugs of one name");
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();
-    let found = runner::hunt(runtime.handle(), &worlds, MUTANTS);
+    let mut found = runner::hunt(runtime.handle(), &worlds, Kind::Sessions, MUTANTS);
+    found.extend(runner::hunt(runtime.handle(), &worlds, Kind::Accounts, ACCOUNT_MUTANTS));
     let mut table = format!("{} seeded bugs, {:.1} s:\n", found.len(), started.elapsed().as_secs_f64());
     for (mutant, found) in &found {
         let result = match found {

@@ -160,7 +160,7 @@ impl PasswordHasher for Small {
         }
     }
 
-    fn refusal(&self, _: &Password, _: &Username) -> Option<&'static str> {
+    fn refusal(&self, _: &Password, _: Option<&Username>) -> Option<&'static str> {
         None
     }
 

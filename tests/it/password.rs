@@ -1,7 +1,8 @@
-//! A user changes the password: permission, ended sessions, the session that stays, and failures.
+//! A user changes the password: permission, ended sessions, the new session, and failures.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+use crate::throttle::write_units;
 use daypass_core::ports::context::Principal;
 use daypass_core::ports::event::{Event, PasswordRefusal};
 use daypass_core::ports::store::UserStatus;
@@ -33,9 +34,9 @@ fn outcome(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
-/// The session of the caller lives on, every other session ends, and the new password is set.
+/// The new password is set, every session ends, and the caller has a new one.
 ///
-/// invariant: After a change of the password, the session that asked lives and all others have ended.
+/// invariant: After a change of the password, all earlier sessions have ended, and the response opens a new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_main_job() {
     let (_db, service) = service().await;
@@ -46,13 +47,15 @@ async fn the_main_job() {
         service.login_from(AWAY, "alice", PASSWORD).await,
     );
     let changed = service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await;
-    assert_eq!((changed.status, changed.json()), (200, json!({})));
+    assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!(changed.header("cache-control"), Some("no-store"));
+    assert_ne!(changed.text("session_id"), asks.text("session_id"));
+    assert_eq!(changed.json()["device_token"], serde_json::Value::Null);
 
-    for ended in [&other, &third] {
+    for ended in [&asks, &other, &third] {
         assert_eq!(service.refresh(&ended.refresh_token()).await.outcome(), outcome(400, "invalid_grant"));
     }
-    let mut token = asks.refresh_token();
+    let mut token = changed.refresh_token();
     for _ in 0..3 {
         token = service.refresh(&token).await.refresh_token();
     }
@@ -62,7 +65,7 @@ async fn the_main_job() {
     assert_eq!(stored.password_version, 2);
     let sessions = service.bench.store.sessions(user.id).await.unwrap();
     let reasons: Vec<EndReason> = sessions.iter().filter_map(|session| Some(session.ended?.reason)).collect();
-    assert_eq!(reasons, [EndReason::PasswordChanged; 2]);
+    assert_eq!(reasons, [EndReason::PasswordChanged; 3]);
 }
 
 /// Hashing takes long, and the revocation feed reads only the endings of the last seconds again.
@@ -87,7 +90,7 @@ async fn endings_carry_their_own_time() {
     let sessions = service.bench.store.sessions(user.id).await.unwrap();
     let ended: Vec<u64> =
         sessions.iter().filter_map(|session| Some(session.ended?.at.since(before).as_secs())).collect();
-    assert_eq!(ended, [12]);
+    assert_eq!(ended, [12, 12]);
 }
 
 /// The address of a thief who knew the old password is no longer known.
@@ -118,19 +121,61 @@ async fn requests_on_the_wire() {
     let asks = service.login_from(HOME, "alice", PASSWORD).await;
     service.login_from(HOME, "alice", PASSWORD).await;
     let _ = service.bench.recorder.take();
-    assert_eq!(service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await.status, 200);
-    let mut seen: Vec<String> =
-        service.bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
-    seen.sort();
+    service.bench.recorder.ask_capacity(true);
+    let changed = service.change_password(HOME, &asks.access_token(), PASSWORD, NEW).await;
+    assert_eq!(changed.status, 200);
+    service.bench.recorder.ask_capacity(false);
+    let exchanges = service.bench.recorder.take();
+    let mut seen: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
+    seen.sort_unstable();
     // Read the session and the user, count the attempt, change the password, find and end one other session, find again,
-    // settle.
-    let expected =
-        ["DeleteItem", "GetItem", "GetItem", "Query", "Query", "UpdateItem", "UpdateItem", "UpdateItem"];
+    // settle, replace the session.
+    let expected = [
+        "DeleteItem",
+        "GetItem",
+        "GetItem",
+        "Query",
+        "Query",
+        "TransactWriteItems",
+        "UpdateItem",
+        "UpdateItem",
+        "UpdateItem",
+    ];
     assert_eq!(seen, expected);
+    // A transaction of three items costs six units, and the ended sessions one each in the index.
+    assert_eq!(write_units(&exchanges), 12.0);
     // A rejected new password costs one read and no attempt.
-    let short = service.change_password(HOME, &asks.access_token(), NEW, "short").await;
+    let short = service.change_password(HOME, &changed.access_token(), NEW, "short").await;
     assert_eq!(short.outcome(), outcome(400, "password_refused"));
     assert_eq!(service.bench.recorder.take().len(), 1);
+}
+
+/// A thief of an access token looks for the name of the user, which is in no token. Each guess needs the current password.
+///
+/// invariant: A caller without the current password does not learn from `POST /password` whether a text is the user name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_is_no_answer() {
+    let (_db, service) = service().await;
+    let name = "alice-of-the-long-name";
+    service.quick_user(name).await;
+    let access = service.login_from(HOME, name, PASSWORD).await.access_token();
+    let guesses =
+        [name, "bob-of-the-long-name", "ALICE-of-the-long-name", "carol-of-the-long-name", name, name];
+    let answers = stream::iter(guesses).then(|guess| service.change_password(HOME, &access, WRONG, guess));
+    let outcomes: Vec<_> = answers.map(|answer| answer.outcome()).collect().await;
+    assert_eq!(outcomes[..5], [(); 5].map(|()| outcome(400, "wrong_password")), "each counts");
+    assert_eq!(outcomes[5], outcome(429, "slow_down"));
+    // Names that break another rule too are rejected for that rule alone.
+    service.quick_user("alice").await;
+    let access = service.login_from(HOME, "alice", PASSWORD).await.access_token();
+    let texts = ["alice", "carol"].map(|guess| service.change_password(HOME, &access, WRONG, guess));
+    let [own, other] = futures_util::future::join_all(texts).await.try_into().unwrap();
+    assert_eq!((own.status, own.json()), (400, other.json()));
+    // The user, who has the password, is told.
+    let access = service.login_from(AWAY, name, PASSWORD).await.access_token();
+    let told = service.change_password(AWAY, &access, PASSWORD, name).await;
+    assert_eq!(told.outcome(), outcome(400, "password_refused"));
+    assert_eq!(told.text("error_description"), "The new password is the user name.");
 }
 
 /// Errors of a request are checked in an order that reveals nothing about the current password.
@@ -318,7 +363,8 @@ async fn guesses_count_by_the_session() {
     // Another session of the user has attempts of its own.
     let changed = service.change_password("203.0.113.201", &other.access_token(), PASSWORD, NEW).await;
     assert_eq!(changed.status, 200);
-    assert_eq!(service.change_password(AWAY, &other.access_token(), NEW, PASSWORD).await.status, 200);
+    let access = changed.access_token();
+    assert_eq!(service.change_password(AWAY, &access, NEW, PASSWORD).await.status, 200);
 
     service.clock.set(daypass_tests::bench::after(1_000_000));
     let login = service.login_from(HOME, "alice", PASSWORD).await;
@@ -326,18 +372,18 @@ async fn guesses_count_by_the_session() {
     for _ in 0..3 {
         let refreshed = service.refresh(&token).await;
         let fresh = refreshed.access_token();
-        token = refreshed.refresh_token();
         for _ in 0..4 {
             service.change_password(HOME, &fresh, WRONG, NEW).await;
         }
-        assert_eq!(service.change_password(HOME, &fresh, PASSWORD, NEW).await.status, 200);
-        assert_eq!(service.change_password(HOME, &fresh, NEW, PASSWORD).await.status, 200, "settled");
-        // Until then, the request checks and counts a second password.
-        service.clock.advance(Duration::from_secs(900));
+        let changed = service.change_password(HOME, &fresh, PASSWORD, NEW).await;
+        assert_eq!(changed.status, 200);
+        let changed = service.change_password(HOME, &changed.access_token(), NEW, PASSWORD).await;
+        assert_eq!(changed.status, 200, "settled");
+        token = changed.refresh_token();
     }
 }
 
-/// Of two parallel changes, one succeeds, and only its session stays.
+/// Of two parallel changes, one succeeds, and only its new session is live.
 ///
 /// invariant: Of two parallel changes of the password, one succeeds.
 #[tokio::test(flavor = "multi_thread")]
@@ -362,8 +408,10 @@ async fn of_two_changes_at_once_one_wins() {
         let (winner, loser) = (winners[0], 1 - winners[0]);
         assert!([400, 401].contains(&answers[loser].status), "{answers:?}");
         assert_eq!(service.login_from(HOME, "alice", &passwords[winner]).await.status, 200);
-        assert_eq!(service.refresh(&logins[winner].refresh_token()).await.status, 200);
-        assert_eq!(service.refresh(&logins[loser].refresh_token()).await.status, 400);
+        assert_eq!(service.refresh(&answers[winner].refresh_token()).await.status, 200);
+        for login in &logins {
+            assert_eq!(service.refresh(&login.refresh_token()).await.status, 400);
+        }
         let stored = service.bench.store.user(&user.username).await.unwrap().unwrap();
         assert_eq!(stored.password_version, 2);
     }
@@ -402,10 +450,11 @@ async fn whatever_breaks_the_same_request_finishes_it() {
         let events = service.journal.take();
         let changed = |event: &Event| matches!(event, Event::PasswordChanged { .. });
         assert!(events.iter().any(changed), "{name}: the change is in the log: {events:?}");
-        for other in &others {
-            assert_eq!(service.refresh(&other.refresh_token()).await.status, 400, "{name}: another session");
+        for old in others.iter().chain([&asks]) {
+            assert_eq!(service.refresh(&old.refresh_token()).await.status, 400, "{name}: an old session");
         }
-        assert_eq!(service.refresh(&asks.refresh_token()).await.status, 200, "{name}: its own");
+        let new = answers.last().unwrap().refresh_token();
+        assert_eq!(service.refresh(&new).await.status, 200, "{name}: the new one");
         assert_eq!(service.login_from(HOME, name, NEW).await.status, 200, "{name}: the new password");
         assert_eq!(service.login_from(HOME, name, PASSWORD).await.status, 401, "{name}: the old one");
         (answers, requests)
@@ -481,12 +530,15 @@ async fn a_retry_is_no_second_guess() {
     assert_eq!(answer.outcome(), outcome(400, "wrong_password"));
     assert_eq!(service.hashes.load(Ordering::SeqCst) - hashes, 1, "the new one was not looked at");
 
-    assert_eq!(service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await.status, 200);
-    assert_eq!(
-        service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await.status,
-        200,
-        "a retry"
-    );
+    service.bench.recorder.set_hook(|call| match call.operation {
+        "TransactWriteItems" => Action::refuse(400, "ThrottlingException"),
+        _ => Action::Pass,
+    });
+    for case in ["the first", "a retry"] {
+        let answer = service.change_password(HOME, &login.access_token(), PASSWORD, NEW).await;
+        assert_eq!(answer.status, 503, "{case}");
+    }
+    service.bench.recorder.always(Action::Pass);
     // Each of these checks two passwords, so it takes two of the five attempts.
     let hashes = service.hashes.load(Ordering::SeqCst);
     let mut statuses = Vec::new();

@@ -1,14 +1,15 @@
 //! Separate tables for one test, and values to fill them.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Config, Credentials, Region, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
 use daypass_core::token::refresh::RefreshToken;
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
 use daypass_testkit::patience::Patience;
 use daypass_testkit::recorder::Recorder;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
@@ -53,6 +54,22 @@ impl AsyncSleep for SdkClock {
     }
 }
 
+/// The SDK's own client for the DynamoDB at `url`. It makes four attempts, as the store does.
+#[must_use]
+pub fn raw_client(url: &str) -> Client {
+    let credentials =
+        Credentials::new(LOCAL_ACCESS_KEY_ID, LOCAL_SECRET_ACCESS_KEY, None, None, "daypass_tests::bench");
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(LOCAL_REGION))
+        .credentials_provider(credentials)
+        .endpoint_url(url)
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        // Its faults must not use up the retries of other tests.
+        .retry_partition(RetryPartition::new(url.to_owned()));
+    Client::from_conf(config.build())
+}
+
 /// A store over separate tables, with a recorder between store and DynamoDB, and a client that bypasses both.
 pub struct Bench {
     /// The store under test. Its requests pass through the recorder.
@@ -76,7 +93,7 @@ impl Bench {
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
         let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
-        Self { store, recorder, raw: direct.client().clone(), tables }
+        Self { store, recorder, raw: raw_client(url), tables }
     }
 
     /// A store over the same tables, with another recorder.

@@ -142,7 +142,7 @@ impl PasswordHasher for Counting {
         }
     }
 
-    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
+    fn refusal(&self, password: &Password, username: Option<&Username>) -> Option<&'static str> {
         Passwords::standard().refusal(password, username)
     }
 

@@ -1,4 +1,4 @@
-//! The `password` binary: peppers, tables and password hashing for the flow.
+//! The `password` binary: keys, tables and password hashing for the flow.
 
 use daypass_aws::SdkConfig;
 use daypass_core::config::{self, PasswordConfig};

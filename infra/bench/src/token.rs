@@ -7,7 +7,7 @@ use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
-use daypass_verifier::base::time::Clock;
+use daypass_verifier::base::time::{Clock, Timestamp};
 use daypass_verifier::jose::jwk::Algorithm;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,6 +45,7 @@ impl Ticket {
             client: ClientId::parse("web").context("the client id is malformed")?,
             scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
             account: false,
+            session_end: Timestamp::from_seconds(9_000_000_000),
         };
         let token = signer.issue(&grant, now, &OsEntropy)?;
         let jwks = document.jwks().to_json()?;

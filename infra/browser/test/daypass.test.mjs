@@ -93,6 +93,37 @@ test("a failed login rejects with the server's error and changes nothing", async
   assert.deepEqual(log, []);
 });
 
+test("a change of the password gives all tabs the new session", async () => {
+  const { world, log, tabs } = await opened(3);
+  const change = (currentPassword) => tabs[1].changePassword({ currentPassword, newPassword: "new" });
+  await failure(world, change("wrong"), { status: 400, error: "wrong_password", retryAfter: 0 });
+  assert.deepEqual(log, []);
+  await world.get(change("right"));
+  await world.pass(10);
+  for (const daypass of tabs) assert.equal(daypass.session.sessionId, "ses_2");
+  assert.deepEqual(log, ["1 signed-in password", "0 signed-in other-tab", "2 signed-in other-tab"]);
+  const [, { text, request }] = world.sent("/password");
+  assert.deepEqual(JSON.parse(text), { client_id: "web", current_password: "right", new_password: "new" });
+  assert.equal(request.credentials, "include");
+  // The cookie is of the new session: renewals go on.
+  await world.pass(600e3);
+  for (const daypass of tabs) assert.equal(daypass.state, "signed-in");
+  assert.equal(world.cookie.id, "ses_2");
+});
+
+test("a change of the password whose response is lost is repeated", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  const change = () => daypass.changePassword({ currentPassword: "right", newPassword: "new" });
+  world.faults.push(lost);
+  await failure(world, change(), { status: 0, error: "unreachable", retryAfter: 0 });
+  assert.equal(daypass.session.sessionId, "ses_1");
+  await world.get(change());
+  assert.equal(daypass.session.sessionId, "ses_2");
+  await world.get(daypass.logout());
+  await failure(world, change(), { status: 401, error: "signed_out" });
+  assert.deepEqual(log, ["0 signed-in password", "0 signed-out logout"]);
+});
+
 test("a tab renews before the expiry, once in each lifetime", async () => {
   const { world, log, tabs: [daypass] } = await opened();
   for (let lifetime = 1; lifetime <= 10; lifetime++) {

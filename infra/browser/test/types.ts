@@ -47,6 +47,9 @@ export async function all(): Promise<Response> {
     // @ts-expect-error: the token is not readable
     text.concat(session.accessToken);
   }
+  await daypass.changePassword({ currentPassword: "correct horse", newPassword: "correct battery" });
+  // @ts-expect-error: with both passwords
+  await daypass.changePassword({ newPassword: "correct battery" });
   await daypass.logout();
   await daypass.logout({ everywhere: true });
   // @ts-expect-error: an object of options

@@ -220,6 +220,17 @@ export class World {
       this.sessions.set(session.id, session);
       return this.#issue(session);
     }
+    if (path === "/password") {
+      const old = [...this.sessions.values()].find((session) => session.token === bearer);
+      if (!old || (old.ended && old.successor?.generation !== 0)) return refuse(401, "invalid_token");
+      if (body.current_password !== "right") return refuse(400, "wrong_password");
+      for (const other of this.sessions.values()) other.ended ||= other !== old.successor;
+      if (!old.successor) {
+        old.successor = { id: `ses_${this.sessions.size + 1}`, generation: 0, scope: old.scope };
+        this.sessions.set(old.successor.id, old.successor);
+      }
+      return this.#issue(old.successor);
+    }
     const session = this.cookie && this.sessions.get(this.cookie.id);
     if (path === "/revoke" && this.deadRevocation && (!session || session.ended)) {
       this.cookie = null;

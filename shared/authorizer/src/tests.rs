@@ -97,6 +97,7 @@ impl TestIssuer {
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse(scope).unwrap(),
             account: false,
+            session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &OsEntropy).unwrap()
     }

@@ -133,7 +133,7 @@ impl DynamoDb {
                 ("one", item::number(1_u32)),
             ]));
         let Some(user) = changed(request).await? else { return Ok(None) };
-        self.end_twice(user.id, moment, EndReason::PasswordChanged, None).await?;
+        self.end_twice(user.id, moment, EndReason::PasswordChanged, &[]).await?;
         Ok(Some(user))
     }
 
@@ -190,7 +190,7 @@ impl DynamoDb {
         user: UserId,
         now: Moment,
         reason: EndReason,
-        spared: Option<SessionId>,
+        spared: &[SessionId],
     ) -> Result<u32, StoreError> {
         let ended = self.end_opened_by(user, now, reason, None, spared).await?;
         tokio::time::sleep(SETTLING).await;
@@ -215,7 +215,7 @@ impl DynamoDb {
             ]));
         let user = changed(request).await?;
         if let (Some(user), Some(reason)) = (&user, end) {
-            self.end_twice(user.id, moment, reason, None).await?;
+            self.end_twice(user.id, moment, reason, &[]).await?;
         }
         Ok(user)
     }

@@ -65,12 +65,6 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// The SDK's client, for tests that read and write items directly.
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     fn users_table(&self) -> Result<&str, StoreError> {
         self.tables.users.as_deref().ok_or_else(|| not_given("users"))
     }

@@ -6,9 +6,15 @@ use crate::error::failure;
 use crate::item::{
     self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
 };
-use crate::store::{Conditional, Moment, conditional, names, values};
-use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::ports::store::{PasswordChange, PasswordStore, StoreError};
+use crate::schema::bug;
+use crate::store::{
+    Conditional, Moment, USER_REASON, conditional, met_session, names, other_reason, put_session, refused,
+    same_user, values,
+};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use daypass_core::ports::store::{PasswordChange, PasswordStore, Replaced, Replacement, StoreError};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
 use daypass_verifier::base::time::Timestamp;
@@ -81,11 +87,52 @@ impl PasswordStore for DynamoDb {
     async fn end_others(
         &self,
         user: UserId,
-        spared: SessionId,
+        spared: &[SessionId],
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_twice(user, Moment::new(now), reason, Some(spared));
+        let ending = self.end_twice(user, Moment::new(now), reason, spared);
         self.within(REVOKE_ALL_TIMEOUT, "end_others: not all sessions could be ended in time", ending).await
     }
+
+    async fn replace_session(&self, replacement: &Replacement<'_>) -> Result<Replaced, StoreError> {
+        let Replacement { user, ends, reason, opens } = replacement;
+        let moment = Moment::new(opens.created_at);
+        let ending = self.ending(item::session_key(user.id, *ends), moment, *reason, None);
+        let sent = self
+            .client
+            .transact_write_items()
+            .transact_items(put_session(&self.tables.sessions, opens, user)?)
+            .transact_items(same_user(self.users_table()?, user, std::iter::empty())?)
+            .transact_items(as_action(&ending)?)
+            .send()
+            .await;
+        let Err(error) = sent else { return Ok(Replaced::Now) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+        else {
+            return Err(failure("TransactWriteItems", &error));
+        };
+        if let Some(opened) = met_session(cancelled)? {
+            return Ok(Replaced::Before(opened));
+        }
+        if refused(cancelled, USER_REASON).is_some() {
+            return Ok(Replaced::UserChanged);
+        }
+        other_reason(cancelled)?;
+        Ok(Replaced::Ended)
+    }
+}
+
+/// An update as a part of a transaction.
+fn as_action(update: &UpdateItemFluentBuilder) -> Result<TransactWriteItem, StoreError> {
+    let update = Update::builder()
+        .set_table_name(update.get_table_name().clone())
+        .set_key(update.get_key().clone())
+        .set_update_expression(update.get_update_expression().clone())
+        .set_condition_expression(update.get_condition_expression().clone())
+        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
+        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
+        .build()
+        .map_err(|error| bug(&error))?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }

@@ -19,7 +19,9 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use daypass_core::ports::store::{Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError};
+use daypass_core::ports::store::{
+    Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
+};
 use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
@@ -240,7 +242,7 @@ impl DynamoDb {
         now: Timestamp,
         reason: EndReason,
     ) -> Result<u32, StoreError> {
-        self.end_opened_by(user, Moment::new(now), reason, None, None).await
+        self.end_opened_by(user, Moment::new(now), reason, None, &[]).await
     }
 
     /// A query for the sessions of a user, with the names and values of the filter [`LIVE`] at `now`.
@@ -257,14 +259,14 @@ impl DynamoDb {
             ]))
     }
 
-    /// As [`DynamoDb::end_sessions`], but only for sessions opened before `opened_before`, and without the session `spared`.
+    /// As [`DynamoDb::end_sessions`], but only for sessions opened before `opened_before`, and without the sessions `spared`.
     pub(crate) async fn end_opened_by(
         &self,
         user: UserId,
         now: Moment,
         reason: EndReason,
         opened_before: Option<Timestamp>,
-        spared: Option<SessionId>,
+        spared: &[SessionId],
     ) -> Result<u32, StoreError> {
         let mut ended = 0;
         let mut filter = LIVE.to_owned();
@@ -284,9 +286,7 @@ impl DynamoDb {
         let mut pages = query.filter_expression(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
             let mut keys = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
-            if let Some(spared) = spared {
-                keys.retain(|key| *key != item::session_key(user, spared));
-            }
+            keys.retain(|key| spared.iter().all(|spared| *key != item::session_key(user, *spared)));
             ended += stream::iter(keys)
                 .map(|key| conditional(self.ending(key, now, reason, None)))
                 .buffer_unordered(REVOKE_CONCURRENCY)
@@ -301,14 +301,15 @@ impl DynamoDb {
 
 impl Store for DynamoDb {
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        let mut item = item::from_session(new.session);
-        // A change of the password needs the name, because the authorizer passes only user id and session.
-        item.insert(NAME.to_owned(), item::text(new.user.username.as_str()));
+        let changes = [
+            new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),
+            new.known.map(|known| (KNOWN, item::from_known(known))),
+        ];
         let sent = self
             .client
             .transact_write_items()
-            .transact_items(put_session(&self.tables.sessions, item)?)
-            .transact_items(same_user(self.users_table()?, new)?)
+            .transact_items(put_session(&self.tables.sessions, new.session, new.user)?)
+            .transact_items(same_user(self.users_table()?, new.user, changes.into_iter().flatten())?)
             .transact_items(settle(self.attempts_table()?, new.settle)?)
             .send()
             .await;
@@ -371,7 +372,7 @@ impl Store for DynamoDb {
         reason: EndReason,
         opened_before: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_before, None);
+        let ending = self.end_opened_by(user, Moment::new(now), reason, opened_before, &[]);
         self.within(REVOKE_ALL_TIMEOUT, "revoke_all: not all sessions could be ended in time", ending).await
     }
 
@@ -431,10 +432,17 @@ pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> U
 }
 
 // Positions of the actions. A cancelled transaction gives its reasons in this order.
-const SESSION_REASON: usize = 0;
-const USER_REASON: usize = 1;
+pub(crate) const SESSION_REASON: usize = 0;
+pub(crate) const USER_REASON: usize = 1;
 
-fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError> {
+pub(crate) fn put_session(
+    table: &str,
+    session: &Session,
+    user: &User,
+) -> Result<TransactWriteItem, StoreError> {
+    let mut item = item::from_session(session);
+    // A change of the password needs the name, because the authorizer passes only user id and session.
+    item.insert(NAME.to_owned(), item::text(user.username.as_str()));
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(item))
@@ -447,30 +455,30 @@ fn put_session(table: &str, item: Item) -> Result<TransactWriteItem, StoreError>
 }
 
 /// Cancels the transaction if the user has changed since the password was checked. A new hash of the same password does not
-/// raise the password version.
-fn same_user(table: &str, new: &NewSession<'_>) -> Result<TransactWriteItem, StoreError> {
-    let scope = item::scope_set(&new.user.scope);
+/// raise the password version. Otherwise makes these changes to the user.
+pub(crate) fn same_user(
+    table: &str,
+    user: &User,
+    changes: impl Iterator<Item = (&'static str, AttributeValue)>,
+) -> Result<TransactWriteItem, StoreError> {
+    let scope = item::scope_set(&user.scope);
     let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
     let condition = format!(
         "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
          AND #disabled = :disabled AND {same_scope}"
     );
     let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE];
-    let key = item::user_key(&new.user.username);
+    let key = item::user_key(&user.username);
     let expected = values([
-        ("id", item::text(new.user.id.to_string())),
-        ("password_version", item::number(new.user.password_version)),
+        ("id", item::text(user.id.to_string())),
+        ("password_version", item::number(user.password_version)),
         ("disabled", AttributeValue::Bool(false)),
     ]);
     let expected = expected.map(|expected| {
         expected.into_iter().chain(scope.map(|scope| (":scope".to_owned(), scope))).collect::<Item>()
     });
     let action = TransactWriteItem::builder();
-    let changes = [
-        new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),
-        new.known.map(|known| (KNOWN, item::from_known(known))),
-    ];
-    let mut changes = changes.into_iter().flatten().peekable();
+    let mut changes = changes.peekable();
     if changes.peek().is_none() {
         let check = ConditionCheck::builder()
             .table_name(table)
@@ -512,29 +520,36 @@ fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
 /// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user has
 /// changed or the session has ended.
 fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
-    let reasons = error.cancellation_reasons();
-    let refused = |index: usize| {
-        reasons
-            .get(index)
-            .filter(|reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed"))
-    };
-    if refused(USER_REASON).is_some() {
+    if refused(error, USER_REASON).is_some() {
         return Ok(false);
     }
-    let other = reasons
-        .iter()
-        .filter_map(|reason| reason.code())
-        .find(|c| !matches!(*c, "None" | "ConditionalCheckFailed"));
-    if let Some(code) = other {
-        let text = format!("TransactWriteItems: cancelled, {code}");
-        return Err(if is_passing(code) { StoreError::Unavailable(text) } else { StoreError::Broken(text) });
-    }
-    let met =
-        refused(SESSION_REASON).and_then(|reason| reason.item.as_ref()).map(item::to_session).transpose()?;
-    match met {
+    other_reason(error)?;
+    match met_session(error)? {
         // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
         Some(met) if met == item::to_session(&item::from_session(session))? => Ok(true),
         Some(met) if met.ended.is_some() => Ok(false),
         _ => Err(StoreError::Broken("TransactWriteItems: another session has this id".to_owned())),
     }
+}
+
+/// The action at this position, if its condition was false.
+pub(crate) fn refused(error: &TransactionCanceledException, index: usize) -> Option<&CancellationReason> {
+    let reason = error.cancellation_reasons().get(index);
+    reason.filter(|reason| reason.code() == Some("ConditionalCheckFailed"))
+}
+
+/// The session that was stored under the id of the new one.
+pub(crate) fn met_session(error: &TransactionCanceledException) -> Result<Option<Session>, StoreError> {
+    let item = refused(error, SESSION_REASON).and_then(|reason| reason.item.as_ref());
+    item.map(item::to_session).transpose()
+}
+
+/// An error if anything but a false condition cancelled the transaction.
+pub(crate) fn other_reason(error: &TransactionCanceledException) -> Result<(), StoreError> {
+    let mut codes = error.cancellation_reasons().iter().filter_map(CancellationReason::code);
+    let Some(code) = codes.find(|code| !matches!(*code, "None" | "ConditionalCheckFailed")) else {
+        return Ok(());
+    };
+    let text = format!("TransactWriteItems: cancelled, {code}");
+    Err(if is_passing(code) { StoreError::Unavailable(text) } else { StoreError::Broken(text) })
 }

@@ -129,6 +129,10 @@ impl Passwords {
     /// # Errors
     /// [`PasswordRefused`] with the reason.
     pub fn accept(&self, password: &Password, username: &Username) -> Result<(), PasswordRefused> {
+        self.accept_for(password, Some(username))
+    }
+
+    fn accept_for(&self, password: &Password, username: Option<&Username>) -> Result<(), PasswordRefused> {
         let as_name = self.username(password.expose()).ok();
         new::accept_password(password, username, as_name.as_ref(), self.0.min_chars)
     }
@@ -212,8 +216,8 @@ impl PasswordHasher for Passwords {
         outcome
     }
 
-    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str> {
-        self.accept(password, username).err().map(|refused| match refused {
+    fn refusal(&self, password: &Password, username: Option<&Username>) -> Option<&'static str> {
+        self.accept_for(password, username).err().map(|refused| match refused {
             PasswordRefused::TooShort(_) => "The new password is too short.",
             PasswordRefused::EqualsName => "The new password is the user name.",
             PasswordRefused::Common => "The new password is one of the most common ones.",

@@ -88,14 +88,14 @@ pub(crate) fn accept_name(name: &Username) -> Result<(), NameRefused> {
     }
 }
 
-/// Checks a new password. `as_name` is the password as a normalised name.
+/// Checks a new password, and whether it is that name if there is one. `as_name` is the password as a normalised name.
 pub(crate) fn accept_password(
     password: &Password,
-    username: &Username,
+    username: Option<&Username>,
     as_name: Option<&Username>,
     least: usize,
 ) -> Result<(), PasswordRefused> {
-    if as_name == Some(username) {
+    if as_name.is_some() && as_name == username {
         return Err(PasswordRefused::EqualsName);
     }
     let text = normalise(password);
@@ -110,7 +110,7 @@ pub(crate) fn accept_password(
     let same = |core: &[char]| core.iter().collect::<String>();
     // Complete, without runs, and one repetition: a common password can itself end in a run.
     for candidate in [&folded[..], core, period_of(&folded)].map(same) {
-        if candidate == username.as_str() {
+        if username.is_some_and(|name| candidate == name.as_str()) {
             return Err(PasswordRefused::EqualsName);
         }
         if is_common(&candidate) {

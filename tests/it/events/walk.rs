@@ -64,13 +64,14 @@ impl Walk {
         self.form("/revoke", &format!("token={token}&all={all}"), expected).await
     }
 
-    async fn password(&mut self, login: &Answer, current: &str, new: &str, expected: &[&Value]) {
+    async fn password(&mut self, login: &Answer, current: &str, new: &str, expected: &[&Value]) -> Answer {
         self.secrets.extend([current, new].map(str::to_owned));
         let body = json!({ "current_password": current, "new_password": new }).to_string();
         let mut request = post("/password", "application/json", body);
         request.extensions_mut().insert(self.service.principal(&login.access_token()));
-        self.send(request).await;
+        let answer = self.send(request).await;
         self.expect(expected);
+        answer
     }
 
     /// Compares the lines since the last call with these events: at least these fields, and the caller in each line.
@@ -215,12 +216,15 @@ async fn a_walk_past_every_event() {
     w.password(&asks, "marker-password-4", new, &[&refused("wrong_password")]).await;
     let changed = of(&asks, "password.changed");
     let more = json!({ "reason": "password_changed", "count": 1 });
-    w.password(&asks, PASSWORD, new, &[&changed, &with(of(&asks, "session.ended_all"), &more)]).await;
+    let ended = with(of(&asks, "session.ended_all"), &more);
+    let replaced = |asks: &Answer| json!({ "event": "session.replaced", "user": user, "replaced": session(asks), "client": "web" });
+    let asks = w.password(&asks, PASSWORD, new, &[&changed, &ended, &replaced(&asks)]).await;
     let more = json!({ "cause": "ended", "reason": "password_changed" });
     w.refresh(&other.refresh_token(), &with(of(&other, "refresh.refused"), &more)).await;
     let changed_back = of(&asks, "password.changed");
     let more = json!({ "reason": "password_changed", "count": 0 });
-    w.password(&asks, new, PASSWORD, &[&changed_back, &with(of(&asks, "session.ended_all"), &more)]).await;
+    let ended = with(of(&asks, "session.ended_all"), &more);
+    w.password(&asks, new, PASSWORD, &[&changed_back, &ended, &replaced(&asks)]).await;
 
     // Invalid tokens.
     let none = json!({ "event": "refresh.refused", "cause": "malformed", "user": null, "session": null });

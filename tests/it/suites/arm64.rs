@@ -173,11 +173,12 @@ async fn a_day_in_the_life() {
     let change = json!({ "current_password": PASSWORD, "new_password": "another long phrase for arm" });
     let changed = functions.ask("password", "POST", "/password", &change, Some(&caller)).await;
     assert_eq!(changed.status, 200, "{changed:?}");
+    assert!(functions.guard("authorizer", &changed.access_token()).await.is_some());
     assert_eq!(functions.post("login", &right).await.status, 401, "the old password is gone");
 
-    let revoked = functions.post("revoke", &json!({ "token": refreshed.refresh_token() })).await;
+    let revoked = functions.post("revoke", &json!({ "token": changed.refresh_token() })).await;
     assert_eq!((revoked.status, revoked.json()), (200, json!({})));
-    let dead = functions.post("refresh", &exchange(&refreshed.refresh_token())).await;
+    let dead = functions.post("refresh", &exchange(&changed.refresh_token())).await;
     assert_eq!(dead.outcome(), (400, "invalid_grant".to_owned()));
     let feed = functions.ask("revocations", "GET", "/revocations", &Value::Null, None).await;
     assert_ne!(feed.text("sessions"), "", "the feed tells the session that ended: {feed:?}");

@@ -133,6 +133,11 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             // end_others.
             "dynamodb:Query SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
+            // replace_session: its end is an UpdateItem too.
+            "dynamodb:ConditionCheckItem UsersTable",
+            "dynamodb:PutItem SessionsTable",
+            "secretsmanager:GetSecretValue SigningKeysSecret",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
             "secretsmanager:GetSecretValue PeppersSecret",
             "kms:Decrypt SecretsKmsKeyArn",
         ],

@@ -5,6 +5,9 @@ use std::fmt;
 /// An `Idempotency-Key`, by number.
 pub type Key = u8;
 
+/// The network that a request comes from, as the trusted proxy tells it: 0 is that of the owner.
+pub type Place = u8;
+
 /// One request to a function, or one command of an operator. Users, sessions and links are identified by their index in the
 /// model.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub enum Call {
         scope: Option<&'static str>,
         /// The header `Idempotency-Key`.
         key: Option<Key>,
+        /// The network of the client.
+        place: Place,
     },
     /// A revocation: `POST /revoke`.
     Revoke {
@@ -45,6 +50,31 @@ pub enum Call {
         client: Option<&'static str>,
         /// Whether the request has `all=true`.
         all: bool,
+    },
+    /// A change of the password by the user: `POST /password`.
+    Change {
+        /// Index of the session.
+        session: usize,
+        /// Index of the link whose access token is presented.
+        link: usize,
+        /// Index of the password that the request names as the current one.
+        current: usize,
+        /// Index of the new password.
+        new: usize,
+    },
+    /// A request that did not come through the trusted proxy, and names an address all the same.
+    Forged {
+        /// The request without the proxy.
+        call: Box<Self>,
+        /// Whether it has a secret, which is wrong.
+        wrong_secret: bool,
+    },
+    /// The operator sets the scope of a user.
+    SetScope {
+        /// Index of the user.
+        user: usize,
+        /// The scope of the user from now on.
+        scope: &'static str,
     },
     /// The operator sets a new password.
     SetPassword {
@@ -71,7 +101,21 @@ impl Call {
     /// A refresh with only its token.
     #[must_use]
     pub const fn refresh(session: usize, link: usize, key: Option<Key>) -> Self {
-        Self::Refresh { session, link, client: None, scope: None, key }
+        Self::Refresh { session, link, client: None, scope: None, key, place: 0 }
+    }
+
+    /// Whether the model has the outcomes of both calls at once. A change of the password and a new scope take several steps,
+    /// and some operations between them have outcomes of their own, which the tests of these flows play one by one.
+    #[must_use]
+    pub const fn can_meet(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Change { .. } | Self::Forged { .. }, _)
+            | (_, Self::Change { .. } | Self::Forged { .. }) => false,
+            (Self::SetScope { .. }, call) | (call, Self::SetScope { .. }) => {
+                matches!(call, Self::Login { .. } | Self::Refresh { .. } | Self::Revoke { all: false, .. })
+            }
+            _ => true,
+        }
     }
 
     /// Whether the call ends all sessions of a user.
@@ -102,6 +146,8 @@ pub enum Ruling {
         scope: String,
         /// The member `refresh_expires_in`.
         expires_in: u64,
+        /// Whether the access token has the right to the account.
+        account: bool,
     },
     /// The token is rejected: 400 `invalid_grant`.
     Refused(Why),
@@ -111,6 +157,12 @@ pub enum Ruling {
     NoAccount,
     /// The login is rejected: 401 `invalid_grant`.
     Credentials,
+    /// The access token is not valid any more, or its session: 401 `invalid_token`.
+    Unauthorized,
+    /// The current password is wrong: 400 `wrong_password`.
+    WrongPassword,
+    /// The request did not come through the proxy: 403 `invalid_request`.
+    NotThroughProxy,
     /// 200 with an empty object. Contains whether a session ended.
     Revoked(bool),
     /// 200 with an empty object: an earlier revocation of all sessions was finished.
@@ -128,6 +180,10 @@ pub enum How {
     Login,
     /// After a rotation.
     Rotated,
+    /// After a change of the password.
+    Changed,
+    /// The new session again, which a change of the password opened before.
+    ChangedBefore,
     /// The last link again, within the grace period.
     Again,
     /// The last link again, after the grace period, with the key that made it.
@@ -158,6 +214,8 @@ impl Ruling {
         match self {
             Self::Granted { how: How::Login, .. } => "logged in",
             Self::Granted { how: How::Rotated, .. } => "rotated",
+            Self::Granted { how: How::Changed, .. } => "a new session",
+            Self::Granted { how: How::ChangedBefore, .. } => "the same new session",
             Self::Granted { how: How::Again, .. } => "the same successor",
             Self::Granted { how: How::ByKey, .. } => "the same successor, by its key",
             Self::Refused(Why::TokenExpired) => "refused: token expired",
@@ -169,6 +227,9 @@ impl Ruling {
             Self::Scope => "scope refused",
             Self::NoAccount => "no right to the account",
             Self::Credentials => "credentials refused",
+            Self::Unauthorized => "the session is over",
+            Self::WrongPassword => "wrong password",
+            Self::NotThroughProxy => "not through the proxy",
             Self::Revoked(true) => "ended",
             Self::Revoked(false) => "nothing to end",
             Self::Finished => "an earlier one finished",
@@ -179,18 +240,20 @@ impl Ruling {
     }
 }
 
-/// The expected response, and the number of `refresh.reuse` events.
+/// The expected response, and the numbers of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The expected response.
     pub ruling: Ruling,
     /// Number of `refresh.reuse` events.
     pub thefts: usize,
+    /// Number of `refresh.other_network` events.
+    pub elsewhere: usize,
 }
 
 impl From<Ruling> for Outcome {
     fn from(ruling: Ruling) -> Self {
-        Self { ruling, thefts: 0 }
+        Self { ruling, thefts: 0, elsewhere: 0 }
     }
 }
 

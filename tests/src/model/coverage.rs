@@ -49,7 +49,7 @@ pub fn fault_name(fault: Fault) -> Option<&'static str> {
 }
 
 /// Outcomes that the walks of the gate reach, each at least ten times.
-pub const ALWAYS: [(&str, &str); 37] = [
+pub const ALWAYS: [(&str, &str); 44] = [
     ("login", "logged in"),
     ("login", "credentials refused"),
     ("refresh, current", "rotated"),
@@ -87,10 +87,17 @@ pub const ALWAYS: [(&str, &str); 37] = [
     ("revoke all", "503"),
     ("revoke all", "no right to the account"),
     ("remove", "done"),
+    ("set scope", "done"),
+    ("change password", "a new session"),
+    ("change password", "the same new session"),
+    ("change password", "wrong password"),
+    ("change password", "the session is over"),
+    ("change password", "503"),
+    ("beside the proxy", "not through the proxy"),
 ];
 
 /// Outcomes that only the walks of `--full` reach.
-pub const FULL: [(&str, &str); 11] = [
+pub const FULL: [(&str, &str); 12] = [
     ("refresh, current, narrower scope", "rotated"),
     ("refresh, predecessor", "503"),
     ("refresh, predecessor, another client", "refused: another client's"),
@@ -102,11 +109,12 @@ pub const FULL: [(&str, &str); 11] = [
     ("set password", "503"),
     ("set password", "no such user"),
     ("disable", "503"),
+    ("change password", "no right to the account"),
 ];
 
 /// Reasons for the end of a session.
-pub const REASONS: [&str; 6] =
-    ["reuse", "revoked", "revoked_all", "password_changed", "user_disabled", "user_removed"];
+pub const REASONS: [&str; 7] =
+    ["reuse", "revoked", "revoked_all", "password_changed", "user_disabled", "user_removed", "scope_removed"];
 
 impl Coverage {
     /// Adds the counts of another run.
@@ -147,8 +155,8 @@ impl Coverage {
                 missing.push(fault.to_owned());
             }
         }
-        for name in [WITHIN_GRACE, LATE, USED, BY_KEY] {
-            if !self.replays.contains_key(name) {
+        for name in [WITHIN_GRACE, LATE, USED, BY_KEY, ELSEWHERE] {
+            if self.replays.get(name).is_none_or(|count| *count == 0) {
                 missing.push(format!("a replay {name}"));
             }
         }
@@ -158,6 +166,8 @@ impl Coverage {
 
 /// A replay of the predecessor within the grace period.
 pub const WITHIN_GRACE: &str = "within grace, the successor unused";
+/// A replay of the predecessor within the grace period, from another network than the rotation.
+pub const ELSEWHERE: &str = "within grace, from another network";
 /// A later replay of the predecessor, with the key that made its successor.
 pub const BY_KEY: &str = "after grace, under its own key";
 /// A replay of the predecessor after the grace period.

@@ -6,9 +6,13 @@
 //! is used, another link is the last one, so both cases end by themselves. Any other link means theft and ends the chain.
 //! The model has no generations, attempts or conditions.
 //!
-//! **Two simultaneous operations** have the outcome of one of their two orders, with four exceptions:
+//! A user who **changes the password** gets a new chain in place of the old one, which ends like all others. A repeat of the request
+//! gets the first link of the new chain again, until that is used.
+//!
+//! **Two simultaneous operations** have the outcome of one of their two orders, with five exceptions:
 //! - A login can check a password that a simultaneous change has just set. It may succeed, and the change may still end its
 //!   session.
+//! - A login whose user gets another scope meanwhile may be rejected.
 //! - Two removals of one user may both report success, because a removal disables the user first and deletes the item last.
 //! - If two operations end all sessions of a user, each session has the reason of either of them.
 //! - A theft that was detected while the session was live is reported, even if another ending comes first.
@@ -18,7 +22,9 @@
 //! - If the ending after a theft gets no response, the theft is reported at once. If the session did not end, the next
 //!   replay reports it again: rather twice than never.
 
-use super::call::{Call, Grant, How, Key, Outcome, Ruling, Seen, Why, tail};
+mod account;
+
+use super::call::{Call, Grant, How, Key, Outcome, Place, Ruling, Seen, Why, tail};
 use super::{Failure, Property, failed};
 use crate::model::walk::{Fault, Part, Setting};
 use std::collections::BTreeSet;
@@ -34,9 +40,11 @@ const ACCESS_LEEWAY: Time = 30_000;
 /// Permitted difference between the clocks of two processes. An operation that ends all sessions also ends those that are
 /// expired or too young only by its own clock.
 pub const CLOCK_SKEW: Time = 30_000;
+/// Time for which a change of the password can be repeated.
+const REPEATED_WITHIN: Time = 15 * 60_000;
 /// Longest grace period of a link that was made with a key.
 const GRACE_WITH_A_KEY: Time = 5_000;
-/// The scope of every user.
+/// The scope of a new user.
 const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
 /// A client with a restricted scope, and this scope.
 pub const NARROW: (&str, &str) = ("narrow", "orders:read");
@@ -52,6 +60,12 @@ pub struct Person {
     pub enabled: bool,
     /// Index of the current password.
     pub password: usize,
+    /// Scope of the user.
+    pub scope: BTreeSet<&'static str>,
+    /// Index of the session that changed the password last; `None` if an operator did.
+    pub changed_by: Option<usize>,
+    /// Time of the last change of the user.
+    pub updated_at: Time,
 }
 
 /// State of a session.
@@ -77,6 +91,10 @@ pub struct Chain {
     pub rotated_at: Option<Time>,
     /// Key with which the last link was made, if there was one.
     pub made_under: Option<Key>,
+    /// Network that the last rotation came from.
+    pub place: Place,
+    /// Index of the session that took the place of this one when the user changed the password.
+    pub replaced_by: Option<usize>,
     /// Possible endings, one of which happened. Empty for a session that has not ended.
     pub ended: Vec<End>,
     /// Whether the item was deleted.
@@ -163,6 +181,8 @@ pub struct Reference {
     grace: Time,
     idle: Option<Time>,
     life: Time,
+    /// Whether a trusted proxy tells the networks of requests.
+    pub proxy: bool,
     /// Users, by index.
     pub users: Vec<Person>,
     /// Sessions in the order of their logins.
@@ -177,7 +197,18 @@ impl Reference {
             grace: setting.grace * 1000,
             idle: (setting.idle > 0).then_some(setting.idle * 1000),
             life: setting.life * 1000,
-            users: vec![Person { exists: true, enabled: true, password: 0 }; users],
+            proxy: setting.proxy,
+            users: vec![
+                Person {
+                    exists: true,
+                    enabled: true,
+                    password: 0,
+                    scope: GRANTED.into(),
+                    changed_by: None,
+                    updated_at: 0,
+                };
+                users
+            ],
             chains: Vec::new(),
         }
     }
@@ -245,14 +276,30 @@ impl Reference {
             Call::Login { user, password, client, scope } => {
                 self.login(user, password, client, scope, now, fault).into()
             }
-            Call::Refresh { session, link, client, scope, key } => {
-                self.refresh(session, link, client, scope, key, now, fault)
+            Call::Refresh { session, link, client, scope, key, place } => {
+                // Without a proxy, no request of a walk has an address.
+                let place = if self.proxy { place } else { 0 };
+                self.refresh(session, link, client, scope, key, place, now, fault)
             }
+            Call::Change { session, link, current, new } => {
+                self.change_password(session, link, current, new, now, fault).into()
+            }
+            Call::Forged { ref call, .. } => match **call {
+                Call::Change { session, link, .. } if !self.has_access(session, link, now) => {
+                    Ruling::Unauthorized.into()
+                }
+                _ => Ruling::NotThroughProxy.into(),
+            },
+            Call::SetScope { user, scope } => self.set_scope(user, &words(scope), now, fault),
             Call::Revoke { session, link, access, client, all } => {
                 self.revoke(session, link, access, client, all, now, fault).into()
             }
             Call::SetPassword { user, password } => {
-                self.change(user, |person| person.password = password, Some("password_changed"), now, fault)
+                let change = |person: &mut Person| {
+                    person.password = password;
+                    person.changed_by = None;
+                };
+                self.change(user, change, Some("password_changed"), now, fault)
             }
             Call::SetEnabled { user, enabled } => {
                 let why = (!enabled).then_some("user_disabled");
@@ -286,13 +333,13 @@ impl Reference {
             return Ruling::Credentials;
         }
         let client = client.unwrap_or(DEFAULT_CLIENT);
-        let mut granted: BTreeSet<_> = GRANTED.into();
+        let mut granted = person.scope.clone();
         if client == NARROW.0 {
             granted.retain(|word| *word == NARROW.1);
         }
         let mut whole = true;
         if let Some(asked) = scope {
-            let asked: BTreeSet<_> = asked.split(' ').collect();
+            let asked = words(asked);
             if !asked.is_subset(&granted) {
                 return Ruling::Scope;
             }
@@ -315,6 +362,8 @@ impl Reference {
             links: vec![Link { expires, text: None, access: None }],
             rotated_at: None,
             made_under: None,
+            place: 0,
+            replaced_by: None,
             ended: Vec::new(),
             gone: false,
         });
@@ -325,15 +374,16 @@ impl Reference {
         self.granted(self.chains.len() - 1, How::Login, None, now)
     }
 
-    fn granted(&self, session: usize, how: How, narrowed: Option<&str>, now: Time) -> Ruling {
+    fn granted(&self, session: usize, how: How, narrowed: Option<&'static str>, now: Time) -> Ruling {
         let chain = &self.chains[session];
-        let words: BTreeSet<_> = match narrowed {
-            Some(scope) => scope.split(' ').collect(),
-            None => chain.scope.iter().copied().collect(),
+        let granted = match narrowed {
+            Some(scope) => words(scope),
+            None => chain.scope.clone(),
         };
-        let scope = words.into_iter().collect::<Vec<_>>().join(" ");
+        let account = chain.whole && granted == chain.scope;
+        let scope = granted.into_iter().collect::<Vec<_>>().join(" ");
         let expires_in = chain.expires().saturating_sub(now) / 1000;
-        Ruling::Granted { session, link: chain.last(), how, scope, expires_in }
+        Ruling::Granted { session, link: chain.last(), how, scope, expires_in, account }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
@@ -342,8 +392,9 @@ impl Reference {
         session: usize,
         link: usize,
         client: Option<&str>,
-        scope: Option<&str>,
+        scope: Option<&'static str>,
         key: Option<Key>,
+        place: Place,
         now: Time,
         fault: Fault,
     ) -> Outcome {
@@ -360,13 +411,20 @@ impl Reference {
             chain.links.push(Link { expires, text: None, access: None });
             chain.rotated_at = Some(now);
             chain.made_under = key;
+            chain.place = place;
         }
         if unavailable {
             return Ruling::Unavailable.into();
         }
         match meaning {
             Meaning::Rotate => self.granted(session, How::Rotated, scope, now).into(),
-            Meaning::Again(how) => self.granted(session, how, scope, now).into(),
+            Meaning::Again(how) => {
+                let chain = &self.chains[session];
+                // A request with the key of the rotation is its retry, wherever it comes from.
+                let retries = key.is_some() && key == chain.made_under;
+                let elsewhere = usize::from(!retries && place != chain.place);
+                Outcome { elsewhere, ..self.granted(session, how, scope, now).into() }
+            }
             Meaning::Scope => Ruling::Scope.into(),
             Meaning::No(why) => Ruling::Refused(why).into(),
             Meaning::Theft => {
@@ -377,7 +435,7 @@ impl Reference {
                     Fault::LostAlways(_) | Fault::Throttled(_) => Ruling::Unavailable,
                     Fault::None | Fault::LostOnce(_) | Fault::Unheard => Ruling::Refused(Why::Theft),
                 };
-                Outcome { ruling, thefts: 1 }
+                Outcome { thefts: 1, ..ruling.into() }
             }
         }
     }
@@ -453,35 +511,6 @@ impl Reference {
         });
     }
 
-    /// An operator's command changes the user first, and then ends the sessions.
-    fn change(
-        &mut self,
-        user: usize,
-        change: impl FnOnce(&mut Person),
-        ending: Option<&'static str>,
-        now: Time,
-        fault: Fault,
-    ) -> Outcome {
-        if fault == Fault::Throttled(Part::First) {
-            return Ruling::Unavailable.into();
-        }
-        let person = &mut self.users[user];
-        let exists = person.exists;
-        if exists {
-            change(person);
-        }
-        if fault == Fault::LostAlways(Part::First) {
-            return Ruling::Unavailable.into();
-        }
-        if let (true, Some(why)) = (exists, ending) {
-            if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
-                return Ruling::Unavailable.into();
-            }
-            self.end_all(user, why, None, now);
-        }
-        Ruling::Operator(exists).into()
-    }
-
     /// The possible outcomes of two simultaneous calls: the state afterwards, and the outcome of each call.
     #[must_use]
     pub fn both(&self, calls: [(&Call, Time); 2]) -> Vec<(Self, [Outcome; 2], &'static str)> {
@@ -517,14 +546,27 @@ impl Reference {
                 results.push((after, outcomes, "the login with the new password within the change"));
             }
         }
+        for (login, change) in [(0, 1), (1, 0)] {
+            if let (Call::Login { user, .. }, Call::SetScope { user: changed, scope }) =
+                (calls[login].0, calls[change].0)
+                && user == changed
+                && self.users[*user].scope != words(scope)
+            {
+                let mut after = self.clone();
+                let changed = after.apply(calls[change].0, calls[change].1, Fault::None);
+                let refused = Outcome::from(Ruling::Credentials);
+                let outcomes = if login == 0 { [refused, changed] } else { [changed, refused] };
+                results.push((after, outcomes, "the login of a user whose scope has changed"));
+            }
+        }
         for (refresh, ending) in [(0, 1), (1, 0)] {
-            if let Call::Refresh { session, link, client, scope, key } = *calls[refresh].0
+            if let Call::Refresh { session, link, client, scope, key, .. } = *calls[refresh].0
                 && matches!(self.meaning(session, link, client, scope, key, calls[refresh].1), Meaning::Theft)
             {
                 let (after, mut outcomes) = in_order(ending);
                 let otherwise = after.chains[session].ended.first().is_some_and(|end| end.why != "reuse");
                 if otherwise && outcomes[refresh].thefts == 0 {
-                    outcomes[refresh] = Outcome { ruling: Ruling::Refused(Why::Theft), thefts: 1 };
+                    outcomes[refresh] = Outcome { thefts: 1, ..Ruling::Refused(Why::Theft).into() };
                     results.push((after, outcomes, "a theft noticed before another ending"));
                 }
             }
@@ -554,8 +596,8 @@ impl Reference {
         honest: bool,
     ) -> Result<(), Failure> {
         match (ruling, seen) {
-            (Ruling::Granted { session, link, scope, expires_in, .. }, Seen::Granted(grant)) => {
-                self.learn(*session, *link, grant, now)?;
+            (Ruling::Granted { session, link, scope, expires_in, account, .. }, Seen::Granted(grant)) => {
+                self.learn(*session, *link, grant, *account, now)?;
                 if grant.expires_in > self.chains[*session].absolute_end.saturating_sub(now) / 1000 {
                     return failed(
                         Property::AbsoluteEnd,
@@ -571,6 +613,9 @@ impl Reference {
             (Ruling::Scope, Seen::Status(400, code)) if code == "invalid_scope" => return Ok(()),
             (Ruling::NoAccount, Seen::Status(403, code)) if code == "insufficient_scope" => return Ok(()),
             (Ruling::Credentials, Seen::Status(401, code)) if code == "invalid_grant" => return Ok(()),
+            (Ruling::Unauthorized, Seen::Status(401, code)) if code == "invalid_token" => return Ok(()),
+            (Ruling::WrongPassword, Seen::Status(400, code)) if code == "wrong_password" => return Ok(()),
+            (Ruling::NotThroughProxy, Seen::Status(403, code)) if code == "invalid_request" => return Ok(()),
             (Ruling::Unavailable, Seen::Status(503, code)) if code == "temporarily_unavailable" => {
                 return Ok(());
             }
@@ -607,7 +652,14 @@ impl Reference {
         }
     }
 
-    fn learn(&mut self, session: usize, link: usize, grant: &Grant, now: Time) -> Result<(), Failure> {
+    fn learn(
+        &mut self,
+        session: usize,
+        link: usize,
+        grant: &Grant,
+        account: bool,
+        now: Time,
+    ) -> Result<(), Failure> {
         let known = self.chains.iter().flat_map(|chain| &chain.links);
         let mut known = known.filter_map(|link| link.text.as_ref());
         let expected = self.chains[session].links[link].text.as_ref();
@@ -623,17 +675,22 @@ impl Reference {
             return failed(Property::Access, format!("not the id of session {session}: {grant:?}"));
         }
         chain.id = Some(grant.session.clone());
-        let scope: BTreeSet<&str> = grant.scope.split(' ').collect();
         let access = Access {
             text: grant.access.clone(),
-            expires: whole_seconds(now) + ACCESS_SECONDS * 1000,
-            account: chain.whole && scope == chain.scope,
+            // No access token outlives its session.
+            expires: (whole_seconds(now) + ACCESS_SECONDS * 1000).min(chain.links[link].expires),
+            account,
         };
         let link = &mut chain.links[link];
         link.text = Some(grant.refresh.clone());
         link.access = Some(access);
         Ok(())
     }
+}
+
+/// The words of a scope.
+fn words(scope: &'static str) -> BTreeSet<&'static str> {
+    scope.split(' ').collect()
 }
 
 /// Rounds down to whole seconds, as tokens and TTL have them.

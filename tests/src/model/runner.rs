@@ -3,7 +3,7 @@
 use super::coverage::Coverage;
 use super::driver::World;
 use super::mutants::{Mutant, Seeded};
-use super::walk::walks;
+use super::walk::{Kind, walks};
 use super::{Failure, Property};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -60,13 +60,21 @@ fn spawn<'scope, T: Send + 'scope>(
 ///
 /// # Errors
 /// The shortest failing walk that was found, line by line.
-pub fn take(handle: &Handle, worlds: &[World], seed: u64, cases: u32) -> Result<Coverage, String> {
+pub fn take(
+    handle: &Handle,
+    worlds: &[World],
+    kind: Kind,
+    seed: u64,
+    cases: u32,
+) -> Result<Coverage, String> {
     let total = Mutex::new(Coverage::default());
     let share = cases.div_ceil(u32::try_from(worlds.len()).unwrap());
     let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
         let threads = (0_u64..).zip(worlds).map(|(index, world)| {
             let total = &total;
-            spawn(scope, move || take_share(handle, world, seed.wrapping_add(index << 32), share, total))
+            spawn(scope, move || {
+                take_share(handle, world, kind, seed.wrapping_add(index << 32), share, total)
+            })
         });
         let threads: Vec<_> = threads.collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -78,17 +86,19 @@ pub fn take(handle: &Handle, worlds: &[World], seed: u64, cases: u32) -> Result<
 fn take_share(
     handle: &Handle,
     world: &World,
+    kind: Kind,
     seed: u64,
     cases: u32,
     total: &Mutex<Coverage>,
 ) -> Result<(), String> {
-    let taken = runner(seed, cases).run(&walks(), |walk| match handle.block_on(world.walk(&walk, None)) {
-        Ok(coverage) => {
-            total.lock().unwrap().add(&coverage);
-            Ok(())
-        }
-        Err(failure) => Err(TestCaseError::fail(failure.to_string())),
-    });
+    let taken =
+        runner(seed, cases).run(&walks(kind), |walk| match handle.block_on(world.walk(&walk, None)) {
+            Ok(coverage) => {
+                total.lock().unwrap().add(&coverage);
+                Ok(())
+            }
+            Err(failure) => Err(TestCaseError::fail(failure.to_string())),
+        });
     match taken {
         Ok(()) => Ok(()),
         Err(TestError::Abort(reason)) => Err(format!("no walk could be drawn: {reason}")),
@@ -119,7 +129,12 @@ pub struct Found {
 /// Looks for each of these bugs with the walks of this seed, or without a seed with the walks that find it soonest. The
 /// entry is `None` for a bug that was not found.
 #[must_use]
-pub fn hunt(handle: &Handle, worlds: &[World], mutants: &[Mutant]) -> Vec<(Mutant, Option<Found>)> {
+pub fn hunt(
+    handle: &Handle,
+    worlds: &[World],
+    kind: Kind,
+    mutants: &[Mutant],
+) -> Vec<(Mutant, Option<Found>)> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -131,7 +146,7 @@ pub fn hunt(handle: &Handle, worlds: &[World], mutants: &[Mutant]) -> Vec<(Mutan
                 {
                     let sooner = SOONER.iter().find(|(name, _)| *name == mutant.name);
                     let seed = sooner.map_or(SEED, |(_, seed)| *seed);
-                    let result = hunt_one(handle, world, seed, *mutant);
+                    let result = hunt_one(handle, world, kind, seed, *mutant);
                     found.lock().unwrap().push((index, *mutant, result));
                 }
             });
@@ -142,10 +157,10 @@ pub fn hunt(handle: &Handle, worlds: &[World], mutants: &[Mutant]) -> Vec<(Mutan
     found.into_iter().map(|(_, mutant, result)| (mutant, result)).collect()
 }
 
-fn hunt_one(handle: &Handle, world: &World, seed: u64, mutant: Mutant) -> Option<Found> {
+fn hunt_one(handle: &Handle, world: &World, kind: Kind, seed: u64, mutant: Mutant) -> Option<Found> {
     let mut runner = runner(seed, MUTANT_WALKS);
     (1..=MUTANT_WALKS).find_map(|number| {
-        let walk = walks().new_tree(&mut runner).unwrap().current();
+        let walk = walks(kind).new_tree(&mut runner).unwrap().current();
         match handle.block_on(world.walk(&walk, Some(&Seeded::from(mutant)))) {
             Ok(_) => None,
             Err(Failure { property, .. }) => Some(Found { walks: number, property }),

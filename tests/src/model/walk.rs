@@ -3,7 +3,7 @@
 //! A walk does not name tokens. A step selects among the tokens that exist at its turn, so a walk stays meaningful when
 //! proptest removes steps.
 
-use super::call::Key;
+use super::call::{Key, Place};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,17 +37,23 @@ pub struct Setting {
     pub idle: u64,
     /// Lifetime of a session.
     pub life: u64,
+    /// Whether a trusted proxy stands in front.
+    pub proxy: bool,
 }
 
 /// The configurations of the walks.
-pub const SETTINGS: [Setting; 5] = [
-    Setting { grace: 30, idle: 0, life: 3600 },
-    Setting { grace: 30, idle: 120, life: 600 },
-    Setting { grace: 0, idle: 0, life: 900 },
-    Setting { grace: 0, idle: 90, life: 240 },
+pub const SETTINGS: [Setting; 6] = [
+    Setting { grace: 30, idle: 0, life: 3600, proxy: false },
+    Setting { grace: 30, idle: 120, life: 600, proxy: false },
+    Setting { grace: 0, idle: 0, life: 900, proxy: false },
+    Setting { grace: 0, idle: 90, life: 240, proxy: false },
     // The session ends within a few grace periods.
-    Setting { grace: 30, idle: 40, life: 75 },
+    Setting { grace: 30, idle: 40, life: 75, proxy: false },
+    Setting { grace: 30, idle: 0, life: 3600, proxy: true },
 ];
+
+/// The configurations of the walks around the account: with an idle limit, and with a proxy.
+const ACCOUNT_SETTINGS: [Setting; 2] = [SETTINGS[1], SETTINGS[5]];
 
 /// Difference between the clocks of the two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +93,11 @@ pub enum Step {
     /// with an interruption. Some seconds later, another device logs in, and the same token revokes all sessions once more,
     /// through either process.
     Everywhere(Pick, Process, Fault, u8, Process),
+    /// A user who changes the password, and another time with the same request, through the other process. Contains whether
+    /// there is a second time.
+    Change(Pick, Process, Fault, bool),
+    /// An operation beside the trusted proxy. Contains whether the request has a secret, which is wrong.
+    Forged(Process, Op, bool),
     /// The clock is advanced.
     Advance(Pick, Advance),
     /// The item of a session is deleted, as TTL does.
@@ -108,10 +119,14 @@ pub enum Theft {
 pub enum Op {
     /// A login of a user.
     Login(Pick, PasswordIs, Client, Scope),
-    /// A refresh, with or without an `Idempotency-Key`.
-    Refresh(Pick, Which, Ask, Option<Key>),
+    /// A refresh, with or without an `Idempotency-Key`, from a network.
+    Refresh(Pick, Which, Ask, Option<Key>, Place),
     /// A revocation of one session, or of all sessions of its user.
     Revoke(Pick, Credential, Ask, bool),
+    /// A user changes the password.
+    Change(Pick, PasswordIs),
+    /// An operator sets the scope of the user.
+    SetScope(Pick, &'static str),
     /// An operator sets another password.
     SetPassword(Pick),
     /// An operator disables the user.
@@ -261,11 +276,11 @@ fn key() -> impl Strategy<Value = Option<Key>> {
 
 fn refresh() -> impl Strategy<Value = Op> {
     (any::<Pick>(), which(), ask(), key())
-        .prop_map(|(pick, which, ask, key)| Op::Refresh(pick, which, ask, key))
+        .prop_map(|(pick, which, ask, key)| Op::Refresh(pick, which, ask, key, 0))
 }
 
 fn newest() -> impl Strategy<Value = Op> {
-    any::<Pick>().prop_map(|pick| Op::Refresh(pick, Which::Newest, Ask::Plain, None))
+    any::<Pick>().prop_map(|pick| Op::Refresh(pick, Which::Newest, Ask::Plain, None, 0))
 }
 
 fn login() -> impl Strategy<Value = Op> {
@@ -301,6 +316,21 @@ fn ending() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The scopes of a user. The sessions of the narrow client end with one of them.
+fn set_scope() -> impl Strategy<Value = Op> {
+    let scope = proptest::sample::select(&["orders:read", "orders:write", "orders:read orders:write"][..]);
+    (any::<Pick>(), scope).prop_map(|(pick, scope)| Op::SetScope(pick, scope))
+}
+
+fn change() -> impl Strategy<Value = Op> {
+    let password = prop_oneof![
+        2 => Just(PasswordIs::Current),
+        1 => Just(PasswordIs::Other),
+        1 => Just(PasswordIs::Wrong),
+    ];
+    (any::<Pick>(), password).prop_map(|(pick, password)| Op::Change(pick, password))
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         26 => refresh(),
@@ -309,6 +339,18 @@ fn op() -> impl Strategy<Value = Op> {
         5 => ending(),
         2 => any::<Pick>().prop_map(Op::Enable),
     ]
+}
+
+/// A refresh from the network of the owner or from another one.
+fn refresh_from() -> impl Strategy<Value = Op> {
+    let which = prop_oneof![3 => Just(Which::Newest), 3 => Just(Which::Previous)];
+    (any::<Pick>(), which, key(), 0_u8..2)
+        .prop_map(|(pick, which, key, place)| Op::Refresh(pick, which, Ask::Plain, key, place))
+}
+
+/// An operation of a client, and not of an operator.
+fn request() -> impl Strategy<Value = Op> {
+    prop_oneof![3 => refresh_from(), 2 => login(), 1 => revoke(any::<bool>()), 2 => change()]
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -334,14 +376,14 @@ fn order(known: &'static [u8]) -> impl Strategy<Value = (bool, Vec<u8>)> {
 /// A refresh with a token that may be used already.
 fn replay() -> impl Strategy<Value = Op> {
     (any::<Pick>(), any::<Pick>())
-        .prop_map(|(pick, link)| Op::Refresh(pick, Which::Any(link), Ask::Plain, None))
+        .prop_map(|(pick, link)| Op::Refresh(pick, Which::Any(link), Ask::Plain, None, 1))
 }
 
 /// Two operations that can affect each other. Most pairs of random operations would be independent.
 fn pair() -> impl Strategy<Value = Step> {
     let presented = || (which(), key());
     let same = (any::<Pick>(), presented(), presented()).prop_map(|(pick, (one, key), (other, its))| {
-        (Op::Refresh(pick, one, Ask::Plain, key), Op::Refresh(pick, other, Ask::Plain, its))
+        (Op::Refresh(pick, one, Ask::Plain, key, 0), Op::Refresh(pick, other, Ask::Plain, its, 1))
     });
     let pairs = prop_oneof![
         // A duplicated request, or two tabs.
@@ -406,6 +448,19 @@ fn everywhere() -> impl Strategy<Value = Step> {
     )
 }
 
+/// A change that breaks off before or after the new password is stored, or whose response is lost, and its repeat.
+fn changed() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![
+        3 => Just(Fault::None),
+        3 => Just(Fault::Unheard),
+        2 => (0_usize..12).prop_map(Fault::LostOnce),
+        1 => Just(Fault::Throttled(Part::First)),
+        2 => prop_oneof![Just(Fault::LostAlways(Part::Second)), Just(Fault::Throttled(Part::Second))],
+    ];
+    (any::<Pick>(), 0_usize..2, fault, any::<bool>())
+        .prop_map(|(pick, process, fault, again)| Step::Change(pick, process, fault, again))
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         26 => (0_usize..2, op(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
@@ -419,14 +474,49 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Walks of all kinds.
-pub fn walks() -> impl Strategy<Value = Walk> {
+/// A step around the account: changes of the password, scopes of a user, and requests through a proxy or beside it.
+fn account_step() -> impl Strategy<Value = Step> {
+    // The user has been read, and loses scope before the login opens its session.
+    let overtaken = (good_login(), set_scope(), order(&[2, 6]))
+        .prop_map(|(login, scope, (starts, runs))| Step::Two(login, scope, starts, runs));
+    let meets = (prop_oneof![request(), refresh()], set_scope(), order(&[1, 1]))
+        .prop_map(|(one, scope, (starts, runs))| Step::Two(one, scope, starts, runs));
+    prop_oneof![
+        6 => (0_usize..2, request(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
+        3 => (0_usize..2, set_scope(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
+        4 => changed(),
+        2 => (0_usize..2, request(), any::<bool>())
+            .prop_map(|(process, op, wrong)| Step::Forged(process, op, wrong)),
+        2 => overtaken,
+        2 => meets,
+        6 => step(),
+    ]
+}
+
+/// The two kinds of walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Logins, refreshes, thefts and endings.
+    Sessions,
+    /// The same with changes of the account, half of them behind a proxy.
+    Accounts,
+}
+
+/// Walks of this kind.
+pub fn walks(kind: Kind) -> BoxedStrategy<Walk> {
+    match kind {
+        Kind::Sessions => walks_of(&SETTINGS[..5], step()).boxed(),
+        Kind::Accounts => walks_of(&ACCOUNT_SETTINGS, account_step()).boxed(),
+    }
+}
+
+fn walks_of(settings: &'static [Setting], step: impl Strategy<Value = Step>) -> impl Strategy<Value = Walk> {
     let skew = prop_oneof![2 => Just(Skew::None), 1 => Just(Skew::FirstAhead), 1 => Just(Skew::SecondAhead)];
-    let setting = proptest::sample::select(&SETTINGS[..]);
+    let setting = proptest::sample::select(settings);
     let users = prop_oneof![3 => Just(1_usize), 1 => Just(2_usize)];
     let seldom = || prop_oneof![3 => Just(false), 1 => Just(true)];
     let devices = prop_oneof![3 => Just(1_usize), 1 => Just(2_usize)];
-    (setting, skew, 0_u64..1000, users, devices, vec(step(), 2..8), seldom(), seldom()).prop_map(
+    (setting, skew, 0_u64..1000, users, devices, vec(step, 2..8), seldom(), seldom()).prop_map(
         |(setting, skew, fraction, users, devices, steps, oldest_first, deleted)| Walk {
             setting,
             skew,

@@ -159,6 +159,7 @@ fn grant() -> Grant {
         client: ClientId::parse("web").unwrap(),
         scope: Scope::default(),
         account: false,
+        session_end: Timestamp::from_seconds(9_000_000_000),
     }
 }
 

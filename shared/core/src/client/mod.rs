@@ -19,6 +19,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// The part of a scope that the client may ask for.
+    #[must_use]
+    pub fn narrow(&self, scope: &Scope) -> Scope {
+        self.scope.as_ref().map_or_else(|| scope.clone(), |allowed| scope.intersection(allowed))
+    }
+
     fn has(&self, origin: &str) -> bool {
         self.origins.iter().any(|own| own.includes(origin))
     }

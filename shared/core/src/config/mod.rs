@@ -63,8 +63,9 @@ settings! {
     /// Seconds that an attempt counts for its user name.
     ACCOUNT_WINDOW_SECONDS = "DAYPASS_ACCOUNT_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
-    /// Days after a login for which its address is known to the user. Only LoginAttempts limits a known address, so
-    /// attempts from elsewhere cannot lock the user out. 0 turns this off. Device tokens protect the user all the same.
+    /// Days after a login for which its address is known to the user, at least a day longer than sessions live. Only
+    /// LoginAttempts limits a known address, so attempts from elsewhere cannot lock the user out. 0 turns this off.
+    /// Device tokens protect the user all the same.
     KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 180 in 0..=365 days;
 
     /// Value of the header X-Daypass-Proxy, with which a CDN in front authenticates its requests: 32 to 64 characters, and a
@@ -174,8 +175,13 @@ tables! {
 
     #[derive(Clone)]
     "password" password -> PasswordConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
+        access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
+        refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
+        idle: Option<Duration> = idle(IDLE_SECONDS);
         limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);

@@ -37,6 +37,9 @@ pub enum Problem {
     /// The access token has no right to the account endpoints.
     #[error("the access token has no right to the account")]
     AccountNotGranted,
+    /// The response would set a cookie, and the request does not come from a page of the client.
+    #[error("the request does not come from a page of the client")]
+    OriginNotAllowed,
     /// The session of the caller's access token is over.
     #[error("the session of the access token is over")]
     SessionOver {
@@ -115,6 +118,10 @@ impl Problem {
             Self::AccountNotGranted => Some(Event::RequestRefused {
                 error: "insufficient_scope",
                 description: "The access token has no right to the account.",
+            }),
+            Self::OriginNotAllowed => Some(Event::RequestRefused {
+                error: "invalid_request",
+                description: "Requests from this origin are not allowed.",
             }),
             Self::NoAuthorizer => Some(Event::failure("authorize", self)),
             Self::SessionOver { cause, principal: Principal { user, session, .. } } => {

@@ -112,11 +112,12 @@ impl TokenIssuer {
             client: session.client.clone(),
             scope: scope.clone(),
             account,
+            session_end: session.expires_at,
         };
         Ok(TokenResponse {
             access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),
             token_type: "Bearer",
-            expires_in: self.signer.lifetime.as_secs(),
+            expires_in: self.signer.lifetime(&grant, now),
             refresh_token,
             refresh_expires_in: lifetime.as_secs(),
             scope,

@@ -11,7 +11,7 @@ use crate::config::LoginConfig;
 use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
-use crate::flow::throttle::Throttle;
+use crate::flow::throttle::{RENEW_AFTER, Throttle};
 use crate::keys::{Document, KeyError, Peppers};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
@@ -19,7 +19,7 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, Session};
-use crate::throttle::Proof;
+use crate::throttle::{Limits, Proof};
 use crate::token::device::Device;
 use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
@@ -84,6 +84,9 @@ impl<S: Store + AttemptStore> Login<S> {
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         let peppers = Peppers::from_document(keys)?;
+        // An address stays known for as long as a session from it lives. A login renews the entry of its address once a day.
+        let known_for = config.limits.known_for.map(|time| time.max(config.refresh_lifetime + RENEW_AFTER));
+        let config = LoginConfig { limits: Limits { known_for, ..config.limits }, ..config };
         Ok(Self { config, store, hasher, issuer, peppers, context })
     }
 
@@ -128,7 +131,7 @@ impl<S: Store + AttemptStore> Login<S> {
                 return Err(Problem::BadCredentials);
             }
         };
-        let whole = whole_scope(user, client);
+        let whole = client.narrow(&user.scope);
         let scope = request.scope.unwrap_or_else(|| whole.clone());
         if !scope.is_within(&whole) {
             events.push(failed(LoginFailure::ScopeNotGranted));
@@ -208,8 +211,7 @@ impl<S: Store + AttemptStore> Login<S> {
         user_agent: Option<&str>,
         now: Timestamp,
     ) -> Session {
-        // Whole seconds, as in the token and in the TTL attribute.
-        let absolute_end = Timestamp::from_seconds((now + self.config.refresh_lifetime).seconds());
+        let absolute_end = Session::absolute_end(now, self.config.refresh_lifetime);
         Session {
             user: user.id,
             session: SessionId::generate(self.context.entropy.as_ref()),
@@ -228,11 +230,6 @@ impl<S: Store + AttemptStore> Login<S> {
             device: user_agent.map(device_hint),
         }
     }
-}
-
-/// The scope that user and client have in common.
-fn whole_scope(user: &User, client: &Client) -> Scope {
-    client.scope.as_ref().map_or_else(|| user.scope.clone(), |scope| user.scope.intersection(scope))
 }
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].

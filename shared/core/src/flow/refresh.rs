@@ -156,9 +156,8 @@ impl<S: Store> Refresh<S> {
     /// lost since the login is left out.
     fn scope(&self, session: &Session, narrowed: Option<Scope>) -> Scope {
         let scope = narrowed.unwrap_or_else(|| session.scope.clone());
-        let client = self.config.clients.find(Some(session.client.as_str()));
-        match client.and_then(|client| client.scope.as_ref()) {
-            Some(allowed) => scope.intersection(allowed),
+        match self.config.clients.find(Some(session.client.as_str())) {
+            Some(client) => client.narrow(&scope),
             None => scope,
         }
     }

@@ -50,7 +50,7 @@ pub(crate) struct Admitted {
 }
 
 /// How much older than new an entry may be before a login renews it. This limits the writes to one a day and user.
-const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl<S: AttemptStore> Throttle<'_, S> {
     /// Reads the user and counts the attempt.

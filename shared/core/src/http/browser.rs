@@ -111,12 +111,12 @@ pub(super) fn set_cookie(name: &str, token: &str, age: Duration) -> Option<Heade
     HeaderValue::from_str(&text).ok()
 }
 
-/// The response of a login or a refresh. A token in the cookie is in no body. A token that is no longer valid leaves the browser,
-/// and one of another client stays: it is valid for that client.
+/// The response of a login, a refresh or a change of the password. A token in the cookie is in no body. A presented token that is
+/// no longer valid leaves the browser, and one of another client stays: it is valid for that client.
 #[must_use]
-pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: Transport) -> Response {
-    let cookies = match (transport, &result) {
-        (Transport::Cookie, Ok(tokens)) => {
+pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, presented: Transport) -> Response {
+    let cookies = match (presented, &result) {
+        (_, Ok(tokens)) => {
             let refresh = tokens.cookie.as_ref();
             let device = tokens.device_cookie.as_ref();
             [
@@ -125,7 +125,7 @@ pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, transport: T
             ]
         }
         (Transport::Cookie, Err(ApiError::InvalidGrant)) => [removal(), None],
-        (Transport::Body, _) | (Transport::Cookie, Err(_)) => [None, None],
+        (_, Err(_)) => [None, None],
     };
     with_cookies(respond(result), cookies)
 }

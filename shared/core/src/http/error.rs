@@ -105,6 +105,7 @@ impl From<&Problem> for ApiError {
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,
             Problem::NoAuthorizer | Problem::SessionOver { .. } | Problem::NoUser => Self::InvalidToken,
+            Problem::OriginNotAllowed => Self::OriginNotAllowed,
             Problem::AccountNotGranted => Self::InsufficientScope,
             Problem::Throttled(throttled) => Self::SlowDown(throttled.wait),
             Problem::BadCredentials => Self::BadCredentials,

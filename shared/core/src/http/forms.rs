@@ -172,14 +172,15 @@ impl RevokeRequest {
 }
 
 impl PasswordRequest {
-    /// Parses the request.
+    /// Parses the request. Its client is that of the caller's session.
     ///
     /// # Errors
     /// The [`ApiError`] of a malformed request.
-    pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
         let body: PasswordBody = body::read(request, Accepts::Json)?;
         Ok(Self {
             principal: principal_of(request),
+            cookie_clients: Page::of(request).clients(clients).unwrap_or_default(),
             current: body.current_password.required(
                 "The current password is missing.",
                 "The current password is longer than 1024 characters.",

@@ -185,8 +185,18 @@ pub enum Event {
     #[serde(rename = "password.changed")]
     PasswordChanged {
         user: UserId,
-        /// The session that asked for it, and the only one that lives on.
+        /// The session that asked for it.
         session: SessionId,
+    },
+    /// A session took the place of the one that asked for a change of the password.
+    #[serde(rename = "session.replaced")]
+    SessionReplaced {
+        user: UserId,
+        /// The new session.
+        session: SessionId,
+        /// The session that ended.
+        replaced: SessionId,
+        client: ClientId,
     },
     /// A change of the password was rejected.
     #[serde(rename = "password.refused")]
@@ -290,6 +300,7 @@ impl Record for Event {
             | Self::RefreshRefused { .. }
             | Self::SessionEnded { .. }
             | Self::SessionsEnded { .. }
+            | Self::SessionReplaced { .. }
             | Self::PasswordChanged { .. }
             | Self::PasswordRefused { .. }
             | Self::RevokeIgnored { .. }

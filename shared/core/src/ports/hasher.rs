@@ -27,9 +27,9 @@ pub trait PasswordHasher: Send + Sync {
     /// Checks a password against a stored hash, or against a decoy when there is none. Both take the same time.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck;
 
-    /// Why this password is rejected as the new one of that user; `None` when it is accepted. The text is for the user, in the
-    /// characters of an `error_description` (RFC 6749 §5.2).
-    fn refusal(&self, password: &Password, username: &Username) -> Option<&'static str>;
+    /// Why this password is rejected as a new one; `None` when it is accepted. With a username, it must differ from that too. The
+    /// text is for the user, in the characters of an `error_description` (RFC 6749 §5.2).
+    fn refusal(&self, password: &Password, username: Option<&Username>) -> Option<&'static str>;
 
     /// A new hash that replaces a stored one; `None` when the password cannot be hashed.
     fn rehash(&self, password: &Password, peppers: &Peppers, entropy: &dyn Entropy) -> Option<String>;

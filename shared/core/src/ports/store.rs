@@ -269,14 +269,46 @@ pub trait PasswordStore: AttemptStore {
         change: &PasswordChange<'_>,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends every live session of a user except one, within the time limit of a function. Returns how many it ended.
+    /// Ends every live session of a user except those `spared`, within the time limit of a function. Returns how many it ended.
     fn end_others(
         &self,
         user: UserId,
-        spared: SessionId,
+        spared: &[SessionId],
         now: Timestamp,
         reason: EndReason,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+
+    /// Ends a session and opens another one in its place, in one transaction that fails if the user has changed meanwhile.
+    fn replace_session(
+        &self,
+        replacement: &Replacement<'_>,
+    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
+}
+
+/// A session that takes the place of another one.
+#[derive(Debug)]
+pub struct Replacement<'a> {
+    /// The user with the new password. The store writes only if password version, status and scope are still the same.
+    pub user: &'a User,
+    /// The session that ends, if it is still live.
+    pub ends: SessionId,
+    /// The cause of its end.
+    pub reason: EndReason,
+    /// The session that is opened, as it is stored. Its `created_at` is also the time of the end.
+    pub opens: &'a Session,
+}
+
+/// The result of [`PasswordStore::replace_session`]. Only the first case writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaced {
+    /// The one session has ended, and the other is open.
+    Now,
+    /// An earlier call opened a session of this id. The session as it is.
+    Before(Session),
+    /// The session that was to end has ended otherwise.
+    Ended,
+    /// The user has changed.
+    UserChanged,
 }
 
 /// A new password for the store.

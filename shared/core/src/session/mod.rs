@@ -2,6 +2,7 @@
 
 pub mod limit;
 
+use crate::keys::CounterKey;
 use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
 use aws_lc_rs::hmac;
@@ -162,6 +163,19 @@ impl Session {
     #[must_use]
     pub fn last_used(&self) -> Timestamp {
         self.rotated_at.unwrap_or(self.created_at)
+    }
+
+    /// The absolute end of a session that is opened at `now`, in whole seconds, as the token and the TTL attribute carry it.
+    #[must_use]
+    pub fn absolute_end(now: Timestamp, lifetime: Duration) -> Timestamp {
+        Timestamp::from_seconds((now + lifetime).seconds())
+    }
+
+    /// The id of the session that takes the place of this one when its user changes the password. A repeat of the change finds
+    /// the session by it.
+    pub(crate) fn replacement_id(&self, key: &CounterKey) -> SessionId {
+        let input = [b"daypass session after ".as_slice(), self.user.as_bytes(), self.session.as_bytes()];
+        SessionId::from_bytes(prefix(&key.digest(&input.concat())))
     }
 
     /// When a token that is issued at `now` expires: the absolute end, or `idle` from now when that is sooner.

@@ -25,6 +25,8 @@ pub struct Grant {
     pub scope: Scope,
     /// Whether it may call the account endpoints: `account`, left out when it may not.
     pub account: bool,
+    /// When its session expires, in whole seconds: `exp` is no later.
+    pub session_end: Timestamp,
 }
 
 /// Signs access tokens.
@@ -36,7 +38,7 @@ pub struct Signer {
     pub issuer: Issuer,
     /// `aud`: the one API, or family of APIs, that takes the tokens.
     pub audience: String,
-    /// How long a token is good: 300 to 600 s.
+    /// How long a token is good, unless its session expires before: 300 to 600 s.
     pub lifetime: Duration,
 }
 
@@ -64,6 +66,13 @@ struct Claims<'a> {
 }
 
 impl Signer {
+    /// The lifetime of an access token that is issued at `now`, in seconds. It is at least 1 while the session is live.
+    #[must_use]
+    pub fn lifetime(&self, grant: &Grant, now: Timestamp) -> u64 {
+        let end = (now + self.lifetime).min(grant.session_end);
+        end.seconds().saturating_sub(now.seconds())
+    }
+
     /// A new access token for `grant`.
     ///
     /// # Errors
@@ -75,7 +84,7 @@ impl Signer {
             sub: grant.user.to_string(),
             aud: &self.audience,
             client_id: grant.client.as_str(),
-            exp: (now + self.lifetime).seconds(),
+            exp: now.seconds() + self.lifetime(grant, now),
             iat: now.seconds(),
             jti: BASE64URL_NOPAD.encode(&random::<16>(entropy)),
             sid: grant.session.to_string(),

@@ -4,7 +4,7 @@ use crate::suites::failures::service;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::Action;
-use daypass_tests::bench::{Bench, after, present};
+use daypass_tests::bench::{Bench, after, present, raw_client};
 use futures_util::future::join_all;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -49,7 +49,7 @@ async fn the_sdk_sees_an_error_of_the_connection() {
     let (_db, service) = service().await;
     for action in [Action::ResetRequest, Action::DropRequest] {
         service.bench.recorder.always(action.clone());
-        let error = service.bench.store.client().list_tables().send().await.unwrap_err();
+        let error = raw_client(service.bench.recorder.url()).list_tables().send().await.unwrap_err();
         let mut cause: &dyn Error = &error;
         let mut text = String::new();
         while let Some(source) = cause.source() {

@@ -71,7 +71,7 @@ impl Journey<'_> {
                     },
                 }
             }
-            Op::Refresh(pick, which, ask, key) => {
+            Op::Refresh(pick, which, ask, key, place) => {
                 let session = self.pick(pick)?;
                 let scope = match ask {
                     Ask::Narrower => Some(NARROW.1),
@@ -84,6 +84,7 @@ impl Journey<'_> {
                     client: client(session, ask),
                     scope,
                     key,
+                    place,
                 }
             }
             Op::Revoke(pick, credential, ask, all) => {
@@ -94,6 +95,18 @@ impl Journey<'_> {
                 };
                 Call::Revoke { session, link, access, client: client(session, ask), all }
             }
+            Op::Change(pick, current) => {
+                let session = self.pick(pick)?;
+                let link = *self.holders[session].received.last()?;
+                let password = self.model.users[self.model.chains[session].user].password;
+                let (current, new) = match current {
+                    PasswordIs::Current => (password, 1 - password),
+                    PasswordIs::Other => (1 - password, password),
+                    PasswordIs::Wrong => (2, 1 - password),
+                };
+                Call::Change { session, link, current, new }
+            }
+            Op::SetScope(pick, scope) => Call::SetScope { user: user(pick), scope },
             Op::SetPassword(pick) => {
                 let user = user(pick);
                 Call::SetPassword { user, password: 1 - self.model.users[user].password }
@@ -130,6 +143,9 @@ impl Journey<'_> {
             Call::Revoke { all: true, .. } => "revoke all",
             Call::Revoke { access: true, .. } => "revoke by access token",
             Call::Revoke { .. } => "revoke",
+            Call::Change { .. } => "change password",
+            Call::Forged { .. } => "beside the proxy",
+            Call::SetScope { .. } => "set scope",
             Call::SetPassword { .. } => "set password",
             Call::SetEnabled { enabled: false, .. } => "disable",
             Call::SetEnabled { enabled: true, .. } => "enable",

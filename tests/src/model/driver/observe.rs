@@ -2,19 +2,42 @@
 
 use super::*;
 
+/// Events of a call.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Sessions with a `refresh.reuse` event.
+    thefts: Vec<String>,
+    /// Number of `refresh.other_network` events.
+    elsewhere: usize,
+}
+
+impl Told {
+    pub(super) fn counts(&self, thefts: usize, elsewhere: usize) -> Result<(), Failure> {
+        let (seen, expected) = ((self.thefts.len(), self.elsewhere), (thefts, elsewhere));
+        if seen != expected {
+            let text = format!("(thefts, repeats from elsewhere) are {seen:?}, expected {expected:?}");
+            return failed(Property::Event, text);
+        }
+        Ok(())
+    }
+}
+
 impl Journey<'_> {
-    /// Sessions with a `refresh.reuse` event since the last call.
-    pub(super) fn thefts(&self) -> Vec<String> {
-        let events = self.functions.iter().flat_map(|function| function.journal.take());
-        let reuse = events.filter_map(|event| match event {
-            Event::Reuse { session, .. } => Some(session.to_string()),
-            _ => None,
-        });
-        reuse.collect()
+    /// Events since the last call.
+    pub(super) fn told(&self) -> Told {
+        let mut told = Told::default();
+        for event in self.functions.iter().flat_map(|function| function.journal.take()) {
+            match event {
+                Event::Reuse { session, .. } => told.thefts.push(session.to_string()),
+                Event::OtherNetwork { .. } => told.elsewhere += 1,
+                _ => {}
+            }
+        }
+        told
     }
 
-    pub(super) fn expect_thefts(&self, thefts: &[String], expected: usize) -> Result<(), Failure> {
-        for id in thefts {
+    pub(super) fn expect_told(&self, told: &Told, thefts: usize, elsewhere: usize) -> Result<(), Failure> {
+        for id in &told.thefts {
             let session = self.model.chains.iter().position(|chain| chain.id.as_ref() == Some(id));
             if session.is_none_or(|session| !self.holders[session].suspect) {
                 return failed(
@@ -23,10 +46,7 @@ impl Journey<'_> {
                 );
             }
         }
-        if thefts.len() != expected {
-            return failed(Property::Event, format!("{} events of theft, expected {expected}", thefts.len()));
-        }
-        Ok(())
+        told.counts(thefts, elsewhere)
     }
 
     /// Gives the client its tokens, and checks the access token.
@@ -43,7 +63,8 @@ impl Journey<'_> {
         let chain = &self.model.chains[*session];
         let claims = claims(&grant.access);
         let expected = json!({
-            "sid": grant.session, "scope": grant.scope, "client_id": chain.client,
+            "sid": grant.session, "client_id": chain.client,
+            "scope": Some(&grant.scope).filter(|scope| !scope.is_empty()),
             "sub": self.users[chain.user].id.to_string(),
         });
         for (name, value) in expected.as_object().into_iter().flatten() {
@@ -71,6 +92,7 @@ impl Journey<'_> {
         outcome: &Outcome,
     ) {
         *self.coverage.calls.entry((kind, outcome.ruling.label())).or_default() += 1;
+        *self.coverage.replays.entry(coverage::ELSEWHERE).or_default() += outcome.elsewhere as u64;
         if let Call::Refresh { session, link, .. } = call {
             let replay = match outcome.ruling {
                 Ruling::Granted { how: How::Again, .. } => Some(coverage::WITHIN_GRACE),

@@ -651,3 +651,49 @@ fn without_check(request: &mut Request<'_>, part: &str) {
         }
     }
 }
+
+/// Bugs that need a walk of the kind `Accounts`.
+pub const ACCOUNT_MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "rotation-forgets-its-network",
+        wrong: "the rotation does not store its network: a thief within grace looks like a second tab",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_set("#network");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "change-spares-its-session",
+        wrong: "the old session survives a change of the password: a thief with a copy of it stays",
+        request: |_, request| {
+            let actions = request.body.get_mut("TransactItems")?.as_array_mut()?;
+            actions.retain(|action| !action["Update"].to_string().contains("SET #revoked_at"));
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "scope-stays-in-sessions",
+        wrong: "a new scope of the user changes no session",
+        request: |_, request| request.update().starts_with("DELETE #scope").then(|| (200, json!({}))),
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-while-scope-is-set",
+        wrong: "the transaction of a login does not ask for the scope of the user",
+        request: |_, request| {
+            for action in request.body.get_mut("TransactItems")?.as_array_mut()? {
+                for kind in ["ConditionCheck", "Update"] {
+                    if let Some(body) = action.get_mut(kind) {
+                        Request { operation: kind, body }.without_condition("#scope");
+                    }
+                }
+            }
+            None
+        },
+        answer: no_answer,
+    },
+];

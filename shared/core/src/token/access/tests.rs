@@ -46,6 +46,7 @@ impl Fixture {
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
             account: false,
+            session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap()
     }
@@ -188,6 +189,7 @@ fn every_token_has_its_own_jti() {
         client: ClientId::parse("web").unwrap(),
         scope: Scope::default(),
         account: false,
+        session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let entropy = Seeded::new(3);
     let payload = |token: String| token.split('.').nth(1).unwrap().to_owned();
