@@ -28,6 +28,7 @@ fn users_with_safeguards_are_rejected_by_name() {
         let password = json!({ "type": "password", "secretData": SECRET, "credentialData": DATA });
         let more = user["credentials"].as_array().cloned().unwrap_or_default();
         user["credentials"] = [vec![password], more].concat().into();
+        user["enabled"] = true.into();
         user.to_string()
     };
     let auth0 = |member: &str, value: Value| {
@@ -101,7 +102,9 @@ fn locked_users_are_imported_as_disabled() {
 fn a_second_factor_of_firebase_is_rejected() {
     let bench = Bench::new();
     let adopt = ["key", "adopt", "keys.json", "--out", "adopted.json", "--json"];
-    let adopted = crate::bench::daypass(bench.folder.path(), &adopt).stdin("a signer key").run();
+    let adopted = crate::bench::daypass(bench.folder.path(), &adopt)
+        .stdin(&"a signer key of 64 bytes, ".repeat(3)[..64])
+        .run();
     let kid = serde_json::from_str::<Value>(&adopted.out).unwrap()["adopted"][0].as_str().unwrap().to_owned();
     std::fs::rename(bench.folder.path().join("adopted.json"), &bench.keys).unwrap();
     let user = |name: &str, member: &str, value: Value| {
