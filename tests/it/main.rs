@@ -12,6 +12,7 @@ mod docs;
 mod embedded;
 mod events;
 mod flows;
+mod imports;
 mod model;
 mod openapi;
 mod oracle;

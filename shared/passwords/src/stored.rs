@@ -316,7 +316,7 @@ impl StoredHash {
         let parts: Vec<&str> = rest.split('$').collect();
         let [parameters, salt, output] = parts.as_slice() else { return malformed("it ends early") };
         let none = HashRefused::TooExpensive(TooExpensive::NoSuchParameters);
-        let params: yescrypt::Params = parameters.parse().map_err(|_| none.clone())?;
+        let params: yescrypt::Params = parameters.parse().map_err(|_| none)?;
         let log_n = u8::try_from(params.n().checked_ilog2().unwrap_or(0)).unwrap_or(0);
         let hash_params = HashParams::Yescrypt { log_n, r: params.r(), p: params.p() };
         // Other parameters, such as its time factor, change the cost; no system sets them.
@@ -554,9 +554,9 @@ fn sha_crypt_text(hash: &[u8]) -> String {
         let mut group = [k, k + third, k + 2 * third];
         // SHA-256 rotates to the right, and SHA-512 to the left.
         if hash.len() == 32 {
-            group.rotate_right(k % 3)
+            group.rotate_right(k % 3);
         } else {
-            group.rotate_left(k % 3)
+            group.rotate_left(k % 3);
         }
         bytes.extend(group.into_iter().rev().map(byte));
     }

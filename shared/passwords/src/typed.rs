@@ -98,7 +98,7 @@ impl Typed {
                 (Zeroizing::new(password.encode_utf16().flat_map(u16::to_le_bytes).collect()), None)
             }
             Self::Latin1 => {
-                let low = password.encode_utf16().map(|unit| unit.to_le_bytes()).map(|[low, _]| low);
+                let low = password.encode_utf16().map(u16::to_le_bytes).map(|[low, _]| low);
                 (Zeroizing::new(low.collect()), None)
             }
             Self::Md5 => {

@@ -158,8 +158,7 @@ impl Reading {
             System::Fusionauth => {
                 let factor = read.number("factor")?.map(|factor| factor.to_string());
                 let scheme =
-                    read.optional_text("encryptionScheme")?.or(read.optional_text("encryption_scheme")?);
-                let scheme = scheme.ok_or("`encryption_scheme` is missing")?;
+                    read.optional_text("encryption_scheme")?.ok_or("`encryption_scheme` is missing")?;
                 let salt = read.optional_text("salt")?.unwrap_or_default();
                 Ok(credentials::fusionauth(scheme, factor.as_deref(), salt, text()?)?.into())
             }
@@ -239,10 +238,17 @@ impl Reading {
     ) -> Result<Prepared, String> {
         let passwords = Passwords::standard();
         let username = passwords.new_username(&record.username).map_err(|refused| refused.to_string())?;
-        if let Some(kid) = &self.bcrypt_pepper
-            && record.password_hash.starts_with("$2")
-        {
-            record.password_hash = format!("$bcrypt-pepper$k={kid}{}", record.password_hash);
+        if let Some(kid) = &self.bcrypt_pepper {
+            if record.password_hash.starts_with("$2") {
+                record.password_hash = format!("$bcrypt-pepper$k={kid}{}", record.password_hash);
+            } else if record.password_hash.starts_with("$argon2") && !record.password_hash.contains("keyid=")
+            {
+                // devise-argon2 makes the pepper argon2's secret.
+                return Err(
+                    "the hash is argon2 with a pepper of another system, which Daypass does not check"
+                        .to_owned(),
+                );
+            }
         }
         let password_hash = record.typed.stored(&record.password_hash);
         let hash = spelling::check(&password_hash)?;

@@ -148,7 +148,14 @@ fn fields(text: &str, delimiter: u8) -> Result<Vec<String>, String> {
         .from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
     reader.read_record(&mut record).map_err(|error| format!("the line is not CSV: {error}"))?;
-    Ok(record.iter().map(str::to_owned).collect())
+    // Blanks before a quote make it a part of the field.
+    let unquoted = |field: &str| match field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) if !inner.replace("\"\"", "").contains('"') => {
+            inner.replace("\"\"", "\"").trim().to_owned()
+        }
+        _ => field.to_owned(),
+    };
+    Ok(record.iter().map(unquoted).collect())
 }
 
 fn not_a_table(why: &str) -> Failure {

@@ -282,7 +282,7 @@ fn every_system_of_the_documentation_moves_in() {
             assert!(!bench.accepts(&user, "another password"), "{title}: {name}");
         }
     }
-    assert_eq!(systems, 7, "the systems of the documentation");
+    assert_eq!(systems, 9, "the systems of the documentation");
 }
 
 /// invariant: An exported user can log in where the export is imported.

@@ -63,9 +63,7 @@ fn csv_with_the_delimiters_of_other_programs_is_read() {
     );
     assert_eq!(import(&bench, "drupal.csv", lines, "drupal"), [] as [Value; 0]);
     log_in(&bench, &[("erin", "U*U"), ("frank", "U*U")]);
-    let nulls = format!(
-        "UserName,PasswordHash,LockoutEnd\ngina,AQAAAAIAAYagAAAAEGFzcG5ldC1zYWx0LTEyMzQKW3bHEEoFYw0muIbe5tbsc+HQfLhp0bMWrp584F5ahQ==,NULL\n"
-    );
+    let nulls = "UserName,PasswordHash,LockoutEnd\ngina,AQAAAAIAAYagAAAAEGFzcG5ldC1zYWx0LTEyMzQKW3bHEEoFYw0muIbe5tbsc+HQfLhp0bMWrp584F5ahQ==,NULL\n";
     assert_eq!(import(&bench, "aspnet.csv", nulls, "aspnet"), [] as [Value; 0]);
     log_in(&bench, &[("gina", "aspnet-pass-7")]);
     assert_eq!(bench.user("gina").unwrap().status, UserStatus::Enabled);

@@ -128,3 +128,15 @@ fn a_second_factor_of_firebase_is_rejected() {
     let all = [&signer[..], &["--accept-without-second-factor", "--accept-pending-actions"]].concat();
     assert_eq!(import(&bench, "firebase", "users.json", &text, &all), (0, vec![]));
 }
+
+/// A pepper of Devise is not applied to a hash that bcrypt did not make.
+#[test]
+fn argon2_with_a_pepper_of_another_system_is_rejected() {
+    let bench = Bench::new();
+    let argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let text = format!("email,encrypted_password\nada,\"{argon2}\"\n");
+    assert_eq!(import(&bench, "devise", "users.csv", &text, &[]), (0, vec![]));
+    let (code, errors) = import(&bench, "devise", "users.csv", &text, &["--bcrypt-pepper", "01020304"]);
+    assert_eq!((code, errors[0]["username"].as_str()), (1, Some("ada")));
+    assert!(errors[0]["error"].as_str().unwrap().contains("argon2 with a pepper"), "{errors:?}");
+}
