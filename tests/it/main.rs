@@ -13,6 +13,7 @@ mod embedded;
 mod events;
 mod expiry;
 mod flows;
+mod imports;
 mod model;
 mod openapi;
 mod oracle;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 mod batch;
 mod calibrate;
+mod credentials;
 mod everyone;
 pub(crate) mod export;
 mod filter;
@@ -26,8 +27,11 @@ pub(crate) mod import;
 mod lines;
 mod progress;
 mod record;
+mod rows;
 mod safeguards;
 mod spelling;
+mod system;
+mod unsupported;
 
 /// Page limit, in users: more would exceed the megabyte that DynamoDB reads at a time.
 const MAX_PAGE: i64 = 1000;
@@ -404,11 +408,14 @@ async fn disable_all(
     args: &batch::BatchArgs,
 ) -> Result<(), Failure> {
     let input = lines::open(from)?;
-    let tally = batch::run(target, output, args, input, false, |_, text| {
-        if text.is_empty() {
+    let tally = batch::run(target, output, args, input, false, |line| {
+        if let Some(problem) = line.problem {
+            return Err(batch::Problem::from(problem.to_owned()));
+        }
+        if line.text.is_empty() {
             return Ok(None);
         }
-        let username = record::existing_name(text)?;
+        let username = record::existing_name(&line.text)?;
         let name = username.as_str().to_owned();
         let store = target.store.clone();
         let work: batch::Work = Box::pin(async move {

@@ -14,13 +14,17 @@ mod new;
 mod params;
 mod settings;
 mod stored;
+mod typed;
 
 pub use new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NameRefused, PasswordRefused};
-pub use params::{Digest, HashParams, InvalidHashParams, MAX_MEMORY_KIB, MAX_MILLIS, TooExpensive};
+pub use params::{
+    Digest, HashParams, InvalidHashParams, MAX_MEMORY_KIB, MAX_MILLIS, ShaCryptDigest, TooExpensive,
+};
 pub use settings::{
     ARGON2, IMPORTED_HASHES, MAX_IMPORTED_BYTES, MAX_IMPORTED_KINDS, MIN_CHARS, SettingsError,
 };
 pub use stored::{HashRefused, StoredHash};
+pub use typed::{HashKind, Typed};
 
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher as _, Version};
 use daypass_core::keys::Peppers;
@@ -172,13 +176,13 @@ impl Passwords {
         builder.build().map_err(|error| error.to_string())
     }
 
-    /// Decoys to compute beside the comparison with a hash of `stored` parameters, so that every check does the same work.
+    /// Decoys to compute beside the comparison with a hash of the kind `stored`, so that every check does the same work.
     ///
-    /// A hash whose parameters are not configured stands out by its time and gets no decoys.
-    fn decoys(&self, stored: Option<HashParams>) -> impl Iterator<Item = HashParams> {
-        let all = || [self.0.standard].into_iter().chain(self.0.imported.iter().copied());
-        let known = stored.is_none_or(|stored| all().any(|params| params == stored));
-        all().filter(move |params| known && Some(*params) != stored)
+    /// A hash whose kind is not configured stands out by its time and gets no decoys.
+    fn decoys(&self, stored: Option<HashKind>) -> impl Iterator<Item = HashKind> {
+        let all = || [self.0.standard.into()].into_iter().chain(self.0.imported.iter().copied());
+        let known = stored.is_none_or(|stored| all().any(|kind| kind == stored));
+        all().filter(move |kind| known && Some(*kind) != stored)
     }
 }
 
@@ -198,20 +202,18 @@ impl PasswordHasher for Passwords {
             Some(Err(refused)) => (PasswordCheck::Unusable(refused.to_string()), None),
             Some(Ok(hash)) => match hash.check(password, peppers) {
                 Err(problem) => (PasswordCheck::Unusable(problem.to_owned()), None),
-                Ok(Checked::Mismatch) => (PasswordCheck::Mismatch, Some(hash.params())),
+                Ok(Checked::Mismatch) => (PasswordCheck::Mismatch, Some(hash.kind())),
                 // No rehash: the part that bcrypt ignored may be mistyped.
-                Ok(Checked::TruncatedMatch) => {
-                    (PasswordCheck::Match { outdated: false }, Some(hash.params()))
-                }
+                Ok(Checked::TruncatedMatch) => (PasswordCheck::Match { outdated: false }, Some(hash.kind())),
                 Ok(Checked::Match) => {
                     let outdated = hash.is_old(self.0.standard, OUTPUT_BYTES, peppers.active().0);
-                    (PasswordCheck::Match { outdated }, Some(hash.params()))
+                    (PasswordCheck::Match { outdated }, Some(hash.kind()))
                 }
             },
         };
         // As typed, like the comparison with an imported hash: NFC can triple the length, and phpass takes time by length.
-        for params in self.decoys(done) {
-            params.work(password.expose().as_bytes());
+        for kind in self.decoys(done) {
+            kind.work(password.expose());
         }
         outcome
     }

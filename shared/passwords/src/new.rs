@@ -78,14 +78,14 @@ pub(crate) fn accept_name(name: &Username) -> Result<(), NameRefused> {
     if name.as_str().contains(['\u{200c}', '\u{200d}']) || name.as_str().starts_with(is_combining_mark) {
         return Err(NameRefused::Invisible);
     }
-    // Letters, digits and marks. Punctuation such as the @ of an address belongs to every script.
-    let letters: String =
-        name.as_str().chars().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).collect();
-    if letters.as_str().check_restriction_level(RestrictionLevel::HighlyRestrictive) {
-        Ok(())
-    } else {
-        Err(NameRefused::MixedScripts)
-    }
+    // Letters, digits and marks. Punctuation belongs to every script. UTS #39 §3.3 judges the two parts of an email address
+    // each for itself.
+    let of_one_script = |part: &str| {
+        let letters: String = part.chars().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).collect();
+        letters.as_str().check_restriction_level(RestrictionLevel::HighlyRestrictive)
+    };
+    let (local, domain) = name.as_str().rsplit_once('@').unwrap_or((name.as_str(), ""));
+    if of_one_script(local) && of_one_script(domain) { Ok(()) } else { Err(NameRefused::MixedScripts) }
 }
 
 /// Checks a new password, and whether it is that name if there is one. `as_name` is the password as a normalised name.

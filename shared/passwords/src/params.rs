@@ -3,6 +3,7 @@
 //! Hashes with equal parameters take equal time for one password, so the time does not distinguish a decoy from a real hash.
 
 use argon2::{Algorithm, Argon2, Params, ParamsBuilder, Version};
+use aws_lc_rs::digest::{Context, SHA512};
 use aws_lc_rs::pbkdf2;
 use md5::{Digest as _, Md5};
 use std::fmt;
@@ -19,9 +20,16 @@ pub const MAX_MILLIS: u64 = 1000;
 /// Bytes that bcrypt reads, including the final zero byte.
 pub(crate) const BCRYPT_BYTES: usize = 72;
 
-/// Nanoseconds of one phpass round with the longest password, which is 4 × [`Password::MAX_CHARS`](daypass_core::secret::Password::MAX_CHARS) bytes: MD5 of 65 blocks.
+/// Nanoseconds of one phpass round with the longest password, which is 4 ×
+/// [`Password::MAX_CHARS`](daypass_core::secret::Password::MAX_CHARS) bytes: MD5 of 65 blocks.
 /// A short password takes 1/70 of it.
 const PHPASS_ROUND_NANOS: u64 = 10_000;
+
+/// Longest password of SHA-crypt, in bytes. A round hashes the password up to three times, so its time grows with the length.
+const SHA_CRYPT_BYTES: usize = 256;
+
+/// Longest password of Drupal, in bytes (its `PASSWORD_MAX_LENGTH`).
+const DRUPAL_BYTES: usize = 512;
 
 /// Hash functions of PBKDF2 (RFC 8018).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,8 +61,9 @@ impl Digest {
         Self::ALL.into_iter().find(|digest| digest.name() == name)
     }
 
-    /// Output of one block, in bytes. A longer output takes several blocks.
-    const fn bytes(self) -> usize {
+    /// Output of one block, in bytes. Each block of a longer output depends on password and salt alone (RFC 8018 §5.2), so a
+    /// check compares the first one.
+    pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::Sha1 => 20,
             Self::Sha256 => 32,
@@ -101,20 +110,59 @@ pub enum HashParams {
         /// Parallelization: sequential runs in this build.
         p: u32,
     },
-    /// PBKDF2 (RFC 8018) with HMAC.
+    /// PBKDF2 (RFC 8018) with HMAC: the first block of the output.
     Pbkdf2 {
         /// Hash function of the HMAC.
         digest: Digest,
-        /// Iterations per block.
+        /// Iterations.
         iterations: u32,
-        /// Blocks of output.
-        blocks: u32,
     },
     /// phpass' portable hash: iterated MD5 of hash and password.
     Phpass {
         /// Base-2 logarithm of the rounds.
         log_rounds: u8,
     },
+    /// Drupal's hash: iterated SHA-512 of hash and password.
+    Drupal {
+        /// Base-2 logarithm of the rounds.
+        log_rounds: u8,
+    },
+    /// SHA-crypt of Unix (`$5$`, `$6$`).
+    ShaCrypt {
+        /// SHA-256 or SHA-512.
+        digest: ShaCryptDigest,
+        /// Rounds.
+        rounds: u32,
+    },
+    /// yescrypt (`$y$`).
+    Yescrypt {
+        /// Base-2 logarithm of N.
+        log_n: u8,
+        /// Block size factor.
+        r: u32,
+        /// Parallelization: sequential runs in this build.
+        p: u32,
+    },
+}
+
+/// Hash functions of SHA-crypt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShaCryptDigest {
+    /// `$5$`.
+    Sha256,
+    /// `$6$`.
+    Sha512,
+}
+
+impl ShaCryptDigest {
+    const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256-crypt",
+            Self::Sha512 => "sha512-crypt",
+        }
+    }
 }
 
 /// Why a hash with these parameters is rejected.
@@ -147,13 +195,14 @@ impl fmt::Display for TooExpensive {
 
 impl std::error::Error for TooExpensive {}
 
-impl HashParams {
-    /// PBKDF2 with an output of `output` bytes.
-    pub(crate) fn pbkdf2(digest: Digest, iterations: u32, output: usize) -> Self {
-        let blocks = u32::try_from(output.div_ceil(digest.bytes())).unwrap_or(u32::MAX);
-        Self::Pbkdf2 { digest, iterations, blocks }
+impl TooExpensive {
+    /// Compares an estimated time with [`MAX_MILLIS`].
+    pub(crate) const fn of_time(millis: u64) -> Result<(), Self> {
+        if millis > MAX_MILLIS { Err(Self::Time(millis)) } else { Ok(()) }
     }
+}
 
+impl HashParams {
     /// Checks that a function can afford a check of such a hash.
     ///
     /// # Errors
@@ -165,10 +214,7 @@ impl HashParams {
         if self.memory_kib() > MAX_MEMORY_KIB {
             return Err(TooExpensive::Memory(self.memory_kib()));
         }
-        if self.millis() > MAX_MILLIS {
-            return Err(TooExpensive::Time(self.millis()));
-        }
-        Ok(())
+        TooExpensive::of_time(self.millis())
     }
 
     /// Whether the algorithm is defined for these parameters.
@@ -182,8 +228,16 @@ impl HashParams {
                     && u64::from(r) * u64::from(p) < 1 << 30
                     && scrypt::Params::new(log_n, r, p).is_ok()
             }
-            Self::Pbkdf2 { iterations, blocks, .. } => iterations > 0 && blocks > 0,
-            Self::Phpass { log_rounds } => (7..=30).contains(&log_rounds),
+            Self::Pbkdf2 { iterations, .. } => iterations > 0,
+            Self::Phpass { log_rounds } | Self::Drupal { log_rounds } => (7..=30).contains(&log_rounds),
+            Self::ShaCrypt { rounds, .. } => sha_crypt::Params::new(rounds).is_ok(),
+            Self::Yescrypt { log_n, r, p } => {
+                (1..63).contains(&log_n)
+                    && r > 0
+                    && p > 0
+                    && u64::from(r) * u64::from(p) < 1 << 30
+                    && self.yescrypt_params().is_some()
+            }
         }
     }
 
@@ -193,18 +247,19 @@ impl HashParams {
         match self {
             Self::Argon2 { memory, .. } => u64::from(memory),
             // RFC 7914 §2: 128 · N · r bytes, and 128 · r · p.
-            Self::Scrypt { log_n, r, p } => {
+            Self::Scrypt { log_n, r, p } | Self::Yescrypt { log_n, r, p } => {
                 let n = 1_u64.checked_shl(u32::from(log_n)).unwrap_or(u64::MAX);
                 let blocks = n.saturating_add(u64::from(p));
                 blocks.saturating_mul(128).saturating_mul(u64::from(r)) / 1024
             }
             Self::Bcrypt { .. } => 4,
-            Self::Pbkdf2 { .. } | Self::Phpass { .. } => 0,
+            Self::Pbkdf2 { .. } | Self::Phpass { .. } | Self::Drupal { .. } | Self::ShaCrypt { .. } => 0,
         }
     }
 
     /// Estimated time of one check, in milliseconds of one whole processor: `daypass user calibrate` on a current processor,
-    /// rounded up. An estimate for limits only. The time of phpass grows with the password, so its estimate is that of the longest.
+    /// rounded up. An estimate for limits only. The time of phpass, Drupal and SHA-crypt grows with the password, so their
+    /// estimate is that of the longest.
     #[must_use]
     pub fn millis(self) -> u64 {
         let nanos = match self {
@@ -215,16 +270,27 @@ impl HashParams {
             Self::Scrypt { log_n, r, p } => power_of_two(u32::from(log_n))
                 .saturating_mul(u64::from(r).saturating_mul(u64::from(p)))
                 .saturating_mul(400),
-            Self::Pbkdf2 { digest, iterations, blocks } => {
+            Self::Pbkdf2 { digest, iterations } => {
                 let each = match digest {
                     Digest::Sha1 | Digest::Sha256 => 300,
                     Digest::Sha384 | Digest::Sha512 => 800,
                 };
-                u64::from(iterations).saturating_mul(u64::from(blocks)).saturating_mul(each)
+                u64::from(iterations).saturating_mul(each)
             }
             Self::Phpass { log_rounds } => {
                 power_of_two(u32::from(log_rounds)).saturating_mul(PHPASS_ROUND_NANOS)
             }
+            Self::Drupal { log_rounds } => power_of_two(u32::from(log_rounds)).saturating_mul(2_000),
+            Self::ShaCrypt { digest, rounds } => {
+                let each = match digest {
+                    ShaCryptDigest::Sha256 => 1_800,
+                    ShaCryptDigest::Sha512 => 1_500,
+                };
+                u64::from(rounds).saturating_mul(each)
+            }
+            Self::Yescrypt { log_n, r, p } => power_of_two(u32::from(log_n))
+                .saturating_mul(u64::from(r).saturating_mul(u64::from(p)))
+                .saturating_mul(800),
         };
         nanos.div_ceil(1_000_000)
     }
@@ -232,6 +298,11 @@ impl HashParams {
     fn argon2_params(self) -> Option<Params> {
         let Self::Argon2 { memory, passes, lanes, .. } = self else { return None };
         ParamsBuilder::new().m_cost(memory).t_cost(passes).p_cost(lanes).output_len(32).build().ok()
+    }
+
+    pub(crate) fn yescrypt_params(self) -> Option<yescrypt::Params> {
+        let Self::Yescrypt { log_n, r, p } = self else { return None };
+        yescrypt::Params::new(yescrypt::Mode::Rw, 1_u64.checked_shl(u32::from(log_n))?, r, p).ok()
     }
 
     /// Does the work of one check and discards the result.
@@ -250,11 +321,9 @@ impl HashParams {
             Self::Scrypt { log_n, r, p } => scrypt::Params::new(log_n, r, p)
                 .ok()
                 .and_then(|params| scrypt::scrypt(password, &[0; 16], &params, &mut output).ok()),
-            Self::Pbkdf2 { digest, iterations, blocks } => {
-                let length = digest.bytes() * usize::try_from(blocks).unwrap_or(1).min(64);
-                let mut output = vec![0; length];
-                derive_pbkdf2(digest, iterations, &[0; 16], password, &mut output);
-                std::hint::black_box(output);
+            Self::Pbkdf2 { digest, iterations } => {
+                let (output, _) = output.split_at_mut(digest.bytes());
+                derive_pbkdf2(digest, iterations, &[0; 16], password, output);
                 Some(())
             }
             Self::Phpass { log_rounds } => {
@@ -262,6 +331,19 @@ impl HashParams {
                 *first = phpass(log_rounds, &[0; 8], password).iter().fold(0, |a, b| a ^ b);
                 Some(())
             }
+            Self::Drupal { log_rounds } => {
+                let [first, ..] = &mut output;
+                *first = drupal(log_rounds, &[0; 8], password).0.iter().fold(0, |a, b| a ^ b);
+                Some(())
+            }
+            Self::ShaCrypt { digest, rounds } => {
+                let [first, ..] = &mut output;
+                *first = sha_crypt(digest, rounds, &[0; 16], password).0.iter().fold(0, |a, b| a ^ b);
+                Some(())
+            }
+            Self::Yescrypt { .. } => self
+                .yescrypt_params()
+                .and_then(|params| yescrypt::yescrypt(password, &[0; 16], &params, &mut output[..32]).ok()),
         };
         // Without a use of the result, the optimiser could drop the work.
         std::hint::black_box((done, output));
@@ -297,6 +379,41 @@ pub(crate) fn phpass(log_rounds: u8, salt: &[u8; 8], password: &[u8]) -> [u8; 16
     hash
 }
 
+/// Drupal's hash, and whether it covers the whole password: SHA-512 of salt and password, then SHA-512 of hash and password
+/// for each round.
+pub(crate) fn drupal(log_rounds: u8, salt: &[u8; 8], password: &[u8]) -> ([u8; 64], bool) {
+    let part = password.get(..DRUPAL_BYTES).unwrap_or(password);
+    let sha512 = |first: &[u8]| {
+        let mut context = Context::new(&SHA512);
+        context.update(first);
+        context.update(part);
+        let mut hash = [0; 64];
+        hash.copy_from_slice(context.finish().as_ref());
+        hash
+    };
+    let mut hash = sha512(salt);
+    for _ in 0..power_of_two(u32::from(log_rounds)) {
+        hash = sha512(&hash);
+    }
+    (hash, part.len() == password.len())
+}
+
+/// SHA-crypt, and whether it covers the whole password.
+pub(crate) fn sha_crypt(
+    digest: ShaCryptDigest,
+    rounds: u32,
+    salt: &[u8],
+    password: &[u8],
+) -> (Vec<u8>, bool) {
+    let part = password.get(..SHA_CRYPT_BYTES).unwrap_or(password);
+    let params = sha_crypt::Params::new(rounds).unwrap_or_default();
+    let hash = match digest {
+        ShaCryptDigest::Sha256 => sha_crypt::sha256_crypt(part, salt, params).to_vec(),
+        ShaCryptDigest::Sha512 => sha_crypt::sha512_crypt(part, salt, params).to_vec(),
+    };
+    (hash, part.len() == password.len())
+}
+
 impl fmt::Display for HashParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -305,10 +422,11 @@ impl fmt::Display for HashParams {
             }
             Self::Bcrypt { cost } => write!(f, "bcrypt,c={cost}"),
             Self::Scrypt { log_n, r, p } => write!(f, "scrypt,ln={log_n},r={r},p={p}"),
-            Self::Pbkdf2 { digest, iterations, blocks } => {
-                write!(f, "{},i={iterations},b={blocks}", digest.name())
-            }
+            Self::Pbkdf2 { digest, iterations } => write!(f, "{},i={iterations},b=1", digest.name()),
             Self::Phpass { log_rounds } => write!(f, "phpass,ln={log_rounds}"),
+            Self::Drupal { log_rounds } => write!(f, "drupal,ln={log_rounds}"),
+            Self::ShaCrypt { digest, rounds } => write!(f, "{},r={rounds}", digest.name()),
+            Self::Yescrypt { log_n, r, p } => write!(f, "yescrypt,ln={log_n},r={r},p={p}"),
         }
     }
 }
@@ -343,7 +461,16 @@ impl FromStr for HashParams {
         };
         let small = |number: u32| u8::try_from(number).map_err(|_| InvalidHashParams);
         let params = if let Some(digest) = Digest::parse(name) {
-            Self::Pbkdf2 { digest, iterations: next("i")?, blocks: next("b")? }
+            let (iterations, blocks) = (next("i")?, next("b")?);
+            // Earlier versions computed all blocks of an output and counted them.
+            let is_canonical = blocks > 0 && format!("{name},i={iterations},b={blocks}") == text;
+            return if is_canonical {
+                Ok(Self::Pbkdf2 { digest, iterations })
+            } else {
+                Err(InvalidHashParams)
+            };
+        } else if let Some(digest) = ShaCryptDigest::ALL.into_iter().find(|digest| digest.name() == name) {
+            Self::ShaCrypt { digest, rounds: next("r")? }
         } else if let Ok(algorithm) = Algorithm::from_str(name) {
             Self::Argon2 { algorithm, memory: next("m")?, passes: next("t")?, lanes: next("p")? }
         } else {
@@ -351,6 +478,8 @@ impl FromStr for HashParams {
                 "bcrypt" => Self::Bcrypt { cost: next("c")? },
                 "scrypt" => Self::Scrypt { log_n: small(next("ln")?)?, r: next("r")?, p: next("p")? },
                 "phpass" => Self::Phpass { log_rounds: small(next("ln")?)? },
+                "drupal" => Self::Drupal { log_rounds: small(next("ln")?)? },
+                "yescrypt" => Self::Yescrypt { log_n: small(next("ln")?)?, r: next("r")?, p: next("p")? },
                 _ => return Err(InvalidHashParams),
             }
         };

@@ -2,13 +2,14 @@
 
 use crate::new::{LEAST_MIN_PASSWORD_CHARS, MIN_PASSWORD_CHARS};
 use crate::params::{HashParams, MAX_MILLIS};
+use crate::typed::HashKind;
 use argon2::Algorithm;
 use daypass_core::config;
 use std::fmt;
 
 /// Memory in KiB and passes of a new hash, with one lane: `m=19456,t=2`.
 pub const ARGON2: &str = config::ARGON2.name;
-/// [Parameters](HashParams) of the imported hashes that are still in use, separated by spaces.
+/// [Kinds](HashKind) of the imported hashes that are still in use, separated by spaces.
 pub const IMPORTED_HASHES: &str = config::IMPORTED_HASHES.name;
 /// Shortest new password, in characters.
 pub const MIN_CHARS: &str = config::MIN_PASSWORD_CHARS.name;
@@ -44,7 +45,7 @@ impl std::error::Error for SettingsError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) standard: HashParams,
-    pub(crate) imported: Vec<HashParams>,
+    pub(crate) imported: Vec<HashKind>,
     pub(crate) min_chars: usize,
 }
 
@@ -106,20 +107,20 @@ fn argon2(text: &str) -> Result<HashParams, String> {
     Ok(params)
 }
 
-fn imported(text: &str, standard: HashParams) -> Result<Vec<HashParams>, String> {
-    let mut kinds: Vec<HashParams> = Vec::new();
+fn imported(text: &str, standard: HashParams) -> Result<Vec<HashKind>, String> {
+    let mut kinds: Vec<HashKind> = Vec::new();
     for word in text.split_whitespace() {
-        let params: HashParams = word.parse().map_err(|error| format!("`{word}` is {error}"))?;
-        params.check().map_err(|why| format!("{word}: {why}"))?;
+        let kind: HashKind = word.parse().map_err(|error| format!("`{word}` is {error}"))?;
+        kind.check().map_err(|why| format!("{word}: {why}"))?;
         // A second decoy of one kind costs time and hides nothing.
-        if params != standard && !kinds.contains(&params) {
-            kinds.push(params);
+        if kind != standard.into() && !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
     if kinds.len() > MAX_IMPORTED_KINDS {
         return Err(format!("more than {MAX_IMPORTED_KINDS} kinds: every login does the work of each"));
     }
-    let sum: u64 = kinds.iter().map(|params| params.millis()).sum();
+    let sum: u64 = kinds.iter().map(|kind| kind.millis()).sum();
     if sum > 2 * MAX_MILLIS {
         return Err(format!(
             "every login takes up to about {sum} ms of a processor for these; the limit is {} ms",

@@ -161,6 +161,22 @@ fn hashes_that_cannot_be_checked_say_why() {
         ("$P$FIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0", "ms of a processor"),
         ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L", "31 characters"),
         ("$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L!", "31 characters"),
+        ("$argon2id$v=19$m=64,t=1,p=1$c2FsdA$MDEyMzQ1Njc4OWFiY2RlZg", "malformed"),
+        ("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1", "malformed"),
+        ("$S$C33783772bRXEx1aCsvY.dqgaaSu76XmVlKrW9Qu8IQlvxHlmzL", "52 characters"),
+        ("$S$S33783772bRXEx1aCsvY.dqgaaSu76XmVlKrW9Qu8IQlvxHlmzLf", "ms of a processor"),
+        ("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc", "43 or 86 characters"),
+        ("$5$rounds=9000000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "ms of a processor"),
+        ("$5$rounds=10$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "no such parameters"),
+        ("$y$jFT$F5Jx5fExrKuPp53xLKQ..1$42RgPIrXdXSEEs77lDi/4IqKVqFBAVaHJkzw5uD1r57", "of memory"),
+        (
+            "$y$j953/2$F5Jx5fExrKuPp53xLKQ..1$42RgPIrXdXSEEs77lDi/4IqKVqFBAVaHJkzw5uD1r57",
+            "no such parameters",
+        ),
+        ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$42RgPIrXdXSEEs77lDi", "43 characters"),
+        ("$bcrypt-sha256$v=3,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2", "malformed"),
+        ("typed=other$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0", "no such change"),
+        ("typed=slashed$2b$14$OgqeWD.9vosvSvZ0.qC8A.7EHMTJ/JZCr1S9e9qlBjbqBMHuV2nqy", "ms of a processor"),
         (&format!("$scrypt$ln=10,r=8,p=1$MDEy${}", "A".repeat(2000)), "too long"),
     ] {
         match check("x", Some(stored)) {
@@ -232,12 +248,21 @@ fn new_names_are_not_somebody_elses_in_disguise() {
         // Japanese, Chinese and Korean names can contain Latin letters.
         "yamada\u{5c71}\u{7530}",
         "user_1-2.3",
+        // Each part of an address is of one script.
+        "дмитрий@example.com",
+        "δοκιμη@example.com",
+        "ทดสอบ@example.com",
+        "用户@example.com",
+        "ada@пример.рф",
     ] {
         assert_eq!(name(good), Ok(good.to_owned()));
     }
     for (bad, why) in [
         ("p\u{430}ypal", NameRefused::MixedScripts),
         ("\u{3b1}lice@example.com", NameRefused::MixedScripts),
+        ("\u{430}da@example.com", NameRefused::MixedScripts),
+        ("ada@ex\u{430}mple.com", NameRefused::MixedScripts),
+        ("\u{434}\u{43c}@ada@example.com", NameRefused::MixedScripts),
         ("\u{43e}ffice", NameRefused::MixedScripts),
         ("\u{301}alice", NameRefused::Invisible),
         // The profile permits a joiner after a virama.
@@ -312,28 +337,34 @@ fn the_shortest_password_is_configured() {
 /// invariant: Each password check does the same work, whatever is stored.
 #[test]
 fn every_check_does_the_same_work() {
-    let imported = "bcrypt,c=4 scrypt,ln=4,r=8,p=1 pbkdf2-sha256,i=1000,b=1";
+    let imported = "bcrypt,c=4 bcrypt,c=4,slashed scrypt,ln=4,r=8,p=1 pbkdf2-sha256,i=1000,b=1";
     let passwords =
         Passwords::configured(|name| (name == IMPORTED_HASHES).then(|| imported.to_owned())).unwrap();
     let work = |stored: Option<&str>| {
-        let stored = stored.map(|params| params.parse().unwrap());
+        let stored = stored.map(|kind| kind.parse().unwrap());
         let mut all: Vec<String> =
-            passwords.decoys(stored).chain(stored).map(|params| params.to_string()).collect();
+            passwords.decoys(stored).chain(stored).map(|kind| kind.to_string()).collect();
         all.sort();
         all
     };
     let unknown = work(None);
     assert_eq!(
         unknown,
-        ["argon2id,m=19456,t=2,p=1", "bcrypt,c=4", "pbkdf2-sha256,i=1000,b=1", "scrypt,ln=4,r=8,p=1"]
+        [
+            "argon2id,m=19456,t=2,p=1",
+            "bcrypt,c=4",
+            "bcrypt,c=4,slashed",
+            "pbkdf2-sha256,i=1000,b=1",
+            "scrypt,ln=4,r=8,p=1"
+        ]
     );
-    for params in &unknown {
-        assert_eq!(work(Some(params)), unknown, "{params}");
+    for kind in &unknown {
+        assert_eq!(work(Some(kind)), unknown, "{kind}");
     }
     // An unlisted kind gets no decoys.
     assert_eq!(work(Some("bcrypt,c=5")), ["bcrypt,c=5"]);
     assert_eq!(Passwords::standard().decoys(None).count(), 1);
-    assert_eq!(Passwords::standard().decoys(Some(Passwords::standard().params())).count(), 0);
+    assert_eq!(Passwords::standard().decoys(Some(Passwords::standard().params().into())).count(), 0);
 }
 
 mod vectors;

@@ -1,6 +1,6 @@
 //! Parallel work on the lines of an input. Each piece is safe to repeat, so a second run finishes an interrupted one.
 
-use super::lines::{self, Input};
+use super::lines::{self, Input, Line};
 use super::progress::{Progress, per_second};
 use crate::output::{Failure, Output};
 use crate::target::Target;
@@ -52,6 +52,20 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Outcome, StoreError>>>
 
 /// Task of a line: nothing, or the work on the user of that name.
 pub(crate) type Task = Option<(String, Work)>;
+
+/// Why a line has no task.
+pub(crate) enum Problem {
+    /// Only this line is rejected, with the name of its user if it has one.
+    Line(Option<String>, String),
+    /// The whole input is not what it claims to be.
+    Input(Failure),
+}
+
+impl From<String> for Problem {
+    fn from(why: String) -> Self {
+        Self::Line(None, why)
+    }
+}
 
 /// Counts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -205,18 +219,19 @@ impl Run<'_, '_> {
     }
 }
 
-/// Runs the work of every line. `begin` parses a line into a task or a reason to reject it. With `heading`, it always
-/// gets the first line, whatever `--from-line` is.
+/// Runs the work of every line. `begin` parses a line into a task or a reason to reject it. With `csv`, it always gets the
+/// first line, the header row, whatever `--from-line` is.
 ///
 /// # Errors
-/// The input cannot be read, or the store does not answer. The failure names the line to continue with.
+/// The input cannot be read or is not what it claims to be, or the store does not answer. The last failure names the line to
+/// continue with.
 pub(crate) async fn run(
     target: &Target,
     output: &mut Output<'_>,
     args: &BatchArgs,
     input: Input,
-    heading: bool,
-    mut begin: impl FnMut(u64, &str) -> Result<Task, String>,
+    csv: bool,
+    mut begin: impl FnMut(&Line) -> Result<Task, Problem>,
 ) -> Result<Tally, Failure> {
     let none = Tally { users: 0, changed: 0, unchanged: 0, refused: 0, seconds: 0.0, users_per_second: 0.0 };
     let mut run = Run {
@@ -229,7 +244,7 @@ pub(crate) async fn run(
         numbers: BTreeSet::new(),
         bytes: 0,
     };
-    let mut lines = lines::read(input);
+    let mut lines = lines::read(input, csv);
     let mut running = FuturesUnordered::new();
     loop {
         let line = tokio::select! {
@@ -249,14 +264,17 @@ pub(crate) async fn run(
             )
         })?;
         run.bytes = line.end;
-        if line.number < args.from_line && !(heading && line.number == 1) {
+        if line.number < args.from_line && !(csv && line.number == 1) {
             continue;
         }
-        let task = line.text.map_err(ToOwned::to_owned).and_then(|text| begin(line.number, &text));
-        match task {
-            Err(why) => {
+        match begin(&line) {
+            Err(Problem::Input(failure)) => {
+                run.progress.clear();
+                return Err(failure);
+            }
+            Err(Problem::Line(name, why)) => {
                 run.tally.users += 1;
-                run.refuse(line.number, None, &why)?;
+                run.refuse(line.number, name.as_deref(), &why)?;
             }
             Ok(None) => {}
             Ok(Some((name, work))) => {

@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 use crate::output::{Failure, Output};
-use daypass_passwords::{ARGON2, HashParams, IMPORTED_HASHES};
+use daypass_passwords::{ARGON2, HashKind, HashParams, IMPORTED_HASHES};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -86,8 +86,8 @@ pub(crate) fn run(
     if !kinds.contains(&passwords.params()) {
         kinds.push(passwords.params());
     }
-    let measured: Vec<Measured> = kinds.iter().map(|params| measure(*params)).collect();
-    let imported: Vec<Measured> = imported.iter().map(|params| measure(*params)).collect();
+    let measured: Vec<Measured> = kinds.iter().map(|params| measure((*params).into())).collect();
+    let imported: Vec<Measured> = imported.iter().map(|kind| measure(*kind)).collect();
     let report = conclude(measured, imported, f64::from(args.target_ms));
     output.result(&report, |output| print(output, &report, args))?;
     if cfg!(debug_assertions) {
@@ -98,7 +98,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn imported(environment: &Environment<'_>) -> Result<Vec<HashParams>, Failure> {
+fn imported(environment: &Environment<'_>) -> Result<Vec<HashKind>, Failure> {
     let text = environment.get(IMPORTED_HASHES).unwrap_or_default();
     text.split_whitespace()
         .map(|word| {
@@ -109,15 +109,19 @@ fn imported(environment: &Environment<'_>) -> Result<Vec<HashParams>, Failure> {
         .collect()
 }
 
-fn measure(params: HashParams) -> Measured {
+fn measure(kind: HashKind) -> Measured {
     let milliseconds = (0..TIMES)
         .map(|_| {
             let started = Instant::now();
-            params.work(b"correct horse battery staple");
+            kind.work("correct horse battery staple");
             started.elapsed().as_secs_f64() * 1000.0
         })
         .fold(f64::INFINITY, f64::min);
-    Measured { hash: params.to_string(), memory_kib: params.memory_kib(), milliseconds: round(milliseconds) }
+    Measured {
+        hash: kind.to_string(),
+        memory_kib: kind.params.memory_kib(),
+        milliseconds: round(milliseconds),
+    }
 }
 
 fn round(number: f64) -> f64 {

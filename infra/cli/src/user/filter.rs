@@ -64,6 +64,12 @@ enum Kind {
     Pbkdf2,
     /// phpass
     Phpass,
+    /// Drupal's SHA-512
+    Drupal,
+    /// SHA-crypt of Unix
+    ShaCrypt,
+    /// yescrypt
+    Yescrypt,
     /// Malformed or too expensive: the user cannot log in
     Unusable,
 }
@@ -71,15 +77,18 @@ enum Kind {
 impl Kind {
     fn fits(self, hash: &str) -> bool {
         let Ok(hash) = StoredHash::parse(hash) else { return self == Self::Unusable };
-        let ours = matches!(hash.params(), HashParams::Argon2 { .. }) && hash.pepper().is_some();
+        let ours = matches!(hash.kind().params, HashParams::Argon2 { .. }) && hash.pepper().is_some();
         match self {
             Self::Ours => ours,
             Self::Imported => !ours,
-            Self::Argon2 => !ours && matches!(hash.params(), HashParams::Argon2 { .. }),
-            Self::Bcrypt => matches!(hash.params(), HashParams::Bcrypt { .. }),
-            Self::Scrypt => matches!(hash.params(), HashParams::Scrypt { .. }),
-            Self::Pbkdf2 => matches!(hash.params(), HashParams::Pbkdf2 { .. }),
-            Self::Phpass => matches!(hash.params(), HashParams::Phpass { .. }),
+            Self::Argon2 => !ours && matches!(hash.kind().params, HashParams::Argon2 { .. }),
+            Self::Bcrypt => matches!(hash.kind().params, HashParams::Bcrypt { .. }),
+            Self::Scrypt => matches!(hash.kind().params, HashParams::Scrypt { .. }),
+            Self::Pbkdf2 => matches!(hash.kind().params, HashParams::Pbkdf2 { .. }),
+            Self::Phpass => matches!(hash.kind().params, HashParams::Phpass { .. }),
+            Self::Drupal => matches!(hash.kind().params, HashParams::Drupal { .. }),
+            Self::ShaCrypt => matches!(hash.kind().params, HashParams::ShaCrypt { .. }),
+            Self::Yescrypt => matches!(hash.kind().params, HashParams::Yescrypt { .. }),
             Self::Unusable => false,
         }
     }

@@ -1,26 +1,28 @@
 //! `daypass user import`: users with their hashes from a file.
 
-use super::batch::{self, BatchArgs, Outcome, Tally, Task, Work, patiently};
+use super::batch::{self, BatchArgs, Outcome, Problem, Tally, Task, Work, patiently};
+use super::credentials::Firebase;
 use super::lines;
-use super::record::{Reading, Row, System};
+use super::record::Reading;
+use super::rows::{Format, Rows};
 use super::safeguards::Accepted;
-use super::spelling::{self, Firebase};
+use super::spelling;
+use super::system::System;
 use crate::environment::Environment;
 use crate::output::{Failure, Output};
 use crate::target::Target;
 use clap::ValueEnum;
+use daypass_core::keys::Peppers;
 use daypass_core::ports::store::User;
 use daypass_dynamodb::Import;
-use daypass_passwords::{HashParams, IMPORTED_HASHES, MAX_IMPORTED_KINDS, Passwords};
+use daypass_passwords::{HashKind, IMPORTED_HASHES, MAX_IMPORTED_KINDS, Passwords, StoredHash};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::ready;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Arguments of `daypass user import`.
 #[derive(Debug, clap::Args)]
@@ -72,23 +74,6 @@ fn separator(text: &str) -> Result<Separator, String> {
     spelling::base64(text).map(Separator)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// One JSON object per line
-    Jsonl,
-    /// Comma-separated fields, with names in the first line
-    Csv,
-}
-
-impl Format {
-    fn of(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
-            Some(_) | None => Self::Jsonl,
-        }
-    }
-}
-
 /// Result of an import.
 #[derive(Serialize)]
 struct Summary {
@@ -131,27 +116,23 @@ pub(crate) async fn run(
         ));
     }
     let passwords = super::passwords(environment)?;
-    let peppers = Kids::load(target, environment).await;
+    let secrets = Secrets::load(target, environment).await;
     let input = lines::open(&args.file)?;
     let now = SystemClock.now();
-    let mut columns = Columns::default();
-    let mut kinds: BTreeMap<HashParams, u64> = BTreeMap::new();
+    let mut rows = Rows::new(format, reading.system, reading.name.clone());
+    let mut kinds: BTreeMap<HashKind, u64> = BTreeMap::new();
     let dry_run = args.dry_run;
-    let heading = format == Format::Csv;
-    let tally = batch::run(target, output, &args.batch, input, heading, |number, text| {
-        let row = match format {
-            Format::Jsonl => json_row(text)?,
-            Format::Csv => columns.row(number, text)?,
-        };
-        let Some(row) = row else { return Ok(None) };
-        let prepared = reading.prepare(reading.record(&row)?, UserId::generate(&OsEntropy), now)?;
-        peppers.require(prepared.hash.pepper())?;
+    let tally = batch::run(target, output, &args.batch, input, format == Format::Csv, |line| {
+        let Some((row, problem)) = rows.row(line).map_err(Problem::Input)? else { return Ok(None) };
+        // Every error about a line names its user.
+        let refused = |why: String| Problem::Line(reading.name_on(&row), why);
+        problem.map_or(Ok(()), Err).map_err(refused)?;
+        let record = reading.record(&row, now).map_err(refused)?;
+        let prepared = reading.prepare(record, UserId::generate(&OsEntropy), now).map_err(refused)?;
+        secrets.require(&prepared.hash).map_err(refused)?;
         let name = prepared.user.username.as_str().to_owned();
-        if let Err(why) = args.accepted.check(args.system, &row) {
-            let rejected: Work = Box::pin(ready(Ok(Outcome::Refused(why))));
-            return Ok(Some((name, rejected)));
-        }
-        *kinds.entry(prepared.hash.params()).or_default() += 1;
+        args.accepted.check(reading.system, reading.members(&row)).map_err(refused)?;
+        *kinds.entry(prepared.hash.kind()).or_default() += 1;
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
         let work: Work = Box::pin(async move {
             let imported = if dry_run {
@@ -222,37 +203,50 @@ fn report(
 }
 
 /// Value of the setting, if the kinds fit into it.
-fn setting(kinds: &BTreeMap<HashParams, u64>, passwords: &Passwords) -> Option<String> {
+fn setting(kinds: &BTreeMap<HashKind, u64>, passwords: &Passwords) -> Option<String> {
     let others: Vec<String> =
-        kinds.keys().filter(|params| **params != passwords.params()).map(ToString::to_string).collect();
+        kinds.keys().filter(|kind| **kind != passwords.params().into()).map(ToString::to_string).collect();
     (1..=MAX_IMPORTED_KINDS).contains(&others.len()).then(|| others.join(" "))
 }
 
-/// Ids of the peppers of the key set, or the error of its load.
-struct Kids(Result<BTreeSet<String>, String>);
+/// Ids and lengths of the peppers of the key set, or the error of its load.
+struct Secrets(Result<BTreeMap<String, usize>, String>);
 
-impl Kids {
+impl Secrets {
     async fn load(target: &Target, environment: &Environment<'_>) -> Self {
-        Self(target.keys(environment).await.map_err(|failure| failure.what().to_owned()).map(|document| {
-            let peppers = document.summary().into_iter().filter(|key| key.section == "peppers");
-            peppers.map(|key| key.kid).collect()
+        let document = target.keys(environment).await.map_err(|failure| failure.what().to_owned());
+        Self(document.and_then(|document| {
+            let peppers = Peppers::from_document(&document).map_err(|error| error.to_string())?;
+            let kids =
+                document.summary().into_iter().filter(|key| key.section == "peppers").map(|key| key.kid);
+            Ok(kids
+                .filter_map(|kid| {
+                    peppers.get(&kid).map(|secret| secret.expose().len()).map(|length| (kid, length))
+                })
+                .collect())
         }))
     }
 
-    /// Rejects a hash whose pepper is missing, because the user could not log in.
-    fn require(&self, pepper: Option<&str>) -> Result<(), String> {
-        match (pepper, &self.0) {
+    /// Rejects a hash whose pepper is missing, or whose signer key is another one: the user could not log in.
+    fn require(&self, hash: &StoredHash) -> Result<(), String> {
+        match (hash.pepper(), &self.0) {
             (None, _) => Ok(()),
-            (Some(kid), Ok(kids)) if kids.contains(kid) => Ok(()),
-            (Some(kid), Ok(_)) => Err(format!(
-                "the hash needs the pepper {kid}, which the key set lacks: adopt it with `daypass key adopt`"
-            )),
+            (Some(kid), Ok(kids)) => match (kids.get(kid), hash.secret_bytes()) {
+                (None, _) => Err(format!(
+                    "the hash needs the pepper {kid}, which the key set lacks: adopt it with `daypass key adopt`"
+                )),
+                (Some(has), Some(needs)) if *has != needs => Err(format!(
+                    "the hash needs a signer key of {needs} bytes, and {kid} has {has}: decode it with --base64 of `daypass key adopt`"
+                )),
+                (Some(_), _) => Ok(()),
+            },
             (Some(kid), Err(why)) => Err(format!("the hash needs the pepper {kid}, and {why}")),
         }
     }
 }
 
-/// Reads an import file as `daypass user import` does before it asks the store: the user or the problem of each line.
+/// Reads an import file as `daypass user import` does before it asks the store: the user or the problem of each line, or one
+/// problem of the file.
 ///
 /// `system` is a value of `--system`; `None` for another one. All other options have their defaults.
 #[must_use]
@@ -261,94 +255,23 @@ pub fn users_in(system: &str, csv: bool, file: &[u8], now: Timestamp) -> Option<
     let signer = Firebase { signer: "00000000".to_owned(), salt_separator: vec![7], rounds: 8, mem_cost: 14 };
     let firebase = (system == System::Firebase).then_some(signer);
     let reading = Reading { system, name: None, scope: Scope::default(), firebase, bcrypt_pepper: None };
-    let (mut lines, mut columns, mut users) = (lines::Lines::new(file), Columns::default(), Vec::new());
+    let format = if csv { Format::Csv } else { Format::Jsonl };
+    let (mut lines, mut rows, mut users) =
+        (lines::Lines::new(file, csv), Rows::new(format, system, None), Vec::new());
     // Reading from memory cannot fail.
     while let Ok(Some(line)) = lines.next() {
-        let row = line
-            .text
-            .map_err(str::to_owned)
-            .and_then(|text| if csv { columns.row(line.number, &text) } else { json_row(&text) });
-        let user = row.transpose().map(|row| {
-            let row = row?;
-            let prepared = reading.prepare(reading.record(&row)?, UserId::from_bytes([0; 16]), now)?;
-            Accepted::default().check(system, &row)?;
+        let (row, problem) = match rows.row(&line) {
+            Ok(None) => continue,
+            Ok(Some(row)) => row,
+            Err(failure) => return Some(vec![Err(failure.what().to_owned())]),
+        };
+        let user = || {
+            problem.map_or(Ok(()), Err)?;
+            let prepared = reading.prepare(reading.record(&row, now)?, UserId::from_bytes([0; 16]), now)?;
+            Accepted::default().check(system, reading.members(&row))?;
             Ok(prepared.user)
-        });
-        users.extend(user);
+        };
+        users.push(user());
     }
     Some(users)
-}
-
-fn json_row(text: &str) -> Result<Option<Row>, String> {
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    daypass_verifier::base::json::object(text.as_bytes())
-        .map(Some)
-        .map_err(|_| "the line is not a JSON object with unique members".to_owned())
-}
-
-/// Column names of the first line of CSV.
-#[derive(Default)]
-struct Columns(Vec<String>);
-
-impl Columns {
-    fn row(&mut self, number: u64, text: &str) -> Result<Option<Row>, String> {
-        if text.trim().is_empty() && number > 1 {
-            return Ok(None);
-        }
-        let fields = fields(text)?;
-        if number == 1 {
-            let names: BTreeSet<&String> = fields.iter().collect();
-            if fields.is_empty() || names.len() != fields.len() || fields.iter().any(String::is_empty) {
-                return Err("the first line does not have a unique name for each column".to_owned());
-            }
-            self.0 = fields;
-            return Ok(None);
-        }
-        if self.0.is_empty() {
-            return Err("the first line has no column names".to_owned());
-        }
-        if fields.len() != self.0.len() {
-            return Err(format!("the line has {} fields, the first one {}", fields.len(), self.0.len()));
-        }
-        // Databases export NULL as an empty field.
-        let value = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
-        Ok(Some(self.0.iter().cloned().zip(fields.into_iter().map(value)).collect()))
-    }
-}
-
-/// Fields of one line (RFC 4180). A field has no line break.
-fn fields(text: &str) -> Result<Vec<String>, String> {
-    if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
-        return Err("a quote is not closed on its line".to_owned());
-    }
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).map_err(|error| format!("the line is not CSV: {error}"))?;
-    Ok(record.iter().map(str::to_owned).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn csv_lines_have_the_columns_of_the_first() {
-        let mut columns = Columns::default();
-        assert_eq!(columns.row(1, "name,\"pass,word\",empty"), Ok(None));
-        let row = columns.row(2, "\"say \"\"hi\"\"\",$2y$10$x,").unwrap().unwrap();
-        assert_eq!(
-            Value::Object(row),
-            serde_json::json!({ "name": "say \"hi\"", "pass,word": "$2y$10$x", "empty": null })
-        );
-        assert_eq!(columns.row(3, ""), Ok(None));
-        for bad in ["a,b", "a,b,c,d", "a,\"b,c"] {
-            assert!(columns.row(4, bad).is_err(), "{bad}");
-        }
-        for bad in ["", "a,a", "a,,b"] {
-            assert!(Columns::default().row(1, bad).is_err(), "{bad:?}");
-        }
-        assert!(Columns::default().row(2, "a").is_err());
-    }
 }

@@ -1,10 +1,12 @@
 //! A user on a line of a file: of Daypass, which export writes and import reads, or of another system.
 
-use super::spelling::{self, Firebase};
-use clap::ValueEnum;
+use super::credentials::{self, Firebase};
+use super::safeguards;
+use super::spelling::{self, Spelled};
+use super::system::System;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
-use daypass_passwords::{Passwords, StoredHash};
+use daypass_passwords::{Passwords, StoredHash, Typed};
 use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -13,25 +15,6 @@ use serde_json::{Map, Number, Value};
 
 /// A line as members. Members of CSV are strings or null.
 pub(crate) type Row = Map<String, Value>;
-
-/// System that wrote a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum System {
-    /// `daypass user export`, or your own table with the same names
-    Daypass,
-    /// Auth0's export with password hashes
-    Auth0,
-    /// Devise: the users table of a Rails application
-    Devise,
-    /// Django: the table auth_user, or `dumpdata`
-    Django,
-    /// `firebase auth:export`; needs --firebase-signer
-    Firebase,
-    /// Keycloak: the users of an exported realm
-    Keycloak,
-    /// `WordPress`: the table wp_users
-    Wordpress,
-}
 
 /// Options of the parser.
 #[derive(Debug, Clone)]
@@ -64,6 +47,10 @@ pub(crate) struct Record {
     created_at: Option<Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<Number>,
+    /// Change of the typed password. A line is identified without it, because earlier versions did not know it; an export
+    /// writes it in front of the hash.
+    #[serde(skip)]
+    typed: Typed,
 }
 
 /// A line that can be stored.
@@ -84,6 +71,7 @@ impl From<&User> for Record {
             scope: Some(user.scope.clone()),
             created_at: seconds(user.created_at),
             updated_at: seconds(user.updated_at),
+            typed: Typed::AsIs,
         }
     }
 }
@@ -101,70 +89,86 @@ const OURS: [&str; 8] = [
 ];
 
 impl Reading {
+    /// The login name on a line, if it has one: for errors.
+    pub(crate) fn name_on(&self, row: &Row) -> Option<String> {
+        let name = self.members(row).username(self.system).ok()?;
+        Some(Passwords::standard().username(&name).map_or(name, |name| name.as_str().to_owned()))
+    }
+
+    /// Members of a line. Django's `dumpdata` and Kratos nest some of them.
+    pub(crate) fn members<'a>(&'a self, row: &'a Row) -> Members<'a> {
+        let nested = |name: &str| row.get(name).and_then(Value::as_object);
+        let (row, named) = match self.system {
+            System::Django => (nested("fields").unwrap_or(row), None),
+            System::Kratos => (row, nested("traits")),
+            _ => (row, None),
+        };
+        Members { row, named: named.unwrap_or(row), name: self.name.as_deref() }
+    }
+
     /// Parses a line.
     ///
     /// # Errors
     /// Why the line is rejected. The text does not quote the hash.
-    pub(crate) fn record(&self, row: &Row) -> Result<Record, String> {
-        let read = Members { row, name: self.name.as_deref() };
-        let record = match self.system {
-            System::Daypass => return self.ours(&read),
-            System::Auth0 => Record {
-                username: read.username(&["email", "username"])?,
-                password_hash: match row.get("custom_password_hash").and_then(Value::as_object) {
-                    Some(custom) => spelling::auth0(custom)?,
-                    None => spelling::from_text(read.text_of(&["passwordHash", "password_hash"])?)?,
-                },
-                status: Some(status(read.flag("blocked")?.unwrap_or(false))),
-                ..Record::bare()
+    pub(crate) fn record(&self, row: &Row, now: Timestamp) -> Result<Record, String> {
+        let read = self.members(row);
+        if self.system == System::Daypass {
+            return self.ours(&read);
+        }
+        let username = read.username(self.system)?;
+        let spelled = self.hash(&read)?;
+        let typed = self.system.typed(&spelled);
+        let created_at = match self.system {
+            System::Firebase => read.millis("createdAt")?,
+            System::Keycloak => read.millis("createdTimestamp")?,
+            _ => None,
+        };
+        let status = if safeguards::is_disabled(self.system, read, now)? {
+            Some(UserStatus::Disabled)
+        } else {
+            self.system.names_enabled().then_some(UserStatus::Enabled)
+        };
+        Ok(Record {
+            username,
+            user_id: None,
+            password_hash: spelled.hash,
+            password_version: None,
+            status,
+            scope: None,
+            created_at,
+            updated_at: None,
+            typed,
+        })
+    }
+
+    /// The hash of a line of another system.
+    fn hash(&self, read: &Members<'_>) -> Result<Spelled, String> {
+        let text = || read.text_of(self.system.members().hash);
+        match self.system {
+            System::Auth0 => match read.row.get("custom_password_hash").and_then(Value::as_object) {
+                Some(custom) => credentials::auth0(custom),
+                None => spelling::from_text(read.text_of(&["passwordHash", "password_hash"])?),
             },
-            System::Devise => Record {
-                username: read.username(&["email"])?,
-                password_hash: spelling::from_text(read.text_of(&["encrypted_password"])?)?,
-                status: disabled(read.is_filled("locked_at")),
-                ..Record::bare()
-            },
-            System::Django => {
-                // `dumpdata` nests the members.
-                let fields = row.get("fields").and_then(Value::as_object).unwrap_or(row);
-                let read = Members { row: fields, ..read };
-                Record {
-                    username: read.username(&["username"])?,
-                    password_hash: spelling::from_text(read.text_of(&["password"])?)?,
-                    status: Some(status(!read.flag("is_active")?.unwrap_or(true))),
-                    ..Record::bare()
-                }
-            }
+            System::Clerk => credentials::clerk(read.optional_text("password_hasher")?, text()?),
             System::Firebase => {
-                let username = read.username(&["email"])?;
                 let firebase =
                     self.firebase.as_ref().ok_or("--firebase-signer names the key of the hashes")?;
-                Record {
-                    username,
-                    password_hash: firebase
-                        .stored(read.text_of(&["passwordHash"])?, read.text_of(&["salt"])?)?,
-                    status: Some(status(read.flag("disabled")?.unwrap_or(false))),
-                    created_at: read.millis("createdAt")?,
-                    ..Record::bare()
-                }
+                Ok(firebase.stored(text()?, read.optional_text("salt")?)?.into())
             }
-            System::Keycloak => Record {
-                username: read.username(&["username"])?,
-                password_hash: spelling::keycloak(
-                    row.get("credentials").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default(),
-                )?,
-                status: Some(status(!read.flag("enabled")?.unwrap_or(true))),
-                created_at: read.millis("createdTimestamp")?,
-                ..Record::bare()
-            },
-            System::Wordpress => Record {
-                username: read.username(&["user_login"])?,
-                password_hash: spelling::from_text(read.text_of(&["user_pass"])?)?,
-                status: disabled(read.flag("spam")? == Some(true) || read.flag("deleted")? == Some(true)),
-                ..Record::bare()
-            },
-        };
-        Ok(record)
+            System::Fusionauth => {
+                let factor = read.number("factor")?.map(|factor| factor.to_string());
+                let scheme =
+                    read.optional_text("encryption_scheme")?.ok_or("`encryption_scheme` is missing")?;
+                let salt = read.optional_text("salt")?.unwrap_or_default();
+                Ok(credentials::fusionauth(scheme, factor.as_deref(), salt, text()?)?.into())
+            }
+            System::Keycloak => {
+                let all = read.row.get("credentials").and_then(Value::as_array);
+                credentials::keycloak(all.map(Vec::as_slice).unwrap_or_default())
+            }
+            System::Kratos => credentials::kratos(read.row),
+            _ => spelling::from_text(text()?),
+        }
     }
 
     fn ours(&self, read: &Members<'_>) -> Result<Record, String> {
@@ -207,10 +211,13 @@ impl Reading {
                     .ok_or("`password_version` is not a positive number")?,
             ),
         };
+        let username = read.username(self.system)?;
+        let Spelled { typed, hash } = spelling::from_text(read.text_of(self.system.members().hash)?)?;
         Ok(Record {
-            username: read.username(&["username"])?,
+            username,
             user_id,
-            password_hash: spelling::from_text(read.text_of(&["password_hash"])?)?,
+            password_hash: hash,
+            typed,
             password_version,
             status,
             scope,
@@ -231,12 +238,20 @@ impl Reading {
     ) -> Result<Prepared, String> {
         let passwords = Passwords::standard();
         let username = passwords.new_username(&record.username).map_err(|refused| refused.to_string())?;
-        if let Some(kid) = &self.bcrypt_pepper
-            && record.password_hash.starts_with("$2")
-        {
-            record.password_hash = format!("$bcrypt-pepper$k={kid}{}", record.password_hash);
+        if let Some(kid) = &self.bcrypt_pepper {
+            if record.password_hash.starts_with("$2") {
+                record.password_hash = format!("$bcrypt-pepper$k={kid}{}", record.password_hash);
+            } else if record.password_hash.starts_with("$argon2") && !record.password_hash.contains("keyid=")
+            {
+                // devise-argon2 makes the pepper argon2's secret.
+                return Err(
+                    "the hash is argon2 with a pepper of another system, which Daypass does not check"
+                        .to_owned(),
+                );
+            }
         }
-        let hash = spelling::check(&record.password_hash)?;
+        let password_hash = record.typed.stored(&record.password_hash);
+        let hash = spelling::check(&password_hash)?;
         record.username = username.as_str().to_owned();
         record.scope.get_or_insert_with(|| self.scope.clone());
         let line = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
@@ -253,7 +268,7 @@ impl Reading {
         let user = User {
             username,
             id: record.user_id.unwrap_or(new_id),
-            password_hash: record.password_hash,
+            password_hash,
             password_version: record.password_version.unwrap_or(1),
             status: record.status.unwrap_or(UserStatus::Enabled),
             scope: record.scope.unwrap_or_default(),
@@ -265,37 +280,12 @@ impl Reading {
     }
 }
 
-impl Record {
-    /// A record without optional members.
-    const fn bare() -> Self {
-        Self {
-            username: String::new(),
-            user_id: None,
-            password_hash: String::new(),
-            password_version: None,
-            status: None,
-            scope: None,
-            created_at: None,
-            updated_at: None,
-        }
-    }
-}
-
 /// Hash that identifies a line in a later import.
 fn line_hash(line: &[u8]) -> [u8; 16] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, line);
     let mut hash = [0; 16];
     hash.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     hash
-}
-
-const fn status(disabled: bool) -> UserStatus {
-    if disabled { UserStatus::Disabled } else { UserStatus::Enabled }
-}
-
-/// `None` for an enabled user keeps the hash of a line that an earlier version imported.
-fn disabled(disabled: bool) -> Option<UserStatus> {
-    disabled.then_some(UserStatus::Disabled)
 }
 
 /// Seconds with milliseconds as decimals.
@@ -314,21 +304,42 @@ fn timestamp(number: &Number) -> Option<Timestamp> {
     Some(Timestamp::from_millis(seconds.checked_mul(1000)?.checked_add(millis)?))
 }
 
-/// Reads members. Errors name the member.
+/// Whether a value is neither missing nor false.
+pub(super) fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => {
+            !matches!(text.to_ascii_lowercase().as_str(), "" | "0" | "f" | "false" | "no" | "n" | "[]" | "{}")
+        }
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(members) => members.values().any(is_set),
+    }
+}
+
+/// Reads members. Case, `_` and blanks of a member's name do not matter. Errors name the member.
 #[derive(Clone, Copy)]
 pub(super) struct Members<'a> {
     pub(super) row: &'a Row,
+    /// The object with the member that holds the login name.
+    named: &'a Row,
     /// The member with the login name, of `--name`.
-    pub(super) name: Option<&'a str>,
+    name: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
+    #[cfg(test)]
+    pub(super) const fn of(row: &'a Row) -> Self {
+        Self { row, named: row, name: None }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        find(self.row, name)
+    }
+
     fn optional_text(&self, name: &str) -> Result<Option<&'a str>, String> {
-        match self.row.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(format!("`{name}` is not a string")),
-        }
+        text(self.row, name)
     }
 
     /// The first member that is present.
@@ -338,27 +349,25 @@ impl<'a> Members<'a> {
                 return Ok(text);
             }
         }
-        match names {
-            ["username" | "email" | "user_login", ..] => {
-                Err(format!("`{}` is missing", names.join("` or `")))
-            }
-            _ => Err("the user has no password".to_owned()),
-        }
+        Err("the user has no password".to_owned())
     }
 
-    fn username(&self, usual: &[&str]) -> Result<String, String> {
-        let text = match self.name {
-            None => self.text_of(usual)?,
-            Some(name) => self.optional_text(name)?.ok_or_else(|| format!("`{name}` is missing"))?,
-        };
-        Ok(text.to_owned())
+    fn username(&self, system: System) -> Result<String, String> {
+        let usual = system.members().name;
+        let names = self.name.as_ref().map_or(usual, std::slice::from_ref);
+        for name in names {
+            if let Some(text) = text(self.named, name)?.or(text(self.row, name)?) {
+                return Ok(text.to_owned());
+            }
+        }
+        Err(format!("`{}` is missing", names.join("` or `")))
     }
 
     /// Whether a member has a value: neither null nor an empty text or list.
     pub(super) fn is_filled(&self, name: &str) -> bool {
-        match self.row.get(name) {
+        match self.get(name) {
             None | Some(Value::Null) => false,
-            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::String(text)) => !text.is_empty() && !text.starts_with("0000-00-00"),
             Some(Value::Array(values)) => !values.is_empty(),
             Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => true,
         }
@@ -366,12 +375,13 @@ impl<'a> Members<'a> {
 
     /// A boolean in the forms of databases.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
-        match self.row.get(name) {
+        match self.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(Value::String(text)) => match text.to_ascii_lowercase().as_str() {
-                "true" | "t" | "1" | "yes" => Ok(Some(true)),
-                "false" | "f" | "0" | "no" => Ok(Some(false)),
+                "" => Ok(None),
+                "true" | "t" | "1" | "yes" | "y" | "\u{1}" | "b'1'" | "0x01" => Ok(Some(true)),
+                "false" | "f" | "0" | "no" | "n" | "\0" | "b'0'" | "0x00" => Ok(Some(false)),
                 _ => Err(format!("`{name}` is neither true nor false")),
             },
             Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
@@ -381,7 +391,7 @@ impl<'a> Members<'a> {
     }
 
     fn number(&self, name: &str) -> Result<Option<Number>, String> {
-        match self.row.get(name) {
+        match self.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Number(number)) => Ok(Some(number.clone())),
             Some(Value::String(text)) => {
@@ -396,6 +406,27 @@ impl<'a> Members<'a> {
         let Some(number) = self.number(name)? else { return Ok(None) };
         let millis = number.as_u64().ok_or_else(|| format!("`{name}` is not a number of milliseconds"))?;
         Ok(seconds(Timestamp::from_millis(millis)))
+    }
+}
+
+/// A member by its name, or by the spelling of its name in another database.
+pub(super) fn find<'a>(row: &'a Row, name: &str) -> Option<&'a Value> {
+    row.get(name).or_else(|| row.iter().find(|(other, _)| is_same(other, name)).map(|(_, value)| value))
+}
+
+/// Whether two names differ only in case, `_` and blanks.
+pub(super) fn is_same(a: &str, b: &str) -> bool {
+    let folded = |name: &str| -> String {
+        name.chars().filter(|c| !matches!(c, '_' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    folded(a) == folded(b)
+}
+
+fn text<'a>(row: &'a Row, name: &str) -> Result<Option<&'a str>, String> {
+    match find(row, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{name}` is not a string")),
     }
 }
 

@@ -11,6 +11,7 @@
 mod bench;
 mod key;
 mod moving;
+mod public_reports;
 mod safeguards;
 mod scale;
 mod session;

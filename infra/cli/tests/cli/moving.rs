@@ -11,22 +11,22 @@ const DJANGO: &str = "pbkdf2_sha1$390000$seasalt2$aDapRanzW8aHTz97v2TcfHzWD+I=";
 const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
 impl Bench {
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    fn import(&self, args: &[&str]) -> Run {
+    pub(crate) fn import(&self, args: &[&str]) -> Run {
         self.daypass(&[&["user", "import"], args].concat()).run()
     }
 
     /// Summary of an import that rejects `refused` lines.
-    fn imported(&self, args: &[&str], refused: u64) -> Value {
+    pub(crate) fn imported(&self, args: &[&str], refused: u64) -> Value {
         let run = self.import(&[args, &["--json"]].concat());
         assert_eq!(run.code, i32::from(refused > 0), "{run:?}");
         let summary: Value =
@@ -164,28 +164,38 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         (with("created_at", json!(99_999_999_999_u64)), "in the future"),
         ("x".repeat(70_000), "longer than 64 KB"),
     ];
-    let text: String = bad.iter().map(|(line, _)| format!("{line}\n\n{good}\n")).collect();
+    // The first line is a user's: it tells that the file has JSON lines.
+    let text: String = bad.iter().map(|(line, _)| format!("\n{line}\n{good}\n")).collect();
+    let text = format!("{good}\n{text}");
     let file = bench.write("users.jsonl", &text);
     let refused = bad.len() as u64;
     let summary = bench.imported(&[&file, "--errors", "errors.jsonl"], refused);
-    assert_eq!(counts(&summary), [2 * refused, 1, refused - 1]);
+    assert_eq!(counts(&summary), [2 * refused + 1, 1, refused]);
     let errors = bench.read("errors.jsonl");
     assert!(!errors.contains("CCCCC"), "no hash is told: {errors}");
     for ((line, why), error) in bad.iter().zip(errors.lines()) {
         let error: Value = serde_json::from_str(error).unwrap();
         assert!(error["error"].as_str().unwrap().contains(why), "{why}: {error} {line}");
+        let name = serde_json::from_str::<Value>(line)
+            .ok()
+            .and_then(|line| line["username"].as_str().map(str::to_owned));
+        let is_object = !error["error"].as_str().unwrap().contains("not a JSON object");
+        assert_eq!(error["username"].as_str(), name.as_deref().filter(|_| is_object), "{error}");
     }
     // Without a file, ten are printed and all are counted.
     let run = bench.import(&[&file]);
     assert_eq!(run.err.matches("note: line ").count(), 10, "{}", run.err);
     assert!(
-        run.err.contains(&format!("error: {refused} of {} users were rejected", 2 * refused)),
+        run.err.contains(&format!("error: {refused} of {} users were rejected", 2 * refused + 1)),
         "{}",
         run.err
     );
     assert!(
-        run.out
-            .starts_with(&format!("{} users: 0 added, {refused} unchanged, {refused} rejected", 2 * refused)),
+        run.out.starts_with(&format!(
+            "{} users: 0 added, {} unchanged, {refused} rejected",
+            2 * refused + 1,
+            refused + 1
+        )),
         "{}",
         run.out
     );
@@ -272,7 +282,7 @@ fn every_system_of_the_documentation_moves_in() {
             assert!(!bench.accepts(&user, "another password"), "{title}: {name}");
         }
     }
-    assert_eq!(systems, 7, "the systems of the documentation");
+    assert_eq!(systems, 9, "the systems of the documentation");
 }
 
 /// invariant: An exported user can log in where the export is imported.

