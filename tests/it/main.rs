@@ -18,6 +18,7 @@ mod oracle;
 mod overdue;
 mod password;
 mod proxy;
+mod release;
 mod requests;
 mod revocations;
 mod scale;

@@ -8,6 +8,7 @@ mod budget;
 mod elf;
 mod fuzz;
 mod nextest;
+mod package;
 mod plan;
 mod rehearsal;
 mod report;
@@ -55,6 +56,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // The alias `cargo package-release`.
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == "package-release") {
+        return package::start(&package::Arguments::parse_from(arguments));
+    }
     let arguments = Arguments::parse();
     if arguments.list {
         let steps = STEPS.iter().filter(|step| step.runs_in(Depth::of(arguments.full)));
@@ -170,6 +176,7 @@ mod tests {
     #[test]
     fn documented_commands_exist() {
         daypass_docs::check(&["cargo", "verify"], &Arguments::command());
+        daypass_docs::check(&["cargo", "package-release"], &package::Arguments::command());
         for command in daypass_docs::commands(&["cargo", "verify"]) {
             let arguments = Arguments::parse_from(&command.words[1..]);
             let depth = Depth::of(arguments.full || arguments.arm64);

@@ -209,12 +209,18 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours, the example's and the rehearsal's.
-const TEMPLATES: [&str; 3] =
-    ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
+const TEMPLATES: [&str; 4] = [
+    "template.yaml",
+    "infra/authorizer.yaml",
+    "infra/examples/guarded-api/template.yaml",
+    "infra/rehearsal/apis.yaml",
+];
 
 fn template(_: &Plan) -> Result<()> {
+    let packaged = crate::package::templates(&target_dir().join("verify/package"))?;
     let mut lint = Command::new(cfn_lint()?);
-    run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
+    let lint = without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES).args(packaged);
+    run("cfn-lint", lint)?;
     // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
     scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
@@ -343,17 +349,21 @@ pub(crate) fn released(depth: Depth) -> Vec<&'static Function> {
 /// Builds with `cargo lambda build`, as `sam build` does, for this machine's processor. The measured archive is the
 /// deployed one for that `Architecture`.
 fn release(plan: &Plan) -> Result<()> {
-    let functions = released(plan.depth);
+    build_release(&released(plan.depth))
+}
+
+/// Builds, weighs and inspects the archives of these functions.
+pub(crate) fn build_release(functions: &[&Function]) -> Result<()> {
     // An archive of an earlier build must not replace a missing one.
-    for function in &functions {
+    for function in functions {
         let folder = archives().join(function.binary);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
     }
-    build_functions(&functions, &archives())?;
-    say(&weigh(&functions, &archives())?);
-    say(&inspect(&functions, &archives())?);
+    build_functions(functions, &archives())?;
+    say(&weigh(functions, &archives())?);
+    say(&inspect(functions, &archives())?);
     Ok(())
 }
 
@@ -401,7 +411,10 @@ fn build_functions(functions: &[&Function], archives: &Path) -> Result<()> {
 }
 
 /// `cargo lambda build` of these packages.
-fn cargo_lambda_build(archives: &Path, packages: impl Iterator<Item = &'static str>) -> Result<Command> {
+pub(crate) fn cargo_lambda_build(
+    archives: &Path,
+    packages: impl Iterator<Item = &'static str>,
+) -> Result<Command> {
     let mut command = cargo_lambda()?.command()?;
     command.args(["build", "--release", "--locked", "--lambda-dir"]).arg(archives);
     for package in packages {
