@@ -187,3 +187,50 @@ fn the_workflows_pin_their_actions() {
         assert!(seen > 0, "{name}");
     }
 }
+
+/// A resource without what a conditional parameter of the stack adds.
+fn plain(resource: &Value) -> Value {
+    let mut resource = resource.clone();
+    let members = resource.as_object_mut().unwrap();
+    members.remove("Metadata");
+    members["Properties"].as_object_mut().unwrap().remove("StreamSpecification");
+    resource
+}
+
+/// invariant: What a deleted stack leaves can be imported: the import template has these resources as the stack has them.
+#[test]
+fn the_import_template_has_what_the_stack_keeps() {
+    let (stack, import) = (template("template.yaml"), template("infra/recovery/kept.yaml"));
+    let kept = |(id, resource): (&String, &Value)| (id.clone(), plain(resource));
+    let of_stack = stack["Resources"].as_object().unwrap().iter();
+    let of_stack = of_stack
+        .filter(|(_, one)| one["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain")));
+    let mut expected: serde_json::Map<String, Value> = of_stack.map(kept).collect();
+    // A deletion keeps what has this policy, too. An import needs a policy that CloudFormation knows everywhere.
+    for resource in expected.values_mut() {
+        resource["DeletionPolicy"] = json!("Retain");
+    }
+    let imported: serde_json::Map<String, Value> =
+        import["Resources"].as_object().unwrap().iter().map(kept).collect();
+    assert_eq!(imported, expected);
+    for (name, condition) in import["Conditions"].as_object().unwrap() {
+        assert_eq!(condition, &stack["Conditions"][name], "{name}");
+    }
+    let page = read("docs/operations/recovery.md");
+    for id in imported.keys() {
+        assert!(page.contains(&format!("\"LogicalResourceId\": \"{id}\"")), "{id}");
+    }
+}
+
+/// API Gateway reports an error of a REST API's authorizer by one of two types.
+///
+/// invariant: The example's REST API answers 503 with Retry-After when the authorizer fails.
+#[test]
+fn both_types_of_a_failed_authorizer_get_503() {
+    let example = template("infra/examples/guarded-api/template.yaml");
+    let answers = &example["Resources"]["RestApi"]["Properties"]["GatewayResponses"];
+    for kind in ["AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"] {
+        assert_eq!(answers[kind]["StatusCode"], 503, "{kind}");
+        assert_eq!(answers[kind]["ResponseParameters"]["Headers"]["Retry-After"], "'2'", "{kind}");
+    }
+}
