@@ -222,6 +222,46 @@ fn the_import_template_has_what_the_stack_keeps() {
     }
 }
 
+/// The examples for other tools name parameters, outputs and files that exist, and follow the authorizer's contract.
+#[test]
+fn the_examples_name_what_the_release_has() {
+    let stack = template("template.yaml");
+    let (cdk, terraform) = (read("infra/examples/cdk/app.ts"), read("infra/examples/terraform/main.tf"));
+    let serverless = template("infra/examples/serverless/serverless.yml");
+    // Parameters in the block that begins with this text.
+    let named = |text: &str, start: &str, separator: char| -> BTreeSet<String> {
+        let block = text.split_once(start).unwrap().1.split_once('}').unwrap().0;
+        let names = block.lines().filter_map(|line| line.trim().split_once(separator));
+        names
+            .map(|(name, _)| name.trim().to_owned())
+            .filter(|name| name.starts_with(char::is_uppercase))
+            .collect()
+    };
+    for names in [named(&cdk, "parameters: {", ':'), named(&terraform, "parameters = {", '=')] {
+        let required = ["ArtifactBucket", "Audience"];
+        assert!(required.iter().all(|name| names.contains(*name)), "{names:?}");
+        for name in names.iter().filter(|name| !name.starts_with("Artifact")) {
+            assert!(stack["Parameters"].get(name).is_some(), "there is no parameter {name}");
+        }
+    }
+    assert!(stack["Outputs"].get("AuthorizerFunctionArn").is_some());
+    let export = "daypass-AuthorizerFunctionArn";
+    assert!(cdk.contains(&format!("Fn.importValue(\"{export}\")")) && cdk.contains("sameEnvironment: true"));
+    assert!(
+        cdk.contains("resultsCacheTtl: Duration.seconds(0)") && cdk.contains("HttpLambdaResponseType.SIMPLE")
+    );
+    assert!(
+        terraform.contains("outputs[\"AuthorizerFunctionArn\"]") && terraform.contains("daypass-arm64.yaml")
+    );
+    let prefix = format!("daypass/{}/", env!("CARGO_PKG_VERSION"));
+    assert!(terraform.contains(&prefix) && read("docs/guides/release.md").contains(&prefix));
+    let own = &serverless["provider"]["httpApi"]["authorizers"]["daypass"];
+    assert_eq!(own["functionArn"], json!({ "Fn::ImportValue": export }));
+    assert_eq!(own["payloadVersion"], "2.0");
+    assert_eq!((&own["enableSimpleResponses"], &own["resultTtlInSeconds"]), (&json!(true), &json!(0)));
+    assert_eq!(own.get("managedExternally"), None, "the framework would grant no permission");
+}
+
 /// API Gateway reports an error of a REST API's authorizer by one of two types.
 ///
 /// invariant: The example's REST API answers 503 with Retry-After when the authorizer fails.

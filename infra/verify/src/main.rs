@@ -5,6 +5,7 @@
 
 mod arm64;
 mod budget;
+mod deployment;
 mod elf;
 mod fuzz;
 mod nextest;

@@ -14,6 +14,7 @@ use daypass_tools::{
 
 use crate::arm64::arm64;
 use crate::budget::{inspect, packages, weigh};
+use crate::deployment::{deployment, examples};
 use crate::fuzz::fuzz;
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
@@ -121,6 +122,19 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("clippy", "no compiler or clippy warning, including tests", 15, clippy).compiling(),
     Step::new("deny", "licences, banned and duplicate crates, sources of crates", 5, deny),
     Step::new("template", "the templates are valid, and the stack passes the policy scanner", 8, template),
+    Step::new(
+        "deployment",
+        "documented parameters, calls of CloudFormation and rights of roles, without an account",
+        8,
+        deployment,
+    ),
+    Step::new(
+        "examples",
+        "the examples for CDK and the Serverless Framework; the templates in every region",
+        10,
+        examples,
+    )
+    .full(),
     Step::new("book", "the book builds, its links work, its Markdown is tidy", 5, book),
     Step::new("build", "everything compiles with the features of the tests", 15, build)
         .after(&["clippy"])
