@@ -1,11 +1,6 @@
 //! The templates and examples around the stack agree with the code and with `template.yaml`.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the helpers of a test fail as the test does"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use daypass_core::config;
 use daypass_gateway::template::parse;

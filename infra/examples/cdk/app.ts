@@ -12,6 +12,8 @@ const app = new App();
 const daypass = new Stack(app, "daypass");
 new CfnInclude(daypass, "Daypass", {
   templateFile: app.node.getContext("daypassTemplate"),
+  // The transform of SAM resolves them.
+  allowCyclicalReferences: true,
   parameters: {
     ArtifactBucket: app.node.getContext("artifactBucket"),
     Issuer: "https://id.example.com",

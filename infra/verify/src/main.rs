@@ -15,6 +15,7 @@ mod rehearsal;
 mod report;
 mod steps;
 mod supervise;
+mod templates;
 
 use std::process::ExitCode;
 

@@ -231,7 +231,7 @@ const TEMPLATES: [&str; 4] = [
 ];
 
 fn template(_: &Plan) -> Result<()> {
-    let packaged = crate::package::templates(&target_dir().join("verify/package"))?;
+    let packaged = crate::templates::write_all(&target_dir().join("verify/package"))?;
     let mut lint = Command::new(cfn_lint()?);
     let lint = without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES).args(packaged);
     run("cfn-lint", lint)?;

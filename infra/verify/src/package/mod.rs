@@ -5,7 +5,6 @@
 
 mod archive;
 mod sbom;
-mod template;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,9 +21,7 @@ use crate::budget::packages;
 use crate::elf::{Binary, Processor, unzipped};
 use crate::plan::archives;
 use crate::steps::{build_release, cargo_lambda_build};
-
-/// Templates that a release contains: the stack, and the authorizer alone.
-const TEMPLATES: [(&str, &str); 2] = [("daypass", "template.yaml"), ("authorizer", "infra/authorizer.yaml")];
+use crate::templates::{self, TEMPLATES};
 
 /// The package and the program of the command for operators.
 const COMMAND: (&str, &str) = ("daypass-cli", "daypass");
@@ -117,7 +114,7 @@ fn write_release(folder: &Path, processor: Processor, programs: &[Program]) -> R
         write(&folder.join(format!("{}-{processor}.cdx.json", program.name)), bom.as_bytes())?;
     }
     for (name, source) in TEMPLATES {
-        for (name, text) in template::packaged(&workspace_root().join(source), name, processor)? {
+        for (name, text) in templates::packaged(&workspace_root().join(source), name, processor)? {
             write(&folder.join(name), text.as_bytes())?;
         }
     }
@@ -170,18 +167,4 @@ fn make_executable(file: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn make_executable(_: &Path) -> Result<()> {
     Ok(())
-}
-
-/// Writes the packaged templates of a processor into `folder`, and returns their paths.
-pub(crate) fn templates(folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder)?;
-    let mut files = Vec::new();
-    for (name, source) in TEMPLATES {
-        for (name, text) in template::packaged(&workspace_root().join(source), name, Processor::Arm)? {
-            let file = folder.join(name);
-            write(&file, text.as_bytes())?;
-            files.push(file);
-        }
-    }
-    Ok(files)
 }

@@ -1,5 +1,7 @@
 //! Bills of materials in CycloneDX 1.5 (ECMA-424) of exactly the packages that Cargo links into a program.
 
+#![expect(clippy::indexing_slicing, reason = "an index into JSON gives null for a missing member")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -14,10 +16,13 @@ use crate::elf::Processor;
 /// Name and version of a package, as `cargo tree` prints them.
 type Package = (String, String);
 
+/// Dependencies of each package.
+type Edges = BTreeMap<Package, BTreeSet<Package>>;
+
 /// The packages of all selections, with their dependencies.
 pub(super) struct Bills {
     /// Dependencies of each root by selection, because another selection has other features.
-    selections: Vec<(Vec<Package>, BTreeMap<Package, BTreeSet<Package>>)>,
+    selections: Vec<(Vec<Package>, Edges)>,
     /// What the manifest and `Cargo.lock` say about each package.
     known: BTreeMap<Package, Known>,
 }
@@ -143,9 +148,8 @@ fn output(arguments: &[&str]) -> Result<String> {
 
 /// Roots and edges in the output of `cargo tree --prefix depth --format ' {p}'`. Cargo prints the dependencies of a
 /// package once.
-fn tree(text: &str) -> Result<(Vec<Package>, BTreeMap<Package, BTreeSet<Package>>)> {
-    let (mut roots, mut edges, mut path) =
-        (Vec::new(), BTreeMap::<_, BTreeSet<_>>::new(), Vec::<Package>::new());
+fn tree(text: &str) -> Result<(Vec<Package>, Edges)> {
+    let (mut roots, mut edges, mut path) = (Vec::new(), Edges::new(), Vec::<Package>::new());
     for line in text.lines().filter(|line| !line.is_empty()) {
         let mut words = line.split(' ');
         let mut word = || words.next().ok_or_else(|| anyhow!("`cargo tree` prints `{line}`"));
@@ -161,7 +165,7 @@ fn tree(text: &str) -> Result<(Vec<Package>, BTreeMap<Package, BTreeSet<Package>
     Ok((roots, edges))
 }
 
-fn reachable(root: &Package, edges: &BTreeMap<Package, BTreeSet<Package>>) -> BTreeSet<Package> {
+fn reachable(root: &Package, edges: &Edges) -> BTreeSet<Package> {
     let (mut found, mut open) = (BTreeSet::new(), vec![root]);
     while let Some(package) = open.pop() {
         if found.insert(package.clone()) {

@@ -3,11 +3,16 @@
 //! The text is edited line by line, so a packaged template keeps its comments and differs little from its source.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use daypass_tools::workspace_root;
 
 use crate::elf::Processor;
+
+/// Templates that a release contains: the stack, and the authorizer alone.
+pub(crate) const TEMPLATES: [(&str, &str); 2] =
+    [("daypass", "template.yaml"), ("authorizer", "infra/authorizer.yaml")];
 
 /// Parameters that a packaged template adds. A source that has them already keeps its own.
 fn parameters() -> String {
@@ -34,7 +39,7 @@ fn parameters() -> String {
 ///
 /// # Errors
 /// The source has a form that this function does not know. It names the resource.
-pub(super) fn packaged(source: &Path, name: &str, processor: Processor) -> Result<Vec<(String, String)>> {
+pub(crate) fn packaged(source: &Path, name: &str, processor: Processor) -> Result<Vec<(String, String)>> {
     let text = fs::read_to_string(source).with_context(|| format!("there is no {}", source.display()))?;
     let mut packaged = rewritten(&text, processor).with_context(|| source.display().to_string())?;
     let mut files = vec![(format!("{name}-{processor}.yaml"), packaged.text)];
@@ -45,6 +50,20 @@ pub(super) fn packaged(source: &Path, name: &str, processor: Processor) -> Resul
             bail!("{nested}: a nested template with code or templates of its own is not supported");
         }
         files.push((file_name(&nested)?.to_owned(), text));
+    }
+    Ok(files)
+}
+
+/// Writes the packaged templates of a processor into `folder`, and returns their paths.
+pub(crate) fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder)?;
+    let mut files = Vec::new();
+    for (name, source) in TEMPLATES {
+        for (name, text) in packaged(&workspace_root().join(source), name, Processor::Arm)? {
+            let file = folder.join(name);
+            fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
+            files.push(file);
+        }
     }
     Ok(files)
 }
@@ -169,11 +188,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use daypass_gateway::template::parse;
-    use daypass_tools::{FUNCTIONS, workspace_root};
+    use daypass_tools::FUNCTIONS;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::package::TEMPLATES;
 
     fn parsed(text: &str) -> Value {
         parse(text).unwrap()
