@@ -249,7 +249,9 @@ fn the_examples_name_what_the_release_has() {
         terraform.contains("outputs[\"AuthorizerFunctionArn\"]") && terraform.contains("daypass-arm64.yaml")
     );
     let prefix = format!("daypass/{}/", env!("CARGO_PKG_VERSION"));
-    assert!(terraform.contains(&prefix) && read("docs/guides/release.md").contains(&prefix));
+    for text in [&cdk, &terraform, &read("docs/guides/release.md")] {
+        assert!(text.contains(&prefix), "{prefix}");
+    }
     let own = &serverless["provider"]["httpApi"]["authorizers"]["daypass"];
     assert_eq!(own["functionArn"], json!({ "Fn::ImportValue": export }));
     assert_eq!(own["payloadVersion"], "2.0");

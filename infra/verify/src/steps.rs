@@ -223,9 +223,10 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours, the example's and the rehearsal's.
-const TEMPLATES: [&str; 4] = [
+const TEMPLATES: [&str; 5] = [
     "template.yaml",
     "infra/authorizer.yaml",
+    "infra/recovery/kept.yaml",
     "infra/examples/guarded-api/template.yaml",
     "infra/rehearsal/apis.yaml",
 ];
