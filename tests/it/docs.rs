@@ -424,7 +424,8 @@ fn the_table_of_errors_has_every_error() {
 
 #[test]
 fn documented_cargo_commands_exist() {
-    const CARGOS_OWN: [&str; 7] = ["bench", "build", "deny", "lambda", "nextest", "run", "test"];
+    const CARGOS_OWN: [&str; 10] =
+        ["auditable", "bench", "build", "deny", "lambda", "metadata", "nextest", "run", "test", "tree"];
     let config = read(".cargo/config.toml");
     let aliases: BTreeSet<&str> =
         config.lines().filter_map(|line| line.split_once(" = \"")).map(|(name, _)| name).collect();
@@ -500,11 +501,16 @@ fn documented_variables_exist() {
 /// Names such as `KeysRevision=2` and "the parameter `Routes`" are those of a template.
 #[test]
 fn documented_parameters_exist() {
-    // Attributes of cookies.
-    const OTHERS: [&str; 2] = ["Path", "SameSite"];
+    // Attributes of cookies, and a property of DynamoDB.
+    const OTHERS: [&str; 3] = ["Path", "PointInTimeRecoveryEnabled", "SameSite"];
     let mut known: BTreeSet<String> = OTHERS.map(str::to_owned).into();
-    for template in ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"]
-    {
+    let templates = [
+        "template.yaml",
+        "infra/authorizer.yaml",
+        "infra/examples/guarded-api/template.yaml",
+        "infra/rehearsal/apis.yaml",
+    ];
+    for template in templates {
         known.extend(parse(&read(template)).unwrap()["Parameters"].as_object().unwrap().keys().cloned());
     }
     let is_name = |name: &str| {

@@ -20,6 +20,7 @@ mod oracle;
 mod overdue;
 mod password;
 mod proxy;
+mod release;
 mod replacement;
 mod requests;
 mod revocations;

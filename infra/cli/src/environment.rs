@@ -1,6 +1,8 @@
 //! The process environment: variables, current folder, and the ways to select a store.
 
+use crate::output::Failure;
 use http::Uri;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Variables that select a store or a key set. Any of them disables the local stack. Variables that select nothing,
@@ -45,6 +47,8 @@ pub(crate) const WAYS: &str = "start the local stack with `cargo dev` in a check
 /// The process environment: variables and current folder.
 pub struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// Variables that a deployed stack replaces.
+    stack: BTreeMap<String, String>,
     pub(crate) folder: PathBuf,
 }
 
@@ -52,12 +56,37 @@ impl<'a> Environment<'a> {
     /// From a lookup of variables and the current folder.
     #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
-        Self { lookup, folder }
+        Self { lookup, stack: BTreeMap::new(), folder }
     }
 
     /// Value of a variable. An empty variable counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+        let value = self.stack.get(name).cloned().or_else(|| (self.lookup)(name));
+        value.filter(|value| !value.trim().is_empty())
+    }
+
+    /// The same environment with the variables of a stack.
+    pub(crate) fn with(&self, stack: Option<BTreeMap<String, String>>) -> Self {
+        Self { lookup: self.lookup, stack: stack.unwrap_or_default(), folder: self.folder.clone() }
+    }
+
+    /// Checks that no variable names tables or keys, which could be those of another stack.
+    ///
+    /// # Errors
+    /// The first such variable.
+    pub(crate) fn without_names(&self) -> Result<(), Failure> {
+        match CHOOSING.iter().find(|name| name.starts_with("DAYPASS_") && self.get(name).is_some()) {
+            None => Ok(()),
+            Some(name) => Err(Failure::usage(
+                format!("--stack and {name} both name tables or keys"),
+                format!("unset {name}, or omit --stack (and DAYPASS_STACK)"),
+            )),
+        }
+    }
+
+    /// Whether a stack names the tables.
+    pub(crate) fn has_stack(&self) -> bool {
+        !self.stack.is_empty()
     }
 
     pub(crate) fn has_choice(&self) -> bool {

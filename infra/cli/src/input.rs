@@ -33,6 +33,16 @@ pub(crate) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
     })
 }
 
+/// Reads the password of a user who has one: one line of standard input, or typed once at the terminal.
+pub(crate) fn password(from_stdin: bool) -> Result<Password, Failure> {
+    let text = match (from_stdin, io::stdin().is_terminal()) {
+        (true, _) => first_line(io::stdin())?,
+        (false, true) => ask("Password: ")?,
+        (false, false) => return Err(Failure::new("there is no terminal to type the password", AUTOMATE)),
+    };
+    Password::new(text).ok_or_else(|| Failure::new("the password is empty or too long", "type it again"))
+}
+
 /// Reads the secret of another system: one line of standard input, base64-decoded on request.
 pub(crate) fn foreign_secret(base64: bool) -> Result<Secret, Failure> {
     if io::stdin().is_terminal() {
@@ -53,12 +63,13 @@ pub(crate) fn foreign_secret(base64: bool) -> Result<Secret, Failure> {
     })
 }
 
+fn ask(prompt: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt).map_err(|error| {
+        Failure::new(format!("the password cannot be read from the terminal: {error}"), AUTOMATE)
+    })
+}
+
 fn ask_twice() -> Result<String, Failure> {
-    let ask = |prompt| {
-        rpassword::prompt_password(prompt).map_err(|error| {
-            Failure::new(format!("the password cannot be read from the terminal: {error}"), AUTOMATE)
-        })
-    };
     let first = ask("New password: ")?;
     if first != ask("Repeat the password: ")? {
         return Err(Failure::new("the two passwords differ", "nothing was changed; run the command again"));

@@ -6,19 +6,24 @@
 //! A password is typed at a prompt or read from standard input. It is not an argument, because every process of the
 //! machine sees arguments and the shell keeps them in its history.
 
+mod aws;
 mod dev_stack;
+mod doctor;
 mod environment;
 mod input;
 mod key;
 mod output;
 mod session;
+mod stack;
 mod target;
 mod user;
 
+use aws::Aws;
 use clap::{Parser, Subcommand};
 pub use dev_stack::DEV_FILE;
 pub use environment::Environment;
 use output::{Failure, Output, quoted};
+use stack::Stack;
 use std::process::ExitCode;
 
 /// The lines of `daypass user import` and `daypass user export`, without a store.
@@ -40,6 +45,16 @@ struct Cli {
     /// Print one JSON document; times are in seconds since the epoch
     #[arg(long, global = true, display_order = 900)]
     json: bool,
+    /// A deployed stack: tables and key sets come from its outputs. AWS_PROFILE and AWS_REGION select the account
+    #[arg(
+        long,
+        value_name = "NAME",
+        global = true,
+        display_order = 901,
+        env = "DAYPASS_STACK",
+        hide_env_values = true
+    )]
+    stack: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -52,6 +67,8 @@ enum Command {
     Session(session::Args),
     /// Manage key sets: generate, adopt, show
     Key(key::Args),
+    /// Check a deployed stack: quotas, issuer, keys, feed, tables and a login
+    Doctor(doctor::Args),
     /// Moved to `cargo dev`
     #[command(hide = true, disable_help_flag = true)]
     Dev {
@@ -63,17 +80,22 @@ enum Command {
 /// Runs the command of this process's arguments.
 #[must_use]
 pub fn start(environment: &Environment<'_>) -> ExitCode {
-    let Cli { json, command } = Cli::parse();
+    let Cli { json, stack, command } = Cli::parse();
     let mut stdout = std::io::stdout();
     let mut stderr = std::io::stderr();
     let mut output = Output::new(json, &mut stdout, &mut stderr);
-    match run(command, environment, &mut output) {
+    match run(command, stack.as_deref(), environment, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output.fail(&failure),
     }
 }
 
-fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+fn run(
+    command: Command,
+    stack: Option<&str>,
+    environment: &Environment<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
     // One request at a time needs one thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(
@@ -82,10 +104,24 @@ fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>)
         )
     })?;
     runtime.block_on(async {
+        // `key` shows all sections; users need the peppers alone, which fewer people may read.
+        let secrets: &[&str] = match command {
+            Command::Key(_) => &["SigningKeysSecretArn", "RefreshKeysSecretArn", "PeppersSecretArn"],
+            _ => &["PeppersSecretArn"],
+        };
+        let of_stack = match (stack, &command) {
+            (Some(name), Command::User(_) | Command::Session(_) | Command::Key(_)) => {
+                environment.without_names()?;
+                Some(Stack::read(&Aws::of(environment).await?, name).await?.variables(secrets))
+            }
+            _ => None,
+        };
+        let environment = &environment.with(of_stack);
         match command {
             Command::User(args) => user::run(args, environment, output).await,
             Command::Session(args) => session::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
+            Command::Doctor(args) => doctor::run(args, stack, environment, output).await,
             Command::Dev { options } => Err(moved(&options)),
         }
     })

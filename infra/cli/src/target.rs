@@ -70,6 +70,13 @@ pub(crate) async fn open(
     environment: &Environment<'_>,
     output: &mut Output<'_>,
 ) -> Result<Target, Failure> {
+    let given = [&args.endpoint, &args.users_table, &args.sessions_table, &args.attempts_table];
+    if environment.has_stack() && given.iter().any(|option| option.is_some()) {
+        return Err(Failure::usage(
+            "--stack names the store and its tables",
+            "omit --endpoint, --users-table, --sessions-table and --attempts-table",
+        ));
+    }
     if let Some(url) = &args.endpoint {
         if environment.has_identity() {
             output.note(
@@ -77,10 +84,10 @@ pub(crate) async fn open(
                  that are set; use AWS_ENDPOINT_URL_DYNAMODB instead to keep them",
             );
         }
-        return Ok(Target::local(url, args.tables(None), Choice::Endpoint(url.clone())));
+        return Ok(Target::local(url, args.tables(|_| None), Choice::Endpoint(url.clone())));
     }
     if environment.has_choice() {
-        let tables = args.tables(None);
+        let tables = args.tables(|name| environment.get(name));
         // With AWS_PROFILE set and a running stack, the intention is unclear. The variables decide, and a note says so.
         if let Ok(Some(dev)) = DevStack::find(environment).await {
             output.note(&format!(
@@ -102,18 +109,18 @@ pub(crate) async fn open(
     }
     if let Some(dev) = DevStack::find(environment).await? {
         output.note(&dev.announcement());
-        let tables = args.tables(Some(&dev));
+        let tables = args.tables(|name| dev.variable(name));
         return Ok(Target::local(&dev.url.clone(), tables, Choice::Dev(dev)));
     }
-    Ok(Target::connect(args.tables(None), Choice::Nothing).await)
+    Ok(Target::connect(args.tables(|_| None), Choice::Nothing).await)
 }
 
 impl StoreArgs {
-    /// Table names: the options, then those of the local stack, then the defaults.
-    fn tables(&self, dev: Option<&DevStack>) -> Tables {
+    /// Table names: the options, then the variables of a stack, then the defaults.
+    fn tables(&self, stack: impl Fn(&str) -> Option<String>) -> Tables {
         let name = |given: &Option<String>, variable: &str, usual: &str| {
             let given = given.clone().filter(|name| !name.trim().is_empty());
-            given.or_else(|| dev?.variable(variable)).unwrap_or_else(|| usual.to_owned())
+            given.or_else(|| stack(variable)).unwrap_or_else(|| usual.to_owned())
         };
         Tables {
             users: name(&self.users_table, "DAYPASS_USERS_TABLE", "daypass-users"),

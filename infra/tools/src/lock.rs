@@ -25,8 +25,14 @@ pub fn lock(upgrade: bool) -> Result<()> {
             lock_python(&folder, &requirements, upgrade)?;
         }
     }
-    for folder in ["infra/browser", "infra/tools/node", "tests/interop/node"].map(|folder| root.join(folder))
-    {
+    let node = [
+        "infra/browser",
+        "infra/examples/cdk",
+        "infra/examples/serverless",
+        "infra/tools/node",
+        "tests/interop/node",
+    ];
+    for folder in node.map(|folder| root.join(folder)) {
         let subcommand = if upgrade { "update" } else { "install" };
         let arguments = ["--package-lock-only", "--omit-lockfile-registry-resolved"];
         run_quietly("npm", npm(subcommand, &folder).args(arguments))?;

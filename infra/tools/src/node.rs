@@ -34,6 +34,14 @@ pub fn aws_jwt_verify() -> Result<PathBuf> {
     packages()
 }
 
+/// Installs the simulator of IAM policies if it is missing, and returns the folder with its `node_modules`.
+///
+/// # Errors
+/// As [`playwright`].
+pub fn iam_simulate() -> Result<PathBuf> {
+    packages()
+}
+
 /// Installs the TypeScript compiler if it is missing, and returns its script for Node.js.
 ///
 /// # Errors

@@ -189,6 +189,14 @@ pub fn argon2_cffi() -> Result<PathBuf> {
     program("argon2-cffi", "python")
 }
 
+/// Installs MiniStack if it is missing, and returns its Python, with boto3 and the SAM translator.
+///
+/// # Errors
+/// As [`cargo_lambda`].
+pub fn ministack() -> Result<PathBuf> {
+    program("ministack", "python")
+}
+
 /// Environment of the rehearsal's stacks and of their deployment.
 const ACCOUNT: &str = "apigateway,cloudformation,dynamodb,iam,kms,lambda,logs,s3,secretsmanager,sts";
 
@@ -221,7 +229,7 @@ impl Ministack {
     }
 
     fn start(services: &str, variables: &[(&str, &str)]) -> Result<Self> {
-        let python = program("ministack", "python")?;
+        let python = ministack()?;
         let address = free_port()?;
         let url = format!("http://{address}");
         let files = Scratch::make("ministack")?;

@@ -17,7 +17,7 @@ use crate::elf::{Binary, Processor};
 use crate::nextest::Tests;
 use crate::plan::Plan;
 
-const TARGET: &str = "aarch64-unknown-linux-gnu";
+const TARGET: &str = Processor::Arm.target();
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 const QEMU: &str = "qemu-aarch64-static";
 /// Debian's folder of arm64 libraries: QEMU uses its dynamic linker and glibc.
@@ -38,28 +38,48 @@ With rustup, `rustup target add aarch64-unknown-linux-gnu` stands in for the fir
 /// # Errors
 /// A tool is missing, or a function does not compile, does not fit Lambda or its budget, or answers wrongly.
 pub(crate) fn arm64(plan: &Plan) -> Result<()> {
+    require(QEMU)?;
+    let loader = Path::new(SYSROOT).join("lib/ld-linux-aarch64.so.1");
+    if !loader.exists() {
+        bail!("{} is missing\n{INSTALL}", loader.display());
+    }
+    answers(plan, &build_functions()?)
+}
+
+/// Builds and inspects the functions for arm64, and returns their folder.
+///
+/// # Errors
+/// A tool is missing, or a function does not compile, does not fit Lambda or its budget.
+pub(crate) fn build_functions() -> Result<PathBuf> {
+    let functions: Vec<&Function> = FUNCTIONS.iter().collect();
+    for function in &functions {
+        build(function.package)?;
+    }
+    let folder = folder().join(TARGET).join("release");
+    inspect(&functions, &folder)?;
+    Ok(folder)
+}
+
+/// Builds a package alone, into the folder of [`build_functions`].
+///
+/// # Errors
+/// A tool is missing, or the package does not compile.
+pub(crate) fn build(package: &str) -> Result<()> {
     if Processor::of_this_machine()? == Processor::Arm {
         bail!(
             "this machine is arm64 itself: `cargo verify --full --only release` builds and inspects these functions"
         );
     }
     let toolchain = Toolchain::find()?;
-    for program in [LINKER, QEMU] {
-        if Command::new(program).arg("--version").output().is_err() {
-            bail!("`{program}` is missing\n{INSTALL}");
-        }
+    require(LINKER)?;
+    run("arm64", &mut toolchain.build(package))
+}
+
+fn require(program: &str) -> Result<()> {
+    match Command::new(program).arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(_) => bail!("`{program}` is missing\n{INSTALL}"),
     }
-    let loader = Path::new(SYSROOT).join("lib/ld-linux-aarch64.so.1");
-    if !loader.exists() {
-        bail!("{} is missing\n{INSTALL}", loader.display());
-    }
-    let functions: Vec<&Function> = FUNCTIONS.iter().collect();
-    for function in &functions {
-        run("arm64", &mut toolchain.build(function.package))?;
-    }
-    let folder = folder().join(TARGET).join("release");
-    inspect(&functions, &folder)?;
-    answers(plan, &folder)
 }
 
 /// Separate from the builds for this machine, which another compiler would discard.

@@ -21,11 +21,11 @@ const JITTER_ENTROPY: [u8; 32] = [
 ];
 
 /// A processor of Lambda.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Processor {
-    /// `x86_64`.
+    #[value(name = "x86_64")]
     X86,
-    /// `arm64`.
+    #[value(name = "arm64")]
     Arm,
 }
 
@@ -39,6 +39,14 @@ impl Processor {
             "x86_64" => Ok(Self::X86),
             "aarch64" => Ok(Self::Arm),
             other => bail!("Lambda has no processor of this machine's kind ({other})"),
+        }
+    }
+
+    /// The target of the Rust compiler.
+    pub(crate) const fn target(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64-unknown-linux-gnu",
+            Self::Arm => "aarch64-unknown-linux-gnu",
         }
     }
 }

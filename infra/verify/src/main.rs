@@ -5,15 +5,18 @@
 
 mod arm64;
 mod budget;
+mod deployment;
 mod elf;
 mod fuzz;
 mod lambda;
 mod nextest;
+mod package;
 mod plan;
 mod rehearsal;
 mod report;
 mod steps;
 mod supervise;
+mod templates;
 
 use std::process::ExitCode;
 
@@ -56,6 +59,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // The alias `cargo package-release`.
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == "package-release") {
+        return package::start(&package::Arguments::parse_from(arguments));
+    }
     let arguments = Arguments::parse();
     if arguments.list {
         let steps = STEPS.iter().filter(|step| step.runs_in(Depth::of(arguments.full)));
@@ -171,6 +179,7 @@ mod tests {
     #[test]
     fn documented_commands_exist() {
         daypass_docs::check(&["cargo", "verify"], &Arguments::command());
+        daypass_docs::check(&["cargo", "package-release"], &package::Arguments::command());
         for command in daypass_docs::commands(&["cargo", "verify"]) {
             let arguments = Arguments::parse_from(&command.words[1..]);
             let depth = Depth::of(arguments.full || arguments.arm64);

@@ -13,6 +13,7 @@ use daypass_tools::{
 
 use crate::arm64::arm64;
 use crate::budget::{inspect, weigh};
+use crate::deployment::{deployment, examples};
 use crate::fuzz::fuzz;
 use crate::lambda::{build_of, cargo_lambda_build, compare_binaries, compare_compilations};
 use crate::nextest::Tests;
@@ -126,6 +127,19 @@ pub(crate) const STEPS: &[Step] = &[
         8,
         template,
     ),
+    Step::new(
+        "deployment",
+        "documented parameters, calls of CloudFormation and rights of roles, without an account",
+        8,
+        deployment,
+    ),
+    Step::new(
+        "examples",
+        "the examples for CDK and the Serverless Framework; the templates in every region",
+        10,
+        examples,
+    )
+    .full(),
     Step::new("book", "the book builds, its links work, its Markdown is tidy", 5, book),
     Step::new("build", "everything compiles with the features of the tests", 15, build)
         .after(&["clippy"])
@@ -219,12 +233,19 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours, the example's and the rehearsal's.
-const TEMPLATES: [&str; 3] =
-    ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
+const TEMPLATES: [&str; 5] = [
+    "template.yaml",
+    "infra/authorizer.yaml",
+    "infra/recovery/kept.yaml",
+    "infra/examples/guarded-api/template.yaml",
+    "infra/rehearsal/apis.yaml",
+];
 
 fn template(_: &Plan) -> Result<()> {
+    let packaged = crate::templates::write_all(&target_dir().join("verify/package"))?;
     let mut lint = Command::new(cfn_lint()?);
-    run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
+    let lint = without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES).args(packaged);
+    run("cfn-lint", lint)?;
     // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
     scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
@@ -355,21 +376,26 @@ pub(crate) fn released(depth: Depth) -> Vec<&'static Function> {
 
 /// Builds each function as `sam build` does, for this machine's processor, and compares both binaries.
 fn release(plan: &Plan) -> Result<()> {
-    let functions = released(plan.depth);
+    build_release(&released(plan.depth))?;
+    if plan.depth == Depth::Full {
+        run("release", whoami()?.args(["--output-format", "zip"]))?;
+    }
+    Ok(())
+}
+
+/// Builds, weighs and inspects the archives of these functions, and compares them with those of `sam build`.
+pub(crate) fn build_release(functions: &[&Function]) -> Result<()> {
     // An archive of an earlier build must not replace a missing one.
-    for function in &functions {
+    for function in functions {
         let folder = archives().join(function.binary);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
         run("release", build_of(function)?.args(["--output-format", "zip"]))?;
     }
-    if plan.depth == Depth::Full {
-        run("release", whoami()?.args(["--output-format", "zip"]))?;
-    }
-    say(&weigh(&functions, &archives())?);
-    say(&inspect(&functions, &archives())?);
-    compare_binaries(&functions, &archives())
+    say(&weigh(functions, &archives())?);
+    say(&inspect(functions, &archives())?);
+    compare_binaries(functions, &archives())
 }
 
 /// The build of the guarded sample.

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod doctor;
 mod key;
 mod moving;
 mod public_reports;

@@ -1,0 +1,2 @@
+// The caller, as the authorizer passes it on.
+exports.handler = async (event) => event.requestContext.authorizer.lambda;

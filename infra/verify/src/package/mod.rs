@@ -1,0 +1,169 @@
+//! `cargo package-release`: the files of a release, from the binaries that the gate builds and weighs.
+//!
+//! The folder `target/package/ARCH` gets a zip for each function, the command `daypass`, the templates, a bill of
+//! materials for each program, and `SHA256SUMS`.
+
+mod archive;
+mod sbom;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use daypass_tools::{FUNCTIONS, Function, run, say, target_dir, workspace_root};
+use sha2::{Digest, Sha256};
+
+use crate::arm64;
+use crate::elf::{Binary, Processor, unzipped};
+use crate::lambda::cargo_lambda_build;
+use crate::plan::archives;
+use crate::steps::build_release;
+use crate::templates::{self, TEMPLATES};
+
+/// The package and the program of the command for operators.
+const COMMAND: (&str, &str) = ("daypass-cli", "daypass");
+const COMMAND_FOLDER: &str = "infra/cli";
+
+/// Make the files of a release, in target/package/ARCH
+#[derive(Debug, Parser)]
+#[command(name = "cargo package-release", bin_name = "cargo package-release", version)]
+pub(crate) struct Arguments {
+    /// Processors, separated by commas [default: this machine's]. An x86-64 machine builds for arm64 with a cross compiler
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    arch: Vec<Processor>,
+}
+
+/// Runs the command of these arguments.
+pub(crate) fn start(arguments: &Arguments) -> ExitCode {
+    match package(&arguments.arch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn package(chosen: &[Processor]) -> Result<()> {
+    let own = Processor::of_this_machine()?;
+    let chosen = if chosen.is_empty() { &[own] } else { chosen };
+    for processor in chosen {
+        let programs = if *processor == own { native()? } else { cross()? };
+        let folder = target_dir().join("package").join(processor.to_string());
+        write_release(&folder, *processor, &programs)?;
+        say(&format!("{} has the release for {processor}", folder.display()));
+    }
+    Ok(())
+}
+
+/// A built program: its package, its name and its bytes.
+struct Program {
+    package: &'static str,
+    name: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// Builds with `cargo lambda build`, as the step `release` does.
+fn native() -> Result<Vec<Program>> {
+    let functions: Vec<&Function> = FUNCTIONS.iter().collect();
+    build_release(&functions)?;
+    run("package", &mut cargo_lambda_build(COMMAND_FOLDER, COMMAND.1)?)?;
+    let mut programs = Vec::new();
+    for function in functions {
+        let archive = read(&archives().join(function.binary).join("bootstrap.zip"))?;
+        let bytes = unzipped(&archive).with_context(|| format!("the archive of {}", function.binary))?;
+        programs.push(Program { package: function.package, name: function.binary, bytes });
+    }
+    let bytes = read(&archives().join(COMMAND.1).join("bootstrap"))?;
+    programs.push(Program { package: COMMAND.0, name: COMMAND.1, bytes });
+    Ok(programs)
+}
+
+/// Builds with the cross compiler of the step `arm64`.
+fn cross() -> Result<Vec<Program>> {
+    let folder = arm64::build_functions()?;
+    arm64::build(COMMAND.0)?;
+    let built = FUNCTIONS.iter().map(|function| (function.package, function.binary)).chain([COMMAND]);
+    built.map(|(package, name)| Ok(Program { package, name, bytes: read(&folder.join(name))? })).collect()
+}
+
+/// Writes the files of one processor into `folder`, which is emptied first.
+fn write_release(folder: &Path, processor: Processor, programs: &[Program]) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("could not remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder)?;
+    let boms = bills(processor)?;
+    for program in programs {
+        Binary::read(&program.bytes)
+            .and_then(|binary| binary.accept(processor))
+            .with_context(|| format!("the binary of {}", program.name))?;
+        let is_command = program.name == COMMAND.1;
+        let (name, content) = match is_command {
+            true => (format!("{}-{processor}", program.name), program.bytes.clone()),
+            false => (format!("{}-{processor}.zip", program.name), archive::bootstrap(&program.bytes)?),
+        };
+        let file = folder.join(name);
+        write(&file, &content)?;
+        if is_command {
+            make_executable(&file)?;
+        }
+        let bom = boms.of(program.package, program.name, processor, &content)?;
+        write(&folder.join(format!("{}-{processor}.cdx.json", program.name)), bom.as_bytes())?;
+    }
+    for (name, source) in TEMPLATES {
+        for (name, text) in templates::packaged(&workspace_root().join(source), name, processor)? {
+            write(&folder.join(name), text.as_bytes())?;
+        }
+    }
+    write(&folder.join("SHA256SUMS"), sums(folder)?.as_bytes())
+}
+
+/// Bills of materials of the programs. Each is built alone.
+fn bills(processor: Processor) -> Result<sbom::Bills> {
+    let packages: Vec<&str> = FUNCTIONS.iter().map(|function| function.package).chain([COMMAND.0]).collect();
+    sbom::Bills::read(&packages, processor)
+}
+
+/// Checksums of all files in a folder, as `sha256sum --check` reads them.
+fn sums(folder: &Path) -> Result<String> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}  {name}", hexadecimal(&Sha256::digest(read(&file)?)));
+    }
+    Ok(text)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("there is no {}", file.display()))
+}
+
+fn write(file: &Path, content: &[u8]) -> Result<()> {
+    fs::write(file, content).with_context(|| format!("could not write {}", file.display()))
+}
+
+#[cfg(unix)]
+fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &Path) -> Result<()> {
+    Ok(())
+}
