@@ -3,7 +3,6 @@
 // Standard input: {"passwords": [...]}. Standard output: {"library", "version", "users": [{"system", "line", "password"}]}.
 import bcrypt from "bcrypt";
 import bcryptjs from "bcryptjs";
-import { createRequire } from "node:module";
 import { pbkdf2Sync, randomBytes, scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 
@@ -34,10 +33,14 @@ for (const password of JSON.parse(readFileSync(0, "utf8")).passwords) {
   }
 }
 
-const require = createRequire(import.meta.url);
 const libraries = ["bcrypt", "bcryptjs"];
+// One of them does not export its package.json.
+const version = (name) => {
+  const manifest = new URL(`node_modules/${name}/package.json`, import.meta.url);
+  return JSON.parse(readFileSync(manifest, "utf8")).version;
+};
 console.log(JSON.stringify({
   library: [...libraries, "node:crypto"].join(", "),
-  version: [...libraries.map((name) => require(`${name}/package.json`).version), process.version].join(", "),
+  version: [...libraries.map(version), process.version].join(", "),
   users,
 }));
