@@ -70,14 +70,30 @@ class Aws:
         """Creates or updates a stack, and returns its outputs."""
         started = time.monotonic()
         parameters = {name: str(value) for name, value in parameters.items()}
-        body, notes = expand(yaml_parse((ROOT / template).read_text()), parameters, self.package, self.endpoint)
-        key = f"{stack}.json"
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=dump(body).encode())
+        notes, resources = [], 0
+
+        def stored(path):
+            """Expands a template, puts it into the bucket and returns its URL."""
+            nonlocal resources
+            body, changed = expand(
+                yaml_parse((ROOT / path).read_text()),
+                parameters,
+                self.package,
+                lambda nested: stored((ROOT / path).parent.joinpath(nested).relative_to(ROOT)),
+                self.endpoint,
+            )
+            notes.extend(changed)
+            resources += len(body["Resources"])
+            key = f"{stack}/{path}.json"
+            self.s3.put_object(Bucket=BUCKET, Key=key, Body=dump(body).encode())
+            return f"{self.endpoint}/{BUCKET}/{key}"
+
+        url = stored(template)
         known = any(summary["StackName"] == stack for summary in self.stacks.describe_stacks()["Stacks"])
         run, kind = (self.stacks.update_stack, "update") if known else (self.stacks.create_stack, "create")
         run(
             StackName=stack,
-            TemplateURL=f"{self.endpoint}/{BUCKET}/{key}",
+            TemplateURL=url,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -89,7 +105,7 @@ class Aws:
                 if event["ResourceStatus"].endswith("FAILED"):
                     say(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason')}")
             raise
-        say(f"{kind}d {stack} from {template} ({len(body['Resources'])} resources, {time.monotonic() - started:.1f} s)")
+        say(f"{kind}d {stack} from {template} ({resources} resources, {time.monotonic() - started:.1f} s)")
         for note in notes if kind == "create" else []:
             say(f"  expanded: {note}")
         return self.outputs(stack)

@@ -18,7 +18,6 @@ from account import REGION, Aws, say
 from permissions import missing
 
 AUDIENCE = "https://api.daypass.example"
-PLACEHOLDER = "https://daypass.example"
 # A key is used when it was published for so long: longer than functions, discovery and authorizers keep theirs here.
 PUBLISHED_SECONDS = 15
 USERNAME = "rider"
@@ -29,18 +28,16 @@ SCOPE = "orders:read profile"
 ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; default deny"
 
 
-def daypass_stack(aws, stack, algorithm, **later):
+def daypass_stack(aws, stack, algorithm, **short):
     """The README's section "Deploy": the stack, which makes its own keys, and a user. Returns the variables of the suite."""
-    # Twice, as the template says: without a custom domain, the issuer is known only afterwards.
-    parameters = {"Audience": AUDIENCE, "SigningAlgorithm": algorithm, "Routes": ROUTES}
-    outputs = aws.deploy(stack, "template.yaml", Issuer=PLACEHOLDER, **parameters)
-    url = aws.local(outputs["ApiUrl"])
-    made = aws.key_versions(outputs)
     # Times as short as only a stack on this machine may have them.
-    aws.deploy(stack, "template.yaml", Issuer=url, **parameters, **later)
+    outputs = aws.deploy(stack, "template.yaml", Audience=AUDIENCE, SigningAlgorithm=algorithm, Routes=ROUTES, **short)
+    url = outputs["Issuer"]
+    made = aws.key_versions(outputs)
+    aws.update(stack, "template.yaml", KeysRevision=2)
     if aws.key_versions(outputs) != made:
         raise SystemExit("the update of the stack replaced keys")
-    say(f"  the update left the keys as they were: {', '.join(version[:8] for version in made.values())}")
+    say(f"  an update left the keys as they were: {', '.join(version[:8] for version in made.values())}")
     tables = {
         "DAYPASS_KEYS": outputs["PeppersSecretArn"],
         "DAYPASS_USERS_TABLE": outputs["UsersTableName"],

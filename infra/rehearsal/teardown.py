@@ -52,7 +52,7 @@ def leak(aws, stack):
     status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
     check(status == 200, "a user is logged in")
     done = invoke(aws, outputs["RotateKeysFunctionName"], {"cut": "signing"})
-    aws.update(stack, "template.yaml", KeysRevision=2)
+    aws.update(stack, "template.yaml", KeysRevision=3)
     _, jwks = ask(f"{url}/.well-known/jwks.json")
     published = {key["kid"] for key in jwks["keys"]}
     check(kid(tokens["access_token"]) not in published, "the leaked key is not published any more")
@@ -79,7 +79,7 @@ def flood(aws, stack):
     status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
     check(status == 200, "a user is logged in")
     # New processes of the authorizer, which have to fetch list and keys.
-    aws.update(stack, "template.yaml", KeysRevision=3)
+    aws.update(stack, "template.yaml", KeysRevision=4)
     check(ask(f"{guarded}/me", token=tokens["access_token"])[0] == 200, "a guarded API takes the token")
     check(ask(f"{url}/revoke", {"token": tokens["refresh_token"]})[0] == 200, "the session is revoked")
     deadline = time.monotonic() + 10

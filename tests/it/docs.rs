@@ -54,6 +54,12 @@ impl Template {
 
     fn referenced<'a>(&'a self, value: &'a Value) -> Option<&'a str> {
         match value {
+            // The issuer is a parameter, the domain or the URL of the API: SSM has the result.
+            Value::Object(members)
+                if members.get("Fn::GetAtt").is_some_and(|it| it == "IssuerParameter.Value") =>
+            {
+                Some("Issuer")
+            }
             Value::Object(members) => match members.get("Ref") {
                 Some(Value::String(name)) if self.parameters().contains_key(name) => Some(name),
                 _ => members.values().find_map(|value| self.referenced(value)),

@@ -218,16 +218,23 @@ fn deny(_: &Plan) -> Result<()> {
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
 
-/// Deployed templates: ours, the example's and the rehearsal's.
-const TEMPLATES: [&str; 3] =
-    ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"];
+/// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
+const TEMPLATES: [&str; 4] = [
+    "template.yaml",
+    "infra/api.yaml",
+    "infra/examples/guarded-api/template.yaml",
+    "infra/rehearsal/apis.yaml",
+];
+
+/// The templates of the stack.
+const STACK: [&str; 2] = ["template.yaml", "infra/api.yaml"];
 
 fn template(_: &Plan) -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);
     run("cfn-lint", without_aws(&mut lint).current_dir(workspace_root()).args(TEMPLATES))?;
     // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
-    scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
+    scan.args(["--quiet", "--compact", "--config-file", ".checkov.yaml", "--file"]).args(STACK);
     run("checkov", without_aws(&mut scan).current_dir(workspace_root()))?;
     compare_compilations()
 }

@@ -41,9 +41,15 @@ fn root() -> &'static Path {
 struct Template(Value);
 
 impl Template {
+    /// The main template.
     fn read() -> Self {
-        let text = fs::read_to_string(root().join("template.yaml")).expect("template.yaml cannot be read");
-        Self(parse(&text).expect("template.yaml is not YAML"))
+        Self::at("template.yaml")
+    }
+
+    /// A template, by its path from the root.
+    fn at(path: &str) -> Self {
+        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self(parse(&text).expect("a template is YAML"))
     }
 
     /// The resources of a type, by logical id.

@@ -25,6 +25,7 @@ fn parameters_agree_with_their_settings() {
     for table in config::all_tables() {
         for setting in table.settings {
             let value = &template.environment(table.function)[setting.name()];
+            let value = if value == &issuer() { &json!({ "Ref": "Issuer" }) } else { value };
             let name =
                 referenced(value).into_iter().find(|name| template.0["Parameters"].get(name).is_some());
             let parameter = name.map(|name| &template.0["Parameters"][name]);
@@ -66,6 +67,11 @@ fn the_defaults_are_a_configuration() {
     }
 }
 
+/// Where functions get the issuer.
+fn issuer() -> Value {
+    json!({ "Fn::GetAtt": "IssuerParameter.Value" })
+}
+
 /// A URL that Lambda makes for a function, in the region with the longest name.
 const FUNCTION_URL: &str = "https://abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-1.on.aws/";
 
@@ -86,6 +92,9 @@ pub(super) fn example(parameters: &Value, value: &Value) -> String {
         return format!("{FUNCTION_URL}{path}");
     }
     if value.get("Fn::GetAtt").is_some() {
+        if value == &issuer() {
+            return "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com".to_owned();
+        }
         assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
         return Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().expect("a key set is JSON");
     }
@@ -137,8 +146,14 @@ fn the_longest_parameters_fit_into_the_environment() {
         if let Some((_, path)) = direct(value) {
             return FUNCTION_URL.len() + path.len();
         }
-        if let Some(path) = value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${Issuer}/")) {
-            return longest(parameters, &json!({ "Ref": "Issuer" })) + "/".len() + path.len();
+        let below_issuer =
+            value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${IssuerParameter.Value}/"));
+        if let Some(path) = below_issuer {
+            return longest(parameters, &issuer()) + "/".len() + path.len();
+        }
+        if value == &issuer() {
+            // A domain, or a URL of API Gateway, is shorter.
+            return longest(parameters, &json!({ "Ref": "Issuer" }));
         }
         if value.get("Fn::GetAtt").is_some() {
             assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");

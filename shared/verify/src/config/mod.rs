@@ -13,8 +13,8 @@ pub use table::{Number, Setting, Table, Text};
 
 settings! {
     /// The https URL under which clients reach this API, and the "iss" of each token. Compared byte for byte: no
-    /// trailing slash, query or fragment. Without a domain of your own, deploy first with https://daypass.example and
-    /// then with the output ApiUrl. Tokens issued before are then rejected.
+    /// trailing slash, query or fragment. Empty: DomainName, or the URL that API Gateway makes. After a change, tokens of
+    /// the previous issuer are rejected.
     ISSUER = "DAYPASS_ISSUER";
 
     /// The "aud" of the access tokens. The authorizer accepts tokens of this audience alone.
