@@ -28,10 +28,11 @@ SCOPE = "orders:read profile"
 ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; default deny"
 
 
-def daypass_stack(aws, stack, algorithm, **short):
+def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):
     """The README's section "Deploy": the stack, which makes its own keys, and a user. Returns the variables of the suite."""
     # Times as short as only a stack on this machine may have them.
-    outputs = aws.deploy(stack, "template.yaml", Audience=AUDIENCE, SigningAlgorithm=algorithm, Routes=ROUTES, **short)
+    documents = {"Settings": json.dumps({"signing_algorithm": algorithm, **settings}), "AuthorizerSettings": json.dumps(authorizer)}
+    outputs = aws.deploy(stack, "template.yaml", Audience=AUDIENCE, Routes=ROUTES, **documents, **parameters)
     url = outputs["Issuer"]
     made = aws.key_versions(outputs)
     aws.update(stack, "template.yaml", KeysRevision=2)
@@ -75,8 +76,8 @@ def main():
 
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves. Its
     # keys rotate while it is asked.
-    quick = {"KeysPublishedSeconds": PUBLISHED_SECONDS, "KeysMaxAgeSeconds": 5, "JwksIntervalSeconds": 5}
-    usual = daypass_stack(aws, "daypass", "ES256", **quick)
+    quick = {"keys_published_seconds": PUBLISHED_SECONDS, "keys_max_age_seconds": 5}
+    usual = daypass_stack(aws, "daypass", "ES256", quick, {"jwks_interval_seconds": 5})
     usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", usual["DAYPASS_URL"], [0, 300], examples=[0, 300])
     usual["DAYPASS_REVOCATIONS_SECONDS"] = "5"
     usual["DAYPASS_PUBLISHED_SECONDS"] = str(PUBLISHED_SECONDS)
@@ -85,7 +86,7 @@ def main():
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
-    brief = daypass_stack(aws, "daypass-brief", "RS256", AccessTokenSeconds=5, RevocationsUrl="")
+    brief = daypass_stack(aws, "daypass-brief", "RS256", {"access_token_seconds": 5}, {}, RevocationsUrl="")
     brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", brief["DAYPASS_URL"], [0, 20], follow=False)
 
     problems, checked = missing(aws.client, aws.account(), REGION)

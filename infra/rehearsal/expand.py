@@ -22,8 +22,6 @@ logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD}
-# Neither a token of five minutes can be watched expiring nor keys rotating that are published for three hours.
-LOCAL_SECONDS = {"AccessTokenSeconds": 5, "KeysPublishedSeconds": 1}
 # What MiniStack 1.5 refuses a template for.
 UNKNOWN = {"AWS::SecretsManager::RotationSchedule": "rotate.py rotates"}
 
@@ -36,7 +34,6 @@ def expand(template, parameters, package, nested, endpoint):
     """
     notes = []
     _package(template["Resources"], package)
-    _allow_short_times(template.get("Parameters", {}), notes)
     plain = transform(template, dict(parameters), SimpleNamespace(load=dict)) if "Transform" in template else template
     resources = plain["Resources"]
     for resource in resources.values():
@@ -116,13 +113,6 @@ def _endpoint_by_path(value, endpoint):
         return {"Fn::Join": ["", [f"{endpoint}/_aws/execute-api/", {"Ref": attribute[0]}]]}, 1
     pairs = {key: _endpoint_by_path(item, endpoint) for key, item in value.items()}
     return {key: item for key, (item, _) in pairs.items()}, sum(count for _, count in pairs.values())
-
-
-def _allow_short_times(parameters, notes):
-    for name, least in LOCAL_SECONDS.items():
-        if name in parameters:
-            parameters[name]["MinValue"] = least
-            notes.append(f"parameter {name}: from {least} s")
 
 
 def _http_api(resources, api, body, notes):

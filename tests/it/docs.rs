@@ -52,6 +52,12 @@ impl Template {
         values.filter_map(|value| self.referenced(value)).next()
     }
 
+    /// Whether the stack sets a variable. Otherwise the setting is a member of the document.
+    fn sets(&self, variable: &str) -> bool {
+        let mut functions = self.0["Resources"].as_object().unwrap().values();
+        functions.any(|one| !one["Properties"]["Environment"]["Variables"][variable].is_null())
+    }
+
     fn referenced<'a>(&'a self, value: &'a Value) -> Option<&'a str> {
         match value {
             // The issuer is a parameter, the domain or the URL of the API: SSM has the result.
@@ -95,13 +101,20 @@ fn limits(parameter: &Value) -> (String, String) {
 fn configuration() -> String {
     let template = Template::read();
     let mut page = "# Configuration\n\n\
-        The functions read environment variables at start. The stack sets them from its template parameters.\n\
-        A function with an invalid variable does not start. The event `init.failed` names every problem.\n\
-        An empty variable counts as unset. Defaults that are no numbers are those of the stack.\n\n\
+        The functions read environment variables at start. The stack sets some from its template parameters. It passes all \
+        other settings as members of a JSON object: the parameter `Settings` for the functions of the issuer, and \
+        `AuthorizerSettings` for the authorizer.\n\
+        Both arrive in the variable `DAYPASS_SETTINGS`. A member is the name of a variable without `DAYPASS_`, in lower case. \
+        A number is a JSON number, the clients are an array, and everything else is a string.\n\n\
+        ```json\n{\"clients\": [{\"client_id\": \"web\", \"scope\": \"orders:read\"}], \"idle_seconds\": 86400}\n```\n\n\
+        `daypass config check FILE` checks a document as the functions do.\n\
+        A function with an invalid setting, an unknown member, or a member that differs from its variable does not start. \
+        The event `init.failed` names every problem.\n\
+        An empty variable counts as unset.\n\n\
         This page is generated from the tables in `shared/core/src/config/mod.rs` and \
         `shared/verify/src/config/authorizer.rs`, and from `template.yaml`.\n\n\
-        ## Environment variables\n\n\
-        | Variable | Functions | Default | Range | Parameter | Meaning |\n|---|---|---|---|---|---|\n"
+        ## Settings\n\n\
+        | Variable | Functions | Default | Range | Parameter or member | Meaning |\n|---|---|---|---|---|---|\n"
         .to_owned();
     let mut settings: BTreeMap<&str, (&Setting, Vec<String>)> = BTreeMap::new();
     for table in all_tables() {
@@ -117,10 +130,15 @@ fn configuration() -> String {
                 (format!("`{default}`"), format!("{} to {} {unit}", range.start(), range.end()))
             }
             (Setting::Text(_), Some(parameter)) => limits(&template.parameters()[parameter]),
-            (Setting::Text(_), None) => ("required".to_owned(), String::new()),
+            (Setting::Text(_), None) if template.sets(name) => ("required".to_owned(), String::new()),
+            (Setting::Text(_), None) => ("optional".to_owned(), String::new()),
         };
         let functions = functions.join(", ");
-        let parameter = parameter.map(|name| format!("`{name}`")).unwrap_or_default();
+        let parameter = match parameter {
+            Some(name) => format!("`{name}`"),
+            None if template.sets(name) => String::new(),
+            None => format!("`{}`", setting.member()),
+        };
         let meaning = escaped(setting.doc());
         writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
     }
@@ -230,7 +248,7 @@ const AREAS: [(&str, &[&str]); 12] = [
         &["functions/refresh/", "infra/browser/", "infra/gateway/", "tests/browser/", "tests/it/cookie.rs"],
     ),
     ("Import and upgrades", &["infra/cli/", "tests/it/upgrades.rs", "tests/src/contract/moving.rs"]),
-    ("Deployment and documentation", &["infra/", "shared/lambda/", "tests/it/"]),
+    ("Deployment and documentation", &["infra/", "shared/lambda/", "shared/verify/src/config/", "tests/it/"]),
 ];
 
 /// The `invariant:` comments of a file, each with the name of what follows it.
@@ -500,8 +518,12 @@ fn documented_parameters_exist() {
     // Attributes of cookies.
     const OTHERS: [&str; 2] = ["Path", "SameSite"];
     let mut known: BTreeSet<String> = OTHERS.map(str::to_owned).into();
-    for template in ["template.yaml", "infra/examples/guarded-api/template.yaml", "infra/rehearsal/apis.yaml"]
-    {
+    for template in [
+        "template.yaml",
+        "infra/security-events.yaml",
+        "infra/examples/guarded-api/template.yaml",
+        "infra/rehearsal/apis.yaml",
+    ] {
         known.extend(parse(&read(template)).unwrap()["Parameters"].as_object().unwrap().keys().cloned());
     }
     let is_name = |name: &str| {

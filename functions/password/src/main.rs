@@ -31,6 +31,6 @@ async fn build(
     let keys = load_for_function(&config.keys, &context()).await?;
     let store =
         DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
-    let passwords = Passwords::configured(environment)?;
+    let passwords = Passwords::configured(config::lookup(environment))?;
     Ok(ChangePassword::new(config, &keys, store, Box::new(passwords), context())?)
 }

@@ -6,6 +6,7 @@
 //! A password is typed at a prompt or read from standard input. It is not an argument, because every process of the
 //! machine sees arguments and the shell keeps them in its history.
 
+mod config;
 mod dev_stack;
 mod environment;
 mod input;
@@ -52,6 +53,8 @@ enum Command {
     Session(session::Args),
     /// Manage key sets: generate, adopt, show
     Key(key::Args),
+    /// Check the document of settings: check
+    Config(config::Args),
     /// Moved to `cargo dev`
     #[command(hide = true, disable_help_flag = true)]
     Dev {
@@ -86,6 +89,7 @@ fn run(command: Command, environment: &Environment<'_>, output: &mut Output<'_>)
             Command::User(args) => user::run(args, environment, output).await,
             Command::Session(args) => session::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
+            Command::Config(args) => config::run(args, output),
             Command::Dev { options } => Err(moved(&options)),
         }
     })

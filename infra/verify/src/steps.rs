@@ -219,15 +219,16 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
-const TEMPLATES: [&str; 4] = [
+const TEMPLATES: [&str; 5] = [
     "template.yaml",
     "infra/api.yaml",
+    "infra/security-events.yaml",
     "infra/examples/guarded-api/template.yaml",
     "infra/rehearsal/apis.yaml",
 ];
 
 /// The templates of the stack.
-const STACK: [&str; 2] = ["template.yaml", "infra/api.yaml"];
+const STACK: [&str; 3] = ["template.yaml", "infra/api.yaml", "infra/security-events.yaml"];
 
 fn template(_: &Plan) -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);

@@ -176,6 +176,25 @@ fn tables_are_those_of_the_store() {
     }
 }
 
+/// A region without EventBridge Pipes refuses a template that names one.
+///
+/// invariant: The stack's templates have only resource types of every region.
+#[test]
+fn the_pipe_is_a_stack_of_its_own() {
+    for path in ["template.yaml", "infra/api.yaml"] {
+        assert_eq!(Template::at(path).resources("AWS::Pipes::Pipe").count(), 0, "{path}");
+    }
+    let events = Template::at("infra/security-events.yaml");
+    let (_, pipe) = events.resources("AWS::Pipes::Pipe").next().unwrap();
+    let source = text(&pipe["Properties"]["Source"]["Fn::ImportValue"]["Fn::Sub"]);
+    let output = source.strip_prefix("${DaypassStack}-").unwrap();
+    let template = Template::read();
+    let stream = json!({ "Fn::GetAtt": "SessionsTable.StreamArn" });
+    assert_eq!(template.0["Outputs"][output]["Value"], stream);
+    let stream = &template.resource("SessionsTable")["Properties"]["StreamSpecification"];
+    assert_eq!(stream["StreamViewType"], "NEW_AND_OLD_IMAGES");
+}
+
 #[test]
 fn tables_are_encrypted_and_kept_as_the_store_says() {
     let template = Template::read();

@@ -48,6 +48,12 @@ fn alarms_look_at_metrics_that_there_are() {
         .collect();
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         let properties = &alarm["Properties"];
+        for metric in properties["Metrics"].as_array().into_iter().flatten() {
+            let metric = &metric["MetricStat"]["Metric"];
+            if metric["Namespace"].get("Fn::Sub").is_some() {
+                assert!(made.contains(text(&metric["MetricName"])), "{id}");
+            }
+        }
         if properties["Namespace"].get("Fn::Sub").is_some() {
             assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
             assert!(made.contains(text(&properties["MetricName"])), "{id}");

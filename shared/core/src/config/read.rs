@@ -7,6 +7,7 @@ use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::{ISSUER, Number, Reader, Text};
+use daypass_verifier::jose::jwk::Algorithm;
 use std::time::Duration;
 
 /// The shortest life of an access token on this machine, in seconds, so that developers can watch renewals.
@@ -130,8 +131,9 @@ pub(super) fn rules(
     published: &Number,
 ) -> Option<Rules> {
     let issuer = reader.issuer(issuer);
-    let algorithm = reader
-        .required(algorithm, |name| name.parse().map_err(|_| "is not ES256, EdDSA or RS256".to_owned()));
+    let algorithm = reader.optional(algorithm, Algorithm::Es256, |name| {
+        name.parse().map_err(|_| "is not ES256, EdDSA or RS256".to_owned())
+    });
     let published_for = seconds(reader, published, LOCAL_KEYS_PUBLISHED_SECONDS);
     issuer?;
     Some(Rules { published_for: published_for?, algorithm: algorithm? })

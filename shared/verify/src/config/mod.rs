@@ -1,4 +1,5 @@
-//! Configuration: environment variables that a function reads once, at its start. All problems are reported together.
+//! Configuration: environment variables and a document of settings, which a function reads once, at its start. All problems are
+//! reported together.
 
 use crate::base::issuer::Issuer;
 use crate::jose::jwk::Jwks;
@@ -7,8 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 pub mod authorizer;
+mod document;
 mod table;
 
+pub use document::{SETTINGS, Sources};
 pub use table::{Number, Setting, Table, Text};
 
 settings! {
@@ -32,6 +35,14 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// The problems.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is not usable: {}", self.0.join("; "))
@@ -42,19 +53,21 @@ impl std::error::Error for ConfigError {}
 
 /// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {
-    lookup: Lookup<'a>,
+    sources: Sources<'a>,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the variables that `lookup` finds.
-    pub fn new(lookup: Lookup<'a>) -> Self {
-        Self { lookup, problems: Vec::new() }
+    /// A reader of the variables that `lookup` finds, and of the document with the settings of `tables`.
+    #[must_use]
+    pub fn new(lookup: Lookup<'a>, tables: &[Table]) -> Self {
+        let (sources, problems) = Sources::read(lookup, tables);
+        Self { sources, problems }
     }
 
-    /// The value of a variable. An empty one counts as unset, because CloudFormation cannot leave out a single variable.
+    /// The value of a setting, by its variable. An empty one counts as unset.
     pub fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
+        self.sources.get(name)
     }
 
     /// The value of a setting that must be set.
