@@ -219,16 +219,18 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
-const TEMPLATES: [&str; 5] = [
+const TEMPLATES: [&str; 6] = [
     "template.yaml",
     "infra/api.yaml",
+    "infra/observability.yaml",
     "infra/security-events.yaml",
     "infra/examples/guarded-api/template.yaml",
     "infra/rehearsal/apis.yaml",
 ];
 
 /// The templates of the stack.
-const STACK: [&str; 3] = ["template.yaml", "infra/api.yaml", "infra/security-events.yaml"];
+const STACK: [&str; 4] =
+    ["template.yaml", "infra/api.yaml", "infra/observability.yaml", "infra/security-events.yaml"];
 
 fn template(_: &Plan) -> Result<()> {
     let mut lint = Command::new(cfn_lint()?);

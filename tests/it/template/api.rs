@@ -154,7 +154,7 @@ fn the_issuer_defaults_to_the_url_of_the_api() {
     assert_eq!((&issuer[0], &issuer[1]), (&json!("HasIssuer"), &json!({ "Ref": "Issuer" })));
     assert_eq!(issuer[2], template.resource("ApiUrlParameter")["Properties"]["Value"]);
     let text = fs::read_to_string(root().join("template.yaml")).unwrap();
-    assert_eq!(text.matches("!Ref Issuer").count(), 2, "one condition and one parameter of SSM");
+    assert_eq!(text.matches("!Ref Issuer,").count(), 2, "one condition and one parameter of SSM");
     for binary in template.functions().into_keys() {
         if let Some(issuer) = template.environment(binary).get("DAYPASS_ISSUER") {
             assert_eq!(issuer, &json!({ "Fn::GetAtt": "IssuerParameter.Value" }), "{binary}");

@@ -176,12 +176,32 @@ fn tables_are_those_of_the_store() {
     }
 }
 
+/// invariant: The main stack has at most 60 resources.
+#[test]
+fn a_person_can_read_all_resources() {
+    let resources = Template::read().0["Resources"].as_object().unwrap().len();
+    assert!(resources <= 60, "{resources} resources");
+}
+
+/// A failed first deployment is deleted with its secrets. Tables are protected from deletion, so they stay.
+///
+/// invariant: A failed first deployment leaves no secret behind.
+#[test]
+fn a_failed_first_deployment_leaves_no_secret() {
+    let template = Template::read();
+    for (id, secret) in template.resources("AWS::SecretsManager::Secret") {
+        let kept = ["RefreshKeysSecret", "PeppersSecret"].contains(&id);
+        let policy = if kept { "RetainExceptOnCreate" } else { "Delete" };
+        assert_eq!(secret["DeletionPolicy"], policy, "{id}");
+    }
+}
+
 /// A region without EventBridge Pipes refuses a template that names one.
 ///
 /// invariant: The stack's templates have only resource types of every region.
 #[test]
 fn the_pipe_is_a_stack_of_its_own() {
-    for path in ["template.yaml", "infra/api.yaml"] {
+    for path in ["template.yaml", "infra/api.yaml", "infra/observability.yaml"] {
         assert_eq!(Template::at(path).resources("AWS::Pipes::Pipe").count(), 0, "{path}");
     }
     let events = Template::at("infra/security-events.yaml");
