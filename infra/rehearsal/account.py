@@ -1,5 +1,6 @@
 """An AWS account that is a MiniStack, and what is done with one: deploying, running the command `daypass`, looking at keys."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 from samtranslator.yaml_helper import yaml_parse
@@ -31,6 +34,18 @@ def zipped(program):
         with zipfile.ZipFile(archive, "w") as packed:
             packed.write(stripped, "bootstrap")
         return archive.read_bytes()
+
+
+def ask(url, body=None, token=None):
+    """The status and the JSON of an answer."""
+    request = Request(url, data=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"})
+    if token:
+        request.add_header("authorization", f"Bearer {token}")
+    try:
+        with urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except HTTPError as refused:
+        return refused.code, json.loads(refused.read() or b"{}")
 
 
 class Aws:

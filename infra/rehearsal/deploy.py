@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import iam_matrix
-from account import REGION, Aws, say
+from account import REGION, Aws, ask, say
 from permissions import missing
 
 AUDIENCE = "https://api.daypass.example"
@@ -86,7 +86,16 @@ def main():
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
-    brief = daypass_stack(aws, "daypass-brief", "RS256", {"access_token_seconds": 5}, {}, RevocationsUrl="")
+    # Its clients are in a secret, because they are more than a parameter holds.
+    listed = [{"client_id": "default"}, *({"client_id": f"client-{number}"} for number in range(199))]
+    secret = aws.client("secretsmanager").create_secret(Name="clients", SecretString=json.dumps(listed))["ARN"]
+    brief = daypass_stack(aws, "daypass-brief", "RS256", {"access_token_seconds": 5}, {}, RevocationsUrl="", ClientsSecretArn=secret)
+    for client, expected in (("client-198", 200), ("client-199", 400)):
+        login = {"username": USERNAME, "password": PASSWORD, "client_id": client}
+        status, _ = ask(f"{brief['DAYPASS_URL']}/login", login)
+        if status != expected:
+            raise SystemExit(f"a login of {client} got {status}")
+    say(f"  {len(listed)} clients come from a secret")
     brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", brief["DAYPASS_URL"], [0, 20], follow=False)
 
     problems, checked = missing(aws.client, aws.account(), REGION)

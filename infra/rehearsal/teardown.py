@@ -13,24 +13,10 @@ import re
 import sys
 import time
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-from account import Aws, say
+from account import Aws, ask, say
 from deploy import PASSWORD, USERNAME
 from rotate import invoke
-
-
-def ask(url, body=None, token=None):
-    """The status and the JSON of an answer."""
-    request = Request(url, data=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"})
-    if token:
-        request.add_header("authorization", f"Bearer {token}")
-    try:
-        with urlopen(request) as answer:
-            return answer.status, json.loads(answer.read())
-    except HTTPError as refused:
-        return refused.code, json.loads(refused.read() or b"{}")
 
 
 def kid(token):

@@ -120,7 +120,11 @@ fn configuration() -> String {
     for table in all_tables() {
         for setting in table.settings {
             let (_, functions) = settings.entry(setting.name()).or_insert((setting, Vec::new()));
-            functions.push(format!("`{}`", table.function));
+            let function = format!("`{}`", table.function);
+            // Two fields of a function can read one setting.
+            if !functions.contains(&function) {
+                functions.push(function);
+            }
         }
     }
     for (name, (setting, functions)) in &settings {
@@ -129,12 +133,17 @@ fn configuration() -> String {
             (Setting::Number(Number { default, range, unit, .. }), _) => {
                 (format!("`{default}`"), format!("{} to {} {unit}", range.start(), range.end()))
             }
+            (Setting::Text(text), _) if text.json => ("optional".to_owned(), String::new()),
             (Setting::Text(_), Some(parameter)) => limits(&template.parameters()[parameter]),
             (Setting::Text(_), None) if template.sets(name) => ("required".to_owned(), String::new()),
             (Setting::Text(_), None) => ("optional".to_owned(), String::new()),
         };
         let functions = functions.join(", ");
         let parameter = match parameter {
+            // A list in the document, or a secret of the operator.
+            Some(name) if matches!(setting, Setting::Text(text) if text.json) => {
+                format!("`{}` or `{name}`", setting.member())
+            }
             Some(name) => format!("`{name}`"),
             None if template.sets(name) => String::new(),
             None => format!("`{}`", setting.member()),
@@ -143,7 +152,7 @@ fn configuration() -> String {
         writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
     }
     page.push_str(
-        "\nThe command `daypass` reads `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
+        "\nThe command `daypass` reads `DAYPASS_SETTINGS`, `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
          `DAYPASS_IMPORTED_HASHES`, `DAYPASS_MIN_PASSWORD_CHARS` and the usual `AWS_…` variables.\n\n\
          ## Template parameters\n",
     );

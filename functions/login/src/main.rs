@@ -3,7 +3,7 @@
 use daypass_core::config::{self, LoginConfig};
 use daypass_core::flow::login::Login;
 use daypass_dynamodb::DynamoDb;
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_login::{METHODS, handle};
 use daypass_passwords::Passwords;
@@ -25,7 +25,10 @@ async fn main() -> ExitCode {
 }
 
 async fn build(config: LoginConfig, last: Option<Arc<Login<DynamoDb>>>) -> Result<Login<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
+    let log = context();
+    let listed = clients(&config.clients, config.clients_secret.as_deref());
+    let (keys, clients) = tokio::try_join!(load_for_function(&config.keys, &log), listed)?;
+    let config = LoginConfig { clients, ..config };
     let store =
         DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
     let passwords = Passwords::configured(config::lookup(environment))?;

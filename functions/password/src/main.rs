@@ -3,7 +3,7 @@
 use daypass_core::config::{self, PasswordConfig};
 use daypass_core::flow::password::ChangePassword;
 use daypass_dynamodb::DynamoDb;
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_password::{METHODS, handle};
 use daypass_passwords::Passwords;
@@ -28,7 +28,10 @@ async fn build(
     config: PasswordConfig,
     last: Option<Arc<ChangePassword<DynamoDb>>>,
 ) -> Result<ChangePassword<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
+    let log = context();
+    let listed = clients(&config.clients, config.clients_secret.as_deref());
+    let (keys, clients) = tokio::try_join!(load_for_function(&config.keys, &log), listed)?;
+    let config = PasswordConfig { clients, ..config };
     let store =
         DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), (&config.tables).into()).await;
     let passwords = Passwords::configured(config::lookup(environment))?;

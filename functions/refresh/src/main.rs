@@ -3,7 +3,7 @@
 use daypass_core::config::{self, RefreshConfig};
 use daypass_core::flow::refresh::Refresh;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_refresh::{METHODS, handle};
 use daypass_runtime::{BoxError, context};
@@ -27,7 +27,10 @@ async fn build(
     config: RefreshConfig,
     last: Option<Arc<Refresh<DynamoDb>>>,
 ) -> Result<Refresh<DynamoDb>, BoxError> {
-    let keys = load_for_function(&config.keys, &context()).await?;
+    let log = context();
+    let listed = clients(&config.clients, config.clients_secret.as_deref());
+    let (keys, clients) = tokio::try_join!(load_for_function(&config.keys, &log), listed)?;
+    let config = RefreshConfig { clients, ..config };
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
     Ok(Refresh::new(config, &keys, store, context())?)

@@ -3,7 +3,7 @@
 use daypass_core::config::{self, RevokeConfig};
 use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_key_loader::{is_temporary, load_for_function, public};
+use daypass_key_loader::{clients, is_temporary, load_for_function, public};
 use daypass_lambda::{Cors, Function};
 use daypass_revoke::{METHODS, handle};
 use daypass_runtime::{BoxError, context};
@@ -29,7 +29,10 @@ async fn build(
 ) -> Result<Revoke<DynamoDb>, BoxError> {
     let log = context();
     // In parallel: each may take 3 s, and the function has 5 s.
-    let (keys, jwks) = tokio::try_join!(load_for_function(&config.keys, &log), public(&config.jwks))?;
+    let listed = clients(&config.clients, config.clients_secret.as_deref());
+    let (keys, jwks, clients) =
+        tokio::try_join!(load_for_function(&config.keys, &log), public(&config.jwks), listed)?;
+    let config = RevokeConfig { clients, ..config };
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
     Ok(Revoke::new(config, &keys, &jwks, store, context())?)

@@ -1,8 +1,9 @@
-//! The `sessions` binary: the sessions table for the flow. It reads no key.
+//! The `sessions` binary: the clients and the sessions table for the flow. It reads no key.
 
 use daypass_core::config::{self, SessionsConfig};
 use daypass_core::flow::sessions::Sessions;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_key_loader::{clients, is_temporary};
 use daypass_lambda::{Cors, Function};
 use daypass_runtime::{BoxError, context};
 use daypass_sessions::{METHODS, handle};
@@ -15,8 +16,8 @@ async fn main() -> ExitCode {
         config: config::sessions,
         cors: |config| Cors::of(&config.clients, METHODS),
         proxy: |config| config.proxy.clone(),
-        max_age: |_| None,
-        is_temporary: |_| false,
+        max_age: |config| config.clients_secret.as_ref().map(|_| config.keys_max_age),
+        is_temporary,
     }
     .run(build, |sessions, request| async move { handle(&sessions, request).await })
     .await
@@ -24,8 +25,11 @@ async fn main() -> ExitCode {
 
 async fn build(
     config: SessionsConfig,
-    _: Option<Arc<Sessions<DynamoDb>>>,
+    last: Option<Arc<Sessions<DynamoDb>>>,
 ) -> Result<Sessions<DynamoDb>, BoxError> {
-    let store = DynamoDb::connect(TableNames::sessions_only(&config.sessions_table)).await;
+    let clients = clients(&config.clients, config.clients_secret.as_deref()).await?;
+    let config = SessionsConfig { clients, ..config };
+    let tables = TableNames::sessions_only(&config.sessions_table);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), tables).await;
     Ok(Sessions::new(config, store, context()))
 }

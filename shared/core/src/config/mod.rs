@@ -17,15 +17,15 @@ use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Sources, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, idle, limit, limits, proxy, public_keys, rules, secret, sources, table,
-    table_names,
+    access_lifetime, clients, clients_secret, idle, limit, limits, proxy, public_keys, rules, secret,
+    sources, table, table_names,
 };
 use std::time::Duration;
 
 pub use read::is_secret;
 
 settings! {
-    /// The client applications as a JSON array. A login without client_id uses the first one. "scope" limits what a
+    /// The client applications as a JSON array, or the ARN of a secret that holds it. A login without client_id uses the first one. "scope" limits what a
     /// client may ask for; without it, everything that the user has. Without a list, one client `default`. Example:
     /// [{"client_id":"web","transport":"body","scope":"orders:read orders:write"}]
     CLIENTS = "DAYPASS_CLIENTS" as JSON;
@@ -126,6 +126,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
@@ -144,6 +145,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
@@ -158,6 +160,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
         keys: Vec<String> = sources(KEYS);
@@ -168,13 +171,16 @@ tables! {
     #[derive(Clone)]
     "sessions" sessions -> SessionsConfig {
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     }
 
     #[derive(Clone)]
     "password" password -> PasswordConfig {
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);

@@ -22,12 +22,17 @@ pub fn is_secret(text: &str) -> bool {
     parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
 }
 
-/// The clients. Without a list, one client `default`, as in the template.
+/// The clients. Without a list, one client `default`, which also stands in until a function has read its secret.
 pub(super) fn clients(reader: &mut Reader<'_>, setting: &Text) -> Option<Clients> {
     match reader.get(setting.name) {
-        Some(_) => reader.required(setting, Clients::parse),
-        None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
+        Some(list) if !is_secret(&list) => reader.required(setting, Clients::parse),
+        _ => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
     }
+}
+
+/// The ARN of the secret that holds the clients; `Some(None)` without one.
+pub(super) fn clients_secret(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    Some(reader.get(setting.name).filter(|list| is_secret(list)))
 }
 
 pub(super) fn proxy(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<ProxySecrets>> {

@@ -122,6 +122,22 @@ fn short_access_tokens_are_for_this_machine() {
     check("https://localhost", "299", false);
 }
 
+#[test]
+fn clients_are_a_list_or_a_secret() {
+    let mut env = complete();
+    let read = |env: &BTreeMap<&str, String>| sessions(|name| env.get(name).cloned());
+    assert_eq!(read(&env).unwrap().clients_secret, None);
+    env.insert(CLIENTS.name, ARN.to_owned());
+    assert_eq!(read(&env).unwrap().clients_secret.as_deref(), Some(ARN));
+    // Both places are a mistake.
+    env.insert(SETTINGS, r#"{"clients": [{"client_id": "web"}]}"#.to_owned());
+    let error = read(&env).unwrap_err().to_string();
+    assert!(error.contains("`clients` in DAYPASS_SETTINGS differs from the variable"), "{error}");
+    env.insert(CLIENTS.name, "arn:aws:s3:::bucket".to_owned());
+    env.remove(SETTINGS);
+    assert!(read(&env).unwrap_err().to_string().contains("DAYPASS_CLIENTS is not a list"));
+}
+
 /// One document serves all functions: each reads its own settings.
 #[test]
 fn functions_share_a_document() {

@@ -50,7 +50,7 @@ settings! {
 
     /// When the feed has not answered for revocations_stale_seconds: "open" decides by the known revocations, "closed"
     /// answers with an error (5xx). "closed" is a remote off-switch: a person who keeps your authorizers from the feed
-    /// stops every guarded API. Use it with RevocationsUrl=direct alone.
+    /// stops every guarded API. Use it with RevocationsUrl=direct alone. Default: open
     REVOCATIONS_WHEN_STALE = "DAYPASS_REVOCATIONS_WHEN_STALE";
 }
 

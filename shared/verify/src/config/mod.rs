@@ -36,7 +36,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
-    /// The problems.
+    /// All problems, one line each.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.0
