@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from botocore.exceptions import WaiterError
+
 from account import Aws, ask, say
 from deploy import PASSWORD, USERNAME
 from rotate import invoke
@@ -28,6 +30,28 @@ def check(holds, what):
     if not holds:
         raise SystemExit(f"does not hold: {what}")
     say(f"  {what}")
+
+
+# invariant: A deployment with wrong settings changes no function.
+def mistake(aws, stack):
+    """Deploys a setting with a wrong name. CloudFormation has to take everything back."""
+    say(f"{stack} gets a setting that does not exist")
+    before = aws.stacks.describe_stacks(StackName=stack)["Stacks"][0]["Parameters"]
+    right = next(one["ParameterValue"] for one in before if one["ParameterKey"] == "Settings")
+    try:
+        aws.update(stack, "template.yaml", Settings='{"grace": 10}')
+    except WaiterError:
+        pass
+    else:
+        raise SystemExit("a wrong setting was deployed")
+    events = aws.stacks.describe_stack_events(StackName=stack)["StackEvents"]
+    check(any("`grace`" in event.get("ResourceStatusReason", "") for event in events), "CloudFormation names it")
+    functions = aws.client("lambda").list_functions()["Functions"]
+    variables = [function.get("Environment", {}).get("Variables", {}) for function in functions]
+    check(any(one.get("DAYPASS_SETTINGS") == right for one in variables), "the settings are as before")
+    check(all("grace\"" not in one.get("DAYPASS_SETTINGS", "") for one in variables), "no function has the wrong ones")
+    url = aws.local(aws.outputs(stack)["ApiUrl"])
+    check(ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})[0] == 200, "a user can log in")
 
 
 def leak(aws, stack):
@@ -101,6 +125,7 @@ def delete(aws):
 def main():
     endpoint, functions = sys.argv[1:]
     aws = Aws(endpoint, Path(functions))
+    mistake(aws, "daypass")
     leak(aws, "daypass")
     flood(aws, "daypass")
     delete(aws)

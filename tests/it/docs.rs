@@ -257,7 +257,10 @@ const AREAS: [(&str, &[&str]); 12] = [
         &["functions/refresh/", "infra/browser/", "infra/gateway/", "tests/browser/", "tests/it/cookie.rs"],
     ),
     ("Import and upgrades", &["infra/cli/", "tests/it/upgrades.rs", "tests/src/contract/moving.rs"]),
-    ("Deployment and documentation", &["infra/", "shared/lambda/", "shared/verify/src/config/", "tests/it/"]),
+    (
+        "Deployment and documentation",
+        &["functions/rotate-keys/", "infra/", "shared/lambda/", "shared/verify/src/config/", "tests/it/"],
+    ),
 ];
 
 /// The `invariant:` comments of a file, each with the name of what follows it.

@@ -2,11 +2,10 @@
 
 use crate::output::{Failure, Output};
 use clap::Subcommand;
-use daypass_core::config::{self, TABLES, lookup};
+use daypass_core::config::{TABLES, check, environment_with, lookup};
 use daypass_passwords::Passwords;
-use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, SETTINGS, authorizer};
+use daypass_verifier::config::authorizer;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Arguments of `daypass config`.
@@ -36,22 +35,8 @@ struct Checked {
     functions: Vec<&'static str>,
 }
 
-/// Values that the stack gives to its functions beside the document. `authorizer` also gets a URL of the keys.
-const OF_THE_STACK: [(&str, &str); 12] = [
-    (ISSUER.name, "https://id.example.com"),
-    (AUDIENCE.name, "https://api.example.com"),
-    (config::USERS_TABLE.name, "users"),
-    (config::SESSIONS_TABLE.name, "sessions"),
-    (config::ATTEMPTS_TABLE.name, "attempts"),
-    (config::KEYS.name, SECRET),
-    (config::SIGNING_SECRET.name, SECRET),
-    (config::REFRESH_SECRET.name, SECRET),
-    (config::PEPPERS_SECRET.name, SECRET),
-    (config::JWKS_SECRET.name, SECRET),
-    (JWKS.name, SECRET),
-    (authorizer::JWKS_URL.name, "https://id.example.com/.well-known/jwks.json"),
-];
-const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:daypass-AbCdEf";
+/// Any issuer that is not on this machine, where shorter times are allowed.
+const ISSUER: &str = "https://id.example.com";
 
 /// Runs `daypass config`.
 pub(crate) fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -60,24 +45,12 @@ pub(crate) fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failure> {
         Failure::new(format!("{} cannot be read: {error}", file.display()), "name a file with a JSON object")
     })?;
     let tables = if authorizer { authorizer::TABLES } else { TABLES };
-    let environment = |name: &str| {
-        let of_the_stack = || OF_THE_STACK.iter().find(|(known, _)| *known == name);
-        match name {
-            SETTINGS => Some(document.clone()),
-            // The authorizer takes no ARN.
-            _ if name == JWKS.name && authorizer => None,
-            _ => of_the_stack().map(|(_, value)| (*value).to_owned()),
-        }
-    };
-    let mut problems: BTreeSet<String> = BTreeSet::new();
-    for table in tables {
-        problems.extend((table.check)(&environment).err().iter().flat_map(|error| error.problems().to_vec()));
-    }
+    let mut problems = check(&document, ISSUER, tables).err().unwrap_or_default();
     if !authorizer {
-        problems.extend(Passwords::configured(lookup(environment)).err().map(|error| error.to_string()));
+        let passwords = Passwords::configured(lookup(environment_with(&document, ISSUER, tables)));
+        problems.extend(passwords.err().map(|error| error.to_string()));
     }
     if !problems.is_empty() {
-        let problems: Vec<String> = problems.into_iter().collect();
         return Err(Failure::new(
             format!("{}: {}", file.display(), problems.join("; ")),
             "docs/reference/configuration.md lists the settings",
@@ -99,7 +72,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn check(document: &str, authorizer: bool) -> Result<String, String> {
+    fn checked(document: &str, authorizer: bool) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         fs::write(&file, document).unwrap();
@@ -112,16 +85,16 @@ mod tests {
 
     #[test]
     fn a_good_document_is_good() {
-        let printed = check(r#"{"idle_seconds": 86400, "argon2": "m=47104,t=1"}"#, false).unwrap();
+        let printed = checked(r#"{"idle_seconds": 86400, "argon2": "m=47104,t=1"}"#, false).unwrap();
         assert!(printed.starts_with("48 bytes, valid for login, refresh"), "{printed}");
-        check("{}", false).unwrap();
-        check(r#"{"context_claims": "jti"}"#, true).unwrap();
+        checked("{}", false).unwrap();
+        checked(r#"{"context_claims": "jti"}"#, true).unwrap();
     }
 
     #[test]
     fn every_problem_is_told() {
         let error =
-            check(r#"{"idle": 1, "grace_seconds": 900, "argon2": "m=1,t=1", "users_table": "x"}"#, false);
+            checked(r#"{"idle": 1, "grace_seconds": 900, "argon2": "m=1,t=1", "users_table": "x"}"#, false);
         let error = error.unwrap_err();
         for problem in
             ["`idle` in DAYPASS_SETTINGS is no setting", "DAYPASS_GRACE_SECONDS is not", "DAYPASS_ARGON2"]
@@ -130,7 +103,7 @@ mod tests {
         }
         // The stack gives this to its functions.
         assert!(error.contains("`users_table` in DAYPASS_SETTINGS differs"), "{error}");
-        assert!(check(r#"{"context_claims": "jti"}"#, false).unwrap_err().contains("is no setting"));
-        assert!(check("", false).unwrap().contains("bytes"), "without settings, the defaults hold");
+        assert!(checked(r#"{"context_claims": "jti"}"#, false).unwrap_err().contains("is no setting"));
+        assert!(checked("", false).unwrap().contains("bytes"), "without settings, the defaults hold");
     }
 }

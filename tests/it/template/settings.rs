@@ -23,6 +23,27 @@ fn each_function_is_told_what_its_configuration_reads() {
     }
 }
 
+/// The keys check the settings, and each function that reads them waits for that.
+#[test]
+fn functions_get_settings_that_were_checked() {
+    let template = Template::read();
+    let keys = &template.resource("Keys")["Properties"];
+    for document in ["Settings", "AuthorizerSettings"] {
+        assert_eq!(keys[document], json!({ "Ref": document }));
+    }
+    assert_eq!(keys["Issuer"], issuer());
+    for (binary, function) in template.functions() {
+        let waits = match binary {
+            "rotate-keys" => continue,
+            "authorizer" => {
+                template.environment(binary)["DAYPASS_JWKS"] == json!({ "Fn::GetAtt": "Keys.Jwks" })
+            }
+            _ => function["DependsOn"] == "Keys",
+        };
+        assert!(waits, "{binary}");
+    }
+}
+
 /// A setting in both the document and a parameter would have two places.
 ///
 /// invariant: Each setting has one place: the settings document, a parameter or a resource of the stack.

@@ -3,6 +3,7 @@
 //! A function is stated once, in [`tables!`]: from its table come the struct, the reader, and the names that a test compares
 //! with `template.yaml` and writes into `docs/reference/configuration.md`.
 
+mod check;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use read::{
 };
 use std::time::Duration;
 
+pub use check::{check, environment_with};
 pub use read::is_secret;
 
 settings! {
