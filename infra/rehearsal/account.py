@@ -1,5 +1,6 @@
 """An AWS account that is a MiniStack, and what is done with one: deploying, running the command `daypass`, looking at keys."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 from samtranslator.yaml_helper import yaml_parse
@@ -31,6 +34,18 @@ def zipped(program):
         with zipfile.ZipFile(archive, "w") as packed:
             packed.write(stripped, "bootstrap")
         return archive.read_bytes()
+
+
+def ask(url, body=None, token=None):
+    """The status and the JSON of an answer."""
+    request = Request(url, data=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"})
+    if token:
+        request.add_header("authorization", f"Bearer {token}")
+    try:
+        with urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except HTTPError as refused:
+        return refused.code, json.loads(refused.read() or b"{}")
 
 
 class Aws:
@@ -70,14 +85,30 @@ class Aws:
         """Creates or updates a stack, and returns its outputs."""
         started = time.monotonic()
         parameters = {name: str(value) for name, value in parameters.items()}
-        body, notes = expand(yaml_parse((ROOT / template).read_text()), parameters, self.package, self.endpoint)
-        key = f"{stack}.json"
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=dump(body).encode())
+        notes, resources = [], 0
+
+        def stored(path):
+            """Expands a template, puts it into the bucket and returns its URL."""
+            nonlocal resources
+            body, changed = expand(
+                yaml_parse((ROOT / path).read_text()),
+                parameters,
+                self.package,
+                lambda nested: stored((ROOT / path).parent.joinpath(nested).relative_to(ROOT)),
+                self.endpoint,
+            )
+            notes.extend(changed)
+            resources += len(body["Resources"])
+            key = f"{stack}/{path}.json"
+            self.s3.put_object(Bucket=BUCKET, Key=key, Body=dump(body).encode())
+            return f"{self.endpoint}/{BUCKET}/{key}"
+
+        url = stored(template)
         known = any(summary["StackName"] == stack for summary in self.stacks.describe_stacks()["Stacks"])
         run, kind = (self.stacks.update_stack, "update") if known else (self.stacks.create_stack, "create")
         run(
             StackName=stack,
-            TemplateURL=f"{self.endpoint}/{BUCKET}/{key}",
+            TemplateURL=url,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -89,7 +120,7 @@ class Aws:
                 if event["ResourceStatus"].endswith("FAILED"):
                     say(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason')}")
             raise
-        say(f"{kind}d {stack} from {template} ({len(body['Resources'])} resources, {time.monotonic() - started:.1f} s)")
+        say(f"{kind}d {stack} from {template} ({resources} resources, {time.monotonic() - started:.1f} s)")
         for note in notes if kind == "create" else []:
             say(f"  expanded: {note}")
         return self.outputs(stack)

@@ -14,11 +14,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import iam_matrix
-from account import REGION, Aws, say
+from account import REGION, Aws, ask, say
 from permissions import missing
 
 AUDIENCE = "https://api.daypass.example"
-PLACEHOLDER = "https://daypass.example"
 # A key is used when it was published for so long: longer than functions, discovery and authorizers keep theirs here.
 PUBLISHED_SECONDS = 15
 USERNAME = "rider"
@@ -29,18 +28,17 @@ SCOPE = "orders:read profile"
 ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; default deny"
 
 
-def daypass_stack(aws, stack, algorithm, **later):
+def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):
     """The README's section "Deploy": the stack, which makes its own keys, and a user. Returns the variables of the suite."""
-    # Twice, as the template says: without a custom domain, the issuer is known only afterwards.
-    parameters = {"Audience": AUDIENCE, "SigningAlgorithm": algorithm, "Routes": ROUTES}
-    outputs = aws.deploy(stack, "template.yaml", Issuer=PLACEHOLDER, **parameters)
-    url = aws.local(outputs["ApiUrl"])
-    made = aws.key_versions(outputs)
     # Times as short as only a stack on this machine may have them.
-    aws.deploy(stack, "template.yaml", Issuer=url, **parameters, **later)
+    documents = {"Settings": json.dumps({"signing_algorithm": algorithm, **settings}), "AuthorizerSettings": json.dumps(authorizer)}
+    outputs = aws.deploy(stack, "template.yaml", Audience=AUDIENCE, Routes=ROUTES, **documents, **parameters)
+    url = outputs["Issuer"]
+    made = aws.key_versions(outputs)
+    aws.update(stack, "template.yaml", KeysRevision=2)
     if aws.key_versions(outputs) != made:
         raise SystemExit("the update of the stack replaced keys")
-    say(f"  the update left the keys as they were: {', '.join(version[:8] for version in made.values())}")
+    say(f"  an update left the keys as they were: {', '.join(version[:8] for version in made.values())}")
     tables = {
         "DAYPASS_KEYS": outputs["PeppersSecretArn"],
         "DAYPASS_USERS_TABLE": outputs["UsersTableName"],
@@ -78,8 +76,8 @@ def main():
 
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves. Its
     # keys rotate while it is asked.
-    quick = {"KeysPublishedSeconds": PUBLISHED_SECONDS, "KeysMaxAgeSeconds": 5, "JwksIntervalSeconds": 5}
-    usual = daypass_stack(aws, "daypass", "ES256", **quick)
+    quick = {"keys_published_seconds": PUBLISHED_SECONDS, "keys_max_age_seconds": 5}
+    usual = daypass_stack(aws, "daypass", "ES256", quick, {"jwks_interval_seconds": 5})
     usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", usual["DAYPASS_URL"], [0, 300], examples=[0, 300])
     usual["DAYPASS_REVOCATIONS_SECONDS"] = "5"
     usual["DAYPASS_PUBLISHED_SECONDS"] = str(PUBLISHED_SECONDS)
@@ -88,7 +86,16 @@ def main():
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
-    brief = daypass_stack(aws, "daypass-brief", "RS256", AccessTokenSeconds=5, RevocationsUrl="")
+    # Its clients are in a secret, because they are more than a parameter holds.
+    listed = [{"client_id": "default"}, *({"client_id": f"client-{number}"} for number in range(199))]
+    secret = aws.client("secretsmanager").create_secret(Name="clients", SecretString=json.dumps(listed))["ARN"]
+    brief = daypass_stack(aws, "daypass-brief", "RS256", {"access_token_seconds": 5}, {}, RevocationsUrl="", ClientsSecretArn=secret)
+    for client, expected in (("client-198", 200), ("client-199", 400)):
+        login = {"username": USERNAME, "password": PASSWORD, "client_id": client}
+        status, _ = ask(f"{brief['DAYPASS_URL']}/login", login)
+        if status != expected:
+            raise SystemExit(f"a login of {client} got {status}")
+    say(f"  {len(listed)} clients come from a secret")
     brief["DAYPASS_APIS"] = guarded_apis(aws, "daypass-brief", brief["DAYPASS_URL"], [0, 20], follow=False)
 
     problems, checked = missing(aws.client, aws.account(), REGION)

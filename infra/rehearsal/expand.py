@@ -1,9 +1,9 @@
 """Turns a SAM template into one that MiniStack deploys as AWS would, and keeps a note of everything it changed.
 
-On AWS, CloudFormation runs the SAM translator itself, and API Gateway reads the routes and authorizers of an HTTP API
-from the OpenAPI document (`Body`) that the translator makes. MiniStack 1.5 ignores that document, so here it becomes the
-resources that it stands for. Nothing else is touched but what a person would have to change as well: the functions' code
-is a package in a bucket (`sam package` does that), and parameters that insist on https take this machine.
+On AWS, CloudFormation runs the SAM translator itself, and API Gateway reads the routes and authorizers of the examples'
+HTTP APIs from the OpenAPI document (`Body`) that the translator makes. MiniStack 1.5 ignores that document, so here it
+becomes the resources that it stands for. The stack's own API has these resources already. Nothing else is touched but
+what a person would have to change as well: code and nested templates are objects in a bucket (`sam package` does that).
 """
 
 import json
@@ -22,25 +22,23 @@ logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", ANY_METHOD}
-# MiniStack cannot be had over https, and neither a token of five minutes can be watched expiring nor keys rotating that are
-# published for three hours.
-LOCAL_ISSUER = "^http://127[.]0[.]0[.]1:[0-9]+/[A-Za-z0-9/_-]+$|"
 # What MiniStack 1.5 refuses a template for.
 UNKNOWN = {"AWS::SecretsManager::RotationSchedule": "rotate.py rotates"}
-LOCAL_SECONDS = {"AccessTokenSeconds": 5, "KeysPublishedSeconds": 1}
 
 
-def expand(template, parameters, package, endpoint):
+def expand(template, parameters, package, nested, endpoint):
     """The template without SAM and without OpenAPI documents of HTTP APIs, and the notes of what was changed.
 
-    `package` gives the S3 location of a function's code, by the name of its binary. `endpoint` is MiniStack's URL.
+    `package` gives the S3 location of a function's code, by the name of its binary, and `nested` the URL of a nested
+    template, by its path. `endpoint` is MiniStack's URL.
     """
     notes = []
     _package(template["Resources"], package)
-    template.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
-    _allow_this_machine(template.get("Parameters", {}), notes)
-    plain = transform(template, dict(parameters), SimpleNamespace(load=dict))
+    plain = transform(template, dict(parameters), SimpleNamespace(load=dict)) if "Transform" in template else template
     resources = plain["Resources"]
+    for resource in resources.values():
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            resource["Properties"]["TemplateURL"] = nested(resource["Properties"]["TemplateURL"])
     for name in [name for name, resource in resources.items() if resource["Type"] == "AWS::ApiGatewayV2::Api"]:
         body = resources[name]["Properties"].pop("Body", None)
         if body is not None:
@@ -58,6 +56,9 @@ def expand(template, parameters, package, endpoint):
     if urls:
         plain = {part: _by_path(body, urls, endpoint) for part, body in plain.items()}
         notes.append("a function URL is a path of MiniStack: names below lambda-url do not resolve here")
+    plain, count = _endpoint_by_path(plain, endpoint)
+    if count:
+        notes.append("the URL of the stack's API is a path of MiniStack: names below execute-api do not resolve here")
     return plain, notes
 
 
@@ -100,15 +101,18 @@ def _package(resources, package):
             resource.setdefault("Properties", {})["CodeUri"] = package(resource["Metadata"]["BuildProperties"]["Binary"])
 
 
-def _allow_this_machine(parameters, notes):
-    issuer = parameters.get("Issuer", {})
-    if "AllowedPattern" in issuer:
-        issuer["AllowedPattern"] = LOCAL_ISSUER + issuer["AllowedPattern"]
-        notes.append("parameter Issuer: http://127.0.0.1 is allowed too")
-    for name, least in LOCAL_SECONDS.items():
-        if name in parameters:
-            parameters[name]["MinValue"] = least
-            notes.append(f"parameter {name}: from {least} s")
+def _endpoint_by_path(value, endpoint):
+    """The same with a path of MiniStack for each `!GetAtt API.ApiEndpoint`, and their number."""
+    if isinstance(value, list):
+        pairs = [_endpoint_by_path(item, endpoint) for item in value]
+        return [item for item, _ in pairs], sum(count for _, count in pairs)
+    if not isinstance(value, dict):
+        return value, 0
+    attribute = value.get("Fn::GetAtt")
+    if isinstance(attribute, list) and attribute[1:] == ["ApiEndpoint"]:
+        return {"Fn::Join": ["", [f"{endpoint}/_aws/execute-api/", {"Ref": attribute[0]}]]}, 1
+    pairs = {key: _endpoint_by_path(item, endpoint) for key, item in value.items()}
+    return {key: item for key, (item, _) in pairs.items()}, sum(count for _, count in pairs.values())
 
 
 def _http_api(resources, api, body, notes):

@@ -13,24 +13,12 @@ import re
 import sys
 import time
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-from account import Aws, say
+from botocore.exceptions import WaiterError
+
+from account import Aws, ask, say
 from deploy import PASSWORD, USERNAME
 from rotate import invoke
-
-
-def ask(url, body=None, token=None):
-    """The status and the JSON of an answer."""
-    request = Request(url, data=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"})
-    if token:
-        request.add_header("authorization", f"Bearer {token}")
-    try:
-        with urlopen(request) as answer:
-            return answer.status, json.loads(answer.read())
-    except HTTPError as refused:
-        return refused.code, json.loads(refused.read() or b"{}")
 
 
 def kid(token):
@@ -44,6 +32,28 @@ def check(holds, what):
     say(f"  {what}")
 
 
+# invariant: A deployment with wrong settings changes no function.
+def mistake(aws, stack):
+    """Deploys a setting with a wrong name. CloudFormation has to take everything back."""
+    say(f"{stack} gets a setting that does not exist")
+    before = aws.stacks.describe_stacks(StackName=stack)["Stacks"][0]["Parameters"]
+    right = next(one["ParameterValue"] for one in before if one["ParameterKey"] == "Settings")
+    try:
+        aws.update(stack, "template.yaml", Settings='{"grace": 10}')
+    except WaiterError:
+        pass
+    else:
+        raise SystemExit("a wrong setting was deployed")
+    events = aws.stacks.describe_stack_events(StackName=stack)["StackEvents"]
+    check(any("`grace`" in event.get("ResourceStatusReason", "") for event in events), "CloudFormation names it")
+    functions = aws.client("lambda").list_functions()["Functions"]
+    variables = [function.get("Environment", {}).get("Variables", {}) for function in functions]
+    check(any(one.get("DAYPASS_SETTINGS") == right for one in variables), "the settings are as before")
+    check(all("grace\"" not in one.get("DAYPASS_SETTINGS", "") for one in variables), "no function has the wrong ones")
+    url = aws.local(aws.outputs(stack)["ApiUrl"])
+    check(ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})[0] == 200, "a user can log in")
+
+
 def leak(aws, stack):
     """A signing key has leaked: cut it, and start all functions anew."""
     say(f"a signing key of {stack} has leaked")
@@ -52,7 +62,7 @@ def leak(aws, stack):
     status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
     check(status == 200, "a user is logged in")
     done = invoke(aws, outputs["RotateKeysFunctionName"], {"cut": "signing"})
-    aws.update(stack, "template.yaml", KeysRevision=2)
+    aws.update(stack, "template.yaml", KeysRevision=3)
     _, jwks = ask(f"{url}/.well-known/jwks.json")
     published = {key["kid"] for key in jwks["keys"]}
     check(kid(tokens["access_token"]) not in published, "the leaked key is not published any more")
@@ -79,7 +89,7 @@ def flood(aws, stack):
     status, tokens = ask(f"{url}/login", {"username": USERNAME, "password": PASSWORD})
     check(status == 200, "a user is logged in")
     # New processes of the authorizer, which have to fetch list and keys.
-    aws.update(stack, "template.yaml", KeysRevision=3)
+    aws.update(stack, "template.yaml", KeysRevision=4)
     check(ask(f"{guarded}/me", token=tokens["access_token"])[0] == 200, "a guarded API takes the token")
     check(ask(f"{url}/revoke", {"token": tokens["refresh_token"]})[0] == 200, "the session is revoked")
     deadline = time.monotonic() + 10
@@ -115,6 +125,7 @@ def delete(aws):
 def main():
     endpoint, functions = sys.argv[1:]
     aws = Aws(endpoint, Path(functions))
+    mistake(aws, "daypass")
     leak(aws, "daypass")
     flood(aws, "daypass")
     delete(aws)

@@ -7,8 +7,10 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use daypass_core::config;
 use daypass_gateway::template::parse;
 use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::config::{SETTINGS, Sources, authorizer};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -52,6 +54,13 @@ fn check(name: &str, value: &str, parameter: &Value) {
     }
     let longest = parameter["MaxLength"].as_u64().unwrap_or(4_096);
     assert!(u64::try_from(value.len()).unwrap() <= longest, "{name} is too long");
+    if ["Settings", "AuthorizerSettings"].contains(&name) {
+        let value = value.trim().trim_matches('\'');
+        let environment = |variable: &str| (variable == SETTINGS).then(|| value.to_owned());
+        let tables = if name == "Settings" { config::TABLES } else { authorizer::TABLES };
+        let (_, problems) = Sources::read(&environment, tables);
+        assert!(problems.is_empty(), "{name}: {problems:?}");
+    }
     if name == "Issuer" {
         assert_eq!(Issuer::parse(value).map(|issuer| issuer.as_str().to_owned()), Ok(value.to_owned()));
     }

@@ -52,8 +52,20 @@ impl Template {
         values.filter_map(|value| self.referenced(value)).next()
     }
 
+    /// Whether the stack sets a variable. Otherwise the setting is a member of the document.
+    fn sets(&self, variable: &str) -> bool {
+        let mut functions = self.0["Resources"].as_object().unwrap().values();
+        functions.any(|one| !one["Properties"]["Environment"]["Variables"][variable].is_null())
+    }
+
     fn referenced<'a>(&'a self, value: &'a Value) -> Option<&'a str> {
         match value {
+            // The issuer is a parameter, the domain or the URL of the API: SSM has the result.
+            Value::Object(members)
+                if members.get("Fn::GetAtt").is_some_and(|it| it == "IssuerParameter.Value") =>
+            {
+                Some("Issuer")
+            }
             Value::Object(members) => match members.get("Ref") {
                 Some(Value::String(name)) if self.parameters().contains_key(name) => Some(name),
                 _ => members.values().find_map(|value| self.referenced(value)),
@@ -89,19 +101,30 @@ fn limits(parameter: &Value) -> (String, String) {
 fn configuration() -> String {
     let template = Template::read();
     let mut page = "# Configuration\n\n\
-        The functions read environment variables at start. The stack sets them from its template parameters.\n\
-        A function with an invalid variable does not start. The event `init.failed` names every problem.\n\
-        An empty variable counts as unset. Defaults that are no numbers are those of the stack.\n\n\
+        The functions read environment variables at start. The stack sets some from its template parameters. It passes all \
+        other settings as members of a JSON object: the parameter `Settings` for the functions of the issuer, and \
+        `AuthorizerSettings` for the authorizer.\n\
+        Both arrive in the variable `DAYPASS_SETTINGS`. A member is the name of a variable without `DAYPASS_`, in lower case. \
+        A number is a JSON number, the clients are an array, and everything else is a string.\n\n\
+        ```json\n{\"clients\": [{\"client_id\": \"web\", \"scope\": \"orders:read\"}], \"idle_seconds\": 86400}\n```\n\n\
+        `daypass config check FILE` checks a document as the functions do.\n\
+        A function with an invalid setting, an unknown member, or a member that differs from its variable does not start. \
+        The event `init.failed` names every problem.\n\
+        An empty variable counts as unset.\n\n\
         This page is generated from the tables in `shared/core/src/config/mod.rs` and \
         `shared/verify/src/config/authorizer.rs`, and from `template.yaml`.\n\n\
-        ## Environment variables\n\n\
-        | Variable | Functions | Default | Range | Parameter | Meaning |\n|---|---|---|---|---|---|\n"
+        ## Settings\n\n\
+        | Variable | Functions | Default | Range | Parameter or member | Meaning |\n|---|---|---|---|---|---|\n"
         .to_owned();
     let mut settings: BTreeMap<&str, (&Setting, Vec<String>)> = BTreeMap::new();
     for table in all_tables() {
         for setting in table.settings {
             let (_, functions) = settings.entry(setting.name()).or_insert((setting, Vec::new()));
-            functions.push(format!("`{}`", table.function));
+            let function = format!("`{}`", table.function);
+            // Two fields of a function can read one setting.
+            if !functions.contains(&function) {
+                functions.push(function);
+            }
         }
     }
     for (name, (setting, functions)) in &settings {
@@ -110,16 +133,26 @@ fn configuration() -> String {
             (Setting::Number(Number { default, range, unit, .. }), _) => {
                 (format!("`{default}`"), format!("{} to {} {unit}", range.start(), range.end()))
             }
+            (Setting::Text(text), _) if text.json => ("optional".to_owned(), String::new()),
             (Setting::Text(_), Some(parameter)) => limits(&template.parameters()[parameter]),
-            (Setting::Text(_), None) => ("required".to_owned(), String::new()),
+            (Setting::Text(_), None) if template.sets(name) => ("required".to_owned(), String::new()),
+            (Setting::Text(_), None) => ("optional".to_owned(), String::new()),
         };
         let functions = functions.join(", ");
-        let parameter = parameter.map(|name| format!("`{name}`")).unwrap_or_default();
+        let parameter = match parameter {
+            // A list in the document, or a secret of the operator.
+            Some(name) if matches!(setting, Setting::Text(text) if text.json) => {
+                format!("`{}` or `{name}`", setting.member())
+            }
+            Some(name) => format!("`{name}`"),
+            None if template.sets(name) => String::new(),
+            None => format!("`{}`", setting.member()),
+        };
         let meaning = escaped(setting.doc());
         writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
     }
     page.push_str(
-        "\nThe command `daypass` reads `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
+        "\nThe command `daypass` reads `DAYPASS_SETTINGS`, `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
          `DAYPASS_IMPORTED_HASHES`, `DAYPASS_MIN_PASSWORD_CHARS` and the usual `AWS_…` variables.\n\n\
          ## Template parameters\n",
     );
@@ -231,7 +264,10 @@ const AREAS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("Import and upgrades", &["infra/cli/", "tests/it/upgrades.rs", "tests/src/contract/moving.rs"]),
-    ("Deployment and documentation", &["infra/", "shared/lambda/", "tests/it/"]),
+    (
+        "Deployment and documentation",
+        &["functions/rotate-keys/", "infra/", "shared/lambda/", "shared/verify/src/config/", "tests/it/"],
+    ),
 ];
 
 /// The `invariant:` comments of a file, each with the name of what follows it.
@@ -506,6 +542,7 @@ fn documented_parameters_exist() {
     let mut known: BTreeSet<String> = OTHERS.map(str::to_owned).into();
     let templates = [
         "template.yaml",
+        "infra/security-events.yaml",
         "infra/authorizer.yaml",
         "infra/examples/guarded-api/template.yaml",
         "infra/rehearsal/apis.yaml",

@@ -105,22 +105,18 @@ fn schemas_and_examples_are_sound() {
 /// The template, the local gateway and the description have the same paths, with the same authorizer.
 #[test]
 fn routes_are_those_of_the_template_and_of_the_gateway() {
-    let text = read("template.yaml");
-    let gateway: BTreeSet<(String, bool)> = template::routes(&text)
+    let api = read(template::API);
+    let gateway: BTreeSet<(String, bool)> = template::routes(&read("template.yaml"), &api)
         .unwrap()
         .iter()
         .map(|route| (route.key().to_owned(), route.authorizer().is_some()))
         .collect();
-    let parsed = template::parse(&text).unwrap();
-    let functions = parsed["Resources"].as_object().unwrap().values();
-    let events =
-        functions.filter_map(|one| one["Properties"]["Events"].as_object()).flat_map(|all| all.values());
-    let events = events.map(|event| &event["Properties"]).filter(|event| event["Path"].is_string());
-    let deployed: BTreeSet<(String, bool)> = events
-        .map(|event| {
-            let key = format!("{} {}", event["Method"].as_str().unwrap(), event["Path"].as_str().unwrap());
-            (key, event.get("Auth").is_some())
-        })
+    let parsed = template::parse(&api).unwrap();
+    let resources = parsed["Resources"].as_object().unwrap().values();
+    let deployed: BTreeSet<(String, bool)> = resources
+        .filter(|resource| resource["Type"] == "AWS::ApiGatewayV2::Route")
+        .map(|route| &route["Properties"])
+        .map(|route| (route["RouteKey"].as_str().unwrap().to_owned(), route.get("AuthorizerId").is_some()))
         .collect();
     assert_eq!(gateway, deployed);
 

@@ -4,7 +4,7 @@ use daypass_aws::SdkConfig;
 use daypass_core::config::{self, LoginConfig};
 use daypass_core::flow::login::Login;
 use daypass_dynamodb::DynamoDb;
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_login::{METHODS, handle};
 use daypass_passwords::Passwords;
@@ -33,8 +33,9 @@ async fn build(
     let log = context();
     let store =
         DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, (&config.tables).into());
-    let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
-    let keys = keys?;
-    let passwords = Passwords::configured(environment)?;
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
+    let (keys, config) = (keys?, LoginConfig { clients: clients?, ..config });
+    let passwords = Passwords::configured(config::lookup(environment))?;
     Ok(Login::new(config, &keys, store, Box::new(passwords), context())?)
 }

@@ -4,7 +4,7 @@ use daypass_aws::SdkConfig;
 use daypass_core::config::{self, RefreshConfig};
 use daypass_core::flow::refresh::Refresh;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_refresh::{METHODS, handle};
 use daypass_runtime::{BoxError, context};
@@ -32,7 +32,8 @@ async fn build(
     let log = context();
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
-    let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
-    let keys = keys?;
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
+    let (keys, config) = (keys?, RefreshConfig { clients: clients?, ..config });
     Ok(Refresh::new(config, &keys, store, context())?)
 }

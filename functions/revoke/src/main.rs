@@ -4,7 +4,7 @@ use daypass_aws::SdkConfig;
 use daypass_core::config::{self, RevokeConfig};
 use daypass_core::flow::revoke::Revoke;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_key_loader::{is_temporary, load_for_function, public};
+use daypass_key_loader::{clients, is_temporary, load_for_function, public};
 use daypass_lambda::{Cors, Function};
 use daypass_revoke::{METHODS, handle};
 use daypass_runtime::{BoxError, context};
@@ -33,8 +33,10 @@ async fn build(
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     // In parallel: each may take 3 s, and the function has 5 s.
-    let (keys, jwks, store) =
-        tokio::join!(load_for_function(&config.keys, &aws, &log), public(&config.jwks, &aws), store);
-    let (keys, jwks) = (keys?, jwks?);
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let jwks = public(&config.jwks, &aws);
+    let (keys, jwks, clients, store) =
+        tokio::join!(load_for_function(&config.keys, &aws, &log), jwks, clients, store);
+    let (keys, jwks, config) = (keys?, jwks?, RevokeConfig { clients: clients?, ..config });
     Ok(Revoke::new(config, &keys, &jwks, store, context())?)
 }

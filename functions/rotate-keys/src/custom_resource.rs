@@ -1,8 +1,10 @@
 //! CloudFormation's custom resources: the answer goes to an address that comes with the event (AWS CloudFormation User Guide,
 //! "Custom resource response objects").
 
+use daypass_core::config;
 use daypass_core::flow::rotate_keys::{Done, Failure};
 use daypass_https::{Failed, put};
+use daypass_verifier::config::authorizer;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -15,6 +17,23 @@ const ID: &str = "daypass-key-loader";
 /// Whether CloudFormation waits for an answer.
 pub(crate) fn is(event: &Value) -> bool {
     event.get("ResponseURL").is_some()
+}
+
+/// Problems of the documents of settings that CloudFormation is about to give to the functions.
+pub(crate) fn problems(event: &Value) -> Option<String> {
+    if event["RequestType"] == "Delete" {
+        return None;
+    }
+    let property = |name: &str| event.get("ResourceProperties")?.get(name)?.as_str();
+    let issuer = property("Issuer")?;
+    let documents = [("Settings", config::TABLES), ("AuthorizerSettings", authorizer::TABLES)];
+    let problems = documents.into_iter().filter_map(|(name, tables)| {
+        config::check(property(name)?, issuer, tables)
+            .err()
+            .map(|problems| format!("{name}: {}", problems.join("; ")))
+    });
+    let problems: Vec<String> = problems.collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
 /// Why there was no answer.
@@ -53,6 +72,29 @@ fn body(event: &Value, done: &Result<Done, Failure>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// invariant: A deployment with wrong settings fails before any other function gets them.
+    #[test]
+    fn wrong_settings_are_problems_of_the_deployment() {
+        let check = |kind: &str, settings: &str, authorizer: &str, expected: Option<&str>| {
+            let issuer = "https://id.example.com";
+            let properties =
+                json!({ "Issuer": issuer, "Settings": settings, "AuthorizerSettings": authorizer });
+            let problems = problems(&json!({ "RequestType": kind, "ResourceProperties": properties }));
+            assert_eq!(problems.is_some(), expected.is_some(), "{problems:?}");
+            assert!(
+                problems.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{settings} {authorizer}"
+            );
+        };
+        check("Create", "{}", "{}", None);
+        check("Update", r#"{"grace_seconds": 10}"#, r#"{"context_claims": "jti"}"#, None);
+        check("Update", r#"{"grace": 10}"#, "{}", Some("Settings: `grace`"));
+        check("Update", r#"{"grace_seconds": 900}"#, "{}", Some("DAYPASS_GRACE_SECONDS"));
+        check("Create", "{}", r#"{"grace_seconds": 10}"#, Some("AuthorizerSettings: `grace_seconds`"));
+        check("Delete", r#"{"grace": 10}"#, "{}", None);
+        assert_eq!(problems(&json!({ "RequestType": "Create" })), None, "an earlier template");
+    }
 
     #[test]
     fn the_answer_repeats_what_it_answers() {

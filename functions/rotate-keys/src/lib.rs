@@ -20,6 +20,11 @@ pub async fn handle<V: Vault>(
     rotate: &RotateKeys<V>,
     event: &Value,
 ) -> Result<Done, Box<dyn Error + Send + Sync>> {
+    if custom_resource::is(event)
+        && let Some(problems) = custom_resource::problems(event)
+    {
+        return refuse(problems, event).await;
+    }
     let mut done = rotate.run(event).await;
     if custom_resource::is(event) {
         for _ in 1..TRIES {
@@ -34,6 +39,20 @@ pub async fn handle<V: Vault>(
         return Ok(done.unwrap_or_default());
     }
     Ok(done?)
+}
+
+/// Answers for a function that cannot start with its settings. CloudFormation learns the problems, and may always delete.
+///
+/// # Errors
+/// [`Failure::Settings`] for every other caller, or no answer to CloudFormation.
+pub async fn refuse(problems: String, event: &Value) -> Result<Done, Box<dyn Error + Send + Sync>> {
+    if !custom_resource::is(event) {
+        return Err(Failure::Settings(problems).into());
+    }
+    let deletes = event["RequestType"] == "Delete";
+    let done = if deletes { Ok(Done::default()) } else { Err(Failure::Settings(problems)) };
+    custom_resource::answer(event, &done).await?;
+    Ok(Done::default())
 }
 
 #[cfg(test)]

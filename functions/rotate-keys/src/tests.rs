@@ -95,3 +95,11 @@ async fn a_denied_request_of_a_deployment_is_repeated() {
 async fn the_name_of_a_secret_repeats_nothing() {
     assert_eq!(requests(false).await, 1);
 }
+
+/// A rotation or an operator learns the problems; only CloudFormation is answered elsewhere.
+#[tokio::test]
+async fn a_function_with_wrong_settings_refuses_a_rotation() {
+    let step = json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": "v" });
+    let error = refuse("`grace` is no setting".to_owned(), &step).await.unwrap_err().to_string();
+    assert!(error.contains("`grace` is no setting"), "{error}");
+}

@@ -1,9 +1,10 @@
-//! The `sessions` binary: the sessions table for the flow. It reads no key.
+//! The `sessions` binary: the clients and the sessions table for the flow. It reads no key.
 
 use daypass_aws::SdkConfig;
 use daypass_core::config::{self, SessionsConfig};
 use daypass_core::flow::sessions::Sessions;
 use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_key_loader::{clients, is_temporary};
 use daypass_lambda::{Cors, Function};
 use daypass_runtime::{BoxError, context};
 use daypass_sessions::{METHODS, handle};
@@ -16,8 +17,8 @@ async fn main() -> ExitCode {
         config: config::sessions,
         cors: |config| Cors::of(&config.clients, METHODS),
         proxy: |config| config.proxy.clone(),
-        max_age: |_| None,
-        is_temporary: |_| false,
+        max_age: |config| config.clients_secret.as_ref().map(|_| config.keys_max_age),
+        is_temporary,
     }
     .run(build, |sessions, request| async move { handle(&sessions, request).await })
     .await
@@ -26,9 +27,12 @@ async fn main() -> ExitCode {
 async fn build(
     config: SessionsConfig,
     aws: SdkConfig,
-    _: Option<Arc<Sessions<DynamoDb>>>,
+    last: Option<Arc<Sessions<DynamoDb>>>,
 ) -> Result<Sessions<DynamoDb>, BoxError> {
-    let store =
-        DynamoDb::kept_or_connected(None, &aws, TableNames::sessions_only(&config.sessions_table)).await;
+    let tables = TableNames::sessions_only(&config.sessions_table);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
+    let (clients, store) =
+        tokio::join!(clients(&config.clients, config.clients_secret.as_deref(), &aws), store);
+    let config = SessionsConfig { clients: clients?, ..config };
     Ok(Sessions::new(config, store, context()))
 }

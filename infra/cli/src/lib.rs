@@ -7,6 +7,7 @@
 //! machine sees arguments and the shell keeps them in its history.
 
 mod aws;
+mod config;
 mod dev_stack;
 mod doctor;
 mod environment;
@@ -69,6 +70,8 @@ enum Command {
     Key(key::Args),
     /// Check a deployed stack: quotas, issuer, keys, feed, tables and a login
     Doctor(doctor::Args),
+    /// Check the document of settings: check
+    Config(config::Args),
     /// Moved to `cargo dev`
     #[command(hide = true, disable_help_flag = true)]
     Dev {
@@ -122,6 +125,7 @@ fn run(
             Command::Session(args) => session::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
             Command::Doctor(args) => doctor::run(args, stack, environment, output).await,
+            Command::Config(args) => config::run(args, output),
             Command::Dev { options } => Err(moved(&options)),
         }
     })

@@ -5,6 +5,7 @@ use crate::output::{Failure, Output, quoted, time};
 use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
+use daypass_core::config;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
@@ -241,7 +242,7 @@ fn new_username(typed: &str) -> Result<Username, Failure> {
 
 /// Passwords as configured by variables.
 pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Failure> {
-    Passwords::configured(|name| environment.get(name))
+    Passwords::configured(config::lookup(|name| environment.get(name)))
         .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 

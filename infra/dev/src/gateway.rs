@@ -27,23 +27,21 @@ pub(super) fn listen(port: u16, option: &str) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// Routes of `template.yaml`, the guarded sample, and the guarded services. Pages of `origins` can call the sample and
-/// the services across origins. The functions of the template decide this for themselves.
+/// Routes of the stack's templates, the guarded sample, and the guarded services. Pages of `origins` can call the sample and
+/// the services across origins. The functions of the stack decide this for themselves.
 pub(super) fn routes(guards: &[Guard], origins: &[String]) -> Result<Routes, StackError> {
-    let path = workspace_root().join("template.yaml");
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        StackError::new(
-            format!("{} cannot be read: {error}", path.display()),
-            "run it in a complete checkout",
-        )
-    })?;
-    let wrong = |error: RouteError| {
-        StackError::new(
-            format!("the routes of template.yaml cannot be served: {error}"),
-            "correct the template",
-        )
+    let read = |path: &str| {
+        let path = workspace_root().join(path);
+        std::fs::read_to_string(&path).map_err(|error| {
+            let what = format!("{} cannot be read: {error}", path.display());
+            StackError::new(what, "run it in a complete checkout")
+        })
     };
-    let mut routes = template::routes(&text).map_err(wrong)?;
+    let wrong = |error: RouteError| {
+        let what = format!("the routes of {} cannot be served: {error}", template::API);
+        StackError::new(what, "correct the template")
+    };
+    let mut routes = template::routes(&read("template.yaml")?, &read(template::API)?).map_err(wrong)?;
     let authorizer = routes.sole_authorizer().map_err(wrong)?.to_owned();
     let (route, function) = SAMPLE_ROUTE;
     routes.add_function(route, function, Some(&authorizer)).map_err(wrong)?;

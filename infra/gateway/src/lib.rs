@@ -1,6 +1,6 @@
 //! A local API Gateway **HTTP API** in front of `cargo lambda watch`.
 //!
-//! [`template::routes`] reads routes and Lambda authorizers from `template.yaml`, the file that is deployed. [`serve`]
+//! [`template::routes`] reads routes and Lambda authorizers from the templates that are deployed. [`serve`]
 //! answers HTTP requests as API Gateway does: route, authorizer, event of payload 2.0, function, response. A [`Guard`]
 //! puts the authorizer in front of a service that is not a Lambda function.
 //!

@@ -1,7 +1,7 @@
-//! Routes of a SAM template, so that the gateway serves what `template.yaml` deploys.
+//! Routes of the stack's templates, so that the gateway serves what they deploy.
 //!
-//! It reads `AWS::Serverless::HttpApi` with its Lambda authorizers, and the `HttpApi` events of
-//! `AWS::Serverless::Function`. `Metadata.BuildProperties.Binary` names the function for `cargo lambda`.
+//! `template.yaml` has the functions, and passes their ARNs to the nested stack `infra/api.yaml`. That has the routes, the
+//! integrations and the Lambda authorizers. `Metadata.BuildProperties.Binary` names a function for `cargo lambda`.
 
 use crate::error::RouteError;
 use crate::identity::{Authorizer, IdentitySource};
@@ -11,38 +11,43 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::time::Duration;
 
-const FUNCTION: &str = "AWS::Serverless::Function";
-const HTTP_API: &str = "AWS::Serverless::HttpApi";
+/// Path of the template of the API, from the root of the repository.
+pub const API: &str = "infra/api.yaml";
 
 /// Longest cache time of an authorizer's result, in seconds (`AuthorizerResultTtlInSeconds`).
 const MAX_TTL_SECONDS: u64 = 3600;
 
-/// Routes and authorizers of the SAM template `text`.
+/// Routes and authorizers of the stack. `main` is the text of `template.yaml`, and `api` that of [`API`].
 ///
 /// # Errors
-/// The text is not YAML, or describes an API that this gateway does not support.
-pub fn routes(text: &str) -> Result<Routes, RouteError> {
-    let template = parse(text)?;
-    if template.pointer("/Globals/HttpApi/Auth").is_some() {
-        return wrong(
-            "Globals.HttpApi.Auth is not supported: write Auth into the AWS::Serverless::HttpApi resource",
-        );
-    }
-    let Some(resources) = template.get("Resources").and_then(Value::as_object) else {
-        return wrong("the template has no Resources");
-    };
-    let api = Api::read(resources)?;
+/// A text is not YAML, or describes an API that this gateway does not support.
+pub fn routes(main: &str, api: &str) -> Result<Routes, RouteError> {
+    let (main, api) = (parse(main)?, parse(api)?);
+    let functions = Functions(&main);
+    let resources = resources(&api)?;
     let mut routes = Routes::default();
-    for (name, properties) in &api.authorizers {
-        routes.add_authorizer(name, authorizer(name, properties, resources)?)?;
+    for (name, properties) in of_type(resources, "AWS::ApiGatewayV2::Authorizer") {
+        routes.add_authorizer(name, authorizer(name, properties, &functions)?)?;
     }
-    for (name, function) in of_type(resources, FUNCTION) {
-        for (event, properties) in http_api_events(function) {
-            let place = format!("event {event} of {name}");
-            api.check_event(&place, properties)?;
-            let key = route_key(&place, properties)?;
-            routes.add_function(&key, binary(name, function)?, api.authorizer_of(&place, properties)?)?;
+    for (name, properties) in of_type(resources, "AWS::ApiGatewayV2::Route") {
+        let target = properties.pointer("/Target/Fn::Sub").and_then(Value::as_str);
+        let target = target.and_then(|target| target.strip_prefix("integrations/${")?.strip_suffix('}'));
+        let Some(integration) = target.and_then(|target| resources.get(target)?.get("Properties")) else {
+            return wrong(format!("{name}: Target must be `!Sub integrations/${{AN_INTEGRATION}}`"));
+        };
+        if integration.get("PayloadFormatVersion").map(number_or_text).as_deref() != Some("2.0") {
+            return wrong(format!("{name}: only PayloadFormatVersion \"2.0\" is imitated"));
         }
+        let uri = integration.pointer("/IntegrationUri/Ref").and_then(Value::as_str);
+        let function = functions.of_parameter(name, uri)?;
+        let authorizer = properties.pointer("/AuthorizerId/Ref").and_then(Value::as_str);
+        if authorizer.is_none() && properties.get("AuthorizationType").is_some() {
+            return wrong(format!("{name}: AuthorizerId must be `!Ref AN_AUTHORIZER`"));
+        }
+        let Some(key) = properties.get("RouteKey").and_then(Value::as_str) else {
+            return wrong(format!("{name}: RouteKey must be plain text"));
+        };
+        routes.add_function(key, function, authorizer)?;
     }
     Ok(routes)
 }
@@ -64,194 +69,99 @@ fn wrong<T>(message: impl Into<String>) -> Result<T, RouteError> {
     Err(RouteError(message.into()))
 }
 
-/// The only HTTP API of a template: explicit, or SAM's implicit API of events without one.
-struct Api {
-    name: Option<String>,
-    authorizers: Map<String, Value>,
-    default_authorizer: Option<String>,
+fn resources(template: &Value) -> Result<&Map<String, Value>, RouteError> {
+    let resources = template.get("Resources").and_then(Value::as_object);
+    resources.ok_or_else(|| RouteError("the template has no Resources".to_owned()))
 }
 
-impl Api {
-    fn read(resources: &Map<String, Value>) -> Result<Self, RouteError> {
-        let mut apis = of_type(resources, HTTP_API);
-        let Some((name, api)) = apis.next() else {
-            return Ok(Self { name: None, authorizers: Map::new(), default_authorizer: None });
-        };
-        if apis.next().is_some() {
-            return wrong(
-                "the template has more than one AWS::Serverless::HttpApi: one gateway serves one API",
-            );
-        }
-        let properties = api.get("Properties").unwrap_or(&Value::Null);
-        // Throttles (RouteSettings) are not imitated: this machine has one user.
-        for unread in ["CorsConfiguration", "DefinitionBody", "DefinitionUri"] {
-            if properties.get(unread).is_some() {
-                return wrong(format!("{name}.Properties.{unread} is not supported: remove it"));
-            }
-        }
-        let auth = properties.get("Auth").unwrap_or(&Value::Null);
-        Ok(Self {
-            name: Some(name.to_owned()),
-            authorizers: auth.get("Authorizers").and_then(Value::as_object).cloned().unwrap_or_default(),
-            default_authorizer: optional_text(auth, "DefaultAuthorizer", name)?,
-        })
-    }
+/// The main template, with the functions and the parameters of the nested stack.
+struct Functions<'a>(&'a Value);
 
-    fn check_event(&self, place: &str, properties: &Value) -> Result<(), RouteError> {
-        let named =
-            properties.get("ApiId").map(|id| id.get("Ref").and_then(Value::as_str).unwrap_or_default());
-        if named != self.name.as_deref() {
-            return match &self.name {
-                Some(name) => wrong(format!("{place} is not of the API {name}: add `ApiId: !Ref {name}`")),
-                None => {
-                    wrong(format!("{place} is of an API that the template does not define: remove ApiId"))
-                }
-            };
-        }
-        match properties.get("PayloadFormatVersion").map(number_or_text).as_deref() {
-            None | Some("2.0") => Ok(()),
-            Some(other) => {
-                wrong(format!("{place} has PayloadFormatVersion {other}: only \"2.0\" is imitated"))
-            }
-        }
-    }
-
-    fn authorizer_of(&self, place: &str, properties: &Value) -> Result<Option<&str>, RouteError> {
-        let own = match properties.pointer("/Auth/Authorizer") {
-            None => self.default_authorizer.as_deref(),
-            Some(own) => match own.as_str() {
-                Some(own) => Some(own),
-                None => return wrong(format!("the authorizer of {place} must be a name or NONE")),
-            },
+impl<'a> Functions<'a> {
+    /// Binary of the function whose ARN the main template passes in a parameter.
+    fn of_parameter(&self, place: &str, parameter: Option<&str>) -> Result<&'a str, RouteError> {
+        let Some(parameter) = parameter else {
+            return wrong(format!("{place} must name a function by a parameter, as `!Ref LoginFunctionArn`"));
         };
-        match own {
-            None | Some("NONE") => Ok(None),
-            // The name from the API's own list, for its lifetime.
-            Some(own) => match self.authorizers.get_key_value(own) {
-                Some((name, _)) => Ok(Some(name)),
-                None => {
-                    wrong(format!("{place} asks for the authorizer {own}, which the API does not define"))
-                }
-            },
-        }
+        let main = resources(self.0)?;
+        let nested = of_type(main, "AWS::CloudFormation::Stack")
+            .find(|(_, nested)| nested.get("TemplateURL").is_some_and(|path| path == API));
+        let value = nested.and_then(|(_, nested)| nested.get("Parameters")?.get(parameter));
+        let id = value.and_then(|value| value.get("Fn::GetAtt")?.as_str()?.strip_suffix(".Arn"));
+        let Some(id) = id else {
+            return wrong(format!(
+                "{place}: template.yaml does not pass {parameter} as `!GetAtt FUNCTION.Arn`"
+            ));
+        };
+        let function = main.get(id);
+        let binary = function.and_then(|it| it.pointer("/Metadata/BuildProperties/Binary")?.as_str());
+        binary.map_or_else(
+            || wrong(format!("{id} needs Metadata.BuildProperties.Binary: the name of the binary to invoke")),
+            Ok,
+        )
     }
 }
 
-fn authorizer(
-    name: &str,
-    properties: &Value,
-    resources: &Map<String, Value>,
-) -> Result<Authorizer, RouteError> {
-    if properties.get("JwtConfiguration").is_some() || properties.get("FunctionArn").is_none() {
+fn authorizer(name: &str, properties: &Value, functions: &Functions<'_>) -> Result<Authorizer, RouteError> {
+    if properties.get("AuthorizerType").is_none_or(|kind| kind != "REQUEST") {
         return wrong(format!("authorizer {name} is not a Lambda authorizer: others are not supported"));
     }
-    match properties.get("AuthorizerPayloadFormatVersion").map(number_or_text).as_deref() {
-        Some("2.0") => {}
-        _ => return wrong(format!("authorizer {name} needs AuthorizerPayloadFormatVersion: \"2.0\"")),
+    if properties.get("AuthorizerPayloadFormatVersion").map(number_or_text).as_deref() != Some("2.0") {
+        return wrong(format!("authorizer {name} needs AuthorizerPayloadFormatVersion: \"2.0\""));
     }
-    let identity = properties.get("Identity").unwrap_or(&Value::Null);
-    for unread in ["Context", "StageVariables"] {
-        if identity.get(unread).is_some() {
-            return wrong(format!(
-                "authorizer {name}: Identity.{unread} is not supported, only Headers and QueryStrings"
-            ));
-        }
-    }
-    let headers = names(name, identity, "Headers")?.into_iter().map(IdentitySource::Header);
-    let queries = names(name, identity, "QueryStrings")?.into_iter().map(IdentitySource::Query);
+    let uri = properties.pointer("/AuthorizerUri/Fn::Sub").and_then(Value::as_str);
+    let function = uri.and_then(|uri| uri.split_once("/functions/${")?.1.strip_suffix("}/invocations"));
     Ok(Authorizer {
-        function: authorizer_function(name, properties, resources)?,
+        function: functions.of_parameter(name, function)?.to_owned(),
         simple_responses: simple_responses(name, properties)?,
-        identity: headers.chain(queries).collect(),
-        ttl: ttl(name, identity)?,
+        identity: identity(name, properties)?,
+        ttl: ttl(name, properties)?,
     })
 }
 
-fn authorizer_function(
-    name: &str,
-    properties: &Value,
-    resources: &Map<String, Value>,
-) -> Result<String, RouteError> {
-    let target = properties.pointer("/FunctionArn/Fn::GetAtt").and_then(|attribute| match attribute {
-        Value::String(text) => text.strip_suffix(".Arn"),
-        Value::Array(parts) => match parts.as_slice() {
-            [resource, arn] if arn == "Arn" => resource.as_str(),
-            _ => None,
-        },
-        _ => None,
-    });
-    let Some(target) = target else {
-        return wrong(format!("authorizer {name}: FunctionArn must be `!GetAtt SomeFunction.Arn`"));
-    };
-    match resources.get(target) {
-        Some(function) if function.get("Type").is_some_and(|kind| kind == FUNCTION) => {
-            binary(target, function).map(str::to_owned)
-        }
-        _ => wrong(format!("authorizer {name}: {target} is not an {FUNCTION} of this template")),
-    }
-}
-
+/// `EnableSimpleResponses`. Of `!If [CONDITION, …]`, the value under the condition: it holds for the default parameters.
 fn simple_responses(name: &str, properties: &Value) -> Result<bool, RouteError> {
-    match properties.get("EnableSimpleResponses") {
-        None => Ok(false),
-        Some(Value::Bool(enabled)) => Ok(*enabled),
-        Some(other) => {
-            wrong(format!("authorizer {name}: EnableSimpleResponses must be true or false, and is {other}"))
+    let Some(value) = properties.get("EnableSimpleResponses") else { return Ok(false) };
+    match value.pointer("/Fn::If/1").unwrap_or(value).as_bool() {
+        Some(enabled) => Ok(enabled),
+        None => {
+            wrong(format!("authorizer {name}: EnableSimpleResponses must be true or false, and is {value}"))
         }
     }
 }
 
-fn ttl(name: &str, identity: &Value) -> Result<Duration, RouteError> {
-    let Some(every) = identity.get("ReauthorizeEvery") else { return Ok(Duration::ZERO) };
-    match number_or_text(every).parse() {
+fn identity(name: &str, properties: &Value) -> Result<Vec<IdentitySource>, RouteError> {
+    let sources = properties.get("IdentitySource").and_then(Value::as_array);
+    let source = |text: &Value| {
+        let text = text.as_str()?;
+        let header =
+            text.strip_prefix("$request.header.").map(|name| IdentitySource::Header(name.to_owned()));
+        header.or_else(|| {
+            text.strip_prefix("$request.querystring.").map(|name| IdentitySource::Query(name.to_owned()))
+        })
+    };
+    let sources: Option<Vec<_>> = sources.and_then(|sources| sources.iter().map(source).collect());
+    sources.map_or_else(
+        || {
+            wrong(format!(
+                "authorizer {name}: IdentitySource must be a list of `$request.header.NAME` and `$request.querystring.NAME`"
+            ))
+        },
+        Ok,
+    )
+}
+
+fn ttl(name: &str, properties: &Value) -> Result<Duration, RouteError> {
+    let Some(seconds) = properties.get("AuthorizerResultTtlInSeconds") else { return Ok(Duration::ZERO) };
+    match number_or_text(seconds).parse() {
         Ok(seconds) if seconds <= MAX_TTL_SECONDS => Ok(Duration::from_secs(seconds)),
-        _ => wrong(format!("authorizer {name}: ReauthorizeEvery must be 0 to {MAX_TTL_SECONDS} seconds")),
+        _ => wrong(format!(
+            "authorizer {name}: AuthorizerResultTtlInSeconds must be 0 to {MAX_TTL_SECONDS} seconds"
+        )),
     }
 }
 
-fn names(authorizer: &str, identity: &Value, list: &str) -> Result<Vec<String>, RouteError> {
-    let Some(value) = identity.get(list) else { return Ok(Vec::new()) };
-    let names =
-        value.as_array().and_then(|all| all.iter().map(|one| one.as_str().map(str::to_owned)).collect());
-    names.map_or_else(
-        || wrong(format!("authorizer {authorizer}: Identity.{list} must be a list of names")),
-        Ok,
-    )
-}
-
-fn route_key(place: &str, properties: &Value) -> Result<String, RouteError> {
-    let path = optional_text(properties, "Path", place)?;
-    let method = optional_text(properties, "Method", place)?;
-    match (path.as_deref(), method) {
-        (None | Some("$default"), None) => Ok("$default".to_owned()),
-        (Some(path), Some(method)) => {
-            let method = match method.to_ascii_uppercase().as_str() {
-                "X-AMAZON-APIGATEWAY-ANY-METHOD" => "ANY".to_owned(),
-                method => method.to_owned(),
-            };
-            Ok(format!("{method} {path}"))
-        }
-        _ => wrong(format!("{place} needs both Path and Method, or neither for the $default route")),
-    }
-}
-
-fn http_api_events(function: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let events = function.pointer("/Properties/Events").and_then(Value::as_object);
-    events
-        .into_iter()
-        .flatten()
-        .filter(|(_, event)| event.get("Type").is_some_and(|kind| kind == "HttpApi"))
-        .map(|(name, event)| (name.as_str(), event.get("Properties").unwrap_or(&Value::Null)))
-}
-
-fn binary<'a>(name: &str, function: &'a Value) -> Result<&'a str, RouteError> {
-    let binary = function.pointer("/Metadata/BuildProperties/Binary").and_then(Value::as_str);
-    binary.map_or_else(
-        || wrong(format!("{name} needs Metadata.BuildProperties.Binary: the name of the binary to invoke")),
-        Ok,
-    )
-}
-
+/// The properties of the resources of a type, by logical id.
 fn of_type<'a>(
     resources: &'a Map<String, Value>,
     kind: &'static str,
@@ -259,15 +169,7 @@ fn of_type<'a>(
     resources
         .iter()
         .filter(move |(_, resource)| resource.get("Type").is_some_and(|own| own == kind))
-        .map(|(name, resource)| (name.as_str(), resource))
-}
-
-fn optional_text(of: &Value, member: &str, place: &str) -> Result<Option<String>, RouteError> {
-    match of.get(member) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => wrong(format!("{member} of {place} must be plain text, and is {other}")),
-    }
+        .map(|(name, resource)| (name.as_str(), resource.get("Properties").unwrap_or(&Value::Null)))
 }
 
 /// An unquoted `2.0` is a number in YAML, and a quoted one is text. Both mean the same.
@@ -363,61 +265,48 @@ mod tests {
     use super::*;
     use crate::routes::Target;
 
-    const TEMPLATE: &str = r#"
-Transform: AWS::Serverless-2016-10-31
-Parameters:
-  Issuer: { Type: String }
-Conditions:
-  Never: !Equals [!Ref Issuer, ""]
-Globals:
-  Function:
-    Environment:
-      Variables: { DAYPASS_ISSUER: !Ref Issuer, OTHER: !Sub "${Issuer}/x" }
+    const MAIN: &str = r#"
 Resources:
   Api:
-    Type: AWS::Serverless::HttpApi
+    Type: AWS::CloudFormation::Stack
     Properties:
-      Auth:
-        DefaultAuthorizer: Guard
-        Authorizers:
-          Guard:
-            FunctionArn: !GetAtt AuthorizerFunction.Arn
-            AuthorizerPayloadFormatVersion: "2.0"
-            EnableSimpleResponses: true
-            Identity:
-              Headers: [Authorization]
-              ReauthorizeEvery: 60
+      TemplateURL: infra/api.yaml
+      Parameters: { Guard: !GetAtt AuthorizerFunction.Arn, Orders: !GetAtt OrdersFunction.Arn, Other: !Ref Table }
   AuthorizerFunction:
     Type: AWS::Serverless::Function
     Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: authorizer } }
-  LoginFunction:
-    Type: AWS::Serverless::Function
-    Metadata:
-      BuildMethod: rust-cargolambda
-      BuildProperties: { Binary: login }
-    Properties:
-      Events:
-        Login:
-          Type: HttpApi
-          Properties: { ApiId: !Ref Api, Path: /login, Method: any, Auth: { Authorizer: NONE } }
-        Nightly:
-          Type: Schedule
-          Properties: { Schedule: rate(1 day) }
   OrdersFunction:
     Type: AWS::Serverless::Function
     Metadata: { BuildProperties: { Binary: orders } }
-    Properties:
-      Events:
-        One:
-          Type: HttpApi
-          Properties: { ApiId: !Ref Api, Path: "/orders/{id}", Method: GET, PayloadFormatVersion: 2.0 }
-        Rest:
-          Type: HttpApi
-          Properties: { ApiId: !Ref Api }
   Table:
     Type: AWS::DynamoDB::Table
-    Condition: Never
     Properties: { TableName: !If [Never, !Ref AWS::NoValue, users] }
+"#;
+
+    const NESTED: &str = r#"
+Resources:
+  Authorizer:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      AuthorizerType: REQUEST
+      AuthorizerUri: !Sub arn:${AWS::Partition}:apigateway:x:lambda:path/2015-03-31/functions/${Guard}/invocations
+      AuthorizerPayloadFormatVersion: "2.0"
+      EnableSimpleResponses: !If [AnswersSimply, true, false]
+      IdentitySource: [$request.header.Authorization]
+      AuthorizerResultTtlInSeconds: 60
+  Integration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: { IntegrationUri: !Ref Orders, PayloadFormatVersion: 2.0 }
+  One:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      RouteKey: GET /orders/{id}
+      Target: !Sub integrations/${Integration}
+      AuthorizationType: CUSTOM
+      AuthorizerId: !Ref Authorizer
+  Public:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: { RouteKey: ANY /orders, Target: !Sub "integrations/${Integration}" }
 "#;
 
     fn listed(routes: &Routes) -> Vec<(String, String, Option<String>)> {
@@ -434,18 +323,14 @@ Resources:
 
     #[test]
     fn routes_functions_and_authorizers_are_read() {
-        let routes = routes(TEMPLATE).unwrap();
+        let routes = routes(MAIN, NESTED).unwrap();
+        let guard = "Authorizer";
         assert_eq!(
             listed(&routes),
-            [
-                row("ANY /login", "login", None),
-                row("GET /orders/{id}", "orders", Some("Guard")),
-                row("$default", "orders", Some("Guard")),
-            ]
+            [row("GET /orders/{id}", "orders", Some(guard)), row("ANY /orders", "orders", None)]
         );
-        let guard = routes.authorizer("Guard").unwrap();
         assert_eq!(
-            *guard,
+            *routes.authorizer(guard).unwrap(),
             Authorizer {
                 function: "authorizer".to_owned(),
                 simple_responses: true,
@@ -456,9 +341,10 @@ Resources:
     }
 
     #[test]
-    fn the_template_that_is_deployed_can_be_read() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
-        let routes = routes(&std::fs::read_to_string(path).unwrap()).unwrap();
+    fn the_templates_that_are_deployed_can_be_read() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+        let text = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+        let routes = routes(&text("template.yaml"), &text(API)).unwrap();
         let name = routes.sole_authorizer().unwrap();
         for (key, function, authorizer) in [
             ("ANY /login", "login", None),
@@ -472,11 +358,8 @@ Resources:
             ("OPTIONS /sessions/{id}", "sessions", None),
             ("ANY /.well-known/{document+}", "discovery", None),
         ] {
-            assert!(
-                listed(&routes).contains(&row(key, function, authorizer)),
-                "{key}: {:?}",
-                listed(&routes)
-            );
+            let listed = listed(&routes);
+            assert!(listed.contains(&row(key, function, authorizer)), "{key}: {listed:?}");
         }
         let authorizer = routes.authorizer(name).unwrap();
         assert_eq!(authorizer.function, "authorizer");
@@ -498,63 +381,35 @@ Resources:
     }
 
     #[test]
-    fn an_api_that_the_template_leaves_to_sam() {
-        let text = "
-Resources:
-  F:
-    Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: f } }
-    Properties:
-      Events: { E: { Type: HttpApi, Properties: { Path: /f, Method: post } } }
-";
-        assert_eq!(listed(&routes(text).unwrap()), [row("POST /f", "f", None)]);
-    }
-
-    #[test]
     fn what_cannot_be_imitated_is_an_error_that_says_so() {
         let table = [
             ("Resources:", "Things:", "has no Resources"),
-            ("Globals:", "Globals:\n  HttpApi: { Auth: {} }", "Globals.HttpApi.Auth"),
-            ("      Auth:\n", "      CorsConfiguration: true\n      Auth:\n", "CorsConfiguration"),
-            (
-                "  Table:\n    Type: AWS::DynamoDB::Table",
-                "  Two:\n    Type: AWS::Serverless::HttpApi",
-                "more than one",
-            ),
-            ("!GetAtt AuthorizerFunction.Arn", "!ImportValue x", "FunctionArn must be"),
-            ("!GetAtt AuthorizerFunction.Arn", "!GetAtt Table.Arn", "Table is not an"),
-            (
-                "FunctionArn: !GetAtt AuthorizerFunction.Arn",
-                "JwtConfiguration: {}",
-                "not a Lambda authorizer",
-            ),
-            (
-                "AuthorizerPayloadFormatVersion: \"2.0\"",
-                "AuthorizerPayloadFormatVersion: 1.0",
-                "needs AuthorizerPayloadFormatVersion",
-            ),
-            ("EnableSimpleResponses: true", "EnableSimpleResponses: yes", "must be true or false"),
-            ("ReauthorizeEvery: 60", "ReauthorizeEvery: 3601", "ReauthorizeEvery must be"),
-            ("Headers: [Authorization]", "Headers: Authorization", "must be a list of names"),
-            ("Headers: [Authorization]", "Context: [routeKey]", "Identity.Context"),
-            ("Headers: [Authorization]", "", "no identity source"),
-            ("Authorizer: NONE", "Authorizer: Other", "asks for the authorizer Other"),
-            ("Authorizer: NONE", "Authorizer: !Ref X", "must be a name or NONE"),
-            ("PayloadFormatVersion: 2.0", "PayloadFormatVersion: 1.0", "only \"2.0\""),
-            ("ApiId: !Ref Api, Path: /login", "Path: /login", "add `ApiId: !Ref Api`"),
-            ("Path: /login, Method: any", "Path: !Ref X, Method: any", "must be plain text"),
-            ("Path: /login, Method: any", "Path: /login", "both Path and Method"),
-            (
-                "BuildProperties: { Binary: orders }",
-                "BuildProperties: {}",
-                "needs Metadata.BuildProperties.Binary",
-            ),
             ("Resources:", "Resources: [", "not YAML"),
+            ("AuthorizerType: REQUEST", "AuthorizerType: JWT", "not a Lambda authorizer"),
+            ("AuthorizerUri: !Sub", "AuthorizerUri: !GetAtt", "must name a function by a parameter"),
+            ("/${Guard}/", "/${Unknown}/", "does not pass Unknown"),
+            ("/${Guard}/", "/${Other}/", "does not pass Other"),
+            ("FormatVersion: \"2.0\"", "FormatVersion: 1.0", "needs AuthorizerPayloadFormatVersion"),
+            ("!If [AnswersSimply, true, false]", "yes", "must be true or false"),
+            ("InSeconds: 60", "InSeconds: 3601", "AuthorizerResultTtlInSeconds must be"),
+            ("[$request.header.Authorization]", "[$context.routeKey]", "must be a list"),
+            ("[$request.header.Authorization]", "[]", "no identity source"),
+            (
+                "!Ref Orders, PayloadFormatVersion: 2.0",
+                "!Ref Orders, PayloadFormatVersion: 1.0",
+                "only PayloadFormatVersion",
+            ),
+            ("!Sub integrations/${Integration}", "integrations/x", "Target must be"),
+            ("AuthorizerId: !Ref Authorizer", "", "AuthorizerId must be"),
+            ("RouteKey: GET /orders/{id}", "RouteKey: !Ref Key", "RouteKey must be plain text"),
         ];
         for (old, new, expected) in table {
-            assert!(TEMPLATE.contains(old), "the fixture lacks {old:?}");
-            let error = routes(&TEMPLATE.replacen(old, new, 1)).expect_err(new).to_string();
+            assert!(NESTED.contains(old), "the fixture lacks {old:?}");
+            let error = routes(MAIN, &NESTED.replacen(old, new, 1)).expect_err(new).to_string();
             assert!(error.contains(expected), "{new}: {error}");
         }
+        let unnamed = MAIN.replace("BuildProperties: { Binary: orders }", "BuildProperties: {}");
+        let error = routes(&unnamed, NESTED).unwrap_err().to_string();
+        assert!(error.contains("needs Metadata.BuildProperties.Binary"), "{error}");
     }
 }

@@ -198,7 +198,7 @@ pub fn ministack() -> Result<PathBuf> {
 }
 
 /// Environment of the rehearsal's stacks and of their deployment.
-const ACCOUNT: &str = "apigateway,cloudformation,dynamodb,iam,kms,lambda,logs,s3,secretsmanager,sts";
+const ACCOUNT: &str = "apigateway,cloudformation,dynamodb,iam,kms,lambda,logs,s3,secretsmanager,ssm,sts";
 
 /// A running, empty MiniStack on a free port of 127.0.0.1. Drop stops it and removes its files.
 #[derive(Debug)]

@@ -232,14 +232,21 @@ fn deny(_: &Plan) -> Result<()> {
     run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
 
-/// Deployed templates: ours, the example's and the rehearsal's.
-const TEMPLATES: [&str; 5] = [
+/// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
+const TEMPLATES: [&str; 8] = [
     "template.yaml",
+    "infra/api.yaml",
+    "infra/observability.yaml",
+    "infra/security-events.yaml",
     "infra/authorizer.yaml",
     "infra/recovery/kept.yaml",
     "infra/examples/guarded-api/template.yaml",
     "infra/rehearsal/apis.yaml",
 ];
+
+/// The templates of the stack.
+const STACK: [&str; 4] =
+    ["template.yaml", "infra/api.yaml", "infra/observability.yaml", "infra/security-events.yaml"];
 
 fn template(_: &Plan) -> Result<()> {
     let packaged = crate::templates::write_all(&target_dir().join("verify/package"))?;
@@ -248,7 +255,7 @@ fn template(_: &Plan) -> Result<()> {
     run("cfn-lint", lint)?;
     // `.checkov.yaml` lists the skipped rules with reasons.
     let mut scan = Command::new(checkov()?);
-    scan.args(["--quiet", "--compact", "--file", "template.yaml", "--config-file", ".checkov.yaml"]);
+    scan.args(["--quiet", "--compact", "--config-file", ".checkov.yaml", "--file"]).args(STACK);
     run("checkov", without_aws(&mut scan).current_dir(workspace_root()))?;
     compare_compilations()
 }

@@ -16,6 +16,7 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use daypass_aws::SdkConfig;
+use daypass_core::client::Clients;
 use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
 use daypass_core::ports::context::Context;
@@ -37,7 +38,7 @@ pub enum LoadError {
     Secret(String, String),
     /// Secrets Manager is throttled, slow or down. The same request may succeed later.
     Unavailable(String, String),
-    /// The content of the source is not a valid key set.
+    /// The content of the source is not a valid key set or list of clients.
     Malformed(String, KeyError),
     /// `DAYPASS_KEYS` names no source.
     NoSource,
@@ -125,6 +126,24 @@ pub async fn public(keys: &PublicKeys, aws: &SdkConfig) -> Result<Jwks, LoadErro
             Jwks::parse(&text).map_err(|error| LoadError::Malformed(arn.clone(), error.into()))
         }
     }
+}
+
+/// The clients: those of the secret, or the configured ones without a secret.
+///
+/// # Errors
+/// [`LoadError`] if the secret cannot be read or holds no list of clients.
+pub async fn clients(
+    configured: &Clients,
+    secret: Option<&str>,
+    aws: &SdkConfig,
+) -> Result<Clients, LoadError> {
+    let Some(arn) = secret else { return Ok(configured.clone()) };
+    let list = read_secret(&client(aws, 1), arn).await?;
+    let list = String::from_utf8(list).map_err(|error| error.to_string());
+    let malformed = |problem| {
+        LoadError::Malformed(arn.to_owned(), KeyError::Unusable(format!("the list of clients {problem}")))
+    };
+    list.and_then(|list| Clients::parse(&list)).map_err(malformed)
 }
 
 async fn read(client: &Client, source: &str) -> Result<Document, LoadError> {

@@ -8,6 +8,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use daypass_core::client::Clients;
 use daypass_core::config::{PublicKeys, RotateKeysConfig};
 use daypass_core::flow::rotate_keys::{Failure, RotateKeys};
 use daypass_core::keys::rotation::{Rules, Section};
@@ -75,6 +76,27 @@ async fn a_function_gets_the_sections_of_its_secrets() {
 
     let one = daypass_key_loader::load(&[refresh], &daypass_aws::load().await).await.unwrap();
     assert!(SigningKeys::from_document(&one).is_err());
+}
+
+/// invariant: The clients come from the document or from a secret.
+#[tokio::test]
+async fn clients_come_from_a_secret() {
+    let configured = Clients::parse(r#"[{"client_id":"default"}]"#).unwrap();
+    let listed: Vec<Value> = (0..Clients::MAX).map(|n| json!({ "client_id": format!("c{n}") })).collect();
+    let secret = create(&Value::from(listed).to_string()).await;
+    let clients =
+        daypass_key_loader::clients(&configured, Some(&secret), &daypass_aws::load().await).await.unwrap();
+    assert_eq!(clients.body_clients.len(), Clients::MAX);
+    assert_eq!(
+        daypass_key_loader::clients(&configured, None, &daypass_aws::load().await).await.unwrap(),
+        configured
+    );
+
+    let wrong = create(r#"[{"id":"web"}]"#).await;
+    let error =
+        daypass_key_loader::clients(&configured, Some(&wrong), &daypass_aws::load().await).await.unwrap_err();
+    assert!(!daypass_key_loader::is_temporary(&error), "{error}");
+    assert!(error.to_string().contains(&wrong) && error.to_string().contains("list of clients"), "{error}");
 }
 
 #[tokio::test]

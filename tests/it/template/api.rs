@@ -3,23 +3,35 @@
 use super::settings::direct;
 use super::*;
 
-/// The routes of a template: the method and path, the binary that answers, and the authorizer in front if there is one.
-fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
-    let functions = template.functions().into_iter();
-    functions
-        .flat_map(|(binary, function)| {
-            let events = function["Properties"]["Events"].as_object().into_iter().flat_map(Map::values);
-            events.map(move |event| {
-                assert_eq!(event["Type"], "HttpApi", "{binary}");
-                let route = &event["Properties"];
-                assert_eq!(route["PayloadFormatVersion"], "2.0", "{binary}");
-                let auth = route.get("Auth");
-                let authorizer = auth.map(|auth| {
-                    assert_eq!(auth.as_object().map(Map::len), Some(1), "{binary}: {auth}");
-                    text(&auth["Authorizer"])
-                });
-                (format!("{} {}", text(&route["Method"]), text(&route["Path"])), binary, authorizer)
-            })
+/// The template of the API.
+fn api() -> Template {
+    Template::at("infra/api.yaml")
+}
+
+/// The binary of the function whose ARN the main template passes to the API in this parameter.
+fn passed(parameter: &str) -> String {
+    let template = Template::read();
+    let value = &template.resource("Api")["Properties"]["Parameters"][parameter];
+    let function = template.resource(get_att(value, "Arn"));
+    text(&function["Metadata"]["BuildProperties"]["Binary"]).to_owned()
+}
+
+/// The routes: method and path, the binary that answers, and whether the authorizer is in front.
+fn routes() -> BTreeSet<(String, String, bool)> {
+    let api = api();
+    api.resources("AWS::ApiGatewayV2::Route")
+        .map(|(id, route)| {
+            let route = &route["Properties"];
+            let target = text(&route["Target"]["Fn::Sub"]);
+            let integration = target.strip_prefix("integrations/${").and_then(|id| id.strip_suffix('}'));
+            let integration = integration.expect("a target is an integration");
+            let integration = &api.resource(integration)["Properties"];
+            assert_eq!(integration["PayloadFormatVersion"], "2.0", "{id}");
+            assert_eq!(integration["IntegrationType"], "AWS_PROXY", "{id}");
+            let guarded = route.get("AuthorizerId").is_some_and(|id| id["Ref"] == "Authorizer");
+            assert_eq!(guarded, route.get("AuthorizationType").is_some_and(|kind| kind == "CUSTOM"), "{id}");
+            let binary = passed(text(&integration["IntegrationUri"]["Ref"]));
+            (text(&route["RouteKey"]).to_owned(), binary, guarded)
         })
         .collect()
 }
@@ -28,22 +40,21 @@ fn routes(template: &Template) -> BTreeSet<(String, &str, Option<&str>)> {
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
     // The token endpoints are public. Callers of the others have logged in.
-    let guarded = Some("DaypassAuthorizer");
     let expected = [
-        ("ANY /login", "login", None),
-        ("ANY /refresh", "refresh", None),
-        ("ANY /revoke", "revoke", None),
-        ("ANY /sessions", "sessions", guarded),
-        ("ANY /sessions/{id}", "sessions", guarded),
-        ("ANY /password", "password", guarded),
-        ("OPTIONS /password", "password", None),
-        ("OPTIONS /sessions", "sessions", None),
-        ("OPTIONS /sessions/{id}", "sessions", None),
-        ("ANY /revocations", "revocations", None),
-        ("ANY /.well-known/{document+}", "discovery", None),
+        ("ANY /login", "login", false),
+        ("ANY /refresh", "refresh", false),
+        ("ANY /revoke", "revoke", false),
+        ("ANY /sessions", "sessions", true),
+        ("ANY /sessions/{id}", "sessions", true),
+        ("ANY /password", "password", true),
+        ("OPTIONS /password", "password", false),
+        ("OPTIONS /sessions", "sessions", false),
+        ("OPTIONS /sessions/{id}", "sessions", false),
+        ("ANY /revocations", "revocations", false),
+        ("ANY /.well-known/{document+}", "discovery", false),
     ];
-    let expected = expected.map(|(route, binary, authorizer)| (route.to_owned(), binary, authorizer)).into();
-    assert_eq!(routes(&Template::read()), expected);
+    let expected = expected.map(|(route, binary, guarded)| (route.to_owned(), binary.to_owned(), guarded));
+    assert_eq!(routes(), expected.into());
 }
 
 /// A flood at one route: API Gateway throttles by route, and the routes together leave half of the account's quota
@@ -52,23 +63,24 @@ fn routes_lead_to_their_functions() {
 /// invariant: Each route has its own throttle, and a password route a smaller one.
 #[test]
 fn a_flood_at_one_route_starves_only_that_route() {
-    let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let settings = api["Properties"]["RouteSettings"].as_object().unwrap();
-    let routes: Names = routes(&template).into_iter().map(|(route, ..)| route).collect();
+    let api = api();
+    let stage = api.resource("Stage");
+    let settings = stage["Properties"]["RouteSettings"].as_object().unwrap();
+    let routes: Names = routes().into_iter().map(|(route, ..)| route).collect();
     assert_eq!(names(settings.keys().map(String::as_str)), routes);
-    let total = |limit: &str| -> u64 {
-        let limits = settings.iter().map(|(route, settings)| {
-            assert_eq!(settings["DetailedMetricsEnabled"], true, "{route}");
-            let parameter = text(&settings[limit]["Ref"]);
-            let hashes = ["ANY /login", "ANY /password"].contains(&route.as_str());
-            assert_eq!(parameter, format!("{}{limit}", if hashes { "Login" } else { "" }), "{route}");
-            template.0["Parameters"][parameter]["Default"].as_u64().unwrap()
-        });
-        limits.sum()
-    };
-    assert!(total("ThrottlingRateLimit") <= 5_000);
-    assert!(total("ThrottlingBurstLimit") <= 5_000);
+    // API Gateway rejects a throttle of a route that does not exist yet.
+    let before = names(list(&stage["DependsOn"]).into_iter().map(text));
+    assert_eq!(before, names(api.resources("AWS::ApiGatewayV2::Route").map(|(id, _)| id)));
+    for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+        let limit_of = |route: &str| settings[route][limit].as_u64().unwrap();
+        let total: u64 = settings.keys().map(|route| limit_of(route)).sum();
+        assert!(total <= 5_000, "{limit}: {total}");
+        for hashing in ["ANY /login", "ANY /password"] {
+            assert!(limit_of(hashing) * 10 <= limit_of("ANY /refresh"), "{hashing}");
+        }
+    }
+    // Metrics of routes cost 0.30 USD each, and no alarm reads them.
+    assert!(settings.values().all(|settings| settings["DetailedMetricsEnabled"] == false));
 }
 
 /// invariant: The stack's own authorizers read keys and revocations past the public routes.
@@ -123,11 +135,55 @@ fn authorizers_have_a_way_that_no_public_route_shares() {
 #[test]
 fn with_a_domain_the_execute_api_endpoint_is_off() {
     let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let off = &api["Properties"]["DisableExecuteApiEndpoint"];
+    let off = &template.resource("HttpApi")["Properties"]["DisableExecuteApiEndpoint"];
     assert_eq!(off, &json!({ "Fn::If": ["HasDomain", true, false] }));
-    let url = &template.0["Outputs"]["ApiUrl"]["Value"]["Fn::If"];
+    let url = &template.resource("ApiUrlParameter")["Properties"]["Value"]["Fn::If"];
     assert_eq!((&url[0], &url[1]["Fn::Sub"]), (&json!("HasDomain"), &json!("https://${DomainName}")));
+    assert_eq!(url[2], json!({ "Fn::GetAtt": "HttpApi.ApiEndpoint" }));
+}
+
+/// One deployment is enough: the issuer is a parameter, the domain or the URL of the API, in this order. Everything else
+/// reads it at one place.
+///
+/// invariant: A stack with default parameters is its own issuer.
+#[test]
+fn the_issuer_defaults_to_the_url_of_the_api() {
+    let template = Template::read();
+    assert_eq!(template.0["Parameters"]["Issuer"]["Default"], "");
+    let issuer = &template.resource("IssuerParameter")["Properties"]["Value"]["Fn::If"];
+    assert_eq!((&issuer[0], &issuer[1]), (&json!("HasIssuer"), &json!({ "Ref": "Issuer" })));
+    assert_eq!(issuer[2], template.resource("ApiUrlParameter")["Properties"]["Value"]);
+    let text = fs::read_to_string(root().join("template.yaml")).unwrap();
+    assert_eq!(text.matches("!Ref Issuer,").count(), 2, "one condition and one parameter of SSM");
+    for binary in template.functions().into_keys() {
+        if let Some(issuer) = template.environment(binary).get("DAYPASS_ISSUER") {
+            assert_eq!(issuer, &json!({ "Fn::GetAtt": "IssuerParameter.Value" }), "{binary}");
+        }
+    }
+}
+
+/// An export cannot change while another stack imports it, and a parameter of SSM can.
+#[test]
+fn what_other_stacks_need_is_a_parameter_of_ssm() {
+    let template = Template::read();
+    let parameters = template.resources("AWS::SSM::Parameter").map(|(id, parameter)| {
+        let name = text(&parameter["Properties"]["Name"]["Fn::Sub"]);
+        let name = name.strip_prefix("/daypass/${AWS::StackName}/").unwrap_or_else(|| panic!("{id}: {name}"));
+        name.to_owned()
+    });
+    let expected = ["issuer", "audience", "jwks-url", "revocations-url", "authorizer-arn", "api-url"];
+    assert_eq!(parameters.collect::<Names>(), names(expected));
+}
+
+/// invariant: The stack's API expects the response form that the authorizer sends.
+#[test]
+fn the_api_expects_what_the_authorizer_answers() {
+    let template = Template::read();
+    assert_eq!(template.environment("authorizer")["DAYPASS_HTTP_ANSWER"], json!({ "Ref": "HttpAnswer" }));
+    let simple = &template.resource("Api")["Properties"]["Parameters"]["SimpleResponses"];
+    assert_eq!(simple, &json!({ "Fn::If": ["AnswersSimply", "true", "false"] }));
+    let condition = &template.0["Conditions"]["AnswersSimply"];
+    assert_eq!(condition, &json!({ "Fn::Equals": [{ "Ref": "HttpAnswer" }, "simple"] }));
 }
 
 /// What discovery announces is there.
@@ -144,55 +200,71 @@ fn announced_endpoints_have_routes() {
     let answer = Discovery::new(&config.issuer, &jwks).unwrap().answer(&request);
     let metadata: Value = serde_json::from_slice(answer.body()).unwrap();
 
-    let routes = routes(&template);
+    let routes = routes();
     let path =
         |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
     for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
         assert!(
-            routes.contains(&(format!("ANY {}", path(member)), binary, None)),
+            routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), false)),
             "{member} is not the route of {binary}"
         );
     }
     assert!(path("jwks_uri").starts_with("/.well-known/"), "{}", path("jwks_uri"));
-    let url = |output: &str| template.0["Outputs"][output]["Value"]["Fn::Sub"].clone();
-    assert_eq!(url("JwksUrl"), format!("${{Issuer}}{}", path("jwks_uri")));
-    assert_eq!(url("DirectJwksUrl"), format!("${{DirectKeysUrl.FunctionUrl}}{}", &path("jwks_uri")[1..]));
+    let sub = |value: &Value| text(&value["Fn::Sub"]).to_owned();
+    let announced = sub(&template.resource("JwksUrlParameter")["Properties"]["Value"]);
+    assert_eq!(announced, format!("${{IssuerParameter.Value}}{}", path("jwks_uri")));
+    assert_eq!(
+        sub(&template.0["Outputs"]["DirectJwksUrl"]["Value"]),
+        format!("${{DirectKeysUrl.FunctionUrl}}{}", &path("jwks_uri")[1..])
+    );
 }
 
-/// SAM turns only `{proxy+}` into a wildcard of the permission; for any other greedy route we grant it ourselves.
+/// invariant: API Gateway may invoke each function by its own routes and no others.
 #[test]
-fn api_gateway_may_call_what_answers_the_well_known_documents() {
-    let template = Template::read();
-    let permission = template.resource("DiscoveryPermission");
-    let function = template.resource(text(&permission["Properties"]["FunctionName"]["Ref"]));
-    assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "discovery");
-    let source = text(&permission["Properties"]["SourceArn"]["Fn::Sub"]);
-    assert!(source.ends_with(":${Api}/*/*/.well-known/*"), "{source}");
+fn api_gateway_may_call_each_function_on_its_routes() {
+    let api = api();
+    let mut granted = BTreeSet::new();
+    for (id, permission) in api.resources("AWS::Lambda::Permission") {
+        let permission = &permission["Properties"];
+        assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
+        let source = text(&permission["SourceArn"]["Fn::Sub"]);
+        let (_, path) = source.split_once(":${ApiId}/").unwrap_or_else(|| panic!("{id}: {source}"));
+        granted.insert((passed(text(&permission["FunctionName"]["Ref"])), path.to_owned()));
+    }
+    assert!(granted.remove(&("authorizer".to_owned(), "authorizers/${Authorizer}".to_owned())));
+    for (route, binary, _) in routes() {
+        let path = route.split_once(' ').unwrap().1.to_owned();
+        let covered = granted.iter().any(|(function, source)| {
+            let source = source.strip_prefix("*/*").unwrap();
+            *function == binary
+                && source.strip_suffix('*').map_or(source == path, |start| path.starts_with(start))
+        });
+        assert!(covered, "{route}");
+    }
+    assert_eq!(granted.len(), 7, "one for each function");
 }
 
 #[test]
 fn the_authorizer_is_asked_about_every_request() {
-    let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let auth = &api["Properties"]["Auth"];
-    assert_eq!(auth.get("DefaultAuthorizer"), None, "the token endpoints are public");
-
-    let authorizer = &auth["Authorizers"]["DaypassAuthorizer"];
-    let function = template.resource(get_att(&authorizer["FunctionArn"], "Arn"));
-    assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "authorizer");
+    let api = api();
+    let authorizer = &api.resource("Authorizer")["Properties"];
+    let uri = text(&authorizer["AuthorizerUri"]["Fn::Sub"]);
+    assert!(uri.ends_with("/functions/${AuthorizerFunctionArn}/invocations"), "{uri}");
+    assert_eq!(passed("AuthorizerFunctionArn"), "authorizer");
     assert_eq!(authorizer["AuthorizerPayloadFormatVersion"], "2.0");
-    assert_eq!(authorizer["EnableSimpleResponses"], true);
+    assert_eq!(authorizer["IdentitySource"], json!(["$request.header.Authorization"]));
     // A cached "allow" may outlive its token.
-    assert_eq!(authorizer["Identity"], json!({ "Headers": ["Authorization"], "ReauthorizeEvery": 0 }));
+    assert_eq!(authorizer["AuthorizerResultTtlInSeconds"], 0);
 }
 
 #[test]
 fn access_logs_are_json_and_hold_nothing_that_a_caller_wrote() {
     // Not here, and not to be added: path and query may hold a misplaced token, a user agent a forged field, the
     // authorizer's context the user's id.
+    // Variables of an HTTP API: those of REST APIs, such as `authorizer.status`, are always "-".
     const HARMLESS: [&str; 15] = [
         "authorizer.error",
-        "authorizer.status",
+        "error.responseType",
         "httpMethod",
         "identity.sourceIp",
         "integration.latency",
@@ -207,10 +279,8 @@ fn access_logs_are_json_and_hold_nothing_that_a_caller_wrote() {
         "routeKey",
         "status",
     ];
-    let template = Template::read();
-    let (_, api) = template.resources("AWS::Serverless::HttpApi").next().unwrap();
-    let format: BTreeMap<String, String> =
-        serde_json::from_str(text(&api["Properties"]["AccessLogSettings"]["Format"])).unwrap();
+    let stage = &api().0["Resources"]["Stage"]["Properties"]["AccessLogSettings"];
+    let format: BTreeMap<String, String> = serde_json::from_str(text(&stage["Format"])).unwrap();
     let variables: Names = format.values().map(|variable| variable.replace("$context.", "")).collect();
     assert_eq!(variables, names(HARMLESS));
 }

@@ -41,9 +41,15 @@ fn root() -> &'static Path {
 struct Template(Value);
 
 impl Template {
+    /// The main template.
     fn read() -> Self {
-        let text = fs::read_to_string(root().join("template.yaml")).expect("template.yaml cannot be read");
-        Self(parse(&text).expect("template.yaml is not YAML"))
+        Self::at("template.yaml")
+    }
+
+    /// A template, by its path from the root.
+    fn at(path: &str) -> Self {
+        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self(parse(&text).expect("a template is YAML"))
     }
 
     /// The resources of a type, by logical id.
@@ -168,6 +174,45 @@ fn tables_are_those_of_the_store() {
         let ttl = table.ttl.map(|name| json!({ "AttributeName": name, "Enabled": true }));
         assert_eq!(properties.get("TimeToLiveSpecification"), ttl.as_ref(), "{id}");
     }
+}
+
+/// invariant: The main stack has at most 60 resources.
+#[test]
+fn a_person_can_read_all_resources() {
+    let resources = Template::read().0["Resources"].as_object().unwrap().len();
+    assert!(resources <= 60, "{resources} resources");
+}
+
+/// A failed first deployment is deleted with its secrets. Tables are protected from deletion, so they stay.
+///
+/// invariant: A failed first deployment leaves no secret behind.
+#[test]
+fn a_failed_first_deployment_leaves_no_secret() {
+    let template = Template::read();
+    for (id, secret) in template.resources("AWS::SecretsManager::Secret") {
+        let kept = ["RefreshKeysSecret", "PeppersSecret"].contains(&id);
+        let policy = if kept { "RetainExceptOnCreate" } else { "Delete" };
+        assert_eq!(secret["DeletionPolicy"], policy, "{id}");
+    }
+}
+
+/// A region without EventBridge Pipes refuses a template that names one.
+///
+/// invariant: The stack's templates have only resource types of every region.
+#[test]
+fn the_pipe_is_a_stack_of_its_own() {
+    for path in ["template.yaml", "infra/api.yaml", "infra/observability.yaml"] {
+        assert_eq!(Template::at(path).resources("AWS::Pipes::Pipe").count(), 0, "{path}");
+    }
+    let events = Template::at("infra/security-events.yaml");
+    let (_, pipe) = events.resources("AWS::Pipes::Pipe").next().unwrap();
+    let source = text(&pipe["Properties"]["Source"]["Fn::ImportValue"]["Fn::Sub"]);
+    let output = source.strip_prefix("${DaypassStack}-").unwrap();
+    let template = Template::read();
+    let stream = json!({ "Fn::GetAtt": "SessionsTable.StreamArn" });
+    assert_eq!(template.0["Outputs"][output]["Value"], stream);
+    let stream = &template.resource("SessionsTable")["Properties"]["StreamSpecification"];
+    assert_eq!(stream["StreamViewType"], "NEW_AND_OLD_IMAGES");
 }
 
 #[test]

@@ -13,15 +13,20 @@ fn events() -> Names {
     text.lines().filter_map(heading).collect()
 }
 
+/// The nested stack of metrics, alarms and the dashboard.
+fn observability() -> Template {
+    Template::at("infra/observability.yaml")
+}
+
 /// A filter for an event that no function writes would count nothing, unnoticed.
 #[test]
 fn metrics_count_events_that_there_are() {
-    let template = Template::read();
+    let template = observability();
     let (events, mut counted) = (events(), 0);
     let causes = fs::read_to_string(root().join("docs/reference/events.md")).unwrap();
     for (id, filter) in template.resources("AWS::Logs::MetricFilter") {
         let group = text(&filter["Properties"]["LogGroupName"]["Ref"]);
-        assert_eq!(template.resource(group)["Type"], "AWS::Logs::LogGroup", "{id}");
+        assert!(["IssuerLogs", "AuthorizerLogs", "ApiLogs"].contains(&group), "{id}");
         let pattern = text(&filter["Properties"]["FilterPattern"]);
         for event in pattern.split("$.event = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
             assert!(events.contains(event), "{id}: no function writes {event}");
@@ -37,19 +42,25 @@ fn metrics_count_events_that_there_are() {
 /// invariant: Each alarm looks at a metric that a filter makes, or at one of AWS.
 #[test]
 fn alarms_look_at_metrics_that_there_are() {
-    let template = Template::read();
+    let template = observability();
     let made: Names = template
         .resources("AWS::Logs::MetricFilter")
         .map(|(_, filter)| &filter["Properties"]["MetricTransformations"][0])
         .map(|metric| {
-            assert_eq!(text(&metric["MetricNamespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}");
+            assert_eq!(text(&metric["MetricNamespace"]["Fn::Sub"]), "Daypass/${DaypassStack}");
             text(&metric["MetricName"]).to_owned()
         })
         .collect();
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         let properties = &alarm["Properties"];
+        for metric in properties["Metrics"].as_array().into_iter().flatten() {
+            let metric = &metric["MetricStat"]["Metric"];
+            if metric["Namespace"].get("Fn::Sub").is_some() {
+                assert!(made.contains(text(&metric["MetricName"])), "{id}");
+            }
+        }
         if properties["Namespace"].get("Fn::Sub").is_some() {
-            assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${AWS::StackName}", "{id}");
+            assert_eq!(text(&properties["Namespace"]["Fn::Sub"]), "Daypass/${DaypassStack}", "{id}");
             assert!(made.contains(text(&properties["MetricName"])), "{id}");
         }
         assert_eq!(properties["TreatMissingData"], "notBreaching", "{id}: missing data is no alarm");
@@ -66,17 +77,83 @@ fn alarms_look_at_metrics_that_there_are() {
     assert!(shown <= 50, "a dashboard of {shown} metrics is not free");
     for widget in list(&body["widgets"]) {
         for metric in list(&widget["properties"]["metrics"]) {
-            if metric[0] == "Daypass/${AWS::StackName}" {
+            if metric[0] == "Daypass/${DaypassStack}" {
                 assert!(made.contains(text(&metric[1])), "{metric}");
             }
         }
     }
 }
 
+/// The nested stack gets the resources of its parameters.
+#[test]
+fn metrics_and_alarms_look_at_this_stack() {
+    let (template, nested) = (Template::read(), observability());
+    let passed = template.resource("Observability")["Properties"]["Parameters"].as_object().unwrap();
+    let own = |(_, parameter): &(&String, &Value)| parameter.get("Default").is_none_or(|value| value == "");
+    let needed = nested.0["Parameters"].as_object().unwrap().iter().filter(own);
+    assert_eq!(names(passed.keys().map(String::as_str)), needed.map(|(name, _)| name.clone()).collect());
+    for (parameter, value) in passed {
+        let resource = parameter.strip_suffix("Name").unwrap_or(parameter);
+        let resource = match resource {
+            "DaypassStack" => "AWS::StackName",
+            "ApiId" => "HttpApi",
+            other => other,
+        };
+        assert_eq!(value, &json!({ "Ref": resource }), "{parameter}");
+    }
+}
+
+/// A REST or WebSocket API gets 401 from an authorizer that answers with an error, which Lambda counts in `Errors`.
+///
+/// invariant: A rejected token raises no alarm of failing functions.
+#[test]
+fn expired_tokens_are_no_function_errors() {
+    let template = observability();
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let metrics = alarm["Properties"]["Metrics"].as_array().into_iter().flatten();
+        let metrics = metrics.map(|metric| &metric["MetricStat"]["Metric"]).chain([&alarm["Properties"]]);
+        for metric in metrics.filter(|metric| metric["MetricName"] == "Errors") {
+            for dimension in metric["Dimensions"].as_array().unwrap() {
+                assert_ne!(dimension["Value"], json!({ "Ref": "AuthorizerFunctionName" }), "{id}");
+            }
+        }
+    }
+    let filter = &template.resource("AuthorizerErrorFilter")["Properties"];
+    let pattern = text(&filter["FilterPattern"]);
+    assert!(pattern.contains("timeout") && !pattern.contains("Unauthorized"), "{pattern}");
+    let alarm = template.resource("FunctionErrorsAlarm").to_string();
+    assert!(alarm.contains(text(&filter["MetricTransformations"][0]["MetricName"])), "{alarm}");
+}
+
+/// CloudWatch ignores missing data of AWS/DynamoDB whatever `TreatMissingData` says, and DynamoDB sends no zeros.
+///
+/// invariant: Each alarm over DynamoDB returns to OK when throttling ends.
+#[test]
+fn alarms_over_dynamodb_end() {
+    let template = observability();
+    let mut checked = 0;
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        if alarm.to_string().contains("AWS/DynamoDB") {
+            assert_eq!(alarm["Properties"]["Metrics"][0]["Expression"], "SUM(FILL(METRICS(), 0))", "{id}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 1);
+}
+
+/// The threshold of the age follows the rotation: a key is next for one period and active for another.
+#[test]
+fn the_age_of_keys_follows_the_rotation() {
+    let template = observability();
+    let alarm = &template.resource("KeyAgeAlarm")["Properties"];
+    assert_eq!(alarm["Threshold"], json!({ "Ref": "KeyRotationDays" }));
+    assert_eq!(alarm["Metrics"][0]["Expression"], "age / 86400 / 3");
+}
+
 /// docs/operations/cost.md states the cost of metrics and alarms.
 #[test]
 fn metrics_and_alarms_cost_what_the_documentation_says() {
-    let template = Template::read();
+    let template = observability();
     let transformation =
         |filter: &Value| filter["Properties"]["MetricTransformations"][0]["MetricName"].clone();
     let metrics: BTreeSet<String> = template
@@ -107,9 +184,9 @@ fn metrics_and_alarms_cost_what_the_documentation_says() {
 /// Only the key of refresh tokens makes a token that is newer than its session.
 #[test]
 fn a_token_ahead_of_the_store_raises_an_alarm() {
-    let template = Template::read();
+    let template = observability();
     let filter = &template.resource("RefreshAheadOfStoreFilter")["Properties"];
-    assert_eq!(filter["LogGroupName"], json!({ "Ref": "RefreshLogs" }));
+    assert_eq!(filter["LogGroupName"], json!({ "Ref": "IssuerLogs" }));
     let pattern = r#"{ $.event = "refresh.refused" && $.cause = "ahead_of_store" }"#;
     assert_eq!(filter["FilterPattern"], pattern);
     let alarm = &template.resource("AheadOfStoreAlarm")["Properties"];
@@ -120,7 +197,7 @@ fn a_token_ahead_of_the_store_raises_an_alarm() {
 /// invariant: Each alarm has an entry in the runbook.
 #[test]
 fn every_alarm_has_its_entry_in_the_runbook() {
-    let template = Template::read();
+    let template = observability();
     let alarms = names(template.resources("AWS::CloudWatch::Alarm").map(|(id, _)| id));
     let runbook = fs::read_to_string(root().join("docs/operations/runbook.md"))
         .expect("docs/operations/runbook.md cannot be read");

@@ -1,44 +1,121 @@
 //! The parameters and environments of the template against the settings of the code.
 
-use super::{Template, names, parameters_of, text};
-use daypass_core::client::Clients;
+use super::{Names, Template, names, parameters_of, text};
 use daypass_core::config;
 use daypass_passwords::Passwords;
-use daypass_verifier::config::Setting;
+use daypass_verifier::config::{SETTINGS, Setting, authorizer};
 use daypass_verifier::jose::jwk::{Jwk, Jwks};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+/// Each function has the document of settings, and settings of its own table. What it lacks has a default, as
+/// [`the_defaults_are_a_configuration`] shows.
 #[test]
 fn each_function_is_told_what_its_configuration_reads() {
     let template = Template::read();
     for table in config::all_tables() {
-        let told = template.environment(table.function).keys().map(String::as_str);
-        let read = table.settings.iter().map(|setting| setting.name());
-        assert_eq!(names(told), names(read), "{}", table.function);
+        let document = if table.function == "authorizer" { "AuthorizerSettings" } else { "Settings" };
+        let environment = template.environment(table.function);
+        assert_eq!(environment[SETTINGS], json!({ "Ref": document }), "{}", table.function);
+        let read = names(table.settings.iter().map(|setting| setting.name()));
+        for variable in environment.keys().filter(|variable| *variable != SETTINGS) {
+            assert!(read.contains(variable), "{} does not read {variable}", table.function);
+        }
     }
 }
 
-/// The parameter of a setting has its default, range and meaning. A setting without a parameter names a resource of the stack.
+/// The keys check the settings, and each function that reads them waits for that.
 #[test]
-fn parameters_agree_with_their_settings() {
+fn functions_get_settings_that_were_checked() {
+    let template = Template::read();
+    let keys = &template.resource("Keys")["Properties"];
+    for document in ["Settings", "AuthorizerSettings"] {
+        assert_eq!(keys[document], json!({ "Ref": document }));
+    }
+    assert_eq!(keys["Issuer"], issuer());
+    for (binary, function) in template.functions() {
+        let waits = match binary {
+            "rotate-keys" => continue,
+            "authorizer" => {
+                template.environment(binary)["DAYPASS_JWKS"] == json!({ "Fn::GetAtt": "Keys.Jwks" })
+            }
+            _ => function["DependsOn"] == "Keys",
+        };
+        assert!(waits, "{binary}");
+    }
+}
+
+/// A setting in both the document and a parameter would have two places.
+///
+/// invariant: Each setting has one place: the settings document, a parameter or a resource of the stack.
+#[test]
+fn a_setting_has_one_place() {
     let template = Template::read();
     for table in config::all_tables() {
         for setting in table.settings {
-            let value = &template.environment(table.function)[setting.name()];
-            let name =
-                referenced(value).into_iter().find(|name| template.0["Parameters"].get(name).is_some());
-            let parameter = name.map(|name| &template.0["Parameters"][name]);
-            if let Setting::Number(number) = setting {
-                let parameter = parameter.unwrap_or_else(|| panic!("{} has no parameter", number.name));
-                assert_eq!(parameter["Type"], "Number", "{}", number.name);
-                assert_eq!(parameter["Default"], number.default, "{}", number.name);
-                assert_eq!(parameter["MinValue"], *number.range.start(), "{}", number.name);
-                assert_eq!(parameter["MaxValue"], *number.range.end(), "{}", number.name);
+            let value = template.environment(table.function).get(setting.name());
+            match setting {
+                Setting::Number(number) => assert_eq!(value, None, "{} is in the document", number.name),
+                // A list in the document, or a secret of the operator.
+                Setting::Text(text) if text.json => {
+                    let secret = json!({ "Ref": "ClientsSecretArn" });
+                    assert_eq!(value, Some(&secret), "{} is in the document", text.name);
+                    continue;
+                }
+                Setting::Text(_) => {}
             }
+            let Some(value) = value else { continue };
+            let value = if value == &issuer() { &json!({ "Ref": "Issuer" }) } else { value };
+            let parameter = referenced(value).into_iter().find_map(|name| template.0["Parameters"].get(name));
             if let Some(parameter) = parameter {
                 assert_eq!(text(&parameter["Description"]), setting.doc(), "{}", setting.name());
             }
         }
+    }
+}
+
+/// invariant: The main stack has at most 20 parameters.
+#[test]
+fn a_person_can_read_all_parameters() {
+    let parameters = Template::read().0["Parameters"].as_object().unwrap().len();
+    assert!(parameters <= 20, "{parameters} parameters");
+}
+
+/// A document that names every setting at its greatest length is within the parameter of the stack.
+#[test]
+fn all_settings_fit_into_the_documents() {
+    let template = Template::read();
+    for (tables, parameter) in [(config::TABLES, "Settings"), (authorizer::TABLES, "AuthorizerSettings")] {
+        let given: Names =
+            tables.iter().flat_map(|table| template.environment(table.function).keys().cloned()).collect();
+        let mut document = Map::new();
+        let settings = tables.iter().flat_map(|table| table.settings);
+        let in_document = |setting: &&Setting| setting.name() == CLIENTS || !given.contains(setting.name());
+        for setting in settings.filter(in_document) {
+            let value = match setting {
+                Setting::Number(number) => json!(number.range.end()),
+                // Of the clients, as many as there is room for.
+                Setting::Text(text) if text.json => json!([]),
+                Setting::Text(text) => json!("x".repeat(longest_text(text.name))),
+            };
+            document.insert(setting.member(), value);
+        }
+        let length = Value::from(document).to_string().len();
+        let most =
+            usize::try_from(template.0["Parameters"][parameter]["MaxLength"].as_u64().unwrap()).unwrap();
+        assert!(length <= most, "{parameter}: {length} bytes, and the stack takes {most}");
+    }
+}
+
+const CLIENTS: &str = config::CLIENTS.name;
+
+/// Length of a text setting of a document, in bytes.
+fn longest_text(name: &str) -> usize {
+    match name {
+        "DAYPASS_ARGON2" => "m=999999,t=99".len(),
+        "DAYPASS_IMPORTED_HASHES" => 256,
+        "DAYPASS_CONTEXT_CLAIMS" => 100,
+        "DAYPASS_SIGNING_ALGORITHM" | "DAYPASS_REVOCATIONS_WHEN_STALE" => "closed".len(),
+        other => panic!("{other} has no limit"),
     }
 }
 
@@ -62,8 +139,13 @@ fn the_defaults_are_a_configuration() {
         let environment = template.environment(table.function);
         let lookup = |name: &str| Some(example(&template.0["Parameters"], environment.get(name)?));
         assert_eq!((table.check)(&lookup), Ok(()), "{}", table.function);
-        assert!(Passwords::configured(lookup).is_ok(), "{}", table.function);
+        assert!(Passwords::configured(config::lookup(lookup)).is_ok(), "{}", table.function);
     }
+}
+
+/// Where functions get the issuer.
+fn issuer() -> Value {
+    json!({ "Fn::GetAtt": "IssuerParameter.Value" })
 }
 
 /// A URL that Lambda makes for a function, in the region with the longest name.
@@ -86,6 +168,9 @@ pub(super) fn example(parameters: &Value, value: &Value) -> String {
         return format!("{FUNCTION_URL}{path}");
     }
     if value.get("Fn::GetAtt").is_some() {
+        if value == &issuer() {
+            return "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com".to_owned();
+        }
         assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
         return Jwks::new(vec![Jwk::ed25519(&[1; 32])]).to_json().expect("a key set is JSON");
     }
@@ -102,18 +187,6 @@ pub(super) fn example(parameters: &Value, value: &Value) -> String {
         Some(Value::String(default)) => default.clone(),
         Some(default) => default.to_string(),
     }
-}
-
-/// Code and template have the same default client.
-#[test]
-fn without_clients_the_code_and_the_template_mean_the_same() {
-    let template = Template::read();
-    let clients = Clients::parse(text(&template.0["Parameters"]["Clients"]["Default"])).unwrap();
-    let lookup = |name: &str| match name {
-        "DAYPASS_CLIENTS" => None,
-        name => Some(example(&template.0["Parameters"], template.environment("login").get(name)?)),
-    };
-    assert_eq!(config::login(lookup).unwrap().clients, clients);
 }
 
 /// Lambda takes 4 KB of environment per function and measures it as JSON.
@@ -137,8 +210,14 @@ fn the_longest_parameters_fit_into_the_environment() {
         if let Some((_, path)) = direct(value) {
             return FUNCTION_URL.len() + path.len();
         }
-        if let Some(path) = value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${Issuer}/")) {
-            return longest(parameters, &json!({ "Ref": "Issuer" })) + "/".len() + path.len();
+        let below_issuer =
+            value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${IssuerParameter.Value}/"));
+        if let Some(path) = below_issuer {
+            return longest(parameters, &issuer()) + "/".len() + path.len();
+        }
+        if value == &issuer() {
+            // A domain, or a URL of API Gateway, is shorter.
+            return longest(parameters, &json!({ "Ref": "Issuer" }));
         }
         if value.get("Fn::GetAtt").is_some() {
             assert_eq!(text(&value["Fn::GetAtt"]), "Keys.Jwks");
@@ -155,13 +234,12 @@ fn the_longest_parameters_fit_into_the_environment() {
         match (parameter["MaxLength"].as_u64(), parameter["MaxValue"].as_u64()) {
             // Each line break is two characters.
             (Some(most), _) if name == "Routes" => usize::try_from(most * 9 / 8).unwrap(),
-            // JSON within JSON: up to one character in four is a quote, and each is escaped.
-            (Some(most), _) if name == "Clients" => usize::try_from(most * 5 / 4).unwrap(),
+            // JSON within JSON, and each quote is escaped. The authorizer's members are mostly numbers.
+            (Some(most), _) if name == "AuthorizerSettings" => usize::try_from(most).unwrap() + 20,
+            (Some(most), _) if name == "Settings" => usize::try_from(most * 5 / 4).unwrap(),
             (Some(most), _) => usize::try_from(most).unwrap(),
             (None, Some(most)) => most.to_string().len(),
-            (None, None) if ["HttpAnswer", "RevocationsWhenStale", "SigningAlgorithm"].contains(&name) => {
-                "simple".len()
-            }
+            (None, None) if name == "HttpAnswer" => "simple".len(),
             (None, None) => panic!("{name} has no limit"),
         }
     }

@@ -3,6 +3,7 @@
 //! A function is stated once, in [`tables!`]: from its table come the struct, the reader, and the names that a test compares
 //! with `template.yaml` and writes into `docs/reference/configuration.md`.
 
+mod check;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -13,22 +14,23 @@ use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer;
-use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Table};
+use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Sources, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, idle, limit, limits, proxy, public_keys, rules, secret, sources, table,
-    table_names,
+    access_lifetime, clients, clients_secret, idle, limit, limits, proxy, public_keys, rules, secret,
+    sources, table, table_names,
 };
 use std::time::Duration;
 
+pub use check::{check, environment_with};
 pub use read::is_secret;
 
 settings! {
-    /// The client applications as a JSON array. A login without client_id uses the first one. "scope" limits what a
-    /// client may ask for; without it, everything that the user has. Example:
+    /// The client applications as a JSON array, or the ARN of a secret that holds it. A login without client_id uses the first one. "scope" limits what a
+    /// client may ask for; without it, everything that the user has. Without a list, one client `default`. Example:
     /// [{"client_id":"web","transport":"body","scope":"orders:read orders:write"}]
-    CLIENTS = "DAYPASS_CLIENTS";
+    CLIENTS = "DAYPASS_CLIENTS" as JSON;
 
     /// Lifetime of an access token, in seconds. Without the revocation feed, a revoked session can call your APIs for
     /// this long.
@@ -44,27 +46,27 @@ settings! {
     /// tab). After that, its use is reuse and ends the session. After a refresh with an Idempotency-Key, at most 5.
     GRACE_SECONDS = "DAYPASS_GRACE_SECONDS": 30 in 0..=120 seconds;
 
-    /// Attempts at one user name from one address in any interval of LoginWindowSeconds. Further attempts get 429.
+    /// Attempts at one user name from one address in any interval of login_window_seconds. Further attempts get 429.
     LOGIN_ATTEMPTS = "DAYPASS_LOGIN_ATTEMPTS": 5 in 1..=100 attempts;
 
     /// Seconds that an attempt at a user name counts for its address.
     LOGIN_WINDOW_SECONDS = "DAYPASS_LOGIN_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
     /// Attempts from one address (an IPv6 /56) at all user names that do not know it, in any interval of
-    /// AddressWindowSeconds. Addresses that many people share need more, or a shorter window.
+    /// address_window_seconds. Addresses that many people share need more, or a shorter window.
     ADDRESS_ATTEMPTS = "DAYPASS_ADDRESS_ATTEMPTS": 60 in 1..=100 attempts;
 
     /// Seconds that an attempt counts for its address.
     ADDRESS_WINDOW_SECONDS = "DAYPASS_ADDRESS_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
-    /// Attempts at one user name from all addresses that it does not know, in any interval of AccountWindowSeconds.
+    /// Attempts at one user name from all addresses that it does not know, in any interval of account_window_seconds.
     ACCOUNT_ATTEMPTS = "DAYPASS_ACCOUNT_ATTEMPTS": 20 in 1..=100 attempts;
 
     /// Seconds that an attempt counts for its user name.
     ACCOUNT_WINDOW_SECONDS = "DAYPASS_ACCOUNT_WINDOW_SECONDS": 900 in 60..=86_400 seconds;
 
     /// Days after a login for which its address is known to the user, at least a day longer than sessions live. Only
-    /// LoginAttempts limits a known address, so attempts from elsewhere cannot lock the user out. 0 turns this off.
+    /// login_attempts limits a known address, so attempts from elsewhere cannot lock the user out. 0 turns this off.
     /// Device tokens protect the user all the same.
     KNOWN_ADDRESS_DAYS = "DAYPASS_KNOWN_ADDRESS_DAYS": 180 in 0..=365 days;
 
@@ -74,7 +76,7 @@ settings! {
     PROXY_SECRET = "DAYPASS_PROXY_SECRET";
 
     /// Memory in KiB and passes of new password hashes; `daypass user calibrate` recommends values. A login replaces
-    /// hashes with other parameters.
+    /// hashes with other parameters. Default: m=19456,t=2
     ARGON2 = "DAYPASS_ARGON2";
 
     /// Kinds of imported password hashes, as `daypass user import` prints them. They equalise the time of all logins,
@@ -113,7 +115,7 @@ settings! {
     JWKS_SECRET = "DAYPASS_JWKS_SECRET";
 
     /// Algorithm of new signing keys. Use RS256 for the native JWT authorizer of an HTTP API, which accepts RSA alone.
-    /// A later change takes effect with the next key, after two rotations.
+    /// A later change takes effect with the next key, after two rotations. Default: ES256
     SIGNING_ALGORITHM = "DAYPASS_SIGNING_ALGORITHM";
 
     /// A key is published for this many seconds before it is used. This must exceed the time that verifiers cache keys;
@@ -127,6 +129,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
@@ -145,6 +148,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
@@ -159,6 +163,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
         keys: Vec<String> = sources(KEYS);
@@ -169,8 +174,10 @@ tables! {
     #[derive(Clone)]
     "sessions" sessions -> SessionsConfig {
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     }
 
     #[derive(Clone)]
@@ -178,6 +185,7 @@ tables! {
         issuer: Issuer = Reader::issuer(ISSUER);
         audience: String = Reader::audience(AUDIENCE);
         clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
@@ -209,6 +217,12 @@ tables! {
         jwks_secret: String = secret(JWKS_SECRET);
         rules: Rules = rules(ISSUER, SIGNING_ALGORITHM, KEYS_PUBLISHED_SECONDS);
     }
+}
+
+/// The value of a setting by its variable, from the environment or the document of settings. The tables' readers report the
+/// problems of the document.
+pub fn lookup(environment: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
+    move |name| Sources::read(&environment, TABLES).0.get(name)
 }
 
 /// The tables of all functions, the authorizer's included.

@@ -7,6 +7,7 @@ use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::{ISSUER, Number, Reader, Text};
+use daypass_verifier::jose::jwk::Algorithm;
 use std::time::Duration;
 
 /// The shortest life of an access token on this machine, in seconds, so that developers can watch renewals.
@@ -21,12 +22,17 @@ pub fn is_secret(text: &str) -> bool {
     parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager")
 }
 
-/// The clients. Without a list, one client `default`, as in the template.
+/// The clients. Without a list, one client `default`, which also stands in until a function has read its secret.
 pub(super) fn clients(reader: &mut Reader<'_>, setting: &Text) -> Option<Clients> {
     match reader.get(setting.name) {
-        Some(_) => reader.required(setting, Clients::parse),
-        None => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
+        Some(list) if !is_secret(&list) => reader.required(setting, Clients::parse),
+        _ => Clients::parse(r#"[{"client_id":"default"}]"#).ok(),
     }
+}
+
+/// The ARN of the secret that holds the clients; `Some(None)` without one.
+pub(super) fn clients_secret(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    Some(reader.get(setting.name).filter(|list| is_secret(list)))
 }
 
 pub(super) fn proxy(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<ProxySecrets>> {
@@ -130,8 +136,9 @@ pub(super) fn rules(
     published: &Number,
 ) -> Option<Rules> {
     let issuer = reader.issuer(issuer);
-    let algorithm = reader
-        .required(algorithm, |name| name.parse().map_err(|_| "is not ES256, EdDSA or RS256".to_owned()));
+    let algorithm = reader.optional(algorithm, Algorithm::Es256, |name| {
+        name.parse().map_err(|_| "is not ES256, EdDSA or RS256".to_owned())
+    });
     let published_for = seconds(reader, published, LOCAL_KEYS_PUBLISHED_SECONDS);
     issuer?;
     Some(Rules { published_for: published_for?, algorithm: algorithm? })

@@ -1,5 +1,5 @@
 use super::*;
-use daypass_verifier::config::ConfigError;
+use daypass_verifier::config::{ConfigError, SETTINGS};
 use daypass_verifier::jose::jwk::Jwk;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,6 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("DAYPASS_REFRESH_SECRET", ARN.to_owned()),
         ("DAYPASS_PEPPERS_SECRET", ARN.to_owned()),
         ("DAYPASS_JWKS_SECRET", ARN.to_owned()),
-        ("DAYPASS_SIGNING_ALGORITHM", "ES256".to_owned()),
     ])
 }
 
@@ -37,8 +36,8 @@ fn tables_are_what_is_read() {
         .unwrap();
         let elsewhere = [ARGON2.name, IMPORTED_HASHES.name, MIN_PASSWORD_CHARS.name];
         let named = table.settings.iter().map(|setting| setting.name());
-        let named: BTreeSet<String> =
-            named.filter(|name| !elsewhere.contains(name)).map(str::to_owned).collect();
+        let named = named.filter(|name| !elsewhere.contains(name)).chain([SETTINGS]);
+        let named: BTreeSet<String> = named.map(str::to_owned).collect();
         assert_eq!(read.into_inner(), named, "{}", table.function);
     }
 }
@@ -121,6 +120,46 @@ fn short_access_tokens_are_for_this_machine() {
     check("https://id.example.com", "300", true);
     check("https://id.example.com", "299", false);
     check("https://localhost", "299", false);
+}
+
+#[test]
+fn clients_are_a_list_or_a_secret() {
+    let mut env = complete();
+    let read = |env: &BTreeMap<&str, String>| sessions(|name| env.get(name).cloned());
+    assert_eq!(read(&env).unwrap().clients_secret, None);
+    env.insert(CLIENTS.name, ARN.to_owned());
+    assert_eq!(read(&env).unwrap().clients_secret.as_deref(), Some(ARN));
+    // Both places are a mistake.
+    env.insert(SETTINGS, r#"{"clients": [{"client_id": "web"}]}"#.to_owned());
+    let error = read(&env).unwrap_err().to_string();
+    assert!(error.contains("`clients` in DAYPASS_SETTINGS differs from the variable"), "{error}");
+    env.insert(CLIENTS.name, "arn:aws:s3:::bucket".to_owned());
+    env.remove(SETTINGS);
+    assert!(read(&env).unwrap_err().to_string().contains("DAYPASS_CLIENTS is not a list"));
+}
+
+/// One document serves all functions: each reads its own settings.
+#[test]
+fn functions_share_a_document() {
+    let mut env = complete();
+    let document = r#"{"grace_seconds": 10, "keys_max_age_seconds": 60, "argon2": "m=47104,t=1", "signing_algorithm": "RS256",
+        "clients": [{"client_id": "web"}]}"#;
+    env.insert(SETTINGS, document.to_owned());
+    let environment = |name: &str| env.get(name).cloned();
+    assert_eq!(refresh(environment).unwrap().grace.as_secs(), 10);
+    let config = login(environment).unwrap();
+    assert_eq!((config.clients.find(None).unwrap().id.as_str(), config.keys_max_age.as_secs()), ("web", 60));
+    assert_eq!(lookup(environment)(ARGON2.name).as_deref(), Some("m=47104,t=1"));
+    assert_eq!(rotate_keys(environment).unwrap().rules.algorithm, "RS256".parse().unwrap());
+    for table in TABLES {
+        assert_eq!((table.check)(&environment), Ok(()), "{}", table.function);
+    }
+    // A mistake in one setting stops every function, and not only those that read it.
+    env.insert(SETTINGS, r#"{"grace_second": 10}"#.to_owned());
+    for table in TABLES {
+        let error = (table.check)(&|name| env.get(name).cloned()).unwrap_err().to_string();
+        assert!(error.contains("`grace_second`"), "{}: {error}", table.function);
+    }
 }
 
 #[test]

@@ -103,6 +103,9 @@ pub enum Failure {
         "the event is no rotation step, no custom resource's, and no {{\"cut\":\"signing\"}}, {{\"cut\":\"refresh\"}} or {{\"cut\":\"peppers\"}}"
     )]
     Event,
+    /// A document of settings has problems, so the deployment fails before other functions get it.
+    #[error("the settings are not usable: {0}")]
+    Settings(String),
     /// The secret is none of the stack's.
     #[error("the event names a secret that this function does not rotate")]
     OtherSecret,

@@ -11,7 +11,7 @@ use std::time::Duration;
 settings! {
     /// Where the authorizer fetches public keys: "direct" for a URL of the function that only your stacks know,
     /// "issuer" for ISSUER/.well-known/jwks.json, or the URL of a cache. It fetches when a token names an unknown key,
-    /// and when its keys are older than JwksMaxAgeSeconds.
+    /// and when its keys are older than jwks_max_age_seconds.
     JWKS_URL = "DAYPASS_JWKS_URL";
 
     /// The authorizer fetches keys at most once per this many seconds.
@@ -45,12 +45,12 @@ settings! {
     /// Each warm authorizer polls the feed at most once per this many seconds. A revoked token can pass for this time.
     REVOCATIONS_INTERVAL_SECONDS = "DAYPASS_REVOCATIONS_INTERVAL_SECONDS": 5 in 1..=60 seconds;
 
-    /// Age in seconds from which the list of revocations is stale. At least twice RevocationsIntervalSeconds.
+    /// Age in seconds from which the list of revocations is stale. At least twice revocations_interval_seconds.
     REVOCATIONS_STALE_SECONDS = "DAYPASS_REVOCATIONS_STALE_SECONDS": 60 in 5..=600 seconds;
 
-    /// When the feed has not answered for RevocationsStaleSeconds: "open" decides by the known revocations, "closed"
+    /// When the feed has not answered for revocations_stale_seconds: "open" decides by the known revocations, "closed"
     /// answers with an error (5xx). "closed" is a remote off-switch: a person who keeps your authorizers from the feed
-    /// stops every guarded API. Use it with RevocationsUrl=direct alone.
+    /// stops every guarded API. Use it with RevocationsUrl=direct alone. Default: open
     REVOCATIONS_WHEN_STALE = "DAYPASS_REVOCATIONS_WHEN_STALE";
 }
 

@@ -1,4 +1,5 @@
-//! Configuration: environment variables that a function reads once, at its start. All problems are reported together.
+//! Configuration: environment variables and a document of settings, which a function reads once, at its start. All problems are
+//! reported together.
 
 use crate::base::issuer::Issuer;
 use crate::jose::jwk::Jwks;
@@ -7,14 +8,16 @@ use std::fmt;
 use std::time::Duration;
 
 pub mod authorizer;
+mod document;
 mod table;
 
+pub use document::{SETTINGS, Sources};
 pub use table::{Number, Setting, Table, Text};
 
 settings! {
     /// The https URL under which clients reach this API, and the "iss" of each token. Compared byte for byte: no
-    /// trailing slash, query or fragment. Without a domain of your own, deploy first with https://daypass.example and
-    /// then with the output ApiUrl. Tokens issued before are then rejected.
+    /// trailing slash, query or fragment. Empty: DomainName, or the URL that API Gateway makes. After a change, tokens of
+    /// the previous issuer are rejected.
     ISSUER = "DAYPASS_ISSUER";
 
     /// The "aud" of the access tokens. The authorizer accepts tokens of this audience alone.
@@ -32,6 +35,14 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// All problems, one line each.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is not usable: {}", self.0.join("; "))
@@ -42,19 +53,21 @@ impl std::error::Error for ConfigError {}
 
 /// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {
-    lookup: Lookup<'a>,
+    sources: Sources<'a>,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the variables that `lookup` finds.
-    pub fn new(lookup: Lookup<'a>) -> Self {
-        Self { lookup, problems: Vec::new() }
+    /// A reader of the variables that `lookup` finds, and of the document with the settings of `tables`.
+    #[must_use]
+    pub fn new(lookup: Lookup<'a>, tables: &[Table]) -> Self {
+        let (sources, problems) = Sources::read(lookup, tables);
+        Self { sources, problems }
     }
 
-    /// The value of a variable. An empty one counts as unset, because CloudFormation cannot leave out a single variable.
+    /// The value of a setting, by its variable. An empty one counts as unset.
     pub fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
+        self.sources.get(name)
     }
 
     /// The value of a setting that must be set.

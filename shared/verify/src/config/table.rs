@@ -3,7 +3,7 @@
 use super::{ConfigError, Lookup};
 use std::ops::RangeInclusive;
 
-/// A setting whose value is a whole number. `template.yaml` states the same default and range.
+/// A setting whose value is a whole number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     /// The environment variable.
@@ -14,7 +14,7 @@ pub struct Number {
     pub default: u64,
     /// The least and the greatest value.
     pub range: RangeInclusive<u64>,
-    /// The meaning, as in the description of the template's parameter.
+    /// The meaning, in Markdown.
     pub doc: &'static str,
 }
 
@@ -23,8 +23,10 @@ pub struct Number {
 pub struct Text {
     /// The environment variable.
     pub name: &'static str,
-    /// The meaning, as in the description of the template's parameter.
+    /// The meaning, in Markdown.
     pub doc: &'static str,
+    /// Whether the text is a JSON array, which the document of settings has as such.
+    pub json: bool,
 }
 
 /// A setting of either kind.
@@ -60,6 +62,13 @@ impl Setting {
             Self::Number(number) => number.name,
             Self::Text(text) => text.name,
         }
+    }
+
+    /// The member of the document of settings: the variable without `DAYPASS_`, in lower case.
+    #[must_use]
+    pub fn member(self) -> String {
+        let name = self.name();
+        name.strip_prefix("DAYPASS_").unwrap_or(name).to_ascii_lowercase()
     }
 
     /// The meaning, in one line of Markdown.
@@ -117,10 +126,16 @@ macro_rules! settings {
         $crate::settings!($($rest)*);
     };
     ($(#[doc = $doc:literal])+ $setting:ident = $name:literal; $($rest:tt)*) => {
+        $crate::settings!($(#[doc = $doc])+ $setting = $name, json: false; $($rest)*);
+    };
+    ($(#[doc = $doc:literal])+ $setting:ident = $name:literal as JSON; $($rest:tt)*) => {
+        $crate::settings!($(#[doc = $doc])+ $setting = $name, json: true; $($rest)*);
+    };
+    ($(#[doc = $doc:literal])+ $setting:ident = $name:literal, json: $json:literal; $($rest:tt)*) => {
         $(#[doc = $doc])+
         #[allow(rustdoc::bare_urls, reason = "the text is that of a parameter in template.yaml")]
         pub const $setting: $crate::config::Text =
-            $crate::config::Text { name: $name, doc: concat!($($doc),+) };
+            $crate::config::Text { name: $name, doc: concat!($($doc),+), json: $json };
         $crate::settings!($($rest)*);
     };
 }
@@ -172,7 +187,7 @@ macro_rules! tables {
             pub fn $read(
                 lookup: impl Fn(&str) -> Option<String>,
             ) -> Result<$config, $crate::config::ConfigError> {
-                let mut reader = $crate::config::Reader::new(&lookup);
+                let mut reader = $crate::config::Reader::new(&lookup, TABLES);
                 $(let $field = $($reader)::+(&mut reader, $(&$setting),+);)+
                 reader.finish(|| Some($config { $($field: $field?),+ }))
             }
