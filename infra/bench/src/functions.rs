@@ -5,7 +5,7 @@ use crate::function::Function;
 use crate::measure::median;
 use crate::report::milliseconds;
 use crate::share::Share;
-use crate::stage::Stage;
+use crate::stage::{Shape, Stage};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;
@@ -22,25 +22,6 @@ const STARTS: usize = 7;
 const REQUESTS: usize = 8;
 const TURNS: usize = 3;
 const WARM_REQUESTS: u32 = (REQUESTS * TURNS) as u32;
-
-/// A function, and what the least function of its shape does.
-pub(crate) struct Shape {
-    name: &'static str,
-    /// `MemorySize` of template.yaml.
-    megabytes: u32,
-    /// Secrets that a start reads.
-    pub(crate) secrets: usize,
-    /// Requests to DynamoDB, one after another.
-    pub(crate) requests: usize,
-    /// Such requests at the same time.
-    pub(crate) at_once: usize,
-    /// Password hashes of a request.
-    pub(crate) hashes: usize,
-    /// Signatures of a request.
-    pub(crate) signatures: usize,
-    /// Longest first request, in addition to the hashes, in milliseconds.
-    first: Option<u64>,
-}
 
 const BARE: Shape = Shape {
     name: "",

@@ -2,7 +2,6 @@
 
 use crate::feed::Feed;
 use crate::function::Function;
-use crate::functions::Shape;
 use crate::runtime_api::Exchange;
 use crate::token::{AUDIENCE, ISSUER, Ticket, get_revocations};
 use anyhow::{Context, Result, anyhow};
@@ -33,6 +32,25 @@ const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/ce
 /// The user of the logins, whose many sessions would make the requests of the others larger, and the user of the others.
 const NAMES: [&str; 2] = ["ada", "bob"];
 const PASSWORDS: [&str; 2] = ["correct horse 2026 battery", "battery 2026 horse correct"];
+
+/// A function, and what the least function of its shape does.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    /// `MemorySize` of template.yaml.
+    pub(crate) megabytes: u32,
+    /// Secrets that a start reads.
+    pub(crate) secrets: usize,
+    /// Requests to DynamoDB, one after another.
+    pub(crate) requests: usize,
+    /// Such requests at the same time.
+    pub(crate) at_once: usize,
+    /// Password hashes of a request.
+    pub(crate) hashes: usize,
+    /// Signatures of a request.
+    pub(crate) signatures: usize,
+    /// Longest first request, in addition to the hashes, in milliseconds.
+    pub(crate) first: Option<u64>,
+}
 
 /// The running services.
 pub(crate) struct Stage {

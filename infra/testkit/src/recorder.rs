@@ -227,6 +227,10 @@ impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Result<Response<Body>, Broken> {
         let (head, body) = request.into_parts();
         let operation = operation(&head.headers);
+        if operation.is_empty() {
+            // No operation: DynamoDB answers `GET /`, with which a function opens its connection, with its state.
+            return Ok(Response::new(whole("healthy")));
+        }
         let request: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let hook = Arc::clone(&self.hook.lock().unwrap());
         let action = hook(&Call { operation: &operation, request: &request });

@@ -102,7 +102,7 @@ mod tests {
             let named = |line: &str| line.starts_with(kind) && line.ends_with(&format!("  {file}.jar"));
             assert!(error.lines().any(named), "{kind} {file}: {error}");
         }
-        assert_eq!(error.lines().count(), 5, "{error}");
+        assert_eq!(error.lines().count(), 4, "{error}");
         fs::remove_dir_all(folder).unwrap();
     }
 }
