@@ -271,6 +271,8 @@ def typed(value, shape):
 def limits(value, shape, place):
     """What botocore's own validator leaves out: enumerations, patterns and upper limits."""
     meta = shape.metadata
+    if value == "text":
+        return
     if shape.type_name == "structure":
         for key, one in value.items():
             yield from limits(one, shape.members[key], f"{place}.{key}")
