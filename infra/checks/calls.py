@@ -256,6 +256,9 @@ def typed(value, shape):
         return [typed(one, shape.member) for one in value]
     if shape.type_name == "map" and isinstance(value, dict):
         return {key: typed(one, shape.value) for key, one in value.items()}
+    # What the resolver does not compute, such as Fn::FindInMap, is valid text. As a number it is 1.
+    if value == "text" and shape.type_name in ("integer", "long", "float", "double"):
+        value = "1"
     if shape.type_name in ("integer", "long") and isinstance(value, str) and value.isdigit():
         return int(value)
     if shape.type_name in ("float", "double") and isinstance(value, (int, str)) and not isinstance(value, bool):
@@ -268,6 +271,8 @@ def typed(value, shape):
 def limits(value, shape, place):
     """What botocore's own validator leaves out: enumerations, patterns and upper limits."""
     meta = shape.metadata
+    if value == "text":
+        return
     if shape.type_name == "structure":
         for key, one in value.items():
             yield from limits(one, shape.members[key], f"{place}.{key}")

@@ -83,12 +83,12 @@ impl Web {
         self.send(request).await
     }
 
-    /// Sends a form.
+    /// Sends a JSON document.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Response, String> {
-        let request = Request::post(url).header(CONTENT_TYPE, FORM).body(encoded(form));
+    pub(crate) async fn post(&self, url: &str, body: &Value) -> Result<Response, String> {
+        let request = Request::post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
         self.send(request.map_err(|error| error.to_string())?).await
     }
 }

@@ -400,9 +400,11 @@ async fn login(
     client: Option<&str>,
     report: &mut Report,
 ) {
-    let mut form = vec![("username", user), ("password", password)];
-    form.extend(client.map(|client| ("client_id", client)));
-    let response = match aws.web.post(&format!("{issuer}/login"), &form).await {
+    let mut credentials = json!({ "username": user, "password": password });
+    if let Some(client) = client {
+        credentials["client_id"] = client.into();
+    }
+    let response = match aws.web.post(&format!("{issuer}/login"), &credentials).await {
         Err(error) => return report.add("login", State::Failed, error, "see the check of the issuer"),
         Ok(response) => response,
     };
@@ -436,9 +438,11 @@ async fn login(
             "end the session: daypass session list",
         );
     };
-    let mut form = vec![("token", token)];
-    form.extend(client.map(|client| ("client_id", client)));
-    match aws.web.post(&format!("{issuer}/revoke"), &form).await {
+    let mut session = json!({ "token": token });
+    if let Some(client) = client {
+        session["client_id"] = client.into();
+    }
+    match aws.web.post(&format!("{issuer}/revoke"), &session).await {
         Ok(response) if response.status.is_success() => {
             report.ok("login", format!("{text}; the session has ended again"));
         }

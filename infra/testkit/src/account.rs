@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -138,7 +138,14 @@ async fn answer(
         "/2016-08-19/account-settings" => "lambda",
         "DescribeSecret" => "secretsmanager",
         "DescribeTable" | "DescribeTimeToLive" | "DescribeContinuousBackups" => "dynamodb",
-        _ => return issuer(&server.url, &health, &method, &action, &body),
+        _ => {
+            // `/login` takes nothing but JSON.
+            let body = match text("content-type") {
+                "application/json" => serde_json::from_str(&body).unwrap_or_default(),
+                _ => Value::Null,
+            };
+            return issuer(&server.url, &health, &method, &action, &body);
+        }
     };
     let authorization = text("authorization");
     let signed = authorization.starts_with("AWS4-HMAC-SHA256 Credential=")
@@ -193,7 +200,7 @@ fn stack(health: &Health, name: &str) -> Response {
 }
 
 /// The issuer of the stack, with its one user.
-fn issuer(url: &str, health: &Health, method: &Method, path: &str, body: &str) -> Response {
+fn issuer(url: &str, health: &Health, method: &Method, path: &str, body: &Value) -> Response {
     match (method.as_str(), path) {
         ("GET", "/.well-known/openid-configuration") => {
             json!({ "issuer": health.issuer.as_deref().unwrap_or(url) }).to_string().into_response()
@@ -205,13 +212,16 @@ fn issuer(url: &str, health: &Health, method: &Method, path: &str, body: &str) -
                 json!({ "v": 1, "iss": url, "cursor": "1.1", "more": false, "keep": 400, "sessions": "" });
             ([("daypass-as-of", as_of)], feed.to_string()).into_response()
         }
-        ("POST", "/login") if form(body, "password").as_deref() == Some(&health.password) => {
+        ("POST", "/login" | "/revoke") if body.is_null() => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+        }
+        ("POST", "/login") if body["password"] == health.password => {
             json!({ "access_token": "a", "refresh_token": "r" }).to_string().into_response()
         }
         ("POST", "/login") => {
             (StatusCode::BAD_REQUEST, json!({ "error": "invalid_grant" }).to_string()).into_response()
         }
-        ("POST", "/revoke") if form(body, "token").as_deref() == Some("r") => StatusCode::OK.into_response(),
+        ("POST", "/revoke") if body["token"] == "r" => StatusCode::OK.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
