@@ -40,8 +40,7 @@ EXAMPLES = {
     "HostedZoneId": "Z1UJRXOUMOOFQ8",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms",
     "SecurityEventsBusArn": "arn:aws:events:eu-west-1:123456789012:event-bus/default",
-    "DataKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555",
-    "SecretsKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555",
+    "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     "LoginReservedConcurrency": "100",
     "Tracing": "Active",
 }

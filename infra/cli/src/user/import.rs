@@ -190,7 +190,7 @@ fn report(
         && environment.get(IMPORTED_HASHES).as_deref() != Some(value)
     {
         output.note(&format!(
-            "set {IMPORTED_HASHES} (template parameter ImportedHashes) to \"{value}\" until these users have logged in; otherwise the login time reveals them"
+            "set {IMPORTED_HASHES} (`imported_hashes` in the parameter Settings) to \"{value}\" until these users have logged in; otherwise the login time reveals them"
         ));
     }
     if refused > 0 {
