@@ -43,7 +43,8 @@ fn estimated_times_are_realistic() {
 }
 
 /// The check of a password with two forms takes the same time for an unknown user, a Daypass hash and an imported hash of the
-/// named kind: the medians of 60 alternating checks differ by at most a tenth, in one of three rounds.
+/// named kind: the shortest of 60 alternating checks differ by at most a tenth, in one of three rounds. Load of other processes
+/// only adds to a time, and a difference in the work shows in the shortest.
 #[test]
 fn a_second_form_of_a_password_takes_the_same_time_for_every_user() {
     let document = Document::generate(Algorithm::EdDsa, &OsEntropy, SystemClock.now()).unwrap();
@@ -67,13 +68,10 @@ fn a_second_form_of_a_password_takes_the_same_time_for_every_user() {
                     std::hint::black_box(passwords.check(&typed, stored, &peppers));
                     times[kind].push(start.elapsed());
                 }
-                times.map(|mut times| {
-                    times.sort_unstable();
-                    times[times.len() / 2]
-                })
+                times.map(|times| times.into_iter().min().unwrap())
             })
             .collect();
-        println!("medians of unknown, ours, imported: {rounds:.1?}");
+        println!("shortest of unknown, ours, imported: {rounds:.1?}");
         let alike = |round: &[Duration; 3]| {
             let (least, most) = (round.iter().min().unwrap(), round.iter().max().unwrap());
             *most <= *least * 11 / 10
