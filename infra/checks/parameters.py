@@ -46,7 +46,8 @@ def commands(text):
         if line.lstrip().startswith("sam ") and "--parameter-overrides" in line:
             words = shlex.split(line, comments=True)
             given = words[words.index("--parameter-overrides") + 1 :]
-            yield [word for word in given if re.match(r"[A-Z]\w*=", word)]
+            # The shell reads the value of another file.
+            yield [word for word in given if re.match(r"[A-Z]\w*=", word) and "$(" not in word]
 
 
 def found():

@@ -245,7 +245,8 @@ async fn public_keys(aws: &Aws, stack: &Stack, report: &mut Report) {
     if let [issuer, direct] = sets.as_slice()
         && issuer != direct
     {
-        let remedy = "wait for `keys_max_age_seconds`; if it stays, a cache in front of the issuer holds old keys";
+        let remedy =
+            "wait for `keys_max_age_seconds`; if it stays, a cache in front of the issuer holds old keys";
         report.add(
             "public keys",
             State::Warning,

@@ -12,7 +12,7 @@ use crate::patience::Patience;
 use crate::proxy::{Body, Broken, Server, cut, whole};
 use futures_util::future::BoxFuture;
 use hyper::body::Bytes;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -227,7 +227,7 @@ impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Result<Response<Body>, Broken> {
         let (head, body) = request.into_parts();
         let operation = operation(&head.headers);
-        if operation.is_empty() {
+        if head.method == Method::GET {
             // No operation: DynamoDB answers `GET /`, with which a function opens its connection, with its state.
             return Ok(Response::new(whole("healthy")));
         }

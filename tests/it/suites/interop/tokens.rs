@@ -38,7 +38,11 @@ impl Refused<'_> {
         bytes[10] ^= 1;
 
         let tokens = [
-            ("expired", with_claim("exp", json!(now - 60))),
+            // Issued before it expired, or a library could reject it for another reason.
+            (
+                "expired",
+                sign(&header, &with(&with(&claims, "iat", json!(now - 360)), "exp", json!(now - 60))),
+            ),
             ("another_audience", with_claim("aud", json!("another-api"))),
             ("another_issuer", with_claim("iss", json!("https://another.example"))),
             // The type of an ID token. The issuer makes none.

@@ -107,7 +107,6 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
         "Bearer a.b.c".to_owned(),
         "Bearer ..".to_owned(),
         format!("Basic {access}"),
-        format!("Bearer  {access}"),
         format!("Bearer {access} {access}"),
         format!("Bearer {access}, Bearer {access}"),
         format!("Bearer {refresh}"),
