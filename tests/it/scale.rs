@@ -60,7 +60,8 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
     check(&REVOKE);
     assert!(service.lets_through(&login.access_token()));
     assert_eq!(service.bench.recorder.take().len(), 0, "the authorizer sends no request");
-    assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads), (0, 0));
+    assert_eq!(service.journal.take_lines(), Vec::<String>::new(), "and logs nothing");
+    assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads, AUTHORIZE.log_bytes), (0, 0, 0));
 }
 
 #[test]

@@ -18,6 +18,21 @@ fn observability() -> Template {
     Template::at("infra/observability.yaml")
 }
 
+/// Lambda logs a successful invocation at the level INFO, and a failed one at WARN.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
+///
+/// invariant: An accepted request leaves no line in the log of the authorizer.
+#[test]
+fn a_quiet_authorizer_logs_nothing() {
+    for (file, function) in [("template.yaml", "AuthorizerFunction"), ("infra/authorizer.yaml", "Authorizer")]
+    {
+        let template = Template::at(file);
+        let logging = &template.resource(function)["Properties"]["LoggingConfig"];
+        assert_eq!(logging["SystemLogLevel"], "WARN", "{file}");
+        assert_eq!(logging["ApplicationLogLevel"], Value::Null, "{file}: its own INFO lines are denials");
+    }
+}
+
 /// A filter for an event that no function writes would count nothing, unnoticed.
 #[test]
 fn metrics_count_events_that_there_are() {
