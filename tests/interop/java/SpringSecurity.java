@@ -35,7 +35,7 @@ public class SpringSecurity {
     REASONS.put("changed_signature", "Invalid signature");
     REASONS.put("another_key", "Invalid signature");
     REASONS.put("unsigned", "Unsupported algorithm of none");
-    REASONS.put("unsigned_with_a_signature", "Unsupported algorithm of none");
+    REASONS.put("unsigned_with_a_signature", "Malformed token");
     REASONS.put("hmac_with_the_public_key", "Another algorithm expected");
     REASONS.put("unknown_kid", "no matching key(s) found");
   }
