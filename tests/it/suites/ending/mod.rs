@@ -2,7 +2,7 @@
 //! sessions have ended, although clients refresh and the user logs in at the same time.
 //!
 //! Each way to end sessions first plays every [`Race`] in a given order. Then it runs 25 rounds (200 with `cargo verify
-//! --full`) in a random order. Each round has its own user with [`SESSIONS`] sessions. [`TABS`] tabs refresh each of them
+//! --full`) in a random order. Each round has its own user with [`SESSIONS`] sessions. [`client::TABS`] tabs refresh each of them
 //! repeatedly in parallel, and [`LOGINS`] clients log in and refresh. The ending comes in the middle. After its response,
 //! each client sends one more request. Then the round presents every refresh token that any client has received.
 
@@ -14,17 +14,21 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+mod client;
+mod cost;
+
+use client::{Client, Login, Sent, log_in};
 use daypass_core::ports::event::{Event, LoginFailure};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::EndReason;
 use daypass_testkit::Answer;
 use daypass_testkit::depth::amount;
 use daypass_testkit::hold::Hold;
-use daypass_testkit::recorder::{Action, Exchange};
+use daypass_testkit::recorder::Action;
 use daypass_tests::service::{PASSWORD, Recorded, Service, post, quick_hash};
 use daypass_verifier::base::time::Clock;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
@@ -34,15 +38,10 @@ use tokio::sync::watch;
 
 /// Sessions that exist before the ending.
 const SESSIONS: usize = 4;
-/// Parallel refreshes of each session.
-const TABS: usize = 7;
 /// Clients that log in meanwhile. Together with the tabs of all sessions, these are 32 parallel requests.
 const LOGINS: usize = 4;
 /// Number of these clients that log in once more after the response.
 const LATE_LOGINS: usize = 2;
-/// Pause of a client between two requests. Without it, 32 clients would keep the store so busy that most of the time is
-/// spent in refreshes long after the race.
-const REST: Duration = Duration::from_millis(20);
 /// The password that `Way::Password` sets.
 const NEW_PASSWORD: &str = "another horse, the same staple";
 
@@ -146,114 +145,6 @@ fn is_done(answer: &Answer) -> bool {
             assert_eq!(status, 503, "{answer:?}");
             false
         }
-    }
-}
-
-/// Attempts of a client at a refresh that is answered with 503.
-const TRIES: usize = 5;
-
-/// A request with the times at which it was sent and answered.
-struct Sent {
-    begun: Instant,
-    answered: Instant,
-    answer: Answer,
-}
-
-async fn sent(answer: impl Future<Output = Answer>) -> Sent {
-    let begun = Instant::now();
-    let answer = answer.await;
-    Sent { begun, answered: Instant::now(), answer }
-}
-
-/// The client of one session.
-struct Client {
-    session: String,
-    /// All refresh tokens that it has received, the newest last.
-    tokens: Vec<String>,
-    refreshes: Vec<Sent>,
-}
-
-impl Client {
-    fn of(login: &Answer) -> Self {
-        Self { session: login.text("session_id"), tokens: vec![login.refresh_token()], refreshes: Vec::new() }
-    }
-
-    fn newest(&self) -> &str {
-        self.tokens.last().unwrap()
-    }
-
-    /// Refreshes in `tabs` parallel requests. All that succeed get the same successor. Repeats a request only after a 503,
-    /// as a client does: the rotation may have happened, and after the grace period the old token would look stolen.
-    async fn refresh(&mut self, service: &Service, tabs: usize) {
-        let token = self.newest().to_owned();
-        for _ in 0..TRIES {
-            let sent = join_all((0..tabs).map(|_| sent(service.refresh(&token)))).await;
-            let successors: BTreeSet<String> = sent
-                .iter()
-                .filter(|sent| sent.answer.status == 200)
-                .map(|sent| sent.answer.refresh_token())
-                .collect();
-            assert!(successors.len() <= 1, "one successor");
-            self.tokens.extend(successors);
-            let answered = sent.iter().any(|sent| sent.answer.status != 503);
-            self.refreshes.extend(sent);
-            if answered {
-                break;
-            }
-        }
-        service.clock.advance(Duration::from_millis(7));
-    }
-
-    /// Refreshes repeatedly until the ending was answered, and once more after that.
-    async fn refresh_on(mut self, service: Arc<Service>, mut over: watch::Receiver<bool>) -> Self {
-        loop {
-            if *over.borrow() {
-                self.refresh(&service, 1).await;
-                return self;
-            }
-            self.refresh(&service, TABS).await;
-            tokio::time::sleep(REST).await;
-            if self.refreshes.iter().rev().take(TABS).all(|sent| sent.answer.status == 400) {
-                over.wait_for(|over| *over).await.unwrap();
-            }
-        }
-    }
-}
-
-/// A login that was sent while the sessions were ended, or just after.
-struct Login {
-    password: &'static str,
-    sent: Sent,
-    /// The client of the session, if the login has opened one.
-    client: Option<Client>,
-}
-
-/// Logs in repeatedly until the ending was answered, and with `late` once more after that. Refreshes each opened session
-/// once.
-async fn log_in(
-    service: Arc<Service>,
-    name: String,
-    password: &'static str,
-    late: bool,
-    over: watch::Receiver<bool>,
-) -> Vec<Login> {
-    let mut logins = Vec::new();
-    loop {
-        let last = *over.borrow();
-        if last && !late {
-            return logins;
-        }
-        let body = json!({ "username": name, "password": password });
-        let sent = sent(service.post("/login", &body)).await;
-        let mut client = (sent.answer.status == 200).then(|| Client::of(&sent.answer));
-        if let Some(client) = &mut client {
-            client.refresh(&service, 1).await;
-        }
-        logins.push(Login { password, sent, client });
-        if last {
-            return logins;
-        }
-        tokio::time::sleep(REST).await;
     }
 }
 
@@ -639,78 +530,4 @@ async fn disable() {
 async fn remove() {
     forced(Way::Remove).await;
     rounds(Way::Remove).await;
-}
-
-/// Requests of each way for `n` live sessions, and their cost: one write of two units for each session, and one query for
-/// all of them, or two if the user changes. Ended and expired sessions cost only their place in the query.
-///
-/// invariant: Each ending costs the documented requests and write units.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_it_costs() {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let service = Service::quick(&url().await, &[("DAYPASS_LOGIN_ATTEMPTS", "100")]).await;
-    service.bench.recorder.ask_capacity(true);
-    for way in [Way::Revoke, Way::RevokeAll, Way::Password, Way::Disable, Way::Remove] {
-        for live in [1, 2, 20] {
-            let name = format!("{way:?}-{live}").to_lowercase();
-            let user = service.quick_user(&name).await;
-            // Logged out earlier, so they are not written again.
-            for _ in 0..3 {
-                assert_eq!(service.revoke(&service.login(&name).await.refresh_token()).await.status, 200);
-            }
-            let first = service.login(&name).await;
-            for _ in 1..live {
-                service.login(&name).await;
-            }
-            let _ = service.bench.recorder.take();
-            way.end(&service, &user, &first).await;
-            let exchanges = service.bench.recorder.take();
-
-            let (sessions, users) = (&service.bench.tables.sessions, &service.bench.tables.users);
-            let (update, query) = (("UpdateItem", sessions), [("Query", sessions)]);
-            let ends = |n: usize| vec![update; n];
-            let expected = match way {
-                // `password::requests_on_the_wire` counts that way.
-                Way::Change => unreachable!("not on the list"),
-                Way::Revoke => ends(1),
-                // The session of the token first, which is the permission, and then the others.
-                Way::RevokeAll => [&ends(1)[..], &query, &ends(live - 1)].concat(),
-                // The second query finds the session of a login that committed just before the user changed.
-                Way::Password | Way::Disable => {
-                    [&[("UpdateItem", users)][..], &query, &ends(live), &query].concat()
-                }
-                Way::Remove => {
-                    [&[("UpdateItem", users)][..], &query, &ends(live), &query, &[("DeleteItem", users)]]
-                        .concat()
-                }
-            };
-            let sent: Vec<(&str, &String)> =
-                expected.iter().map(|(operation, table)| (*operation, *table)).collect();
-            let seen: Vec<(&str, String)> =
-                exchanges.iter().map(|exchange| (exchange.operation.as_str(), table_of(exchange))).collect();
-            let seen: Vec<(&str, &String)> =
-                seen.iter().map(|(operation, table)| (*operation, table)).collect();
-            assert_eq!(seen, sent, "{way:?} of {live}");
-            let units = |query: bool| {
-                let of = exchanges.iter().filter(|exchange| (exchange.operation == "Query") == query);
-                of.map(|exchange| exchange.response()["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap())
-                    .fold(0.0, |sum, units| sum + units)
-            };
-            let ended = sent.iter().filter(|asked| **asked == update).count();
-            let others = sent.iter().filter(|(operation, _)| *operation != "Query").count() - ended;
-            // The item, and its entry in the index of ended sessions.
-            let expected = 2 * ended + others;
-            assert_eq!(units(false), expected as f64, "{way:?} of {live}: write units");
-            say(&format!(
-                "{way:?} of {live} live sessions (3 more are over): {} requests, {} write units, {} read units",
-                exchanges.len(),
-                units(false),
-                units(true),
-            ));
-        }
-    }
-}
-
-fn table_of(exchange: &Exchange) -> String {
-    exchange.request.get("TableName").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
