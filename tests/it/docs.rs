@@ -199,7 +199,7 @@ const AREAS: [(&str, &[&str]); 12] = [
             "tests/it/flows.rs",
             "tests/it/model.rs",
             "tests/it/overdue.rs",
-            "tests/it/suites/ending/mod.rs",
+            "tests/it/suites/ending/",
             "tests/src/",
         ],
     ),
