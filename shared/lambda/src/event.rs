@@ -10,7 +10,9 @@ use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{LambdaEvent, RequestExt};
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::net::IpAddr;
 
 const NOT_BASE64: ApiError =
@@ -32,12 +34,26 @@ pub(crate) enum Invocation {
     WarmUp,
 }
 
+/// What shows that an event comes from an API.
+#[derive(Deserialize)]
+struct Origin {
+    #[serde(rename = "requestContext")]
+    context: Option<IgnoredAny>,
+}
+
 impl<'de> Deserialize<'de> for Invocation {
+    /// An event of an API that cannot be read is an error, which API Gateway answers with 5xx.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match LambdaRequest::deserialize(deserializer) {
-            Ok(request) if has_path(&request) => Self::Request(Box::new(request)),
-            Ok(_) | Err(_) => Self::WarmUp,
-        })
+        let event = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str(event.get()) {
+            Ok(request) if has_path(&request) => Ok(Self::Request(Box::new(request))),
+            Ok(_) | Err(_) => match serde_json::from_str::<Origin>(event.get()) {
+                Ok(Origin { context: Some(_) }) => {
+                    Err(D::Error::custom("the event of an API cannot be read"))
+                }
+                Ok(_) | Err(_) => Ok(Self::WarmUp),
+            },
+        }
     }
 }
 
@@ -199,7 +215,7 @@ mod tests {
             json!({ "warmer": true, "concurrency": 3 }),
             json!({ "key1": "value1" }),
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }),
-            json!({ "requestContext": {} }),
+            json!({ "requestContext": null }),
             json!({}),
             json!(null),
             json!([]),
@@ -213,6 +229,20 @@ mod tests {
             "resource": "/login", "path": "/login", "httpMethod": "POST", "headers": {}, "multiValueHeaders": {},
             "isBase64Encoded": false, "body": "{}", "requestContext": { "httpMethod": "POST", "stage": "prod" },
         })));
+    }
+
+    #[test]
+    fn an_event_of_an_api_that_cannot_be_read_is_an_error() {
+        for unreadable in [
+            json!({ "requestContext": {} }).to_string(),
+            json_of(&json!({ "headers": { "x-a": "\u{7f}" } })).to_string(),
+            json_of(&json!({ "headers": { "no token": "x" } })).to_string(),
+            json_of(&json!({ "rawPath": null })).to_string(),
+            // Half of a surrogate pair is no text.
+            json_of(&json!({ "body": "@" })).to_string().replace('@', r"\ud800"),
+        ] {
+            assert!(serde_json::from_str::<Invocation>(&unreadable).is_err(), "{unreadable}");
+        }
     }
 
     fn check(changes: &Value, expected: Option<ApiError>) -> Request {

@@ -295,6 +295,11 @@ impl HashParams {
         nanos.div_ceil(1_000_000)
     }
 
+    /// Whether the time of a check grows with the length of its input, by more than one pass over it.
+    pub(crate) const fn takes_time_by_length(self) -> bool {
+        matches!(self, Self::Phpass { .. } | Self::Drupal { .. } | Self::ShaCrypt { .. })
+    }
+
     fn argon2_params(self) -> Option<Params> {
         let Self::Argon2 { memory, passes, lanes, .. } = self else { return None };
         ParamsBuilder::new().m_cost(memory).t_cost(passes).p_cost(lanes).output_len(32).build().ok()

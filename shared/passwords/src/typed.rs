@@ -151,14 +151,14 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Kind of a hash: its parameters, and the change of the password if it can double the work. The checks of two hashes of one
-/// kind take equal time for one password. Its text form, such as `bcrypt,c=10` or `phpass,ln=13,slashed`, is that of
+/// Kind of a hash: its parameters, and the change of the password if it changes the work. The checks of two hashes of one kind
+/// take equal time for one password. Its text form, such as `bcrypt,c=10` or `phpass,ln=13,slashed`, is that of
 /// `DAYPASS_IMPORTED_HASHES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HashKind {
     /// Algorithm and cost parameters.
     pub params: HashParams,
-    /// [`Typed::AsIs`], or a change that gives some passwords two forms.
+    /// [`Typed::AsIs`], or a change that gives some passwords two forms, or another length to a hash whose time depends on it.
     typed: Typed,
 }
 
@@ -170,7 +170,8 @@ impl From<HashParams> for HashKind {
 
 impl HashKind {
     pub(crate) fn new(params: HashParams, typed: Typed) -> Self {
-        Self { params, typed: if typed.is_ambiguous() { typed } else { Typed::AsIs } }
+        let changes_work = typed.is_ambiguous() || params.takes_time_by_length();
+        Self { params, typed: if changes_work { typed } else { Typed::AsIs } }
     }
 
     /// Checks that a function can afford a check of such a hash.
@@ -209,10 +210,11 @@ impl FromStr for HashKind {
     type Err = InvalidHashParams;
 
     fn from_str(text: &str) -> Result<Self, InvalidHashParams> {
-        let ambiguous = Typed::NAMED.into_iter().filter(|typed| typed.is_ambiguous());
-        for typed in ambiguous {
+        for typed in Typed::NAMED {
             if let Some(params) = text.strip_suffix(typed.name()).and_then(|text| text.strip_suffix(',')) {
-                return Ok(Self { params: params.parse()?, typed });
+                let kind = Self::new(params.parse()?, typed);
+                // A change without influence on the work is not part of a kind, so each kind has one text form.
+                return if kind.typed == typed { Ok(kind) } else { Err(InvalidHashParams) };
             }
         }
         text.parse().map(|params: HashParams| params.into())
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn kinds_have_one_text_form() {
-        for text in ["bcrypt,c=10", "bcrypt,c=10,slashed", "phpass,ln=11,html", "sha512-crypt,r=5000"] {
+        for text in ["bcrypt,c=10", "bcrypt,c=10,slashed", "phpass,ln=11,html", "drupal,ln=15,trimmed", "sha512-crypt,r=5000"] {
             assert_eq!(text.parse::<HashKind>().map(|kind| kind.to_string()).as_deref(), Ok(text));
         }
         for bad in
