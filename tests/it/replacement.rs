@@ -116,7 +116,7 @@ async fn what_the_new_session_has() {
 
 /// The response to the last write is lost. The repeat gets the tokens of the first call, and counts no attempt.
 ///
-/// invariant: A repeat after a lost response to a change of the password gets the same new tokens, until one of them was used.
+/// invariant: A repeat after a lost response to a change of the password gets the same new refresh token, until it was used.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_response_is_repeated() {
     let (_db, service, user) = service().await;

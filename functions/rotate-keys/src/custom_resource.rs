@@ -73,7 +73,7 @@ fn body(event: &Value, done: &Result<Done, Failure>) -> Value {
 mod tests {
     use super::*;
 
-    /// invariant: A deployment with wrong settings fails before any other function gets them.
+    /// invariant: A deployment with wrong settings, other than those of passwords, fails before any other function gets them.
     #[test]
     fn wrong_settings_are_problems_of_the_deployment() {
         let check = |kind: &str, settings: &str, authorizer: &str, expected: Option<&str>| {

@@ -23,6 +23,8 @@ pub async fn handle<V: Vault>(
     if custom_resource::is(event)
         && let Some(problems) = custom_resource::problems(event)
     {
+        let failed = Event::Failure { during: "settings", detail: problems.clone() };
+        rotate.context.journal.record(&failed, &Caller::default());
         return refuse(problems, event).await;
     }
     let mut done = rotate.run(event).await;

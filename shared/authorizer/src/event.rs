@@ -90,7 +90,7 @@ fn is_of_rest_api(event: &Value) -> bool {
 /// Whether an event comes from no API, such as the event of a schedule that keeps the function warm. An event of an API has one
 /// of these members.
 #[must_use]
-pub fn is_warm_up(event: &Value) -> bool {
+pub(crate) fn is_warm_up(event: &Value) -> bool {
     const OF_AN_API: [&str; 7] = [
         "type",
         "methodArn",

@@ -71,8 +71,7 @@ const OPERATOR: u32 = 10;
 
 impl DynamoDb {
     /// The store of a function. Sends nothing to DynamoDB yet.
-    #[must_use]
-    pub fn connect(aws: &SdkConfig, tables: TableNames) -> Self {
+    fn connect(aws: &SdkConfig, tables: TableNames) -> Self {
         Self { client: client(Builder::from(aws), 1), tables }
     }
 

@@ -72,7 +72,7 @@ struct Asking<'a> {
     /// The name that the session was opened under.
     name: Username,
     client: &'a Client,
-    /// The session that an earlier call of this request opened, and of which no token was used yet.
+    /// The session that an earlier call of this request opened, and whose refresh token was not used yet.
     opened: Option<Session>,
     now: Timestamp,
 }
@@ -329,7 +329,7 @@ fn was_changed_by(asking: &Asking<'_>, user: &User, admitted: &Admitted) -> bool
         && asking.now.since(user.updated_at) < RETRIED_WITHIN
 }
 
-/// Whether the session is live and no token of it was used.
+/// Whether the session is live and its refresh token was not used.
 fn is_unused(session: &Session, now: Timestamp) -> bool {
     session.is_live(now) && session.generation == 0
 }

@@ -2,7 +2,8 @@
 //!
 //! A browser adds a cookie to every request to its host, from any page. So a request with the cookie, or one that would set it,
 //! must come from a page of the client. Its `Origin` is on the client's list, `Sec-Fetch-Site` does not say `cross-site`, and no
-//! HTML form can send its content type. This is decided before any request to the store. `SameSite=Strict` is a second defence
+//! HTML form can send its content type. This is decided before any request to the store, except
+//! by a change of the password, whose client is that of the session. `SameSite=Strict` is a second defence
 //! and not enough alone, because a site is more than an origin.
 
 use crate::client::{Clients, Transport};

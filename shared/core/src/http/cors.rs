@@ -44,7 +44,8 @@ pub async fn with_cors<F: Future<Output = Response>>(
         (true, Some(_)) => allowed(methods, &allowed_headers(&request)),
     };
     let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let vary = if preflight { "Origin, Access-Control-Request-Headers" } else { "Origin" };
+    headers.append(header::VARY, HeaderValue::from_static(vary));
     if let Some(origin) = origin
         && let Ok(value) = HeaderValue::from_str(&origin)
     {

@@ -115,7 +115,7 @@ macro_rules! settings {
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])+
-        #[allow(rustdoc::bare_urls, reason = "the text is that of a parameter in template.yaml")]
+        #[allow(rustdoc::bare_urls, reason = "the text is also that of the reference")]
         pub const $setting: $crate::config::Number = $crate::config::Number {
             name: $name,
             unit: stringify!($unit),
@@ -133,7 +133,7 @@ macro_rules! settings {
     };
     ($(#[doc = $doc:literal])+ $setting:ident = $name:literal, json: $json:literal; $($rest:tt)*) => {
         $(#[doc = $doc])+
-        #[allow(rustdoc::bare_urls, reason = "the text is that of a parameter in template.yaml")]
+        #[allow(rustdoc::bare_urls, reason = "the text is also that of the reference")]
         pub const $setting: $crate::config::Text =
             $crate::config::Text { name: $name, doc: concat!($($doc),+), json: $json };
         $crate::settings!($($rest)*);
