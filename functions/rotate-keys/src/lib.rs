@@ -3,7 +3,9 @@
 mod custom_resource;
 
 use daypass_core::flow::rotate_keys::{Done, Failure, RotateKeys};
+use daypass_core::ports::event::Event;
 use daypass_core::ports::vault::{Vault, VaultError};
+use daypass_verifier::ports::context::Caller;
 use serde_json::Value;
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +25,7 @@ pub async fn handle<V: Vault>(
     if custom_resource::is(event)
         && let Some(problems) = custom_resource::problems(event)
     {
-        let failed = Event::Failure { during: "settings", detail: problems.clone() };
+        let failed = Event::Failure { during: "rotate_keys", detail: problems.clone() };
         rotate.context.journal.record(&failed, &Caller::default());
         return refuse(problems, event).await;
     }
