@@ -31,9 +31,10 @@ async fn build(
     last: Option<Arc<Login<DynamoDb>>>,
 ) -> Result<Login<DynamoDb>, BoxError> {
     let log = context();
+    let before = last.as_ref().map(|last| last.config.clients.clone());
     let store =
         DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, (&config.tables).into());
-    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
     let (keys, config) = (keys?, LoginConfig { clients: clients?, ..config });
     let passwords = Passwords::configured(config::lookup(environment))?;

@@ -30,9 +30,10 @@ async fn build(
     last: Option<Arc<Refresh<DynamoDb>>>,
 ) -> Result<Refresh<DynamoDb>, BoxError> {
     let log = context();
+    let before = last.as_ref().map(|last| last.config.clients.clone());
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
-    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
     let (keys, config) = (keys?, RefreshConfig { clients: clients?, ..config });
     Ok(Refresh::new(config, &keys, store, context())?)

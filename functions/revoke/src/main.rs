@@ -30,10 +30,11 @@ async fn build(
     last: Option<Arc<Revoke<DynamoDb>>>,
 ) -> Result<Revoke<DynamoDb>, BoxError> {
     let log = context();
+    let before = last.as_ref().map(|last| last.config.clients.clone());
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     // In parallel: each may take 3 s, and the function has 5 s.
-    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws);
+    let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let jwks = public(&config.jwks, &aws);
     let (keys, jwks, clients, store) =
         tokio::join!(load_for_function(&config.keys, &aws, &log), jwks, clients, store);

@@ -29,10 +29,12 @@ async fn build(
     aws: SdkConfig,
     last: Option<Arc<Sessions<DynamoDb>>>,
 ) -> Result<Sessions<DynamoDb>, BoxError> {
+    let log = context();
+    let before = last.as_ref().map(|last| last.config.clients.clone());
     let tables = TableNames::sessions_only(&config.sessions_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let (clients, store) =
-        tokio::join!(clients(&config.clients, config.clients_secret.as_deref(), &aws), store);
+        tokio::join!(clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log), store);
     let config = SessionsConfig { clients: clients?, ..config };
     Ok(Sessions::new(config, store, context()))
 }

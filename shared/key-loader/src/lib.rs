@@ -128,16 +128,30 @@ pub async fn public(keys: &PublicKeys, aws: &SdkConfig) -> Result<Jwks, LoadErro
     }
 }
 
-/// The clients: those of the secret, or the configured ones without a secret.
+/// The clients: those of the secret, or the configured ones without a secret. If the secret cannot be read or holds no list,
+/// the `last` clients stay in use, and the failure is logged: keys are renewed all the same.
 ///
 /// # Errors
-/// [`LoadError`] if the secret cannot be read or holds no list of clients.
+/// [`LoadError`] if there are no last clients.
 pub async fn clients(
     configured: &Clients,
     secret: Option<&str>,
     aws: &SdkConfig,
+    last: Option<Clients>,
+    context: &Context,
 ) -> Result<Clients, LoadError> {
     let Some(arn) = secret else { return Ok(configured.clone()) };
+    match (listed(arn, aws).await, last) {
+        (Err(error), Some(last)) => {
+            let failed = Event::Failure { during: "read_clients", detail: error.to_string() };
+            context.journal.record(&failed, &Caller::default());
+            Ok(last)
+        }
+        (listed, _) => listed,
+    }
+}
+
+async fn listed(arn: &str, aws: &SdkConfig) -> Result<Clients, LoadError> {
     let list = read_secret(&client(aws, 1), arn).await?;
     let list = String::from_utf8(list).map_err(|error| error.to_string());
     let malformed = |problem| {

@@ -258,7 +258,13 @@ mod tests {
 
     #[test]
     fn kinds_have_one_text_form() {
-        for text in ["bcrypt,c=10", "bcrypt,c=10,slashed", "phpass,ln=11,html", "drupal,ln=15,trimmed", "sha512-crypt,r=5000"] {
+        for text in [
+            "bcrypt,c=10",
+            "bcrypt,c=10,slashed",
+            "phpass,ln=11,html",
+            "drupal,ln=15,trimmed",
+            "sha512-crypt,r=5000",
+        ] {
             assert_eq!(text.parse::<HashKind>().map(|kind| kind.to_string()).as_deref(), Ok(text));
         }
         for bad in

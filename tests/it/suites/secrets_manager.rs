@@ -79,24 +79,34 @@ async fn a_function_gets_the_sections_of_its_secrets() {
 }
 
 /// invariant: The clients come from the document or from a secret.
+/// invariant: A list of clients that cannot be read leaves the last one in use.
 #[tokio::test]
 async fn clients_come_from_a_secret() {
+    let aws = daypass_aws::load().await;
+    let journal = Recorded::default();
+    let context = Context {
+        clock: Box::new(SystemClock),
+        entropy: Box::new(OsEntropy),
+        journal: Box::new(journal.clone()),
+    };
     let configured = Clients::parse(r#"[{"client_id":"default"}]"#).unwrap();
+    let read = async |secret: Option<&str>, last| {
+        daypass_key_loader::clients(&configured, secret, &aws, last, &context).await
+    };
     let listed: Vec<Value> = (0..Clients::MAX).map(|n| json!({ "client_id": format!("c{n}") })).collect();
     let secret = create(&Value::from(listed).to_string()).await;
-    let clients =
-        daypass_key_loader::clients(&configured, Some(&secret), &daypass_aws::load().await).await.unwrap();
+    let clients = read(Some(&secret), None).await.unwrap();
     assert_eq!(clients.body_clients.len(), Clients::MAX);
-    assert_eq!(
-        daypass_key_loader::clients(&configured, None, &daypass_aws::load().await).await.unwrap(),
-        configured
-    );
+    assert_eq!(read(None, None).await.unwrap(), configured);
 
     let wrong = create(r#"[{"id":"web"}]"#).await;
-    let error =
-        daypass_key_loader::clients(&configured, Some(&wrong), &daypass_aws::load().await).await.unwrap_err();
+    let error = read(Some(&wrong), None).await.unwrap_err();
     assert!(!daypass_key_loader::is_temporary(&error), "{error}");
     assert!(error.to_string().contains(&wrong) && error.to_string().contains("list of clients"), "{error}");
+    assert_eq!(journal.take_lines(), Vec::<String>::new());
+    assert_eq!(read(Some(&wrong), Some(clients.clone())).await.unwrap(), clients);
+    let lines = journal.take_lines();
+    assert!(lines.len() == 1 && lines[0].contains("read_clients"), "{lines:?}");
 }
 
 #[tokio::test]
