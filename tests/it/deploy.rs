@@ -88,7 +88,7 @@ fn stages_give_the_template_what_it_takes() {
         // The template does not name its roles, so CloudFormation needs no other capability.
         assert_eq!(parameters["capabilities"].as_str(), Some("CAPABILITY_IAM"));
         stacks.insert(parameters["stack_name"].as_str().unwrap().to_owned());
-        issuers.insert(deploy["Issuer"].clone());
+        issuers.insert(deploy.get("Issuer").cloned());
         let file = stages[stage]["build"]["parameters"]["template_file"].as_str().unwrap();
         assert!(root().join(file).is_file(), "{file}");
     }

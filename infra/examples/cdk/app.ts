@@ -14,7 +14,6 @@ const release = new CfnStack(daypass, "Daypass", {
   templateUrl: `https://${bucket}.s3.${Aws.REGION}.${Aws.URL_SUFFIX}/daypass/0.1.0/daypass-arm64.yaml`,
   parameters: {
     ArtifactBucket: bucket,
-    Issuer: "https://id.example.com",
     Audience: "https://api.example.com",
     Routes: "GET /orders/* needs orders:read; default deny",
   },

@@ -33,7 +33,6 @@ resource "aws_cloudformation_stack" "daypass" {
   parameters = {
     ArtifactBucket = var.artifact_bucket
     ArtifactPrefix = var.artifact_prefix
-    Issuer         = "https://id.example.com"
     Audience       = "https://api.example.com"
     Routes         = "GET /orders/* needs orders:read; default deny"
   }
