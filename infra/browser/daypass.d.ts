@@ -51,8 +51,8 @@ export class DaypassError extends Error {
    * The server's code, such as `invalid_grant` (wrong user name or password), `slow_down` or `temporarily_unavailable`
    * ([RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)), or one of the module:
    *
-   * - `unreachable`: no complete response
-   * - `signed_out`: there is no session
+   * - `unreachable`: no complete response, or one of a gateway in place of Daypass
+   * - `signed_out`: there is no session, or not the one of the call any more
    * - `foreign_origin`: the access token must not be sent to that URL
    * - `insecure_context`: the page is neither on `https://` nor on `http://localhost`
    * - `no_browser`: the code runs on a server, where there is no session
@@ -89,6 +89,7 @@ export class Daypass extends EventTarget {
    *
    * Rejects with {@link DaypassError}. `wrong_password` and `password_refused` are for the user. After `unreachable` or a 5xx,
    * call it again with the same passwords within seconds. If it then rejects as `signed_out`, the password may be the new one.
+   * It also rejects as `signed_out` if the session had ended before, or if another tab logged in meanwhile.
    */
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
   /**

@@ -98,6 +98,8 @@ const endsSession = ({ status, error, missing }) => status === 400 && (error ===
 /** Whether the API rejects the access token. An authorizer makes an HTTP API answer 403, and a REST API 401. */
 const isRejected = ({ status }) => status === 401 || status === 403;
 
+const hasTimeLeft = ({ expiresAt }) => expiresAt - now() > MIN_TIME_LEFT;
+
 /** How long before its expiry a token is renewed. */
 const renewalLead = ({ lifetime }) => Math.min(MAX_RENEWAL_LEAD, lifetime / 10) * jitter();
 
@@ -124,6 +126,8 @@ export class Daypass extends EventTarget {
   #accessToken;
   /** The session that ended last. */
   #endedSessionId;
+  /** The session whose last change of the password got no response, or a 5xx: the change may be done. */
+  #unconfirmedSessionId;
 
   /**
    * The renewal that is under way.
@@ -224,13 +228,31 @@ export class Daypass extends EventTarget {
    * Changes the password of the user. All sessions of the user end, and this browser gets a new one.
    *
    * @param {{ currentPassword: string, newPassword: string }} passwords
-   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it, or as `signed_out`
+   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it. Rejects as `signed_out` if
+   *   the session has ended, or another one has replaced it.
    */
   async changePassword({ currentPassword: current_password, newPassword: new_password }) {
-    const { value } = await this.#validToken();
-    await this.#withLock(async () => {
-      const headers = { authorization: "Bearer " + value };
-      this.#publish(await this.#requestToken("/password", { current_password, new_password }, headers), "password");
+    const { sessionId } = await this.#validToken();
+    await this.#withLockAndNews(async () => {
+      // The token may have expired during the wait for the lock.
+      if (this.#accessToken && !hasTimeLeft(this.#accessToken)) await this.#refreshOrThrow();
+      this.#needsSession(sessionId);
+      const headers = { authorization: "Bearer " + this.#accessToken.value };
+      try {
+        this.#publish(await this.#requestToken("/password", { current_password, new_password }, headers), "password");
+      } catch (error) {
+        const isRepeat = this.#unconfirmedSessionId === sessionId;
+        const isUnanswered = error.error === "unreachable";
+        this.#unconfirmedSessionId = isUnanswered || error.status >= 500 ? sessionId : null;
+        // The change ends the session. If its response was lost, an authorizer may reject the repeat, and the page may see no
+        // response: see `fetch`. A renewal shows whether the session has ended. After a first error without a response there is
+        // none: it would sign out, and the repeat needs the token.
+        if (error.error === "invalid_token" || (isUnanswered && (isRepeat || isRejected(error)))) {
+          await this.#refresh();
+          this.#needsSession(sessionId);
+        }
+        throw error;
+      }
     });
   }
 
@@ -247,8 +269,7 @@ export class Daypass extends EventTarget {
       let hadEnded = false;
       if (everywhere) {
         // Only a live session ends others, and a server may answer 200 to the revocation of an ended one.
-        await this.#refresh();
-        if (this.#renewalError) throw this.#renewalError;
+        await this.#refreshOrThrow();
         hadEnded = !this.#accessToken;
       }
       try {
@@ -305,6 +326,11 @@ export class Daypass extends EventTarget {
     if (isOutsideBrowser()) throw new DaypassError({ error: "no_browser" });
   }
 
+  /** Throws unless the session of the browser is still this one. */
+  #needsSession(id) {
+    if (this.#accessToken?.sessionId !== id) throw signedOutError();
+  }
+
   #isTrusted(origin) {
     const { url, origins } = this.#options;
     return [url, String(location), ...origins].some((trusted) => new URL(trusted).origin === origin);
@@ -328,7 +354,7 @@ export class Daypass extends EventTarget {
     for (;;) {
       const accessToken = this.#accessToken;
       if (accessToken === null) throw signedOutError();
-      if (accessToken && accessToken.expiresAt - now() > MIN_TIME_LEFT) {
+      if (accessToken && hasTimeLeft(accessToken)) {
         if (now() >= this.#renewAt) this.#renew(); // in the background
         return accessToken;
       }
@@ -353,21 +379,25 @@ export class Daypass extends EventTarget {
 
   /** Renews the access token. Callers share one renewal. Never rejects: `#renewalError` has the error. */
   #renew() {
-    this.#renewal ??= this.#renewUnderLock().finally(() => (this.#renewal = null));
+    const refreshUnlessUpdated = (isUpdated) => isUpdated || this.#refresh();
+    this.#renewal ??= this.#withLockAndNews(refreshUnlessUpdated).finally(() => (this.#renewal = null));
     return this.#renewal;
   }
 
-  #renewUnderLock() {
+  /**
+   * As `#withLock`. The tab that had the lock before may have renewed or logged in, and its message may be slower than the
+   * lock: `work` starts after the message, and learns whether there was one.
+   */
+  #withLockAndNews(work) {
     const calledAt = now();
     const updates = this.#updates;
     return this.#withLock(async () => {
-      // The tab that had the lock before may have renewed, and its message may be slower than the lock.
       if (updates === this.#updates) {
         this.#broadcast({ type: "request" });
         // The longer this tab waited for the lock, the busier the machine.
         await this.#nextUpdate(Math.min(1, 0.1 + 5 * (now() - calledAt)));
       }
-      if (updates === this.#updates) await this.#refresh();
+      return work(updates !== this.#updates);
     });
   }
 
@@ -402,6 +432,12 @@ export class Daypass extends EventTarget {
     if (accessToken) this.#publish(accessToken, "start", true);
     else this.#publish(null, this.#accessToken ? "ended" : "start");
     delete this.#storage[this.#name];
+  }
+
+  /** As `#refresh`, and rejects with its error. */
+  async #refreshOrThrow() {
+    await this.#refresh();
+    if (this.#renewalError) throw this.#renewalError;
   }
 
   /**

@@ -124,6 +124,130 @@ test("a change of the password whose response is lost is repeated", async () => 
   assert.deepEqual(log, ["0 signed-in password", "0 signed-out logout"]);
 });
 
+const CHANGE = { currentPassword: "right", newPassword: "new" };
+const SIGNED_OUT = { status: 401, error: "signed_out" };
+
+for (const refusal of [401, 403]) {
+  test(`a change whose repeat the authorizer rejects with ${refusal} is \`signed_out\`: the session has ended`, async () => {
+    const { world, log, tabs } = await opened(2);
+    Object.assign(world, { refusal, feedIsCurrent: true });
+    world.faults.push(lost);
+    await failure(world, tabs[0].changePassword(CHANGE), { status: 0, error: "unreachable", retryAfter: 0 });
+    assert.equal(world.sent("/refresh").length, 0, "a repeat could still finish the change");
+    await failure(world, tabs[0].changePassword(CHANGE), SIGNED_OUT);
+    await world.pass(10);
+    assert.deepEqual(log, ["0 signed-out ended", "1 signed-out ended"]);
+    await failure(world, tabs[0].changePassword(CHANGE), SIGNED_OUT);
+    assert.equal(world.sent("/refresh").length, 1);
+  });
+}
+
+for (const [fault, name] of [[lost, "lost"], [status(500), "a 500"]]) {
+  test(`a change whose response is ${name} and whose repeat is rejected without CORS headers is \`signed_out\``, async () => {
+    const { world, log, tabs: [daypass] } = await opened();
+    world.feedIsCurrent = true;
+    world.faults.push(fault);
+    await world.settled(daypass.changePassword(CHANGE));
+    world.cors = false;
+    await failure(world, daypass.changePassword(CHANGE), SIGNED_OUT);
+    assert.deepEqual(log, ["0 signed-out ended"]);
+  });
+}
+
+test("a change whose response brought the cookie alone is `signed_out`, in the new session", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.feedIsCurrent = true;
+  world.faults.push(cut);
+  await failure(world, daypass.changePassword(CHANGE), { status: 200, error: "unreachable", retryAfter: 0 });
+  await failure(world, daypass.changePassword(CHANGE), SIGNED_OUT);
+  assert.equal(daypass.session.sessionId, "ses_2");
+});
+
+test("a change from a session that another device ended is `signed_out`, also before the authorizer knows", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  world.sessions.get("ses_1").ended = true;
+  await failure(world, daypass.changePassword(CHANGE), SIGNED_OUT);
+  assert.deepEqual(log, ["0 signed-out ended"]);
+});
+
+test("a change without network can be repeated until it succeeds", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.online = false;
+  const unreachable = { status: 0, error: "unreachable", retryAfter: 0 };
+  for (const renewals of [0, 1, 2]) {
+    await failure(world, daypass.changePassword(CHANGE), unreachable);
+    assert.equal(world.sent("/refresh").length, renewals);
+  }
+  world.online = true;
+  await world.get(daypass.changePassword(CHANGE));
+  assert.equal(daypass.session.sessionId, "ses_2");
+  // In the new session, and after an answer of the server, an error is the first one again.
+  const { length } = world.sent("/refresh");
+  world.faults.push(lost, status(429), lost);
+  for (const expected of [unreachable, { status: 429, error: "temporarily_unavailable", retryAfter: 0 }, unreachable]) {
+    await failure(world, daypass.changePassword(CHANGE), expected);
+  }
+  assert.equal(world.sent("/refresh").length, length);
+});
+
+test("a change with a token that expired during sleep is rejected, and its repeat has a new token", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.refusal = 403;
+  world.age();
+  await failure(world, daypass.changePassword(CHANGE), { status: 403, error: "unreachable", retryAfter: 0 });
+  assert.equal(world.sent("/refresh").length, 1);
+  await world.get(daypass.changePassword(CHANGE));
+  assert.equal(daypass.session.sessionId, "ses_2");
+});
+
+test("a change that Daypass itself denies causes no renewal", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  world.faults.push(() => Response.json({ error: "insufficient_scope" }, { status: 403 }));
+  const denied = { status: 403, error: "insufficient_scope", retryAfter: 0 };
+  await failure(world, daypass.changePassword(CHANGE), denied);
+  assert.equal(world.sent("/refresh").length, 0);
+});
+
+for (const [name, act] of [
+  ["login", (daypass) => daypass.login({ username: "bob", password: "right" })],
+  ["logout", (daypass) => daypass.logout()],
+]) {
+  test(`a change that waits for the ${name} of another tab is not sent, also when messages are slow`, async () => {
+    for (const latency of [1, 80]) {
+      const { world, tabs } = await opened(2);
+      Object.assign(world, { latency, serverTime: 500 });
+      const other = act(tabs[1]);
+      await failure(world, tabs[0].changePassword(CHANGE), SIGNED_OUT);
+      await world.get(other);
+      assert.equal(world.sent("/password").length, 0, `latency ${latency}`);
+      assert.equal(tabs[0].session?.sessionId, tabs[1].session?.sessionId);
+    }
+  });
+}
+
+test("a change whose token expires while it waits for another tab is sent with a new one", async () => {
+  for (const isBusy of [false, true]) {
+    const { world, tabs } = await opened(2);
+    world.hidden = true; // no timer renews
+    world.lifetime = 5;
+    await world.get(tabs[0].login(RIGHT));
+    await world.pass(10);
+    const { token } = world.sessions.get("ses_2");
+    world.faults.push((answer) => new Promise((resolve) => setTimeout(resolve, 6e3, answer)));
+    if (isBusy) world.faults.push(status(503));
+    const slow = world.settled(tabs[1].login({ username: "alice", password: "wrong" }));
+    const change = tabs[0].changePassword(CHANGE);
+    if (isBusy) await failure(world, change, { status: 503, error: "temporarily_unavailable", retryAfter: 0 });
+    else await world.get(change);
+    await slow;
+    assert.equal(world.sent("/refresh").length, 1);
+    const bearers = world.sent("/password").map(({ bearer }) => bearer);
+    assert.equal(bearers.length, isBusy ? 0 : 1);
+    assert(!bearers.includes(token));
+    assert.equal(tabs[0].session.sessionId, isBusy ? "ses_2" : "ses_3");
+  }
+});
+
 test("a tab renews before the expiry, once in each lifetime", async () => {
   const { world, log, tabs: [daypass] } = await opened();
   for (let lifetime = 1; lifetime <= 10; lifetime++) {

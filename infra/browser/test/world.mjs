@@ -18,8 +18,10 @@ export class World {
   /** Faults of the next responses: functions of the server's response, or null for none. */
   faults = [];
   lifetime = 300;
-  /** The status of a rejected token. */
+  /** The status of an authorizer's rejection: 403 of an HTTP API, 401 of a REST API. */
   refusal = 401;
+  /** Whether the revocation feed of the authorizer has the ended sessions. */
+  feedIsCurrent = false;
   /** Whether rejections have CORS headers. Without them the page gets an error instead of the response. */
   cors = true;
   requests = [];
@@ -206,12 +208,12 @@ export class World {
   #serve(path, text, key, bearer) {
     const json = (status, body, headers) => Response.json(body, { status, headers });
     const refuse = (status, error) => json(status, { error, error_description: `text of ${error}` });
+    // API Gateway's own form: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
+    const reject = () => json(this.refusal, { message: this.refusal === 403 ? "Forbidden" : "Unauthorized" });
+    const isLive = this.now < this.#tokens.get(bearer);
     const noCookie = () => json(400, { error: "invalid_request", error_description: "no cookie", missing: "token" });
     if (path === "/forbidden") return refuse(403, "forbidden");
-    if (path === "/guarded") {
-      const good = this.now < this.#tokens.get(bearer);
-      return good ? json(200, { echo: text }) : refuse(this.refusal, "invalid_token");
-    }
+    if (path === "/guarded") return isLive ? json(200, { echo: text }) : reject();
     const body = JSON.parse(text);
     if (body.client_id !== "web") return refuse(400, "invalid_client");
     if (path === "/login") {
@@ -222,6 +224,7 @@ export class World {
     }
     if (path === "/password") {
       const old = [...this.sessions.values()].find((session) => session.token === bearer);
+      if (!isLive || (this.feedIsCurrent && old?.ended)) return reject();
       if (!old || (old.ended && old.successor?.generation !== 0)) return refuse(401, "invalid_token");
       if (body.current_password !== "right") return refuse(400, "wrong_password");
       for (const other of this.sessions.values()) other.ended ||= other !== old.successor;
