@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(file);
@@ -161,6 +162,62 @@ fn the_release_workflow_publishes_both_processors() {
             .iter()
             .any(|step| runs(step) || step["uses"].as_str().is_some_and(|uses| uses.contains("checkout")))
     );
+}
+
+/// invariant: A release has each file of both processors once, and a tag that is the version.
+#[test]
+fn the_release_workflow_joins_the_files_of_both_processors() {
+    let workflow = template(".github/workflows/release.yml");
+    let lines = |job: &str| -> Vec<String> {
+        let steps = workflow["jobs"][job]["steps"].as_array().unwrap().iter();
+        steps.filter_map(|step| step["run"].as_str().map(str::to_owned)).collect()
+    };
+    let succeeds = |line: &str, folder: &Path, tag: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["-e", "-c", line])
+            .current_dir(folder)
+            .env("GITHUB_REF_NAME", tag)
+            .status()
+            .unwrap()
+            .success()
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    for job in ["full", "arm64"] {
+        let first = &lines(job)[0];
+        assert!(succeeds(first, root, &format!("v{version}")), "{first}");
+        for tag in [format!("v{version}0"), "v9.0.0".to_owned(), "v".to_owned()] {
+            assert!(!succeeds(first, root, &tag), "{tag}: {first}");
+        }
+    }
+
+    // Lines that succeed, and the joined files.
+    let published = |of_arm: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        for (processor, shared) in [("x86_64", "nested"), ("arm64", of_arm)] {
+            let release = folder.path().join("release").join(processor);
+            fs::create_dir_all(&release).unwrap();
+            fs::write(release.join("api.yaml"), shared).unwrap();
+            fs::write(release.join(format!("login-{processor}.zip")), processor).unwrap();
+            assert!(succeeds("sha256sum * > SUMS && mv SUMS SHA256SUMS", &release, ""));
+        }
+        let lines: Vec<String> =
+            lines("publish").into_iter().filter(|line| !line.starts_with("gh ")).collect();
+        let done = lines.iter().take_while(|line| succeeds(line, folder.path(), "")).count();
+        (done == lines.len(), folder)
+    };
+    let (done, folder) = published("nested");
+    assert!(done);
+    let files = folder.path().join("files");
+    let mut names: Vec<_> = fs::read_dir(&files)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["SHA256SUMS", "api.yaml", "login-arm64.zip", "login-x86_64.zip"]);
+    assert!(succeeds("sha256sum --check --strict SHA256SUMS", &files, ""));
+    assert_eq!(fs::read_to_string(files.join("SHA256SUMS")).unwrap().lines().count(), 3);
+    assert!(!published("another").0, "two versions of a nested template");
 }
 
 /// invariant: The workflows pin their actions by digest.

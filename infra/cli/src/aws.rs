@@ -1,19 +1,18 @@
 //! Signed requests to the AWS services for which the command links no SDK.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, is_loopback};
 use crate::output::Failure;
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use daypass_aws::{ProxyConfig, SdkConfig};
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::time::Clock;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::error::Error;
 use std::fmt::Display;
@@ -25,8 +24,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const MOST: usize = 4 * 1024 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client for HTTP and HTTPS, with the roots of the system.
-pub(crate) struct Web(Client<HttpsConnector<HttpConnector>, String>);
+/// A client for HTTP and HTTPS, with the roots of the system. It uses the proxy of the environment, which cannot reach
+/// this machine.
+pub(crate) struct Web {
+    direct: SharedHttpConnector,
+    proxied: SharedHttpConnector,
+}
 
 /// A response.
 #[derive(Debug)]
@@ -44,17 +47,10 @@ impl Response {
 }
 
 impl Web {
-    /// # Errors
-    /// The system has no root certificates.
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
-            Failure::new(
-                format!("the root certificates of the system cannot be read: {error}"),
-                "install the package ca-certificates",
-            )
-        })?;
-        let connector = connector.https_or_http().enable_http1().build();
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    fn new() -> Self {
+        let [direct, proxied] =
+            [ProxyConfig::disabled(), ProxyConfig::from_env()].map(daypass_aws::connector);
+        Self { direct, proxied }
     }
 
     /// Sends a request.
@@ -62,8 +58,12 @@ impl Web {
     /// # Errors
     /// Why there is no complete response in time.
     pub(crate) async fn send(&self, request: Request<String>) -> Result<Response, String> {
+        let local = is_loopback(&request.uri().to_string());
+        let connector = if local { &self.direct } else { &self.proxied };
+        let request = HttpRequest::try_from(request.map(Into::into)).map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = self.0.request(request).await.map_err(|error| with_causes(&error))?;
+            let response = connector.call(request).await.map_err(|error| with_causes(&error))?;
+            let response = response.try_into_http1x().map_err(|error| error.to_string())?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MOST).collect().await.map_err(|error| error.to_string())?;
             let body = body.to_bytes().to_vec();
@@ -132,13 +132,13 @@ impl Aws {
     /// # Errors
     /// No region is selected.
     pub(crate) async fn of(environment: &Environment<'_>) -> Result<Self, Failure> {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let config = daypass_aws::load().await;
         let region = config.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is selected", "set AWS_REGION to the region of the stack")
         })?;
         let endpoints =
             ENDPOINTS.iter().filter_map(|(service, name)| Some((*service, environment.get(name)?))).collect();
-        Ok(Self { web: Web::new()?, config, region, endpoints })
+        Ok(Self { web: Web::new(), config, region, endpoints })
     }
 
     /// An action of a service with the query protocol. Its response is XML.

@@ -5,7 +5,7 @@
 use crate::aws::{Aws, Response};
 use crate::environment::Environment;
 use crate::input;
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, quoted};
 use crate::stack::Stack;
 use daypass_dynamodb::schema::{Role, TABLES, TableSchema};
 use daypass_runtime::SystemClock;
@@ -102,10 +102,11 @@ pub(crate) async fn run(
     let stack = Stack::read(&aws, name).await?;
     let mut report = Report(Vec::new());
     status(&stack, name, &mut report);
-    quota(&aws, &mut report).await;
     let issuer = issuer(&aws, &stack, &mut report).await;
     public_keys(&aws, &stack, &mut report).await;
     feed(&aws, &stack, &mut report).await;
+    let outside = report.0.len();
+    quota(&aws, &mut report).await;
     for (section, output) in [
         ("signing keys", "SigningKeysSecretArn"),
         ("refresh keys", "RefreshKeysSecretArn"),
@@ -116,12 +117,24 @@ pub(crate) async fn run(
     for table in &TABLES {
         self::table(&aws, &stack, table, &mut report).await;
     }
+    let blind = report.0.iter().skip(outside).all(|finding| finding.state == State::Unknown);
     if let (Some(user), Some(password), Some(issuer)) = (&args.login, password, issuer) {
         login(&aws, &issuer, user, password.expose(), args.client.as_deref(), &mut report).await;
     }
-    print(&report, output)
+    print(&report, output)?;
+    match blind {
+        true => Err(Failure::new(
+            "no check of Lambda, Secrets Manager and DynamoDB was possible",
+            "try again with the permissions in the column WHAT TO DO",
+        )),
+        false => Ok(()),
+    }
 }
 
+/// Prints the findings.
+///
+/// # Errors
+/// A check failed.
 fn print(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
     output.result(&report.0, |output| {
         let row = |finding: &Finding| {
@@ -143,13 +156,18 @@ fn print(report: &Report, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn status(stack: &Stack, name: &str, report: &mut Report) {
-    let done = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
-    if done || stack.status.ends_with("_IN_PROGRESS") {
-        return report.ok("stack", stack.status.clone());
+    let status = &stack.status;
+    let well = ["_COMPLETE", "_IN_PROGRESS"].iter().any(|end| status.ends_with(end));
+    if well && !status.contains("ROLLBACK") && !status.starts_with("DELETE") {
+        return report.ok("stack", status.clone());
     }
-    let remedy =
-        format!("read the failed events: aws cloudformation describe-stack-events --stack-name {name}");
-    let state = if stack.status == "UPDATE_ROLLBACK_COMPLETE" { State::Warning } else { State::Failed };
+    let remedy = format!(
+        "read the failed events, and those of a nested stack by its PhysicalResourceId: \
+         aws cloudformation describe-stack-events --stack-name {} --output text --query \"StackEvents[?contains\
+         (ResourceStatus,'FAILED')].[LogicalResourceId,PhysicalResourceId,ResourceStatusReason]\"",
+        quoted(name)
+    );
+    let state = if status == "UPDATE_ROLLBACK_COMPLETE" { State::Warning } else { State::Failed };
     report.add("stack", state, stack.status.clone(), remedy);
 }
 
@@ -174,31 +192,27 @@ async fn quota(aws: &Aws, report: &mut Report) {
 async fn issuer(aws: &Aws, stack: &Stack, report: &mut Report) -> Option<String> {
     let check = "issuer";
     let issuer = stack.output("Issuer")?;
-    let deploy =
-        format!("deploy with Issuer={}, the output ApiUrl", stack.output("ApiUrl").unwrap_or("ApiUrl"));
-    match document(aws, &format!("{issuer}/.well-known/openid-configuration")).await {
-        Err(error) => {
-            let remedy = match stack.output("DomainTarget") {
-                Some(target) => format!("point the domain to {target} (CNAME or alias)"),
-                None => deploy,
-            };
-            report.add(check, State::Failed, format!("{issuer}: {error}"), remedy);
-            None
-        }
+    let error = match document(aws, &format!("{issuer}/.well-known/openid-configuration")).await {
         Ok(metadata) if metadata["issuer"] == issuer => {
             report.ok(check, issuer);
-            Some(issuer.to_owned())
+            return Some(issuer.to_owned());
         }
-        Ok(metadata) => {
-            report.add(
-                check,
-                State::Failed,
-                format!("{issuer} says that it is {}", metadata["issuer"]),
-                deploy,
-            );
-            None
-        }
-    }
+        Ok(metadata) => format!("it says that it is {}", metadata["issuer"]),
+        Err(error) => error,
+    };
+    let api = stack.output("ApiUrl").unwrap_or_default();
+    let log = "read the log of the function discovery";
+    let remedy = match stack.output("DomainTarget") {
+        _ if error.starts_with("status 5") => log.to_owned(),
+        Some(target) if issuer == api => format!("point the domain to {target} (CNAME or alias)"),
+        None if issuer == api => format!("check the network, and {log}"),
+        _ => format!(
+            "check the DNS or the CDN in front of {api}; if nothing else should answer at {issuer}, \
+             deploy with Issuer=\"\", which is {api}"
+        ),
+    };
+    report.add(check, State::Failed, format!("{issuer}: {error}"), remedy);
+    None
 }
 
 /// A JSON document with status 200.
@@ -417,7 +431,7 @@ async fn login(
                 "login",
                 State::Warning,
                 "throttled",
-                "wait for LoginWindowSeconds, and try again",
+                "wait for `login_window_seconds`, and try again",
             );
         }
         status => {

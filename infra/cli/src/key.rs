@@ -115,6 +115,13 @@ struct Keys {
     keys: Vec<KeyInfo>,
 }
 
+impl Args {
+    /// Whether the arguments name all that the command reads.
+    pub(crate) fn needs_no_stack(&self) -> bool {
+        !matches!(&self.verb, Verb::Show { sources, .. } if sources.is_empty())
+    }
+}
+
 /// Runs `daypass key`.
 pub(crate) async fn run(
     args: Args,

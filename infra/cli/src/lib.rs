@@ -20,7 +20,8 @@ mod target;
 mod user;
 
 use aws::Aws;
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use dev_stack::DEV_FILE;
 pub use environment::Environment;
 use output::{Failure, Output, quoted};
@@ -83,7 +84,11 @@ enum Command {
 /// Runs the command of this process's arguments.
 #[must_use]
 pub fn start(environment: &Environment<'_>) -> ExitCode {
-    let Cli { json, stack, command } = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let Cli { json, stack, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // An empty variable counts as unset. An empty option is an error: it could be the unset variable of a script.
+    let of_variable = matches.value_source("stack") == Some(ValueSource::EnvVariable);
+    let stack = stack.filter(|name| !(of_variable && name.trim().is_empty()));
     let mut stdout = std::io::stdout();
     let mut stderr = std::io::stderr();
     let mut output = Output::new(json, &mut stdout, &mut stderr);
@@ -113,6 +118,7 @@ fn run(
             _ => &["PeppersSecretArn"],
         };
         let of_stack = match (stack, &command) {
+            (Some(_), Command::Key(args)) if args.needs_no_stack() => None,
             (Some(name), Command::User(_) | Command::Session(_) | Command::Key(_)) => {
                 environment.without_names()?;
                 Some(Stack::read(&Aws::of(environment).await?, name).await?.variables(secrets))
@@ -142,7 +148,6 @@ fn moved(options: &[String]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use std::collections::BTreeSet;
 
     #[test]

@@ -102,6 +102,10 @@ pub(crate) async fn open(
             (Some(url), false) if is_loopback(&url) => {
                 Target::local(&url, tables, Choice::Variables(Some(url.clone())))
             }
+            // The stack is on AWS, by the default profile or the role of the machine.
+            (None, false) if environment.has_stack() => {
+                Target::connect(tables, Choice::Variables(None)).await
+            }
             // Only DAYPASS_* variables: they name tables or keys, and no store.
             (None, false) => Target::connect(tables, Choice::Nothing).await,
             (url, _) => Target::connect(tables, Choice::Variables(url)).await,

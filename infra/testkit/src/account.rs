@@ -24,6 +24,8 @@ pub struct Health {
     pub executions: u64,
     /// The issuer in the metadata document; `None`: that of the outputs.
     pub issuer: Option<String>,
+    /// Whether the metadata document is a 500.
+    pub discovery_fails: bool,
     /// Milliseconds by which the feed is behind this machine.
     pub feed_behind: u64,
     /// Days since the last rotation of the secrets.
@@ -78,6 +80,7 @@ impl Account {
             status: "UPDATE_COMPLETE".to_owned(),
             executions: 1000,
             issuer: None,
+            discovery_fails: false,
             feed_behind: 0,
             rotated_days_ago: 3,
             tables_are_safe: true,
@@ -202,6 +205,9 @@ fn stack(health: &Health, name: &str) -> Response {
 /// The issuer of the stack, with its one user.
 fn issuer(url: &str, health: &Health, method: &Method, path: &str, body: &Value) -> Response {
     match (method.as_str(), path) {
+        ("GET", "/.well-known/openid-configuration") if health.discovery_fails => {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
         ("GET", "/.well-known/openid-configuration") => {
             json!({ "issuer": health.issuer.as_deref().unwrap_or(url) }).to_string().into_response()
         }

@@ -19,6 +19,10 @@ use crate::plan::Plan;
 
 const TARGET: &str = Processor::Arm.target();
 const LINKER: &str = "aarch64-linux-gnu-gcc";
+/// The processor for which cargo-lambda compiles functions of arm64.
+const LAMBDA_CPU: &str = "neoverse-n1";
+/// Every processor of arm64.
+pub(crate) const EVERY_CPU: &str = "generic";
 const QEMU: &str = "qemu-aarch64-static";
 /// Debian's folder of arm64 libraries: QEMU uses its dynamic linker and glibc.
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
@@ -53,18 +57,18 @@ pub(crate) fn arm64(plan: &Plan) -> Result<()> {
 pub(crate) fn build_functions() -> Result<PathBuf> {
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     for function in &functions {
-        build(function.package)?;
+        build(function.package, LAMBDA_CPU)?;
     }
     let folder = folder().join(TARGET).join("release");
     inspect(&functions, &folder)?;
     Ok(folder)
 }
 
-/// Builds a package alone, into the folder of [`build_functions`].
+/// Builds a package alone for this processor, into the folder of [`build_functions`].
 ///
 /// # Errors
 /// A tool is missing, or the package does not compile.
-pub(crate) fn build(package: &str) -> Result<()> {
+pub(crate) fn build(package: &str, cpu: &str) -> Result<()> {
     if Processor::of_this_machine()? == Processor::Arm {
         bail!(
             "this machine is arm64 itself: `cargo verify --full --only release` builds and inspects these functions"
@@ -72,7 +76,7 @@ pub(crate) fn build(package: &str) -> Result<()> {
     }
     let toolchain = Toolchain::find()?;
     require(LINKER)?;
-    run("arm64", &mut toolchain.build(package))
+    run("arm64", &mut toolchain.build(package, cpu))
 }
 
 fn require(program: &str) -> Result<()> {
@@ -106,7 +110,7 @@ impl Toolchain {
         bail!("no compiler has the standard library of arm64\n{INSTALL}")
     }
 
-    fn build(&self, package: &str) -> Command {
+    fn build(&self, package: &str, cpu: &str) -> Command {
         let mut command = match self {
             Self::Rustup => cargo(),
             Self::Debian => {
@@ -120,6 +124,7 @@ impl Toolchain {
             .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
             .arg(folder())
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", format!("-C target-cpu={cpu}"))
             // For the C code of AWS-LC.
             .env("CC_aarch64_unknown_linux_gnu", LINKER);
         command.args(["--package", package]);
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_build_names_compiler_linker_and_a_folder_of_its_own() {
-        let command = Toolchain::Debian.build("daypass-login");
+        let command = Toolchain::Debian.build("daypass-login", LAMBDA_CPU);
         let line = command_line(&command);
         assert!(
             line.starts_with("/usr/bin/cargo build --release --locked --target aarch64-unknown-linux-gnu"),
@@ -185,6 +190,8 @@ mod tests {
         assert!(folder().starts_with(target_dir()) && folder() != target_dir());
         let set: Vec<_> = command.get_envs().filter(|(name, _)| *name == "RUSTC").collect();
         assert_eq!(set.len(), 1);
+        let mut values = command.get_envs().filter_map(|(_, value)| value);
+        assert!(values.any(|value| value == "-C target-cpu=neoverse-n1"));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! takes about 10 ms at the processor share of a function with 256 MB.
 
 use aws_config::BehaviorVersion;
-use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use std::sync::OnceLock;
 
+const TLS: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+
+pub use aws_smithy_http_client::proxy::ProxyConfig;
 pub use aws_types::SdkConfig;
 
 /// The configuration of the environment, as [`aws_config`] finds it: variables, profiles and the sources of credentials.
@@ -31,9 +33,14 @@ pub fn https_client(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
         let connect = || {
             let mut builder = Connector::builder().connector_settings(settings.clone()).proxy_config(proxy());
             builder.set_sleep_impl(components.sleep_impl());
-            let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-            SharedHttpConnector::new(builder.tls_provider(provider).build())
+            SharedHttpConnector::new(builder.tls_provider(TLS).build())
         };
         connector.get_or_init(connect).clone()
     })
+}
+
+/// The SDK's connector for HTTP and HTTPS, without time limits, for requests that no SDK client sends.
+#[must_use]
+pub fn connector(proxy: ProxyConfig) -> SharedHttpConnector {
+    SharedHttpConnector::new(Connector::builder().proxy_config(proxy).tls_provider(TLS).build())
 }

@@ -75,7 +75,13 @@ fn each_trouble_is_found_with_its_remedy() {
         &found(&|health| health.issuer = Some("https://daypass.example".to_owned())),
         "failed",
         "issuer",
-        "deploy with Issuer=http://",
+        "check the network, and read the log of the function discovery",
+    );
+    has(
+        &found(&|health| health.discovery_fails = true),
+        "failed",
+        "issuer",
+        "read the log of the function discovery",
     );
     has(&found(&|health| health.feed_behind = 60_000), "failed", "clock", "synchronise the clock");
     has(
@@ -84,12 +90,11 @@ fn each_trouble_is_found_with_its_remedy() {
         "peppers",
         "rotate-secret --secret-id arn:peppers",
     );
-    has(
-        &found(&|health| health.status = "UPDATE_ROLLBACK_FAILED".to_owned()),
-        "failed",
-        "stack",
-        "describe-stack-events",
-    );
+    for status in ["UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"] {
+        let remarks = found(&|health| status.clone_into(&mut health.status));
+        has(&remarks, "failed", "stack", "PhysicalResourceId");
+    }
+    assert_eq!(found(&|health| health.status = "UPDATE_IN_PROGRESS".to_owned()), []);
     has(
         &found(&|health| health.denied = vec!["DescribeSecret".to_owned()]),
         "unknown",
@@ -100,11 +105,88 @@ fn each_trouble_is_found_with_its_remedy() {
     for table in ["users", "sessions", "attempts"] {
         has(&unsafe_tables, "failed", &format!("table of {table}"), "deploy the stack again");
     }
-    let elsewhere = found(&|health| {
-        health.outputs.insert("Issuer".to_owned(), "http://127.0.0.1:1".to_owned());
-        health.outputs.insert("DomainTarget".to_owned(), "d-1.example.com".to_owned());
+    let elsewhere = |outputs: &[&str]| {
+        found(&|health| {
+            for output in outputs {
+                health.outputs.insert((*output).to_owned(), "http://127.0.0.1:1".to_owned());
+            }
+            health.outputs.insert("DomainTarget".to_owned(), "d-1.example.com".to_owned());
+        })
+    };
+    has(&elsewhere(&["Issuer", "ApiUrl"]), "failed", "issuer", "point the domain to d-1.example.com");
+    has(
+        &elsewhere(&["Issuer"]),
+        "failed",
+        "issuer",
+        "should answer at http://127.0.0.1:1, deploy with Issuer=\"\", which is http://127.0.0.1:",
+    );
+}
+
+#[test]
+fn a_run_without_permissions_is_not_healthy() {
+    let (bench, account) = (Bench::new(), Account::start().unwrap());
+    account.change(|health| {
+        health.denied =
+            ["/2016-08-19/account-settings", "DescribeSecret", "DescribeTable"].map(str::to_owned).to_vec();
     });
-    has(&elsewhere, "failed", "issuer", "point the domain to d-1.example.com");
+    let run = in_account(&bench, &account, &["doctor", "--stack", "daypass"]).run();
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.err.contains("no check of Lambda, Secrets Manager and DynamoDB was possible")
+            && run.err.contains("hint: try again with the permissions"),
+        "{run:?}"
+    );
+}
+
+/// invariant: `--stack` and `daypass doctor` use the proxy of the environment.
+#[test]
+fn a_stack_elsewhere_is_behind_the_proxy() {
+    let (bench, account) = (Bench::new(), Account::start().unwrap());
+    // The account takes the requests of a proxy too. The name exists nowhere.
+    let elsewhere = account.url().replace("127.0.0.1", "aws.invalid");
+    for args in [&["doctor", "--stack", "other"][..], &["user", "list", "--stack", "other"]] {
+        in_account(&bench, &account, args)
+            .env("AWS_ENDPOINT_URL", &elsewhere)
+            .env("HTTP_PROXY", account.url())
+            .fails(
+                "CloudFormation does not describe the stack other: 400 Stack with id other does not exist",
+                "cloudformation:DescribeStacks",
+            );
+    }
+    let proxy = "http://127.0.0.1:1";
+    in_account(&bench, &account, &["doctor", "--stack", "daypass"]).env("HTTP_PROXY", proxy).json();
+}
+
+/// invariant: A stack that the default profile reaches is a selected store.
+#[test]
+fn a_stack_of_the_default_profile_is_selected() {
+    let (bench, account) = (Bench::new(), Account::start().unwrap());
+    let folder = bench.folder.path();
+    std::fs::create_dir(folder.join(".aws")).unwrap();
+    let profile = "[default]\nregion = eu-west-1\naws_access_key_id = key\naws_secret_access_key = secret\n\
+                   endpoint_url = http://127.0.0.1:1\n";
+    std::fs::write(folder.join(".aws/config"), profile).unwrap();
+    let list = daypass(folder, &["user", "list"]).env("DAYPASS_STACK", "daypass");
+    list.env("AWS_ENDPOINT_URL_CLOUDFORMATION", account.url()).fails(
+        "DynamoDB on AWS does not answer (Scan: no connection)",
+        "check the network, AWS_PROFILE and AWS_REGION",
+    );
+}
+
+#[test]
+fn commands_that_read_no_stack_ignore_its_variable() {
+    let bench = Bench::new();
+    let in_stack = |stack: &str, args: &[&str]| {
+        daypass(bench.folder.path(), args).env("DAYPASS_STACK", stack).stdin("a secret of another system")
+    };
+    in_stack("daypass", &["key", "generate", "--out", "new.json"]).ok();
+    in_stack("daypass", &["key", "adopt", "new.json", "--out", "adopted.json"]).ok();
+    in_stack("daypass", &["key", "show", "adopted.json"]).ok();
+    in_stack("daypass", &["key", "show"]).fails("no AWS region is selected", "set AWS_REGION");
+    let url = bench.url();
+    in_stack("", &["user", "list", "--endpoint", &url]).json();
+    in_stack("", &["doctor"]).misused("no stack is named");
+    in_stack("", &["user", "list", "--stack", ""]).fails("no AWS region is selected", "set AWS_REGION");
 }
 
 #[test]

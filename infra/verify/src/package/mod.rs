@@ -11,21 +11,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use daypass_tools::{FUNCTIONS, Function, run, say, target_dir, workspace_root};
+use daypass_tools::{FUNCTIONS, Function, cargo, run, say, target_dir, workspace_root};
 use sha2::{Digest, Sha256};
 
 use crate::arm64;
 use crate::elf::{Binary, Processor, unzipped};
-use crate::lambda::cargo_lambda_build;
 use crate::plan::archives;
 use crate::steps::build_release;
 use crate::templates::{self, TEMPLATES};
 
 /// The package and the program of the command for operators.
 const COMMAND: (&str, &str) = ("daypass-cli", "daypass");
-const COMMAND_FOLDER: &str = "infra/cli";
+
+/// Templates that operators deploy as they are: docs/operations/runbook.md and docs/operations/recovery.md.
+const OF_OPERATORS: [&str; 2] = ["infra/security-events.yaml", "infra/recovery/kept.yaml"];
 
 /// Make the files of a release, in target/package/ARCH
 #[derive(Debug, Parser)]
@@ -51,11 +52,24 @@ fn package(chosen: &[Processor]) -> Result<()> {
     let own = Processor::of_this_machine()?;
     let chosen = if chosen.is_empty() { &[own] } else { chosen };
     for processor in chosen {
+        can_build(own, *processor)?;
+    }
+    for processor in chosen {
         let programs = if *processor == own { native()? } else { cross()? };
         let folder = target_dir().join("package").join(processor.to_string());
         write_release(&folder, *processor, &programs)?;
         say(&format!("{} has the release for {processor}", folder.display()));
     }
+    Ok(())
+}
+
+/// # Errors
+/// A machine of the processor `own` does not build for this one.
+fn can_build(own: Processor, processor: Processor) -> Result<()> {
+    ensure!(
+        own == processor || processor == Processor::Arm,
+        "an {own} machine builds for {own} alone: run `cargo package-release --arch {processor}` on an {processor} machine"
+    );
     Ok(())
 }
 
@@ -66,18 +80,19 @@ struct Program {
     bytes: Vec<u8>,
 }
 
-/// Builds with `cargo lambda build`, as the step `release` does.
+/// Builds the functions with `cargo lambda build`, as the step `release` does. That compiles for the processors of
+/// Lambda; the command runs on the machines of operators, and Cargo builds it for every processor of the kind.
 fn native() -> Result<Vec<Program>> {
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     build_release(&functions)?;
-    run("package", &mut cargo_lambda_build(COMMAND_FOLDER, COMMAND.1)?)?;
+    run("package", cargo().args(["build", "--release", "--locked", "--package", COMMAND.0]))?;
     let mut programs = Vec::new();
     for function in functions {
         let archive = read(&archives().join(function.binary).join("bootstrap.zip"))?;
         let bytes = unzipped(&archive).with_context(|| format!("the archive of {}", function.binary))?;
         programs.push(Program { package: function.package, name: function.binary, bytes });
     }
-    let bytes = read(&archives().join(COMMAND.1).join("bootstrap"))?;
+    let bytes = read(&target_dir().join("release").join(COMMAND.1))?;
     programs.push(Program { package: COMMAND.0, name: COMMAND.1, bytes });
     Ok(programs)
 }
@@ -85,7 +100,7 @@ fn native() -> Result<Vec<Program>> {
 /// Builds with the cross compiler of the step `arm64`.
 fn cross() -> Result<Vec<Program>> {
     let folder = arm64::build_functions()?;
-    arm64::build(COMMAND.0)?;
+    arm64::build(COMMAND.0, arm64::EVERY_CPU)?;
     let built = FUNCTIONS.iter().map(|function| (function.package, function.binary)).chain([COMMAND]);
     built.map(|(package, name)| Ok(Program { package, name, bytes: read(&folder.join(name))? })).collect()
 }
@@ -118,6 +133,10 @@ fn write_release(folder: &Path, processor: Processor, programs: &[Program]) -> R
         for (name, text) in templates::packaged(&workspace_root().join(source), name, processor)? {
             write(&folder.join(name), text.as_bytes())?;
         }
+    }
+    for source in OF_OPERATORS {
+        let source = workspace_root().join(source);
+        write(&folder.join(source.file_name().unwrap_or_default()), &read(&source)?)?;
     }
     write(&folder.join("SHA256SUMS"), sums(folder)?.as_bytes())
 }
@@ -166,4 +185,40 @@ fn make_executable(file: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn make_executable(_: &Path) -> Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arm64_machine_builds_for_itself_alone() {
+        let can = |own, processor| can_build(own, processor).map_err(|error| error.to_string());
+        for own in [Processor::X86, Processor::Arm] {
+            assert_eq!(can(own, Processor::Arm), Ok(()));
+        }
+        assert_eq!(can(Processor::X86, Processor::X86), Ok(()));
+        assert!(can(Processor::Arm, Processor::X86).unwrap_err().contains("on an x86_64 machine"));
+    }
+
+    /// invariant: A release has the templates that the pages for operators name.
+    #[test]
+    fn the_pages_for_operators_name_templates_of_the_release() {
+        let root = workspace_root();
+        let nested = templates::packaged(&root.join("template.yaml"), "daypass", Processor::Arm).unwrap();
+        let nested = nested.into_iter().map(|(name, _)| format!("infra/{name}"));
+        let released: Vec<String> = nested.chain(OF_OPERATORS.map(str::to_owned)).collect();
+        for page in ["runbook.md", "recovery.md"] {
+            let text = fs::read_to_string(root.join("docs/operations").join(page)).unwrap();
+            let words = text.split(|c: char| c.is_whitespace() || c == '`');
+            let paths = words.map(|word| word.trim_start_matches("file://"));
+            let paths: Vec<_> =
+                paths.filter(|path| path.starts_with("infra/") && path.ends_with(".yaml")).collect();
+            assert!(!paths.is_empty(), "{page}");
+            for path in paths {
+                assert!(released.iter().any(|one| one == path), "{page}: {path}");
+            }
+        }
+        assert!(OF_OPERATORS.iter().all(|source| root.join(source).exists()));
+    }
 }
