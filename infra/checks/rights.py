@@ -3,8 +3,8 @@
     rights.py NODE_MODULES
 
 @cloud-copilot/iam-simulate is a second opinion to MiniStack, which enforces the roles in the rehearsal. It decides about these requests:
-each role with each operation of infra/rehearsal/iam_matrix.py, API Gateway with each function, and the deployment's own role with each call
-of calls.py.
+each role with each operation of infra/rehearsal/iam_matrix.py, with all conditions false and with all true; API Gateway with each function;
+and the deployment's own role with each call of calls.py.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "rehearsal"))
 
-from calls import CALLS, Resolver  # noqa: E402
+from calls import CALLS, EXAMPLES, Resolver  # noqa: E402
 from expanded import ROOT, deployed  # noqa: E402
 from iam_matrix import MAY, operations  # noqa: E402
 
@@ -50,6 +50,8 @@ OPERATIONS = {
     "list secrets": ("secretsmanager:ListSecrets", "*"),
     "list buckets": ("s3:ListAllMyBuckets", "*"),
 }
+# Functions that read the clients from a secret, if there is one.
+READ_CLIENTS = {"Login", "Refresh", "Revoke", "Sessions", "Password"}
 # Resources of the calls of the deployment's role.
 DEPLOYED = {
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:daypass-a-1A2B",
@@ -94,6 +96,8 @@ def roles(resolver):
         principal = f"arn:aws:iam::{ACCOUNT}:role/daypass-{function}Role"
         for name, (action, resource) in operated.items():
             yield case(f"{function}: {name}", name in may, principal, action, arn_of(resolver, resource), documents(role))
+        may_read = resolver.full and function in READ_CLIENTS
+        yield case(f"{function}: read the clients", may_read, principal, "secretsmanager:GetSecretValue", EXAMPLES["ClientsSecretArn"], documents(role))
 
 
 def invocations(file, template, resolver):
@@ -108,11 +112,8 @@ def invocations(file, template, resolver):
         if not source:
             raise SystemExit(f"{file}: {name} lets every API invoke {permission['FunctionName']}")
         function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
-        conditions = {"ArnLike": {"aws:SourceArn": source}}
-        if "SourceAccount" in permission:
-            conditions["StringEquals"] = {"aws:SourceAccount": permission["SourceAccount"]}
         statement = {"Effect": "Allow", "Principal": {"Service": permission["Principal"]}, "Action": permission["Action"], "Resource": function}
-        policy = {"Version": "2012-10-17", "Statement": [statement | {"Condition": conditions}]}
+        policy = {"Version": "2012-10-17", "Statement": [statement | {"Condition": {"ArnLike": {"aws:SourceArn": source}}}]}
         own = source.replace("*", "x")
         for place, asking, account, allowed in (
             ("its own API", own, ACCOUNT, True),
@@ -126,7 +127,7 @@ def deployment(templates):
     text = (ROOT / "infra/examples/github-actions/deploy-policy.json").read_text()
     for name, value in {"STACK": "daypass", "REGION": REGION, "ACCOUNT": ACCOUNT}.items():
         text = text.replace(name, value)
-    policy, principal = json.loads(text), f"arn:aws:iam::{ACCOUNT}:role/daypass-deploy"
+    policy, principal = json.loads(text), f"arn:aws:iam::{ACCOUNT}:role/deploy-daypass"
     seen = set()
     for template in templates.values():
         resolver = Resolver(template, True)
@@ -140,7 +141,7 @@ def deployment(templates):
         if operation == "CreatePolicy":
             resource = f"arn:aws:iam::{ACCOUNT}:policy/daypass-p-1A2B"
         if operation == "PutDashboard":
-            resource = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/daypass-{REGION}"
+            resource = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/daypass-overview-{REGION}"
         yield case(f"deployment: {action}", True, principal, action, resource, [policy])
     for action, resource in (
         ("dynamodb:GetItem", DEPLOYED["dynamodb"]),
@@ -148,14 +149,16 @@ def deployment(templates):
         ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:payroll"),
         ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
         ("dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/payroll"),
+        ("iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/deploy-daypass"),
     ):
         yield case(f"deployment: {action} elsewhere", False, principal, action, resource, [policy])
 
 
 def main():
     templates = deployed()
-    resolver = Resolver(templates["template.yaml"], False)
-    cases = [*roles(resolver), *deployment(templates)]
+    cases = [*deployment(templates)]
+    for full in (False, True):
+        cases += roles(Resolver(templates["template.yaml"], full))
     for file, template in templates.items():
         cases += invocations(file, template, Resolver(template, True))
     simulate = Path(__file__).with_name("simulate.mjs")

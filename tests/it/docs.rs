@@ -537,8 +537,8 @@ fn documented_variables_exist() {
 /// Names such as `KeysRevision=2` and "the parameter `Routes`" are those of a template.
 #[test]
 fn documented_parameters_exist() {
-    // Attributes of cookies, and a property of DynamoDB.
-    const OTHERS: [&str; 3] = ["Path", "PointInTimeRecoveryEnabled", "SameSite"];
+    // Attributes of cookies, and properties of DynamoDB.
+    const OTHERS: [&str; 4] = ["Path", "PointInTimeRecoveryEnabled", "SameSite", "StreamEnabled"];
     let mut known: BTreeSet<String> = OTHERS.map(str::to_owned).into();
     let templates = [
         "template.yaml",

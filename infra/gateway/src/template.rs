@@ -267,7 +267,7 @@ mod tests {
 
     const MAIN: &str = r#"
 Resources:
-  Api:
+  Routing:
     Type: AWS::CloudFormation::Stack
     Properties:
       TemplateURL: infra/api.yaml

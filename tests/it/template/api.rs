@@ -11,7 +11,7 @@ fn api() -> Template {
 /// The binary of the function whose ARN the main template passes to the API in this parameter.
 fn passed(parameter: &str) -> String {
     let template = Template::read();
-    let value = &template.resource("Api")["Properties"]["Parameters"][parameter];
+    let value = &template.resource("Routing")["Properties"]["Parameters"][parameter];
     let function = template.resource(get_att(value, "Arn"));
     text(&function["Metadata"]["BuildProperties"]["Binary"]).to_owned()
 }
@@ -180,7 +180,7 @@ fn what_other_stacks_need_is_a_parameter_of_ssm() {
 fn the_api_expects_what_the_authorizer_answers() {
     let template = Template::read();
     assert_eq!(template.environment("authorizer")["DAYPASS_HTTP_ANSWER"], json!({ "Ref": "HttpAnswer" }));
-    let simple = &template.resource("Api")["Properties"]["Parameters"]["SimpleResponses"];
+    let simple = &template.resource("Routing")["Properties"]["Parameters"]["SimpleResponses"];
     assert_eq!(simple, &json!({ "Fn::If": ["AnswersSimply", "true", "false"] }));
     let condition = &template.0["Conditions"]["AnswersSimply"];
     assert_eq!(condition, &json!({ "Fn::Equals": [{ "Ref": "HttpAnswer" }, "simple"] }));

@@ -183,6 +183,24 @@ fn a_person_can_read_all_resources() {
     assert!(resources <= 60, "{resources} resources");
 }
 
+/// CloudFormation refuses an update that changes the type of a resource.
+///
+/// invariant: A resource of a released stack keeps its type.
+#[test]
+fn resources_of_released_stacks_keep_their_types() {
+    let released = fs::read_to_string(root().join("tests/fixtures/v0.1.0/resources.json")).unwrap();
+    let released: BTreeMap<String, Names> = serde_json::from_str(&released).unwrap();
+    let mut kept = 0;
+    for (id, resource) in Template::read().0["Resources"].as_object().unwrap() {
+        let kind = text(&resource["Type"]).replace("AWS::Serverless::Function", "AWS::Lambda::Function");
+        for (before, _) in released.iter().filter(|(_, ids)| ids.contains(id)) {
+            assert_eq!(*before, kind, "{id}");
+            kept += 1;
+        }
+    }
+    assert!(kept > 40, "{kept} resources");
+}
+
 /// A failed first deployment is deleted with its secrets. Tables are protected from deletion, so they stay.
 ///
 /// invariant: A failed first deployment leaves no secret behind.
