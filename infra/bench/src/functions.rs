@@ -18,10 +18,10 @@ const MOST_RATIO: f64 = 1.3;
 const BUSY: f64 = 1.25;
 /// Starts of each function. Few, so that the user of the logins has less than 100 sessions, from which on a login ends others.
 const STARTS: usize = 7;
-/// Warm requests of each function in one turn, and turns.
-const REQUESTS: usize = 8;
+/// Warm requests of each function in one turn; fewer of one that hashes.
+const REQUESTS: usize = 60;
+const HASHING_REQUESTS: usize = 8;
 const TURNS: usize = 3;
-const WARM_REQUESTS: u32 = (REQUESTS * TURNS) as u32;
 
 const BARE: Shape = Shape {
     name: "",
@@ -31,6 +31,7 @@ const BARE: Shape = Shape {
     at_once: 1,
     hashes: 0,
     signatures: 0,
+    pause: 0,
     first: None,
 };
 /// `revoke` is last, because it ends the session that the others use.
@@ -43,11 +44,21 @@ const SHAPES: [Shape; 8] = [
         at_once: 1,
         hashes: 1,
         signatures: 1,
+        pause: 0,
         first: Some(30),
     },
     Shape { name: "refresh", secrets: 2, requests: 1, signatures: 1, first: Some(15), ..BARE },
     Shape { name: "sessions", requests: 1, ..BARE },
-    Shape { name: "password", megabytes: 1769, secrets: 1, requests: 4, hashes: 2, ..BARE },
+    Shape {
+        name: "password",
+        megabytes: 1769,
+        secrets: 3,
+        requests: 6,
+        hashes: 2,
+        signatures: 1,
+        pause: 50,
+        ..BARE
+    },
     Shape { name: "revocations", megabytes: 512, requests: 2, at_once: 8, ..BARE },
     Shape { name: "discovery", secrets: 1, ..BARE },
     Shape { name: "authorizer", first: Some(15), ..BARE },
@@ -89,10 +100,11 @@ pub(crate) fn measure(built: &Path, gate: bool) -> Result<(String, bool)> {
         let function = stage.function(shape.name)?;
         let floor = stage.floor(shape);
         for megabytes in [shape.megabytes, 1769] {
+            let requests = if shape.hashes == 0 { REQUESTS } else { HASHING_REQUESTS };
             let [own, least] =
-                compare(&function, &floor, megabytes).with_context(|| shape.name.to_owned())?;
-            let ratios =
-                [(own.start + own.first, least.start + least.first), (own.processor, least.processor)];
+                compare(&function, &floor, megabytes, requests).with_context(|| shape.name.to_owned())?;
+            let first = own.first.saturating_sub(Duration::from_millis(shape.pause));
+            let ratios = [(own.start + first, least.start + least.first), (own.processor, least.processor)];
             let [start, busy] = ratios.map(|(own, least)| own.div_duration_f64(least));
             let limit = shape
                 .first
@@ -130,7 +142,7 @@ pub(crate) fn measure(built: &Path, gate: bool) -> Result<(String, bool)> {
 }
 
 /// Measures two functions in turns, so that other load of the machine affects both alike.
-fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Times; 2]> {
+fn compare(function: &Function, floor: &Function, megabytes: u32, requests: usize) -> Result<[Times; 2]> {
     let mut both = [Vec::new(), Vec::new()];
     let share = Share::of_memory(megabytes)?;
     let functions = [function, floor];
@@ -153,7 +165,7 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
             for ((running, times), processor) in running.iter_mut().zip(&mut warm).zip(&mut processor) {
                 let used = running.processor_time().unwrap_or_default();
                 // The first of a turn finds the caches of the other function.
-                times.extend(running.invoke(REQUESTS)?.into_iter().skip(1));
+                times.extend(running.invoke(requests)?.into_iter().skip(1));
                 *processor += running.processor_time().unwrap_or_default() - used;
             }
         }
@@ -166,7 +178,8 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
                 &starts.iter().map(|start| start.until_answer - start.until_next).collect::<Vec<_>>(),
             ),
             warm: median(warm.get(index).map(Vec::as_slice).unwrap_or_default()),
-            processor: processor.get(index).copied().unwrap_or_default() / WARM_REQUESTS,
+            processor: processor.get(index).copied().unwrap_or_default()
+                / u32::try_from(requests * TURNS).unwrap_or(u32::MAX),
         }
     });
     Ok([own, least])
@@ -174,5 +187,5 @@ fn compare(function: &Function, floor: &Function, megabytes: u32) -> Result<[Tim
 
 /// Median of a warm request at a whole processor.
 fn warm(function: &Function) -> Result<Duration> {
-    Ok(median(&function.start()?.invoke(REQUESTS)?))
+    Ok(median(&function.start()?.invoke(HASHING_REQUESTS)?))
 }

@@ -48,6 +48,8 @@ pub(crate) struct Shape {
     pub(crate) hashes: usize,
     /// Signatures of a request.
     pub(crate) signatures: usize,
+    /// Pause of a request, in milliseconds: an intended one, which is left out of the ratio.
+    pub(crate) pause: u64,
     /// Longest first request, in addition to the hashes, in milliseconds.
     pub(crate) first: Option<u64>,
 }
@@ -150,7 +152,7 @@ impl Stage {
             "refresh" => (&["signing", "refresh"], self.events(refresh), "access_token"),
             "revoke" => (&["refresh"], self.events(revoke), r#""statusCode":200"#),
             "sessions" => (&[], self.events(sessions), r#""statusCode":200"#),
-            "password" => (&["peppers"], self.events(password), r#""statusCode":20"#),
+            "password" => (&["signing", "refresh", "peppers"], self.events(password), r#""statusCode":20"#),
             "revocations" => (&[], Arc::new(get_revocations()), r#""statusCode":200"#),
             "discovery" => (&[], self.events(discovery), r#""statusCode":200"#),
             "authorizer" => (&[], Arc::new(self.ticket.event.clone()), r#""isAuthorized":true"#),
