@@ -237,7 +237,7 @@ export class Daypass extends EventTarget {
       // The token may have expired during the wait for the lock.
       if (this.#accessToken && !hasTimeLeft(this.#accessToken)) await this.#refreshOrThrow();
       this.#needsSession(sessionId);
-      const headers = { authorization: "Bearer " + this.#accessToken.value };
+      const headers = { authorization: "Bearer " + this.#accessToken?.value };
       try {
         this.#publish(await this.#requestToken("/password", { current_password, new_password }, headers), "password");
       } catch (error) {
