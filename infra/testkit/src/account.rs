@@ -26,7 +26,7 @@ pub struct Health {
     pub issuer: Option<String>,
     /// Whether the metadata document is a 500.
     pub discovery_fails: bool,
-    /// Milliseconds by which the feed is behind this machine.
+    /// Difference between this machine's clock and that of the feed, in milliseconds.
     pub feed_behind: u64,
     /// Days since the last rotation of the secrets.
     pub rotated_days_ago: u64,

@@ -139,7 +139,7 @@ fn the_defaults_are_a_configuration() {
         let environment = template.environment(table.function);
         let lookup = |name: &str| Some(example(&template.0["Parameters"], environment.get(name)?));
         assert_eq!((table.check)(&lookup), Ok(()), "{}", table.function);
-        assert!(Passwords::configured(config::lookup(lookup)).is_ok(), "{}", table.function);
+        assert!(Passwords::configured(config::lookup(&lookup)).is_ok(), "{}", table.function);
     }
 }
 

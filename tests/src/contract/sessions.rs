@@ -74,8 +74,8 @@ pub async fn a_users_sessions_are_read_with_one_query(bench: &Bench) {
     assert_eq!(exchanges[0].request["ConsistentRead"], json!(true));
     assert_eq!(exchanges[0].request["KeyConditionExpression"], "#user = :user");
 
-    let nobody = bench.store.stored_sessions(bench::user("unknown").id).await;
-    assert_eq!(nobody, Ok(StoredSessions::default()));
+    let unknown = bench.store.stored_sessions(bench::user("unknown").id).await;
+    assert_eq!(unknown, Ok(StoredSessions::default()));
 }
 
 /// A query returns at most 1 MB per page.

@@ -6,7 +6,9 @@
 //! request. An ending can delete the item, because a missing session is invalid too. `all=true` can also end expired
 //! sessions.
 
-pub mod table;
+pub mod ending;
+pub mod rotation;
+pub mod user;
 
 use data_encoding::BASE64;
 use daypass_testkit::recorder::Tamper;

@@ -88,7 +88,7 @@ impl Journey<'_> {
         &mut self,
         kind: &'static str,
         call: &Call,
-        before: &[reference::Chain],
+        before: &[reference::chain::Chain],
         outcome: &Outcome,
     ) {
         *self.coverage.calls.entry((kind, outcome.ruling.label())).or_default() += 1;

@@ -1,6 +1,7 @@
 //! Comparison of the stored items with the model.
 
-use crate::model::reference::{Chain, End, Reference};
+use crate::model::reference::Reference;
+use crate::model::reference::chain::{Chain, End};
 use crate::model::{Failure, Property, failed};
 use daypass_core::ports::store::User;
 use daypass_core::session::Session;
