@@ -37,6 +37,6 @@ async fn build(
     let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
     let (keys, config) = (keys?, LoginConfig { clients: clients?, ..config });
-    let passwords = Passwords::configured(config::lookup(environment))?;
+    let passwords = Passwords::configured(config::lookup(&environment))?;
     Ok(Login::new(config, &keys, store, Box::new(passwords), context())?)
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args, output: &mut Output<'_>) -> Result<(), Failure> {
     let tables = if authorizer { authorizer::TABLES } else { TABLES };
     let mut problems = check(&document, ISSUER, tables).err().unwrap_or_default();
     if !authorizer {
-        let passwords = Passwords::configured(lookup(environment_with(&document, ISSUER, tables)));
+        let passwords = Passwords::configured(lookup(&environment_with(&document, ISSUER, tables)));
         problems.extend(passwords.err().map(|error| error.to_string()));
     }
     if !problems.is_empty() {

@@ -6,10 +6,11 @@
 use crate::dev_stack::DevStack;
 use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
+use daypass_aws::UNUSABLE;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
-use daypass_dynamodb::{DynamoDb, UNUSABLE};
+use daypass_dynamodb::DynamoDb;
 use daypass_key_loader::LoadError;
 
 /// Hint for credentials that could not be loaded.

@@ -242,7 +242,7 @@ fn new_username(typed: &str) -> Result<Username, Failure> {
 
 /// Passwords as configured by variables.
 pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Failure> {
-    Passwords::configured(config::lookup(|name| environment.get(name)))
+    Passwords::configured(config::lookup(&|name| environment.get(name)))
         .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Builder, Config, Credentials, Region, Sleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use daypass_aws::{SdkConfig, https_client};
+use daypass_aws::{OPERATOR, SdkConfig, https_client};
 use daypass_core::ports::store::StoreError;
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -64,10 +64,6 @@ const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
-
-/// Factor of the limits of a request for an operator, whose machine can be far from the region or on a slow network. The
-/// connection then has 5 s: TCP and TLS are three round trips. The SDK's own limit is 3.1 s.
-const OPERATOR: u32 = 10;
 
 impl DynamoDb {
     /// The store of a function. Sends nothing to DynamoDB yet.

@@ -2,6 +2,7 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use daypass_aws::credentials_problem;
 use daypass_core::ports::store::StoreError;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -43,9 +44,7 @@ fn unsent(operation: &str, error: &ConnectorError) -> StoreError {
             "{operation}: no AWS credentials; set AWS_PROFILE to a profile that has some, or set AWS_ACCESS_KEY_ID"
         )),
         Some(Cause::NoRegion) => StoreError::Broken(format!("{operation}: no AWS region; set AWS_REGION")),
-        Some(Cause::Credentials(detail)) => {
-            StoreError::Unavailable(format!("{operation}: {UNUSABLE}: {detail}"))
-        }
+        Some(Cause::Credentials(problem)) => StoreError::Unavailable(format!("{operation}: {problem}")),
         None => StoreError::Unavailable(format!("{operation}: the request could not be sent")),
     }
 }
@@ -64,14 +63,11 @@ fn obstacle(error: &ConnectorError) -> String {
     if is_plain { String::new() } else { format!(": {cause}") }
 }
 
-/// In the text of an error, the reason why a request was not signed. The cause follows it.
-pub const UNUSABLE: &str = "the AWS credentials could not be loaded";
-
 /// Problems of the configuration that the SDK reports as connection failures.
 enum Cause {
     NoCredentials,
     NoRegion,
-    /// The chain of causes. It names files, profiles and services, and no secret.
+    /// The text of [`credentials_problem`].
     Credentials(String),
 }
 
@@ -80,30 +76,13 @@ fn cause(error: &ConnectorError) -> Option<Cause> {
     while let Some(error) = next {
         match error.downcast_ref() {
             Some(CredentialsError::CredentialsNotLoaded(_)) => return Some(Cause::NoCredentials),
-            Some(found) => return Some(Cause::Credentials(chain(found))),
+            Some(found) => return Some(Cause::Credentials(credentials_problem(found))),
             // The text of DynamoDB's endpoint rules; the SDK has no type for it.
             None if error.to_string().contains("Missing Region") => return Some(Cause::NoRegion),
             None => next = error.source(),
         }
     }
     None
-}
-
-/// The causes of an error, the outermost first. An error of the SDK often has the text of its cause.
-fn chain(error: &CredentialsError) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string().lines().next().unwrap_or_default().to_owned();
-        // Texts such as "an error occurred while loading credentials".
-        let says_nothing =
-            text.ends_with("loading credentials") || text.starts_with("unexpected credentials error");
-        if !says_nothing && !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 fn refused(operation: &str, code: Option<&str>, status: u16) -> StoreError {
@@ -215,15 +194,6 @@ mod tests {
         {
             future::ProvideCredentials::ready(self.0.clone().map_err(CredentialsError::not_loaded))
         }
-    }
-
-    #[test]
-    fn the_causes_of_unusable_credentials_are_named_once() {
-        let inner = io::Error::other("failed to read `sso/cache/x.json`");
-        let error = CredentialsError::provider_error(inner);
-        assert_eq!(chain(&error), "failed to read `sso/cache/x.json`");
-        let error = CredentialsError::invalid_configuration("profile `ghost` was not defined");
-        assert_eq!(chain(&error), "profile `ghost` was not defined");
     }
 
     #[tokio::test]

@@ -23,7 +23,6 @@ mod store;
 mod warm_up;
 
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
-pub use error::UNUSABLE;
 pub use moving::{Import, Origin, Segment, UserFilter};
 pub use scope::ScopeChange;
 

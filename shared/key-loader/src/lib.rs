@@ -15,7 +15,7 @@ use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use daypass_aws::SdkConfig;
+use daypass_aws::{OPERATOR, SdkConfig, credentials_problem};
 use daypass_core::client::Clients;
 use daypass_core::config::{PublicKeys, is_secret};
 use daypass_core::keys::{Document, KeyError, Status};
@@ -173,9 +173,6 @@ async fn read(client: &Client, source: &str) -> Result<Document, LoadError> {
 /// during a request must answer 503 within 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Factor of the limits for an operator, whose machine can be far from the region or on a slow network.
-const OPERATOR: u32 = 10;
-
 /// A client whose time limits are `factor` times those of a function.
 fn client(aws: &SdkConfig, factor: u32) -> Client {
     let timeouts = TimeoutConfig::builder()
@@ -204,13 +201,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     let first_line = |cause: &dyn Error| cause.to_string().lines().next().unwrap_or_default().to_owned();
     match credentials {
         Some(CredentialsError::CredentialsNotLoaded(_)) => "no AWS credentials".to_owned(),
-        Some(found) => {
-            let causes = std::iter::successors(found.source(), |&cause| cause.source());
-            format!(
-                "the AWS credentials could not be loaded: {}",
-                causes.map(first_line).collect::<Vec<_>>().join(": ")
-            )
-        }
+        Some(found) => credentials_problem(found),
         None => match causes.by_ref().last() {
             Some(cause) => format!("no connection: {}", first_line(cause)),
             None => "no connection".to_owned(),

@@ -183,10 +183,16 @@ impl HashKind {
         TooExpensive::of_time(self.millis())
     }
 
-    /// Estimated time of one check, in milliseconds: that of [`HashParams::millis`] for each form of the password.
+    /// Estimated time of one check, in milliseconds: that of [`HashParams::millis`] for each form of the longest password.
     #[must_use]
     pub fn millis(self) -> u64 {
-        if self.typed.is_ambiguous() { self.params.millis().saturating_mul(2) } else { self.params.millis() }
+        let longest = match self.typed {
+            // Normalisation (NFC) triples the longest password, and the second form is the password as it was typed.
+            Typed::Html if self.params.takes_time_by_length() => 4,
+            Typed::Html | Typed::Slashed => 2,
+            _ => 1,
+        };
+        self.params.millis().saturating_mul(longest)
     }
 
     /// Does the work of one check and discards the result.

@@ -14,7 +14,7 @@ use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer;
-use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Reader, Sources, Table};
+use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Lookup, Reader, Sources, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
@@ -221,8 +221,9 @@ tables! {
 
 /// The value of a setting by its variable, from the environment or the document of settings. The tables' readers report the
 /// problems of the document.
-pub fn lookup(environment: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
-    move |name| Sources::read(&environment, TABLES).0.get(name)
+pub fn lookup(environment: Lookup<'_>) -> impl Fn(&str) -> Option<String> {
+    let (sources, _) = Sources::read(environment, TABLES);
+    move |name| sources.get(name)
 }
 
 /// The tables of all functions, the authorizer's included.

@@ -149,7 +149,7 @@ fn functions_share_a_document() {
     assert_eq!(refresh(environment).unwrap().grace.as_secs(), 10);
     let config = login(environment).unwrap();
     assert_eq!((config.clients.find(None).unwrap().id.as_str(), config.keys_max_age.as_secs()), ("web", 60));
-    assert_eq!(lookup(environment)(ARGON2.name).as_deref(), Some("m=47104,t=1"));
+    assert_eq!(lookup(&environment)(ARGON2.name).as_deref(), Some("m=47104,t=1"));
     assert_eq!(rotate_keys(environment).unwrap().rules.algorithm, "RS256".parse().unwrap());
     for table in TABLES {
         assert_eq!((table.check)(&environment), Ok(()), "{}", table.function);

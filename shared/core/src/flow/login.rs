@@ -18,12 +18,11 @@ use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
-use crate::session::{EndReason, Session};
+use crate::session::{EndReason, Opening, Session};
 use crate::throttle::{Limits, Proof};
 use crate::token::device::Device;
 use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
-use daypass_verifier::base::time::Timestamp;
 use std::net::IpAddr;
 
 /// Longest device hint in bytes.
@@ -142,8 +141,15 @@ impl<S: Store + AttemptStore> Login<S> {
         // right. If the hash cannot be renewed, the old one stays.
         let rehash =
             outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
-        let session =
-            Session { account, ..self.new_session(user, client, scope, request.user_agent.as_deref(), now) };
+        let opening = Opening {
+            user: user.id,
+            session: SessionId::generate(entropy),
+            client: client.id.clone(),
+            scope,
+            account,
+            device: request.user_agent.as_deref().map(device_hint),
+        };
+        let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
         let opening = NewSession {
             session: &session,
             user,
@@ -200,34 +206,6 @@ impl<S: Store + AttemptStore> Login<S> {
                 events.extend(ended.into_iter().map(|session| Event::SessionEnded { user, session, reason }));
             }
             Err(error) => events.push(Event::failure("end_least_used", &error)),
-        }
-    }
-
-    fn new_session(
-        &self,
-        user: &User,
-        client: &Client,
-        scope: Scope,
-        user_agent: Option<&str>,
-        now: Timestamp,
-    ) -> Session {
-        let absolute_end = Session::absolute_end(now, self.config.refresh_lifetime);
-        Session {
-            user: user.id,
-            session: SessionId::generate(self.context.entropy.as_ref()),
-            generation: 0,
-            rotated_at: None,
-            attempt: None,
-            named: false,
-            network: None,
-            created_at: now,
-            expires_at: Session::expiry(now, absolute_end, self.config.idle),
-            absolute_end,
-            client: client.id.clone(),
-            scope,
-            account: true,
-            ended: None,
-            device: user_agent.map(device_hint),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::ports::store::{
     PasswordChange, PasswordStore, Replaced, Replacement, StoreError, User, UserStatus,
 };
 use crate::secret::Password;
-use crate::session::{DeadCause, EndReason, Session};
+use crate::session::{DeadCause, EndReason, Opening, Session};
 use crate::throttle::Proof;
 use daypass_verifier::base::ids::{ClientId, Username};
 use daypass_verifier::base::time::Timestamp;
@@ -178,20 +178,15 @@ impl<S: PasswordStore> ChangePassword<S> {
             return Err(over);
         }
         let now = self.context.clock.now();
-        let absolute_end = Session::absolute_end(now, self.config.refresh_lifetime);
-        let opens = Session {
+        let opening = Opening {
+            user: old.user,
             session: id,
-            generation: 0,
-            rotated_at: None,
-            attempt: None,
-            named: false,
-            network: None,
-            created_at: now,
-            expires_at: Session::expiry(now, absolute_end, self.config.idle),
-            absolute_end,
+            client: old.client.clone(),
             scope,
-            ..old.clone()
+            account: old.account,
+            device: old.device.clone(),
         };
+        let opens = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
         let replacement = Replacement { user, ends: old.session, reason, opens: &opens };
         match self.store.replace_session(&replacement).await.map_err(Problem::store("replace_session"))? {
             Replaced::Now => Ok(opens),

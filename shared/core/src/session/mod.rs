@@ -54,6 +54,23 @@ pub struct Session {
     pub device: Option<String>,
 }
 
+/// What is decided at the opening of a session.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// The id of its user.
+    pub(crate) user: UserId,
+    /// The id of the session.
+    pub(crate) session: SessionId,
+    /// The client.
+    pub(crate) client: ClientId,
+    /// The widest scope of its access tokens.
+    pub(crate) scope: Scope,
+    /// Whether its access tokens can have the right to the account endpoints.
+    pub(crate) account: bool,
+    /// The user agent of the login, shortened.
+    pub(crate) device: Option<String>,
+}
+
 /// An early end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
@@ -165,10 +182,28 @@ impl Session {
         self.rotated_at.unwrap_or(self.created_at)
     }
 
-    /// The absolute end of a session that is opened at `now`, in whole seconds, as the token and the TTL attribute carry it.
-    #[must_use]
-    pub fn absolute_end(now: Timestamp, lifetime: Duration) -> Timestamp {
-        Timestamp::from_seconds((now + lifetime).seconds())
+    /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
+    pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
+        let Opening { user, session, client, scope, account, device } = opening;
+        // Whole seconds, as the token and the TTL attribute carry them.
+        let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
+        Self {
+            user,
+            session,
+            generation: 0,
+            rotated_at: None,
+            attempt: None,
+            named: false,
+            network: None,
+            created_at: now,
+            expires_at: Self::expiry(now, absolute_end, idle),
+            absolute_end,
+            client,
+            scope,
+            account,
+            ended: None,
+            device,
+        }
     }
 
     /// The id of the session that takes the place of this one when its user changes the password. A repeat of the change finds

@@ -4,7 +4,8 @@
 //! JSON string. The list of clients is a JSON array.
 
 use super::{Lookup, Setting, Table};
-use serde_json::{Map, Value};
+use crate::base::json::object;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The variable that holds the document.
@@ -24,9 +25,8 @@ impl<'a> Sources<'a> {
     pub fn read(environment: Lookup<'a>, tables: &[Table]) -> (Self, Vec<String>) {
         let mut sources = Self { environment, document: BTreeMap::new() };
         let text = sources.get(SETTINGS).unwrap_or_else(|| "{}".to_owned());
-        let members: Map<String, Value> = match serde_json::from_str(&text) {
-            Ok(members) => members,
-            Err(error) => return (sources, vec![format!("{SETTINGS} is not a JSON object: {error}")]),
+        let Ok(members) = object(text.as_bytes()) else {
+            return (sources, vec![format!("{SETTINGS} is not one JSON object with distinct members")]);
         };
         let mut problems = Vec::new();
         for (member, value) in members {
@@ -102,8 +102,10 @@ mod tests {
             let error = read(document, &[("DAYPASS_CONTEXT_CLAIMS", "jti")]).unwrap_err().to_string();
             assert!(error.contains(expected), "{document}: {error}");
         };
-        check("[]", "DAYPASS_SETTINGS is not a JSON object");
-        check("{", "DAYPASS_SETTINGS is not a JSON object");
+        let malformed = "DAYPASS_SETTINGS is not one JSON object with distinct members";
+        check("[]", malformed);
+        check("{", malformed);
+        check(r#"{"max_access_token_seconds": 700, "max_access_token_seconds": 800}"#, malformed);
         check(r#"{"access_token_secs": 300}"#, "`access_token_secs` in DAYPASS_SETTINGS is no setting");
         // The settings of another function's document.
         check(r#"{"grace_seconds": 30}"#, "`grace_seconds` in DAYPASS_SETTINGS is no setting");
