@@ -93,7 +93,7 @@ pub(crate) struct Binary {
     pub(crate) glibc: Option<Glibc>,
     /// Whether it has symbols, which nothing on Lambda reads.
     symbols: bool,
-    /// Whether its first random number takes 30 ms of a processor.
+    /// Whether its first random number waits for entropy from the processor's timing.
     jitter_entropy: bool,
 }
 
@@ -150,7 +150,7 @@ impl Binary {
         }
         if self.jitter_entropy {
             bail!(
-                "it collects jitter entropy, which takes 30 ms of a processor at the start: build it below the workspace, whose \
+                "it collects jitter entropy, which slows each start down: build it below the workspace, whose \
                  .cargo/config.toml sets AWS_LC_SYS_NO_JITTER_ENTROPY"
             );
         }

@@ -1,8 +1,7 @@
 //! The AWS configuration of a process: region, credentials and endpoints of its environment, and one HTTPS client for all
 //! services.
 //!
-//! By default, each client of the SDK has an HTTPS client of its own. Each would parse the root certificates of the system, which
-//! takes about 10 ms at the processor share of a function with 256 MB.
+//! By default, each client of the SDK has an HTTPS client of its own. Each would parse the root certificates of the system.
 
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::error::CredentialsError;

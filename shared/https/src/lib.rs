@@ -159,8 +159,8 @@ fn connector(roots: rustls::RootCertStore) -> std::io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client(roots).map_err(std::io::Error::other)?)))
 }
 
-/// The connector that trusts the roots of the system. All clients of a process share it, because reading the roots takes about
-/// a millisecond of a processor.
+/// The connector that trusts the roots of the system. All clients of a process share it, so that the roots are
+/// parsed once.
 fn system_connector() -> std::io::Result<TlsConnector> {
     static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
     match CONNECTOR.get() {
