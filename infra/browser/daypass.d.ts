@@ -119,7 +119,7 @@ export class Daypass extends EventTarget {
    */
   signup(account: { email: string; language?: string }): Promise<DaypassMailRequest>;
   /**
-   * Makes the account with this password, also that of an invitation. Logs nobody in.
+   * Makes the account with this password, also that of an invitation. No session begins.
    *
    * Rejects with {@link DaypassError}. `password_refused` is for the user. After `invalid_token`, the user needs another mail.
    */
@@ -127,7 +127,7 @@ export class Daypass extends EventTarget {
   /** Requests a mail to replace a forgotten password. Otherwise like {@link Daypass.signup}. */
   recover(account: { email: string; language?: string }): Promise<DaypassMailRequest>;
   /**
-   * Replaces a forgotten password. All sessions of the user end, also that of this browser. Logs nobody in. Rejects like
+   * Replaces a forgotten password. All sessions of the user end, also that of this browser. No session begins. Rejects like
    * {@link Daypass.confirmSignup}.
    */
   reset(confirmation: DaypassConfirmation & { password: string }): Promise<void>;

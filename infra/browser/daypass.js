@@ -282,7 +282,7 @@ export class Daypass extends EventTarget {
   }
 
   /**
-   * Makes the account, by the token of the mail's link, or by its code. Logs nobody in. Also accepts an invitation.
+   * Makes the account, by the token of the mail's link, or by its code. No session begins. Also accepts an invitation.
    *
    * @param {{ token?: string, request?: string, code?: string, password: string }} confirmation
    * @returns {Promise<{ user: string }>} the id of the user

@@ -80,7 +80,7 @@ test("requests for mails report the server's limits and a lost network", async (
   await failure(world, daypass.signup({}), { status: 400, error: "invalid_request", retryAfter: 0 });
 });
 
-test("a reset ends the session of all tabs at once, and signs nobody in", async () => {
+test("a reset ends the session of all tabs at once, and no session begins", async () => {
   const { world, log, tabs } = await opened(2);
   const { request } = await world.get(tabs[0].recover({ email: "a@example.com" }));
   assert.deepEqual(latest(world, "/recover"), { client_id: "web", email: "a@example.com" });
