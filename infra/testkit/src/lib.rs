@@ -8,6 +8,7 @@ mod answer;
 pub mod depth;
 pub mod embedded;
 pub mod event;
+pub mod event_source;
 pub mod functions;
 pub mod hold;
 pub mod lambda;
@@ -16,6 +17,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod runtime_api;
 pub mod secrets_manager;
+pub mod stream;
 pub mod tls;
 pub mod trips;
 
