@@ -1,5 +1,6 @@
 //! Stand-ins for AWS in tests and `cargo dev`: an embedded DynamoDB, a Lambda service over built binaries, the Runtime
-//! API of one function, a Secrets Manager, an account with a stack, and a proxy that records and breaks requests to DynamoDB.
+//! API of one function, a Secrets Manager, an SES, an account with a stack, and a proxy that records and breaks requests to
+//! DynamoDB.
 //!
 //! No function links this crate. It depends on no crate of Daypass, so any crate can use it in tests.
 
@@ -17,6 +18,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod runtime_api;
 pub mod secrets_manager;
+pub mod ses;
 pub mod stream;
 pub mod tls;
 pub mod trips;
