@@ -54,13 +54,19 @@ export interface DaypassMailRequest {
 /** Proof that the user reads the mails of an address: the token of the link, or the code with the request that caused the mail. */
 export type DaypassConfirmation = { token: string } | { request: string; code: string };
 
+/** The token of a mail's link, and the call that takes it: `reset`, `confirmSignup` (also for an invitation) or `confirmEmail`. */
+export interface DaypassMailToken {
+  readonly purpose: "reset" | "signup" | "invitation" | "email";
+  readonly token: string;
+}
+
 /**
  * Takes the token of a mail's link from the fragment of the page's URL, and removes it from the address bar and the history.
  * Null without one.
  *
  * A link to the page that is already open does not reload it: call this at the start and at each `hashchange`.
  */
-export function takeMailToken(): string | null;
+export function takeMailToken(): DaypassMailToken | null;
 
 /** An error of the server or of the way to it. `message` is the server's `error_description`. */
 export class DaypassError extends Error {

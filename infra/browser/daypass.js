@@ -87,19 +87,21 @@ export class DaypassError extends Error {
   }
 }
 
-/** The fragment of a link in a mail. */
-const MAIL_FRAGMENT = /^#(daypass_(?:reset|verify)_[\w-]+)$/;
+/** The fragment of a link in a mail. The letter encodes the purpose byte of the token: shared/core/src/token/mail.rs. */
+const MAIL_FRAGMENT = /^#(daypass_(?:reset|verify)_[\w-]{7}([B-E])[\w-]+)$/;
+const PURPOSES = { B: "reset", C: "signup", D: "email", E: "invitation" };
 
 /**
  * Takes the token of a mail's link from the address bar, where it would stay in the history and in shared addresses. A link
  * to the page that is already open does not reload it: call this at the start and at each `hashchange`.
  *
- * @returns {string | null}
+ * @returns {{ purpose: string, token: string } | null}
  */
 export function takeMailToken() {
-  const token = MAIL_FRAGMENT.exec(globalThis.location?.hash ?? "")?.[1] ?? null;
-  if (token) history.replaceState(history.state, "", location.pathname + location.search);
-  return token;
+  const [, token, letter] = MAIL_FRAGMENT.exec(globalThis.location?.hash ?? "") ?? [];
+  if (!token) return null;
+  history.replaceState(history.state, "", location.pathname + location.search);
+  return { purpose: PURPOSES[letter], token };
 }
 
 /** Whether the code runs on a server, which renders the page, or in another place without pages. */

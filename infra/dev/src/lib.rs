@@ -13,6 +13,7 @@ mod error;
 mod functions;
 mod gateway;
 mod keys;
+mod mail;
 mod ready;
 mod reload;
 mod requests;

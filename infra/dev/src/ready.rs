@@ -12,6 +12,8 @@ pub(super) struct Ready {
     url: String,
     /// URLs of the demo page on the gateway's origin and on the second origin.
     page_urls: Option<[String; 2]>,
+    /// URL of the page with all mails.
+    inbox_url: Option<String>,
     dynamodb_url: String,
     functions_url: String,
     function_log: String,
@@ -43,6 +45,7 @@ impl Ready {
         Self {
             url: stack.url().to_owned(),
             page_urls: stack.page_urls().map(|urls| urls.map(str::to_owned)),
+            inbox_url: stack.inbox_url(),
             dynamodb_url: stack.dynamodb_url().to_owned(),
             functions_url: stack.functions_url(),
             function_log: stack.function_log().display().to_string(),
@@ -55,12 +58,24 @@ impl Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, page_urls, dynamodb_url, functions_url, function_log, username, password, routes } =
-            self;
+        let Self {
+            url,
+            page_urls,
+            inbox_url,
+            dynamodb_url,
+            functions_url,
+            function_log,
+            username,
+            password,
+            routes,
+        } = self;
         writeln!(f, "\nDaypass runs.\n")?;
         if let Some([own, second]) = page_urls {
             writeln!(f, "  Demo page    {own} (open it in a browser; not at 127.0.0.1)")?;
             writeln!(f, "               {second} is the same page on a second origin")?;
+        }
+        if let Some(inbox) = inbox_url {
+            writeln!(f, "  Inbox        {inbox} shows every mail")?;
         }
         writeln!(f, "  API Gateway  {url}")?;
         for RouteView { key, target, guarded } in routes {

@@ -6,14 +6,16 @@ use super::error::StackError;
 use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::keys;
+use super::mail::{self, MAILER, PostOffice};
 use super::reload::{Reload, Sources};
-use super::settings::{AUDIENCE, Settings, functions};
+use super::settings::{AUDIENCE, Settings, functions as functions_of_stack};
 use super::store::DevStore;
 use daypass_core::config;
 use daypass_core::config::{LoginConfig, Tables};
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Routes};
+use daypass_testkit::event_source::EventSource;
 use daypass_tools::workspace_root;
 use daypass_verifier::config::ConfigError;
 use std::collections::BTreeMap;
@@ -36,7 +38,9 @@ const LOCK: &str = "lock";
 pub struct Stack {
     _reload: Option<Reload>,
     gateway: RunningGateway,
+    _mails: Option<EventSource>,
     functions: Functions,
+    post: PostOffice,
     store: DevStore,
     url: String,
     pages: Option<[String; 2]>,
@@ -73,7 +77,9 @@ impl Stack {
         let tables = tables(&settings.variables);
         let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
         store.add_demo_user(&keys, console)?;
+        let post = PostOffice::open()?;
         let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
+        variables.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), post.url().to_owned());
         variables.extend(settings.variables.clone());
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
@@ -81,7 +87,7 @@ impl Stack {
         }
         let config = checked(&variables)?;
         let pages = demo.as_ref().map(Demo::urls);
-        let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
+        let sites = demo.map(|demo| demo.sites(config.access_lifetime, &post.inbox())).transpose()?;
 
         // Read before the build, so that a later edit causes another build.
         let sources = settings.reload.then(|| Sources::of(workspace_root()));
@@ -105,13 +111,20 @@ impl Stack {
         // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
         let gateway = RunningGateway::start(listener, gateway, second)?;
         functions.warm_up(console, &settings.cancel)?;
+        let mails = functions_of_stack().any(|function| function == MAILER).then(|| {
+            let table = variables.get("DAYPASS_OUTBOX_TABLE").map_or("daypass-outbox", String::as_str);
+            mail::follow(store.url(), table, &functions.url(), console)
+        });
+        let mails = mails.transpose()?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
         let reload =
             sources.map(|built| Reload::start(built, console, folder.join(BUILD_LOG))).transpose()?;
         Ok(Self {
             _reload: reload,
             gateway,
+            _mails: mails,
             functions,
+            post,
             store,
             url,
             pages,
@@ -135,6 +148,18 @@ impl Stack {
     #[must_use]
     pub fn page_urls(&self) -> Option<[&str; 2]> {
         self.pages.as_ref().map(|[own, second]| [own.as_str(), second.as_str()])
+    }
+
+    /// URL of the inbox; `None` without a demo page.
+    #[must_use]
+    pub fn inbox_url(&self) -> Option<String> {
+        self.page_urls().map(|[own, _]| format!("{own}mail"))
+    }
+
+    /// URL of the local SES.
+    #[must_use]
+    pub fn ses_url(&self) -> &str {
+        self.post.url()
     }
 
     /// Endpoint URL of the DynamoDB.
@@ -280,7 +305,9 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let wrong =
         |error: ConfigError| StackError::new(error.to_string(), "correct the option of this variable");
     let lookup = |name: &str| variables.get(name).cloned();
-    for table in config::all_tables().filter(|table| functions().any(|function| function == table.function)) {
+    for table in
+        config::all_tables().filter(|table| functions_of_stack().any(|function| function == table.function))
+    {
         (table.check)(&lookup).map_err(wrong)?;
     }
     config::login(lookup).map_err(wrong)
