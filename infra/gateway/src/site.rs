@@ -41,7 +41,7 @@ pub struct Made {
     pub content_type: &'static str,
     /// The Content Security Policy, in place of that of the site.
     pub policy: &'static str,
-    /// The content.
+    /// The content, which is the same for `GET` and `HEAD`.
     pub text: String,
 }
 

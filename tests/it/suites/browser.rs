@@ -61,6 +61,7 @@ fn in_chromium() {
         .env("DAYPASS_TEST_PAGE", &page)
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
+        .env("DAYPASS_TEST_SES", stack.ses_url())
         .env("DAYPASS_TEST_USERNAME", DEMO_USER)
         .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD)
         .envs(clock.map(|library| ("DAYPASS_TEST_CLOCK_LIBRARY", library)));
