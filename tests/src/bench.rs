@@ -4,12 +4,15 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Config, Credentials, Region, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
 use daypass_core::token::refresh::RefreshToken;
-use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
+use daypass_dynamodb::{
+    Addition, DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames,
+};
 use daypass_testkit::patience::Patience;
 use daypass_testkit::recorder::Recorder;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
@@ -107,7 +110,7 @@ impl Bench {
     /// Adds a user of this name.
     pub async fn user(&self, name: &str) -> User {
         let user = user(name);
-        assert_eq!(self.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added));
         user
     }
 
@@ -178,6 +181,8 @@ pub fn user(name: &str) -> User {
         password_version: 1,
         status: UserStatus::Enabled,
         scope: scope("orders:read orders:write"),
+        email: None,
+        claims: Claims::default(),
         created_at: after(1),
         updated_at: after(20),
     }

@@ -5,6 +5,7 @@ use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
+use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::flow::feed::Revocations;
 use daypass_core::flow::login::Login;
@@ -22,7 +23,7 @@ use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::{Answer, event};
@@ -293,10 +294,12 @@ impl Service {
             password_version: 1,
             status: UserStatus::Enabled,
             scope: Scope::parse("orders:read orders:write").unwrap(),
+            email: None,
+            claims: Claims::default(),
             created_at: self.clock.now(),
             updated_at: self.clock.now(),
         };
-        assert_eq!(self.bench.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.bench.store.add_user(&user).await, Ok(Addition::Added));
         let _ = self.bench.recorder.take();
         user
     }

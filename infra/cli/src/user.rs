@@ -5,11 +5,12 @@ use crate::output::{Failure, Output, quoted, time};
 use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
+use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
-use daypass_dynamodb::ScopeChange;
+use daypass_dynamodb::{Addition, Cursor, ScopeChange};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::{UserId, Username};
@@ -299,11 +300,14 @@ async fn add(
         password_version: 1,
         status: UserStatus::Enabled,
         scope,
+        email: None,
+        claims: Claims::default(),
         created_at: now,
         updated_at: now,
     };
-    if !target.store.add_user(&user).await.map_err(|error| target.failure(&error))? {
-        return Err(taken());
+    match target.store.add_user(&user).await.map_err(|error| target.failure(&error))? {
+        Addition::Added => {}
+        Addition::NameTaken | Addition::AddressTaken => return Err(taken()),
     }
     report(output, "added", &user, &format!("Added {} as {}.", user.username, user.id))
 }
@@ -316,7 +320,7 @@ async fn list(
 ) -> Result<(), Failure> {
     let after = match cursor {
         None => None,
-        Some(cursor) => Some(Username::from_normalised(cursor).ok_or_else(|| {
+        Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| {
             Failure::new("the cursor is malformed", "use the `next_cursor` of the previous page")
         })?),
     };
@@ -324,7 +328,7 @@ async fn list(
         target.store.users(after.as_ref(), limit).await.map_err(|error| target.failure(&error))?;
     let page = Page {
         users: users.iter().map(UserView::from).collect(),
-        next_cursor: next.as_ref().map(Username::as_str),
+        next_cursor: next.as_ref().map(Cursor::as_str),
     };
     output.result(&page, |output| {
         if users.is_empty() {

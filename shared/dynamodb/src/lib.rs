@@ -6,6 +6,7 @@
 //! Every condition compares the time itself, because DynamoDB's TTL can remove an expired item days late. Text from a
 //! caller is always a value and never part of an expression.
 
+mod address;
 mod admin;
 mod attempts;
 mod connect;
@@ -22,6 +23,7 @@ mod sessions;
 mod store;
 mod warm_up;
 
+pub use address::{Addition, Cursor, EmailChange};
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
 pub use scope::ScopeChange;

@@ -14,12 +14,13 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
@@ -232,10 +233,12 @@ impl Whole {
                 password_version: 1,
                 status,
                 scope: Scope::parse("orders:read").unwrap(),
+                email: None,
+                claims: Claims::default(),
                 created_at: now,
                 updated_at: now,
             };
-            assert_eq!(self.store.add_user(&user).await, Ok(true), "{name}");
+            assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added), "{name}");
         }
     }
 

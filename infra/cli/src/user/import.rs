@@ -146,6 +146,9 @@ pub(crate) async fn run(
                 Import::Taken => Outcome::Refused(
                     "another user has this name, or the user of another line: nothing was written".to_owned(),
                 ),
+                Import::AddressTaken => {
+                    Outcome::Refused("another user has this e-mail address: nothing was written".to_owned())
+                }
             })
         });
         let task: Task = Some((name, work));

@@ -4,6 +4,7 @@ use super::credentials::{self, Firebase};
 use super::safeguards;
 use super::spelling::{self, Spelled};
 use super::system::System;
+use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
 use daypass_passwords::{Passwords, StoredHash, Typed};
@@ -272,6 +273,8 @@ impl Reading {
             password_version: record.password_version.unwrap_or(1),
             status: record.status.unwrap_or(UserStatus::Enabled),
             scope: record.scope.unwrap_or_default(),
+            email: None,
+            claims: Claims::default(),
             created_at,
             updated_at,
         };

@@ -1,5 +1,8 @@
 //! The ports to the tables. Each verb of the store is atomic: a rotation built from `get` and `put` would be unsafe.
 
+use crate::account::Email;
+use crate::account::address::EmailAddress;
+use crate::account::claims::Claims;
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
@@ -26,6 +29,10 @@ pub struct User {
     pub status: UserStatus,
     /// The widest scope of the user's sessions.
     pub scope: Scope,
+    /// The e-mail address.
+    pub email: Option<Email>,
+    /// The claims of the user's access tokens.
+    pub claims: Claims,
     /// The time when the user was added.
     pub created_at: Timestamp,
     /// The time of the last change of the user, the password or the status.
@@ -250,6 +257,24 @@ pub trait AttemptStore: Send + Sync {
         forget: Option<&str>,
         tickets: &[Ticket],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The e-mail addresses of users, as a login by address reads them.
+pub trait AddressStore: Send + Sync {
+    /// The user who has this address, verified or not; strongly consistent. `None` when no user has it.
+    fn user_by_address(
+        &self,
+        address: &EmailAddress,
+    ) -> impl Future<Output = Result<Option<AddressOwner>, StoreError>> + Send;
+}
+
+/// The user who has an e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressOwner {
+    /// The name of the user.
+    pub username: Username,
+    /// The id of the user.
+    pub id: UserId,
 }
 
 /// The tables, as the change of the password uses them. Every verb is safe to repeat.

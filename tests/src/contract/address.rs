@@ -1,0 +1,223 @@
+//! E-mail addresses of users, and their claims.
+
+use crate::bench::{Bench, after, user, username};
+use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::{Email, Undeliverable};
+use daypass_core::ports::store::{AddressOwner, AddressStore, User};
+use daypass_dynamodb::{Addition, EmailChange, Import, Origin, UserFilter};
+use daypass_testkit::recorder::Action;
+use std::collections::BTreeSet;
+
+fn address(text: &str) -> EmailAddress {
+    EmailAddress::parse(text).unwrap()
+}
+
+fn email(text: &str) -> Email {
+    Email { address: address(text), verified: true, undeliverable: None }
+}
+
+fn with(name: &str, text: &str) -> User {
+    User { email: Some(email(text)), ..user(name) }
+}
+
+/// The name of the user who has this address.
+async fn owner(bench: &Bench, text: &str) -> Option<String> {
+    let owner = bench.store.user_by_address(&address(text)).await.unwrap();
+    owner.map(|owner| owner.username.to_string())
+}
+
+/// The keys of all items of the users table.
+async fn keys(bench: &Bench) -> BTreeSet<String> {
+    let scan = bench.raw.scan().table_name(&bench.tables.users).consistent_read(true).send().await.unwrap();
+    let name =
+        |item: &std::collections::HashMap<String, AttributeValue>| item["username"].as_s().unwrap().clone();
+    scan.items().iter().map(name).collect()
+}
+
+async fn set(bench: &Bench, name: &str, email: Option<&Email>) -> EmailChange {
+    bench.store.set_email(&username(name), email, after(900)).await.unwrap()
+}
+
+/// invariant: An e-mail address has one user.
+pub async fn an_address_has_one_user(bench: &Bench) {
+    let ada = with("ada", "ada@example.com");
+    assert_eq!(bench.store.add_user(&ada).await, Ok(Addition::Added));
+    assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada.clone()));
+    let found = bench.store.user_by_address(&address("ada@example.com")).await;
+    assert_eq!(found, Ok(Some(AddressOwner { username: ada.username.clone(), id: ada.id })));
+    assert_eq!(owner(bench, "grace@example.com").await, None);
+
+    assert_eq!(bench.store.add_user(&with("eve", "ada@example.com")).await, Ok(Addition::AddressTaken));
+    assert_eq!(bench.store.add_user(&with("ada", "other@example.com")).await, Ok(Addition::NameTaken));
+    assert_eq!(keys(bench).await, BTreeSet::from(["ada".to_owned(), "email#ada@example.com".to_owned()]));
+    bench.user("grace").await;
+    assert_eq!(set(bench, "grace", Some(&email("ada@example.com"))).await, EmailChange::Taken);
+    assert_eq!(set(bench, "nobody", Some(&email("a@example.com"))).await, EmailChange::NoUser);
+    assert_eq!(keys(bench).await.len(), 3);
+}
+
+/// invariant: A login name means one user: a name that is an e-mail address belongs to the user of this name.
+pub async fn a_name_that_is_an_address_belongs_to_its_user(bench: &Bench) {
+    // A name without an address of its own excludes the claims of others.
+    bench.user("ada@example.com").await;
+    assert_eq!(bench.store.add_user(&with("eve", "ada@example.com")).await, Ok(Addition::AddressTaken));
+    bench.user("grace").await;
+    assert_eq!(set(bench, "grace", Some(&email("ada@example.com"))).await, EmailChange::Taken);
+    // Its user may claim it, or another address.
+    let EmailChange::Changed(_) = set(bench, "ada@example.com", Some(&email("ada@example.com"))).await else {
+        unreachable!("the user's own name")
+    };
+    let EmailChange::Changed(_) = set(bench, "ada@example.com", Some(&email("ada@home.example"))).await
+    else {
+        unreachable!("another address")
+    };
+    assert_eq!(set(bench, "grace", Some(&email("ada@example.com"))).await, EmailChange::Taken);
+
+    // A claimed address is no name for a new user, except for a user who claims it at the same time.
+    for added in [user("ada@home.example"), with("ada@home.example", "x@example.com")] {
+        assert_eq!(bench.store.add_user(&added).await, Ok(Addition::NameTaken));
+    }
+    let own = with("new@example.com", "new@example.com");
+    assert_eq!(bench.store.add_user(&own).await, Ok(Addition::Added));
+    let taken = with("ada@home.example", "ada@home.example");
+    assert_eq!(bench.store.add_user(&taken).await, Ok(Addition::AddressTaken));
+}
+
+/// The old claim goes and the new one comes in the transaction that changes the user. Sessions and password stay.
+pub async fn an_address_moves_in_one_transaction(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let _ = bench.recorder.take();
+    for (email, claimed) in [
+        (Some(email("one@example.com")), ["one@example.com"].as_slice()),
+        (Some(email("two@example.com")), &["two@example.com"]),
+        // Other attributes of the same address.
+        (Some(Email { verified: false, ..email("two@example.com") }), &["two@example.com"]),
+        (
+            Some(Email { undeliverable: Some(Undeliverable::Bounced), ..email("two@example.com") }),
+            &["two@example.com"],
+        ),
+        (Some(email("two@example.com")), &["two@example.com"]),
+        (None, &[]),
+        (Some(email("one@example.com")), &["one@example.com"]),
+    ] {
+        let changed = set(bench, "ada", email.as_ref()).await;
+        let exchanges = bench.recorder.take();
+        let sent: Vec<_> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
+        assert_eq!(sent, ["GetItem", "TransactWriteItems"]);
+        let expected = User { email, updated_at: after(900), ..ada.clone() };
+        assert_eq!(changed, EmailChange::Changed(expected.clone()));
+        assert!(bench.store.user(&ada.username).await.unwrap() == Some(expected));
+        let claims = claimed.iter().map(|address| format!("email#{address}"));
+        assert_eq!(keys(bench).await, claims.chain(["ada".to_owned()]).collect());
+        let _ = bench.recorder.take();
+        // The same again writes nothing.
+        set(bench, "ada", bench.store.user(&ada.username).await.unwrap().unwrap().email.as_ref()).await;
+        assert!(bench.recorder.take().iter().all(|exchange| exchange.operation == "GetItem"));
+    }
+}
+
+/// The retry of the SDK finds the address that its first attempt set.
+pub async fn an_address_whose_answer_was_lost_is_set_once(bench: &Bench) {
+    bench.user("ada").await;
+    bench.recorder.next(2, Action::DropAnswer);
+    let EmailChange::Changed(user) = set(bench, "ada", Some(&email("ada@example.com"))).await else {
+        unreachable!("the address is free")
+    };
+    assert_eq!(user.email, Some(email("ada@example.com")));
+    assert_eq!(owner(bench, "ada@example.com").await.as_deref(), Some("ada"));
+    let grace = with("grace", "grace@example.com");
+    bench.recorder.next(1, Action::DropAnswer);
+    assert_eq!(bench.store.add_user(&grace).await, Ok(Addition::Added));
+}
+
+/// Of ten users who claim an address at the same time, one has it.
+pub async fn of_parallel_claims_one_is_stored(bench: &Bench) {
+    for n in 0..10 {
+        bench.user(&format!("user{n}")).await;
+    }
+    let email = email("ada@example.com");
+    let claims = (0..10).map(|n| {
+        let (store, name, email) = (bench.store.clone(), username(&format!("user{n}")), &email);
+        async move { store.set_email(&name, Some(email), after(900)).await }
+    });
+    let outcomes = futures_util::future::join_all(claims).await;
+    let changed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(EmailChange::Changed(_)))).count();
+    let (users, _) = bench.store.users(None, 100).await.unwrap();
+    let holders: Vec<_> = users.into_iter().filter(|user| user.email.is_some()).collect();
+    assert_eq!((changed, holders.len()), (1, 1), "{outcomes:?}");
+    assert_eq!(owner(bench, "ada@example.com").await.as_deref(), Some(holders[0].username.as_str()));
+}
+
+/// invariant: The address of a removed user is free again.
+pub async fn a_removed_user_frees_the_address(bench: &Bench) {
+    let ada = with("ada", "ada@example.com");
+    assert_eq!(bench.store.add_user(&ada).await, Ok(Addition::Added));
+    assert!(bench.store.remove_user(&ada.username, after(900)).await.unwrap().is_some());
+    assert_eq!(keys(bench).await, BTreeSet::new());
+    assert_eq!(bench.store.add_user(&with("grace", "ada@example.com")).await, Ok(Addition::Added));
+}
+
+/// A removal whose user gets another address meanwhile frees that one.
+pub async fn a_change_of_address_spares_no_removal(bench: &Bench) {
+    let ada = with("ada", "ada@example.com");
+    assert_eq!(bench.store.add_user(&ada).await, Ok(Addition::Added));
+    let (store, name) = (bench.store.clone(), ada.username.clone());
+    // The write of the status is the first request, and the transaction comes last.
+    let removal = tokio::spawn(async move { store.remove_user(&name, after(900)).await });
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let changed = set(bench, "ada", Some(&email("other@example.com"))).await;
+    assert!(removal.await.unwrap().unwrap().is_some());
+    let left = keys(bench).await;
+    assert_eq!(left, BTreeSet::new(), "{changed:?}");
+}
+
+/// A list, a scan and an export leave the claims out, and a page has as many users as it may.
+pub async fn claims_of_addresses_are_no_users(bench: &Bench) {
+    let mut expected = BTreeSet::new();
+    for n in 0..7 {
+        let user = with(&format!("user{n}"), &format!("user{n}@example.com"));
+        assert_eq!(bench.store.add_user(&user).await, Ok(Addition::Added));
+        expected.insert(user.username);
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = bench.store.users(after.as_ref(), 3).await.unwrap();
+        assert!(page.len() == 3 || (next.is_none() && page.len() <= 3), "{}", page.len());
+        found.extend(page.into_iter().map(|user| user.username));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 7);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    for name_prefix in [None, Some("user".to_owned()), Some("e".to_owned())] {
+        let filter = UserFilter { name_prefix: name_prefix.clone(), ..UserFilter::default() };
+        let page = bench.store.scan_users(0, 1, &filter, None).await.unwrap();
+        let users = if name_prefix.as_deref() == Some("e") { 0 } else { 7 };
+        assert_eq!((page.users.len(), page.unreadable.len(), page.read), (users, 0, 14));
+    }
+}
+
+/// An import is atomic too, and its preview gives the same outcome.
+pub async fn an_import_claims_the_address(bench: &Bench) {
+    let line = |line: u8| Origin { line: [line; 16], with_id: false };
+    let check = async |user: &User, number: u8, expected: Import| {
+        assert_eq!(bench.store.preview_import(user, line(number)).await, Ok(expected));
+        assert_eq!(bench.store.import_user(user, line(number)).await, Ok(expected));
+    };
+    let ada = with("ada", "ada@example.com");
+    check(&ada, 1, Import::Added).await;
+    assert_eq!(owner(bench, "ada@example.com").await.as_deref(), Some("ada"));
+    assert_eq!(bench.store.import_user(&ada, line(1)).await, Ok(Import::Added), "its own put");
+    assert_eq!(
+        bench.store.import_user(&with("ada", "ada@example.com"), line(1)).await,
+        Ok(Import::Unchanged)
+    );
+    check(&with("eve", "ada@example.com"), 2, Import::AddressTaken).await;
+    check(&user("ada@example.com"), 3, Import::Taken).await;
+    check(&user("grace@example.com"), 4, Import::Added).await;
+    check(&with("eve", "grace@example.com"), 5, Import::AddressTaken).await;
+    check(&with("eve@example.com", "eve@example.com"), 6, Import::Added).await;
+}
