@@ -388,9 +388,10 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
-        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NoToken, NotFound,
-        NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable,
-        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
+        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed,
+        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
+        SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType, UnsupportedMediaType,
+        WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -409,6 +410,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         InvalidScope,
         WrongPassword,
         PasswordRefused(""),
+        MailRefused,
+        SignUpNotAllowed,
+        MailOff,
         InvalidToken,
         InsufficientScope,
         NotFound,
@@ -434,6 +438,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | PasswordRefused(_)
+            | MailRefused
+            | SignUpNotAllowed
+            | MailOff
             | InvalidToken
             | InsufficientScope
             | NotFound

@@ -10,11 +10,16 @@
 
 mod walk;
 
+use daypass_core::account::Undeliverable;
 use daypass_core::http::request::Request;
-use daypass_core::ports::event::{Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
+use daypass_core::ports::event::{
+    Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
+};
+use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
-use daypass_core::throttle::Exhausted;
+use daypass_core::throttle::{Exhausted, MailLimit};
+use daypass_core::token::mail::{MailTokenError, OutboxId, Purpose};
 use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
@@ -54,6 +59,7 @@ macro_rules! sample {
 }
 
 sample! {
+    OutboxId => [Self::from_bytes([3; 16])],
     UserId => [Self::from_bytes([1; 16])],
     SessionId => [Self::from_bytes([2; 16])],
     ClientId => [Self::parse("web").unwrap()],
@@ -88,6 +94,13 @@ sample_units! {
         SessionLimit, Operator,
     }
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
+    MailTokenError { Malformed, UnknownKey, Forged, Expired }
+    MailFault { OtherPurpose, WrongCode, Absent, ForgedSubject, Outdated }
+    MailSkipped { UnknownUser, Disabled, Unverified, Undeliverable, Taken, Sent, Expired, NoClient }
+    MailLimit { Address, Network, Code }
+    MailKind { SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation }
+    Purpose { Reset, SignUp, Address, Invitation }
+    Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
     RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
@@ -116,6 +129,7 @@ macro_rules! sample_sums {
 sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
+    MailRefusal { Token, Mail }
     Denial { AuthorizationHeader, Token, Session, Route }
 }
 
@@ -155,6 +169,17 @@ sample_events! {
     SessionReplaced { user, session, replaced, client }
     PasswordChanged { user, session }
     PasswordRefused { cause, user, session }
+    MailRequested { purpose, mail, client }
+    MailThrottled { limit, retry_after }
+    MailRefused { cause, mail }
+    MailSent { mail, kind, age }
+    MailSkipped { mail, cause }
+    MailRejected { mail, kind, detail }
+    MailGivenUp { mail }
+    MailUndeliverable { cause, user }
+    UserCreated { user, purpose, client }
+    PasswordReset { user, count }
+    EmailChanged { user }
     RevokeIgnored { cause, all, user, session, reason }
     AuthorizeDenied { cause, user, session }
     KeysMade { section, kid, next }

@@ -83,6 +83,8 @@ pub struct Bench {
     pub raw: Client,
     /// Names of the tables.
     pub tables: Tables,
+    /// Name of the outbox.
+    pub outbox: String,
 }
 
 impl Bench {
@@ -91,20 +93,22 @@ impl Bench {
         let suffix = u64::from_be_bytes(random());
         let name = |role: &str| format!("{role}-{suffix:016x}");
         let tables = Tables { users: name("users"), sessions: name("sessions"), attempts: name("attempts") };
-        let names = TableNames::from(&tables);
+        let outbox = name("outbox");
+        let names = TableNames::from(&tables).with_outbox(&outbox);
         let direct = DynamoDb::local(url, names.clone());
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
         let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
-        Self { store, recorder, raw: raw_client(url), tables }
+        Self { store, recorder, raw: raw_client(url), tables, outbox }
     }
 
     /// A store over the same tables, with another recorder.
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
-        let store =
-            DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), SdkClock(recorder.patience()));
-        Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
+        let names = TableNames::from(&self.tables).with_outbox(&self.outbox);
+        let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
+        let (raw, tables, outbox) = (self.raw.clone(), self.tables.clone(), self.outbox.clone());
+        Self { store, recorder, raw, tables, outbox }
     }
 
     /// Adds a user of this name.

@@ -6,7 +6,8 @@ use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
 use daypass_core::account::claims::Claims;
-use daypass_core::config;
+use daypass_core::config::{self, MailerConfig};
+use daypass_core::flow::account::Account;
 use daypass_core::flow::feed::Revocations;
 use daypass_core::flow::login::Login;
 use daypass_core::flow::password::ChangePassword;
@@ -173,6 +174,9 @@ pub struct Service {
     revoke: Revoke<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
+    account: Account<DynamoDb>,
+    /// The settings of the mailer, which [`Mailroom`](crate::mailroom::Mailroom) runs.
+    pub mailer: MailerConfig,
     authorizer: Authorizer<NotFollowed>,
     revocations: Revocations<DynamoDb>,
     discovery: Discovery,
@@ -203,7 +207,8 @@ impl Service {
     pub async fn quick_unrecorded(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
         let mut bench = Bench::new(dynamodb).await;
-        bench.store = DynamoDb::local(dynamodb, TableNames::from(&bench.tables));
+        let names = TableNames::from(&bench.tables).with_outbox(&bench.outbox);
+        bench.store = DynamoDb::local(dynamodb, names);
         Self::over(bench, keys, settings, true)
     }
 
@@ -222,6 +227,8 @@ impl Service {
             ("DAYPASS_USERS_TABLE", &bench.tables.users),
             ("DAYPASS_SESSIONS_TABLE", &bench.tables.sessions),
             ("DAYPASS_ATTEMPTS_TABLE", &bench.tables.attempts),
+            ("DAYPASS_OUTBOX_TABLE", &bench.outbox),
+            ("DAYPASS_MAIL_FROM", "Acme <no-reply@acme.example>"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -251,6 +258,9 @@ impl Service {
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
+            account: Account::new(config::account(lookup).unwrap(), &keys, store(), hasher(), context())
+                .unwrap(),
+            mailer: config::mailer(lookup).unwrap(),
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
             authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
                 .unwrap(),
@@ -270,6 +280,16 @@ impl Service {
     pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let bench = self.bench.again(dynamodb).await;
         Self::over(bench, self.keys.clone(), settings, self.quick)
+    }
+
+    /// Time, randomness and log of another function of the stack.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            clock: Box::new(self.clock.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(self.journal.clone()),
+        }
     }
 
     /// Adds a user with [`PASSWORD`] and the scope `orders:read orders:write`.
@@ -320,7 +340,10 @@ impl Service {
             "/login" => daypass_login::handle(&self.login, request).boxed(),
             "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
-            "/password" => daypass_password::handle(&self.password, request).boxed(),
+            "/signup" | "/signup/confirm" | "/recover" | "/recover/confirm" | "/email/confirm" => {
+                daypass_account::handle(&self.account, request).boxed()
+            }
+            "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
             path if path.starts_with("/sessions") => {
                 daypass_sessions::handle(&self.sessions, request).boxed()

@@ -78,7 +78,14 @@ impl Demo {
             StackError::new(format!("DAYPASS_CLIENTS is not a list ({error})"), "correct it")
         })?;
         if !clients.iter().any(|client| client.get("client_id").is_some_and(|id| id == DEMO_CLIENT)) {
-            clients.push(json!({ "client_id": DEMO_CLIENT, "transport": "cookie", "origins": self.origins }));
+            let [account_url, _] = self.urls();
+            clients.push(json!({
+                "client_id": DEMO_CLIENT,
+                "transport": "cookie",
+                "origins": self.origins,
+                "signup": "open",
+                "account_url": account_url,
+            }));
         }
         if !self.app_origins.is_empty() {
             clients.push(json!({ "client_id": APP_CLIENT, "origins": self.app_origins }));

@@ -71,7 +71,8 @@ impl Stack {
         let url = format!("http://{address}");
 
         let tables = tables(&settings.variables);
-        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
+        let outbox = settings.variables.get("DAYPASS_OUTBOX_TABLE").map_or(OUTBOX, String::as_str);
+        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables, outbox)?;
         store.add_demo_user(&keys, console)?;
         let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
         variables.extend(settings.variables.clone());
@@ -226,6 +227,11 @@ fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     )
 }
 
+/// The outbox, unless a variable names another table.
+const OUTBOX: &str = "daypass-outbox";
+/// The sender of mails.
+const MAIL_FROM: &str = "Daypass <no-reply@daypass.example>";
+
 /// Table names: the defaults of `daypass`, or those of variables.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
@@ -268,6 +274,8 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
+        ("DAYPASS_MAIL_FROM", MAIL_FROM),
+        ("DAYPASS_OUTBOX_TABLE", OUTBOX),
         ("DAYPASS_REVOCATIONS_URL", &format!("{url}/revocations")),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_USERS_TABLE", &tables.users),
@@ -319,6 +327,7 @@ mod tests {
             ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
             ("DAYPASS_JWKS", &jwks),
             ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_OUTBOX_TABLE", OUTBOX),
             ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
             ("DAYPASS_USERS_TABLE", "daypass-users"),
         ];

@@ -50,7 +50,12 @@ pub(super) struct DevStore {
 
 impl DevStore {
     /// Starts the embedded DynamoDB with its data in `file`, or connects to the selected one, and creates the tables.
-    pub(super) fn open(choice: &StoreChoice, file: &Path, tables: &Tables) -> Result<Self, StackError> {
+    pub(super) fn open(
+        choice: &StoreChoice,
+        file: &Path,
+        tables: &Tables,
+        outbox: &str,
+    ) -> Result<Self, StackError> {
         let embedded = match choice {
             StoreChoice::Memory => Some(embedded(None)?),
             StoreChoice::File => Some(embedded(Some(file))?),
@@ -63,7 +68,7 @@ impl DevStore {
             // Both other choices start the embedded one.
             (_, None) => String::new(),
         };
-        let client = DynamoDb::local(&url, TableNames::from(tables));
+        let client = DynamoDb::local(&url, TableNames::from(tables).with_outbox(outbox));
         wait_for(async { client.create_tables().await.map_err(|error| no_tables(&url, &error)) })?;
         Ok(Self { url, client, _embedded: embedded })
     }

@@ -15,6 +15,7 @@ mod ended;
 mod error;
 mod item;
 mod moving;
+mod outbox;
 mod password;
 mod retry;
 pub mod schema;
@@ -26,6 +27,7 @@ mod warm_up;
 pub use address::{Addition, Cursor, EmailChange};
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
+pub use outbox::mail_request;
 pub use scope::ScopeChange;
 
 use aws_sdk_dynamodb::Client;
@@ -38,13 +40,27 @@ pub struct TableNames {
     users: Option<String>,
     sessions: String,
     attempts: Option<String>,
+    outbox: Option<String>,
 }
 
 impl TableNames {
     /// For `refresh`, `revoke`, `sessions` and `revocations`, which use only the sessions table.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
-        Self { users: None, sessions: sessions.into(), attempts: None }
+        Self { users: None, sessions: sessions.into(), attempts: None, outbox: None }
+    }
+
+    /// For `mailer`, which uses no other table.
+    #[must_use]
+    pub fn mailer_only(users: impl Into<String>, outbox: impl Into<String>) -> Self {
+        let (users, outbox) = (Some(users.into()), Some(outbox.into()));
+        Self { users, sessions: String::new(), attempts: None, outbox }
+    }
+
+    /// The same, with the outbox.
+    #[must_use]
+    pub fn with_outbox(self, outbox: impl Into<String>) -> Self {
+        Self { outbox: Some(outbox.into()), ..self }
     }
 }
 
@@ -54,6 +70,7 @@ impl From<&Tables> for TableNames {
             users: Some(tables.users.clone()),
             sessions: tables.sessions.clone(),
             attempts: Some(tables.attempts.clone()),
+            outbox: None,
         }
     }
 }
@@ -72,6 +89,10 @@ impl DynamoDb {
 
     fn attempts_table(&self) -> Result<&str, StoreError> {
         self.tables.attempts.as_deref().ok_or_else(|| not_given("attempts"))
+    }
+
+    fn outbox_table(&self) -> Result<&str, StoreError> {
+        self.tables.outbox.as_deref().ok_or_else(|| not_given("outbox"))
     }
 }
 

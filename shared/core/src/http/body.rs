@@ -27,7 +27,7 @@ pub(super) enum Accepts {
 }
 
 /// Parameters that no endpoint accepts in the query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 13] = [
+const BODY_ONLY: [&str; 17] = [
     "username",
     "password",
     "current_password",
@@ -41,6 +41,10 @@ const BODY_ONLY: [&str; 13] = [
     "token",
     "token_type_hint",
     "all",
+    "email",
+    "language",
+    "request",
+    "code",
 ];
 
 /// The body of a POST request, which is taken out of the request and wiped after reading.

@@ -48,6 +48,12 @@ pub enum ApiError {
     InvalidToken,
     /// The access token has no right to the account endpoints (RFC 6750 §3.1).
     InsufficientScope,
+    /// The link, the code or the request handle of a mail is not valid.
+    MailRefused,
+    /// The client allows no sign-up without an invitation.
+    SignUpNotAllowed,
+    /// The service sends no mails.
+    MailOff,
     /// The path names nothing, or nothing of the caller's.
     NotFound,
     /// A rate limit is exhausted; the next attempt is possible after this time.
@@ -84,6 +90,13 @@ impl ApiError {
             Self::InsufficientScope => {
                 ("insufficient_scope", "The access token has no right to the account.")
             }
+            Self::MailRefused => ("invalid_token", "The link or the code is not valid, or was used."),
+            Self::SignUpNotAllowed => {
+                ("signup_not_allowed", "The client allows no sign-up without an invitation.")
+            }
+            Self::MailOff => {
+                ("invalid_request", "This service sends no mails: its setting mail_from is not set.")
+            }
             Self::NotFound => ("invalid_request", "There is nothing here."),
             Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
             Self::TemporarilyUnavailable => {
@@ -98,9 +111,9 @@ impl From<&Problem> for ApiError {
     fn from(problem: &Problem) -> Self {
         match problem {
             // A failing store or key source is never `invalid_grant`: the client would discard its session.
-            Problem::Store { source: StoreError::Unavailable(_), .. } | Problem::KeysOverdue => {
-                Self::TemporarilyUnavailable
-            }
+            Problem::Store { source: StoreError::Unavailable(_), .. }
+            | Problem::KeysOverdue
+            | Problem::MailNotSent(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,
@@ -116,6 +129,13 @@ impl From<&Problem> for ApiError {
             // Not `invalid_grant`: the token is valid, and the client would discard it.
             Problem::ClientGone => Self::UnknownClient,
             Problem::ScopeNotGranted => Self::InvalidScope,
+            Problem::MailOff => Self::MailOff,
+            Problem::NoAccountUrl => {
+                Self::InvalidRequest("The client has no account_url, which the links of mails need.")
+            }
+            Problem::SignUpNotAllowed => Self::SignUpNotAllowed,
+            Problem::MailThrottled(_, wait) => Self::SlowDown(*wait),
+            Problem::MailRefused(..) => Self::MailRefused,
             Problem::NoSuchSession => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),
         }

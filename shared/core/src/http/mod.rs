@@ -1,5 +1,6 @@
 //! HTTP: requests become the parsed requests of the flows, and outcomes become responses.
 
+pub mod account;
 pub mod answer;
 mod body;
 pub mod browser;
