@@ -3,6 +3,7 @@
 use daypass_core::http::request::Request;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
+use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_tests::openapi::{Shown, description};
 use daypass_tests::service::{PASSWORD, Service, post, request};
 use serde_json::{Value, json};
@@ -10,8 +11,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const PAGE: &str = "https://app.example.com";
-const CLIENTS: &str =
-    r#"[{"client_id":"web"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+const CLIENTS: &str = r#"[{"client_id":"web","signup":"open","account_url":"https://app.example.com/account","scope":"orders:read orders:write"},
+    {"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+/// The operations about mails, and whether the authorizer is in front.
+const MAILS: [(&str, bool); 6] = [
+    ("/signup", false),
+    ("/signup/confirm", false),
+    ("/recover", false),
+    ("/recover/confirm", false),
+    ("/email", true),
+    ("/email/confirm", false),
+];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
     "/.well-known/jwks.json",
@@ -85,9 +95,12 @@ async fn every_listed_response_is_seen() {
     documents(&mut seen, &plain).await;
     tokens(&mut seen, &pages).await;
     account(&mut seen, &pages).await;
+    mails(&mut seen, &pages, &db.url()).await;
     failures(&mut seen, &pages).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
     beside_the_proxy(&mut seen, &guarded).await;
+    let silent = pages.redeployed(&db.url(), &[("DAYPASS_MAIL_FROM", "")]).await;
+    without_mails(&mut seen, &silent).await;
 
     let listed: BTreeSet<Shown> = description().listed().into_iter().collect();
     assert_eq!(seen.0.difference(&listed).collect::<Vec<_>>(), Vec::<&Shown>::new());
@@ -109,7 +122,9 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 }
 
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
-    for path in ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION] {
+    let mails = MAILS.map(|(path, _)| path);
+    for path in ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION].into_iter().chain(mails)
+    {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
             let headers = [("origin", origin), ("access-control-request-method", "POST")];
@@ -226,6 +241,104 @@ async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     for (method, path) in [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password")] {
         seen.see(service, request(method, path)).await;
     }
+    for (path, _) in MAILS {
+        seen.see(service, request("POST", path)).await;
+    }
+}
+
+/// The requests for mails and their confirmations.
+async fn mails(seen: &mut Seen, service: &Service, dynamodb: &str) {
+    let tokens = seen.json(service, "/login", login("bob", PASSWORD)).await;
+    service.clock.advance(Duration::from_secs(3600));
+    let tokens = if tokens["access_token"].is_null() {
+        seen.json(service, "/login", login("bob", PASSWORD)).await
+    } else {
+        tokens
+    };
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    let authorized = |mut request: Request| {
+        request.extensions_mut().insert(principal);
+        request
+    };
+    for (path, guarded) in MAILS {
+        for request in [
+            post(path, "application/json", vec![b' '; 20_000]),
+            post(path, "text/plain", "x"),
+            post(path, "application/json", "{}"),
+            post(path, "application/json", r#"{"client_secret":"s"}"#),
+        ] {
+            seen.see(service, if guarded { authorized(request) } else { request }).await;
+        }
+    }
+    let room = Mailroom::of(service, dynamodb).await;
+    let password = "a longer and better password";
+    let ada = "ada@example.com";
+    for path in ["/signup", "/recover"] {
+        seen.json(service, path, json!({ "email": ada, "client_id": "unknown" })).await;
+        seen.json(service, path, json!({ "email": ada, "client_id": "app" })).await;
+    }
+    seen.json(service, "/signup", json!({ "email": ada })).await;
+    let (sign_up, _) = token_and_code(&room.mails().await[0]);
+    seen.json(service, "/signup/confirm", json!({ "token": sign_up, "password": "short" })).await;
+    let closed = service.redeployed(dynamodb, &[]).await;
+    seen.json(&closed, "/signup/confirm", json!({ "token": sign_up, "password": password })).await;
+    seen.json(service, "/signup/confirm", json!({ "token": sign_up, "password": password })).await;
+    let asked = seen.json(service, "/recover", json!({ "email": ada })).await;
+    let (reset, _) = token_and_code(&room.mails().await[0]);
+    seen.json(service, "/recover/confirm", json!({ "token": reset, "password": "short" })).await;
+    for _ in 0..6 {
+        let code = json!({ "request": asked["request"], "code": "0", "password": password });
+        seen.json(service, "/recover/confirm", code).await;
+    }
+    seen.json(service, "/recover/confirm", json!({ "token": reset, "password": password })).await;
+    // Two more reach the limit of an address.
+    for path in ["/recover", "/signup"] {
+        for _ in 0..2 {
+            seen.json(service, path, json!({ "email": ada })).await;
+        }
+    }
+
+    let change = |password: &str, email: &str| {
+        let body = json!({ "current_password": password, "email": email }).to_string();
+        authorized(post("/email", "application/json", body))
+    };
+    seen.see(service, request("POST", "/email")).await;
+    seen.see(service, post("/email", "application/json", change(PASSWORD, ada).into_body())).await;
+    seen.see(service, change("not the password", "bob@example.org")).await;
+    let asked = seen.see(service, change(PASSWORD, "bob@example.org")).await;
+    let (address, _) = token_and_code(&room.mails().await[0]);
+    for path in ["/signup/confirm", "/email/confirm"] {
+        let of_sign_up =
+            seen.json(service, "/signup", json!({ "email": format!("{}@b.example", path.len()) })).await;
+        let handle = if path == "/email/confirm" { &asked["request"] } else { &of_sign_up["request"] };
+        for _ in 0..6 {
+            let code = json!({ "request": handle, "code": "0", "password": password });
+            seen.json(service, path, code).await;
+        }
+    }
+    seen.json(service, "/email/confirm", json!({ "token": address })).await;
+    for _ in 0..3 {
+        seen.see(service, change(PASSWORD, "bob@example.org")).await;
+    }
+    let narrow = json!({ "username": "carol", "password": PASSWORD, "scope": "orders:read" });
+    let narrow = token_of(&seen.json(service, "/login", narrow).await, "access_token");
+    let mut denied = change(PASSWORD, ada);
+    denied.extensions_mut().insert(service.principal(&narrow));
+    seen.see(service, denied).await;
+}
+
+/// The endpoints of mails while mails are off.
+async fn without_mails(seen: &mut Seen, service: &Service) {
+    let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    for (path, _) in MAILS {
+        let body = json!({
+            "email": "ada@example.com", "token": "x", "password": "a longer and better password", "current_password": PASSWORD,
+        });
+        let mut request = post(path, "application/json", body.to_string());
+        request.extensions_mut().insert(principal);
+        seen.see(service, request).await;
+    }
 }
 
 /// Each operation that reads or writes a table, while the store is unavailable and while it is broken.
@@ -233,7 +346,24 @@ async fn failures(seen: &mut Seen, service: &Service) {
     let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
     let principal = service.principal(&token_of(&tokens, "access_token"));
     let token = token_of(&tokens, "refresh_token");
+    let email = |address: &str| json!({ "email": address, "current_password": PASSWORD });
+    let mut handles = Vec::new();
+    for (path, address) in
+        [("/signup", "c1@b.example"), ("/recover", "c2@b.example"), ("/email", "c3@b.example")]
+    {
+        let mut request = post(path, "application/json", email(address).to_string());
+        request.extensions_mut().insert(principal);
+        handles.push(token_of(&seen.see(service, request).await, "request"));
+    }
+    let code =
+        |n: usize| json!({ "request": handles[n], "code": "0", "password": "a longer and better password" });
     let bodies = [
+        ("/signup", email("c1@b.example")),
+        ("/recover", email("c2@b.example")),
+        ("/email", email("c3@b.example")),
+        ("/signup/confirm", code(0)),
+        ("/recover/confirm", code(1)),
+        ("/email/confirm", code(2)),
         ("/login", login("carol", PASSWORD)),
         ("/refresh", json!({ "grant_type": "refresh_token", "refresh_token": token })),
         ("/revoke", json!({ "token": token })),

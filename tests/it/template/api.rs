@@ -39,7 +39,7 @@ fn routes() -> BTreeSet<(String, String, bool)> {
 #[test]
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
-    // The token endpoints are public. Callers of the others have logged in.
+    // The token endpoints are public, and so are those of people who cannot log in. Callers of the others have logged in.
     let expected = [
         ("ANY /login", "login", false),
         ("ANY /refresh", "refresh", false),
@@ -48,6 +48,13 @@ fn routes_lead_to_their_functions() {
         ("ANY /sessions/{id}", "sessions", true),
         ("ANY /password", "password", true),
         ("OPTIONS /password", "password", false),
+        ("ANY /email", "password", true),
+        ("OPTIONS /email", "password", false),
+        ("ANY /email/confirm", "account", false),
+        ("ANY /recover", "account", false),
+        ("ANY /recover/confirm", "account", false),
+        ("ANY /signup", "account", false),
+        ("ANY /signup/confirm", "account", false),
         ("OPTIONS /sessions", "sessions", false),
         ("OPTIONS /sessions/{id}", "sessions", false),
         ("ANY /revocations", "revocations", false),
@@ -75,7 +82,15 @@ fn a_flood_at_one_route_starves_only_that_route() {
         let limit_of = |route: &str| settings[route][limit].as_u64().unwrap();
         let total: u64 = settings.keys().map(|route| limit_of(route)).sum();
         assert!(total <= 5_000, "{limit}: {total}");
-        for hashing in ["ANY /login", "ANY /password"] {
+        for hashing in [
+            "ANY /login",
+            "ANY /password",
+            "ANY /email",
+            "ANY /recover",
+            "ANY /recover/confirm",
+            "ANY /signup",
+            "ANY /signup/confirm",
+        ] {
             assert!(limit_of(hashing) * 10 <= limit_of("ANY /refresh"), "{hashing}");
         }
     }
@@ -241,7 +256,7 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 7, "one for each function");
+    assert_eq!(granted.len(), 11, "one for each function, one more for /email, and three for `account`");
 }
 
 #[test]

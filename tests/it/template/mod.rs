@@ -224,7 +224,7 @@ fn a_failed_first_deployment_leaves_no_secret() {
 /// invariant: The stack's templates have only resource types of every region.
 #[test]
 fn the_pipe_is_a_stack_of_its_own() {
-    for path in ["template.yaml", "infra/api.yaml", "infra/observability.yaml"] {
+    for path in ["template.yaml", "infra/api.yaml", "infra/mail.yaml", "infra/observability.yaml"] {
         assert_eq!(Template::at(path).resources("AWS::Pipes::Pipe").count(), 0, "{path}");
     }
     let events = Template::at("infra/security-events.yaml");

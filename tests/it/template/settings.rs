@@ -148,6 +148,11 @@ fn issuer() -> Value {
     json!({ "Fn::GetAtt": "IssuerParameter.Value" })
 }
 
+/// The name of the configuration set of SES.
+fn configuration_set() -> Value {
+    json!({ "Fn::Sub": "${AWS::StackName}-mail" })
+}
+
 /// A URL that Lambda makes for a function, in the region with the longest name.
 const FUNCTION_URL: &str = "https://abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-1.on.aws/";
 
@@ -166,6 +171,9 @@ pub(super) fn example(parameters: &Value, value: &Value) -> String {
     }
     if let Some((_, path)) = direct(value) {
         return format!("{FUNCTION_URL}{path}");
+    }
+    if value == &configuration_set() {
+        return "daypass-mail".to_owned();
     }
     if value.get("Fn::GetAtt").is_some() {
         if value == &issuer() {
@@ -209,6 +217,10 @@ fn the_longest_parameters_fit_into_the_environment() {
         }
         if let Some((_, path)) = direct(value) {
             return FUNCTION_URL.len() + path.len();
+        }
+        if value == &configuration_set() {
+            // SES takes no longer name.
+            return 64;
         }
         let below_issuer =
             value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${IssuerParameter.Value}/"));
