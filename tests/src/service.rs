@@ -174,7 +174,8 @@ pub struct Service {
     revoke: Revoke<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
-    account: Account<DynamoDb>,
+    /// The flows of the function `account`.
+    pub account: Account<DynamoDb>,
     /// The settings of the mailer, which [`Mailroom`](crate::mailroom::Mailroom) runs.
     pub mailer: MailerConfig,
     authorizer: Authorizer<NotFollowed>,

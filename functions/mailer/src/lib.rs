@@ -67,17 +67,18 @@ async fn deliver<'r, S: MailerStore, M: MailSender>(
 
 /// The addresses of a report that get no more mails.
 fn undeliverable(report: &Value) -> Vec<(EmailAddress, Undeliverable)> {
-    let (recipients, cause) = match report["eventType"].as_str() {
+    let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str);
+    let (recipients, cause) = match text("/eventType") {
         // A transient bounce is a full mailbox, say.
-        Some("Bounce") if report["bounce"]["bounceType"] == "Permanent" => {
-            (&report["bounce"]["bouncedRecipients"], Undeliverable::Bounced)
+        Some("Bounce") if text("/bounce/bounceType") == Some("Permanent") => {
+            ("/bounce/bouncedRecipients", Undeliverable::Bounced)
         }
-        Some("Complaint") if report["complaint"]["complaintFeedbackType"] != "not-spam" => {
-            (&report["complaint"]["complainedRecipients"], Undeliverable::Complained)
+        Some("Complaint") if text("/complaint/complaintFeedbackType") != Some("not-spam") => {
+            ("/complaint/complainedRecipients", Undeliverable::Complained)
         }
         _ => return Vec::new(),
     };
-    let addresses = recipients.as_array().into_iter().flatten();
-    let addresses = addresses.filter_map(|recipient| recipient["emailAddress"].as_str());
+    let recipients = report.pointer(recipients).and_then(Value::as_array).into_iter().flatten();
+    let addresses = recipients.filter_map(|recipient| recipient.get("emailAddress")?.as_str());
     addresses.filter_map(|text| Some((EmailAddress::parse(text).ok()?, cause))).collect()
 }

@@ -115,6 +115,7 @@ impl Stage {
             ("DAYPASS_USERS_TABLE", "users"),
             ("DAYPASS_SESSIONS_TABLE", "sessions"),
             ("DAYPASS_ATTEMPTS_TABLE", "attempts"),
+            ("DAYPASS_OUTBOX_TABLE", "outbox"),
         ];
         let mut environment: Vec<(&'static str, OsString)> =
             environment.map(|(name, value)| (name, value.into())).into();

@@ -1,6 +1,5 @@
 //! Conversion of users and sessions to items and back. Reading is strict: the error names a missing or malformed attribute.
 
-use crate::outbox::{SUBJECT, SUBJECT_MAC};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
@@ -70,6 +69,8 @@ const AT: &str = "at";
 const LANGUAGE: &str = "language";
 const OLD: &str = "old";
 const PURPOSE: &str = "purpose";
+pub(crate) const SUBJECT: &str = "subject";
+pub(crate) const SUBJECT_MAC: &str = "subject_mac";
 
 /// An attribute of the type string.
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {

@@ -5,7 +5,7 @@ use crate::address::Holder;
 use crate::error::failure;
 use crate::item::{
     self, CHANGED_BY, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, ID, Item, KNOWN, PASSWORD_HASH, PASSWORD_VERSION,
-    UPDATED_AT, USERNAME,
+    SUBJECT, SUBJECT_MAC, UPDATED_AT, USERNAME,
 };
 use crate::schema::bug;
 use crate::store::{Conditional, conditional, names, other_reason, values};
@@ -23,9 +23,7 @@ use daypass_core::token::mail::OutboxId;
 use daypass_verifier::base::ids::{AttemptId, Username};
 use serde_json::Value;
 
-// Attributes of an item of the outbox that the mailer writes. It also has `attempt`.
-pub(crate) const SUBJECT: &str = "subject";
-pub(crate) const SUBJECT_MAC: &str = "subject_mac";
+// Attributes of an item of the outbox that the mailer writes. It also has `attempt`, `subject` and `subject_mac`.
 const STATE: &str = "state";
 const TRIES: &str = "tries";
 

@@ -12,6 +12,7 @@ use aws_sdk_sesv2::types::{
 };
 use daypass_aws::SdkConfig;
 use daypass_core::ports::mail::{Language, Mail, MailSender, SendError, Sender};
+use daypass_core::secret::SecretString;
 use serde_json::json;
 use std::time::Duration;
 
@@ -61,11 +62,11 @@ impl Ses {
         sent.map(drop).map_err(|error| Refusal::of(&error))
     }
 
-    fn from_template(&self, prefix: &str, mail: &Mail, language: &Language) -> EmailContent {
+    fn templated(&self, prefix: &str, mail: &Mail, language: &Language) -> EmailContent {
         let data = json!({
             "service": self.service(),
-            "link": mail.link.as_ref().map(|link| link.expose()).unwrap_or_default(),
-            "code": mail.code.as_ref().map(|code| code.expose()).unwrap_or_default(),
+            "link": mail.link.as_ref().map(SecretString::expose).unwrap_or_default(),
+            "code": mail.code.as_ref().map(SecretString::expose).unwrap_or_default(),
             "hours": mail.hours,
         });
         let template = Template::builder()
@@ -74,7 +75,7 @@ impl Ses {
         EmailContent::builder().template(template.build()).build()
     }
 
-    fn from_text(&self, mail: &Mail) -> Result<EmailContent, Refusal> {
+    fn written(&self, mail: &Mail) -> Result<EmailContent, Refusal> {
         let part = |text: String| {
             let content = Content::builder().data(text).charset("UTF-8").build();
             content.map_err(|_| Refusal::not_now("a text is missing"))
@@ -100,14 +101,14 @@ impl MailSender for Ses {
     /// With templates, a language without a template gets the English one.
     async fn send(&self, mail: &Mail) -> Result<(), SendError> {
         let Some(prefix) = &self.templates else {
-            let content = self.from_text(mail).map_err(|refusal| refusal.error)?;
+            let content = self.written(mail).map_err(|refusal| refusal.error)?;
             return self.send_once(mail, content).await.map_err(|refusal| refusal.error);
         };
         let english = Language::default();
-        let sent = self.send_once(mail, self.from_template(prefix, mail, &mail.language)).await;
+        let sent = self.send_once(mail, self.templated(prefix, mail, &mail.language)).await;
         match sent {
             Err(refusal) if refusal.nothing_found && mail.language != english => {
-                let content = self.from_template(prefix, mail, &english);
+                let content = self.templated(prefix, mail, &english);
                 self.send_once(mail, content).await.map_err(|refusal| refusal.error)
             }
             sent => sent.map_err(|refusal| refusal.error),

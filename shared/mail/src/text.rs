@@ -1,6 +1,7 @@
 //! The built-in texts, in English and German. The HTML has one table and inline styles, as old mail clients need it.
 
 use daypass_core::ports::mail::{Mail, MailKind};
+use daypass_core::secret::SecretString;
 
 /// A mail with its texts.
 pub(crate) struct Rendered {
@@ -150,8 +151,8 @@ pub(crate) fn render(mail: &Mail, service: &str) -> Rendered {
     let paragraphs = |texts: &[&str]| texts.iter().map(|text| fill(text)).collect::<Vec<String>>();
     let (before, after) = (paragraphs(words.before), paragraphs(words.after));
     let (subject, action) = (fill(words.subject), fill(words.action));
-    let link = mail.link.as_ref().map(|link| link.expose());
-    let code = mail.code.as_ref().map(|code| code.expose());
+    let link = mail.link.as_ref().map(SecretString::expose);
+    let code = mail.code.as_ref().map(SecretString::expose);
 
     let mut text = before.clone();
     text.extend(link.map(|link| format!("{action}:\n{link}")));
@@ -196,7 +197,6 @@ mod tests {
     use super::*;
     use daypass_core::account::address::EmailAddress;
     use daypass_core::ports::mail::Language;
-    use daypass_core::secret::SecretString;
 
     fn mail(kind: MailKind, language: &str) -> Mail {
         Mail {

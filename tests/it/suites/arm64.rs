@@ -185,6 +185,15 @@ async fn a_day_in_the_life() {
     let keys = functions.ask("discovery", "GET", "/.well-known/jwks.json", &Value::Null, None).await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
 
+    let refused =
+        functions.ask("account", "POST", "/signup", &json!({ "email": "ada@example.com" }), None).await;
+    assert_eq!(refused.outcome(), (403, "signup_not_allowed".to_owned()));
+    if let Some(mailer) = functions.started.get("mailer") {
+        let answer = mailer.outcome(&json!({ "Records": [] })).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        functions.answered.lock().unwrap().insert("mailer".to_owned());
+    }
+
     if let Some(rotation) = functions.started.get("rotate-keys") {
         let error = rotation.outcome(&json!({ "cut": "everything" })).await.unwrap_err();
         assert!(error.contains("the event is no rotation step"), "{error}");

@@ -136,6 +136,7 @@ impl Whole {
                 .variable("DAYPASS_USERS_TABLE", &tables.users)
                 .variable("DAYPASS_SESSIONS_TABLE", &tables.sessions)
                 .variable("DAYPASS_ATTEMPTS_TABLE", &tables.attempts)
+                .variable("DAYPASS_OUTBOX_TABLE", &table("outbox"))
         };
         let settings = change(settings);
         let before = Instant::now();

@@ -352,11 +352,17 @@ impl Sender {
     /// Longest name in bytes. Its encoded form is one encoded-word, which has at most 75 characters (RFC 2047 §2).
     const MAX_NAME_BYTES: usize = 45;
 
+    /// Longest text in bytes. The document of settings has to hold it.
+    const MAX_BYTES: usize = 120;
+
     /// Parses `Name <address>`. The texts of the mails name the service by the name.
     ///
     /// # Errors
     /// A text that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(format!("is longer than {} bytes", Self::MAX_BYTES));
+        }
         let parts = text.strip_suffix('>').and_then(|text| text.split_once(" <"));
         let (name, address) = parts.ok_or("is not of the form `Name <address>`")?;
         let address =
