@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 /// A mailer and its SES.
 pub struct Mailroom {
-    /// The SES.
+    /// The local SES.
     pub ses: Ses,
     /// The mailer's own recorder and store.
     pub bench: Bench,

@@ -1,4 +1,4 @@
-//! Links and codes: used once, for one purpose and in one deployment, and guessed by nobody.
+//! Links and codes: used once, for one purpose and in one deployment, and not guessed.
 
 use super::*;
 use daypass_core::session::EndReason;

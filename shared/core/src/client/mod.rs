@@ -317,7 +317,7 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignUp {
-    /// Operators alone.
+    /// Operators alone create users.
     #[default]
     Off,
     /// People whom an operator invited by mail.
@@ -347,7 +347,7 @@ impl AccountUrl {
         Ok(Self(text.to_owned()))
     }
 
-    /// The URL.
+    /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

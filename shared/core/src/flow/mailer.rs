@@ -33,7 +33,7 @@ pub struct Mailer<S, M> {
     pub config: MailerConfig,
     /// The outbox and the users table.
     pub store: S,
-    /// SES.
+    /// The service that sends mails.
     pub sender: M,
     /// The keys of the tokens of mails.
     pub keys: MailKeys,

@@ -15,15 +15,15 @@ use serde::Deserialize;
 /// A parsed request of the function `account`.
 #[derive(Debug)]
 pub enum AccountRequest {
-    /// `POST /signup`
+    /// `POST /signup`: asks for a mail.
     SignUp(MailWish),
-    /// `POST /signup/confirm`
+    /// `POST /signup/confirm`: creates a user.
     ConfirmSignUp(Confirmation, Password),
-    /// `POST /recover`
+    /// `POST /recover`: asks for a mail.
     Recover(MailWish),
-    /// `POST /recover/confirm`
+    /// `POST /recover/confirm`: sets a password.
     Reset(Confirmation, Password),
-    /// `POST /email/confirm`
+    /// `POST /email/confirm`: sets an address.
     ConfirmAddress(Confirmation),
 }
 

@@ -247,7 +247,7 @@ pub enum Event {
         /// What SES said. It names no recipient.
         detail: String,
     },
-    /// The mailer has used up its attempts to send a mail, and nobody knows whether it was sent.
+    /// The mailer has used up its attempts to send a mail, and does not know whether it was sent.
     #[serde(rename = "mail.given_up")]
     MailGivenUp { mail: OutboxId },
     /// SES reported that a mail bounced or was marked as spam. The address gets no more mails.

@@ -35,7 +35,7 @@ impl Language {
         valid.then(|| Self(primary.to_ascii_lowercase()))
     }
 
-    /// The subtag.
+    /// The subtag, in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,7 +43,7 @@ impl Language {
 }
 
 impl Default for Language {
-    /// English.
+    /// English, for requests without a language.
     fn default() -> Self {
         Self("en".to_owned())
     }
@@ -52,9 +52,9 @@ impl Default for Language {
 /// Why a mail is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occasion {
-    /// Somebody asked for a user with this address.
+    /// A request asked for a user with this address.
     SignUp,
-    /// Somebody forgot the password.
+    /// The user of the address forgot the password.
     Recovery,
     /// A signed-in user wants this address.
     Change {
@@ -97,7 +97,7 @@ pub struct MailRequest {
     pub id: OutboxId,
     /// Why the mail is wanted.
     pub occasion: Occasion,
-    /// The recipient.
+    /// The address of the recipient.
     pub address: EmailAddress,
     /// The client, whose `account_url` the link begins with.
     pub client: ClientId,
@@ -286,7 +286,7 @@ pub enum MailKind {
 }
 
 impl MailKind {
-    /// All kinds.
+    /// All kinds of mails.
     pub const ALL: [Self; 6] =
         [Self::SignUp, Self::SignUpExisting, Self::Reset, Self::Email, Self::EmailChanged, Self::Invitation];
 
@@ -307,11 +307,11 @@ impl MailKind {
 /// A mail, without its texts.
 #[derive(Debug)]
 pub struct Mail {
-    /// Its text.
+    /// Decides on the text.
     pub kind: MailKind,
-    /// The recipient.
+    /// The address of the recipient.
     pub to: EmailAddress,
-    /// The language.
+    /// The language of the text.
     pub language: Language,
     /// The team's page, or the page with a token behind `#`; `None` for a notice of a client without a page.
     pub link: Option<SecretString>,
@@ -336,7 +336,7 @@ pub enum SendError {
     /// It was not sent, and never will be: the service rejects this recipient or text.
     #[error("{0}")]
     Rejected(String),
-    /// Nobody knows whether it was sent: no response in time, or a failure within the service.
+    /// It is unknown whether it was sent: no response in time, or a failure within the service.
     #[error("{0}")]
     Unknown(String),
 }

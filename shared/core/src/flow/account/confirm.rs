@@ -34,9 +34,9 @@ pub enum MailProof {
     Link(SecretString),
     /// The handle of the request, and the code of the mail.
     Code {
-        /// The handle.
+        /// The handle of the request.
         request: SecretString,
-        /// The code.
+        /// The code as typed.
         code: SecretString,
     },
 }
@@ -57,14 +57,14 @@ pub struct Created {
 }
 
 impl<S: AccountStore + PasswordStore> Account<S> {
-    /// Creates a user with this password. Signs nobody in.
+    /// Creates a user with this password. Opens no session.
     pub async fn confirm_sign_up(&self, confirmation: Confirmation, password: Password) -> Outcome<Created> {
         let mut events = Vec::new();
         let answer = self.create(&confirmation, &password, &mut events).await;
         Outcome::new(answer, events)
     }
 
-    /// Sets another password and ends every session of the user. Signs nobody in.
+    /// Sets another password and ends every session of the user. Opens no session.
     pub async fn reset(&self, confirmation: Confirmation, password: Password) -> Outcome<()> {
         let mut events = Vec::new();
         let answer = self.set_password(&confirmation, &password, &mut events).await;
