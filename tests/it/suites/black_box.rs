@@ -173,10 +173,12 @@ impl Whole {
     /// Sends a request. Also returns the time until the whole response has arrived. Fails the test if `openapi.yaml` does
     /// not describe the response of an endpoint.
     pub(crate) async fn timed(&self, request: reqwest::RequestBuilder) -> (Answer, Duration) {
-        let request = request.build().unwrap();
+        // The client of the request, because it can have a local address of its own.
+        let (http, request) = request.build_split();
+        let request = request.unwrap();
         let sent = as_sent(&request);
         let before = Instant::now();
-        let answer = Answer::read(self.http.execute(request).await.unwrap()).await.unwrap();
+        let answer = Answer::read(http.execute(request).await.unwrap()).await.unwrap();
         let took = before.elapsed();
         if sent.uri().path() != GUARDED {
             assert_described(&sent, &answer);
