@@ -14,6 +14,8 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
+mod watch;
+
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
@@ -79,13 +81,6 @@ async fn a_route_line_holds_for_lenient_spellings() {
         let request = whole.http.request(method.clone(), whole.url(path)).header("authorization", &bearer);
         assert_eq!(request.send().await.unwrap().status(), status, "{method} {path}");
     }
-}
-
-/// One smoke test with `cargo lambda watch`, as `cargo dev` runs the functions.
-#[tokio::test(flavor = "multi_thread")]
-async fn through_cargo_lambda_watch() {
-    let whole = Whole::start(Runner::CargoLambda).await;
-    whole.the_main_job().await;
 }
 
 /// The functions that were built for this run.

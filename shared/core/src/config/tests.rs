@@ -119,7 +119,8 @@ fn short_access_tokens_are_for_this_machine() {
     check("http://localhost:3000", "601", false);
     check("https://id.example.com", "300", true);
     check("https://id.example.com", "299", false);
-    check("https://localhost", "299", false);
+    check("https://localhost:3000", "5", true);
+    check("https://localhost.example", "299", false);
 }
 
 #[test]

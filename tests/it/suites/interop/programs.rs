@@ -1,6 +1,6 @@
 //! The programs in `tests/interop`: their commands, input and output.
 
-use daypass_testkit::tls::Tls;
+use daypass_dev::Stack;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -125,12 +125,12 @@ impl Program {
     }
 
     /// Runs the program with a case on its standard input. Panics if it fails.
-    pub(crate) async fn run(&self, case: &Value, tls: &Tls) -> Covered {
+    pub(crate) async fn run(&self, case: &Value, stack: &Stack) -> Covered {
         // Each language has another variable for an additional certificate authority.
         let names = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
         self.answer(case, |command| {
             for name in names {
-                command.env(name, tls.certificate());
+                command.env(name, stack.authority().unwrap());
             }
         })
         .await
