@@ -32,11 +32,19 @@ struct Moving {
 
 /// A stack that moves users from an empty pool.
 async fn moving(settings: &[(&str, &str)]) -> Moving {
+    with(settings, true).await
+}
+
+/// As [`moving`], with hashes as in production unless `quick`.
+async fn with(settings: &[(&str, &str)], quick: bool) -> Moving {
     let (db, pool) = (Embedded::start(None).unwrap(), Cognito::start().await.unwrap());
     let from = format!("eu-west-1:{CLIENT}");
     let endpoint = ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", pool.url());
     let all = [settings, &[("DAYPASS_MIGRATE_COGNITO", from.as_str()), endpoint]].concat();
-    let service = Service::quick(&db.url(), &all).await;
+    let service = match quick {
+        true => Service::quick(&db.url(), &all).await,
+        false => Service::with(&db.url(), &all).await,
+    };
     Moving { _db: db, pool, service }
 }
 
@@ -318,7 +326,7 @@ async fn a_lockout_of_cognito_is_429_and_counts() {
 /// Two first logins at once both succeed, and a user whom an operator gave a new password needs no Cognito.
 #[tokio::test(flavor = "multi_thread")]
 async fn first_logins_at_once_make_one_user() {
-    let moving = moving(&[]).await;
+    let moving = with(&[], false).await;
     for n in [1, 2] {
         moving.pool.add(old_user(n, UserState::Confirmed));
     }

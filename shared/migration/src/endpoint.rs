@@ -1,4 +1,4 @@
-//! A migration endpoint: `docs/guides/migration-endpoint.md` states the contract.
+//! A migration endpoint: `docs/guides/migration.md` states the contract.
 
 use crate::Http;
 use daypass_core::keys::SigningKeys;

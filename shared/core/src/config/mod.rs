@@ -89,11 +89,11 @@ settings! {
 
     /// Moves the users of an Amazon Cognito user pool at their first login: REGION:APP_CLIENT_ID, such as
     /// eu-west-1:1h57kf5cpq17m0eml12EXAMPLE. The app client has no secret and allows USER_PASSWORD_AUTH
-    /// (docs/guides/cognito.md). Empty: no migration.
+    /// (docs/guides/migration.md). Empty: no migration.
     MIGRATE_COGNITO = "DAYPASS_MIGRATE_COGNITO";
 
     /// Moves the users of another system at their first login: an https URL of at most 128 characters that checks a name and
-    /// a password (docs/guides/migration-endpoint.md). Excludes DAYPASS_MIGRATE_COGNITO. Empty: no migration.
+    /// a password (docs/guides/migration.md). Excludes DAYPASS_MIGRATE_COGNITO. Empty: no migration.
     MIGRATE_URL = "DAYPASS_MIGRATE_URL";
 
     /// Name of the table `users`.
