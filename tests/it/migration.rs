@@ -1,11 +1,6 @@
 //! Users move at their first login: from a Cognito user pool, and through a migration endpoint.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "the helpers of a test fail as the test does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::ports::event::{Event, LoginFailure};

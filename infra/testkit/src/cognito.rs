@@ -38,11 +38,11 @@ pub struct Cognito {
 pub struct User {
     /// `cognito:username`. In a pool whose users sign in with their address, this is the `sub`.
     pub username: String,
-    /// UUID.
+    /// The UUID of the user, which never changes.
     pub sub: String,
     /// Address, which is also an alias.
     pub email: String,
-    /// Password.
+    /// The permanent password, in clear.
     pub password: String,
     /// What a login with the right password leads to.
     pub state: UserState,
@@ -51,7 +51,7 @@ pub struct User {
 /// The state of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserState {
-    /// Gets tokens.
+    /// Gets tokens for the right password.
     Confirmed,
     /// Has to confirm the account. Cognito reports it for any password.
     Unconfirmed,
@@ -70,7 +70,7 @@ pub enum UserState {
 pub enum Fault {
     /// This error code with this status.
     Error(u16, &'static str, &'static str),
-    /// No answer.
+    /// No response, while the connection stays open.
     Hang,
     /// This status and body.
     Raw(u16, Vec<u8>),

@@ -19,7 +19,7 @@ const LIFETIME: u64 = 60;
 /// A request to check a name and a password.
 #[derive(Debug, Clone, Copy)]
 pub struct MigrationRequest<'a> {
-    /// The stack.
+    /// The stack that signs.
     pub issuer: &'a Issuer,
     /// The URL of the endpoint.
     pub audience: &'a str,
@@ -43,7 +43,7 @@ struct Claims<'a> {
 }
 
 impl MigrationRequest<'_> {
-    /// The JWT.
+    /// The request as a JWT.
     ///
     /// # Errors
     /// [`KeyError`] when the key cannot sign.
