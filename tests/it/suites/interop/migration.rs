@@ -1,9 +1,11 @@
-//! The migration endpoints of the guide, in Node.js and Python, which verify the requests of a login.
+//! Migration: the endpoints of the guide, in Node.js and Python, which verify the requests of a login, and the built function.
 
 use super::programs::Source;
+use daypass_dev::{Runner, Settings, Stack};
 use daypass_runtime::SystemClock;
-use daypass_testkit::cognito::{Cognito, Fault};
+use daypass_testkit::cognito::{CLIENT, Cognito, Fault, User, UserState};
 use daypass_testkit::embedded::Embedded;
+use daypass_testkit::functions;
 use daypass_tests::service::{PASSWORD, Service};
 use daypass_tools::{free_port, workspace_root};
 use daypass_verifier::base::time::Clock;
@@ -89,6 +91,35 @@ async fn endpoints_of_the_guide() {
         assert_eq!(post(access).await, 401, "{name}: an access token");
         assert_eq!(post(String::new()).await, 401, "{name}: nothing");
     }
+}
+
+/// The built function reads the settings of the migration, and uses the HTTPS client of the SDK.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_built_function_moves_a_user() {
+    let (pool, folder) = (Cognito::start().await.unwrap(), tempfile::tempdir().unwrap());
+    let sub = "6b1d7c3a-0f2e-4b5a-9c8d-1e2f3a4b5c6d".to_owned();
+    pool.add(User {
+        username: "ada".to_owned(),
+        sub,
+        email: "ada@example.com".to_owned(),
+        password: "old password".to_owned(),
+        state: UserState::Confirmed,
+    });
+    let settings = Settings {
+        runner: Runner::Built(functions::built("interop")),
+        ..Settings::new(folder.path().join("stack"))
+            .variable("DAYPASS_MIGRATE_COGNITO", &format!("eu-west-1:{CLIENT}"))
+            .variable("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", pool.url())
+    };
+    let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let login = async |password: &str| {
+        let body = json!({ "username": "ada", "password": password });
+        http.post(format!("{}/login", stack.url())).json(&body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((login("wrong").await, login("old password").await), (401, 200));
+    pool.stop();
+    assert_eq!((login("old password").await, login("wrong").await, pool.requests()), (200, 401, 2));
 }
 
 /// invariant: The migration endpoints of the guide are those that the interop suite runs.
