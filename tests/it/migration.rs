@@ -186,9 +186,9 @@ async fn unknown_wrong_and_disabled_cost_the_same() {
     assert_eq!(moving.stored("unknown").await, None);
 }
 
-/// Whom Cognito does not let in with the password alone, Daypass does not let in either, and the log says why.
+/// Daypass rejects users whom Cognito does not accept with the password alone. The event has the cause.
 ///
-/// invariant: A migration lets no user in for whom the old system asks for more than the password.
+/// invariant: A migration rejects users whom the old system asks for more than the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_needs_more_than_a_password_is_rejected_with_a_cause() {
     use LoginFailure::{
