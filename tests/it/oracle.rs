@@ -85,6 +85,10 @@ impl AttemptStore for Leaky {
 }
 
 impl Store for Leaky {
+    async fn create_user(&self, user: &User) -> Result<User, StoreError> {
+        self.store.create_user(user).await
+    }
+
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
         self.store.open_session(new).await
     }

@@ -300,6 +300,32 @@ impl DynamoDb {
 }
 
 impl Store for DynamoDb {
+    /// As an update, because the role of a login may not replace a user's item.
+    async fn create_user(&self, user: &User) -> Result<User, StoreError> {
+        let key = item::user_key(&user.username);
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(self.users_table()?)
+            .condition_expression("attribute_not_exists(#username)")
+            .expression_attribute_names("#username", USERNAME);
+        let mut assignments = Vec::new();
+        for (name, value) in item::from_user(user).into_iter().filter(|(name, _)| !key.contains_key(name)) {
+            assignments.push(format!("#{name} = :{name}"));
+            update = update
+                .expression_attribute_values(format!(":{name}"), value)
+                .expression_attribute_names(format!("#{name}"), name);
+        }
+        let update = update.set_key(Some(key)).update_expression(format!("SET {}", assignments.join(", ")));
+        match conditional(update).await? {
+            Conditional::Done(_) => Ok(user.clone()),
+            Conditional::Refused(Some(item)) => item::to_user(&item),
+            Conditional::Refused(None) => {
+                Err(StoreError::Unavailable("UpdateItem: the user was removed meanwhile".to_owned()))
+            }
+        }
+    }
+
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
         let changes = [
             new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),

@@ -40,6 +40,16 @@ pub async fn a_user_reads_back(bench: &Bench) {
     }
 }
 
+/// A login creates a user once, also if its response was lost, and learns of a user who was faster.
+pub async fn a_migrated_user_is_created_once(bench: &Bench) {
+    let ada = User { scope: scope("a b"), ..user("ada") };
+    bench.recorder.next(1, Action::DropAnswer);
+    assert!(bench.store.create_user(&ada).await == Ok(ada.clone()));
+    let other = User { id: UserId::from_bytes([9; 16]), ..ada.clone() };
+    assert!(bench.store.create_user(&other).await == Ok(ada.clone()));
+    assert!(bench.store.user(&ada.username).await == Ok(Some(ada)));
+}
+
 /// As many attempts as the limit are counted. The next one is throttled, with the time until a slot is free.
 pub async fn attempts_count_up_to_the_limit(bench: &Bench) {
     for attempt in 0..u64::from(LIMIT) + 2 {

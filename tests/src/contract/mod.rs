@@ -25,6 +25,7 @@ macro_rules! store_contract {
             login {
                 an_unknown_user_is_none_and_the_attempt_counts
                 a_user_reads_back
+                a_migrated_user_is_created_once
                 a_lost_answer_counts_once
                 attempts_count_up_to_the_limit
                 no_interval_holds_more_than_the_limit

@@ -18,7 +18,7 @@ pub struct User {
     pub username: Username,
     /// The id that tokens carry; it outlives a change of name.
     pub id: UserId,
-    /// argon2id hash in PHC string format.
+    /// argon2id hash in PHC string format, an imported hash, or the marker of [`migration`](crate::ports::migration::MARKER).
     pub password_hash: String,
     /// The number of changes of the password. A login checks that it has not changed meanwhile.
     pub password_version: u32,
@@ -121,6 +121,10 @@ pub enum StoreError {
 
 /// The sessions table, as login, refresh and revocation use it. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
+    /// Adds a user whom a login has brought from the old system, with one conditional write. Returns the stored user: this one,
+    /// or the one that has the name already.
+    fn create_user(&self, user: &User) -> impl Future<Output = Result<User, StoreError>> + Send;
+
     /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile.
     /// Returns whether the session was opened.
     fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;

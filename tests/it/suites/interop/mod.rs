@@ -12,6 +12,7 @@
 )]
 
 mod hashes;
+mod migration;
 mod oauth2_client;
 mod programs;
 mod tokens;

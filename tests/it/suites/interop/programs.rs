@@ -119,6 +119,11 @@ impl Program {
         !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
     }
 
+    /// The command and its arguments.
+    pub(crate) fn words(&self) -> &[PathBuf] {
+        &self.words
+    }
+
     /// Whether its library supports the algorithm. Spring Security knows no EdDSA.
     pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
         !(matches!(self.source, Source::Java(_)) && algorithm == Algorithm::EdDsa)
