@@ -83,8 +83,11 @@ macro_rules! sample_units {
 }
 
 sample_units! {
-    LoginFailure { UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted }
-    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account }
+    LoginFailure {
+        UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
+        OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
+    }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
@@ -157,6 +160,7 @@ fn pick<T: Clone>(values: &[T], n: usize) -> T {
 sample_events! {
     of_issuer: Event,
     LoginSucceeded { user, session, client }
+    LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
     LoginThrottled { limit, account, client, user, retry_after }
     Rotated { user, session, client, generation }

@@ -15,6 +15,7 @@ mod events;
 mod expiry;
 mod flows;
 mod imports;
+mod migration;
 mod model;
 mod openapi;
 mod oracle;

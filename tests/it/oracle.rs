@@ -14,7 +14,7 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{
-    AttemptStore, Begun, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
+    AttemptStore, Begun, Creation, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
 };
 use daypass_core::secret::Password;
 use daypass_core::session::{EndReason, RotationRequest};
@@ -85,6 +85,10 @@ impl AttemptStore for Leaky {
 }
 
 impl Store for Leaky {
+    async fn create_user(&self, user: &User) -> Result<Creation, StoreError> {
+        self.store.create_user(user).await
+    }
+
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
         self.store.open_session(new).await
     }

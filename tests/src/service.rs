@@ -25,6 +25,7 @@ use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
+use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::{Answer, event};
@@ -253,8 +254,14 @@ impl Service {
         let hasher = || Box::new(Counting { count: Arc::clone(&hashes), content });
         let password = config::password(lookup).unwrap();
         let proxy = password.proxy.clone();
+        let login = config::login(lookup).unwrap();
+        let endpoint = lookup(COGNITO_ENDPOINT);
+        let old_system = login
+            .migrate_from
+            .as_ref()
+            .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &login.issuer, &keys).unwrap());
         Self {
-            login: Login::new(config::login(lookup).unwrap(), &keys, store(), hasher(), context()).unwrap(),
+            login: Login { old_system, ..Login::new(login, &keys, store(), hasher(), context()).unwrap() },
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),

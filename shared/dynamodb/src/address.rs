@@ -8,9 +8,10 @@ use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{self, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, UPDATED_AT, USERNAME};
 use crate::schema::bug;
-use crate::store::{names, other_reason, refused, values};
+use crate::store::{Conditional, as_action, conditional, names, other_reason, refused, values};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     Update,
@@ -195,14 +196,8 @@ impl DynamoDb {
         username: &Username,
         id: UserId,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        let put = Put::builder()
-            .table_name(self.users_table()?)
-            .set_item(Some(item::from_claim(address, username, id)))
-            .condition_expression("attribute_not_exists(#username)")
-            .set_expression_attribute_names(names(&[USERNAME]))
-            .build()
-            .map_err(|error| bug(&error))?;
-        let mut parts = vec![TransactWriteItem::builder().put(put).build()];
+        let update = self.creating(item::address_key(address), item::from_claim(address, username, id))?;
+        let mut parts = vec![as_action(&update)?];
         if let Some(name) = as_name(address).filter(|name| name != username) {
             parts.push(self.absent(item::user_key(&name))?);
         }
@@ -246,6 +241,13 @@ impl DynamoDb {
             .build()
             .map_err(|error| bug(&error))?;
         let mut parts = vec![TransactWriteItem::builder().put(put).build()];
+        parts.extend(self.creation_claims(user)?);
+        Ok(parts)
+    }
+
+    /// The parts of [`DynamoDb::creation`] after the first.
+    fn creation_claims(&self, user: &User) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut parts = Vec::new();
         if let Some(address) = claimable_name(user) {
             parts.push(self.absent(item::address_key(&address))?);
         }
@@ -257,10 +259,50 @@ impl DynamoDb {
 
     /// Adds a user by this item: one put, or a transaction if the user has an address or is named like one.
     pub(crate) async fn create(&self, user: &User, item: Item) -> Result<Created, StoreError> {
-        if user.email.is_none() && as_address(&user.username).is_none() {
+        if !has_claims(user) {
             return self.put_user(item).await;
         }
-        let parts = self.creation(user, item)?;
+        self.create_with_claims(user, self.creation(user, item)?).await
+    }
+
+    /// As [`DynamoDb::create`], by updates: the role of a login may not replace an item.
+    pub(crate) async fn create_by_update(&self, user: &User) -> Result<Created, StoreError> {
+        let update = self.creating(item::user_key(&user.username), item::from_user(user))?;
+        if !has_claims(user) {
+            return Ok(match conditional(update).await? {
+                Conditional::Done(_) => Created::Done,
+                Conditional::Refused(item) => Created::NameTaken(item),
+            });
+        }
+        let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let mut parts = vec![as_action(&update.return_values_on_condition_check_failure(all_old))?];
+        parts.extend(self.creation_claims(user)?);
+        self.create_with_claims(user, parts).await
+    }
+
+    /// The update that writes an item of the users table, if there is none of this key.
+    fn creating(&self, key: Item, item: Item) -> Result<UpdateItemFluentBuilder, StoreError> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(self.users_table()?)
+            .condition_expression("attribute_not_exists(#username)")
+            .expression_attribute_names("#username", USERNAME);
+        let mut assignments = Vec::new();
+        for (name, value) in item.into_iter().filter(|(name, _)| !key.contains_key(name)) {
+            assignments.push(format!("#{name} = :{name}"));
+            update = update
+                .expression_attribute_values(format!(":{name}"), value)
+                .expression_attribute_names(format!("#{name}"), name);
+        }
+        Ok(update.set_key(Some(key)).update_expression(format!("SET {}", assignments.join(", "))))
+    }
+
+    async fn create_with_claims(
+        &self,
+        user: &User,
+        parts: Vec<TransactWriteItem>,
+    ) -> Result<Created, StoreError> {
         let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
         let Err(error) = sent else { return Ok(Created::Done) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
@@ -335,6 +377,11 @@ impl DynamoDb {
             _ => Err(failure("TransactWriteItems", &error)),
         }
     }
+}
+
+/// Whether the addition of a user touches claims of addresses.
+fn has_claims(user: &User) -> bool {
+    user.email.is_some() || as_address(&user.username).is_some()
 }
 
 /// The name of a user as an address that another user could have claimed.

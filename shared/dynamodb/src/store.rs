@@ -1,6 +1,7 @@
 //! [`Store`] on DynamoDB: one atomic request per method.
 
 use crate::DynamoDb;
+use crate::address::Created;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
@@ -20,7 +21,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use daypass_core::ports::store::{
-    Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
+    Creation, Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
 };
 use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
@@ -300,6 +301,15 @@ impl DynamoDb {
 }
 
 impl Store for DynamoDb {
+    async fn create_user(&self, user: &User) -> Result<Creation, StoreError> {
+        match self.create_by_update(user).await? {
+            Created::Done => Ok(Creation::Stored(user.clone())),
+            Created::NameTaken(Some(item)) => item::to_user(&item).map(Creation::Stored),
+            Created::NameTaken(None) => Ok(Creation::NameTaken),
+            Created::AddressTaken => Ok(Creation::AddressTaken),
+        }
+    }
+
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
         let changes = [
             new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),
@@ -429,6 +439,23 @@ pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> U
         .update_expression(update)
         .expression_attribute_names("#attempt", ATTEMPT)
         .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()))
+}
+
+/// An update as a part of a transaction.
+pub(crate) fn as_action(update: &UpdateItemFluentBuilder) -> Result<TransactWriteItem, StoreError> {
+    let update = Update::builder()
+        .set_table_name(update.get_table_name().clone())
+        .set_key(update.get_key().clone())
+        .set_update_expression(update.get_update_expression().clone())
+        .set_condition_expression(update.get_condition_expression().clone())
+        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
+        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
+        .set_return_values_on_condition_check_failure(
+            update.get_return_values_on_condition_check_failure().clone(),
+        )
+        .build()
+        .map_err(|error| bug(&error))?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }
 
 // Positions of the actions. A cancelled transaction gives its reasons in this order.

@@ -1,6 +1,7 @@
 //! Requests that cause every event of requests. Each line agrees with the document, and holds no secret.
 
 use super::*;
+use daypass_testkit::cognito::{Cognito, Fault};
 use daypass_tests::mailroom::{Mailroom, token_and_code};
 
 /// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
@@ -103,8 +104,12 @@ impl Walk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_past_every_event() {
     let db = Embedded::start(None).unwrap();
+    let old = Cognito::start().await.unwrap();
+    let decide = |body: &str| old.set_fault(Some(Fault::Raw(200, body.as_bytes().to_vec())));
+    decide(r#"{"ok":false}"#);
     let clients = r#"[{"client_id":"web","signup":"open","account_url":"https://app.example.com/account"},{"client_id":"narrow","scope":"orders:read"}]"#;
-    let settings = [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_CLIENTS", clients)];
+    let settings =
+        [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_CLIENTS", clients), ("DAYPASS_MIGRATE_URL", old.url())];
     let service = Service::quick(&db.url(), &settings).await;
     let user = service.quick_user("marker-name").await.id;
     let mut walk = Walk { service, secrets: vec![PASSWORD.to_owned()], lines: Vec::new() };
@@ -255,6 +260,14 @@ async fn a_walk_past_every_event() {
     w.lines.extend(denied);
 
     mails(w, &db.url()).await;
+
+    // A user of the old system.
+    decide(r#"{"ok":true}"#);
+    w.secrets.push("marker-password-3".to_owned());
+    let body = json!({ "username": "marker-moved", "password": "marker-password-3" }).to_string();
+    w.send(post("/login", "application/json", body)).await;
+    let migrated = json!({ "event": "login.migrated", "created": true, "client": "web" });
+    w.expect(&[&migrated, &json!({ "event": "login.succeeded" })]);
 
     // A failing store.
     w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));

@@ -116,6 +116,9 @@ fn longest_text(name: &str) -> usize {
         "DAYPASS_CONTEXT_CLAIMS" => 100,
         "DAYPASS_MAIL_FROM" => 120,
         "DAYPASS_MAIL_TEMPLATES" => 40,
+        // Either this or the URL is set.
+        "DAYPASS_MIGRATE_COGNITO" => "ap-southeast-2:".len() + 26,
+        "DAYPASS_MIGRATE_URL" => 128,
         "DAYPASS_SIGNING_ALGORITHM" | "DAYPASS_REVOCATIONS_WHEN_STALE" => "closed".len(),
         other => panic!("{other} has no limit"),
     }

@@ -4,7 +4,7 @@ use crate::bench::{Bench, after, user, username};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::{Email, Undeliverable};
-use daypass_core::ports::store::{AddressOwner, AddressStore, User};
+use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, Store, User};
 use daypass_dynamodb::{Addition, EmailChange, Import, Origin, UserFilter};
 use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;
@@ -220,4 +220,26 @@ pub async fn an_import_claims_the_address(bench: &Bench) {
     check(&user("grace@example.com"), 4, Import::Added).await;
     check(&with("eve", "grace@example.com"), 5, Import::AddressTaken).await;
     check(&with("eve@example.com", "eve@example.com"), 6, Import::Added).await;
+}
+
+/// A login from the old system creates a user with an address, or learns who has it.
+pub async fn a_migrated_user_claims_the_address(bench: &Bench) {
+    let create = async |user: &User| bench.store.create_user(user).await.unwrap();
+    let ada = with("ada", "ada@example.com");
+    bench.recorder.next(1, Action::DropAnswer);
+    for _ in 0..2 {
+        assert_eq!(create(&ada).await, Creation::Stored(ada.clone()));
+    }
+    assert_eq!(owner(bench, "ada@example.com").await.as_deref(), Some("ada"));
+    let other = with("ada", "other@example.com");
+    assert_eq!(create(&other).await, Creation::Stored(ada.clone()), "the name has a user");
+    assert_eq!(create(&with("eve", "ada@example.com")).await, Creation::AddressTaken);
+    assert_eq!(create(&user("ada@example.com")).await, Creation::NameTaken);
+    assert_eq!(create(&with("ada@example.com", "ada@example.com")).await, Creation::AddressTaken);
+    let own = with("grace@example.com", "grace@example.com");
+    assert_eq!(create(&own).await, Creation::Stored(own.clone()));
+    let named = user("joan@example.com");
+    assert_eq!(create(&named).await, Creation::Stored(named.clone()));
+    assert_eq!(create(&with("eve", "joan@example.com")).await, Creation::AddressTaken);
+    assert_eq!(keys(bench).await.len(), 5);
 }

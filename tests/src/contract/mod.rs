@@ -26,6 +26,7 @@ macro_rules! store_contract {
             login {
                 an_unknown_user_is_none_and_the_attempt_counts
                 a_user_reads_back
+                a_migrated_user_is_created_once
                 a_lost_answer_counts_once
                 attempts_count_up_to_the_limit
                 no_interval_holds_more_than_the_limit
@@ -126,6 +127,7 @@ macro_rules! store_contract {
                 a_change_of_address_spares_no_removal
                 claims_of_addresses_are_no_users
                 an_import_claims_the_address
+                a_migrated_user_claims_the_address
             }
             admin {
                 a_name_is_taken_once

@@ -82,6 +82,8 @@ struct Summary {
     tally: Tally,
     /// Users per kind of hash, without lines that are rejected for their content.
     kinds: BTreeMap<String, u64>,
+    /// Users without a hash, whose password the old system checks at their first login.
+    marked: u64,
     /// Value of `DAYPASS_IMPORTED_HASHES` that covers all kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     imported_hashes: Option<String>,
@@ -121,6 +123,7 @@ pub(crate) async fn run(
     let now = SystemClock.now();
     let mut rows = Rows::new(format, reading.system, reading.name.clone());
     let mut kinds: BTreeMap<HashKind, u64> = BTreeMap::new();
+    let mut marked = 0;
     let dry_run = args.dry_run;
     let tally = batch::run(target, output, &args.batch, input, format == Format::Csv, |line| {
         let Some((row, problem)) = rows.row(line).map_err(Problem::Input)? else { return Ok(None) };
@@ -129,10 +132,13 @@ pub(crate) async fn run(
         problem.map_or(Ok(()), Err).map_err(refused)?;
         let record = reading.record(&row, now).map_err(refused)?;
         let prepared = reading.prepare(record, UserId::generate(&OsEntropy), now).map_err(refused)?;
-        secrets.require(&prepared.hash).map_err(refused)?;
+        prepared.hash.as_ref().map_or(Ok(()), |hash| secrets.require(hash)).map_err(refused)?;
         let name = prepared.user.username.as_str().to_owned();
         args.accepted.check(reading.system, reading.members(&row)).map_err(refused)?;
-        *kinds.entry(prepared.hash.kind()).or_default() += 1;
+        match &prepared.hash {
+            Some(hash) => *kinds.entry(hash.kind()).or_default() += 1,
+            None => marked += 1,
+        }
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
         let work: Work = Box::pin(async move {
             let imported = if dry_run {
@@ -160,6 +166,7 @@ pub(crate) async fn run(
         tally,
         imported_hashes: setting(&kinds, &passwords),
         kinds: kinds.iter().map(|(params, users)| (params.to_string(), *users)).collect(),
+        marked,
     };
     report(output, &summary, &passwords, environment)
 }
@@ -183,6 +190,12 @@ fn report(
         }
         Ok(())
     })?;
+    if summary.marked > 0 {
+        output.note(&format!(
+            "{} users have no hash: they log in while `migrate_cognito` or `migrate_url` is set, or with a new password",
+            summary.marked
+        ));
+    }
     let standard = passwords.params().to_string();
     let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
     if others > MAX_IMPORTED_KINDS {

@@ -5,6 +5,7 @@ use super::safeguards;
 use super::spelling::{self, Spelled};
 use super::system::System;
 use daypass_core::account::claims::Claims;
+use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
 use daypass_passwords::{Passwords, StoredHash, Typed};
@@ -58,7 +59,8 @@ pub(crate) struct Record {
 pub(crate) struct Prepared {
     pub(crate) user: User,
     pub(crate) origin: Origin,
-    pub(crate) hash: StoredHash,
+    /// `None` for a user whose password the old system checks.
+    pub(crate) hash: Option<StoredHash>,
 }
 
 impl From<&User> for Record {
@@ -116,7 +118,8 @@ impl Reading {
         if self.system == System::Daypass {
             return self.ours(&read);
         }
-        let username = read.username(self.system)?;
+        let username = self.username(&read)?;
+        let user_id = if self.system == System::Cognito { Some(safeguards::cognito(read)?) } else { None };
         let spelled = self.hash(&read)?;
         let typed = self.system.typed(&spelled);
         let created_at = match self.system {
@@ -131,7 +134,7 @@ impl Reading {
         };
         Ok(Record {
             username,
-            user_id: None,
+            user_id,
             password_hash: spelled.hash,
             password_version: None,
             status,
@@ -140,6 +143,16 @@ impl Reading {
             updated_at: None,
             typed,
         })
+    }
+
+    /// The login name. In a Cognito pool whose users sign in with an address, the user name is the `sub`.
+    fn username(&self, read: &Members<'_>) -> Result<String, String> {
+        let username = read.username(self.system)?;
+        if self.system != System::Cognito || read.optional_text("sub")? != Some(username.as_str()) {
+            return Ok(username);
+        }
+        let address = read.optional_text("email")?.or(read.optional_text("phone_number")?);
+        Ok(address.map_or(username, str::to_owned))
     }
 
     /// The hash of a line of another system.
@@ -167,6 +180,7 @@ impl Reading {
                 let all = read.row.get("credentials").and_then(Value::as_array);
                 credentials::keycloak(all.map(Vec::as_slice).unwrap_or_default())
             }
+            System::Cognito => Ok(MARKER.to_owned().into()),
             System::Kratos => credentials::kratos(read.row),
             _ => spelling::from_text(text()?),
         }
@@ -213,7 +227,11 @@ impl Reading {
             ),
         };
         let username = read.username(self.system)?;
-        let Spelled { typed, hash } = spelling::from_text(read.text_of(self.system.members().hash)?)?;
+        let hash = read.text_of(self.system.members().hash)?;
+        let Spelled { typed, hash } = match hash.trim() {
+            MARKER => MARKER.to_owned().into(),
+            hash => spelling::from_text(hash)?,
+        };
         Ok(Record {
             username,
             user_id,
@@ -252,7 +270,7 @@ impl Reading {
             }
         }
         let password_hash = record.typed.stored(&record.password_hash);
-        let hash = spelling::check(&password_hash)?;
+        let hash = if password_hash == MARKER { None } else { Some(spelling::check(&password_hash)?) };
         record.username = username.as_str().to_owned();
         record.scope.get_or_insert_with(|| self.scope.clone());
         let line = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
@@ -341,7 +359,7 @@ impl<'a> Members<'a> {
         find(self.row, name)
     }
 
-    fn optional_text(&self, name: &str) -> Result<Option<&'a str>, String> {
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<&'a str>, String> {
         text(self.row, name)
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum System {
     Auth0,
     /// Clerk's export of users
     Clerk,
+    /// Amazon Cognito: `aws cognito-idp list-users`, or CSV; Cognito checks the passwords at the first login
+    Cognito,
     /// Devise or has_secure_password: the users table of a Rails application
     Devise,
     /// Django: the table auth_user, or `dumpdata`
@@ -65,6 +67,8 @@ impl System {
             Self::Aspnet => (&["UserName", "Email"], &["PasswordHash"]),
             Self::Auth0 => (&["email", "username"], &[]),
             Self::Clerk => (&["primary_email_address", "email_address", "username"], &["password_digest"]),
+            // Cognito exports no hashes.
+            Self::Cognito => (&["cognito:username", "username"], &[]),
             Self::Devise => (&["email"], &["encrypted_password", "password_digest"]),
             Self::Django => (&["username"], &["password"]),
             Self::Drupal => (&["name"], &["pass"]),
@@ -99,6 +103,6 @@ impl System {
     /// Whether an enabled user has a status in the line that identifies a repeated import. It keeps the identity of lines that
     /// an earlier version imported.
     pub(crate) const fn names_enabled(self) -> bool {
-        matches!(self, Self::Auth0 | Self::Django | Self::Firebase | Self::Keycloak)
+        matches!(self, Self::Auth0 | Self::Cognito | Self::Django | Self::Firebase | Self::Keycloak)
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod cognito;
 mod doctor;
 mod key;
 mod moving;

@@ -16,6 +16,7 @@ use crate::keys::{Document, KeyError, Peppers};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
+use crate::ports::migration::OldSystem;
 use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, Opening, Session};
@@ -32,6 +33,8 @@ pub const MAX_DEVICE_BYTES: usize = 128;
 #[derive(Debug)]
 pub struct LoginRequest {
     pub(crate) username: Username,
+    /// The name before its normalisation, for the old system.
+    pub(crate) typed: String,
     pub(crate) password: Password,
     pub(crate) client: Client,
     pub(crate) scope: Option<Scope>,
@@ -53,6 +56,9 @@ impl LoginRequest {
     }
 }
 
+/// The result of a password check: whether the stored hash is outdated, or why the login fails.
+pub(crate) type Checked = Result<bool, LoginFailure>;
+
 /// The login flow and its dependencies.
 pub struct Login<S> {
     /// Clients, rate limits and lifetimes.
@@ -65,6 +71,8 @@ pub struct Login<S> {
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
+    /// Checks the passwords of users who have no hash yet; `None` without a migration.
+    pub old_system: Option<Box<dyn OldSystem>>,
     /// Time, randomness and the log.
     pub context: Context,
 }
@@ -86,7 +94,7 @@ impl<S: Store + AttemptStore> Login<S> {
         // An address stays known for as long as a session from it lives. A login renews the entry of its address once a day.
         let known_for = config.limits.known_for.map(|time| time.max(config.refresh_lifetime + RENEW_AFTER));
         let config = LoginConfig { limits: Limits { known_for, ..config.limits }, ..config };
-        Ok(Self { config, store, hasher, issuer, peppers, context })
+        Ok(Self { config, store, hasher, issuer, peppers, old_system: None, context })
     }
 
     /// Checks the password and opens a session. An unknown user, a wrong password and a disabled user are one problem, after
@@ -115,14 +123,17 @@ impl<S: Store + AttemptStore> Login<S> {
             during: "begin_login",
             now,
         };
-        let admitted = throttle.admit(&request.username).await?;
+        let mut admitted = throttle.admit(&request.username).await?;
+        let checked = self.check(&request.password, admitted.user.as_ref(), events);
+        let checked = self.migrate(&request, &throttle, &mut admitted, checked, events).await?;
         let failed = |cause| Event::LoginFailed {
             cause,
             account: admitted.account.clone(),
             client: client.id.clone(),
             user: admitted.user.as_ref().map(|user| user.id),
         };
-        let (user, outdated) = match self.check(&request.password, admitted.user.as_ref(), events) {
+        let user = admitted.user.as_ref().ok_or(LoginFailure::UnknownUser);
+        let (user, outdated) = match checked.and_then(|outdated| Ok((user?, outdated))) {
             Ok(checked) => checked,
             Err(cause) => {
                 events.push(failed(cause));
@@ -155,13 +166,17 @@ impl<S: Store + AttemptStore> Login<S> {
             user,
             rehash: rehash.as_deref(),
             known: admitted.known.as_deref(),
-            settle: &admitted.own,
+            settle: &admitted.own.key,
         };
         if !self.store.open_session(&opening).await.map_err(Problem::store("open_session"))? {
             events.push(failed(LoginFailure::UserChanged));
             return Err(Problem::BadCredentials);
         }
         throttle.give_back(&admitted, events).await;
+        if user.is_marked() && rehash.is_some() {
+            let (user, client) = (user.id, client.id.clone());
+            events.push(Event::LoginMigrated { user, client, created: false, email_taken: false });
+        }
         events.push(Event::LoginSucceeded {
             user: user.id,
             session: session.session,
@@ -175,13 +190,8 @@ impl<S: Store + AttemptStore> Login<S> {
         Ok(tokens.map_err(Problem::Sign)?.on_device(device, client.transport))
     }
 
-    /// The user whose password it is, and whether the stored hash is outdated. Each cause of a failure costs the same work.
-    fn check<'u>(
-        &self,
-        password: &Password,
-        user: Option<&'u User>,
-        events: &mut Vec<Event>,
-    ) -> Result<(&'u User, bool), LoginFailure> {
+    /// Whether the stored hash of the right password is outdated. Each cause of a failure costs the same work.
+    pub(crate) fn check(&self, password: &Password, user: Option<&User>, events: &mut Vec<Event>) -> Checked {
         let stored = user.map(|user| user.password_hash.as_str());
         match (user, self.hasher.check(password, stored, &self.peppers)) {
             (None, _) => Err(LoginFailure::UnknownUser),
@@ -191,7 +201,7 @@ impl<S: Store + AttemptStore> Login<S> {
                 Err(LoginFailure::UnusableHash)
             }
             (Some(user), PasswordCheck::Match { outdated }) => match user.status {
-                UserStatus::Enabled => Ok((user, outdated)),
+                UserStatus::Enabled => Ok(outdated),
                 UserStatus::Disabled => Err(LoginFailure::Disabled),
             },
         }

@@ -6,6 +6,7 @@ pub mod feed;
 pub mod issue;
 pub mod login;
 pub mod mailer;
+mod migrate;
 pub mod outcome;
 pub mod password;
 pub mod refresh;

@@ -113,7 +113,8 @@ impl From<&Problem> for ApiError {
             // A failing store or key source is never `invalid_grant`: the client would discard its session.
             Problem::Store { source: StoreError::Unavailable(_), .. }
             | Problem::KeysOverdue
-            | Problem::MailNotSent(_) => Self::TemporarilyUnavailable,
+            | Problem::MailNotSent(_)
+            | Problem::Unmigrated(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,

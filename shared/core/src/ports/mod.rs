@@ -4,5 +4,6 @@ pub mod context;
 pub mod event;
 pub mod hasher;
 pub mod mail;
+pub mod migration;
 pub mod store;
 pub mod vault;

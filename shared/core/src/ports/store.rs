@@ -21,7 +21,7 @@ pub struct User {
     pub username: Username,
     /// The id that tokens carry; it outlives a change of name.
     pub id: UserId,
-    /// argon2id hash in PHC string format.
+    /// argon2id hash in PHC string format, an imported hash, or the marker of [`migration`](crate::ports::migration::MARKER).
     pub password_hash: String,
     /// The number of changes of the password. A login checks that it has not changed meanwhile.
     pub password_version: u32,
@@ -54,6 +54,17 @@ pub enum UserStatus {
     Enabled,
     /// The user may not log in. The change to this status ended all sessions.
     Disabled,
+}
+
+/// The result of [`Store::create_user`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// The stored user: the new one, or the one that has the name already.
+    Stored(User),
+    /// The name is the e-mail address of another user. Nothing was written.
+    NameTaken,
+    /// Another user has the e-mail address, or has it as name. Nothing was written.
+    AddressTaken,
 }
 
 /// A session that a login opens after it has checked the password.
@@ -128,6 +139,10 @@ pub enum StoreError {
 
 /// The sessions table, as login, refresh and revocation use it. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
+    /// Adds a user whom a login has brought from the old system, with one conditional write, or a transaction with the claim of
+    /// the e-mail address.
+    fn create_user(&self, user: &User) -> impl Future<Output = Result<Creation, StoreError>> + Send;
+
     /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile.
     /// Returns whether the session was opened.
     fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;

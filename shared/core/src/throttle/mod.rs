@@ -77,6 +77,8 @@ pub enum Exhausted {
     Address,
     /// That of the account.
     Account,
+    /// That of the old system, during a migration.
+    OldSystem,
 }
 
 /// Which limit refused a request about a mail.

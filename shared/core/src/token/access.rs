@@ -78,7 +78,6 @@ impl Signer {
     /// # Errors
     /// [`KeyError`] when the key cannot sign: a broken deployment, never the caller's fault.
     pub fn issue(&self, grant: &Grant, now: Timestamp, entropy: &dyn Entropy) -> Result<String, KeyError> {
-        let header = Header { typ: MEDIA_TYPE, alg: self.keys.algorithm(), kid: self.keys.kid() };
         let claims = Claims {
             iss: self.issuer.as_str(),
             sub: grant.user.to_string(),
@@ -91,10 +90,16 @@ impl Signer {
             scope: grant.scope.to_string(),
             account: grant.account,
         };
-        let signing_input = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = self.keys.sign(signing_input.as_bytes())?;
-        Ok(format!("{signing_input}.{signature}"))
+        sign(&self.keys, MEDIA_TYPE, &claims)
     }
+}
+
+/// A JWT of this type with these claims.
+pub(super) fn sign(keys: &SigningKeys, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
+    let header = Header { typ, alg: keys.algorithm(), kid: keys.kid() };
+    let signing_input = format!("{}.{}", encode(&header), encode(claims));
+    let signature = keys.sign(signing_input.as_bytes())?;
+    Ok(format!("{signing_input}.{signature}"))
 }
 
 /// The base64url of the JSON of `value`.

@@ -4,4 +4,5 @@
 pub mod access;
 pub mod device;
 pub mod mail;
+pub mod migration;
 pub mod refresh;
