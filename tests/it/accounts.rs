@@ -45,11 +45,11 @@ const CLIENTS: &str = r#"[
 /// A service, its mailer, and the database behind both.
 pub(crate) struct Stage {
     db: Embedded,
-    service: Service,
+    pub(crate) service: Service,
     room: Mailroom,
 }
 
-async fn stage(settings: &[(&str, &str)]) -> Stage {
+pub(crate) async fn stage(settings: &[(&str, &str)]) -> Stage {
     let db = Embedded::start(None).unwrap();
     let settings = [&[("DAYPASS_CLIENTS", CLIENTS)], settings].concat();
     let service = Service::quick(&db.url(), &settings).await;
@@ -66,7 +66,7 @@ fn address(text: &str) -> EmailAddress {
 }
 
 impl Stage {
-    async fn ask(&self, path: &str, email: &str) -> Answer {
+    pub(crate) async fn ask(&self, path: &str, email: &str) -> Answer {
         let body = json!({ "email": email }).to_string();
         self.service.send(from(HOME, post(path, "application/json", body))).await
     }
@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// A user with an address.
-    async fn user(&self, name: &str, email: &str) -> User {
+    pub(crate) async fn user(&self, name: &str, email: &str) -> User {
         let user = self.service.quick_user(name).await;
         self.set_email(&user, email, true, None).await;
         user
