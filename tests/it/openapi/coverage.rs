@@ -305,6 +305,7 @@ async fn mails(seen: &mut Seen, service: &Service, dynamodb: &str) {
     seen.see(service, request("POST", "/email")).await;
     seen.see(service, post("/email", "application/json", change(PASSWORD, ada).into_body())).await;
     seen.see(service, change("not the password", "bob@example.org")).await;
+    room.mails().await;
     let asked = seen.see(service, change(PASSWORD, "bob@example.org")).await;
     let (address, _) = token_and_code(&room.mails().await[0]);
     for path in ["/signup/confirm", "/email/confirm"] {
