@@ -80,6 +80,8 @@ LEFT_OUT = {
 }
 # Services of such features.
 NO_SERVICE = {"ec2", "elasticfilesystem", "firehose", "kinesis", "s3files", "states", "sns", "acm"}
+# Its resource is in a condition: "Actions, resources, and condition keys for AWS Lambda".
+MAPPING = "lambda:CreateEventSourceMapping"
 KEYS = ["CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"]
 
 
@@ -122,13 +124,15 @@ def policy(schemas):
     for service in sorted(actions):
         if service not in resources:
             raise SystemExit(f"a template needs rights at {service}, for which RESOURCES has no entry: {sorted(actions[service])}")
-        full = {f"{service}:{name}" for name in actions[service]}
+        full = {f"{service}:{name}" for name in actions[service]} - {MAPPING}
         anywhere += sorted(full & ANYWHERE)
         statements.append(statement(service.title(), sorted(full - ANYWHERE), resources[service]))
     statements.append(statement("Anywhere", sorted(anywhere), ["*"]))
     keys = statement("KeysOfYourOwn", [f"kms:{name}" for name in KEYS], ["arn:aws:kms:REGION:ACCOUNT:key/*"])
     keys["Condition"] = {"StringLike": {"kms:ViaService": "*.REGION.amazonaws.com"}}
-    return {"Version": "2012-10-17", "Statement": [*statements, keys]}
+    mapping = statement("Mapping", [MAPPING], ["*"])
+    mapping["Condition"] = {"ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:REGION:ACCOUNT:function:STACK-*"}}
+    return {"Version": "2012-10-17", "Statement": [*statements, mapping, keys]}
 
 
 def statement(name, actions, resources):

@@ -148,7 +148,10 @@ def deployment(templates):
         action = f"{'ses' if service == 'sesv2' else service}:{operation}"
         resource = DEPLOYED[service]
         if operation == "CreateEventSourceMapping":
-            resource = f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:11111111-2222-3333-4444-555555555555"
+            for function, allowed in (("daypass-f-1A2B", True), ("payroll", False)):
+                context = {"lambda:FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"}
+                yield case(f"deployment: {action} for {function}", allowed, principal, action, "*", [policy], context=context)
+            continue
         if operation == "CreatePolicy":
             resource = f"arn:aws:iam::{ACCOUNT}:policy/daypass-p-1A2B"
         if operation == "PutDashboard":
