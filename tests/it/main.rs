@@ -4,6 +4,7 @@
 //! functions, which `cargo verify` provides. Each of them is a step of it. CONTRIBUTING.md explains where to put a new
 //! test.
 
+mod accounts;
 mod boundaries;
 mod cookie;
 mod deploy;

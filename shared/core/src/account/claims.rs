@@ -5,9 +5,33 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 /// The claims of a user: a JSON object whose members become top-level members of the access token.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(transparent)]
-pub struct Claims(Map<String, Value>);
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// The compact form. A condition compares it with the stored one, so it is kept: a decimal number that was read can be
+    /// written with other digits.
+    text: String,
+    members: Map<String, Value>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { text: "{}".to_owned(), members: Map::new() }
+    }
+}
+
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Claims {}
+
+impl serde::Serialize for Claims {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.members.serialize(serializer)
+    }
+}
 
 /// Why a text is not a set of claims.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +104,17 @@ impl Claims {
         Self::new(json::object(text.as_bytes()).map_err(|_| ClaimsError::NotAnObject)?)
     }
 
+    /// Reads the text of claims that were stored, and keeps it as the compact form.
+    ///
+    /// # Errors
+    /// As [`Claims::parse`].
+    pub fn stored(text: &str) -> Result<Self, ClaimsError> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(ClaimsError::TooLong(text.len()));
+        }
+        Ok(Self { text: text.to_owned(), ..Self::parse(text)? })
+    }
+
     /// The claims with these members.
     ///
     /// # Errors
@@ -97,31 +132,30 @@ impl Claims {
                 return Err(ClaimsError::TooDeep(name.clone()));
             }
         }
-        let claims = Self(members);
-        let bytes = claims.to_string().len();
-        if bytes > Self::MAX_BYTES {
-            return Err(ClaimsError::TooLong(bytes));
+        let text = serde_json::to_string(&members).map_err(|_| ClaimsError::NotAnObject)?;
+        if text.len() > Self::MAX_BYTES {
+            return Err(ClaimsError::TooLong(text.len()));
         }
-        Ok(claims)
+        Ok(Self { text, members })
     }
 
     /// Whether there is no claim.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty()
     }
 
     /// The members, ordered by name.
     #[must_use]
     pub const fn members(&self) -> &Map<String, Value> {
-        &self.0
+        &self.members
     }
 }
 
 impl fmt::Display for Claims {
     /// The compact form: equal claims have equal texts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(&self.0).map_err(|_| fmt::Error)?)
+        f.write_str(&self.text)
     }
 }
 
@@ -155,6 +189,9 @@ mod tests {
             assert_eq!(Claims::parse(compact), Ok(claims));
         }
         assert!(Claims::parse("{}").unwrap().is_empty() && Claims::default().is_empty());
+        let other = r#"{ "b":1e0, "a":0.30000000000000004 }"#;
+        assert_eq!(Claims::stored(other).unwrap().to_string(), other, "stored text stays as it is");
+        assert!(Claims::stored(&format!("{{{}}}", " ".repeat(511))).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! From another address two more counters come before the hashing, and one more trip gives their slots back
 //! ([`throttle`](crate::throttle)).
 
+use crate::account::session_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::flow::error::Problem;
@@ -157,8 +158,9 @@ impl<S: Store + AttemptStore> Login<S> {
             session: SessionId::generate(entropy),
             client: client.id.clone(),
             scope,
+            claims: user.claims.clone(),
             account,
-            device: request.user_agent.as_deref().map(device_hint),
+            device: request.user_agent.as_deref().and_then(|agent| device_hint(agent, user)),
         };
         let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
         let opening = NewSession {
@@ -220,7 +222,8 @@ impl<S: Store + AttemptStore> Login<S> {
     }
 }
 
-/// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].
-fn device_hint(user_agent: &str) -> String {
-    user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(MAX_DEVICE_BYTES).collect()
+/// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
+fn device_hint(user_agent: &str, user: &User) -> Option<String> {
+    let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0).min(MAX_DEVICE_BYTES);
+    (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }
