@@ -31,7 +31,7 @@ pub(super) struct NewArgs {
 /// A new address, or none.
 #[derive(Debug, clap::Args)]
 pub(super) struct EmailArgs {
-    /// Address; case-insensitive
+    /// The new address; case-insensitive
     #[arg(required_unless_present = "none", conflicts_with = "none", value_parser = address)]
     address: Option<EmailAddress>,
     /// Mark the address as verified, so that it works as a login name
@@ -56,7 +56,7 @@ fn address(text: &str) -> Result<EmailAddress, String> {
     EmailAddress::parse(text).map_err(|error| error.to_string())
 }
 
-/// Parses claims.
+/// Parses claims, for clap.
 pub(super) fn claims(text: &str) -> Result<Claims, String> {
     Claims::parse(text).map_err(|error| error.to_string())
 }
@@ -127,10 +127,15 @@ pub(super) async fn set_claims(
     let changed = target.store.set_claims(username, claims, SystemClock.now()).await;
     let ClaimsChange { user, updated } =
         changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
-    let set =
-        ClaimsSet { changed: Changed { result: "claims_set", user: UserView::from(&user) }, sessions_updated: updated };
+    let set = ClaimsSet {
+        changed: Changed { result: "claims_set", user: UserView::from(&user) },
+        sessions_updated: updated,
+    };
     output.result(&set, |output| {
-        output.line(&format!("Set the claims of {username} to {}. Live sessions: {updated} updated.", user.claims))
+        output.line(&format!(
+            "Set the claims of {username} to {}. Live sessions: {updated} updated.",
+            user.claims
+        ))
     })?;
     Ok(())
 }

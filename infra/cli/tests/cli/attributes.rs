@@ -45,14 +45,18 @@ fn an_address_is_set_and_removed() {
     }
     let out = bench.daypass(&["user", "set-email", "ada", "Ada@Example.com"]).ok();
     assert_eq!(out, "Set the email address of ada to ada@example.com (not verified).\n");
-    bench.daypass(&["user", "set-email", "bob", "ada@example.com"]).fails("another user has this address", "--none");
+    bench
+        .daypass(&["user", "set-email", "bob", "ada@example.com"])
+        .fails("another user has this address", "--none");
     let json = bench.daypass(&["user", "set-email", "ada", "ada@example.com", "--verified"]).json();
     assert_eq!((&json["result"], &json["user"]["email_verified"]), (&"email_set".into(), &true.into()));
     let out = bench.daypass(&["user", "set-email", "ada", "--none"]).ok();
     assert_eq!(out, "Removed the email address of ada.\n");
     assert_eq!(bench.daypass(&["user", "show", "ada"]).json().get("email"), None);
     bench.daypass(&["user", "set-email", "bob", "ada@example.com"]).ok();
-    bench.daypass(&["user", "set-email", "nobody", "a@example.com"]).fails("there is no user nobody", "user add");
+    bench
+        .daypass(&["user", "set-email", "nobody", "a@example.com"])
+        .fails("there is no user nobody", "user add");
     bench.daypass(&["user", "set-email", "ada"]).misused("<ADDRESS|--none>");
     bench.daypass(&["user", "set-email", "ada", "a@example.com", "--none"]).misused("cannot be used with");
     bench.daypass(&["user", "set-email", "ada", "a@localhost"]).misused("at least two labels");
@@ -79,7 +83,9 @@ fn claims_are_set_and_live_sessions_follow() {
     bench.daypass(&["user", "set-claims", "alice", &large]).ok();
     let scope = "s".repeat(636 - 512 - "alice".len());
     bench.daypass(&["user", "set-scope", "alice", &scope]).ok();
-    bench.daypass(&["user", "set-scope", "alice", &format!("{scope}s")]).fails("more than 636 bytes", "shorten");
+    bench
+        .daypass(&["user", "set-scope", "alice", &format!("{scope}s")])
+        .fails("more than 636 bytes", "shorten");
     bench.daypass(&["user", "set-claims", "alice", "{}"]).ok();
     bench.daypass(&["user", "set-scope", "alice", &format!("{scope}s")]).ok();
     bench.daypass(&["user", "set-claims", "alice", &large]).fails("more than 636 bytes", "shorten");
@@ -112,12 +118,16 @@ fn addresses_are_imported() {
     ];
     for (added, without) in [(4, Some(1)), (0, None)] {
         let summary = import("django", &users);
-        assert_eq!((summary["changed"].as_u64(), summary["without_address"].as_u64()), (Some(added), without));
+        assert_eq!(
+            (summary["changed"].as_u64(), summary["without_address"].as_u64()),
+            (Some(added), without)
+        );
     }
     let owners = [email("d1"), email("d2")];
     assert!(owners.contains(&None) && owners.contains(&has("shared@example.com", false)), "{owners:?}");
     assert_eq!((email("d3"), email("d4")), (None, None));
-    let laravel = json!({ "email": "l@example.com", "email_verified_at": "2024-01-01 00:00:00", "password": bcrypt });
+    let laravel =
+        json!({ "email": "l@example.com", "email_verified_at": "2024-01-01 00:00:00", "password": bcrypt });
     import("laravel", &[laravel]);
     assert_eq!(email("l@example.com"), has("l@example.com", true));
     let kratos = json!({
@@ -125,7 +135,10 @@ fn addresses_are_imported() {
         "verifiable_addresses": [{ "value": "kim@example.com", "verified": true, "via": "email" }],
         "credentials": { "password": { "config": { "hashed_password": bcrypt } } },
     });
-    bench.imported(&[&bench.write("kratos.jsonl", &kratos.to_string()), "--system", "kratos", "--name", "username"], 0);
+    bench.imported(
+        &[&bench.write("kratos.jsonl", &kratos.to_string()), "--system", "kratos", "--name", "username"],
+        0,
+    );
     assert_eq!(email("kim"), has("kim@example.com", true));
     // An earlier version imported the line without its address.
     let wordpress = json!({ "user_login": "wp", "user_pass": bcrypt });
