@@ -156,7 +156,7 @@ fn scope(text: &str) -> Result<Scope, String> {
         ScopeError::TooLong => format!("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
     })?;
     if scope.is_reserved() {
-        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED));
+        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED.join(" or ")));
     }
     Ok(scope)
 }

@@ -230,7 +230,10 @@ impl Reading {
                 let scope =
                     Scope::parse(text).map_err(|_| "`scope` is not words separated by single spaces")?;
                 if scope.is_reserved() {
-                    return Err(format!("`scope` has a word that begins with {}", Scope::RESERVED));
+                    return Err(format!(
+                        "`scope` has a word that begins with {}",
+                        Scope::RESERVED.join(" or ")
+                    ));
                 }
                 Some(scope)
             }
@@ -257,7 +260,8 @@ impl Reading {
         let email_undeliverable = match read.optional_text("email_undeliverable")? {
             None => None,
             Some(cause) => Some(
-                Undeliverable::parse(cause).ok_or("`email_undeliverable` is neither bounced nor complained")?,
+                Undeliverable::parse(cause)
+                    .ok_or("`email_undeliverable` is neither bounced nor complained")?,
             ),
         };
         let email_verified = read.flag("email_verified")?;
