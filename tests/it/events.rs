@@ -84,7 +84,7 @@ macro_rules! sample_units {
 
 sample_units! {
     LoginFailure {
-        UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
+        UnknownUser, AddressNotVerified, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
@@ -106,7 +106,7 @@ sample_units! {
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
-    RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
+    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
         UnknownKey, WrongAlgorithm,

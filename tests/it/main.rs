@@ -6,6 +6,7 @@
 
 mod accounts;
 mod boundaries;
+mod claims;
 mod cookie;
 mod deploy;
 mod device;

@@ -168,7 +168,8 @@ async fn unknown_wrong_and_disabled_cost_the_same() {
     moving.mark(&name(1), id(1), UserStatus::Enabled).await;
     moving.mark(&name(2), id(2), UserStatus::Disabled).await;
     let mut seen = Vec::new();
-    for (name, password) in [("unknown", PASSWORD), (&name(1), "wrong"), (&name(2), &password(2))] {
+    for (name, password) in [("unknown@example.com", PASSWORD), (&name(1), "wrong"), (&name(2), &password(2))]
+    {
         let hashes = moving.service.hashes.load(std::sync::atomic::Ordering::SeqCst);
         let before = moving.pool.requests();
         let answer = moving.service.post("/login", &json!({ "username": name, "password": password })).await;
@@ -184,7 +185,7 @@ async fn unknown_wrong_and_disabled_cost_the_same() {
     let causes = [LoginFailure::UnknownUser, LoginFailure::WrongPassword, LoginFailure::Disabled];
     assert_eq!(moving.causes(), causes);
     assert_eq!(moving.stored(&name(2)).await.unwrap().password_hash, MARKER, "still disabled and marked");
-    assert_eq!(moving.stored("unknown").await, None);
+    assert_eq!(moving.stored("unknown@example.com").await, None);
 }
 
 /// Daypass rejects users whom Cognito does not accept with the password alone. The event has the cause.

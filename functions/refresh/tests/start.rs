@@ -280,6 +280,7 @@ async fn open_session(url: &str) -> Session {
         absolute_end: end,
         client: ClientId::parse("web").unwrap(),
         scope: user.scope.clone(),
+        claims: user.claims.clone(),
         ended: None,
         device: None,
     };

@@ -5,6 +5,7 @@ use crate::output::{Failure, Output, quoted, time};
 use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
+use daypass_core::account::Undeliverable;
 use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::keys::Peppers;
@@ -19,6 +20,7 @@ use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+mod attributes;
 mod batch;
 mod calibrate;
 mod credentials;
@@ -56,6 +58,8 @@ enum Verb {
         /// Scope of the user, such as "orders:read orders:write"
         #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = scope)]
         scope: Scope,
+        #[command(flatten)]
+        attributes: attributes::NewArgs,
         #[command(flatten)]
         password: PasswordArgs,
     },
@@ -110,6 +114,21 @@ enum Verb {
         #[arg(required = true, value_name = "WORDS", value_parser = scope)]
         words: Vec<Scope>,
     },
+    /// Set the email address of a user; sessions stay
+    SetEmail {
+        /// Username
+        name: String,
+        #[command(flatten)]
+        email: attributes::EmailArgs,
+    },
+    /// Set the claims of a user; the next access tokens of live sessions have them
+    SetClaims {
+        /// Username
+        name: String,
+        /// All new claims, such as '{"tenant":"acme"}'; '{}' for none
+        #[arg(value_name = "JSON", value_parser = attributes::claims)]
+        claims: Claims,
+    },
     /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
     /// Remove a user and end the user's sessions
@@ -137,7 +156,7 @@ fn scope(text: &str) -> Result<Scope, String> {
         ScopeError::TooLong => format!("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
     })?;
     if scope.is_reserved() {
-        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED));
+        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED.join(" or ")));
     }
     Ok(scope)
 }
@@ -149,6 +168,14 @@ struct UserView<'a> {
     user_id: UserId,
     status: UserStatus,
     scope: &'a Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<Undeliverable>,
+    #[serde(skip_serializing_if = "Claims::is_empty")]
+    claims: &'a Claims,
     password_version: u32,
     created_at: u64,
     updated_at: u64,
@@ -161,6 +188,10 @@ impl<'a> From<&'a User> for UserView<'a> {
             user_id: user.id,
             status: user.status,
             scope: &user.scope,
+            email: user.email.as_ref().map(|email| email.address.as_str()),
+            email_verified: user.email.as_ref().map(|email| email.verified),
+            email_undeliverable: user.email.as_ref().and_then(|email| email.undeliverable),
+            claims: &user.claims,
             password_version: user.password_version,
             created_at: user.created_at.seconds(),
             updated_at: user.updated_at.seconds(),
@@ -193,8 +224,8 @@ pub(crate) async fn run(
     }
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
-        Verb::Add { name, scope, password } => {
-            add(&target, environment, output, new_username(&name)?, scope, &password).await
+        Verb::Add { name, scope, attributes, password } => {
+            add(&target, environment, output, new_username(&name)?, scope, attributes, &password).await
         }
         Verb::Import(args) => import::run(&target, environment, output, *args).await,
         Verb::Export(args) => export::run(&target, environment, output, args).await,
@@ -216,6 +247,12 @@ pub(crate) async fn run(
             set_password(&target, environment, output, &username(&name)?, &password).await
         }
         Verb::SetScope { name, words } => set_scope(&target, output, &username(&name)?, &words).await,
+        Verb::SetEmail { name, email } => {
+            attributes::set_email(&target, output, &username(&name)?, email).await
+        }
+        Verb::SetClaims { name, claims } => {
+            attributes::set_claims(&target, output, &username(&name)?, &claims).await
+        }
         Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
     }
 }
@@ -274,8 +311,11 @@ async fn add(
     output: &mut Output<'_>,
     username: Username,
     scope: Scope,
+    attributes: attributes::NewArgs,
     password: &PasswordArgs,
 ) -> Result<(), Failure> {
+    let (email, claims) = attributes.into_attributes();
+    attributes::require_room(&username, &scope, &claims)?;
     let taken = || {
         Failure::new(
             format!("the user {username} already exists"),
@@ -300,14 +340,15 @@ async fn add(
         password_version: 1,
         status: UserStatus::Enabled,
         scope,
-        email: None,
-        claims: Claims::default(),
+        email,
+        claims,
         created_at: now,
         updated_at: now,
     };
     match target.store.add_user(&user).await.map_err(|error| target.failure(&error))? {
         Addition::Added => {}
-        Addition::NameTaken | Addition::AddressTaken => return Err(taken()),
+        Addition::NameTaken => return Err(taken()),
+        Addition::AddressTaken => return Err(attributes::address_taken()),
     }
     report(output, "added", &user, &format!("Added {} as {}.", user.username, user.id))
 }
@@ -369,6 +410,8 @@ async fn show(target: &Target, output: &mut Output<'_>, username: &Username) -> 
             ("id", user.id.to_string()),
             ("status", status(user.status).to_owned()),
             ("scope", user.scope.to_string()),
+            ("email", user.email.as_ref().map(attributes::shown).unwrap_or_default()),
+            ("claims", user.claims.to_string()),
             ("password version", user.password_version.to_string()),
             ("created", time(user.created_at)),
             ("updated", time(user.updated_at)),
@@ -489,6 +532,7 @@ async fn set_scope(
     let words: Vec<&str> = words.iter().flat_map(Scope::words).collect();
     let scope =
         scope(&words.join(" ")).map_err(|error| Failure::new(error, "give fewer or shorter words"))?;
+    attributes::require_room(username, &scope, &find(target, username).await?.claims)?;
     let changed = target.store.set_scope(username, &scope, SystemClock.now()).await;
     let ScopeChange { user, narrowed, ended } =
         changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;

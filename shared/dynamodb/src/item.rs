@@ -104,6 +104,17 @@ fn put_scope(item: &mut Item, scope: &Scope) {
     }
 }
 
+fn put_claims(item: &mut Item, claims: &Claims) {
+    if let Some(claims) = claims_text(claims) {
+        item.insert(CLAIMS.to_owned(), claims);
+    }
+}
+
+/// The stored form of claims: compact JSON. `None` if there are none.
+pub(crate) fn claims_text(claims: &Claims) -> Option<AttributeValue> {
+    (!claims.is_empty()).then(|| text(claims.to_string()))
+}
+
 /// The stored form of a scope. `None` for the empty scope.
 pub(crate) fn scope_set(scope: &Scope) -> Option<AttributeValue> {
     (!scope.is_empty()).then(|| AttributeValue::Ss(scope.words().map(str::to_owned).collect()))
@@ -254,6 +265,7 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if let Some(device) = &session.device {
         put(DEVICE, text(device));
     }
+    put_claims(&mut item, &session.claims);
     put_scope(&mut item, &session.scope);
     item
 }
@@ -284,6 +296,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
+        claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
@@ -314,9 +327,7 @@ pub(crate) fn from_user(user: &User) -> Item {
     put(DISABLED, AttributeValue::Bool(user.status == UserStatus::Disabled));
     put(CREATED_AT, precise(user.created_at));
     put(UPDATED_AT, precise(user.updated_at));
-    if !user.claims.is_empty() {
-        put(CLAIMS, text(user.claims.to_string()));
-    }
+    put_claims(&mut item, &user.claims);
     put_scope(&mut item, &user.scope);
     item.extend(user.email.iter().flat_map(from_email));
     item
@@ -423,7 +434,7 @@ impl<'a> Reader<'a> {
 
     fn claims(&self) -> Result<Claims, StoreError> {
         let claims =
-            self.optional(CLAIMS, |read, name| read.parsed(name, |text| Claims::parse(text).ok()))?;
+            self.optional(CLAIMS, |read, name| read.parsed(name, |text| Claims::stored(text).ok()))?;
         Ok(claims.unwrap_or_default())
     }
 
@@ -467,6 +478,7 @@ mod tests {
             absolute_end: Timestamp::from_seconds(1_763_928_000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
@@ -502,6 +514,7 @@ mod tests {
             named: false,
             network: None,
             scope: Scope::default(),
+            claims: Claims::default(),
             account: true,
             ended: None,
             device: None,

@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod attempts;
+mod claims;
 mod connect;
 mod empty;
 mod ended;
@@ -25,6 +26,7 @@ mod store;
 mod warm_up;
 
 pub use address::{Addition, Cursor, EmailChange};
+pub use claims::ClaimsChange;
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
 pub use outbox::mail_request;

@@ -5,7 +5,7 @@ use crate::address::Created;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
+    self, ABSOLUTE_END, ATTEMPT, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
     GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT,
     REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
 };
@@ -490,11 +490,13 @@ pub(crate) fn same_user(
 ) -> Result<TransactWriteItem, StoreError> {
     let scope = item::scope_set(&user.scope);
     let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
+    let claims = item::claims_text(&user.claims);
+    let same_claims = if claims.is_some() { "#claims = :claims" } else { "attribute_not_exists(#claims)" };
     let condition = format!(
         "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-         AND #disabled = :disabled AND {same_scope}"
+         AND #disabled = :disabled AND {same_scope} AND {same_claims}"
     );
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE];
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS];
     let key = item::user_key(&user.username);
     let expected = values([
         ("id", item::text(user.id.to_string())),
@@ -502,7 +504,9 @@ pub(crate) fn same_user(
         ("disabled", AttributeValue::Bool(false)),
     ]);
     let expected = expected.map(|expected| {
-        expected.into_iter().chain(scope.map(|scope| (":scope".to_owned(), scope))).collect::<Item>()
+        let scope = scope.map(|scope| (":scope".to_owned(), scope));
+        let claims = claims.map(|claims| (":claims".to_owned(), claims));
+        expected.into_iter().chain(scope).chain(claims).collect::<Item>()
     });
     let action = TransactWriteItem::builder();
     let mut changes = changes.peekable();

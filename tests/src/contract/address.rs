@@ -1,12 +1,16 @@
 //! E-mail addresses of users, and their claims.
 
-use crate::bench::{Bench, after, user, username};
+use crate::bench::{Bench, NOW, after, attempt_id, claims_of, present, rotated, session, user, username};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable};
-use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, Store, User};
+use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, SessionStore, Store, User};
+use daypass_core::session::{EndReason, Session};
 use daypass_dynamodb::{Addition, EmailChange, Import, Origin, UserFilter};
+use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::Action;
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
 fn address(text: &str) -> EmailAddress {
@@ -141,7 +145,7 @@ pub async fn of_parallel_claims_one_is_stored(bench: &Bench) {
         let (store, name, email) = (bench.store.clone(), username(&format!("user{n}")), &email);
         async move { store.set_email(&name, Some(email), after(900)).await }
     });
-    let outcomes = futures_util::future::join_all(claims).await;
+    let outcomes = join_all(claims).await;
     let changed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(EmailChange::Changed(_)))).count();
     let (users, _) = bench.store.users(None, 100).await.unwrap();
     let holders: Vec<_> = users.into_iter().filter(|user| user.email.is_some()).collect();
@@ -242,4 +246,98 @@ pub async fn a_migrated_user_claims_the_address(bench: &Bench) {
     assert_eq!(create(&named).await, Creation::Stored(named.clone()));
     assert_eq!(create(&with("eve", "joan@example.com")).await, Creation::AddressTaken);
     assert_eq!(keys(bench).await.len(), 5);
+}
+
+/// Sessions of other users and ended ones stay as they are. A write unit for each live session with other claims.
+///
+/// invariant: A change of a user's claims reaches every live session: the next access token has the new claims.
+pub async fn a_change_of_claims_reaches_live_sessions(bench: &Bench) {
+    let (ada, first) = bench.logged_in("ada").await;
+    let (_, other) = bench.logged_in("grace").await;
+    let device = Some("d".repeat(128));
+    let [second, over] = [(); 2].map(|()| Session { device: device.clone(), ..session(&ada) });
+    for opened in [&second, &over] {
+        assert_eq!(bench.open(&ada, opened).await, Ok(true));
+    }
+    bench.store.end_session(ada.id, over.session, NOW, EndReason::Operator, attempt_id()).await.unwrap();
+    let _ = bench.recorder.take();
+    let claims = Claims::parse(r#"{"tenant":"acme","n":0.1,"roles":["a","b"]}"#).unwrap();
+    let change = bench.store.set_claims(&ada.username, &claims, NOW).await.unwrap().unwrap();
+    assert_eq!((change.updated, &change.user.claims), (2, &claims));
+    let sent: Vec<String> = bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
+    assert_eq!(sent, ["UpdateItem", "Query", "UpdateItem", "UpdateItem", "Query", "GetItem"]);
+    for opened in [&first, &second] {
+        assert_eq!(rotated(bench.rotate(&present(opened, 0), NOW).await).claims, claims);
+    }
+    for unchanged in [&over, &other] {
+        assert!(bench.stored(unchanged).await.unwrap().claims.is_empty());
+    }
+    let again = bench.store.set_claims(&ada.username, &claims, NOW).await.unwrap().unwrap();
+    assert_eq!(again.updated, 0);
+    // The device hint gives way to the claims: 636 - 3 - 23 - 512 bytes are left.
+    bench.store.set_claims(&ada.username, &claims_of(512), NOW).await.unwrap();
+    assert_eq!(bench.stored(&second).await.unwrap().device, Some("d".repeat(98)));
+    assert_eq!(bench.stored(&first).await.unwrap().device, first.device);
+    let none = bench.store.set_claims(&ada.username, &Claims::default(), NOW).await.unwrap().unwrap();
+    assert!(none.updated == 2 && none.user.claims.is_empty());
+    let items = [bench.item(&first).await.unwrap(), bench.item(&second).await.unwrap()];
+    assert!(items.iter().all(|item| !item.contains_key("claims")));
+    assert_eq!(bench.store.set_claims(&username("nobody"), &claims, NOW).await, Ok(None));
+}
+
+/// The claims have changed since the password was checked.
+pub async fn a_login_with_old_claims_opens_nothing(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let claims = claims_of(20);
+    bench.store.set_claims(&ada.username, &claims, NOW).await.unwrap();
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(false));
+    let ada = User { claims: claims_of(30), ..ada };
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(false));
+    let ada = User { claims, ..ada };
+    assert_eq!(bench.open(&ada, &session(&ada)).await, Ok(true));
+}
+
+/// Whichever call writes to a session last, all sessions have the claims of the user in the end.
+pub async fn parallel_changes_of_claims_end_alike(bench: &Bench) {
+    let (ada, first) = bench.logged_in("ada").await;
+    let sessions: Vec<Session> = std::iter::once(first).chain((0..5).map(|_| session(&ada))).collect();
+    for opened in &sessions[1..] {
+        assert_eq!(bench.open(&ada, opened).await, Ok(true));
+    }
+    for round in 0..3 {
+        let all: Vec<Claims> = (0..4).map(|n| claims_of(20 + round * 4 + n)).collect();
+        let changes = join_all(all.iter().map(|claims| bench.store.set_claims(&ada.username, claims, NOW)));
+        for change in changes.await {
+            assert!(matches!(change, Ok(Some(_))), "{change:?}");
+        }
+        let user = bench.store.user(&ada.username).await.unwrap().unwrap();
+        assert!(all.contains(&user.claims));
+        for opened in &sessions {
+            assert_eq!(bench.stored(opened).await.unwrap().claims, user.claims, "{round}");
+        }
+    }
+}
+
+/// A change that was superseded before it wrote to the sessions writes the newer claims.
+pub async fn an_older_change_of_claims_does_not_win(bench: &Bench) {
+    let (ada, opened) = bench.logged_in("ada").await;
+    let (older, newer) = (claims_of(20), claims_of(30));
+    let hold = Hold::default();
+    let held = hold.clone();
+    bench.recorder.set_hook(move |call| match call.operation {
+        "Query" => Action::Held(held.clone()),
+        _ => Action::Pass,
+    });
+    let (slow, ()) = tokio::join!(bench.store.set_claims(&ada.username, &older, NOW), async {
+        hold.arrived().await;
+        let update = bench.raw.update_item().table_name(&bench.tables.users);
+        let update = update
+            .key("username", AttributeValue::S(ada.username.to_string()))
+            .update_expression("SET claims = :newer")
+            .expression_attribute_values(":newer", AttributeValue::S(newer.to_string()));
+        update.send().await.unwrap();
+        hold.release();
+    });
+    assert_eq!(slow.unwrap().unwrap().user.claims, newer);
+    assert_eq!(bench.stored(&opened).await.unwrap().claims, newer);
 }

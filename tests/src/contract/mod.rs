@@ -128,6 +128,10 @@ macro_rules! store_contract {
                 claims_of_addresses_are_no_users
                 an_import_claims_the_address
                 a_migrated_user_claims_the_address
+                a_change_of_claims_reaches_live_sessions
+                a_login_with_old_claims_opens_nothing
+                parallel_changes_of_claims_end_alike
+                an_older_change_of_claims_does_not_win
             }
             admin {
                 a_name_is_taken_once

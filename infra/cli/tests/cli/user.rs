@@ -130,7 +130,11 @@ fn show_tells_all_but_the_hash() {
     );
     let out = bench.daypass(&["user", "show", "alice"]).ok();
     let labels: Vec<_> = out.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(labels, ["name", "id", "status", "scope", "password version", "created", "updated"], "{out}");
+    assert_eq!(
+        labels,
+        ["name", "id", "status", "scope", "email", "claims", "password version", "created", "updated"],
+        "{out}"
+    );
     assert!(out.contains(&format!("id                {}\n", user.id)), "{out}");
     let list = bench.daypass(&["user", "list"]).ok();
     for text in [&out, &list, &json.to_string()] {

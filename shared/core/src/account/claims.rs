@@ -5,9 +5,33 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 /// The claims of a user: a JSON object whose members become top-level members of the access token.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(transparent)]
-pub struct Claims(Map<String, Value>);
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// The compact form. A condition compares it with the stored one, so it is kept: a decimal number that was read can be
+    /// written with other digits.
+    text: String,
+    members: Map<String, Value>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { text: "{}".to_owned(), members: Map::new() }
+    }
+}
+
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Claims {}
+
+impl serde::Serialize for Claims {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.members.serialize(serializer)
+    }
+}
 
 /// Why a text is not a set of claims.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +45,9 @@ pub enum ClaimsError {
     /// Daypass sets this member of the token itself, or may set it later.
     #[error("the name {0:?} is reserved for Daypass and the registered claims of JWT")]
     Reserved(String),
+    /// A text in the value has a control character. The authorizer rejects tokens with such a claim in the context.
+    #[error("the claim {0:?} has a control character")]
+    Control(String),
     /// A value has too many levels of arrays and objects.
     #[error("the claim {0:?} is nested too deeply: claims have at most {max} levels, the object itself included", max = Claims::MAX_DEPTH)]
     TooDeep(String),
@@ -80,6 +107,17 @@ impl Claims {
         Self::new(json::object(text.as_bytes()).map_err(|_| ClaimsError::NotAnObject)?)
     }
 
+    /// Reads the text of claims that were stored, and keeps it as the compact form.
+    ///
+    /// # Errors
+    /// As [`Claims::parse`].
+    pub fn stored(text: &str) -> Result<Self, ClaimsError> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(ClaimsError::TooLong(text.len()));
+        }
+        Ok(Self { text: text.to_owned(), ..Self::parse(text)? })
+    }
+
     /// The claims with these members.
     ///
     /// # Errors
@@ -93,35 +131,49 @@ impl Claims {
             if RESERVED.contains(&name.as_str()) || name.starts_with(RESERVED_PREFIX) {
                 return Err(ClaimsError::Reserved(name.clone()));
             }
+            if has_control(value) {
+                return Err(ClaimsError::Control(name.clone()));
+            }
             if depth(value) >= Self::MAX_DEPTH {
                 return Err(ClaimsError::TooDeep(name.clone()));
             }
         }
-        let claims = Self(members);
-        let bytes = claims.to_string().len();
-        if bytes > Self::MAX_BYTES {
-            return Err(ClaimsError::TooLong(bytes));
+        let text = serde_json::to_string(&members).map_err(|_| ClaimsError::NotAnObject)?;
+        if text.len() > Self::MAX_BYTES {
+            return Err(ClaimsError::TooLong(text.len()));
         }
-        Ok(claims)
+        Ok(Self { text, members })
     }
 
     /// Whether there is no claim.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty()
     }
 
     /// The members, ordered by name.
     #[must_use]
     pub const fn members(&self) -> &Map<String, Value> {
-        &self.0
+        &self.members
     }
 }
 
 impl fmt::Display for Claims {
     /// The compact form: equal claims have equal texts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(&self.0).map_err(|_| fmt::Error)?)
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether a text at any level has a control character.
+fn has_control(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.chars().any(char::is_control),
+        Value::Array(values) => values.iter().any(has_control),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name.chars().any(char::is_control) || has_control(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -148,13 +200,16 @@ mod tests {
             (r#"{"b":1,"a":[ "x", "y" ]}"#, r#"{"a":["x","y"],"b":1}"#),
             (r#"{"org:unit.x-1_A":true,"n":null}"#, r#"{"n":null,"org:unit.x-1_A":true}"#),
             (r#"{"o":{"p":[1.5,-2]}}"#, r#"{"o":{"p":[1.5,-2]}}"#),
-            (r#"{"t":"\u00fc\n"}"#, "{\"t\":\"ü\\n\"}"),
+            (r#"{"t":"\u00fc\""}"#, "{\"t\":\"ü\\\"\"}"),
         ] {
             let claims = Claims::parse(text).unwrap();
             assert_eq!(claims.to_string(), compact);
             assert_eq!(Claims::parse(compact), Ok(claims));
         }
         assert!(Claims::parse("{}").unwrap().is_empty() && Claims::default().is_empty());
+        let other = r#"{ "b":1e0, "a":0.30000000000000004 }"#;
+        assert_eq!(Claims::stored(other).unwrap().to_string(), other, "stored text stays as it is");
+        assert!(Claims::stored(&format!("{{{}}}", " ".repeat(511))).is_err());
     }
 
     #[test]
@@ -173,6 +228,9 @@ mod tests {
             ("{\"a b\":1}", name("a b")),
             ("{\"ä\":1}", name("ä")),
             (&format!("{{\"{long}\":1}}"), name(&long)),
+            ("{\"a\":\"\\n\"}", ClaimsError::Control("a".to_owned())),
+            ("{\"a\":[\"\u{85}\"]}", ClaimsError::Control("a".to_owned())),
+            ("{\"a\":{\"\\u0000\":1}}", ClaimsError::Control("a".to_owned())),
             ("{\"a\":[[[]]]}", ClaimsError::TooDeep("a".to_owned())),
             ("{\"a\":{\"b\":{\"c\":{}}}}", ClaimsError::TooDeep("a".to_owned())),
         ] {
@@ -193,7 +251,7 @@ mod tests {
         #[test]
         fn the_compact_form_reads_back(
             text in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![
-                Just("null".to_owned()), "-?[1-9][0-9]{0,15}", "\"[^\"\\\\\\x00-\\x1f]{0,9}\"", Just("[\"x\",{\"y\":1}]".to_owned())
+                Just("null".to_owned()), "-?[1-9][0-9]{0,15}", "\"[^\"\\\\\\p{Cc}]{0,9}\"", Just("[\"x\",{\"y\":1}]".to_owned())
             ], 0..9),
         ) {
             let members: Vec<String> = text.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();

@@ -10,7 +10,7 @@ use crate::flow::login::{Checked, Login, LoginRequest};
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::migration::{Answer, MARKER, OldUser, Question, Unanswered};
-use crate::ports::store::{AttemptStore, Creation, Store, User, UserStatus};
+use crate::ports::store::{AddressStore, AttemptStore, Creation, Store, User, UserStatus};
 use crate::throttle::Exhausted;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
@@ -26,7 +26,7 @@ impl User {
     }
 }
 
-impl<S: Store + AttemptStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore> Login<S> {
     /// Lets the old system decide in place of `checked`, if there is one and the name is unknown or marked.
     ///
     /// Without an answer, the attempt does not count: a failure of the old system locks no user.

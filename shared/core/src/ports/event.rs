@@ -321,6 +321,8 @@ impl Event {
 pub enum LoginFailure {
     /// No user has this name.
     UnknownUser,
+    /// The name is an e-mail address that its user has not verified. It is no user's name.
+    AddressNotVerified,
     /// The password is wrong.
     WrongPassword,
     /// The password is right, and the user is disabled.

@@ -72,8 +72,8 @@ pub enum Creation {
 pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
-    /// The user against whom the password was checked. The session opens only if the password version, the status and the
-    /// scope are still the same.
+    /// The user against whom the password was checked. The session opens only if the password version, the status, the scope
+    /// and the claims are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
@@ -328,7 +328,7 @@ pub trait PasswordStore: AttemptStore {
 /// A session that takes the place of another one.
 #[derive(Debug)]
 pub struct Replacement<'a> {
-    /// The user with the new password. The store writes only if password version, status and scope are still the same.
+    /// The user with the new password. The store writes only if password version, status, scope and claims are still the same.
     pub user: &'a User,
     /// The session that ends, if it is still live.
     pub ends: SessionId,
