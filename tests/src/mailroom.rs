@@ -88,9 +88,19 @@ impl Mailroom {
 /// The token in the link of a mail, and its code. Panics if the mail has none.
 #[must_use]
 pub fn token_and_code(mail: &Mail) -> (String, String) {
+    (token(mail), code(mail).unwrap())
+}
+
+/// The token in the link of a mail. Panics if the mail has none.
+#[must_use]
+pub fn token(mail: &Mail) -> String {
     let link = mail.text.lines().find(|line| line.starts_with("http")).unwrap();
-    let (_, token) = link.split_once('#').unwrap();
+    link.split_once('#').unwrap().1.to_owned()
+}
+
+/// The code of a mail.
+#[must_use]
+pub fn code(mail: &Mail) -> Option<String> {
     let is_code = |word: &&str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_digit());
-    let code = mail.text.split_whitespace().find(is_code).unwrap();
-    (token.to_owned(), code.to_owned())
+    mail.text.split_whitespace().find(is_code).map(str::to_owned)
 }

@@ -28,6 +28,7 @@ mod everyone;
 pub(crate) mod export;
 mod filter;
 pub(crate) mod import;
+mod invite;
 mod lines;
 mod progress;
 mod record;
@@ -63,6 +64,8 @@ enum Verb {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Invite a person by mail, who then creates the user with a password
+    Invite(invite::Args),
     /// Import users with the password hashes of another system or another Daypass
     Import(Box<import::Args>),
     /// Export all users with their password hashes as JSON lines
@@ -227,6 +230,7 @@ pub(crate) async fn run(
         Verb::Add { name, scope, attributes, password } => {
             add(&target, environment, output, new_username(&name)?, scope, attributes, &password).await
         }
+        Verb::Invite(args) => invite::run(&target, output, args).await,
         Verb::Import(args) => import::run(&target, environment, output, *args).await,
         Verb::Export(args) => export::run(&target, environment, output, args).await,
         Verb::Calibrate(args) => calibrate::run(environment, output, &args),

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
-use daypass_core::ports::store::{AddressOwner, AddressStore, StoreError, User};
+use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, StoreError, User};
 use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::time::Timestamp;
 
@@ -266,7 +266,16 @@ impl DynamoDb {
     }
 
     /// As [`DynamoDb::create`], by updates: the role of a login may not replace an item.
-    pub(crate) async fn create_by_update(&self, user: &User) -> Result<Created, StoreError> {
+    pub(crate) async fn create_by_update(&self, user: &User) -> Result<Creation, StoreError> {
+        match self.update_to_create(user).await? {
+            Created::Done => Ok(Creation::Stored(user.clone())),
+            Created::NameTaken(Some(item)) => item::to_user(&item).map(Creation::Stored),
+            Created::NameTaken(None) => Ok(Creation::NameTaken),
+            Created::AddressTaken => Ok(Creation::AddressTaken),
+        }
+    }
+
+    async fn update_to_create(&self, user: &User) -> Result<Created, StoreError> {
         let update = self.creating(item::user_key(&user.username), item::from_user(user))?;
         if !has_claims(user) {
             return Ok(match conditional(update).await? {

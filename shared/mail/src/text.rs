@@ -2,6 +2,7 @@
 
 use daypass_core::ports::mail::{Mail, MailKind};
 use daypass_core::secret::SecretString;
+use daypass_core::token::mail::Purpose;
 
 /// A mail with its texts.
 pub(crate) struct Rendered {
@@ -20,6 +21,9 @@ struct Words {
     /// Paragraphs after the code.
     after: &'static [&'static str],
 }
+
+// The texts of an invitation say this.
+const _: () = assert!(Purpose::Invitation.lifetime().as_secs() == 7 * 24 * 3600);
 
 /// The sentence before the code.
 const CODE_EN: &str = "On another device, enter this code:";
@@ -78,7 +82,7 @@ const fn english(kind: MailKind) -> Words {
             subject: "Your invitation",
             before: &["You are invited to create an account at {service}."],
             action: "Create the account",
-            after: &["Link and code are valid for {hours} hours."],
+            after: &["The link is valid for seven days."],
         },
     }
 }
@@ -136,7 +140,7 @@ const fn german(kind: MailKind) -> Words {
             subject: "Ihre Einladung",
             before: &["Sie sind eingeladen, ein Konto bei {service} anzulegen."],
             action: "Konto anlegen",
-            after: &["Link und Code gelten {hours} Stunden."],
+            after: &["Der Link gilt sieben Tage."],
         },
     }
 }

@@ -52,7 +52,8 @@ const fn email(address: EmailAddress, verified: bool) -> Email {
     Email { address, verified, undeliverable: None }
 }
 
-fn address(text: &str) -> Result<EmailAddress, String> {
+/// Parses an address, for clap.
+pub(super) fn address(text: &str) -> Result<EmailAddress, String> {
     EmailAddress::parse(text).map_err(|error| error.to_string())
 }
 

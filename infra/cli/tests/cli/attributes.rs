@@ -2,6 +2,9 @@
 
 use crate::bench::{Bench, PASSWORD, Run, wait_for};
 use crate::session;
+use daypass_core::ports::mail::{Begin, MailerStore};
+use daypass_core::token::mail::OutboxId;
+use daypass_verifier::base::ids::AttemptId;
 use serde_json::{Value, json};
 
 fn add(bench: &Bench, args: &[&str]) -> Run {
@@ -47,7 +50,7 @@ fn an_address_is_set_and_removed() {
     assert_eq!(out, "Set the email address of ada to ada@example.com (not verified).\n");
     bench
         .daypass(&["user", "set-email", "bob", "ada@example.com"])
-        .fails("another user has this address", "--none");
+        .fails("another user has this address, or has it as name", "--none");
     let json = bench.daypass(&["user", "set-email", "ada", "ada@example.com", "--verified"]).json();
     assert_eq!((&json["result"], &json["user"]["email_verified"]), (&"email_set".into(), &true.into()));
     let out = bench.daypass(&["user", "set-email", "ada", "--none"]).ok();
@@ -60,6 +63,30 @@ fn an_address_is_set_and_removed() {
     bench.daypass(&["user", "set-email", "ada"]).misused("<ADDRESS|--none>");
     bench.daypass(&["user", "set-email", "ada", "a@example.com", "--none"]).misused("cannot be used with");
     bench.daypass(&["user", "set-email", "ada", "a@localhost"]).misused("at least two labels");
+}
+
+#[test]
+fn an_invitation_is_asked_for() {
+    let bench = Bench::new();
+    let invite = |args: &[&str]| bench.daypass(&[&["user", "invite", "Ada@Example.com"], args].concat());
+    let json = invite(&["--client", "web", "--claims", r#"{"tenant":"acme"}"#, "--language", "de-CH"]).json();
+    assert_eq!((&json["result"], &json["email"]), (&"invited".into(), &"ada@example.com".into()));
+    let mail = OutboxId::parse(json["mail"].as_str().unwrap()).unwrap();
+    let begin = |mail| wait_for(bench.store.begin_mail(mail, None, AttemptId::from_key(b"k"))).unwrap();
+    assert_eq!((begin(mail), begin(OutboxId::from_bytes([1; 16]))), (Begin::Go, Begin::Absent));
+    let out = invite(&["--client", "web"]).ok();
+    assert!(out.starts_with("Invited ada@example.com. The link works until "), "{out}");
+
+    let claims = format!(r#"{{"a":"{}"}}"#, "x".repeat(504));
+    let run = invite(&["--client", "web", "--claims", &claims, "--scope", &"s".repeat(200)]).run();
+    assert!(run.code == 1 && run.err.contains("more than 636 bytes"), "{run:?}");
+    invite(&[]).misused("--client <ID>");
+    invite(&["--client", "a b"]).misused("not a client id");
+    invite(&["--client", "web", "--language", "x"]).misused("language tag");
+    bench.daypass(&["user", "invite", "ada", "--client", "web"]).misused("exactly one @");
+    bench.add("ada");
+    bench.daypass(&["user", "set-email", "ada", "ada@example.com"]).ok();
+    invite(&["--client", "web"]).fails("another user has this address, or has it as name", "--none");
 }
 
 #[test]
@@ -81,14 +108,13 @@ fn claims_are_set_and_live_sessions_follow() {
     // Name, scope and claims share the room of a session.
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(504));
     bench.daypass(&["user", "set-claims", "alice", &large]).ok();
+    let too_large = "user name (5 bytes), scope (120) and claims (512, as compact JSON) have more than 636 bytes together";
     let scope = "s".repeat(636 - 512 - "alice".len());
     bench.daypass(&["user", "set-scope", "alice", &scope]).ok();
-    bench
-        .daypass(&["user", "set-scope", "alice", &format!("{scope}s")])
-        .fails("more than 636 bytes", "shorten");
+    bench.daypass(&["user", "set-scope", "alice", &format!("{scope}s")]).fails(too_large, "shorten");
     bench.daypass(&["user", "set-claims", "alice", "{}"]).ok();
     bench.daypass(&["user", "set-scope", "alice", &format!("{scope}s")]).ok();
-    bench.daypass(&["user", "set-claims", "alice", &large]).fails("more than 636 bytes", "shorten");
+    bench.daypass(&["user", "set-claims", "alice", &large]).fails(too_large, "shorten");
     let run = add(&bench, &["bob", "--scope", &format!("{scope}sss"), "--claims", &large]);
     assert!(run.code == 1 && run.err.contains("more than 636 bytes"), "{run:?}");
 }

@@ -24,7 +24,7 @@ use crate::ports::mail::{
 };
 use crate::ports::store::{AddressOwner, User, UserStatus};
 use crate::secret::SecretString;
-use crate::token::mail::{MailKeys, MailToken};
+use crate::token::mail::{MailKeys, MailToken, Purpose};
 use daypass_verifier::base::ids::{AttemptId, UserId, Username};
 
 /// The flow and its dependencies.
@@ -207,7 +207,10 @@ impl<S: MailerStore, M: MailSender> Mailer<S, M> {
             to: request.address.clone(),
             language: request.language.clone(),
             link,
-            code: token.map(|token| token.code(&self.keys)),
+            // Nobody has the handle of an invitation, which a code needs.
+            code: token
+                .filter(|token| token.purpose != Purpose::Invitation)
+                .map(|token| token.code(&self.keys)),
             hours: purpose.map_or(0, |purpose| purpose.lifetime().as_secs() / 3600),
         }
     }
