@@ -4,6 +4,7 @@ use super::{Whole, together};
 use daypass_dev::{Console, DEMO_PASSWORD, DEMO_USER, Runner, Settings};
 use daypass_gateway::Limits;
 use daypass_testkit::Answer;
+use reqwest::Method;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -59,19 +60,41 @@ async fn through_cargo_lambda_watch() {
     assert!(is_printed("the functions start with their next requests"), "check() returns after the restart");
     println!("restarted {:.0} s after the requests", started.elapsed().as_secs_f64());
     assert_ne!(whole.stack.watch_id(), Some(stuck));
-    loop {
+    let started = Instant::now();
+    let login = loop {
         let login = whole.login(DEMO_USER, DEMO_PASSWORD).await;
         if login.status == 200 {
-            break;
+            break login;
         }
-        // The process of the function starts.
-        assert_eq!(login.status, 503, "{login:?}");
-        assert!(started.elapsed() < SOON, "{login:?}");
+        assert_starting(&login, started);
+    };
+    let bearer = format!("Bearer {}", login.text("access_token"));
+    for (method, path) in [
+        (Method::GET, KEYS),
+        (Method::GET, "/sessions"),
+        (Method::POST, "/refresh"),
+        (Method::POST, "/revoke"),
+        (Method::POST, "/password"),
+    ] {
+        let request = || whole.http.request(method.clone(), whole.url(path)).header("authorization", &bearer);
+        loop {
+            let answer = Answer::read(request().send().await.unwrap()).await.unwrap();
+            if answer.status < 500 {
+                break;
+            }
+            assert_starting(&answer, started);
+        }
     }
     whole.stack.check().unwrap();
     whole.the_main_job().await;
     let left: Vec<_> = of_stack(&whole).into_iter().filter(|process| before.contains(process)).collect();
     assert_eq!(left, [""; 0], "processes of before the restart");
+}
+
+/// A function whose process starts answers 503, and an authorizer 500, as API Gateway says it.
+fn assert_starting(answer: &Answer, started: Instant) {
+    assert!([500, 503].contains(&answer.status), "{answer:?}");
+    assert!(started.elapsed() < SOON, "{answer:?}");
 }
 
 /// The statuses of 1,000 requests at once.
