@@ -4,8 +4,8 @@
 
 use daypass_fuzz::parts;
 use daypass_verifier::routes::{Bearer, Permissions, RouteDenial, Routes, Target};
-use serde_json::{Map, Value};
 use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value};
 
 /// The star of IAM: any text, including slashes.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -38,7 +38,8 @@ fuzz_target!(|input: &[u8]| {
     let printed = routes.to_string();
     assert_eq!(Routes::parse(&printed).as_ref(), Ok(&routes), "{printed}");
     // Claims follow the scope, as JSON.
-    let (scope, claims) = scope.split_once('{').map_or((scope, None), |(words, _)| (words, Some(&scope[words.len()..])));
+    let (scope, claims) =
+        scope.split_once('{').map_or((scope, None), |(words, _)| (words, Some(&scope[words.len()..])));
     let claims: Option<Map<String, Value>> = claims.and_then(|claims| serde_json::from_str(claims).ok());
     let bearer = match scope.trim_end() {
         "-" => Bearer::Anonymous,
