@@ -134,8 +134,9 @@ fn core_names_nothing_ambient() {
 const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "config", "testing"];
 
 /// The layers of core, which stand on those of the verifier.
-const CORE: [&str; 11] = [
-    "secret", "keys", "token", "client", "throttle", "session", "ports", "config", "flow", "http", "testing",
+const CORE: [&str; 12] = [
+    "secret", "keys", "account", "token", "client", "throttle", "session", "ports", "config", "flow", "http",
+    "testing",
 ];
 
 #[test]
@@ -273,9 +274,9 @@ fn the_authorizer_links_what_it_linked() {
     assert_eq!(linked, std::fs::read_to_string(&file).unwrap(), "UPDATE_SNAPSHOTS=1 accepts the change");
 }
 
-/// The one HTTP client beside that of the Runtime API is a crate of its own.
+/// Two HTTP clients beside that of the Runtime API: `https`, and that of the AWS SDK, which `migration` shares.
 ///
-/// invariant: `https` is the one crate that speaks TLS to hosts other than AWS.
+/// invariant: `https` and `migration` are the crates of functions that speak TLS to hosts other than AWS.
 #[test]
 fn what_fetches_keys_is_apart() {
     let named = named_by();
@@ -287,6 +288,9 @@ fn what_fetches_keys_is_apart() {
     assert_eq!(who("daypass-https"), https);
     assert_eq!(who("daypass-feed-client"), ["daypass-authorizer-function"]);
     assert_eq!(who("rustls-native-certs"), ["daypass-https"]);
+    assert_eq!(who("daypass-migration"), ["daypass-login", "daypass-tests"]);
+    let connect: Vec<&str> = who("aws-smithy-runtime-api");
+    assert_eq!(connect, ["daypass-aws", "daypass-cli", "daypass-migration"]);
     let linked = linked_into("daypass-authorizer-function");
     for client in [
         "reqwest",

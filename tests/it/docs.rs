@@ -204,7 +204,7 @@ const AREAS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("Failures", &["tests/it/suites/failures/", "tests/src/contract/faults.rs"]),
-    ("Account endpoints", &["tests/it/password.rs", "tests/it/sessions.rs"]),
+    ("Account endpoints", &["tests/it/password.rs", "tests/it/sessions.rs", "tests/src/contract/address.rs"]),
     (
         "Passwords and rate limits",
         &[

@@ -77,8 +77,11 @@ macro_rules! sample_units {
 }
 
 sample_units! {
-    LoginFailure { UnknownUser, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted }
-    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account }
+    LoginFailure {
+        UnknownUser, AddressNotVerified, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
+        OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
+    }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
@@ -90,7 +93,7 @@ sample_units! {
     RefreshTokenError { Malformed, UnknownKey, Forged, Expired }
     SessionDenial { Ended }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
-    RouteDenial { NoRoute, ScopeMissing, AmbiguousPath }
+    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
         UnknownKey, WrongAlgorithm,
@@ -143,6 +146,7 @@ fn pick<T: Clone>(values: &[T], n: usize) -> T {
 sample_events! {
     of_issuer: Event,
     LoginSucceeded { user, session, client }
+    LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
     LoginThrottled { limit, account, client, user, retry_after }
     Rotated { user, session, client, generation }

@@ -4,6 +4,7 @@
 //! functions, which `cargo verify` provides. Each of them is a step of it. CONTRIBUTING.md explains where to put a new
 //! test.
 
+mod accounts;
 mod boundaries;
 mod cookie;
 mod deploy;
@@ -14,6 +15,7 @@ mod events;
 mod expiry;
 mod flows;
 mod imports;
+mod migration;
 mod model;
 mod openapi;
 mod oracle;

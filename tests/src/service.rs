@@ -5,6 +5,7 @@ use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
+use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::flow::feed::Revocations;
 use daypass_core::flow::login::Login;
@@ -22,7 +23,8 @@ use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
+use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::{Answer, event};
@@ -244,8 +246,14 @@ impl Service {
         let hasher = || Box::new(Counting { count: Arc::clone(&hashes), content });
         let password = config::password(lookup).unwrap();
         let proxy = password.proxy.clone();
+        let login = config::login(lookup).unwrap();
+        let endpoint = lookup(COGNITO_ENDPOINT);
+        let old_system = login
+            .migrate_from
+            .as_ref()
+            .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &login.issuer, &keys).unwrap());
         Self {
-            login: Login::new(config::login(lookup).unwrap(), &keys, store(), hasher(), context()).unwrap(),
+            login: Login { old_system, ..Login::new(login, &keys, store(), hasher(), context()).unwrap() },
             refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
@@ -293,10 +301,12 @@ impl Service {
             password_version: 1,
             status: UserStatus::Enabled,
             scope: Scope::parse("orders:read orders:write").unwrap(),
+            email: None,
+            claims: Claims::default(),
             created_at: self.clock.now(),
             updated_at: self.clock.now(),
         };
-        assert_eq!(self.bench.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.bench.store.add_user(&user).await, Ok(Addition::Added));
         let _ = self.bench.recorder.take();
         user
     }

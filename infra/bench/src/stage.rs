@@ -5,6 +5,7 @@ use crate::function::Function;
 use crate::runtime_api::Exchange;
 use crate::token::{AUDIENCE, ISSUER, Ticket, get_revocations};
 use anyhow::{Context, Result, anyhow};
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::store::{self, UserStatus};
@@ -219,6 +220,8 @@ fn stored_user(keys: &Document, number: u8, name: &str) -> Result<store::User> {
         password_version: 1,
         status: UserStatus::Enabled,
         scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
+        email: None,
+        claims: Claims::default(),
         created_at: now,
         updated_at: now,
     })

@@ -5,7 +5,7 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_admin::view::{SessionView, State};
+use daypass_admin::view::{SessionDetail, SessionView, SessionsEnded, State};
 use daypass_core::session::Session;
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::ids::{SessionId, UserId};
@@ -64,22 +64,6 @@ fn session_id(text: &str) -> Result<SessionId, String> {
 struct Listed<'a> {
     user_id: UserId,
     sessions: Vec<SessionView<'a>>,
-}
-
-/// One session, with the fields that the list omits.
-#[derive(Serialize)]
-struct Shown<'a> {
-    user_id: UserId,
-    #[serde(flatten)]
-    session: SessionView<'a>,
-    /// Time of the last refresh, in seconds since the epoch.
-    rotated_at: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Revoked {
-    user_id: UserId,
-    ended: u32,
 }
 
 /// Runs `daypass session`.
@@ -162,9 +146,7 @@ async fn show(
     let session =
         target.admin().session(user_id, session_id).await.map_err(|error| target.refused(&error))?;
     let now = SystemClock.now();
-    let rotated_at = session.rotated_at.map(Timestamp::seconds);
-    let shown = Shown { user_id, session: SessionView::new(&session, now), rotated_at };
-    output.result(&shown, |output| {
+    output.result(&SessionDetail::new(&session, now), |output| {
         output.table(["session", &session_id.to_string()], &history(&session, now))
     })?;
     Ok(())
@@ -207,7 +189,7 @@ async fn revoke_one(
     } else {
         format!("{session} of {name_or_id} had already ended.")
     };
-    output.result(&Revoked { user_id, ended: u32::from(ended) }, |output| output.line(&line))?;
+    output.result(&SessionsEnded { user_id, ended: u32::from(ended) }, |output| output.line(&line))?;
     Ok(())
 }
 
@@ -219,6 +201,6 @@ async fn revoke_all(target: &Target, output: &mut Output<'_>, name_or_id: &str) 
         1 => format!("Ended 1 session of {name_or_id}."),
         _ => format!("Ended {ended} sessions of {name_or_id}."),
     };
-    output.result(&Revoked { user_id, ended }, |output| output.line(&line))?;
+    output.result(&SessionsEnded { user_id, ended }, |output| output.line(&line))?;
     Ok(())
 }

@@ -166,6 +166,13 @@ impl Target {
                 "choose another name, or set a new password with `daypass user set-password {}`",
                 quoted(name.as_str())
             ),
+            AdminError::AddressTaken => {
+                "choose another address, or remove it from the other user with `daypass user set-email NAME --none`"
+                    .to_owned()
+            }
+            AdminError::TooLarge(_) => {
+                "shorten the claims or the scope: each session contains all three".to_owned()
+            }
             AdminError::UnknownSession(_) => {
                 "`daypass session list USER` shows the sessions; DynamoDB deletes expired ones".to_owned()
             }

@@ -7,10 +7,11 @@ use crate::{input, target};
 use clap::Subcommand;
 use daypass_admin::view::UserView;
 use daypass_admin::{AdminError, NewUser};
+use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
-use daypass_dynamodb::ScopeChange;
+use daypass_dynamodb::{Cursor, ScopeChange};
 use daypass_passwords::Passwords;
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::ids::Username;
@@ -19,6 +20,7 @@ use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+mod attributes;
 mod batch;
 mod calibrate;
 mod credentials;
@@ -56,6 +58,8 @@ enum Verb {
         /// Scope of the user, such as "orders:read orders:write"
         #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = daypass_admin::scope)]
         scope: Scope,
+        #[command(flatten)]
+        attributes: attributes::NewArgs,
         #[command(flatten)]
         password: PasswordArgs,
     },
@@ -110,6 +114,21 @@ enum Verb {
         #[arg(required = true, value_name = "WORDS", value_parser = daypass_admin::scope)]
         words: Vec<Scope>,
     },
+    /// Set the email address of a user; sessions stay
+    SetEmail {
+        /// Username
+        name: String,
+        #[command(flatten)]
+        email: attributes::EmailArgs,
+    },
+    /// Set the claims of a user; the next access tokens of live sessions have them
+    SetClaims {
+        /// Username
+        name: String,
+        /// All new claims, such as '{"tenant":"acme"}'; '{}' for none
+        #[arg(value_name = "JSON", value_parser = attributes::claims)]
+        claims: Claims,
+    },
     /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
     /// Remove a user and end the user's sessions
@@ -154,8 +173,8 @@ pub(crate) async fn run(
     }
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
-        Verb::Add { name, scope, password } => {
-            add(&target, environment, output, new_username(&name)?, scope, &password).await
+        Verb::Add { name, scope, attributes, password } => {
+            add(&target, environment, output, new_username(&name)?, scope, attributes, &password).await
         }
         Verb::Import(args) => import::run(&target, environment, output, *args).await,
         Verb::Export(args) => export::run(&target, environment, output, args).await,
@@ -177,6 +196,12 @@ pub(crate) async fn run(
             set_password(&target, environment, output, &username(&name)?, &password).await
         }
         Verb::SetScope { name, words } => set_scope(&target, output, &username(&name)?, &words).await,
+        Verb::SetEmail { name, email } => {
+            attributes::set_email(&target, output, &username(&name)?, email).await
+        }
+        Verb::SetClaims { name, claims } => {
+            attributes::set_claims(&target, output, &username(&name)?, &claims).await
+        }
         Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
     }
 }
@@ -218,16 +243,19 @@ async fn add(
     output: &mut Output<'_>,
     username: Username,
     scope: Scope,
+    attributes: attributes::NewArgs,
     password: &PasswordArgs,
 ) -> Result<(), Failure> {
     let admin = target.admin();
+    let (email, claims) = attributes.into_attributes();
+    daypass_admin::require_room(&username, &scope, &claims).map_err(|error| target.refused(&error))?;
     let peppers = peppers(target, environment).await?;
     // Checked before the prompt. The write below detects two concurrent additions.
     if admin.find(&username).await.map_err(|error| target.refused(&error))?.is_some() {
         return Err(target.refused(&AdminError::UserExists(username)));
     }
     let password_hash = hash(target, environment, &peppers, &username, password)?;
-    let user = admin.add(NewUser { username, password_hash, scope }).await;
+    let user = admin.add(NewUser { username, password_hash, scope, email, claims }).await;
     let user = user.map_err(|error| target.refused(&error))?;
     report(output, "added", &user, &format!("Added {} as {}.", user.username, user.id))
 }
@@ -240,7 +268,7 @@ async fn list(
 ) -> Result<(), Failure> {
     let after = match cursor {
         None => None,
-        Some(cursor) => Some(Username::from_normalised(cursor).ok_or_else(|| {
+        Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| {
             Failure::new("the cursor is malformed", "use the `next_cursor` of the previous page")
         })?),
     };
@@ -248,7 +276,7 @@ async fn list(
     let daypass_admin::Page { users, next } = page.map_err(|error| target.refused(&error))?;
     let page = Page {
         users: users.iter().map(UserView::from).collect(),
-        next_cursor: next.as_ref().map(Username::as_str),
+        next_cursor: next.as_ref().map(Cursor::as_str),
     };
     output.result(&page, |output| {
         if users.is_empty() {
@@ -289,6 +317,8 @@ async fn show(target: &Target, output: &mut Output<'_>, username: &Username) -> 
             ("id", user.id.to_string()),
             ("status", status(user.status).to_owned()),
             ("scope", user.scope.to_string()),
+            ("email", user.email.as_ref().map(attributes::shown).unwrap_or_default()),
+            ("claims", user.claims.to_string()),
             ("password version", user.password_version.to_string()),
             ("created", time(user.created_at)),
             ("updated", time(user.updated_at)),

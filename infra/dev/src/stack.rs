@@ -1,10 +1,11 @@
 //! The local stack, started and stopped as one.
 
 use super::build::build;
-use super::demo::Demo;
+use super::demo::{Demo, local_origin};
 use super::error::StackError;
 use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
+use super::https::Https;
 use super::keys;
 use super::reload::{Reload, Sources};
 use super::settings::{AUDIENCE, Settings, functions};
@@ -39,6 +40,8 @@ pub struct Stack {
     functions: Functions,
     store: DevStore,
     url: String,
+    plain_url: String,
+    authority: Option<PathBuf>,
     pages: Option<[String; 2]>,
     routes: Routes,
     keys: Document,
@@ -61,19 +64,31 @@ impl Stack {
         let folder = settings.folder.clone();
         let lock = take(&folder)?;
         let (listener, address) = listen(settings.port, "--port")?;
-        let demo = settings.page_port.map(|port| Demo::open(address.port(), port, &settings.origins));
+        let demo = settings
+            .page_port
+            .map(|port| Demo::open(address.port(), port, settings.https, &settings.origins));
         let demo = demo.transpose()?;
         let routes = routes(&settings.guards, &demo.as_ref().map_or_else(Vec::new, Demo::origins))?;
         if settings.fresh {
             forget(&folder)?;
         }
         let keys = keys::load_or_make(&folder.join(KEYS), settings.algorithm)?;
-        let url = format!("http://{address}");
+        let https = settings.https.then(|| Https::load_or_make(&folder, console)).transpose()?;
+        let mut fronts = Vec::new();
+        let mut behind = |listener, address| {
+            let Some(https) = &https else { return Ok((listener, address)) };
+            let (inner, plain) = listen(0, "--port")?;
+            fronts.push(https.front(listener, plain));
+            Ok::<_, StackError>((inner, plain))
+        };
+        let (listener, plain) = behind(listener, address)?;
+        let plain_url = format!("http://{plain}");
+        let url = if settings.https { local_origin(address.port(), true) } else { plain_url.clone() };
 
         let tables = tables(&settings.variables);
         let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
         store.add_demo_user(&keys, console)?;
-        let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
+        let mut variables = variables([&url, &plain_url], &store, &keys, &tables, &folder)?;
         variables.extend(settings.variables.clone());
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
@@ -97,13 +112,23 @@ impl Stack {
             concurrency: settings.concurrency,
             log: &log,
             console,
+            probe: settings.limits.integration,
         };
         let functions = Functions::start(&plan)?;
         let (site, second) = sites.unzip();
+        let second = second
+            .map(|(listener, site)| Ok::<_, StackError>((behind(listener, address)?.0, site)))
+            .transpose()?;
         let stuck = functions.stuck();
-        let gateway = Gateway { site, stuck, ..Gateway::new(routes.clone(), functions.url()) };
+        let gateway = Gateway {
+            site,
+            stuck,
+            limits: settings.limits,
+            https: settings.https.then(|| address.port()),
+            ..Gateway::new(routes.clone(), functions.url())
+        };
         // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
-        let gateway = RunningGateway::start(listener, gateway, second)?;
+        let gateway = RunningGateway::start(listener, gateway, second, fronts)?;
         functions.warm_up(console, &settings.cancel)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
         let reload =
@@ -114,6 +139,8 @@ impl Stack {
             functions,
             store,
             url,
+            plain_url,
+            authority: https.map(|https| https.authority().to_owned()),
             pages,
             routes,
             keys,
@@ -128,6 +155,18 @@ impl Stack {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// URL of the gateway without TLS, for programs that do not trust its certificate. Without HTTPS, it is [`Stack::url`].
+    #[must_use]
+    pub fn plain_url(&self) -> &str {
+        &self.plain_url
+    }
+
+    /// File with the certificate authority of HTTPS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
     }
 
     /// URLs of the demo page on the gateway's origin and on the second origin; `None` without a page. They use
@@ -147,6 +186,12 @@ impl Stack {
     #[must_use]
     pub fn functions_url(&self) -> String {
         self.functions.url()
+    }
+
+    /// Process id of `cargo lambda watch`; `None` with built functions.
+    #[must_use]
+    pub fn watch_id(&self) -> Option<u32> {
+        self.functions.watch_id()
     }
 
     /// File with all output of the functions and of `cargo lambda watch`.
@@ -239,7 +284,7 @@ fn tables(variables: &BTreeMap<String, String>) -> Tables {
 
 /// Variables of the functions. All functions get all variables, because `cargo lambda watch` has one environment.
 fn variables(
-    url: &str,
+    [url, plain_url]: [&str; 2],
     store: &DevStore,
     keys: &Document,
     tables: &Tables,
@@ -268,7 +313,7 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
-        ("DAYPASS_REVOCATIONS_URL", &format!("{url}/revocations")),
+        ("DAYPASS_REVOCATIONS_URL", &format!("{plain_url}/revocations")),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_USERS_TABLE", &tables.users),
     ];

@@ -3,6 +3,7 @@
 use super::console::Console;
 use super::error::StackError;
 use super::wait::wait_for;
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
@@ -93,6 +94,8 @@ impl DevStore {
                     password_version: 1,
                     status: UserStatus::Enabled,
                     scope: Scope::parse(DEMO_SCOPE).map_err(|_| unusable(&"its scope is malformed"))?,
+                    email: None,
+                    claims: Claims::default(),
                     created_at: now,
                     updated_at: now,
                 };

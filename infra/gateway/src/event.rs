@@ -115,7 +115,7 @@ fn headers(request: &Incoming) -> BTreeMap<String, String> {
     headers.insert(CONTENT_LENGTH.as_str().to_owned(), request.body.len().to_string());
     headers.insert("x-forwarded-for".to_owned(), request.forwarded_for());
     headers.insert("x-forwarded-port".to_owned(), request.port.to_string());
-    headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+    headers.insert("x-forwarded-proto".to_owned(), request.scheme.to_owned());
     headers.entry("x-amzn-trace-id".to_owned()).or_insert_with(|| trace_id(&request.stamp));
     headers
 }

@@ -87,6 +87,7 @@ const SHORT: Limits = Limits {
     head: 10_240,
     integration: Duration::from_millis(300),
     authorizer: Duration::from_millis(200),
+    invocation: Duration::from_secs(90),
 };
 
 fn routes(ttl: u64) -> Routes {

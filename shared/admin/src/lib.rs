@@ -8,8 +8,9 @@ mod users;
 pub mod view;
 
 pub use scope::{ScopeRefused, scope};
-pub use users::{NewUser, Page};
+pub use users::{NewUser, Page, require_room};
 
+use daypass_core::account::TooLarge;
 use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::DynamoDb;
 use daypass_passwords::{HashError, PasswordRefused};
@@ -37,6 +38,12 @@ pub enum AdminError {
     /// Another user has this name.
     #[error("the user {0} already exists")]
     UserExists(Username),
+    /// Another user has the e-mail address, or has it as name.
+    #[error("another user has this address, or has it as name")]
+    AddressTaken,
+    /// Name, scope and claims do not fit into a session.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// The user has no session of this id.
     #[error("the user has no session {0}")]
     UnknownSession(SessionId),

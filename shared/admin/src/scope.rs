@@ -14,7 +14,7 @@ pub enum ScopeRefused {
     #[error("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES)]
     TooLong,
     /// A word of Daypass's own.
-    #[error("a word of a scope does not begin with {}", Scope::RESERVED)]
+    #[error("a word of a scope does not begin with {}", Scope::RESERVED.join(" or "))]
     Reserved,
 }
 

@@ -1,5 +1,7 @@
 //! Users and sessions as JSON. Times are in seconds since the epoch.
 
+use daypass_core::account::Undeliverable;
+use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
@@ -15,6 +17,14 @@ pub struct UserView<'a> {
     pub user_id: UserId,
     pub status: UserStatus,
     pub scope: &'a Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_undeliverable: Option<Undeliverable>,
+    #[serde(skip_serializing_if = "Claims::is_empty")]
+    pub claims: &'a Claims,
     pub password_version: u32,
     pub created_at: u64,
     pub updated_at: u64,
@@ -27,6 +37,10 @@ impl<'a> From<&'a User> for UserView<'a> {
             user_id: user.id,
             status: user.status,
             scope: &user.scope,
+            email: user.email.as_ref().map(|email| email.address.as_str()),
+            email_verified: user.email.as_ref().map(|email| email.verified),
+            email_undeliverable: user.email.as_ref().and_then(|email| email.undeliverable),
+            claims: &user.claims,
             password_version: user.password_version,
             created_at: user.created_at.seconds(),
             updated_at: user.updated_at.seconds(),
@@ -58,7 +72,7 @@ impl State {
     }
 }
 
-/// A session.
+/// A session, without its claims.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the members are those of `Session`")]
 pub struct SessionView<'a> {
@@ -95,4 +109,37 @@ impl<'a> SessionView<'a> {
             device: session.device.as_deref(),
         }
     }
+}
+
+/// One session, with what a list leaves out.
+#[derive(Debug, Serialize)]
+pub struct SessionDetail<'a> {
+    /// The user of the session.
+    pub user_id: UserId,
+    /// The members of a list.
+    #[serde(flatten)]
+    pub session: SessionView<'a>,
+    /// Time of the last refresh.
+    pub rotated_at: Option<u64>,
+}
+
+impl<'a> SessionDetail<'a> {
+    /// The session as it is at a time.
+    #[must_use]
+    pub fn new(session: &'a Session, now: Timestamp) -> Self {
+        Self {
+            user_id: session.user,
+            session: SessionView::new(session, now),
+            rotated_at: session.rotated_at.map(Timestamp::seconds),
+        }
+    }
+}
+
+/// Sessions of a user that an operator ended.
+#[derive(Debug, Serialize)]
+pub struct SessionsEnded {
+    /// The user of the sessions.
+    pub user_id: UserId,
+    /// The number of sessions that were live.
+    pub ended: u32,
 }

@@ -6,8 +6,10 @@
 //! Every condition compares the time itself, because DynamoDB's TTL can remove an expired item days late. Text from a
 //! caller is always a value and never part of an expression.
 
+mod address;
 mod admin;
 mod attempts;
+mod claims;
 mod connect;
 mod empty;
 mod ended;
@@ -22,6 +24,8 @@ mod sessions;
 mod store;
 mod warm_up;
 
+pub use address::{Addition, Cursor, EmailChange};
+pub use claims::ClaimsChange;
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
 pub use scope::ScopeChange;

@@ -1,6 +1,7 @@
 //! Requests that cause every event of requests. Each line agrees with the document, and holds no secret.
 
 use super::*;
+use daypass_testkit::cognito::{Cognito, Fault};
 
 /// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
 const HEADERS: [(&str, &str); 9] = [
@@ -101,7 +102,11 @@ impl Walk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_past_every_event() {
     let db = Embedded::start(None).unwrap();
-    let service = Service::quick(&db.url(), &[("DAYPASS_LOGIN_ATTEMPTS", "3")]).await;
+    let old = Cognito::start().await.unwrap();
+    let decide = |body: &str| old.set_fault(Some(Fault::Raw(200, body.as_bytes().to_vec())));
+    decide(r#"{"ok":false}"#);
+    let settings = [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_MIGRATE_URL", old.url())];
+    let service = Service::quick(&db.url(), &settings).await;
     let user = service.quick_user("marker-name").await.id;
     let mut walk = Walk { service, secrets: vec![PASSWORD.to_owned()], lines: Vec::new() };
     let w = &mut walk;
@@ -249,6 +254,14 @@ async fn a_walk_past_every_event() {
     assert_eq!(members(&denied[0])["session"], session(&last), "we had signed it");
     assert_eq!(members(&denied[1]).get("session"), None);
     w.lines.extend(denied);
+
+    // A user of the old system.
+    decide(r#"{"ok":true}"#);
+    w.secrets.push("marker-password-3".to_owned());
+    let body = json!({ "username": "marker-moved", "password": "marker-password-3" }).to_string();
+    w.send(post("/login", "application/json", body)).await;
+    let migrated = json!({ "event": "login.migrated", "created": true, "client": "web" });
+    w.expect(&[&migrated, &json!({ "event": "login.succeeded" })]);
 
     // A failing store.
     w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));

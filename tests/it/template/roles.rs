@@ -70,7 +70,7 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             // begin: the user and the first counter, in parallel; count; settle.
             "dynamodb:GetItem UsersTable",
             "dynamodb:UpdateItem AttemptsTable",
-            // open_session: one transaction, in which a rehash takes the place of the check.
+            // open_session: one transaction, in which a rehash takes the place of the check. create_user.
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:UpdateItem UsersTable",
             "dynamodb:PutItem SessionsTable",

@@ -114,6 +114,9 @@ fn longest_text(name: &str) -> usize {
         "DAYPASS_ARGON2" => "m=999999,t=99".len(),
         "DAYPASS_IMPORTED_HASHES" => 256,
         "DAYPASS_CONTEXT_CLAIMS" => 100,
+        // Either this or the URL is set.
+        "DAYPASS_MIGRATE_COGNITO" => "ap-southeast-2:".len() + 26,
+        "DAYPASS_MIGRATE_URL" => 128,
         "DAYPASS_SIGNING_ALGORITHM" | "DAYPASS_REVOCATIONS_WHEN_STALE" => "closed".len(),
         other => panic!("{other} has no limit"),
     }

@@ -8,7 +8,9 @@
     reason = "clippy.toml frees test functions; here their helpers may assert too"
 )]
 
+mod attributes;
 mod bench;
+mod cognito;
 mod doctor;
 mod key;
 mod moving;

@@ -24,6 +24,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
         absolute_end: end,
         client: ClientId::parse("web").unwrap(),
         scope: Scope::parse("orders:read").unwrap(),
+        claims: user.claims.clone(),
         account: true,
         ended: None,
         device: Some("curl\u{1b}[31m/8".to_owned()),

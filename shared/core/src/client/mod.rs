@@ -85,7 +85,10 @@ impl Clients {
             let scope = scope
                 .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
             if scope.as_ref().is_some_and(Scope::is_reserved) {
-                return Err(format!("the scope of `{id}` has a word that begins with {}", Scope::RESERVED));
+                return Err(format!(
+                    "the scope of `{id}` has a word that begins with {}",
+                    Scope::RESERVED.join(" or ")
+                ));
             }
             let origins = entry.origins.iter().map(|origin| {
                 Origin::parse(origin).map_err(|problem| format!("the origin `{origin}` of `{id}` {problem}"))

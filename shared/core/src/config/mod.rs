@@ -18,8 +18,8 @@ use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Lookup, Reader, Sources, 
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, clients_secret, idle, limit, limits, proxy, public_keys, rules, secret,
-    sources, table, table_names,
+    access_lifetime, clients, clients_secret, idle, limit, limits, migrate_from, proxy, public_keys, rules,
+    secret, sources, table, table_names,
 };
 use std::time::Duration;
 
@@ -87,6 +87,15 @@ settings! {
     /// factor.
     MIN_PASSWORD_CHARS = "DAYPASS_MIN_PASSWORD_CHARS": 15 in 8..=64 characters;
 
+    /// Moves the users of an Amazon Cognito user pool at their first login: REGION:APP_CLIENT_ID, such as
+    /// eu-west-1:1h57kf5cpq17m0eml12EXAMPLE. The app client has no secret and allows USER_PASSWORD_AUTH
+    /// (docs/guides/migration.md). Empty: no migration.
+    MIGRATE_COGNITO = "DAYPASS_MIGRATE_COGNITO";
+
+    /// Moves the users of another system at their first login: an https URL of at most 128 characters that checks a name and
+    /// a password (docs/guides/migration.md). Excludes DAYPASS_MIGRATE_COGNITO. Empty: no migration.
+    MIGRATE_URL = "DAYPASS_MIGRATE_URL";
+
     /// Name of the table `users`.
     USERS_TABLE = "DAYPASS_USERS_TABLE";
 
@@ -138,6 +147,7 @@ tables! {
             LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
             ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS
         );
+        migrate_from: Option<MigrateFrom> = migrate_from(MIGRATE_COGNITO, MIGRATE_URL);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
@@ -240,6 +250,20 @@ pub struct Tables {
     pub sessions: String,
     /// One item for each rate limit, with its slots.
     pub attempts: String,
+}
+
+/// The system that users come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MigrateFrom {
+    /// A user pool of Amazon Cognito.
+    Cognito {
+        /// The AWS region of the pool.
+        region: String,
+        /// The id of an app client without a secret.
+        client: String,
+    },
+    /// Another system, at this URL.
+    Url(http::Uri),
 }
 
 /// Where the public signing keys are.

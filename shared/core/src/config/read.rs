@@ -1,17 +1,19 @@
 //! Readers of the fields: from the values of settings to types.
 
-use super::{PublicKeys, Tables};
+use super::{MigrateFrom, PublicKeys, Tables};
 use crate::client::Clients;
 use crate::keys::rotation::Rules;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
-use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::issuer::{Issuer, secure_url};
 use daypass_verifier::config::{ISSUER, Number, Reader, Text};
 use daypass_verifier::jose::jwk::Algorithm;
 use std::time::Duration;
 
 /// The shortest life of an access token on this machine, in seconds, so that developers can watch renewals.
 const LOCAL_ACCESS_TOKEN_SECONDS: u64 = 5;
+/// The longest URL of an old system, in characters: the document of settings has little room.
+const MAX_MIGRATE_URL: usize = 128;
 /// The shortest publication of a key on this machine, in seconds, so that developers can watch rotations.
 const LOCAL_KEYS_PUBLISHED_SECONDS: u64 = 1;
 
@@ -119,6 +121,36 @@ fn seconds(reader: &mut Reader<'_>, setting: &Number, local: u64) -> Option<Dura
         return reader.seconds(setting);
     }
     reader.seconds(&Number { range: local..=*setting.range.end(), ..setting.clone() })
+}
+
+/// The old system, if there is one.
+pub(super) fn migrate_from(
+    reader: &mut Reader<'_>,
+    cognito: &Text,
+    url: &Text,
+) -> Option<Option<MigrateFrom>> {
+    let pool = reader.optional(cognito, None, |text| {
+        let is_region = |text: &str| {
+            text.contains('-')
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let is_client =
+            |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        match text.split_once(':') {
+            Some((region, client)) if is_region(region) && is_client(client) => {
+                Ok(Some(MigrateFrom::Cognito { region: region.to_owned(), client: client.to_owned() }))
+            }
+            _ => Err("is not REGION:APP_CLIENT_ID, such as eu-west-1:1h57kf5cpq17m0eml12EXAMPLE".to_owned()),
+        }
+    });
+    let endpoint = reader.optional(url, None, |text| match secure_url(text)? {
+        _ if text.len() > MAX_MIGRATE_URL => Err(format!("is longer than {MAX_MIGRATE_URL} characters")),
+        uri => Ok(Some(MigrateFrom::Url(uri))),
+    });
+    match (pool?, endpoint?) {
+        (Some(_), Some(_)) => reader.problem(format!("{} and {} exclude each other", cognito.name, url.name)),
+        (pool, endpoint) => Some(pool.or(endpoint)),
+    }
 }
 
 /// The ARN of a secret.

@@ -3,6 +3,7 @@
 use crate::keys::KeyError;
 use crate::ports::context::Principal;
 use crate::ports::event::Event;
+use crate::ports::migration::Unanswered;
 use crate::ports::store::StoreError;
 use crate::session::{DeadCause, Session};
 use crate::throttle::Exhausted;
@@ -54,6 +55,9 @@ pub enum Problem {
     /// The name and the password of a login do not belong to an enabled user.
     #[error("the name and the password belong to no enabled user")]
     BadCredentials,
+    /// The old system gave no answer. This is never a verdict on a password.
+    #[error("the old system gave no answer")]
+    Unmigrated(#[source] Unanswered),
     /// The current password, which a change of the password needs, is wrong.
     #[error("the current password is wrong")]
     WrongPassword,
@@ -86,7 +90,7 @@ pub enum Problem {
     UnknownCursor,
 }
 
-/// An attempt that a rate limit stopped before any hashing.
+/// An attempt that a rate limit stopped before any hashing, or that the old system did not check.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rate limit is exhausted")]
 pub struct Throttled {
@@ -113,6 +117,7 @@ impl Problem {
         match self {
             Self::Store { during, source } => Some(Event::failure(during, source)),
             Self::Sign(source) => Some(Event::failure("sign", source)),
+            Self::Unmigrated(source) => Some(Event::failure("migrate", source)),
             Self::HashPassword => Some(Event::failure("hash_password", self)),
             Self::KeysOverdue => Some(Event::failure("renew_keys", self)),
             Self::AccountNotGranted => Some(Event::RequestRefused {

@@ -4,6 +4,7 @@ pub mod error;
 pub mod feed;
 pub mod issue;
 pub mod login;
+mod migrate;
 pub mod outcome;
 pub mod password;
 pub mod refresh;

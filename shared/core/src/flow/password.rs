@@ -183,6 +183,7 @@ impl<S: PasswordStore> ChangePassword<S> {
             session: id,
             client: old.client.clone(),
             scope,
+            claims: user.claims.clone(),
             account: old.account,
             device: old.device.clone(),
         };

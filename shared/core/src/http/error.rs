@@ -98,9 +98,9 @@ impl From<&Problem> for ApiError {
     fn from(problem: &Problem) -> Self {
         match problem {
             // A failing store or key source is never `invalid_grant`: the client would discard its session.
-            Problem::Store { source: StoreError::Unavailable(_), .. } | Problem::KeysOverdue => {
-                Self::TemporarilyUnavailable
-            }
+            Problem::Store { source: StoreError::Unavailable(_), .. }
+            | Problem::KeysOverdue
+            | Problem::Unmigrated(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
             | Problem::HashPassword => Self::ServerError,

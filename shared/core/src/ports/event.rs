@@ -20,6 +20,17 @@ pub enum Event {
     /// A login opened a session.
     #[serde(rename = "login.succeeded")]
     LoginSucceeded { user: UserId, session: SessionId, client: ClientId },
+    /// The old system accepted the password of a user, and Daypass has stored its hash.
+    #[serde(rename = "login.migrated")]
+    LoginMigrated {
+        user: UserId,
+        client: ClientId,
+        /// Whether the user was unknown before.
+        created: bool,
+        /// Whether the user was created without the e-mail address of the old system, because another user has it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        email_taken: bool,
+    },
     /// A login was rejected after its password had been checked.
     #[serde(rename = "login.failed")]
     LoginFailed {
@@ -235,6 +246,8 @@ impl Event {
 pub enum LoginFailure {
     /// No user has this name.
     UnknownUser,
+    /// The name is an e-mail address that its user has not verified. It is no user's name.
+    AddressNotVerified,
     /// The password is wrong.
     WrongPassword,
     /// The password is right, and the user is disabled.
@@ -245,6 +258,18 @@ pub enum LoginFailure {
     UnusableHash,
     /// The scope was never granted to this user and client.
     ScopeNotGranted,
+    /// The password is right in the old system, for another user than the stored one, or under another name.
+    OtherOldUser,
+    /// The password is right in the old system, which asks for a second factor or another step.
+    OldSecondFactor,
+    /// The password is right in the old system, and it is a temporary one that the user must change there.
+    OldTemporaryPassword,
+    /// The user has not confirmed the account in the old system.
+    OldUnconfirmed,
+    /// The user must reset the password in the old system.
+    OldResetRequired,
+    /// A rule of the old system denies this user the login.
+    OldDenied,
 }
 
 /// Why a change of the password was rejected.
@@ -294,6 +319,7 @@ impl Record for Event {
             | Self::LoginThrottled { .. }
             | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
+            | Self::LoginMigrated { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
             | Self::Repeated { .. }

@@ -3,5 +3,6 @@
 pub mod context;
 pub mod event;
 pub mod hasher;
+pub mod migration;
 pub mod store;
 pub mod vault;

@@ -72,6 +72,8 @@ pub enum Exhausted {
     Address,
     /// That of the account.
     Account,
+    /// That of the old system, during a migration.
+    OldSystem,
 }
 
 /// A counter at the time of an attempt.

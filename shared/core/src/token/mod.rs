@@ -2,4 +2,5 @@
 
 pub mod access;
 pub mod device;
+pub mod migration;
 pub mod refresh;

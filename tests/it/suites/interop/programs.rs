@@ -1,6 +1,6 @@
 //! The programs in `tests/interop`: their commands, input and output.
 
-use daypass_testkit::tls::Tls;
+use daypass_dev::Stack;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -119,18 +119,23 @@ impl Program {
         !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
     }
 
+    /// The command and its arguments.
+    pub(crate) fn words(&self) -> &[PathBuf] {
+        &self.words
+    }
+
     /// Whether its library supports the algorithm. Spring Security knows no EdDSA.
     pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
         !(matches!(self.source, Source::Java(_)) && algorithm == Algorithm::EdDsa)
     }
 
     /// Runs the program with a case on its standard input. Panics if it fails.
-    pub(crate) async fn run(&self, case: &Value, tls: &Tls) -> Covered {
+    pub(crate) async fn run(&self, case: &Value, stack: &Stack) -> Covered {
         // Each language has another variable for an additional certificate authority.
         let names = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
         self.answer(case, |command| {
             for name in names {
-                command.env(name, tls.certificate());
+                command.env(name, stack.authority().unwrap());
             }
         })
         .await
