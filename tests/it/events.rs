@@ -11,7 +11,7 @@
 mod walk;
 
 use daypass_core::http::request::Request;
-use daypass_core::ports::event::{Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
+use daypass_core::ports::event::{AdminAction, Event, Ignored, LoginFailure, PasswordRefusal, Refusal};
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::Exhausted;
@@ -80,6 +80,9 @@ sample_units! {
     LoginFailure {
         UnknownUser, AddressNotVerified, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
+    }
+    AdminAction {
+        Added, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
@@ -165,6 +168,7 @@ sample_events! {
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
+    AdminChanged { operator, action, user, session, complete }
     RequestRefused { error, description }
     Failure { during, detail }
 }
@@ -195,12 +199,12 @@ type Fields = BTreeMap<String, Field>;
 struct Shape {
     level: String,
     fields: Fields,
-    /// Values of `cause`, `reason` and `limit`.
+    /// Values of the fields in [`LISTED`].
     values: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Fields whose possible values the document lists.
-const LISTED: [&str; 3] = ["cause", "reason", "limit"];
+const LISTED: [&str; 4] = ["cause", "reason", "limit", "action"];
 
 fn caller() -> Caller {
     Caller {

@@ -48,6 +48,12 @@ impl TableNames {
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None }
     }
+
+    /// For `admin`, which counts no attempts.
+    #[must_use]
+    pub fn users_and_sessions(users: impl Into<String>, sessions: impl Into<String>) -> Self {
+        Self { users: Some(users.into()), sessions: sessions.into(), attempts: None }
+    }
 }
 
 impl From<&Tables> for TableNames {

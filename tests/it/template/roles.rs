@@ -148,6 +148,25 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "kms:Decrypt KmsKeyArn",
         ],
     );
+    check(
+        &template,
+        "admin",
+        &[
+            // users; user; add_user, set_email and remove_user with the claim of the address; the others of Admin.
+            "dynamodb:Scan UsersTable",
+            "dynamodb:GetItem UsersTable",
+            "dynamodb:PutItem UsersTable",
+            "dynamodb:ConditionCheckItem UsersTable",
+            "dynamodb:DeleteItem UsersTable",
+            "dynamodb:UpdateItem UsersTable",
+            // sessions, stored_session, and the changes and ends of sessions.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:GetItem SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+            "secretsmanager:GetSecretValue PeppersSecret",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
     // ended_since: the index and not the table.
     check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
     check(&template, "authorizer", &[]);

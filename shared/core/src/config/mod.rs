@@ -207,6 +207,14 @@ tables! {
     } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
 
     #[derive(Clone)]
+    "admin" admin -> AdminConfig {
+        users_table: String = table(USERS_TABLE);
+        sessions_table: String = table(SESSIONS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
     "discovery" discovery -> DiscoveryConfig {
         issuer: Issuer = Reader::issuer(ISSUER);
         jwks: PublicKeys = public_keys(JWKS);

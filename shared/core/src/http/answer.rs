@@ -123,10 +123,12 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::BadCredentials | ApiError::ClientAuthentication | ApiError::InvalidToken => {
             StatusCode::UNAUTHORIZED
         }
-        ApiError::OriginNotAllowed | ApiError::NotThroughProxy(_) | ApiError::InsufficientScope => {
-            StatusCode::FORBIDDEN
-        }
+        ApiError::OriginNotAllowed
+        | ApiError::NotThroughProxy(_)
+        | ApiError::InsufficientScope
+        | ApiError::NoOperator => StatusCode::FORBIDDEN,
         ApiError::NotFound => StatusCode::NOT_FOUND,
+        ApiError::AlreadyExists(_) => StatusCode::CONFLICT,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ApiError::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -169,7 +171,9 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::PasswordRefused(_)
+        | ApiError::NoOperator
         | ApiError::NotFound
+        | ApiError::AlreadyExists(_)
         | ApiError::ServerError => None,
     }
 }
@@ -203,7 +207,9 @@ mod tests {
             ApiError::ServerError,
             ApiError::InvalidToken,
             ApiError::InsufficientScope,
+            ApiError::NoOperator,
             ApiError::NotFound,
+            ApiError::AlreadyExists("x"),
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::PasswordRefused("x"),
