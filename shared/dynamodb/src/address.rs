@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
-use daypass_core::ports::store::{AddressOwner, AddressStore, StoreError, User};
+use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, StoreError, User};
 use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::time::Timestamp;
 
@@ -266,18 +266,25 @@ impl DynamoDb {
     }
 
     /// As [`DynamoDb::create`], by updates: the role of a login may not replace an item.
-    pub(crate) async fn create_by_update(&self, user: &User) -> Result<Created, StoreError> {
+    pub(crate) async fn create_by_update(&self, user: &User) -> Result<Creation, StoreError> {
         let update = self.creating(item::user_key(&user.username), item::from_user(user))?;
-        if !has_claims(user) {
-            return Ok(match conditional(update).await? {
+        let created = if has_claims(user) {
+            let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
+            let mut parts = vec![as_action(&update.return_values_on_condition_check_failure(all_old))?];
+            parts.extend(self.creation_claims(user)?);
+            self.create_with_claims(user, parts).await?
+        } else {
+            match conditional(update).await? {
                 Conditional::Done(_) => Created::Done,
                 Conditional::Refused(item) => Created::NameTaken(item),
-            });
-        }
-        let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
-        let mut parts = vec![as_action(&update.return_values_on_condition_check_failure(all_old))?];
-        parts.extend(self.creation_claims(user)?);
-        self.create_with_claims(user, parts).await
+            }
+        };
+        Ok(match created {
+            Created::Done => Creation::Stored(user.clone()),
+            Created::NameTaken(Some(item)) => Creation::Stored(item::to_user(&item)?),
+            Created::NameTaken(None) => Creation::NameTaken,
+            Created::AddressTaken => Creation::AddressTaken,
+        })
     }
 
     /// The update that writes an item of the users table, if there is none of this key.

@@ -1,7 +1,6 @@
 //! [`Store`] on DynamoDB: one atomic request per method.
 
 use crate::DynamoDb;
-use crate::address::Created;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
@@ -302,12 +301,7 @@ impl DynamoDb {
 
 impl Store for DynamoDb {
     async fn create_user(&self, user: &User) -> Result<Creation, StoreError> {
-        match self.create_by_update(user).await? {
-            Created::Done => Ok(Creation::Stored(user.clone())),
-            Created::NameTaken(Some(item)) => item::to_user(&item).map(Creation::Stored),
-            Created::NameTaken(None) => Ok(Creation::NameTaken),
-            Created::AddressTaken => Ok(Creation::AddressTaken),
-        }
+        self.create_by_update(user).await
     }
 
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {

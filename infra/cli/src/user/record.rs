@@ -273,7 +273,7 @@ impl Reading {
             Some(Value::Object(members)) => Claims::new(members.clone()).map(Some),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => Claims::parse(text).map(Some),
-            Some(_) => return Err("`claims` is not a JSON object".to_owned()),
+            Some(_) => return Err("`claims` is not an object".to_owned()),
         };
         let claims = claims.map_err(|error| format!("`claims`: {error}"))?;
         let username = read.username(self.system)?;

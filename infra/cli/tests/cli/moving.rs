@@ -159,7 +159,7 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         (with("email", json!("good")), "`email`: an e-mail address has exactly one @"),
         (with("email_verified", json!(true)), "`email` is missing"),
         (with("email_undeliverable", json!("lost")), "neither bounced nor complained"),
-        (with("claims", json!([])), "`claims` is not a JSON object"),
+        (with("claims", json!([])), "`claims` is not an object"),
         (with("claims", json!({ "sub": "x" })), "`claims`: the name \"sub\" is reserved"),
         (with("claims", json!({ "a": "x".repeat(600) })), "`claims`: the claims have 608 bytes"),
         (with("scope", json!("a daypass:account")), "`scope` has a word that begins with daypass:"),
