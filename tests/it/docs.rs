@@ -190,7 +190,7 @@ fn the_configuration_reference_is_up_to_date() {
 // ---- invariants ----------------------------------------------------------------------------------------------------
 
 /// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
-const AREAS: [(&str, &[&str]); 12] = [
+const AREAS: [(&str, &[&str]); 13] = [
     ("Boundaries", &["tests/it/boundaries.rs"]),
     (
         "Sessions and refresh",
@@ -214,6 +214,7 @@ const AREAS: [(&str, &[&str]); 12] = [
             "tests/src/contract/address.rs",
         ],
     ),
+    ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (
         "Passwords and rate limits",
         &[
@@ -396,11 +397,11 @@ fn present() -> Vec<Document> {
 /// All errors with status and code. A variant that is missing here does not compile.
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
-        AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
-        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed,
-        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
-        SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType, UnsupportedMediaType,
-        WrongPassword,
+        AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
+        InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused,
+        MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
+        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
+        UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -424,7 +425,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         MailOff,
         InvalidToken,
         InsufficientScope,
+        NoOperator,
         NotFound,
+        AlreadyExists(""),
         SlowDown(Duration::ZERO),
         TemporarilyUnavailable,
         ServerError,
@@ -452,7 +455,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | MailOff
             | InvalidToken
             | InsufficientScope
+            | NoOperator
             | NotFound
+            | AlreadyExists(_)
             | SlowDown(_)
             | TemporarilyUnavailable
             | ServerError => {}

@@ -13,7 +13,7 @@ mod walk;
 use daypass_core::account::Undeliverable;
 use daypass_core::http::request::Request;
 use daypass_core::ports::event::{
-    Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
+    AdminAction, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
@@ -86,6 +86,9 @@ sample_units! {
     LoginFailure {
         UnknownUser, AddressNotVerified, WrongPassword, Disabled, UserChanged, UnusableHash, ScopeNotGranted, OtherOldUser,
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
+    }
+    AdminAction {
+        Added, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
@@ -190,6 +193,7 @@ sample_events! {
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
+    AdminChanged { operator, action, user, session, complete }
     RequestRefused { error, description }
     Failure { during, detail }
 }
@@ -220,12 +224,12 @@ type Fields = BTreeMap<String, Field>;
 struct Shape {
     level: String,
     fields: Fields,
-    /// Values of `cause`, `reason` and `limit`.
+    /// Values of the fields in [`LISTED`].
     values: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Fields whose possible values the document lists.
-const LISTED: [&str; 3] = ["cause", "reason", "limit"];
+const LISTED: [&str; 4] = ["cause", "reason", "limit", "action"];
 
 fn caller() -> Caller {
     Caller {

@@ -5,6 +5,7 @@
 //! test.
 
 mod accounts;
+mod admin;
 mod boundaries;
 mod claims;
 mod cookie;

@@ -4,6 +4,7 @@
 use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
+use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
 use daypass_core::account::claims::Claims;
 use daypass_core::config::{self, MailerConfig};
@@ -19,7 +20,7 @@ use daypass_core::http::discovery::Discovery;
 use daypass_core::http::proxy::admit;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::ports::context::{Context, Principal};
+use daypass_core::ports::context::{Context, Operator, Principal};
 use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
@@ -179,6 +180,7 @@ pub struct Service {
     pub account: Account<DynamoDb>,
     /// The settings of the mailer, which [`Mailroom`](crate::mailroom::Mailroom) runs.
     pub mailer: MailerConfig,
+    admin: AdminApi,
     authorizer: Authorizer<NotFollowed>,
     revocations: Revocations<DynamoDb>,
     discovery: Discovery,
@@ -270,6 +272,12 @@ impl Service {
                 .unwrap(),
             mailer: config::mailer(lookup).unwrap(),
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
+            admin: AdminApi {
+                store: store(),
+                peppers: Peppers::from_document(&keys).unwrap(),
+                passwords: Passwords::standard(),
+                context: context(),
+            },
             authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
                 .unwrap(),
             revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), context()),
@@ -336,7 +344,8 @@ impl Service {
     pub async fn send(&self, mut request: Request) -> Answer {
         let path = request.uri().path().to_owned();
         let sent = request.clone();
-        let is_public = path == "/revocations" || path.starts_with("/.well-known/");
+        let is_public =
+            ["/revocations", "/.well-known/", "/admin/"].iter().any(|start| path.starts_with(start));
         let proxy = self.proxy.as_ref().filter(|_| !is_public);
         if let Err(error) = admit(proxy, &mut request) {
             let answer = Answer::from(refuse(&self.login.context, error, &caller_of(&request)));
@@ -353,6 +362,9 @@ impl Service {
             }
             "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if path.starts_with("/admin/") => {
+                daypass_admin_function::handle(&self.admin, request).boxed()
+            }
             path if path.starts_with("/sessions") => {
                 daypass_sessions::handle(&self.sessions, request).boxed()
             }
@@ -361,6 +373,17 @@ impl Service {
         let answer = Answer::from(response.await);
         assert_described(&sent, &answer);
         answer
+    }
+
+    /// Sends a request of an operator, whom IAM authorised.
+    pub async fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = match body {
+            Some(body) => post(path, "application/json", body.to_string()),
+            None => request(method, path),
+        };
+        *request.method_mut() = method.parse().unwrap();
+        request.extensions_mut().insert(operator());
+        self.send(request).await
     }
 
     /// Sends a `POST` request with a JSON body.
@@ -462,6 +485,12 @@ pub fn quick_hash(password: &str) -> String {
     let params = argon2::Params::new(argon2::Params::MIN_M_COST, 1, 1, Some(32)).unwrap();
     let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     argon2.hash_password_with_salt(password.as_bytes(), b"sixteen bytes of").unwrap().to_string()
+}
+
+/// The operator of [`Service::operate`].
+#[must_use]
+pub fn operator() -> Operator {
+    Operator { arn: "arn:aws:sts::123456789012:assumed-role/support/ada".to_owned() }
 }
 
 /// A request without a body, as API Gateway passes it.

@@ -6,12 +6,14 @@
 use crate::dev_stack::DevStack;
 use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
+use daypass_admin::{Admin, AdminError};
 use daypass_aws::UNUSABLE;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_key_loader::LoadError;
+use daypass_runtime::{OsEntropy, SystemClock};
 
 /// Hint for credentials that could not be loaded.
 const RENEW: &str = "sign in again with `aws sso login` or `aws login`, or correct the profile; \
@@ -162,6 +164,41 @@ impl Target {
         let local = matches!(&choice, Choice::Variables(Some(url)) if is_loopback(url));
         let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
         Self { store: DynamoDb::for_operator(&aws, (&tables).into()), tables, choice }
+    }
+
+    /// The operations on the store.
+    pub(crate) fn admin(&self) -> Admin<'_> {
+        Admin { store: &self.store, clock: &SystemClock, entropy: &OsEntropy }
+    }
+
+    /// The error of an operation for the operator, with the next step.
+    pub(crate) fn refused(&self, error: &AdminError) -> Failure {
+        let hint = match error {
+            AdminError::Store(error) => return self.failure(error),
+            AdminError::UnknownUser(name) => format!(
+                "`daypass user list` lists the users; `daypass user add {}` adds this one",
+                quoted(name.as_str())
+            ),
+            AdminError::UserExists(name) => format!(
+                "choose another name, or set a new password with `daypass user set-password {}`",
+                quoted(name.as_str())
+            ),
+            AdminError::AddressTaken => {
+                "choose another address, or remove it from the other user with `daypass user set-email NAME --none`"
+                    .to_owned()
+            }
+            AdminError::TooLarge(_) => {
+                "shorten the claims or the scope: each session contains all three".to_owned()
+            }
+            AdminError::UnknownSession(_) => {
+                "`daypass session list USER` shows the sessions; DynamoDB deletes expired ones".to_owned()
+            }
+            AdminError::Password(_) => {
+                "choose a longer and less common one, such as a few unrelated words".to_owned()
+            }
+            AdminError::Hash(_) => "check the key set with `daypass key show`".to_owned(),
+        };
+        Failure::new(error.to_string(), hint)
     }
 
     /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.

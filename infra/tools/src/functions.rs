@@ -1,7 +1,7 @@
 //! The functions of Daypass. Every other list of them is made from this one, or compared with it by a test.
 
 /// All functions of the stack.
-pub const FUNCTIONS: [Function; 11] = [
+pub const FUNCTIONS: [Function; 12] = [
     Function { package: "daypass-login", binary: "login", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", trigger: Trigger::Http, budget: WITH_AWS },
@@ -9,6 +9,7 @@ pub const FUNCTIONS: [Function; 11] = [
     Function { package: "daypass-password", binary: "password", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-account", binary: "account", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-mailer", binary: "mailer", trigger: Trigger::Outbox, budget: WITH_AWS },
+    Function { package: "daypass-admin-function", binary: "admin", trigger: Trigger::Http, budget: WITH_AWS },
     Function {
         package: "daypass-revocations",
         binary: "revocations",

@@ -64,6 +64,12 @@ impl TableNames {
     pub fn with_outbox(self, outbox: impl Into<String>) -> Self {
         Self { outbox: Some(outbox.into()), ..self }
     }
+
+    /// For `admin`, which counts no attempts.
+    #[must_use]
+    pub fn users_and_sessions(users: impl Into<String>, sessions: impl Into<String>) -> Self {
+        Self { users: Some(users.into()), sessions: sessions.into(), attempts: None, outbox: None }
+    }
 }
 
 impl From<&Tables> for TableNames {

@@ -5,7 +5,7 @@ use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_tests::openapi::{Shown, description};
-use daypass_tests::service::{PASSWORD, Service, post, request};
+use daypass_tests::service::{PASSWORD, Service, operator, post, request};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -96,6 +96,7 @@ async fn every_listed_response_is_seen() {
     tokens(&mut seen, &pages).await;
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
+    administration(&mut seen, &pages).await;
     failures(&mut seen, &pages).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
     beside_the_proxy(&mut seen, &guarded).await;
@@ -237,6 +238,82 @@ async fn account(seen: &mut Seen, service: &Service) {
 }
 
 /// Requests that did not come through the trusted proxy.
+fn operated(method: &str, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Request {
+    let mut request = post(path, content_type, body);
+    *request.method_mut() = method.parse().unwrap();
+    request.extensions_mut().insert(operator());
+    request
+}
+
+/// `/admin/…`: every operation with a body that works, and for each of its errors.
+async fn administration(seen: &mut Seen, service: &Service) {
+    let user = service.quick_user("managed").await;
+    service.quick_user("other").await;
+    let session = token_of(&seen.json(service, "/login", login("managed", PASSWORD)).await, "session_id");
+    let sessions = format!("/admin/sessions?user_id={}", user.id);
+    let session = format!("/admin/session?user_id={}&session_id={session}", user.id);
+    let nobody = format!("/admin/session?user_id={}&session_id={}", user.id, &SESSION["/sessions/".len()..]);
+    let new = r#"{"username":"other"}"#;
+    let email = r#"{"email":"managed@example.com"}"#;
+    let operations = [
+        ("GET", "/admin/users", "/admin/users?limit=0", ""),
+        ("POST", "/admin/users", "/admin/users?x", r#"{"username":"added","email":"added@example.com"}"#),
+        ("GET", "/admin/user?username=managed", "/admin/user", ""),
+        ("PATCH", "/admin/user?username=managed", "/admin/user", email),
+        (
+            "PUT",
+            "/admin/user/password?username=managed",
+            "/admin/user/password",
+            r#"{"password":"a longer and better password"}"#,
+        ),
+        ("GET", &sessions, "/admin/sessions", ""),
+        ("GET", &session, "/admin/session", ""),
+        ("DELETE", &session, "/admin/session", ""),
+        ("DELETE", &sessions, "/admin/sessions", ""),
+        ("DELETE", "/admin/user?username=managed", "/admin/user", ""),
+    ];
+    let json = "application/json";
+    for (method, path, malformed, body) in &operations {
+        let mut stranger = operated(method, path, json, *body);
+        stranger.extensions_mut().clear();
+        seen.see(service, stranger).await;
+        seen.see(service, operated(method, malformed, json, *body)).await;
+        if !body.is_empty() {
+            seen.see(service, operated(method, path, json, vec![b' '; 20_000])).await;
+            seen.see(service, operated(method, path, "text/plain", *body)).await;
+        }
+        for code in ["ThrottlingException", "AccessDeniedException"] {
+            service.bench.recorder.always(Action::refuse(400, code));
+            seen.see(service, operated(method, path, json, *body)).await;
+        }
+        service.bench.recorder.always(Action::Pass);
+    }
+    for (method, path, body) in [
+        ("POST", "/admin/users", r#"{"username":"x","scope":"\""}"#),
+        ("POST", "/admin/users", r#"{"username":"x","password":"short"}"#),
+        ("POST", "/admin/users", new),
+        ("PATCH", "/admin/user?username=managed", r#"{"scope":"\""}"#),
+        ("PATCH", "/admin/user?username=managed", r#"{"email":"added@example.com"}"#),
+        ("PUT", "/admin/user/password?username=managed", r#"{"password":"short"}"#),
+    ] {
+        // The address must be there before it can be taken.
+        if path.contains("managed") && body.contains("added@") {
+            seen.see(service, operated("POST", "/admin/users", json, operations[1].3)).await;
+        }
+        seen.see(service, operated(method, path, json, body)).await;
+    }
+    for (method, path, _, body) in &operations {
+        seen.see(service, operated(method, path, json, *body)).await;
+        if path.contains("username=managed") {
+            seen.see(service, operated(method, &path.replace("managed", "nobody"), json, *body)).await;
+        }
+    }
+    for method in ["GET", "DELETE"] {
+        seen.see(service, operated(method, "/admin/sessions?username=nobody", json, "")).await;
+        seen.see(service, operated(method, &nobody, json, "")).await;
+    }
+}
+
 async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     for (method, path) in [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password")] {
         seen.see(service, request(method, path)).await;

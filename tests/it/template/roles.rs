@@ -168,6 +168,25 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
     );
     check(
         &template,
+        "admin",
+        &[
+            // users; user; add_user, set_email and remove_user with the claim of the address; the others of Admin.
+            "dynamodb:Scan UsersTable",
+            "dynamodb:GetItem UsersTable",
+            "dynamodb:PutItem UsersTable",
+            "dynamodb:ConditionCheckItem UsersTable",
+            "dynamodb:DeleteItem UsersTable",
+            "dynamodb:UpdateItem UsersTable",
+            // sessions, stored_session, and the changes and ends of sessions.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:GetItem SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+            "secretsmanager:GetSecretValue PeppersSecret",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
+    check(
+        &template,
         "account",
         &[
             // count.

@@ -1,17 +1,13 @@
 //! E-mail addresses and claims of users.
 
-use super::{Changed, UserView, find, unknown};
+use super::{Changed, UserView};
 use crate::output::{Failure, Output};
 use crate::target::Target;
+use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
-use daypass_core::account::{Email, session_room};
-use daypass_core::ports::store::User;
-use daypass_dynamodb::{ClaimsChange, EmailChange};
-use daypass_runtime::SystemClock;
+use daypass_dynamodb::ClaimsChange;
 use daypass_verifier::base::ids::Username;
-use daypass_verifier::base::scope::Scope;
-use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 
 /// Attributes of a new user.
@@ -62,21 +58,6 @@ pub(super) fn claims(text: &str) -> Result<Claims, String> {
     Claims::parse(text).map_err(|error| error.to_string())
 }
 
-/// Checks that name, scope and claims fit into a session.
-pub(super) fn require_room(username: &Username, scope: &Scope, claims: &Claims) -> Result<(), Failure> {
-    session_room(username, scope, claims).map(drop).map_err(|error| {
-        Failure::new(error.to_string(), "shorten the claims or the scope: each session contains all three")
-    })
-}
-
-/// Another user has the address.
-pub(super) fn address_taken() -> Failure {
-    Failure::new(
-        "another user has this address, or has it as name",
-        "choose another address, or remove it from the other user with `daypass user set-email NAME --none`",
-    )
-}
-
 /// The address for a person: with its state.
 pub(super) fn shown(email: &Email) -> String {
     let state = if email.verified { "verified" } else { "not verified" };
@@ -94,12 +75,8 @@ pub(super) async fn set_email(
     args: EmailArgs,
 ) -> Result<(), Failure> {
     let new = args.address.map(|address| email(address, args.verified));
-    let changed = target.store.set_email(username, new.as_ref(), SystemClock.now()).await;
-    let user = match changed.map_err(|error| target.failure(&error))? {
-        EmailChange::Changed(user) => user,
-        EmailChange::Taken => return Err(address_taken()),
-        EmailChange::NoUser => return Err(unknown(username)),
-    };
+    let changed = target.admin().set_email(username, new.as_ref()).await;
+    let user = changed.map_err(|error| target.refused(&error))?;
     let line = match &user.email {
         Some(email) => format!("Set the email address of {username} to {}.", shown(email)),
         None => format!("Removed the email address of {username}."),
@@ -123,11 +100,8 @@ pub(super) async fn set_claims(
     username: &Username,
     claims: &Claims,
 ) -> Result<(), Failure> {
-    let user: User = find(target, username).await?;
-    require_room(username, &user.scope, claims)?;
-    let changed = target.store.set_claims(username, claims, SystemClock.now()).await;
-    let ClaimsChange { user, updated } =
-        changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    let changed = target.admin().set_claims(username, claims).await;
+    let ClaimsChange { user, updated } = changed.map_err(|error| target.refused(&error))?;
     let set = ClaimsSet {
         changed: Changed { result: "claims_set", user: UserView::from(&user) },
         sessions_updated: updated,

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MEMBER")]
     name: Option<String>,
     /// Scope of users whose line has none
-    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = super::scope)]
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = daypass_admin::scope)]
     scope: Scope,
     /// Check every line against the table, and write nothing
     #[arg(long)]

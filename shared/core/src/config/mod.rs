@@ -239,6 +239,14 @@ tables! {
     } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
 
     #[derive(Clone)]
+    "admin" admin -> AdminConfig {
+        users_table: String = table(USERS_TABLE);
+        sessions_table: String = table(SESSIONS_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
     "account" account -> AccountConfig {
         issuer: Issuer = Reader::issuer(ISSUER);
         clients: Clients = clients(CLIENTS);

@@ -146,8 +146,10 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InsufficientScope
-        | ApiError::SignUpNotAllowed => StatusCode::FORBIDDEN,
+        | ApiError::SignUpNotAllowed
+        | ApiError::NoOperator => StatusCode::FORBIDDEN,
         ApiError::NotFound | ApiError::MailOff => StatusCode::NOT_FOUND,
+        ApiError::AlreadyExists(_) => StatusCode::CONFLICT,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ApiError::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -193,7 +195,9 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::MailRefused
         | ApiError::SignUpNotAllowed
         | ApiError::MailOff
+        | ApiError::NoOperator
         | ApiError::NotFound
+        | ApiError::AlreadyExists(_)
         | ApiError::ServerError => None,
     }
 }
@@ -227,7 +231,9 @@ mod tests {
             ApiError::ServerError,
             ApiError::InvalidToken,
             ApiError::InsufficientScope,
+            ApiError::NoOperator,
             ApiError::NotFound,
+            ApiError::AlreadyExists("x"),
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::PasswordRefused("x"),

@@ -54,8 +54,12 @@ pub enum ApiError {
     SignUpNotAllowed,
     /// The service sends no mails.
     MailOff,
+    /// API Gateway did not authorise an operator by IAM.
+    NoOperator,
     /// The path names nothing, or nothing of the caller's.
     NotFound,
+    /// What an operator wants to add is there already; the text names it.
+    AlreadyExists(&'static str),
     /// A rate limit is exhausted; the next attempt is possible after this time.
     SlowDown(Duration),
     /// The store is throttled, slow or down.
@@ -97,7 +101,9 @@ impl ApiError {
             Self::MailOff => {
                 ("invalid_request", "This service sends no mails: its setting mail_from is not set.")
             }
+            Self::NoOperator => ("access_denied", "The request is not authorised by IAM."),
             Self::NotFound => ("invalid_request", "There is nothing here."),
+            Self::AlreadyExists(text) => ("already_exists", text),
             Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
             Self::TemporarilyUnavailable => {
                 ("temporarily_unavailable", "The service is busy. The same request may work in a moment.")

@@ -2,7 +2,7 @@
 
 pub mod account;
 pub mod answer;
-mod body;
+pub mod body;
 pub mod browser;
 pub mod cors;
 pub mod discovery;

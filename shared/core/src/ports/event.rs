@@ -290,6 +290,21 @@ pub enum Event {
     /// A request behind the authorizer was denied: the session of its access token is over.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied { cause: DeadCause, user: UserId, session: SessionId },
+    /// An operator changed a user or sessions through the Admin API.
+    #[serde(rename = "admin.changed")]
+    AdminChanged {
+        /// The ARN of the operator.
+        operator: String,
+        action: AdminAction,
+        /// The changed user, when known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The session that the operator named.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+        /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
+        complete: bool,
+    },
     /// A request was rejected before any request to the store.
     #[serde(rename = "request.refused")]
     RequestRefused {
@@ -313,6 +328,32 @@ impl Event {
     pub(crate) fn failure(during: &'static str, detail: &impl Display) -> Self {
         Self::Failure { during, detail: detail.to_string() }
     }
+}
+
+/// What an operator changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminAction {
+    /// A user was added.
+    Added,
+    /// A disabled user was enabled.
+    Enabled,
+    /// A user was disabled, and all sessions ended.
+    Disabled,
+    /// A user has another scope.
+    ScopeSet,
+    /// A user has other claims.
+    ClaimsSet,
+    /// A user has another e-mail address, or none.
+    EmailSet,
+    /// A user has another password, and all sessions ended.
+    PasswordSet,
+    /// A user was removed, and all sessions ended.
+    Removed,
+    /// One session was ended.
+    SessionEnded,
+    /// All sessions of a user were ended.
+    SessionsEnded,
 }
 
 /// Why a login failed.
@@ -464,6 +505,7 @@ impl Record for Event {
             | Self::EmailChanged { .. }
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
+            | Self::AdminChanged { .. }
             | Self::KeysMade { .. }
             | Self::KeysLoaded { .. }
             | Self::KeysRotated { .. }
