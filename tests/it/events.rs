@@ -24,7 +24,7 @@ use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
-use daypass_tests::service::{PASSWORD, Service, post};
+use daypass_tests::service::{PASSWORD, Service, operator, post};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::json;
 use daypass_verifier::jose::verify::Rejection;

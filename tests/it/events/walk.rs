@@ -269,6 +269,15 @@ async fn a_walk_past_every_event() {
     let migrated = json!({ "event": "login.migrated", "created": true, "client": "web" });
     w.expect(&[&migrated, &json!({ "event": "login.succeeded" })]);
 
+    // An operator.
+    let body = json!({ "claims": { "note": "marker-claim" } }).to_string();
+    let mut request = post("/admin/user?username=marker-name", "application/json", body);
+    *request.method_mut() = http::Method::PATCH;
+    request.extensions_mut().insert(operator());
+    w.send(request).await;
+    let set = json!({ "event": "admin.changed", "operator": operator().arn, "action": "claims_set", "complete": true });
+    w.expect(&[&set]);
+
     // A failing store.
     w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
     let failure = json!({ "event": "failure", "level": "ERROR", "during": "begin_login" });
