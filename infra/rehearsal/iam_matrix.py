@@ -151,6 +151,7 @@ MAY = {
         "read a session",
         "find sessions",
         "change a session",
+        "ask for a mail",
         "read the peppers",
     ],
     "Authorizer": [],

@@ -5,6 +5,7 @@ use daypass_core::ports::event::{AdminAction, Event};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
+use daypass_tests::mailroom::Mailroom;
 use daypass_tests::service::{PASSWORD, Service, operator, post, request};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +38,42 @@ async fn done(service: &Service, method: &str, path: &str, body: Option<&Value>)
 
 async fn log_in(service: &Service, name: &str, password: &str) -> Answer {
     service.post("/login", &json!({ "username": name, "password": password })).await
+}
+
+/// By the Admin API; tests/it/accounts.rs follows the link of such a mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_waits_in_the_outbox() {
+    let (db, service) = service().await;
+    let room = Mailroom::of(&service, &db.url()).await;
+    let new = json!({
+        "email": "Ada@Example.com", "client_id": "web", "scope": "orders:read",
+        "claims": { "tenant": "acme" }, "language": "de-CH",
+    });
+    let invited = done(&service, "POST", "/admin/invitations", Some(&new)).await;
+    assert_eq!(invited["email"], "ada@example.com");
+    assert_eq!(actions(&service), [(AdminAction::Invited, true, None)]);
+    let records = room.records().await;
+    let image = &records["Records"][0]["dynamodb"]["NewImage"];
+    let text = |name: &str| image[name]["S"].as_str().unwrap();
+    assert_eq!(
+        [text("id"), text("purpose"), text("address"), text("client"), text("language")],
+        [invited["mail"].as_str().unwrap(), "invitation", "ada@example.com", "web", "de"]
+    );
+    assert_eq!([text("scope"), text("claims")], ["orders:read", r#"{"tenant":"acme"}"#]);
+    for (member, value) in [
+        ("email", json!("ada")),
+        ("client_id", json!("a b")),
+        ("language", json!("x")),
+        ("claims", json!({ "exp": 1 })),
+        ("scope", json!("daypass:account")),
+        ("more", json!(1)),
+    ] {
+        let mut body = new.clone();
+        body[member] = value;
+        let refused = service.operate("POST", "/admin/invitations", Some(&body)).await;
+        assert_eq!(refused.status, 400, "{member}: {refused:?}");
+    }
+    assert_eq!(room.records().await["Records"], json!([]));
 }
 
 /// A user from addition to removal.
@@ -131,6 +168,7 @@ async fn without_an_operator_nothing_is_served() {
     let login = service.login("ada").await;
     let principal = service.principal(&login.access_token());
     let _ = service.journal.take();
+    let _ = service.bench.recorder.take();
     for (method, path) in [("GET", "/admin/users"), ("DELETE", "/admin/user?username=ada")] {
         for user in [false, true] {
             let mut request = request(method, path);

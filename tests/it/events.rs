@@ -88,7 +88,7 @@ sample_units! {
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
     }
     AdminAction {
-        Added, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }

@@ -32,7 +32,7 @@ const MAX_SESSIONS: usize = 1000;
 
 /// The function and its dependencies.
 pub struct AdminApi {
-    /// The users and sessions tables.
+    /// The users and sessions tables, and the outbox.
     pub store: DynamoDb,
     /// The peppers of new password hashes.
     pub peppers: Peppers,
@@ -115,6 +115,12 @@ impl Turn<'_> {
                 Ok(json!({ "users": users, "next_cursor": page.next.as_ref().map(next_cursor) }))
             }
             Operation::Add(new) => self.add(new).await,
+            Operation::Invite(invitation) => {
+                let mut step = self.begin(AdminAction::Invited, None);
+                let outcome = admin.invite(invitation).await;
+                step.end(&outcome);
+                body(&self.read(outcome)?)
+            }
             Operation::User(name) => body(&UserView::from(&self.read(admin.user(&name).await)?)),
             Operation::Change(name, change) => self.change(&name, &change).await,
             Operation::SetPassword(name, password) => self.set_password(&name, &password).await,

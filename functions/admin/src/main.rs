@@ -1,4 +1,4 @@
-//! The `admin` binary: the users and sessions tables, the peppers and password hashing for the operations.
+//! The `admin` binary: the tables, the peppers and password hashing for the operations.
 
 use daypass_admin_function::{AdminApi, handle};
 use daypass_aws::SdkConfig;
@@ -32,7 +32,8 @@ async fn build(
     last: Option<Arc<AdminApi>>,
 ) -> Result<AdminApi, BoxError> {
     let log = context();
-    let tables = TableNames::users_and_sessions(&config.users_table, &config.sessions_table);
+    let tables = TableNames::users_and_sessions(&config.users_table, &config.sessions_table)
+        .with_outbox(&config.outbox_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
     let passwords = Passwords::configured(config::lookup(&environment))?;

@@ -1,17 +1,19 @@
 //! Requests of operators, read strictly: an unknown or repeated parameter and an unknown member are errors.
 
 use data_encoding::BASE64URL_NOPAD;
+use daypass_admin::Invitation;
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::http::body::read_strict;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::Request;
+use daypass_core::ports::mail::Language;
 use daypass_core::ports::store::UserStatus;
 use daypass_core::secret::Password;
 use daypass_dynamodb::Cursor;
 use daypass_passwords::Passwords;
-use daypass_verifier::base::ids::{SessionId, UserId, Username};
+use daypass_verifier::base::ids::{ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -27,6 +29,7 @@ const CURSOR_VERSION: u8 = 1;
 pub(crate) enum Operation {
     Users { after: Option<Cursor>, limit: u32 },
     Add(Addition),
+    Invite(Invitation),
     User(Username),
     Change(Username, Change),
     SetPassword(Username, Password),
@@ -73,6 +76,16 @@ struct AddBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct InviteBody {
+    email: String,
+    client_id: String,
+    scope: Option<String>,
+    claims: Option<Map<String, Value>>,
+    language: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ChangeBody {
     status: Option<Status>,
     scope: Option<String>,
@@ -113,6 +126,8 @@ impl Operation {
                 Self::Users { after, limit: query.limit()? }
             }
             ("users", "POST") => Self::Add(addition(passwords, read_strict(request)?)?),
+            ("invitations", "POST") => Self::Invite(invitation(read_strict(request)?)?),
+            ("invitations", _) => return Err(ApiError::MethodNotAllowed("POST")),
             ("users", _) => return Err(ApiError::MethodNotAllowed("GET, POST")),
             ("user", "GET") => Self::User(query.username(passwords)?),
             ("user", "PATCH") => Self::Change(query.username(passwords)?, change(read_strict(request)?)?),
@@ -229,6 +244,25 @@ fn addition(passwords: &Passwords, body: AddBody) -> Result<Addition, ApiError> 
     })
 }
 
+fn invitation(body: InviteBody) -> Result<Invitation, ApiError> {
+    let client = ClientId::parse(&body.client_id);
+    let language = body.language.as_deref().map(|tag| {
+        Language::parse(tag).ok_or(ApiError::InvalidRequest("The language is not a tag such as en or de-CH."))
+    });
+    Ok(Invitation {
+        email: address(&body.email)?,
+        client: client.ok_or(ApiError::InvalidRequest("The client_id is malformed."))?,
+        scope: body.scope.as_deref().map(scope).transpose()?.unwrap_or_default(),
+        claims: claims(body.claims)?.unwrap_or_default(),
+        language: language.transpose()?.unwrap_or_default(),
+    })
+}
+
+fn address(text: &str) -> Result<EmailAddress, ApiError> {
+    EmailAddress::parse(text)
+        .map_err(|_| ApiError::InvalidRequest("The email is not an address that Daypass accepts."))
+}
+
 fn change(body: ChangeBody) -> Result<Change, ApiError> {
     let change = Change {
         status: body.status.map(|status| match status {
@@ -265,7 +299,6 @@ fn email(text: Option<Option<String>>, verified: Option<bool>) -> Result<Option<
         (email, None) => return Ok(email.map(|_| None)),
         (_, Some(_)) => return Err(ApiError::InvalidRequest("email_verified needs an email.")),
     };
-    let address = EmailAddress::parse(&text)
-        .map_err(|_| ApiError::InvalidRequest("The email is not an address that Daypass accepts."))?;
+    let address = address(&text)?;
     Ok(Some(Some(Email { address, verified: verified.unwrap_or(false), undeliverable: None })))
 }

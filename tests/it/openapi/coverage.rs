@@ -258,6 +258,12 @@ async fn administration(seen: &mut Seen, service: &Service) {
     let operations = [
         ("GET", "/admin/users", "/admin/users?limit=0", ""),
         ("POST", "/admin/users", "/admin/users?x", r#"{"username":"added","email":"added@example.com"}"#),
+        (
+            "POST",
+            "/admin/invitations",
+            "/admin/invitations?x",
+            r#"{"email":"invited@example.com","client_id":"web"}"#,
+        ),
         ("GET", "/admin/user?username=managed", "/admin/user", ""),
         ("PATCH", "/admin/user?username=managed", "/admin/user", email),
         (
@@ -292,6 +298,7 @@ async fn administration(seen: &mut Seen, service: &Service) {
         ("POST", "/admin/users", r#"{"username":"x","scope":"\""}"#),
         ("POST", "/admin/users", r#"{"username":"x","password":"short"}"#),
         ("POST", "/admin/users", new),
+        ("POST", "/admin/invitations", r#"{"email":"a@b.example","client_id":"web","scope":"\""}"#),
         ("PATCH", "/admin/user?username=managed", r#"{"scope":"\""}"#),
         ("PATCH", "/admin/user?username=managed", r#"{"email":"added@example.com"}"#),
         ("PUT", "/admin/user/password?username=managed", r#"{"password":"short"}"#),
@@ -302,6 +309,8 @@ async fn administration(seen: &mut Seen, service: &Service) {
         }
         seen.see(service, operated(method, path, json, body)).await;
     }
+    let taken = r#"{"email":"added@example.com","client_id":"web"}"#;
+    seen.see(service, operated("POST", "/admin/invitations", json, taken)).await;
     for (method, path, _, body) in &operations {
         seen.see(service, operated(method, path, json, *body)).await;
         if path.contains("username=managed") {

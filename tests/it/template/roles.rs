@@ -181,6 +181,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:Query SessionsTable",
             "dynamodb:GetItem SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
+            // request_mail, for an invitation.
+            "dynamodb:PutItem OutboxTable",
             "secretsmanager:GetSecretValue PeppersSecret",
             "kms:Decrypt KmsKeyArn",
         ],

@@ -336,6 +336,8 @@ impl Event {
 pub enum AdminAction {
     /// A user was added.
     Added,
+    /// A person was invited by mail.
+    Invited,
     /// A disabled user was enabled.
     Enabled,
     /// A user was disabled, and all sessions ended.
