@@ -243,13 +243,12 @@ impl Turn<'_> {
             };
             user = self.step(action, user.id, admin.set_status(name, status)).await?;
         }
-        let mut answer = changed(&user);
-        for (member, count) in
-            [("sessions_narrowed", narrowed), ("sessions_ended", ended), ("sessions_updated", updated)]
-        {
-            answer[member] = count.into();
-        }
-        Ok(answer)
+        Ok(json!({
+            "user": UserView::from(&user),
+            "sessions_narrowed": narrowed,
+            "sessions_ended": ended,
+            "sessions_updated": updated,
+        }))
     }
 
     /// Does a change of a user, and records it.

@@ -367,7 +367,7 @@ Resources:
         }
         assert!(listed(&routes).contains(&row("ANY /admin/{operation+}", "admin", None)));
         let by_iam: Vec<_> =
-            routes.iter().filter(|route| route.needs_iam()).map(|route| route.key()).collect();
+            routes.iter().filter(|route| route.needs_iam()).map(crate::routes::Route::key).collect();
         assert_eq!(by_iam, ["ANY /admin/{operation+}"]);
         let authorizer = routes.authorizer(name).unwrap();
         assert_eq!(authorizer.function, "authorizer");
