@@ -1,5 +1,7 @@
 //! The Admin API: `/admin/…` over the embedded DynamoDB.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::ports::event::{AdminAction, Event};
 use daypass_testkit::Answer;
