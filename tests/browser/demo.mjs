@@ -4,10 +4,12 @@
 // tests/it/suites/browser.rs runs them, and describes the stack in environment variables.
 
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import tls from "node:tls";
 import { API, COOKIE, DEVICE_COOKIE, FOLDER, SECOND, USER } from "./harness.mjs";
 
 const { chromium } = createRequire(path.join(process.env.DAYPASS_TEST_PLAYWRIGHT, "/"))("playwright-core");
@@ -21,22 +23,25 @@ const PICTURE_LIMIT = 150_000;
 
 let browser;
 
-before(async () => {
-  browser = await chromium.launch({
+const launch = (...more) =>
+  chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync",
+      "--disable-component-update", "--disable-sync", ...more,
     ],
   });
+
+before(async () => {
+  browser = await launch();
 });
 after(() => browser?.close());
 
 // ---- Helpers
 
 /** Runs `scenario` in its own browser profile. Fails on unexpected errors and warnings in the console. */
-async function inBrowser(options, scenario) {
-  const context = await browser.newContext({ viewport: { width: 960, height: 800 }, locale: "en-GB", ...options });
+async function inBrowser(options, scenario, from = browser) {
+  const context = await from.newContext({ viewport: { width: 960, height: 800 }, locale: "en-GB", ...options });
   const complaints = [];
   const expected = [...EXPECTED];
   context.setDefaultTimeout(15_000);
@@ -383,6 +388,57 @@ test("the page on an origin of its own", () =>
     await text(astray, "#notice", new RegExp(`not registered for this address\\. Open it here: ${API}/$`));
     assert.equal(await astray.locator("#signed-out").isVisible(), false);
   }));
+
+/** Hash of the public key of a server whose certificate OpenSSL accepts from the authority and for the host. */
+function verifiedKey(host, port) {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host, port, ca: readFileSync(process.env.DAYPASS_TEST_AUTHORITY) }, () => {
+      const key = socket.getPeerX509Certificate().publicKey.export({ type: "spki", format: "der" });
+      socket.destroy();
+      resolve(createHash("sha256").update(key).digest("base64"));
+    });
+    socket.on("error", reject);
+  });
+}
+
+test("over HTTPS, in a browser that trusts the certificate", async () => {
+  const { DAYPASS_TEST_HTTPS: own, DAYPASS_TEST_HTTPS_SECOND: second } = process.env;
+  await assert.rejects(
+    inBrowser({}, (context) => open(context, own)),
+    /ERR_CERT_AUTHORITY_INVALID/,
+  );
+  const port = new URL(own).port;
+  const key = await verifiedKey("localhost", port);
+  assert.equal(await verifiedKey("127.0.0.1", port), key);
+  // The browser trusts this key alone: its store of authorities belongs to the system.
+  const trusting = await launch(`--ignore-certificate-errors-spki-list=${key}`);
+  try {
+    await inBrowser({}, async (context) => {
+      const page = await open(context, own);
+      await logIn(page);
+      assert.equal(await page.evaluate(() => isSecureContext), true);
+      const metadata = await page.evaluate(async () => (await fetch("/.well-known/openid-configuration")).json());
+      assert.equal(metadata.issuer, own);
+      assert.equal(metadata.token_endpoint, `${own}/refresh`);
+      const session = await page.locator("#who-sid").textContent();
+      for (const url of [own, second]) {
+        const again = await open(context, url);
+        await signedIn(again);
+        assert.equal(await again.locator("#who-sid").textContent(), session);
+        // Another tab could ask for the list of sessions after the end of this one.
+        await again.close();
+      }
+      const kept = await context.cookies(own);
+      assert.deepEqual(kept.map(({ name }) => name).sort(), [DEVICE_COOKIE, COOKIE]);
+      for (const { name, secure, sameSite, httpOnly } of kept)
+        assert.deepEqual({ secure, sameSite, httpOnly }, { secure: true, sameSite: "Strict", httpOnly: true }, name);
+      await page.locator("#log-out").click();
+      await page.locator("#signed-out").waitFor();
+    }, trusting);
+  } finally {
+    await trusting.close();
+  }
+});
 
 // The scale makes the README's picture as wide as GitHub shows it.
 test("the list of sessions, and the end of another one", () =>

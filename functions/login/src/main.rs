@@ -7,6 +7,7 @@ use daypass_dynamodb::DynamoDb;
 use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_login::{METHODS, handle};
+use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
 use daypass_runtime::{BoxError, context, environment};
 use std::process::ExitCode;
@@ -38,5 +39,11 @@ async fn build(
     let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
     let (keys, config) = (keys?, LoginConfig { clients: clients?, ..config });
     let passwords = Passwords::configured(config::lookup(&environment))?;
-    Ok(Login::new(config, &keys, store, Box::new(passwords), context())?)
+    let endpoint = environment(COGNITO_ENDPOINT);
+    let old_system = config
+        .migrate_from
+        .as_ref()
+        .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &config.issuer, &keys));
+    let old_system = old_system.transpose()?;
+    Ok(Login { old_system, ..Login::new(config, &keys, store, Box::new(passwords), context())? })
 }

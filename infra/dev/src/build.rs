@@ -31,7 +31,7 @@ pub(super) fn build(
     for binary in functions().chain(others.iter().copied()) {
         command.args(["--bin", binary]);
     }
-    if console == Console::Quiet {
+    if !matches!(console, Console::Terminal) {
         command.stderr(File::create(log).map_err(|error| not_run(&error))?);
     }
     match run(&mut command, cancel).map_err(|error| not_run(&error))? {
@@ -45,7 +45,9 @@ fn does_not_compile(console: Console, log: &Path) -> StackError {
     let error = StackError::new("the functions do not compile", "fix the compiler errors, then start again");
     match console {
         Console::Terminal => error,
-        Console::Quiet => error.with_details(std::fs::read_to_string(log).unwrap_or_default()),
+        Console::Quiet | Console::To(_) => {
+            error.with_details(std::fs::read_to_string(log).unwrap_or_default())
+        }
     }
 }
 

@@ -49,9 +49,14 @@ pub(super) struct Demo {
 
 impl Demo {
     /// Binds the port of the second origin; 0 selects a free port. `api_port` is the gateway's.
-    pub(super) fn open(api_port: u16, page_port: u16, others: &[Origin]) -> Result<Self, StackError> {
+    pub(super) fn open(
+        api_port: u16,
+        page_port: u16,
+        https: bool,
+        others: &[Origin],
+    ) -> Result<Self, StackError> {
         let (listener, address) = listen(page_port, "--page-port")?;
-        let mut origins = vec![local_origin(api_port), local_origin(address.port())];
+        let mut origins = vec![local_origin(api_port, https), local_origin(address.port(), https)];
         let mut app_origins = Vec::new();
         for other in others {
             let list = if other.without_cookies().is_some() { &mut app_origins } else { &mut origins };
@@ -82,7 +87,14 @@ impl Demo {
             StackError::new(format!("DAYPASS_CLIENTS is not a list ({error})"), "correct it")
         })?;
         if !clients.iter().any(|client| client.get("client_id").is_some_and(|id| id == DEMO_CLIENT)) {
-            clients.push(json!({ "client_id": DEMO_CLIENT, "transport": "cookie", "origins": self.origins }));
+            let [account_url, _] = self.urls();
+            clients.push(json!({
+                "client_id": DEMO_CLIENT,
+                "transport": "cookie",
+                "origins": self.origins,
+                "signup": "open",
+                "account_url": account_url,
+            }));
         }
         if !self.app_origins.is_empty() {
             clients.push(json!({ "client_id": APP_CLIENT, "origins": self.app_origins }));
@@ -125,11 +137,9 @@ impl Demo {
 }
 
 /// The origin of a port on this machine, as browsers write it.
-fn local_origin(port: u16) -> String {
-    match port {
-        80 => "http://localhost".to_owned(),
-        _ => format!("http://localhost:{port}"),
-    }
+pub(super) fn local_origin(port: u16, https: bool) -> String {
+    let (scheme, default) = if https { ("https", 443) } else { ("http", 80) };
+    if port == default { format!("{scheme}://localhost") } else { format!("{scheme}://localhost:{port}") }
 }
 
 #[cfg(test)]
@@ -139,7 +149,7 @@ mod tests {
 
     fn demo() -> Demo {
         let other = |text: &str| Origin::parse(text).unwrap();
-        Demo::open(3000, 0, &[other("http://localhost:5173"), other("http://localhost:3000")]).unwrap()
+        Demo::open(3000, 0, false, &[other("http://localhost:5173"), other("http://localhost:3000")]).unwrap()
     }
 
     #[test]
@@ -175,7 +185,7 @@ mod tests {
     fn origins_of_apps_belong_to_a_body_client() {
         let others = ["capacitor://localhost", "https://*.preview.example.com", "http://localhost:5173"];
         let others = others.map(|text| Origin::parse(text).unwrap());
-        let demo = Demo::open(3000, 0, &others).unwrap();
+        let demo = Demo::open(3000, 0, true, &others).unwrap();
         let clients = Clients::parse(&demo.clients(None).unwrap()).unwrap();
         let app = clients.find(Some(APP_CLIENT)).unwrap();
         assert_eq!((app.transport, &app.origins[..]), (Transport::Body, &others[..2]));
@@ -192,8 +202,15 @@ mod tests {
 
     #[test]
     fn ports_are_written_as_browsers_do() {
-        assert_eq!(local_origin(80), "http://localhost");
-        Origin::parse(&local_origin(80)).unwrap();
-        Origin::parse(&local_origin(3000)).unwrap();
+        for (port, https, expected) in [
+            (80, false, "http://localhost"),
+            (443, false, "http://localhost:443"),
+            (3000, false, "http://localhost:3000"),
+            (443, true, "https://localhost"),
+            (3000, true, "https://localhost:3000"),
+        ] {
+            assert_eq!(local_origin(port, https), expected);
+            Origin::parse(expected).unwrap();
+        }
     }
 }

@@ -23,8 +23,6 @@ const START: Duration = Duration::from_secs(60);
 /// Time limit of a first invocation. It waits for Cargo, and possibly for another build that holds the lock.
 const FIRST_ANSWER: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
-/// Time limit of a probe of a function that may be stuck.
-const PROBE: Duration = Duration::from_secs(20);
 
 /// Binary that restarts a function's process after each build: `bin/cargo.rs`.
 pub(super) const RELOADING_CARGO: &str = "daypass-dev-cargo";
@@ -42,6 +40,8 @@ pub(super) struct Functions {
     console: Console,
     /// Set by the gateway when an invocation gets no answer.
     stuck: Arc<AtomicBool>,
+    /// Time limit of a probe of a function that may be stuck.
+    probe: Duration,
 }
 
 /// Host of the functions.
@@ -140,6 +140,8 @@ pub(super) struct Plan<'a> {
     pub(super) concurrency: u16,
     pub(super) log: &'a Path,
     pub(super) console: Console,
+    /// Time limit of a probe of a function that may be stuck.
+    pub(super) probe: Duration,
 }
 
 impl Functions {
@@ -209,12 +211,20 @@ impl Functions {
     }
 
     fn of(url: String, host: Host, output: Arc<Flags>, plan: &Plan<'_>) -> Self {
-        Self { url, host, output, console: plan.console, stuck: Arc::default() }
+        Self { url, host, output, console: plan.console, stuck: Arc::default(), probe: plan.probe }
     }
 
     /// The flag that the gateway sets when an invocation gets no answer.
     pub(super) fn stuck(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stuck)
+    }
+
+    /// Process id of `cargo lambda watch`.
+    pub(super) fn watch_id(&self) -> Option<u32> {
+        match &self.host {
+            Host::CargoLambda(watch) => Some(watch.server.id()),
+            Host::Built(..) => None,
+        }
     }
 
     /// URL of Lambda's Invoke API.
@@ -296,7 +306,9 @@ impl Functions {
 impl Functions {
     /// Whether each function answers.
     fn answers(&self) -> bool {
-        let Ok(client) = reqwest::Client::builder().no_proxy().timeout(PROBE).build() else { return true };
+        let Ok(client) = reqwest::Client::builder().no_proxy().timeout(self.probe).build() else {
+            return true;
+        };
         let answers = wait_for(async {
             for function in functions() {
                 let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
@@ -316,6 +328,8 @@ impl Functions {
         watch.restart().map_err(|error| {
             StackError::new(format!("{name} cannot be started again"), "start again").with_details(error)
         })?;
+        // Invocations of the stopped process may have set it meanwhile.
+        self.stuck.store(false, Ordering::Relaxed);
         self.console.say("the functions start with their next requests");
         Ok(())
     }

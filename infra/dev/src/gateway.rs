@@ -1,6 +1,7 @@
 //! The local API Gateway of a stack, on its own thread.
 
 use super::error::StackError;
+use super::https::Front;
 use daypass_gateway::{Gateway, Guard, RouteError, Routes, Site, serve, serve_site, template};
 use daypass_tools::workspace_root;
 use std::io::ErrorKind;
@@ -63,11 +64,12 @@ pub(super) struct RunningGateway {
 }
 
 impl RunningGateway {
-    /// Starts the gateway, and the server of the second origin if there is one.
+    /// Starts the gateway, the server of the second origin if there is one, and the TLS servers in front of them.
     pub(super) fn start(
         listener: TcpListener,
         gateway: Gateway,
         second: Option<(TcpListener, Site)>,
+        fronts: Vec<Front>,
     ) -> Result<Self, StackError> {
         let failed = |error: std::io::Error| {
             StackError::new(
@@ -80,6 +82,9 @@ impl RunningGateway {
         let run = move || {
             runtime.block_on(async {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+                for front in fronts {
+                    tokio::spawn(front.serve());
+                }
                 let shutdown = async {
                     // Also completes when the sender is dropped.
                     let _ = stopped.await;

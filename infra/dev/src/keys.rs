@@ -58,7 +58,7 @@ fn unusable(path: &Path, error: &dyn std::error::Error) -> StackError {
 }
 
 /// Writes a private file atomically.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

@@ -12,6 +12,7 @@ mod demo;
 mod error;
 mod functions;
 mod gateway;
+mod https;
 mod keys;
 mod mail;
 mod ready;
@@ -61,6 +62,10 @@ struct Args {
     /// Port of the demo page's second origin on 127.0.0.1 [default: the port after the gateway's, or a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     page_port: Option<u16>,
+    /// Serve the gateway and the page over HTTPS, with a certificate of a local authority that your browser must trust once.
+    /// Safari keeps no cookie at http://localhost
+    #[arg(long)]
+    https: bool,
     /// Allow another origin for the client of the demo page, such as http://localhost:5173 (repeatable). That of an app,
     /// such as capacitor://localhost, belongs to the client demo-app, which has no cookie
     #[arg(long = "origin", value_name = "ORIGIN", value_parser = origin)]
@@ -105,6 +110,7 @@ impl Args {
             store,
             port: self.port,
             page_port: Some(self.page_port.unwrap_or_else(|| free_or_any(self.port.saturating_add(1)))),
+            https: self.https,
             origins: self.origins,
             variables: seconds.into_iter().chain(routes).collect(),
             fresh: self.fresh,

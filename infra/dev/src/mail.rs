@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 /// The function that sends the mails.
-pub(super) const MAILER: &str = "mailer";
+const MAILER: &str = "mailer";
 /// Mails in the inbox.
 const SHOWN: usize = 200;
 

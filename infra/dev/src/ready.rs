@@ -14,6 +14,8 @@ pub(super) struct Ready {
     page_urls: Option<[String; 2]>,
     /// URL of the page with all mails.
     inbox_url: Option<String>,
+    /// File with the certificate authority of HTTPS.
+    certificate_authority: Option<String>,
     dynamodb_url: String,
     functions_url: String,
     function_log: String,
@@ -46,6 +48,7 @@ impl Ready {
             url: stack.url().to_owned(),
             page_urls: stack.page_urls().map(|urls| urls.map(str::to_owned)),
             inbox_url: stack.inbox_url(),
+            certificate_authority: stack.authority().map(|file| file.display().to_string()),
             dynamodb_url: stack.dynamodb_url().to_owned(),
             functions_url: stack.functions_url(),
             function_log: stack.function_log().display().to_string(),
@@ -62,6 +65,7 @@ impl fmt::Display for Ready {
             url,
             page_urls,
             inbox_url,
+            certificate_authority,
             dynamodb_url,
             functions_url,
             function_log,
@@ -77,6 +81,9 @@ impl fmt::Display for Ready {
         if let Some(inbox) = inbox_url {
             writeln!(f, "  Inbox        {inbox} shows every mail")?;
         }
+        if let Some(file) = certificate_authority {
+            f.write_str(&trust(file))?;
+        }
         writeln!(f, "  API Gateway  {url}")?;
         for RouteView { key, target, guarded } in routes {
             let guarded = if *guarded { "  (needs an access token)" } else { "" };
@@ -87,7 +94,7 @@ impl fmt::Display for Ready {
         writeln!(f, "  DynamoDB     {dynamodb_url}")?;
         writeln!(f, "  Demo user    {username}, password {password}")?;
         writeln!(f, "\nRun these in another terminal, one after the other:\n")?;
-        f.write_str(&lines_to_paste(url, username, password))?;
+        f.write_str(&lines_to_paste(url, certificate_authority.as_deref(), username, password))?;
         write!(
             f,
             "\n`cargo daypass user list` lists the users, `cargo daypass session list {username}` their sessions. Ctrl-C stops the stack.\n"
@@ -95,16 +102,29 @@ impl fmt::Display for Ready {
     }
 }
 
+/// Ways to trust the certificate authority. `cargo dev` changes no list of trusted authorities itself.
+fn trust(file: &str) -> String {
+    format!(
+        "  HTTPS        your browser must trust this certificate authority once: {file}
+    macOS      security add-trusted-cert -r trustRoot -p ssl -k ~/Library/Keychains/login.keychain-db {file}
+    Linux      certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n 'Daypass cargo dev' -i {file}
+    WSL        certutil.exe -addstore -user Root \"$(wslpath -w {file})\"
+    Firefox    Settings, Certificates, View Certificates, Authorities, Import
+"
+    )
+}
+
 /// Commands to log in, call the guarded route, list sessions, refresh and revoke. They need a POSIX shell, curl and
 /// sed.
-fn lines_to_paste(url: &str, username: &str, password: &str) -> String {
+fn lines_to_paste(url: &str, authority: Option<&str>, username: &str, password: &str) -> String {
+    let curl = authority.map_or_else(|| "curl".to_owned(), |file| format!("curl --cacert {file}"));
     format!(
         r#"token() {{ printf '%s' "$answer" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}
-answer=$(curl -s {url}/login -H 'content-type: application/json' -d '{{"username":"{username}","password":"{password}"}}'); echo "$answer"
-curl -i {url}/whoami -H "authorization: Bearer $(token access_token)"
-curl -i {url}/sessions -H "authorization: Bearer $(token access_token)"
-answer=$(curl -s {url}/refresh -d grant_type=refresh_token -d refresh_token="$(token refresh_token)"); echo "$answer"
-curl -i {url}/revoke -d token="$(token refresh_token)"
+answer=$({curl} -s {url}/login -H 'content-type: application/json' -d '{{"username":"{username}","password":"{password}"}}'); echo "$answer"
+{curl} -i {url}/whoami -H "authorization: Bearer $(token access_token)"
+{curl} -i {url}/sessions -H "authorization: Bearer $(token access_token)"
+answer=$({curl} -s {url}/refresh -d grant_type=refresh_token -d refresh_token="$(token refresh_token)"); echo "$answer"
+{curl} -i {url}/revoke -d token="$(token refresh_token)"
 "#
     )
 }

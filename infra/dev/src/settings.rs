@@ -3,7 +3,7 @@
 use super::console::Console;
 use super::store::StoreChoice;
 use daypass_core::client::Origin;
-use daypass_gateway::Guard;
+use daypass_gateway::{Guard, Limits};
 use daypass_tools::{FUNCTIONS, Trigger};
 use daypass_verifier::jose::jwk::Algorithm;
 use std::collections::BTreeMap;
@@ -41,6 +41,10 @@ pub struct Settings {
     /// Port of the demo page's second origin on 127.0.0.1; 0 for any free port. `None` means no page and no client for
     /// it.
     pub page_port: Option<u16>,
+    /// Whether the gateway and the page use HTTPS, with a certificate of a local authority.
+    pub https: bool,
+    /// Limits of the gateway.
+    pub limits: Limits,
     /// More origins of the demo page's client.
     pub origins: Vec<Origin>,
     /// Whether to delete the database file and the keys of earlier runs.
@@ -75,6 +79,8 @@ impl Settings {
             store: StoreChoice::Memory,
             port: 0,
             page_port: None,
+            https: false,
+            limits: Limits::default(),
             origins: Vec::new(),
             fresh: false,
             algorithm: None,

@@ -1,14 +1,15 @@
 //! The local stack, started and stopped as one.
 
 use super::build::build;
-use super::demo::Demo;
+use super::demo::{Demo, local_origin};
 use super::error::StackError;
 use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
+use super::https::Https;
 use super::keys;
-use super::mail::{self, MAILER, PostOffice};
+use super::mail::{self, PostOffice};
 use super::reload::{Reload, Sources};
-use super::settings::{AUDIENCE, Settings, functions as functions_of_stack};
+use super::settings::{AUDIENCE, Settings, functions};
 use super::store::DevStore;
 use daypass_core::config;
 use daypass_core::config::{LoginConfig, Tables};
@@ -38,11 +39,13 @@ const LOCK: &str = "lock";
 pub struct Stack {
     _reload: Option<Reload>,
     gateway: RunningGateway,
-    _mails: Option<EventSource>,
+    _mails: EventSource,
     functions: Functions,
     post: PostOffice,
     store: DevStore,
     url: String,
+    plain_url: String,
+    authority: Option<PathBuf>,
     pages: Option<[String; 2]>,
     routes: Routes,
     keys: Document,
@@ -65,20 +68,33 @@ impl Stack {
         let folder = settings.folder.clone();
         let lock = take(&folder)?;
         let (listener, address) = listen(settings.port, "--port")?;
-        let demo = settings.page_port.map(|port| Demo::open(address.port(), port, &settings.origins));
+        let demo = settings
+            .page_port
+            .map(|port| Demo::open(address.port(), port, settings.https, &settings.origins));
         let demo = demo.transpose()?;
         let routes = routes(&settings.guards, &demo.as_ref().map_or_else(Vec::new, Demo::origins))?;
         if settings.fresh {
             forget(&folder)?;
         }
         let keys = keys::load_or_make(&folder.join(KEYS), settings.algorithm)?;
-        let url = format!("http://{address}");
+        let https = settings.https.then(|| Https::load_or_make(&folder, console)).transpose()?;
+        let mut fronts = Vec::new();
+        let mut behind = |listener, address| {
+            let Some(https) = &https else { return Ok((listener, address)) };
+            let (inner, plain) = listen(0, "--port")?;
+            fronts.push(https.front(listener, plain));
+            Ok::<_, StackError>((inner, plain))
+        };
+        let (listener, plain) = behind(listener, address)?;
+        let plain_url = format!("http://{plain}");
+        let url = if settings.https { local_origin(address.port(), true) } else { plain_url.clone() };
 
         let tables = tables(&settings.variables);
-        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
+        let outbox = settings.variables.get("DAYPASS_OUTBOX_TABLE").map_or(OUTBOX, String::as_str);
+        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables, outbox)?;
         store.add_demo_user(&keys, console)?;
         let post = PostOffice::open()?;
-        let mut variables = variables(&url, &store, &keys, &tables, &folder)?;
+        let mut variables = variables([&url, &plain_url], &store, &keys, &tables, &folder)?;
         variables.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), post.url().to_owned());
         variables.extend(settings.variables.clone());
         if let Some(demo) = &demo {
@@ -103,19 +119,25 @@ impl Stack {
             concurrency: settings.concurrency,
             log: &log,
             console,
+            probe: settings.limits.integration,
         };
         let functions = Functions::start(&plan)?;
         let (site, second) = sites.unzip();
+        let second = second
+            .map(|(listener, site)| Ok::<_, StackError>((behind(listener, address)?.0, site)))
+            .transpose()?;
         let stuck = functions.stuck();
-        let gateway = Gateway { site, stuck, ..Gateway::new(routes.clone(), functions.url()) };
+        let gateway = Gateway {
+            site,
+            stuck,
+            limits: settings.limits,
+            https: settings.https.then(|| address.port()),
+            ..Gateway::new(routes.clone(), functions.url())
+        };
         // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
-        let gateway = RunningGateway::start(listener, gateway, second)?;
+        let gateway = RunningGateway::start(listener, gateway, second, fronts)?;
         functions.warm_up(console, &settings.cancel)?;
-        let mails = functions_of_stack().any(|function| function == MAILER).then(|| {
-            let table = variables.get("DAYPASS_OUTBOX_TABLE").map_or("daypass-outbox", String::as_str);
-            mail::follow(store.url(), table, &functions.url(), console)
-        });
-        let mails = mails.transpose()?;
+        let mails = mail::follow(store.url(), outbox, &functions.url(), console)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
         let reload =
             sources.map(|built| Reload::start(built, console, folder.join(BUILD_LOG))).transpose()?;
@@ -127,6 +149,8 @@ impl Stack {
             post,
             store,
             url,
+            plain_url,
+            authority: https.map(|https| https.authority().to_owned()),
             pages,
             routes,
             keys,
@@ -141,6 +165,18 @@ impl Stack {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// URL of the gateway without TLS, for programs that do not trust its certificate. Without HTTPS, it is [`Stack::url`].
+    #[must_use]
+    pub fn plain_url(&self) -> &str {
+        &self.plain_url
+    }
+
+    /// File with the certificate authority of HTTPS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
     }
 
     /// URLs of the demo page on the gateway's origin and on the second origin; `None` without a page. They use
@@ -172,6 +208,12 @@ impl Stack {
     #[must_use]
     pub fn functions_url(&self) -> String {
         self.functions.url()
+    }
+
+    /// Process id of `cargo lambda watch`; `None` with built functions.
+    #[must_use]
+    pub fn watch_id(&self) -> Option<u32> {
+        self.functions.watch_id()
     }
 
     /// File with all output of the functions and of `cargo lambda watch`.
@@ -251,6 +293,11 @@ fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     )
 }
 
+/// The outbox, unless a variable names another table.
+const OUTBOX: &str = "daypass-outbox";
+/// The sender of mails.
+const MAIL_FROM: &str = "Daypass <no-reply@daypass.example>";
+
 /// Table names: the defaults of `daypass`, or those of variables.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
@@ -264,7 +311,7 @@ fn tables(variables: &BTreeMap<String, String>) -> Tables {
 
 /// Variables of the functions. All functions get all variables, because `cargo lambda watch` has one environment.
 fn variables(
-    url: &str,
+    [url, plain_url]: [&str; 2],
     store: &DevStore,
     keys: &Document,
     tables: &Tables,
@@ -293,7 +340,9 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
-        ("DAYPASS_REVOCATIONS_URL", &format!("{url}/revocations")),
+        ("DAYPASS_MAIL_FROM", MAIL_FROM),
+        ("DAYPASS_OUTBOX_TABLE", OUTBOX),
+        ("DAYPASS_REVOCATIONS_URL", &format!("{plain_url}/revocations")),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_USERS_TABLE", &tables.users),
     ];
@@ -305,9 +354,7 @@ fn checked(variables: &BTreeMap<String, String>) -> Result<LoginConfig, StackErr
     let wrong =
         |error: ConfigError| StackError::new(error.to_string(), "correct the option of this variable");
     let lookup = |name: &str| variables.get(name).cloned();
-    for table in
-        config::all_tables().filter(|table| functions_of_stack().any(|function| function == table.function))
-    {
+    for table in config::all_tables().filter(|table| functions().any(|function| function == table.function)) {
         (table.check)(&lookup).map_err(wrong)?;
     }
     config::login(lookup).map_err(wrong)
@@ -346,6 +393,7 @@ mod tests {
             ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
             ("DAYPASS_JWKS", &jwks),
             ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_OUTBOX_TABLE", OUTBOX),
             ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
             ("DAYPASS_USERS_TABLE", "daypass-users"),
         ];

@@ -43,6 +43,9 @@ pub struct Limits {
     pub integration: Duration,
     /// Time limit of an authorizer; 500 after it.
     pub authorizer: Duration,
+    /// Time after which an invocation without an answer is given up and [`Gateway::stuck`] is set. No limit of API Gateway: its
+    /// functions have at most 20 s, and `cargo lambda watch` can hang for good.
+    pub invocation: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +55,7 @@ impl Default for Limits {
             head: 10_240,
             integration: Duration::from_secs(30),
             authorizer: Duration::from_secs(10),
+            invocation: Duration::from_secs(90),
         }
     }
 }
@@ -67,15 +71,17 @@ pub struct Gateway {
     pub limits: Limits,
     /// Files for paths without a route. API Gateway has none.
     pub site: Option<Site>,
-    /// Set when the Invoke API leaves an invocation without an answer for 90 s.
+    /// Set when the Invoke API leaves an invocation without an answer for [`Limits::invocation`].
     pub stuck: Arc<AtomicBool>,
+    /// Public port, if a TLS server is in front of this one.
+    pub https: Option<u16>,
 }
 
 impl Gateway {
     /// A gateway with the limits of HTTP APIs.
     pub fn new(routes: Routes, invoke_base: impl Into<String>) -> Self {
         let (limits, stuck) = (Limits::default(), Arc::default());
-        Self { routes, invoke_base: invoke_base.into(), limits, site: None, stuck }
+        Self { routes, invoke_base: invoke_base.into(), limits, site: None, stuck, https: None }
     }
 }
 
@@ -120,6 +126,7 @@ struct Server {
     lambda: Lambda,
     client: reqwest::Client,
     cache: Cache,
+    scheme: &'static str,
     port: u16,
     site: Option<Site>,
 }
@@ -196,10 +203,16 @@ impl Server {
         Ok(Self {
             routes: gateway.routes,
             limits: gateway.limits,
-            lambda: Lambda::new(client.clone(), &gateway.invoke_base, gateway.stuck),
+            lambda: Lambda::new(
+                client.clone(),
+                &gateway.invoke_base,
+                gateway.stuck,
+                gateway.limits.invocation,
+            ),
             client,
             cache: Cache::default(),
-            port,
+            scheme: if gateway.https.is_some() { "https" } else { "http" },
+            port: gateway.https.unwrap_or(port),
             site: gateway.site,
         })
     }
@@ -215,7 +228,7 @@ impl Server {
             Ok(None) => return Outcome::gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
             Err(_) => return Outcome::gateway(StatusCode::BAD_REQUEST, "Bad Request"),
         };
-        let request = Incoming::new(parts, body, peer, self.port, stamp);
+        let request = Incoming::new(parts, body, peer, (self.scheme, self.port), stamp);
         if let Some(response) = cors::preflight(&self.routes, &request) {
             return Outcome::of(response);
         }
@@ -243,6 +256,12 @@ impl Server {
     }
 
     async fn routed(&self, request: &Incoming, found: &Found<'_>) -> Outcome {
+        if found.route.needs_iam() {
+            return match event::iam(request) {
+                Some(identity) => self.integrate(request, found, Some(&identity)).await,
+                None => Outcome::gateway(StatusCode::FORBIDDEN, "Forbidden"),
+            };
+        }
         let Some(name) = found.route.authorizer() else {
             return self.integrate(request, found, None).await;
         };

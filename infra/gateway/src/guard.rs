@@ -192,7 +192,7 @@ fn headers(request: &Incoming, context: &Value) -> Option<HeaderMap> {
         Some(())
     };
     set(HeaderName::from_static("x-forwarded-for"), &request.forwarded_for())?;
-    set(HeaderName::from_static("x-forwarded-proto"), "http")?;
+    set(HeaderName::from_static("x-forwarded-proto"), request.scheme)?;
     set(HeaderName::from_static("x-forwarded-port"), &request.port.to_string())?;
     if let Some(host) = request.header(HOST.as_str()) {
         set(HeaderName::from_static("x-forwarded-host"), &host)?;

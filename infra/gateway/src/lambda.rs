@@ -15,9 +15,6 @@ use tokio::sync::Semaphore;
 const IN_FLIGHT: usize = 32;
 /// Invocations of one function that wait here. Further ones are rejected.
 const WAITING: usize = 256;
-/// An invocation without an answer for this long is given up, and [`Lambda`] reports that the Invoke API is stuck. The functions
-/// have at most 20 s.
-const GIVEN_UP: Duration = Duration::from_secs(90);
 
 /// Why an invocation has no answer.
 #[derive(Debug)]
@@ -39,6 +36,7 @@ pub(crate) struct Lambda {
     base: String,
     functions: Arc<Mutex<HashMap<String, Places>>>,
     stuck: Arc<AtomicBool>,
+    given_up: Duration,
 }
 
 /// The places of one function.
@@ -58,10 +56,16 @@ impl Default for Places {
 }
 
 impl Lambda {
-    /// `base` is the URL of the Invoke API, such as `http://127.0.0.1:9001`. `stuck` is set when it does not answer.
-    pub(crate) fn new(client: reqwest::Client, base: &str, stuck: Arc<AtomicBool>) -> Self {
+    /// `base` is the URL of the Invoke API, such as `http://127.0.0.1:9001`. `stuck` is set when it does not answer
+    /// within `given_up`.
+    pub(crate) fn new(
+        client: reqwest::Client,
+        base: &str,
+        stuck: Arc<AtomicBool>,
+        given_up: Duration,
+    ) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { client, base, functions: Arc::default(), stuck }
+        Self { client, base, functions: Arc::default(), stuck, given_up }
     }
 
     /// Invokes `function` with `event`, and returns its answer. At most [`IN_FLIGHT`] invocations of a function are on the way at
@@ -79,10 +83,12 @@ impl Lambda {
             let (lambda, function, event) = (self.clone(), function.to_owned(), event.clone());
             let call = tokio::spawn(async move {
                 let _places = (place, turn);
-                tokio::time::timeout(GIVEN_UP, lambda.call(&function, &event)).await.unwrap_or_else(|_| {
-                    lambda.stuck.store(true, Ordering::Relaxed);
-                    Err(InvokeError::TimedOut)
-                })
+                tokio::time::timeout(lambda.given_up, lambda.call(&function, &event)).await.unwrap_or_else(
+                    |_| {
+                        lambda.stuck.store(true, Ordering::Relaxed);
+                        Err(InvokeError::TimedOut)
+                    },
+                )
             });
             call.await.unwrap_or(Err(InvokeError::TimedOut))
         };

@@ -75,13 +75,20 @@ pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) peer: SocketAddr,
-    /// Port of the gateway.
+    /// Scheme and port of the URL of the gateway.
+    pub(crate) scheme: &'static str,
     pub(crate) port: u16,
     pub(crate) stamp: Stamp,
 }
 
 impl Incoming {
-    pub(crate) fn new(parts: Parts, body: Bytes, peer: SocketAddr, port: u16, stamp: Stamp) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        body: Bytes,
+        peer: SocketAddr,
+        (scheme, port): (&'static str, u16),
+        stamp: Stamp,
+    ) -> Self {
         let encoded_path = parts.uri.path().to_owned();
         Self {
             path: percent_decode_str(&encoded_path).decode_utf8_lossy().into_owned(),
@@ -92,6 +99,7 @@ impl Incoming {
             headers: parts.headers,
             body,
             peer,
+            scheme,
             port,
             stamp,
         }
@@ -181,7 +189,13 @@ pub(crate) mod tests {
             id: "JKJaXmPLvHcESHA=".to_owned(),
             at: OffsetDateTime::from_unix_timestamp_nanos(1_000_000_000_123_000_000).unwrap(),
         };
-        Incoming::new(parts, Bytes::copy_from_slice(body), "192.0.2.7:4711".parse().unwrap(), 9000, stamp)
+        Incoming::new(
+            parts,
+            Bytes::copy_from_slice(body),
+            "192.0.2.7:4711".parse().unwrap(),
+            ("http", 9000),
+            stamp,
+        )
     }
 
     #[test]

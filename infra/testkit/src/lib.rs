@@ -1,11 +1,12 @@
 //! Stand-ins for AWS in tests and `cargo dev`: an embedded DynamoDB, a Lambda service over built binaries, the Runtime
-//! API of one function, a Secrets Manager, an SES, an account with a stack, and a proxy that records and breaks requests to
-//! DynamoDB.
+//! API of one function, a Secrets Manager, a Cognito user pool, an SES, and an account with a stack. A proxy records and
+//! breaks requests to DynamoDB.
 //!
 //! No function links this crate. It depends on no crate of Daypass, so any crate can use it in tests.
 
 pub mod account;
 mod answer;
+pub mod cognito;
 pub mod depth;
 pub mod embedded;
 pub mod event;

@@ -33,7 +33,7 @@ pub struct Mail {
     pub number: u64,
     /// The sender, as `From` shows it.
     pub from: String,
-    /// The recipients.
+    /// Addresses of the recipients.
     pub to: Vec<String>,
     /// The subject; empty for a template.
     pub subject: String,

@@ -1,12 +1,12 @@
 //! TLS in front of a local HTTP server, because verifiers and clients require `https`.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
-
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -15,12 +15,13 @@ use tokio_rustls::TlsAcceptor;
 /// A listener with its own certificate. Dropping it stops it.
 pub struct Tls {
     url: String,
-    gateway: Arc<OnceLock<String>>,
+    plain: Arc<OnceLock<SocketAddr>>,
     certificate: PathBuf,
     _folder: tempfile::TempDir,
     server: JoinHandle<()>,
 }
 
+#[expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 impl Tls {
     /// Listens on a free port. The functions need the URL of the issuer before they start.
     pub async fn listen() -> Self {
@@ -40,14 +41,14 @@ impl Tls {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let gateway = Arc::new(OnceLock::new());
-        let server = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&gateway)));
-        Self { url, gateway, certificate, _folder: folder, server }
+        let plain = Arc::new(OnceLock::new());
+        let server = tokio::spawn(forward(listener, Arc::new(config), Arc::clone(&plain)));
+        Self { url, plain, certificate, _folder: folder, server }
     }
 
     /// Forwards new connections to the HTTP server at `url`.
     pub fn forward_to(&self, url: &str) {
-        self.gateway.set(url.strip_prefix("http://").unwrap().to_owned()).unwrap();
+        self.plain.set(url.strip_prefix("http://").unwrap().parse().unwrap()).unwrap();
     }
 
     /// URL of the issuer, without a slash at the end.
@@ -67,18 +68,29 @@ impl Drop for Tls {
     }
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, gateway: Arc<OnceLock<String>>) {
+/// Accepts TLS, and forwards each connection to the plain server at `plain`. Connections that come before it is set are closed.
+pub async fn forward(listener: TcpListener, config: Arc<ServerConfig>, plain: Arc<OnceLock<SocketAddr>>) {
+    let acceptor = TlsAcceptor::from(config);
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (acceptor, gateway) = (acceptor.clone(), Arc::clone(&gateway));
+        let Ok((stream, _)) = listener.accept().await else {
+            // Without file handles, another attempt fails at once.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, plain) = (acceptor.clone(), plain.get().copied());
         tokio::spawn(async move {
-            // Else half a message waits 40 ms for an acknowledgement.
-            stream.set_nodelay(true).unwrap();
             // A client that disconnects, or does not trust the certificate, reports this itself.
-            let Ok(mut client) = acceptor.accept(stream).await else { return };
-            let mut server = TcpStream::connect(gateway.get().unwrap()).await.unwrap();
-            server.set_nodelay(true).unwrap();
-            let _ = copy_bidirectional(&mut client, &mut server).await;
+            let _ = connect(stream, &acceptor, plain?).await;
+            Some(())
         });
     }
+}
+
+async fn connect(stream: TcpStream, acceptor: &TlsAcceptor, plain: SocketAddr) -> std::io::Result<()> {
+    // Else half a message waits 40 ms for an acknowledgement.
+    stream.set_nodelay(true)?;
+    let mut client = acceptor.accept(stream).await?;
+    let mut server = TcpStream::connect(plain).await?;
+    server.set_nodelay(true)?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use daypass_tools::{cargo, cargo_fuzz, run, say, target_dir, workspace_root};
 
 use crate::plan::{Plan, without_aws};
@@ -17,9 +17,7 @@ const OPTIONS: [&str; 5] =
 /// Runs the targets whose names contain the filter, each from its seeds and from what earlier runs found.
 pub(crate) fn fuzz(plan: &Plan) -> Result<()> {
     let folder = workspace_root().join("fuzz");
-    // cargo-fuzz has no option for it.
-    let manifest = folder.join("Cargo.toml");
-    run("fuzz", cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(manifest))?;
+    fetch("fuzz")?;
     let chosen =
         |target: &String| plan.filter.is_empty() || plan.filter.iter().any(|part| target.contains(part));
     let targets: Vec<String> = targets()?.into_iter().filter(chosen).collect();
@@ -49,6 +47,15 @@ pub(crate) fn fuzz(plan: &Plan) -> Result<()> {
         run("fuzz", &mut command)?;
     }
     Ok(())
+}
+
+/// Fetches the dependencies of the fuzz targets, because cargo-fuzz has no option `--locked`. Fails if their lock file is out of
+/// date, as after a change of a dependency of the main workspace alone.
+pub(crate) fn fetch(step: &str) -> Result<()> {
+    let manifest = workspace_root().join("fuzz/Cargo.toml");
+    run(step, cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(manifest)).map_err(
+        |error| anyhow!("{error:#}\n`cargo fetch --manifest-path fuzz/Cargo.toml` repairs the lock file"),
+    )
 }
 
 /// `cargo fuzz`, with the compiler of `rust-toolchain.toml`.

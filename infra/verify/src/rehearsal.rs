@@ -54,8 +54,13 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
             .map(|stack| scope.spawn(move || output_of(suite(plan, &stack.modules, stack.variables)?)))
             .collect();
         // All of them, so that a failure does not hide the output of the others.
-        let passed: Vec<Result<()>> = suites.into_iter().map(|suite| print(suite.join())).collect();
-        passed.into_iter().collect::<Result<()>>()
+        let ran: Vec<Result<bool>> = suites.into_iter().map(|suite| print(suite.join())).collect();
+        let ran = ran.into_iter().collect::<Result<Vec<bool>>>()?;
+        // A filter can choose tests of one stack alone.
+        if !ran.contains(&true) || (plan.filter.is_empty() && ran.contains(&false)) {
+            bail!("a suite had no test to run");
+        }
+        Ok(())
     })?;
     let mut teardown = script(&ministack, "teardown.py", &functions);
     run("rehearsal", teardown.stderr(Stdio::inherit()))
@@ -67,15 +72,19 @@ fn output_of(tests: Tests<'_>) -> Result<Output> {
     command.output().with_context(|| format!("could not start `{}`", command_line(&command)))
 }
 
-/// Prints the output of a suite; an error if it failed.
-fn print(suite: thread::Result<Result<Output>>) -> Result<()> {
+/// The exit code of cargo-nextest when its filter chooses no test.
+const NO_TESTS: i32 = 4;
+
+/// Prints the output of a suite. Returns whether it ran a test; an error if one failed.
+fn print(suite: thread::Result<Result<Output>>) -> Result<bool> {
     let output = suite.map_err(|_| anyhow!("the thread of a suite panicked"))??;
     say(String::from_utf8_lossy(&output.stdout).trim_end());
     say(String::from_utf8_lossy(&output.stderr).trim_end());
-    if !output.status.success() {
-        bail!("a suite ended with {}", output.status);
+    match output.status.code() {
+        Some(0) => Ok(true),
+        Some(NO_TESTS) => Ok(false),
+        _ => bail!("a suite ended with {}", output.status),
     }
-    Ok(())
 }
 
 /// The suite without the modules of [`SOME`] that are not in `modules`. Its tests wait more than they compute.

@@ -14,7 +14,7 @@ use daypass_tools::{
 use crate::arm64::arm64;
 use crate::budget::{inspect, weigh};
 use crate::deployment::{deployment, examples};
-use crate::fuzz::fuzz;
+use crate::fuzz::{self, fuzz};
 use crate::lambda::{build_of, cargo_lambda_build, compare_binaries, compare_compilations};
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
@@ -120,7 +120,12 @@ impl Step {
 pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "the code is formatted", 2, fmt),
     Step::new("clippy", "no compiler or clippy warning, including tests", 15, clippy).compiling(),
-    Step::new("deny", "licences, banned and duplicate crates, sources of crates", 5, deny),
+    Step::new(
+        "deny",
+        "licences, banned and duplicate crates, sources of crates, lock file of the fuzz targets",
+        5,
+        deny,
+    ),
     Step::new(
         "template",
         "the templates are valid, pass the policy scanner, and `sam build` compiles what the gate measures",
@@ -229,13 +234,15 @@ fn docs(_: &Plan) -> Result<()> {
 fn deny(_: &Plan) -> Result<()> {
     // Warnings are errors, so an unneeded exception in deny.toml fails.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
-    run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
+    run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))?;
+    fuzz::fetch("deny")
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
-const TEMPLATES: [&str; 8] = [
+const TEMPLATES: [&str; 9] = [
     "template.yaml",
     "infra/api.yaml",
+    "infra/mail.yaml",
     "infra/observability.yaml",
     "infra/security-events.yaml",
     "infra/authorizer.yaml",
@@ -245,8 +252,13 @@ const TEMPLATES: [&str; 8] = [
 ];
 
 /// The templates of the stack.
-const STACK: [&str; 4] =
-    ["template.yaml", "infra/api.yaml", "infra/observability.yaml", "infra/security-events.yaml"];
+const STACK: [&str; 5] = [
+    "template.yaml",
+    "infra/api.yaml",
+    "infra/mail.yaml",
+    "infra/observability.yaml",
+    "infra/security-events.yaml",
+];
 
 fn template(_: &Plan) -> Result<()> {
     let packaged = crate::templates::write_all(&target_dir().join("verify/package"))?;

@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::config::{Config, ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
 impl DynamoDb {
-    /// Opens a connection, which the first request uses. `cargo bench-functions` shows what that saves. An error has no effect, because the first request opens a connection itself.
+    /// Opens a connection, which the first request uses. An error has no effect, because the first request opens a connection
+    /// itself.
     ///
     /// Sends `GET /` without a signature, which is no operation of DynamoDB: it needs no right and reads no table.
     pub(crate) async fn open_connection(&self) {

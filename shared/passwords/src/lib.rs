@@ -29,6 +29,7 @@ pub use typed::{HashKind, Typed};
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHasher as _, Version};
 use daypass_core::keys::Peppers;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::migration::MARKER;
 use daypass_core::secret::Password;
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::Username;
@@ -51,8 +52,9 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a user name has 1 to {} bytes and no spaces, control characters or look-alike forms (RFC 8265 UsernameCaseMapped)",
-            Username::MAX_BYTES
+            "a user name has 1 to {} bytes, no spaces, control characters or look-alike forms (RFC 8265 UsernameCaseMapped), and does not begin with {}",
+            Username::MAX_BYTES,
+            Username::RESERVED_PREFIX
         )
     }
 }
@@ -195,8 +197,9 @@ impl PasswordHasher for Passwords {
     ///
     /// A check computes one hash with the standard parameters and one with each [imported](IMPORTED_HASHES) kind. One of them
     /// is compared with the stored hash, and the others are decoys. The time therefore does not reveal whether the user exists
-    /// or was imported. Without imported kinds, a check is one hash.
+    /// or was imported. Without imported kinds, a check is one hash. A marked user has no hash, as an unknown name.
     fn check(&self, password: &Password, stored: Option<&str>, peppers: &Peppers) -> PasswordCheck {
+        let stored = stored.filter(|stored| *stored != MARKER);
         let (outcome, done) = match stored.map(StoredHash::parse) {
             None => (PasswordCheck::Mismatch, None),
             Some(Err(refused)) => (PasswordCheck::Unusable(refused.to_string()), None),

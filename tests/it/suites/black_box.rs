@@ -14,12 +14,15 @@
     reason = "the helpers of a test fail as the test does, and it tells what it checks"
 )]
 
+mod watch;
+
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
@@ -81,13 +84,6 @@ async fn a_route_line_holds_for_lenient_spellings() {
     }
 }
 
-/// One smoke test with `cargo lambda watch`, as `cargo dev` runs the functions.
-#[tokio::test(flavor = "multi_thread")]
-async fn through_cargo_lambda_watch() {
-    let whole = Whole::start(Runner::CargoLambda).await;
-    whole.the_main_job().await;
-}
-
 /// The functions that were built for this run.
 pub(crate) fn built() -> Runner {
     Runner::Built(functions::built("black-box"))
@@ -135,6 +131,7 @@ impl Whole {
                 .variable("DAYPASS_USERS_TABLE", &tables.users)
                 .variable("DAYPASS_SESSIONS_TABLE", &tables.sessions)
                 .variable("DAYPASS_ATTEMPTS_TABLE", &tables.attempts)
+                .variable("DAYPASS_OUTBOX_TABLE", &table("outbox"))
         };
         let settings = change(settings);
         let before = Instant::now();
@@ -173,10 +170,12 @@ impl Whole {
     /// Sends a request. Also returns the time until the whole response has arrived. Fails the test if `openapi.yaml` does
     /// not describe the response of an endpoint.
     pub(crate) async fn timed(&self, request: reqwest::RequestBuilder) -> (Answer, Duration) {
-        let request = request.build().unwrap();
+        // The client of the request, because it can have a local address of its own.
+        let (http, request) = request.build_split();
+        let request = request.unwrap();
         let sent = as_sent(&request);
         let before = Instant::now();
-        let answer = Answer::read(self.http.execute(request).await.unwrap()).await.unwrap();
+        let answer = Answer::read(http.execute(request).await.unwrap()).await.unwrap();
         let took = before.elapsed();
         if sent.uri().path() != GUARDED {
             assert_described(&sent, &answer);
@@ -232,10 +231,12 @@ impl Whole {
                 password_version: 1,
                 status,
                 scope: Scope::parse("orders:read").unwrap(),
+                email: None,
+                claims: Claims::default(),
                 created_at: now,
                 updated_at: now,
             };
-            assert_eq!(self.store.add_user(&user).await, Ok(true), "{name}");
+            assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added), "{name}");
         }
     }
 

@@ -46,6 +46,15 @@ fn in_chromium() {
     };
     let stack = Stack::start(&settings).unwrap();
     let [demo, second] = stack.page_urls().unwrap();
+    let https_state = tempfile::tempdir().unwrap();
+    let https = Settings {
+        page_port: Some(0),
+        https: true,
+        runner: Runner::Built(functions::built("browser")),
+        ..Settings::new(https_state.path().to_path_buf())
+    };
+    let https = Stack::start(&https).unwrap();
+    let [https_demo, https_second] = https.page_urls().unwrap();
     let scenarios = scenarios(&workspace_root().join("tests/browser"));
 
     let before = Instant::now();
@@ -58,6 +67,9 @@ fn in_chromium() {
         .env("DAYPASS_TEST_FOLDER", &folder)
         .env("DAYPASS_TEST_API", demo.trim_end_matches('/'))
         .env("DAYPASS_TEST_SECOND", second.trim_end_matches('/'))
+        .env("DAYPASS_TEST_HTTPS", https_demo.trim_end_matches('/'))
+        .env("DAYPASS_TEST_HTTPS_SECOND", https_second.trim_end_matches('/'))
+        .env("DAYPASS_TEST_AUTHORITY", https.authority().unwrap())
         .env("DAYPASS_TEST_PAGE", &page)
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])

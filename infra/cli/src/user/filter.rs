@@ -2,11 +2,13 @@
 
 use super::everyone;
 use super::progress::Progress;
-use super::{UserView, status};
+use super::status;
 use crate::output::{Failure, Output, time};
 use crate::target::Target;
 use ::time::{Date, Month};
 use clap::ValueEnum;
+use daypass_admin::view::UserView;
+use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;
 use daypass_passwords::{HashParams, StoredHash};
@@ -70,12 +72,17 @@ enum Kind {
     ShaCrypt,
     /// yescrypt
     Yescrypt,
+    /// None: the old system checks the password at the first login
+    Marked,
     /// Malformed or too expensive: the user cannot log in
     Unusable,
 }
 
 impl Kind {
     fn fits(self, hash: &str) -> bool {
+        if hash == MARKER {
+            return self == Self::Marked;
+        }
         let Ok(hash) = StoredHash::parse(hash) else { return self == Self::Unusable };
         let ours = matches!(hash.kind().params, HashParams::Argon2 { .. }) && hash.pepper().is_some();
         match self {
@@ -89,7 +96,7 @@ impl Kind {
             Self::Drupal => matches!(hash.kind().params, HashParams::Drupal { .. }),
             Self::ShaCrypt => matches!(hash.kind().params, HashParams::ShaCrypt { .. }),
             Self::Yescrypt => matches!(hash.kind().params, HashParams::Yescrypt { .. }),
-            Self::Unusable => false,
+            Self::Marked | Self::Unusable => false,
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Rows {
     needed: [Vec<String>; 2],
     /// Whether the names of columns are those of Daypass, which have one spelling.
     ours: bool,
+    /// Whether a user's attributes are a list of objects, as in Cognito.
+    lists_attributes: bool,
     /// Column names of CSV.
     columns: Vec<String>,
     delimiter: u8,
@@ -51,6 +53,7 @@ impl Rows {
             format,
             needed,
             ours: system == System::Daypass,
+            lists_attributes: system == System::Cognito,
             columns: Vec::new(),
             delimiter: b',',
             begun: false,
@@ -74,13 +77,16 @@ impl Rows {
                 return Ok(None);
             }
         }
-        let (row, problem) = match self.format {
+        let (mut row, problem) = match self.format {
             Format::Jsonl => match daypass_verifier::base::json::object(text.as_bytes()) {
                 Ok(row) => (row, None),
                 Err(_) => (Row::new(), Some("the line is not a JSON object with unique members".to_owned())),
             },
             Format::Csv => self.fields_of(&line.text),
         };
+        if self.lists_attributes {
+            flatten(&mut row);
+        }
         Ok(Some((row, line.problem.map(str::to_owned).or(problem))))
     }
 
@@ -136,6 +142,18 @@ impl Rows {
             _ => Value::String(text),
         };
         (self.columns.iter().cloned().zip(fields.into_iter().map(value)).collect(), problem.or(differs))
+    }
+}
+
+/// Makes a member of each `{"Name": …, "Value": …}` in `Attributes`. Members of the user itself win.
+fn flatten(row: &mut Row) {
+    let Some(Value::Array(attributes)) = row.remove("Attributes") else { return };
+    for mut attribute in attributes {
+        if let Some(Value::String(name)) = attribute.get("Name").cloned()
+            && let Some(value) = attribute.get_mut("Value")
+        {
+            row.entry(name).or_insert(value.take());
+        }
     }
 }
 

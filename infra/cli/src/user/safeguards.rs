@@ -5,6 +5,8 @@
 
 use super::record::{Members, is_set};
 use super::system::System;
+use daypass_core::account::address::EmailAddress;
+use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
 use serde_json::Value;
 
@@ -153,11 +155,8 @@ pub(crate) fn is_disabled(system: System, members: Members<'_>, now: Timestamp) 
         }
     }
     // Keycloak itself imports such a user as disabled.
-    if system == System::Keycloak && members.get("enabled").is_none() {
-        return Err(
-            "`enabled` is missing, and Keycloak would import the user as disabled: add it to the line"
-                .to_owned(),
-        );
+    if matches!(system, System::Cognito | System::Keycloak) && members.get("enabled").is_none() {
+        return Err("`enabled` is missing, so the user could be disabled: add it to the line".to_owned());
     }
     if LOCKED_AT.into_iter().any(|name| members.is_filled(name)) {
         return Ok(true);
@@ -212,6 +211,9 @@ fn is_past(value: Option<&Value>, now: Timestamp) -> bool {
 fn second_factor(system: System, members: Members<'_>) -> Option<&'static str> {
     let listed = SECOND_FACTOR.into_iter().find(|name| members.get(name).is_some_and(is_set));
     let of_system = || match system {
+        System::Cognito => ["MFAOptions", "UserMFASettingList", "cognito:mfa_enabled"]
+            .into_iter()
+            .find(|name| members.get(name).is_some_and(is_set)),
         System::Keycloak => {
             let password = |kind: &Value| matches!(kind.as_str(), Some("password" | "password-history"));
             let other = credentials(members).any(|it| !it.get("type").is_some_and(password));
@@ -235,8 +237,8 @@ fn pending_action(system: System, members: Members<'_>) -> Result<Option<&'stati
     if let Some(name) = PENDING.into_iter().find(|name| members.get(name).is_some_and(is_set)) {
         return Ok(Some(name));
     }
-    // Keycloak's `emailVerified` asks for nothing; `requiredActions` does.
-    if system != System::Keycloak {
+    // Keycloak's `emailVerified` asks for nothing; `requiredActions` does. Nor does Cognito's; its status does.
+    if !matches!(system, System::Cognito | System::Keycloak) {
         for name in VERIFIED {
             if members.flag(name)? == Some(false) {
                 return Ok(Some(name));
@@ -257,6 +259,50 @@ fn pending_action(system: System, members: Members<'_>) -> Result<Option<&'stati
         }
         _ => None,
     })
+}
+
+/// Whether the system knows that the user reads the mail of this address.
+pub(super) fn is_verified(system: System, members: Members<'_>, address: &EmailAddress) -> bool {
+    let is_this = |value: &str| EmailAddress::parse(value.trim()).is_ok_and(|other| other == *address);
+    match system {
+        System::Kratos => {
+            let all = members.row.get("verifiable_addresses").and_then(Value::as_array);
+            all.into_iter().flatten().any(|it| {
+                it.get("verified") == Some(&Value::Bool(true))
+                    && it.get("value").and_then(Value::as_str).is_some_and(is_this)
+            })
+        }
+        System::Clerk => members
+            .optional_text("verified_email_addresses")
+            .ok()
+            .flatten()
+            .is_some_and(|all| all.split([',', ' ']).any(is_this)),
+        _ => {
+            // Spring's `credentials_non_expired` is about the password.
+            VERIFIED[1..].iter().any(|name| members.flag(name) == Ok(Some(true)))
+                || VERIFIED_AT.iter().any(|name| members.is_filled(name))
+        }
+    }
+}
+
+/// The id of a user of Cognito: the UUID of its `sub`.
+///
+/// # Errors
+/// The user has no `sub`, or a status in which Cognito lets no password in.
+pub(super) fn cognito(members: Members<'_>) -> Result<UserId, String> {
+    let status = members.optional_text("UserStatus")?.or(members.optional_text("status")?);
+    match status {
+        Some("CONFIRMED") => {}
+        Some(other) => {
+            return Err(format!(
+                "the user has the status {other:?} in Cognito, which accepts no password of the user"
+            ));
+        }
+        None => return Err("`UserStatus` is missing".to_owned()),
+    }
+    let sub = members.optional_text("sub")?.ok_or("`sub` is missing")?;
+    UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))
+        .ok_or_else(|| "`sub` is not a UUID".to_owned())
 }
 
 fn credentials(members: Members<'_>) -> impl Iterator<Item = &Value> {

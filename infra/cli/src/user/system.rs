@@ -15,6 +15,8 @@ pub(crate) enum System {
     Auth0,
     /// Clerk's export of users
     Clerk,
+    /// Amazon Cognito: `aws cognito-idp list-users`, or CSV; Cognito checks the passwords at the first login
+    Cognito,
     /// Devise or has_secure_password: the users table of a Rails application
     Devise,
     /// Django: the table auth_user, or `dumpdata`
@@ -55,6 +57,8 @@ pub(crate) struct Members {
     pub(crate) name: &'static [&'static str],
     /// With the hash; the first one that is present. Empty if several members hold it.
     pub(crate) hash: &'static [&'static str],
+    /// With the e-mail address; the first one that is present.
+    pub(crate) email: &'static [&'static str],
 }
 
 impl System {
@@ -65,6 +69,8 @@ impl System {
             Self::Aspnet => (&["UserName", "Email"], &["PasswordHash"]),
             Self::Auth0 => (&["email", "username"], &[]),
             Self::Clerk => (&["primary_email_address", "email_address", "username"], &["password_digest"]),
+            // Cognito exports no hashes.
+            Self::Cognito => (&["cognito:username", "username"], &[]),
             Self::Devise => (&["email"], &["encrypted_password", "password_digest"]),
             Self::Django => (&["username"], &["password"]),
             Self::Drupal => (&["name"], &["pass"]),
@@ -80,7 +86,15 @@ impl System {
             Self::Supabase => (&["email"], &["encrypted_password"]),
             Self::Wordpress => (&["user_login"], &["user_pass"]),
         };
-        Members { name, hash }
+        let email: &[&str] = match self {
+            // Its own lines are read without this table. Nextcloud and Spring store no address.
+            Self::Daypass | Self::Nextcloud | Self::Spring => &[],
+            Self::Clerk => &["primary_email_address", "email_address"],
+            Self::Drupal => &["mail"],
+            Self::Phpbb | Self::Wordpress => &["user_email"],
+            _ => &["email"],
+        };
+        Members { name, hash, email }
     }
 
     /// The change of the typed password that the system makes, with the one that the hash itself names.
@@ -99,6 +113,6 @@ impl System {
     /// Whether an enabled user has a status in the line that identifies a repeated import. It keeps the identity of lines that
     /// an earlier version imported.
     pub(crate) const fn names_enabled(self) -> bool {
-        matches!(self, Self::Auth0 | Self::Django | Self::Firebase | Self::Keycloak)
+        matches!(self, Self::Auth0 | Self::Cognito | Self::Django | Self::Firebase | Self::Keycloak)
     }
 }

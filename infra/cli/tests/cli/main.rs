@@ -8,7 +8,10 @@
     reason = "clippy.toml frees test functions; here their helpers may assert too"
 )]
 
+mod admin;
+mod attributes;
 mod bench;
+mod cognito;
 mod doctor;
 mod key;
 mod moving;

@@ -1,17 +1,20 @@
 //! Readers of the fields: from the values of settings to types.
 
-use super::{PublicKeys, Tables};
+use super::{MailRules, MigrateFrom, PublicKeys, Tables};
 use crate::client::Clients;
 use crate::keys::rotation::Rules;
+use crate::ports::mail::Sender;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
-use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::base::issuer::{Issuer, secure_url};
 use daypass_verifier::config::{ISSUER, Number, Reader, Text};
 use daypass_verifier::jose::jwk::Algorithm;
 use std::time::Duration;
 
 /// The shortest life of an access token on this machine, in seconds, so that developers can watch renewals.
 const LOCAL_ACCESS_TOKEN_SECONDS: u64 = 5;
+/// The longest URL of an old system, in characters: the document of settings has little room.
+const MAX_MIGRATE_URL: usize = 128;
 /// The shortest publication of a key on this machine, in seconds, so that developers can watch rotations.
 const LOCAL_KEYS_PUBLISHED_SECONDS: u64 = 1;
 
@@ -103,6 +106,46 @@ pub(super) fn limits(
     Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })
 }
 
+/// The sender of mails; `Some(None)` while mails are off.
+pub(super) fn sender(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<Sender>> {
+    reader.optional(setting, None, |text| Sender::parse(text).map(Some))
+}
+
+/// The rules of requests for mails.
+pub(super) fn mail(
+    reader: &mut Reader<'_>,
+    from: &Text,
+    address: &Number,
+    address_window: &Number,
+    network: &Number,
+    network_window: &Number,
+) -> Option<MailRules> {
+    let from = sender(reader, from);
+    let address = limit(reader, address, address_window);
+    let network = limit(reader, network, network_window);
+    Some(MailRules { is_on: from?.is_some(), address: address?, network: network? })
+}
+
+/// The prefix of SES templates.
+pub(super) fn templates(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    reader.optional(setting, None, |prefix| ses_name(prefix, 40).map(Some))
+}
+
+/// The name of a configuration set of SES.
+pub(super) fn configuration_set(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    reader.optional(setting, None, |name| ses_name(name, 64).map(Some))
+}
+
+/// Names in SES have at most 64 of these characters.
+fn ses_name(text: &str, most: usize) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    if text.len() <= most && text.bytes().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is not 1 to {most} of A-Z a-z 0-9 _ -"))
+    }
+}
+
 /// The idle limit; 0 turns it off.
 pub(super) fn idle(reader: &mut Reader<'_>, setting: &Number) -> Option<Option<Duration>> {
     reader.seconds(setting).map(|idle| Some(idle).filter(|idle| !idle.is_zero()))
@@ -119,6 +162,36 @@ fn seconds(reader: &mut Reader<'_>, setting: &Number, local: u64) -> Option<Dura
         return reader.seconds(setting);
     }
     reader.seconds(&Number { range: local..=*setting.range.end(), ..setting.clone() })
+}
+
+/// The old system, if there is one.
+pub(super) fn migrate_from(
+    reader: &mut Reader<'_>,
+    cognito: &Text,
+    url: &Text,
+) -> Option<Option<MigrateFrom>> {
+    let pool = reader.optional(cognito, None, |text| {
+        let is_region = |text: &str| {
+            text.contains('-')
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let is_client =
+            |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        match text.split_once(':') {
+            Some((region, client)) if is_region(region) && is_client(client) => {
+                Ok(Some(MigrateFrom::Cognito { region: region.to_owned(), client: client.to_owned() }))
+            }
+            _ => Err("is not REGION:APP_CLIENT_ID, such as eu-west-1:1h57kf5cpq17m0eml12EXAMPLE".to_owned()),
+        }
+    });
+    let endpoint = reader.optional(url, None, |text| match secure_url(text)? {
+        _ if text.len() > MAX_MIGRATE_URL => Err(format!("is longer than {MAX_MIGRATE_URL} characters")),
+        uri => Ok(Some(MigrateFrom::Url(uri))),
+    });
+    match (pool?, endpoint?) {
+        (Some(_), Some(_)) => reader.problem(format!("{} and {} exclude each other", cognito.name, url.name)),
+        (pool, endpoint) => Some(pool.or(endpoint)),
+    }
 }
 
 /// The ARN of a secret.

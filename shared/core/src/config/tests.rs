@@ -14,6 +14,7 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("DAYPASS_USERS_TABLE", "users".to_owned()),
         ("DAYPASS_SESSIONS_TABLE", "sessions".to_owned()),
         ("DAYPASS_ATTEMPTS_TABLE", "attempts".to_owned()),
+        ("DAYPASS_OUTBOX_TABLE", "outbox".to_owned()),
         ("DAYPASS_KEYS", "a.json b.json".to_owned()),
         ("DAYPASS_JWKS", jwks),
         ("DAYPASS_SIGNING_SECRET", ARN.to_owned()),
@@ -119,7 +120,41 @@ fn short_access_tokens_are_for_this_machine() {
     check("http://localhost:3000", "601", false);
     check("https://id.example.com", "300", true);
     check("https://id.example.com", "299", false);
-    check("https://localhost", "299", false);
+    check("https://localhost:3000", "5", true);
+    check("https://localhost.example", "299", false);
+}
+
+#[test]
+fn a_migration_has_one_old_system() {
+    let check = |settings: &[(&'static str, &str)], expected: Result<Option<MigrateFrom>, &str>| {
+        let mut env = complete();
+        env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let read = login(|name| env.get(name).cloned());
+        match (read, expected) {
+            (Ok(config), Ok(expected)) => assert_eq!(config.migrate_from, expected, "{settings:?}"),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (read, _) => panic!("{settings:?}: {:?}", read.map(|config| config.migrate_from)),
+        }
+    };
+    let cognito = MigrateFrom::Cognito { region: "eu-west-1".to_owned(), client: "1h57kf5cpq".to_owned() };
+    let url = |url: &str| Ok(Some(MigrateFrom::Url(url.parse().unwrap())));
+    let pool = ("DAYPASS_MIGRATE_COGNITO", "eu-west-1:1h57kf5cpq");
+    check(&[], Ok(None));
+    check(&[pool], Ok(Some(cognito)));
+    for text in ["eu-west-1", "eu-west-1:", ":1h57kf5cpq", "evil.example/:a", "euwest1:a", "eu-west-1:a/b"] {
+        check(
+            &[("DAYPASS_MIGRATE_COGNITO", text)],
+            Err("DAYPASS_MIGRATE_COGNITO is not REGION:APP_CLIENT_ID"),
+        );
+    }
+    let endpoint = |text: &'static str| [("DAYPASS_MIGRATE_URL", text)];
+    check(&endpoint("https://old.example/check"), url("https://old.example/check"));
+    check(&endpoint("http://127.0.0.1:8080/check"), url("http://127.0.0.1:8080/check"));
+    check(&endpoint("http://old.example/check"), Err("DAYPASS_MIGRATE_URL must start with https://"));
+    check(&endpoint("https://old.example/?a=b"), Err("DAYPASS_MIGRATE_URL must have no query"));
+    let long = format!("https://old.example/{}", "x".repeat(110));
+    check(&[("DAYPASS_MIGRATE_URL", &long)], Err("DAYPASS_MIGRATE_URL is longer than 128 characters"));
+    check(&[pool, endpoint("https://old.example/")[0]], Err("exclude each other"));
 }
 
 #[test]

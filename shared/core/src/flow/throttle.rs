@@ -39,8 +39,8 @@ pub(crate) struct Admitted {
     pub(crate) account: String,
     pub(crate) user: Option<User>,
     pub(crate) changed_by: Option<SessionId>,
-    /// The key of the counter that a success resets.
-    pub(crate) own: String,
+    /// The slot of the counter that a success resets.
+    pub(crate) own: Ticket,
     /// Slots of the other two counters, which a success gives back.
     wider: Vec<Ticket>,
     /// The counters that a failure has yet to take a slot of.
@@ -63,9 +63,12 @@ impl<S: AttemptStore> Throttle<'_, S> {
         let begun = self.store.begin(username, &own, self.attempt());
         let begun = begun.await.map_err(Problem::store(self.during))?;
         let user = begun.user.as_ref().map(|user| user.id);
-        if let Attempt::Exhausted(until) = begun.attempt {
-            return Err(self.throttled(self.own_limit(), until, &subjects.account, user));
-        }
+        let own = match begun.attempt {
+            Attempt::Counted(ticket) => ticket,
+            Attempt::Exhausted(until) => {
+                return Err(self.throttled(self.own_limit(), until, &subjects.account, user));
+            }
+        };
         let (mut wider, mut charge, mut known) = (Vec::new(), Vec::new(), None);
         if let (Some(address), Some(limits)) = (&subjects.address, self.wider) {
             let is_known = matches!(self.proof, Proof::Device(_))
@@ -92,7 +95,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
             account: subjects.account,
             user: begun.user,
             changed_by: begun.changed_by,
-            own: subjects.own,
+            own,
             wider,
             charge,
             known,
@@ -104,7 +107,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// # Errors
     /// As for [`Throttle::admit`].
     pub(crate) async fn admit_once_more(&self, admitted: &Admitted) -> Result<(), Problem> {
-        let own = self.counter(admitted.own.clone(), self.own);
+        let own = self.counter(admitted.own.key.clone(), self.own);
         match self.count(&own, self.during).await? {
             Attempt::Counted(_) => Ok(()),
             Attempt::Exhausted(until) => {
@@ -136,12 +139,18 @@ impl<S: AttemptStore> Throttle<'_, S> {
         }
     }
 
-    /// Resets the own counter and gives back the slots of the other two after a success.
-    pub(crate) async fn settle(&self, admitted: &Admitted, events: &mut Vec<Event>) {
-        self.settle_with(Some(&admitted.own), &admitted.wider, events).await;
+    /// Gives back every slot of an attempt that nothing has decided.
+    pub(crate) async fn give_back_all(&self, admitted: &Admitted, events: &mut Vec<Event>) {
+        let tickets: Vec<Ticket> = admitted.wider.iter().chain([&admitted.own]).cloned().collect();
+        self.settle_with(None, &tickets, events).await;
     }
 
-    /// A failure is an event and no error: the attempt has succeeded, and a slot that stays taken is free after its window.
+    /// Resets the own counter and gives back the slots of the other two after a success.
+    pub(crate) async fn settle(&self, admitted: &Admitted, events: &mut Vec<Event>) {
+        self.settle_with(Some(&admitted.own.key), &admitted.wider, events).await;
+    }
+
+    /// A failure is an event and no error: a slot that stays taken is free after its window.
     async fn settle_with(&self, forget: Option<&str>, tickets: &[Ticket], events: &mut Vec<Event>) {
         if let Err(error) = self.store.settle(forget, tickets).await {
             events.push(Event::failure("settle", &error));

@@ -96,11 +96,13 @@ impl LoginRequest {
             Transport::Body => body.device_token.text()?,
             Transport::Cookie => device_cookie(request),
         };
-        let username = hasher.username(&typed.0);
+        let TypedName(typed) = typed;
+        let username = hasher.username(&typed);
         let caller = caller_of(request);
         Ok(Self {
             username: username
                 .ok_or(ApiError::InvalidRequest("The username holds characters that no user name has."))?,
+            typed,
             password,
             client: client.clone(),
             scope,

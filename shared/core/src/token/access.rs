@@ -1,5 +1,6 @@
 //! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
 
+use crate::account::claims::Claims as UserClaims;
 use crate::keys::{KeyError, SigningKeys};
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::entropy::{Entropy, random};
@@ -23,6 +24,8 @@ pub struct Grant {
     pub client: ClientId,
     /// What it may be used for: `scope`, left out when empty.
     pub scope: Scope,
+    /// The claims of the user, as members of their own.
+    pub claims: UserClaims,
     /// Whether it may call the account endpoints: `account`, left out when it may not.
     pub account: bool,
     /// When its session expires, in whole seconds: `exp` is no later.
@@ -63,6 +66,9 @@ struct Claims<'a> {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    /// None of its members has a name of the others: [`UserClaims`] reserves them.
+    #[serde(flatten)]
+    user: &'a UserClaims,
 }
 
 impl Signer {
@@ -78,7 +84,6 @@ impl Signer {
     /// # Errors
     /// [`KeyError`] when the key cannot sign: a broken deployment, never the caller's fault.
     pub fn issue(&self, grant: &Grant, now: Timestamp, entropy: &dyn Entropy) -> Result<String, KeyError> {
-        let header = Header { typ: MEDIA_TYPE, alg: self.keys.algorithm(), kid: self.keys.kid() };
         let claims = Claims {
             iss: self.issuer.as_str(),
             sub: grant.user.to_string(),
@@ -90,11 +95,18 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: grant.account,
+            user: &grant.claims,
         };
-        let signing_input = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = self.keys.sign(signing_input.as_bytes())?;
-        Ok(format!("{signing_input}.{signature}"))
+        sign(&self.keys, MEDIA_TYPE, &claims)
     }
+}
+
+/// A JWT of this type with these claims.
+pub(super) fn sign(keys: &SigningKeys, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
+    let header = Header { typ, alg: keys.algorithm(), kid: keys.kid() };
+    let signing_input = format!("{}.{}", encode(&header), encode(claims));
+    let signature = keys.sign(signing_input.as_bytes())?;
+    Ok(format!("{signing_input}.{signature}"))
 }
 
 /// The base64url of the JSON of `value`.

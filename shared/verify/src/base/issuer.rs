@@ -6,6 +6,7 @@
 pub struct Issuer {
     url: String,
     path_at: usize,
+    local: bool,
 }
 
 impl Issuer {
@@ -14,14 +15,14 @@ impl Issuer {
     /// # Errors
     /// A text with the problem.
     pub fn parse(url: &str) -> Result<Self, String> {
-        secure_url(url)?;
+        let uri = secure_url(url)?;
         if url.ends_with('/') {
             return Err("must not end with a slash".to_owned());
         }
         let authority_at = url.find("://").map_or(0, |at| at + 3);
         let path_at =
             url.get(authority_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| authority_at + at);
-        Ok(Self { url: url.to_owned(), path_at })
+        Ok(Self { url: url.to_owned(), path_at, local: uri.host().is_some_and(is_loopback) })
     }
 
     /// The identifier, exactly as configured.
@@ -36,10 +37,10 @@ impl Issuer {
         self.url.get(self.path_at..).unwrap_or_default()
     }
 
-    /// Whether the issuer is on this machine: only such an issuer has `http`.
+    /// Whether the issuer is on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.url.starts_with("http://")
+        self.local
     }
 
     /// The URL of an endpoint below the issuer.
@@ -49,6 +50,11 @@ impl Issuer {
     }
 }
 
+/// Whether a host, as written in a URL, is this machine.
+fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 /// Parses a URL that is safe for keys: https, or http for this machine, without query, fragment and user.
 ///
 /// # Errors
@@ -56,9 +62,8 @@ impl Issuer {
 pub fn secure_url(url: &str) -> Result<http::Uri, String> {
     let uri: http::Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or("is not a URL with a host")?;
-    let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     // The text and not the parsed scheme: an issuer is compared byte for byte, and `HTTP://` is another one.
-    let secure = url.starts_with("https://") || (loopback && url.starts_with("http://"));
+    let secure = url.starts_with("https://") || (is_loopback(host) && url.starts_with("http://"));
     if !secure {
         return Err("must start with https:// (http:// only for localhost)".to_owned());
     }

@@ -88,10 +88,13 @@ async fn pass(stage: &Stage, api: &Api, tokens: &Tokens, counts: &Counts) {
     panic!("{api} is busy all the time");
 }
 
-/// Logs in all the time. After each rotation, passwords are hashed with another pepper.
+/// Logs in and out all the time. After each rotation, passwords are hashed with another pepper. A session that stayed would
+/// count toward the user's limit, and the sessions of the other calls would end.
 async fn log_in(stage: &Stage, over: &AtomicBool, counts: &Counts) {
     while !over.load(Ordering::Relaxed) {
-        stage.login(None).await;
+        let tokens = stage.login(None).await;
+        let answer = stage.revoke(&tokens.refresh).await;
+        assert_eq!(answer.status, 200, "a revocation failed: {answer:?}");
         count(&counts.logins);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

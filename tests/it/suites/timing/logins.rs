@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// The medians of 50 alternating runs differ by at most a tenth. A difference in the work shows in every round. Load of
 /// other processes shows only in some, so there are three rounds.
-/// process that takes the processor away shows in some, so there are three rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_wrong_and_disabled_take_the_same_time() {
     let whole = Whole::start(built()).await;

@@ -178,8 +178,8 @@ pub const ENDING: &[Mutant] = &[
     },
     Mutant {
         name: "revoke-all-ends-what-it-met",
-        wrong: "ending all sessions asks for the generation that the query met: whoever refreshes \
-                meanwhile keeps theirs",
+        wrong: "ending all sessions asks for the generation that the query met: a session that is refreshed \
+                meanwhile lives on",
         request: |memory, request| {
             if request.is_query() {
                 let projection = request.body["ProjectionExpression"].as_str().unwrap_or_default();
