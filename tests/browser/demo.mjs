@@ -6,99 +6,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import tls from "node:tls";
 import { API, COOKIE, DEVICE_COOKIE, FOLDER, SECOND, USER } from "./harness.mjs";
+import { inBrowser, launch, logIn, open, signedIn, text } from "./pages.mjs";
 
-const { chromium } = createRequire(path.join(process.env.DAYPASS_TEST_PLAYWRIGHT, "/"))("playwright-core");
-
-/** Status and path of responses that Chromium reports in the console. Tests add those that they cause. */
-const EXPECTED = [
-  [400, "/refresh"], // the first renewal, without a session
-];
 /** Largest picture for the README, in bytes. */
 const PICTURE_LIMIT = 150_000;
-
-let browser;
-
-const launch = (...more) =>
-  chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync", ...more,
-    ],
-  });
-
-before(async () => {
-  browser = await launch();
-});
-after(() => browser?.close());
-
-// ---- Helpers
-
-/** Runs `scenario` in its own browser profile. Fails on unexpected errors and warnings in the console. */
-async function inBrowser(options, scenario, from = browser) {
-  const context = await from.newContext({ viewport: { width: 960, height: 800 }, locale: "en-GB", ...options });
-  const complaints = [];
-  const expected = [...EXPECTED];
-  context.setDefaultTimeout(15_000);
-  await context.addInitScript(() => {
-    document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
-      console.error(`policy: ${violatedDirective} ${blockedURI}`),
-    );
-  });
-  context.on("console", (message) => {
-    if (message.type() !== "error" && message.type() !== "warning") return;
-    const { url } = message.location();
-    const known = (entry) => (entry instanceof RegExp ? entry.test(message.text()) : isAnswer(entry));
-    const isAnswer = ([status, where]) =>
-      message.text().startsWith(`Failed to load resource: the server responded with a status of ${status}`) &&
-      (where instanceof RegExp ? where.test(new URL(url).pathname) : new URL(url).pathname === where);
-    if (!expected.some(known)) complaints.push(`${message.text()} (${url})`);
-  });
-  context.on("weberror", (error) => complaints.push(String(error.error())));
-  try {
-    await scenario(context, expected);
-    assert.deepEqual(complaints, [], "the console of the pages");
-  } finally {
-    await context.close();
-  }
-}
-
-async function open(context, url = API) {
-  const page = await context.newPage();
-  await page.goto(`${url}/`);
-  await page.locator("#signed-out, #signed-in").and(page.locator(":visible")).waitFor();
-  return page;
-}
-
-async function logIn(page) {
-  await page.locator("#fill-in").click();
-  await page.locator("#log-in").press("Enter");
-  await signedIn(page);
-}
-
-async function signedIn(page) {
-  await page.locator("#signed-in").waitFor();
-  // The page has loaded its content.
-  await text(page, "#call-result", /^GET \/whoami: 200 in \d+ ms/);
-  await page.locator("#sessions li").first().waitFor();
-}
-
-/** Waits until the text of an element matches, and returns it. */
-async function text(page, selector, pattern) {
-  const element = page.locator(selector);
-  const until = Date.now() + 15_000;
-  for (;;) {
-    const found = (await element.textContent()).trim();
-    if (pattern.test(found)) return found;
-    assert.ok(Date.now() < until, `${selector} is "${found}", and not ${pattern}`);
-    await page.waitForTimeout(50);
-  }
-}
 
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 
@@ -475,7 +390,8 @@ test("the list of sessions, and the end of another one", () =>
 const mailToken = (form, purpose) =>
   `daypass_${form}_${Buffer.from([1, 0, 0, 0, 0, purpose, ...Array(56).fill(7)]).toString("base64url")}`;
 
-/** Answers the calls of accounts, which this stack does not have yet. Returns the bodies of the requests. */
+/** Answers the calls of accounts in place of the stack, which counts mails and gives no error to order. Returns the bodies of the
+ * requests. accounts.mjs has the real ones. */
 async function accounts(context, answers = {}) {
   const asked = [];
   const request = mailToken("request", 2);

@@ -120,7 +120,7 @@ fn scenarios(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<String> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "mjs"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs" && name != "pages.mjs"))
         .map(|path| path.display().to_string())
         .collect();
     files.sort();
