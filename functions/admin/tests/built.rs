@@ -45,6 +45,7 @@ impl Admin {
             ("AWS_ENDPOINT_URL_DYNAMODB", &embedded.url()),
             ("DAYPASS_USERS_TABLE", &tables.users),
             ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
+            ("DAYPASS_OUTBOX_TABLE", "daypass-outbox"),
         ]);
         let function = Function::start("admin", command).await.unwrap();
         Self { function, _embedded: embedded, _folder: folder }

@@ -63,7 +63,7 @@ async fn what_it_costs() {
             assert_eq!(seen, sent, "{way:?} of {live}");
             let units = |query: bool| {
                 let of = exchanges.iter().filter(|exchange| (exchange.operation == "Query") == query);
-                of.map(|exchange| exchange.response()["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap())
+                of.map(|exchange| units_of(&exchange.response()["ConsumedCapacity"]))
                     .fold(0.0, |sum, units| sum + units)
             };
             let ended = sent.iter().filter(|asked| **asked == update).count();
@@ -79,6 +79,12 @@ async fn what_it_costs() {
             ));
         }
     }
+}
+
+/// The units of a response. Those of a transaction have an entry for each table.
+fn units_of(consumed: &Value) -> f64 {
+    let entries = consumed.as_array().map_or_else(|| vec![consumed], |tables| tables.iter().collect());
+    entries.iter().map(|entry| entry["CapacityUnits"].as_f64().unwrap()).sum()
 }
 
 fn table_of(exchange: &Exchange) -> String {
