@@ -111,7 +111,7 @@ impl PasswordStore for DynamoDb {
             return Err(failure("TransactWriteItems", &error));
         };
         if let Some(opened) = met_session(cancelled)? {
-            return Ok(Replaced::Before(opened));
+            return Ok(Replaced::Before(Box::new(opened)));
         }
         if refused(cancelled, USER_REASON).is_some() {
             return Ok(Replaced::UserChanged);

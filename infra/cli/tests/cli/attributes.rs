@@ -145,7 +145,7 @@ fn addresses_are_imported() {
     assert_eq!(email("kim"), has("kim@example.com", true));
     // An earlier version imported the line without its address.
     let wordpress = json!({ "user_login": "wp", "user_pass": bcrypt });
-    import("wordpress", &[wordpress.clone()]);
+    import("wordpress", std::slice::from_ref(&wordpress));
     let mut again = wordpress;
     again["user_email"] = "wp@example.com".into();
     assert_eq!(import("wordpress", &[again])["unchanged"], 1);

@@ -73,8 +73,6 @@ pub fn session_room(username: &Username, scope: &Scope, claims: &Claims) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "the inputs are legal")]
-
     use super::*;
 
     #[test]

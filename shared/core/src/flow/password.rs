@@ -191,7 +191,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         let replacement = Replacement { user, ends: old.session, reason, opens: &opens };
         match self.store.replace_session(&replacement).await.map_err(Problem::store("replace_session"))? {
             Replaced::Now => Ok(opens),
-            Replaced::Before(opened) if is_unused(&opened, now) => Ok(opened),
+            Replaced::Before(opened) if is_unused(&opened, now) => Ok(*opened),
             Replaced::Before(_) | Replaced::Ended => Err(over),
             // A repeat meets the user as it is now.
             Replaced::UserChanged => Err(Problem::store("replace_session")(StoreError::Unavailable(

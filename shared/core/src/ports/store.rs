@@ -344,7 +344,7 @@ pub enum Replaced {
     /// The one session has ended, and the other is open.
     Now,
     /// An earlier call opened a session of this id. The session as it is.
-    Before(Session),
+    Before(Box<Session>),
     /// The session that was to end has ended otherwise.
     Ended,
     /// The user has changed.
