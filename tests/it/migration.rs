@@ -334,7 +334,8 @@ async fn first_logins_at_once_make_one_user() {
     for n in [1, 2] {
         let (name, password) = (name(n), password(n));
         let logins = join_all((0..4).map(|_| moving.login(&name, &password))).await;
-        assert!(logins.iter().all(|(status, _)| *status == 200), "{logins:?}");
+        let all_in = logins.iter().all(|(status, _)| *status == 200);
+        assert!(all_in, "{logins:?} {:?}", moving.service.journal.take_lines());
     }
     let created = |event: &&Event| matches!(event, Event::LoginMigrated { created: true, .. });
     assert_eq!(moving.service.journal.take().iter().filter(created).count(), 1);
