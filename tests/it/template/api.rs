@@ -145,8 +145,10 @@ fn authorizers_have_a_way_that_no_public_route_shares() {
         open.insert(function.to_owned());
     }
     // Everybody may call these two, by their function URLs alone.
+    let api = api();
     let public = template
         .resources("AWS::Lambda::Permission")
+        .chain(api.resources("AWS::Lambda::Permission"))
         .filter(|(_, permission)| permission["Properties"]["Principal"] == "*")
         .map(|(id, permission)| {
             let granted = &permission["Properties"];
@@ -159,7 +161,7 @@ fn authorizers_have_a_way_that_no_public_route_shares() {
                     );
                 }
             }
-            text(&granted["FunctionName"]["Ref"])
+            text(&granted["FunctionName"]["Ref"]).trim_end_matches("Arn")
         });
     assert_eq!(names(public), open);
 }
@@ -259,6 +261,9 @@ fn api_gateway_may_call_each_function_on_its_routes() {
     let mut granted = BTreeSet::new();
     for (id, permission) in api.resources("AWS::Lambda::Permission") {
         let permission = &permission["Properties"];
+        if permission["InvokedViaFunctionUrl"] == json!(true) {
+            continue;
+        }
         assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
         let source = text(&permission["SourceArn"]["Fn::Sub"]);
         let (_, path) = source.split_once(":${ApiId}/").unwrap_or_else(|| panic!("{id}: {source}"));
