@@ -189,7 +189,10 @@ impl MailerStore for DynamoDb {
         let mut update = "SET #state = :sending, #attempt = :attempt".to_owned();
         let mut request = self.outbox_update(id)?;
         if let Some(SignedSubject { subject, mac }) = subject {
-            update.push_str(", #subject = :subject, #subject_mac = :subject_mac");
+            // The first try decides. A later one that saw another password would make a used link valid again.
+            update.push_str(
+                ", #subject = if_not_exists(#subject, :subject), #subject_mac = if_not_exists(#subject_mac, :subject_mac)",
+            );
             request = request
                 .expression_attribute_names("#subject", SUBJECT)
                 .expression_attribute_names("#subject_mac", SUBJECT_MAC)

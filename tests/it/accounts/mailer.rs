@@ -85,6 +85,32 @@ async fn a_killed_mailer_loses_no_mail() {
     }
 }
 
+/// The mail arrives, and its response is lost. The mailer tries again after its reader used the link, or changed the password.
+///
+/// invariant: No repeat of the mailer makes the link of a used mail valid again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_revives_no_link() {
+    let third = "and one more long password";
+    for by_link in [true, false] {
+        let (stage, event) = recovery(&[]).await;
+        stage.room.ses.next([Behaviour::LoseResponse]);
+        assert_eq!(stage.room.deliver(&event).await.len(), 1, "the outcome is unknown");
+        let (link, _) = token_and_code(&stage.room.ses.take()[0]);
+        if by_link {
+            assert_eq!(stage.confirm("/recover/confirm", &link, NEW).await.status, 204);
+        } else {
+            let session = stage.service.login_from(HOME, "ada", PASSWORD).await;
+            let changed = stage.service.change_password(HOME, &session.access_token(), PASSWORD, NEW).await;
+            assert_eq!(changed.status, 200);
+        }
+        until_done(&stage, &event).await;
+        assert_eq!(token(&stage.room.ses.take()[0]), link, "one mail more, with the same link");
+        let again = stage.confirm("/recover/confirm", &link, third).await;
+        assert_eq!(again.outcome(), outcome(400, "invalid_token"), "by link: {by_link}");
+        assert_eq!(stage.service.login_from(HOME, "ada", NEW).await.status, 200);
+    }
+}
+
 /// Each request of the mailer fails for longer than the SDK retries.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_store_loses_no_mail() {

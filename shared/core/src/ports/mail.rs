@@ -224,7 +224,8 @@ pub trait MailerStore: AddressStore {
         username: &Username,
     ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
 
-    /// Writes the subject into the item and counts an attempt to send its mail, of which [`MAX_TRIES`] are possible.
+    /// Writes the subject into the item, unless an earlier attempt has, and counts an attempt to send its mail, of which
+    /// [`MAX_TRIES`] are possible.
     fn begin_mail(
         &self,
         id: OutboxId,
