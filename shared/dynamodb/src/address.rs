@@ -6,7 +6,10 @@
 
 use crate::DynamoDb;
 use crate::error::failure;
-use crate::item::{self, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, UPDATED_AT, USERNAME};
+use crate::item::{
+    self, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, PASSWORD_VERSION, UPDATED_AT,
+    USERNAME,
+};
 use crate::schema::bug;
 use crate::store::{Conditional, as_action, conditional, names, other_reason, refused, values};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -62,12 +65,14 @@ pub(crate) struct Holder<'a> {
     pub(crate) username: &'a Username,
     pub(crate) id: UserId,
     pub(crate) address: Option<&'a EmailAddress>,
+    /// The password version that an enabled user needs; `None` for an operator, who changes every user.
+    pub(crate) password_version: Option<u32>,
 }
 
 impl<'a> From<&'a User> for Holder<'a> {
     fn from(user: &'a User) -> Self {
         let address = user.email.as_ref().map(|email| &email.address);
-        Self { username: &user.username, id: user.id, address }
+        Self { username: &user.username, id: user.id, address, password_version: None }
     }
 }
 
@@ -171,6 +176,15 @@ impl DynamoDb {
         } else {
             "attribute_not_exists(#email)"
         };
+        let mut condition = format!("#id = :id AND {same}");
+        if let Some(version) = holder.password_version {
+            condition.push_str(" AND #password_version = :password_version AND #disabled = :disabled");
+            update = update
+                .expression_attribute_names("#password_version", PASSWORD_VERSION)
+                .expression_attribute_names("#disabled", DISABLED)
+                .expression_attribute_values(":password_version", item::number(version))
+                .expression_attribute_values(":disabled", AttributeValue::Bool(false));
+        }
         let attributes = email.map(item::from_email).unwrap_or_default();
         let (mut set, mut removed) = ("SET #updated_at = :now".to_owned(), Vec::new());
         for name in [EMAIL, EMAIL_VERIFIED, EMAIL_UNDELIVERABLE] {
@@ -185,7 +199,7 @@ impl DynamoDb {
         if !removed.is_empty() {
             set.push_str(&format!(" REMOVE {}", removed.join(", ")));
         }
-        let update = update.update_expression(set).condition_expression(format!("#id = :id AND {same}"));
+        let update = update.update_expression(set).condition_expression(condition);
         Ok(TransactWriteItem::builder().update(update.build().map_err(|error| bug(&error))?).build())
     }
 

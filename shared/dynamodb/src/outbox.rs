@@ -159,7 +159,12 @@ impl AccountStore for DynamoDb {
     }
 
     async fn change_address(&self, change: &AddressChange<'_>) -> Result<bool, StoreError> {
-        let holder = Holder { username: change.username, id: change.user, address: change.old };
+        let holder = Holder {
+            username: change.username,
+            id: change.user,
+            address: change.old,
+            password_version: Some(change.password_version),
+        };
         let email = Email { address: change.new.clone(), verified: true, undeliverable: None };
         let mut parts = self.email_change(&holder, Some(&email), change.now)?;
         parts.push(self.using_up(change.mail)?);

@@ -62,6 +62,30 @@ async fn a_link_sets_one_password() {
     assert_eq!(stage.confirm("/recover/confirm", &token, NEW).await.outcome(), refused);
 }
 
+/// A thief knows the password and asks for a change of address. The owner recovers the account before the thief confirms.
+///
+/// invariant: No change of address outlasts the password that asked for it, nor an enabled user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_stops_a_change_of_address() {
+    for disabled in [false, true] {
+        let stage = stage(&[]).await;
+        let user = stage.user("ada", "ada@example.com").await;
+        let session = stage.service.login_from(HOME, "ada", PASSWORD).await;
+        assert_eq!(stage.ask_for_address(&session, "thief@example.com").await.status, 202);
+        let (change, _) = token_and_code(&stage.one_mail().await);
+        if disabled {
+            let now = stage.service.clock.now();
+            stage.service.bench.store.set_status(&user.username, UserStatus::Disabled, now).await.unwrap();
+        } else {
+            let (link, _) = token_and_code(&stage.mail("/recover", "ada@example.com").await);
+            assert_eq!(stage.confirm("/recover/confirm", &link, NEW).await.status, 204);
+        }
+        let answer = stage.service.post("/email/confirm", &json!({ "token": change })).await;
+        assert_eq!(answer.outcome(), outcome(400, "invalid_token"), "disabled: {disabled}");
+        assert_eq!(stage.stored(&user).await.email.unwrap().address.as_str(), "ada@example.com");
+    }
+}
+
 /// invariant: A repeat of a recovery finishes what its first call began.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_ends_the_other_sessions() {

@@ -166,13 +166,14 @@ impl<S: MailerStore, M: MailSender> Mailer<S, M> {
                 let user = self.user(&owner.username).await?.filter(|user| user.id == owner.id);
                 user.ok_or(MailSkipped::UnknownUser).and_then(|user| recovery(&user, address))
             }
-            Occasion::Change { username, user, old } => match self.holder(address).await? {
+            Occasion::Change { username, user, password_version, old } => match self.holder(address).await? {
                 Some(holder) if holder.id != *user => Err(MailSkipped::Taken),
                 _ => Ok((
                     MailKind::Email,
                     Some(Subject::Address {
                         username: username.clone(),
                         user: *user,
+                        password_version: *password_version,
                         old: old.clone(),
                         new: address.clone(),
                         client: client.id.clone(),

@@ -62,6 +62,8 @@ pub enum Occasion {
         username: Username,
         /// The id of the user.
         user: UserId,
+        /// The version of the password that the request presented.
+        password_version: u32,
         /// The address that the user has until the change.
         old: Option<EmailAddress>,
     },
@@ -153,7 +155,8 @@ pub trait AccountStore: Outbox + AttemptStore {
     ) -> impl Future<Output = Result<Reset, StoreError>> + Send;
 
     /// Gives a user another address, asks for the notice to the old one and uses the mail up, in one transaction. Returns
-    /// `false`, and changes nothing, if the mail was used, the user has changed, or another user has the address.
+    /// `false`, and changes nothing, if the mail was used, the user has another address or password by now or is disabled, or
+    /// another user has the address.
     fn change_address(
         &self,
         change: &AddressChange<'_>,
@@ -204,6 +207,8 @@ pub struct AddressChange<'a> {
     pub username: &'a Username,
     /// The id of the user.
     pub user: UserId,
+    /// The version of the password that the request presented.
+    pub password_version: u32,
     /// The address until now.
     pub old: Option<&'a EmailAddress>,
     /// The address from now on, verified.

@@ -1,6 +1,9 @@
 //! Conversion of requests for mails to items of the outbox and back.
 
-use super::{CLAIMS, CLIENT, EXPIRES_AT, ID, Item, Reader, SCOPE, USER, USERNAME, precise, seconds, text};
+use super::{
+    CLAIMS, CLIENT, EXPIRES_AT, ID, Item, PASSWORD_VERSION, Reader, SCOPE, USER, USERNAME, number, precise,
+    seconds, text,
+};
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::ports::mail::{Language, MailRequest, Occasion, SignedSubject};
@@ -10,7 +13,7 @@ use daypass_verifier::base::ids::{ClientId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
 
 // Attributes of a request for a mail. It also has `id`, its key, `client`, `expires_at`, and for some purposes `username`,
-// `user`, `scope` and `claims`.
+// `user`, `password_version`, `scope` and `claims`.
 const ADDRESS: &str = "address";
 const AT: &str = "at";
 const LANGUAGE: &str = "language";
@@ -36,9 +39,10 @@ pub(crate) fn from_mail_request(request: &MailRequest) -> Item {
     let purpose = match &request.occasion {
         Occasion::SignUp => "sign_up",
         Occasion::Recovery => "reset",
-        Occasion::Change { username, user, old } => {
+        Occasion::Change { username, user, password_version, old } => {
             put(USERNAME, text(username.as_str()));
             put(USER, text(user.to_string()));
+            put(PASSWORD_VERSION, number(*password_version));
             if let Some(old) = old {
                 put(OLD, text(old.as_str()));
             }
@@ -65,6 +69,7 @@ pub(crate) fn to_mail_request(item: &Item) -> Result<MailRequest, StoreError> {
         "address" => Occasion::Change {
             username: read.parsed(USERNAME, |name| Username::from_normalised(name.to_owned()))?,
             user: read.parsed(USER, UserId::parse)?,
+            password_version: read.number(PASSWORD_VERSION)?,
             old: read.optional(OLD, |_, name| address(name))?,
         },
         "invitation" => Occasion::Invitation {

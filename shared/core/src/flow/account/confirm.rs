@@ -163,7 +163,8 @@ impl<S: AccountStore + PasswordStore> Account<S> {
 
     async fn set_address(&self, confirmation: &Confirmation, events: &mut Vec<Event>) -> Result<(), Problem> {
         let token = self.admit(confirmation, &[Purpose::Address]).await?;
-        let Subject::Address { username, user, old, new, client, language } = self.subject(&token).await?
+        let Subject::Address { username, user, password_version, old, new, client, language } =
+            self.subject(&token).await?
         else {
             return Err(refused(MailFault::OtherPurpose, token.id));
         };
@@ -180,6 +181,7 @@ impl<S: AccountStore + PasswordStore> Account<S> {
         let change = AddressChange {
             username: &username,
             user,
+            password_version,
             old: old.as_ref(),
             new: &new,
             mail: token.id,

@@ -15,10 +15,11 @@ pub(crate) enum Subject {
     Reset { username: Username, user: UserId, password_version: u32 },
     /// Create a user.
     User { address: EmailAddress, client: ClientId, scope: Scope, claims: Claims },
-    /// Give this user another address, while it has the old one.
+    /// Give this user another address, while it has the old one and this version of the password.
     Address {
         username: Username,
         user: UserId,
+        password_version: u32,
         old: Option<EmailAddress>,
         new: EmailAddress,
         client: ClientId,
@@ -43,9 +44,10 @@ impl Subject {
                 put("scope", &scope.to_string());
                 put("claims", &claims.to_string());
             }
-            Self::Address { username, user, old, new, client, language } => {
+            Self::Address { username, user, password_version, old, new, client, language } => {
                 put("username", username.as_str());
                 put("user", &user.to_string());
+                put("password_version", &password_version.to_string());
                 if let Some(old) = old {
                     put("old", old.as_str());
                 }
@@ -65,12 +67,14 @@ impl Subject {
         let user = || UserId::parse(text("user")?);
         let username = || Username::from_normalised(text("username")?.to_owned());
         let client = || ClientId::parse(text("client")?);
+        let password_version = || text("password_version")?.parse().ok();
         if let Some(new) = address("new") {
             let old = if members.contains_key("old") { Some(address("old")?) } else { None };
             let language = Language::parse(text("language")?)?;
             return Some(Self::Address {
                 username: username()?,
                 user: user()?,
+                password_version: password_version()?,
                 old,
                 new,
                 client: client()?,
@@ -82,8 +86,7 @@ impl Subject {
             let claims = Claims::parse(text("claims")?).ok()?;
             return Some(Self::User { address, client: client()?, scope, claims });
         }
-        let password_version = text("password_version")?.parse().ok()?;
-        Some(Self::Reset { username: username()?, user: user()?, password_version })
+        Some(Self::Reset { username: username()?, user: user()?, password_version: password_version()? })
     }
 }
 
@@ -100,6 +103,7 @@ mod tests {
         let change = |old| Subject::Address {
             username: username.clone(),
             user,
+            password_version: 7,
             old,
             new: address("b@b.example"),
             client: client.clone(),

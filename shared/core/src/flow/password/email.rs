@@ -75,6 +75,7 @@ impl<S: PasswordStore + Outbox> ChangePassword<S> {
         let occasion = Occasion::Change {
             username: user.username.clone(),
             user: user.id,
+            password_version: user.password_version,
             old: user.email.as_ref().map(|email| email.address.clone()),
         };
         let mails = Mails {
