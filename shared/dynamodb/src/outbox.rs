@@ -121,12 +121,13 @@ impl AccountStore for DynamoDb {
             )
             .condition_expression(
                 "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-                 AND #disabled = :disabled",
+                 AND #disabled = :disabled AND #email = :email",
             )
             .set_expression_attribute_names(names(&[
                 USERNAME,
                 ID,
                 DISABLED,
+                EMAIL,
                 PASSWORD_HASH,
                 PASSWORD_VERSION,
                 UPDATED_AT,
@@ -137,6 +138,7 @@ impl AccountStore for DynamoDb {
                 ("id", item::text(reset.user.to_string())),
                 ("password_version", item::number(reset.password_version)),
                 ("disabled", AttributeValue::Bool(false)),
+                ("email", item::text(reset.email.as_str())),
                 ("hash", item::text(reset.hash)),
                 ("by", item::text(&by)),
                 ("now", item::precise(reset.now)),

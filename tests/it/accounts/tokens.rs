@@ -54,6 +54,12 @@ async fn a_link_sets_one_password() {
             refused
         );
     }
+    // A mailbox that the user gave up.
+    stage.service.clock.advance(Duration::from_secs(3601));
+    let (token, _) = token_and_code(&stage.mail("/recover", "ada@example.com").await);
+    stage.set_email(&user, "new@example.com", true, None).await;
+    assert_eq!(stage.confirm("/recover/confirm", &token, NEW).await.outcome(), refused);
+    stage.set_email(&user, "ada@example.com", true, None).await;
     // A disabled user gets no password.
     stage.service.clock.advance(Duration::from_secs(3601));
     let (token, _) = token_and_code(&stage.mail("/recover", "ada@example.com").await);

@@ -251,7 +251,8 @@ fn recovery(user: &User, address: &EmailAddress) -> Decision {
         return Err(MailSkipped::Undeliverable);
     }
     let (username, password_version) = (user.username.clone(), user.password_version);
-    Ok((MailKind::Reset, Some(Subject::Reset { username, user: user.id, password_version })))
+    let email = address.clone();
+    Ok((MailKind::Reset, Some(Subject::Reset { username, user: user.id, password_version, email })))
 }
 
 fn is_undeliverable(user: &User, address: &EmailAddress) -> bool {

@@ -181,6 +181,8 @@ pub struct PasswordReset<'a> {
     pub user: UserId,
     /// The version of the password that the mail replaces.
     pub password_version: u32,
+    /// The address that the mail went to.
+    pub email: &'a EmailAddress,
     /// The hash of the new password. Its random salt identifies this write when the response was lost.
     pub hash: &'a str,
     /// The mail that permits it, in the place of the session that changed the password.
@@ -196,7 +198,7 @@ pub enum Reset {
     Now,
     /// This mail set the password before, at this time. The stored hash.
     Before(String, Timestamp),
-    /// The user was removed or disabled, or has another password since the mail.
+    /// The user was removed or disabled, or has another password or address since the mail.
     Refused,
 }
 

@@ -130,7 +130,7 @@ impl<S: AccountStore + PasswordStore> Account<S> {
     ) -> Result<(), Problem> {
         self.require_good(password, None)?;
         let token = self.admit(confirmation, &[Purpose::Reset]).await?;
-        let Subject::Reset { username, user, password_version } = self.subject(&token).await? else {
+        let Subject::Reset { username, user, password_version, email } = self.subject(&token).await? else {
             return Err(refused(MailFault::OtherPurpose, token.id));
         };
         self.require_good(password, Some(&username))?;
@@ -140,6 +140,7 @@ impl<S: AccountStore + PasswordStore> Account<S> {
             username: &username,
             user,
             password_version,
+            email: &email,
             hash: &hash.ok_or(Problem::HashPassword)?,
             by: SessionId::from_bytes(*token.id.as_bytes()),
             now,

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 /// What the reader of a mail may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// Set another password of this user, while it has this version.
-    Reset { username: Username, user: UserId, password_version: u32 },
+    /// Set another password of this user, while it has this version and the user has this address.
+    Reset { username: Username, user: UserId, password_version: u32, email: EmailAddress },
     /// Create a user.
     User { address: EmailAddress, client: ClientId, scope: Scope, claims: Claims },
     /// Give this user another address, while it has the old one and this version of the password.
@@ -33,10 +33,11 @@ impl Subject {
         let mut members = Map::new();
         let mut put = |name: &str, value: &str| members.insert(name.to_owned(), value.into());
         match self {
-            Self::Reset { username, user, password_version } => {
+            Self::Reset { username, user, password_version, email } => {
                 put("username", username.as_str());
                 put("user", &user.to_string());
                 put("password_version", &password_version.to_string());
+                put("email", email.as_str());
             }
             Self::User { address, client, scope, claims } => {
                 put("address", address.as_str());
@@ -86,7 +87,12 @@ impl Subject {
             let claims = Claims::parse(text("claims")?).ok()?;
             return Some(Self::User { address, client: client()?, scope, claims });
         }
-        Some(Self::Reset { username: username()?, user: user()?, password_version: password_version()? })
+        Some(Self::Reset {
+            username: username()?,
+            user: user()?,
+            password_version: password_version()?,
+            email: address("email")?,
+        })
     }
 }
 
@@ -110,7 +116,12 @@ mod tests {
             language: Language::default(),
         };
         for subject in [
-            Subject::Reset { username: username.clone(), user, password_version: 7 },
+            Subject::Reset {
+                username: username.clone(),
+                user,
+                password_version: 7,
+                email: address("a@a.example"),
+            },
             Subject::User {
                 address: address("a@a.example"),
                 client: client.clone(),
