@@ -30,7 +30,6 @@ use daypass_verifier::base::ids::ClientId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 const HOME: &str = "192.0.2.1";
@@ -218,8 +217,9 @@ async fn seen(
         answer.headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     headers.sort();
     let form = |exchange: &Exchange| {
-        // Names and lengths of the members, without random values.
-        let length = exchange.request.to_string().len();
+        // Names and lengths of the members, without random values. The random slot of a counter has one or two digits.
+        let of_counter = exchange.operation == "UpdateItem";
+        let length = if of_counter { 0 } else { exchange.request.to_string().len() };
         format!("{} {length}", exchange.operation)
     };
     (answer.status, headers, body, exchanges.iter().map(form).collect(), write_units(&exchanges) as u64)
@@ -228,7 +228,7 @@ async fn seen(
 /// invariant: A request for a mail has the same response, requests and write units for every address.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_depends_on_the_address() {
-    let stage = stage(&[("DAYPASS_MAIL_NETWORK_ATTEMPTS", "100")]).await;
+    let stage = stage(&[]).await;
     let users = [
         ("anna", "existing@example.com", true, None),
         ("bert", "disabled@example.com", true, None),
@@ -245,13 +245,15 @@ async fn no_answer_depends_on_the_address() {
         }
     }
     stage.service.quick_user("signed-in").await;
-    let session = stage.service.login_from(HOME, "signed-in", PASSWORD).await;
     let addresses: Vec<&str> =
         users.iter().map(|(_, email, ..)| *email).chain(["unknown1@example.com"]).collect();
     assert!(addresses.iter().all(|email| email.len() == addresses[0].len()), "equal lengths");
     for path in ["/signup", "/recover", "/email"] {
-        let mut all = Vec::new();
+        let mut first = None;
         for email in &addresses {
+            // An hour later, no slot of a counter is busy, so the requests are equal.
+            stage.service.clock.advance(Duration::from_secs(3601));
+            let session = stage.service.login_from(HOME, "signed-in", PASSWORD).await;
             let answer = async {
                 if path == "/email" {
                     stage.ask_for_address(&session, email).await
@@ -259,25 +261,9 @@ async fn no_answer_depends_on_the_address() {
                     stage.ask(path, email).await
                 }
             };
-            all.push(seen(&stage, answer).await);
-        }
-        for (email, one) in addresses.iter().zip(&all) {
-            // A random slot of a counter can be busy, which costs one more update of the same form.
-            let trimmed = |requests: &[String]| -> Vec<String> {
-                let mut requests = requests.to_vec();
-                requests
-                    .dedup_by(|a, b| a.starts_with("UpdateItem") && b.starts_with("UpdateItem") && a == b);
-                requests
-            };
-            assert_eq!((one.0, &one.1, &one.2), (202, &all[0].1, &all[0].2), "{path} {email}");
-            let operations = |requests: &[String]| -> BTreeSet<String> {
-                trimmed(requests).iter().map(|form| form.split(' ').next().unwrap().to_owned()).collect()
-            };
-            assert_eq!(operations(&one.3), operations(&all[0].3), "{path} {email}");
-            let puts = |requests: &[String]| -> Vec<String> {
-                requests.iter().filter(|form| form.starts_with("PutItem")).cloned().collect()
-            };
-            assert_eq!(puts(&one.3), puts(&all[0].3), "{path} {email}: one item of one form");
+            let seen = seen(&stage, answer).await;
+            assert_eq!(seen.0, 202, "{path} {email}");
+            assert_eq!(&seen, first.get_or_insert_with(|| seen.clone()), "{path} {email}");
         }
     }
 }

@@ -7,8 +7,8 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{
-    self, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, PASSWORD_VERSION, UPDATED_AT,
-    USERNAME,
+    self, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, PASSWORD_VERSION,
+    UPDATED_AT, USERNAME,
 };
 use crate::schema::bug;
 use crate::store::{Conditional, as_action, conditional, names, other_reason, refused, values};
