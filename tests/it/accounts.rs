@@ -222,7 +222,10 @@ async fn seen(
         let length = if of_counter { 0 } else { exchange.request.to_string().len() };
         format!("{} {length}", exchange.operation)
     };
-    (answer.status, headers, body, exchanges.iter().map(form).collect(), write_units(&exchanges) as u64)
+    // Some run at the same time, in any order.
+    let mut requests: Vec<String> = exchanges.iter().map(form).collect();
+    requests.sort();
+    (answer.status, headers, body, requests, write_units(&exchanges) as u64)
 }
 
 /// invariant: A request for a mail has the same response, requests and write units for every address.
