@@ -8,6 +8,9 @@
 
 use crate::Http;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::Email;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
 use daypass_core::ports::event::LoginFailure;
 use daypass_core::ports::migration::{Answer, OldSystem, OldUser, Pending, Question, Unanswered, id_of_sub};
 use daypass_verifier::base::json;
@@ -79,7 +82,14 @@ fn user_of(token: &str) -> Option<OldUser> {
     let username = text("cognito:username")?;
     // In a pool whose users sign in with an address, the user name is the `sub`.
     let alias = text("email").or(text("phone_number")).filter(|_| username == sub);
-    Some(OldUser { id: Some(id), name: Some(alias.unwrap_or(username).to_owned()) })
+    // Cognito accepts addresses that Daypass does not, such as those with a quoted local part.
+    let email = text("email").and_then(|address| EmailAddress::parse(address).ok()).map(|address| Email {
+        address,
+        verified: claims.get("email_verified").is_some_and(|verified| verified == true || verified == "true"),
+        undeliverable: None,
+    });
+    let name = Some(alias.unwrap_or(username).to_owned());
+    Some(OldUser { id: Some(id), name, email, claims: Claims::default() })
 }
 
 fn refused(status: StatusCode, body: &Map<String, Value>) -> Result<Answer, Unanswered> {

@@ -16,8 +16,16 @@ fn passed(parameter: &str) -> String {
     text(&function["Metadata"]["BuildProperties"]["Binary"]).to_owned()
 }
 
-/// The routes: method and path, the binary that answers, and whether the authorizer is in front.
-fn routes() -> BTreeSet<(String, String, bool)> {
+/// What stands in front of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Guard {
+    None,
+    Authorizer,
+    Iam,
+}
+
+/// The routes: method and path, the binary that answers, and what stands in front.
+fn routes() -> BTreeSet<(String, String, Guard)> {
     let api = api();
     api.resources("AWS::ApiGatewayV2::Route")
         .map(|(id, route)| {
@@ -28,10 +36,17 @@ fn routes() -> BTreeSet<(String, String, bool)> {
             let integration = &api.resource(integration)["Properties"];
             assert_eq!(integration["PayloadFormatVersion"], "2.0", "{id}");
             assert_eq!(integration["IntegrationType"], "AWS_PROXY", "{id}");
-            let guarded = route.get("AuthorizerId").is_some_and(|id| id["Ref"] == "Authorizer");
-            assert_eq!(guarded, route.get("AuthorizationType").is_some_and(|kind| kind == "CUSTOM"), "{id}");
+            let guard = match route.get("AuthorizationType").map(text) {
+                None => Guard::None,
+                Some("AWS_IAM") => Guard::Iam,
+                Some(kind) => {
+                    assert_eq!((kind, text(&route["AuthorizerId"]["Ref"])), ("CUSTOM", "Authorizer"), "{id}");
+                    Guard::Authorizer
+                }
+            };
+            assert_eq!(guard == Guard::Authorizer, route.get("AuthorizerId").is_some(), "{id}");
             let binary = passed(text(&integration["IntegrationUri"]["Ref"]));
-            (text(&route["RouteKey"]).to_owned(), binary, guarded)
+            (text(&route["RouteKey"]).to_owned(), binary, guard)
         })
         .collect()
 }
@@ -39,21 +54,30 @@ fn routes() -> BTreeSet<(String, String, bool)> {
 #[test]
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
-    // The token endpoints are public. Callers of the others have logged in.
+    // The token endpoints are public, and so are those of people who cannot log in. Callers of the others have logged in, and
+    // IAM knows operators.
     let expected = [
-        ("ANY /login", "login", false),
-        ("ANY /refresh", "refresh", false),
-        ("ANY /revoke", "revoke", false),
-        ("ANY /sessions", "sessions", true),
-        ("ANY /sessions/{id}", "sessions", true),
-        ("ANY /password", "password", true),
-        ("OPTIONS /password", "password", false),
-        ("OPTIONS /sessions", "sessions", false),
-        ("OPTIONS /sessions/{id}", "sessions", false),
-        ("ANY /revocations", "revocations", false),
-        ("ANY /.well-known/{document+}", "discovery", false),
+        ("ANY /login", "login", Guard::None),
+        ("ANY /refresh", "refresh", Guard::None),
+        ("ANY /revoke", "revoke", Guard::None),
+        ("ANY /sessions", "sessions", Guard::Authorizer),
+        ("ANY /sessions/{id}", "sessions", Guard::Authorizer),
+        ("ANY /password", "password", Guard::Authorizer),
+        ("OPTIONS /password", "password", Guard::None),
+        ("ANY /email", "password", Guard::Authorizer),
+        ("OPTIONS /email", "password", Guard::None),
+        ("ANY /email/confirm", "account", Guard::None),
+        ("ANY /recover", "account", Guard::None),
+        ("ANY /recover/confirm", "account", Guard::None),
+        ("ANY /signup", "account", Guard::None),
+        ("ANY /signup/confirm", "account", Guard::None),
+        ("OPTIONS /sessions", "sessions", Guard::None),
+        ("OPTIONS /sessions/{id}", "sessions", Guard::None),
+        ("ANY /admin/{operation+}", "admin", Guard::Iam),
+        ("ANY /revocations", "revocations", Guard::None),
+        ("ANY /.well-known/{document+}", "discovery", Guard::None),
     ];
-    let expected = expected.map(|(route, binary, guarded)| (route.to_owned(), binary.to_owned(), guarded));
+    let expected = expected.map(|(route, binary, guard)| (route.to_owned(), binary.to_owned(), guard));
     assert_eq!(routes(), expected.into());
 }
 
@@ -75,7 +99,16 @@ fn a_flood_at_one_route_starves_only_that_route() {
         let limit_of = |route: &str| settings[route][limit].as_u64().unwrap();
         let total: u64 = settings.keys().map(|route| limit_of(route)).sum();
         assert!(total <= 5_000, "{limit}: {total}");
-        for hashing in ["ANY /login", "ANY /password"] {
+        for hashing in [
+            "ANY /login",
+            "ANY /password",
+            "ANY /admin/{operation+}",
+            "ANY /email",
+            "ANY /recover",
+            "ANY /recover/confirm",
+            "ANY /signup",
+            "ANY /signup/confirm",
+        ] {
             assert!(limit_of(hashing) * 10 <= limit_of("ANY /refresh"), "{hashing}");
         }
     }
@@ -205,7 +238,7 @@ fn announced_endpoints_have_routes() {
         |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
     for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
         assert!(
-            routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), false)),
+            routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), Guard::None)),
             "{member} is not the route of {binary}"
         );
     }
@@ -241,7 +274,7 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 7, "one for each function");
+    assert_eq!(granted.len(), 12, "one for each function, one more for /email, and three for `account`");
 }
 
 #[test]
