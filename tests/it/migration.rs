@@ -275,8 +275,8 @@ async fn a_failure_of_cognito_is_503_and_locks_no_user() {
         tokens(r#"{"AuthenticationResult":{"IdToken":"a.b.c"}}"#),
         tokens(r#"{"AuthenticationResult":{"IdToken":"e30.e30.c2ln"}}"#),
     ];
-    // Far more attempts than any limit allows.
-    for fault in faults.iter().chain(&faults) {
+    // More attempts than any limit allows: that of an address is 60.
+    for fault in faults.iter().cycle().take(70) {
         moving.pool.set_fault(Some(fault.clone()));
         let answer = moving.service.login_from(HOME, &name(1), &password(1)).await;
         assert_eq!(answer.outcome(), busy(), "{fault:?}");
@@ -295,6 +295,19 @@ async fn a_failure_of_cognito_is_503_and_locks_no_user() {
     assert_eq!(moving.login("unknown", PASSWORD).await, busy());
     assert_eq!(moving.login(&name(1), &password(1)).await.0, 200, "moved users need no Cognito");
     assert_eq!(moving.login(&name(1), "wrong").await, rejected());
+}
+
+/// Anyone can type a name that Cognito rejects as malformed. Such an attempt is no failure, and not free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_cognito_rejects_as_malformed_is_401_and_counts() {
+    let moving = moving(&[]).await;
+    let long = "a".repeat(129);
+    for _ in 0..5 {
+        assert_eq!(moving.login(&long, PASSWORD).await, rejected());
+    }
+    assert_eq!(moving.causes(), [LoginFailure::UnknownUser; 5]);
+    assert_eq!(moving.login(&long, PASSWORD).await.0, 429);
+    assert_eq!(moving.pool.requests(), 5);
 }
 
 /// Cognito locks a name for seconds. A user with the right password must not be told that it is wrong.

@@ -6,6 +6,7 @@
 use super::record::{Members, is_set};
 use super::system::System;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::ports::migration::id_of_sub;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
 use serde_json::Value;
@@ -301,8 +302,7 @@ pub(super) fn cognito(members: Members<'_>) -> Result<UserId, String> {
         None => return Err("`UserStatus` is missing".to_owned()),
     }
     let sub = members.optional_text("sub")?.ok_or("`sub` is missing")?;
-    UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))
-        .ok_or_else(|| "`sub` is not a UUID".to_owned())
+    id_of_sub(sub).ok_or_else(|| "`sub` is not a UUID".to_owned())
 }
 
 fn credentials(members: Members<'_>) -> impl Iterator<Item = &Value> {

@@ -11,6 +11,12 @@ use std::pin::Pin;
 /// The stored hash of a user whose password only the old system knows.
 pub const MARKER: &str = "$migrate$";
 
+/// The id of a user whose `sub` in Cognito is this UUID; `None` for other texts.
+#[must_use]
+pub fn id_of_sub(sub: &str) -> Option<UserId> {
+    UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))
+}
+
 /// A login that the old system decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
