@@ -152,7 +152,7 @@ async fn the_whole_story() {
     let created = service.post("/signup/confirm", &body).await;
     assert_eq!(created.status, 201, "{created:?}");
     let name = created.text("user");
-    assert!(created.json().get("access_token").is_none(), "nobody is signed in");
+    assert!(created.json().get("access_token").is_none(), "a confirmation opens no session");
 
     let first = service.login_from(HOME, &name, PASSWORD).await;
     let second = service.login_from("198.51.100.7", &name, PASSWORD).await;
@@ -458,7 +458,7 @@ async fn an_invitation_brings_its_scope_and_claims() {
     };
     stage.service.bench.store.request_mail(&invite("ada@example.com")).await.unwrap();
     let mail = stage.one_mail().await;
-    assert_eq!(code(&mail), None, "nobody has the handle that a code needs");
+    assert_eq!(code(&mail), None, "a code needs a handle, and an invitation has none");
     let token = token(&mail);
     stage.service.clock.advance(Duration::from_secs(6 * 24 * 3600));
     let created = stage.confirm("/signup/confirm", &token, PASSWORD).await;

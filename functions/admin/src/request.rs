@@ -235,7 +235,9 @@ fn addition(passwords: &Passwords, body: AddBody) -> Result<Addition, ApiError> 
     let username = passwords.new_username(&body.username);
     Ok(Addition {
         username: username.map_err(|_| {
-            ApiError::InvalidRequest("The username is not a name for a new user; daypass user add tells why.")
+            ApiError::InvalidRequest(
+                "The username is not allowed for a new user; `daypass user add` shows the reason.",
+            )
         })?,
         password: body.password,
         scope: body.scope.as_deref().map(scope).transpose()?.unwrap_or_default(),

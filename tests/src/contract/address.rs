@@ -226,7 +226,7 @@ pub async fn an_import_claims_the_address(bench: &Bench) {
     check(&with("eve@example.com", "eve@example.com"), 6, Import::Added).await;
 }
 
-/// A login from the old system creates a user with an address, or learns who has it.
+/// A login from the old system creates a user with an address, or without it if another user has it.
 pub async fn a_migrated_user_claims_the_address(bench: &Bench) {
     let create = async |user: &User| bench.store.create_user(user).await.unwrap();
     let ada = with("ada", "ada@example.com");

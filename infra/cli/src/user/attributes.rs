@@ -16,7 +16,7 @@ pub(super) struct NewArgs {
     /// Email address of the user
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     email: Option<EmailAddress>,
-    /// Mark the address as verified, so that it works as a login name
+    /// Mark the address as verified: it then works as a login name
     #[arg(long, requires = "email")]
     email_verified: bool,
     /// Claims of the user's access tokens, such as '{"tenant":"acme"}'
@@ -30,7 +30,7 @@ pub(super) struct EmailArgs {
     /// The new address; case-insensitive
     #[arg(required_unless_present = "none", conflicts_with = "none", value_parser = address)]
     address: Option<EmailAddress>,
-    /// Mark the address as verified, so that it works as a login name
+    /// Mark the address as verified: it then works as a login name
     #[arg(long, conflicts_with = "none")]
     verified: bool,
     /// Remove the address

@@ -6,7 +6,7 @@
 //! From another address two more counters come before the hashing, and one more trip gives their slots back
 //! ([`throttle`](crate::throttle)).
 //!
-//! A name that is an e-mail address costs one trip more, before all others: it reads who has the address. The login goes on as
+//! A name that is an e-mail address costs one trip more, before all others: it reads the user of the address. The login goes on as
 //! that user, with the user's counters, devices and known addresses. An address that no user has is a user name. So is an
 //! address that its user has not verified, and no other user can have that name.
 

@@ -209,7 +209,7 @@ impl<S: MailerStore, M: MailSender> Mailer<S, M> {
             to: request.address.clone(),
             language: request.language.clone(),
             link,
-            // Nobody has the handle of an invitation, which a code needs.
+            // A code needs the handle of its request, and an operator has none.
             code: token
                 .filter(|token| token.purpose != Purpose::Invitation)
                 .map(|token| token.code(&self.keys)),
