@@ -388,9 +388,10 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
-        InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NoToken, NotFound,
-        NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown, TemporarilyUnavailable,
-        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
+        InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NoToken,
+        NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown,
+        TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
+        UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -406,6 +407,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         OriginNotAllowed,
         NotThroughProxy(""),
         ClientAuthentication,
+        InvalidClient,
+        UnauthorizedClient,
         InvalidScope,
         WrongPassword,
         PasswordRefused(""),
@@ -431,6 +434,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | OriginNotAllowed
             | NotThroughProxy(_)
             | ClientAuthentication
+            | InvalidClient
+            | UnauthorizedClient
             | InvalidScope
             | WrongPassword
             | PasswordRefused(_)

@@ -5,8 +5,11 @@ use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
 use daypass_authorizer::Authorizer;
+use daypass_core::client::machine::{MachineDocument, Machines, Registry};
 use daypass_core::config;
+use daypass_core::flow::client_credentials::ClientCredentials;
 use daypass_core::flow::feed::Revocations;
+use daypass_core::flow::introspect::Introspect;
 use daypass_core::flow::login::Login;
 use daypass_core::flow::password::ChangePassword;
 use daypass_core::flow::refresh::Refresh;
@@ -171,6 +174,7 @@ pub struct Service {
     login: Login<DynamoDb>,
     refresh: Refresh<DynamoDb>,
     revoke: Revoke<DynamoDb>,
+    introspect: Introspect<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
     authorizer: Authorizer<NotFollowed>,
@@ -253,9 +257,21 @@ impl Service {
             .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &login.issuer, &keys).unwrap());
         Self {
             login: Login { old_system, ..Login::new(login, &keys, store(), hasher(), context()).unwrap() },
-            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
+            refresh: {
+                let config = config::refresh(lookup).unwrap();
+                let clients = ClientCredentials::new(&config.issuer, no_machines());
+                Refresh { clients, ..Refresh::new(config, &keys, store(), context()).unwrap() }
+            },
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
+            introspect: Introspect::new(
+                &config::introspect(lookup).unwrap(),
+                &keys.jwks(),
+                no_machines(),
+                store(),
+                context(),
+            )
+            .unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
             authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
@@ -276,6 +292,14 @@ impl Service {
     pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let bench = self.bench.again(dynamodb).await;
         Self::over(bench, self.keys.clone(), settings, self.quick)
+    }
+
+    /// Gives these machine clients to the functions, as a process that reads them now.
+    pub fn set_machines(&mut self, document: MachineDocument) {
+        let registry = Registry::new(Machines::new(document).unwrap(), self.clock.now());
+        let issuer = &self.refresh.config.issuer;
+        self.refresh.clients = ClientCredentials::new(issuer, registry.clone());
+        self.introspect.clients = ClientCredentials::new(issuer, registry);
     }
 
     /// Adds a user with [`PASSWORD`] and the scope `orders:read orders:write`.
@@ -322,8 +346,9 @@ impl Service {
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
             "/login" => daypass_login::handle(&self.login, request).boxed(),
-            "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
+            "/refresh" | "/token" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
+            "/introspect" => daypass_introspect::handle(&self.introspect, request).boxed(),
             "/password" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
             path if path.starts_with("/sessions") => {
@@ -427,6 +452,11 @@ impl Service {
         let answer = self.authorizer.handle(&event).now_or_never().unwrap();
         serde_json::to_value(answer.unwrap()).unwrap()
     }
+}
+
+/// The registry of a stack that has no machine clients.
+fn no_machines() -> Registry {
+    Registry::new(Machines::new(MachineDocument::new()).unwrap(), NOW)
 }
 
 /// A PHC string with the weakest parameters of argon2id and no pepper.

@@ -107,6 +107,8 @@ pub enum Cors {
     Clients(Clients, &'static str),
     /// Each page, without credentials: the documents of the function are public.
     Public,
+    /// No page.
+    None,
 }
 
 impl Cors {
@@ -120,6 +122,7 @@ impl Cors {
         match self {
             Self::Clients(clients, methods) => with_cors(clients, methods, request, async |_| answer()).await,
             Self::Public => with_public_cors(request, async |_| answer()).await,
+            Self::None => answer(),
         }
     }
 }

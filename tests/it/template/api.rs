@@ -43,6 +43,8 @@ fn routes_lead_to_their_functions() {
     let expected = [
         ("ANY /login", "login", false),
         ("ANY /refresh", "refresh", false),
+        ("ANY /token", "refresh", false),
+        ("ANY /introspect", "introspect", false),
         ("ANY /revoke", "revoke", false),
         ("ANY /sessions", "sessions", true),
         ("ANY /sessions/{id}", "sessions", true),
@@ -203,7 +205,11 @@ fn announced_endpoints_have_routes() {
     let routes = routes();
     let path =
         |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
-    for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
+    for (member, binary) in [
+        ("token_endpoint", "refresh"),
+        ("revocation_endpoint", "revoke"),
+        ("introspection_endpoint", "introspect"),
+    ] {
         assert!(
             routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), false)),
             "{member} is not the route of {binary}"
@@ -241,7 +247,7 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 7, "one for each function");
+    assert_eq!(granted.len(), 9, "one for each function, and one for the other route of refresh");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod client;
 mod cognito;
 mod doctor;
 mod key;

@@ -1,7 +1,9 @@
 //! The flows: one use case each, from a parsed request to an [`Outcome`](outcome::Outcome).
 
+pub mod client_credentials;
 pub mod error;
 pub mod feed;
+pub mod introspect;
 pub mod issue;
 pub mod login;
 mod migrate;

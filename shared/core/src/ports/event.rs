@@ -3,6 +3,7 @@
 //! An event carries ids and causes, and no token, password, username or header. Its JSON line is a contract with the readers
 //! of the log: `docs/reference/events.md` states it, and a test compares the two.
 
+use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::Exhausted;
 use crate::token::refresh::RefreshTokenError;
@@ -61,6 +62,24 @@ pub enum Event {
         client: ClientId,
         /// The generation that the client holds now.
         generation: u32,
+    },
+    /// A machine client got an access token.
+    #[serde(rename = "client.token_issued")]
+    ClientTokenIssued {
+        client: MachineId,
+        /// The key or secret with which it authenticated itself.
+        key: CredentialId,
+        /// The `sid` of all tokens of this client and key.
+        session: SessionId,
+    },
+    /// A machine client was not authenticated, or denied, and no table was asked.
+    #[serde(rename = "client.refused")]
+    ClientRefused {
+        /// The cause, which the response does not reveal.
+        cause: ClientRefusal,
+        /// The client, when it was authenticated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
     },
     /// A superseded token came again and got the same successor.
     #[serde(rename = "refresh.repeated")]
@@ -267,6 +286,19 @@ pub enum LoginFailure {
     OldDenied,
 }
 
+/// Why a request of a machine client was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRefusal {
+    /// The client may not have the scope.
+    ScopeNotGranted,
+    /// The client may not ask about tokens.
+    IntrospectionNotAllowed,
+    /// The client is not authenticated.
+    #[serde(untagged)]
+    Unauthenticated(Unauthenticated),
+}
+
 /// Why a change of the password was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -317,6 +349,8 @@ impl Record for Event {
             | Self::LoginMigrated { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
+            | Self::ClientTokenIssued { .. }
+            | Self::ClientRefused { .. }
             | Self::Repeated { .. }
             | Self::RefreshRefused { .. }
             | Self::SessionEnded { .. }
