@@ -90,7 +90,7 @@ pub enum MachinesError {
 /// The document as an operator has read it.
 #[derive(Debug)]
 pub struct StoredMachines {
-    /// The document.
+    /// The document as it was read, or as it is to be.
     pub document: MachineDocument,
     source: String,
     /// The version of the secret; `None` for a secret without a value, and for a file.

@@ -146,7 +146,7 @@ impl From<SecretDigest> for String {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
-    /// Its id.
+    /// The id that commands and the log name.
     pub id: CredentialId,
     /// Seconds since the epoch.
     pub created_at: u64,
@@ -162,7 +162,7 @@ pub struct Credential {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
-    /// Its id.
+    /// The `client_id` of requests.
     pub client_id: MachineId,
     /// Seconds since the epoch.
     pub created_at: u64,
@@ -264,7 +264,7 @@ pub fn session_of(client: &MachineId, key: &CredentialId) -> SessionId {
 #[serde(deny_unknown_fields)]
 pub struct MachineDocument {
     version: u32,
-    /// The clients.
+    /// The clients, in the order of their creation.
     pub clients: Vec<Machine>,
 }
 
@@ -305,7 +305,7 @@ impl MachineDocument {
     /// The text of the document.
     ///
     /// # Errors
-    /// A text that says why functions could not read it.
+    /// The reason why functions could not read it.
     pub fn to_json(&self) -> Result<String, String> {
         let json = serde_json::to_string(self).map_err(|error| error.to_string())?;
         Self::parse(json.as_bytes())?;
@@ -328,12 +328,12 @@ pub enum ClientAuthentication {
     Secret {
         /// The named client.
         client_id: String,
-        /// The secret.
+        /// The presented secret.
         secret: SecretString,
     },
     /// `private_key_jwt` (RFC 7523 §2.2).
     Assertion {
-        /// The assertion.
+        /// The assertion, a JWT.
         assertion: SecretString,
         /// The client that the request names beside it, if it names one.
         client_id: Option<String>,
