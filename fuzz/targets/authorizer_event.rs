@@ -80,7 +80,7 @@ fuzz_target!(|input: &[u8]| {
                 let bearer = match read.token.unwrap() {
                     Some(token) => {
                         assert_eq!(token, *TOKEN);
-                        Bearer::Scope(SCOPE)
+                        Bearer::scope(SCOPE)
                     }
                     None => Bearer::Anonymous,
                 };

@@ -5,6 +5,7 @@
 use daypass_fuzz::parts;
 use daypass_verifier::routes::{Bearer, Permissions, RouteDenial, Routes, Target};
 use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value};
 
 /// The star of IAM: any text, including slashes.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -36,7 +37,14 @@ fuzz_target!(|input: &[u8]| {
     let Ok(routes) = Routes::parse(table) else { return };
     let printed = routes.to_string();
     assert_eq!(Routes::parse(&printed).as_ref(), Ok(&routes), "{printed}");
-    let bearer = if scope == "-" { Bearer::Anonymous } else { Bearer::Scope(scope) };
+    // Claims follow the scope, as JSON.
+    let (scope, claims) =
+        scope.split_once('{').map_or((scope, None), |(words, _)| (words, Some(&scope[words.len()..])));
+    let claims: Option<Map<String, Value>> = claims.and_then(|claims| serde_json::from_str(claims).ok());
+    let bearer = match scope.trim_end() {
+        "-" => Bearer::Anonymous,
+        scope => Bearer::Token { scope, claims: claims.as_ref() },
+    };
     for request in requests.lines().take(8).filter(|request| request.len() <= 80) {
         for api in ["abc", "other"] {
             let table = routes.of(api);

@@ -43,6 +43,31 @@ export interface DaypassEvents {
   renewed: CustomEvent<{ by: "this-tab" | "other-tab" }>;
 }
 
+/** The answer to a request for a mail. It is the same for every address, and no sign that a mail was sent. */
+export interface DaypassMailRequest {
+  /** Identifies the request when the user types the code of the mail. Worthless without the code. */
+  readonly request: string;
+  /** Seconds until link and code expire. */
+  readonly expiresIn: number;
+}
+
+/** Proof that the user reads the mails of an address: the token of the link, or the code with the request that caused the mail. */
+export type DaypassConfirmation = { token: string } | { request: string; code: string };
+
+/** The token of a mail's link, and the call that takes it: `reset`, `confirmSignup` (also for an invitation) or `confirmEmail`. */
+export interface DaypassMailToken {
+  readonly purpose: "reset" | "signup" | "invitation" | "email";
+  readonly token: string;
+}
+
+/**
+ * Takes the token of a mail's link from the fragment of the page's URL, and removes it from the address bar and the history.
+ * Null without one.
+ *
+ * A link to the page that is already open does not reload it: call this at the start and at each `hashchange`.
+ */
+export function takeMailToken(): DaypassMailToken | null;
+
 /** An error of the server or of the way to it. `message` is the server's `error_description`. */
 export class DaypassError extends Error {
   /** The HTTP status, 0 without a response. It is also 401 for `signed_out`. */
@@ -92,6 +117,34 @@ export class Daypass extends EventTarget {
    * It also rejects as `signed_out` if the session had ended before, or if another tab logged in meanwhile.
    */
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
+  /**
+   * Requests an account. Every address gets a mail: how to confirm, or that there is an account already.
+   *
+   * `language` is that of the mail, such as `de`. Rejects with {@link DaypassError}. After 429, `retryAfter` says when the next
+   * mail is possible.
+   */
+  signup(account: { email: string; language?: string }): Promise<DaypassMailRequest>;
+  /**
+   * Makes the account with this password, also that of an invitation. No session begins.
+   *
+   * Rejects with {@link DaypassError}. `password_refused` is for the user. After `invalid_token`, the user needs another mail.
+   */
+  confirmSignup(confirmation: DaypassConfirmation & { password: string }): Promise<{ user: string }>;
+  /** Requests a mail to replace a forgotten password. Otherwise like {@link Daypass.signup}. */
+  recover(account: { email: string; language?: string }): Promise<DaypassMailRequest>;
+  /**
+   * Replaces a forgotten password. All sessions of the user end, also that of this browser. No session begins. Rejects like
+   * {@link Daypass.confirmSignup}.
+   */
+  reset(confirmation: DaypassConfirmation & { password: string }): Promise<void>;
+  /**
+   * Requests a mail to a new address of the user. The old one stays until {@link Daypass.confirmEmail}.
+   *
+   * Rejects with {@link DaypassError}. `wrong_password` is for the user.
+   */
+  changeEmail(change: { currentPassword: string; email: string; language?: string }): Promise<DaypassMailRequest>;
+  /** Changes the address of the user, with or without a session. Rejects like {@link Daypass.confirmSignup}. */
+  confirmEmail(confirmation: DaypassConfirmation): Promise<void>;
   /**
    * Ends the session, or with `everywhere` all sessions of the user.
    *

@@ -87,6 +87,23 @@ export class DaypassError extends Error {
   }
 }
 
+/** The fragment of a link in a mail. The letter encodes the purpose byte of the token: shared/core/src/token/mail.rs. */
+const MAIL_FRAGMENT = /^#(daypass_(?:reset|verify)_[\w-]{7}([B-E])[\w-]+)$/;
+const PURPOSES = { B: "reset", C: "signup", D: "email", E: "invitation" };
+
+/**
+ * Takes the token of a mail's link from the address bar, where it would stay in the history and in shared addresses. A link
+ * to the page that is already open does not reload it: call this at the start and at each `hashchange`.
+ *
+ * @returns {{ purpose: string, token: string } | null}
+ */
+export function takeMailToken() {
+  const [, token, letter] = MAIL_FRAGMENT.exec(globalThis.location?.hash ?? "") ?? [];
+  if (!token) return null;
+  history.replaceState(history.state, "", location.pathname + location.search);
+  return { purpose: PURPOSES[letter], token };
+}
+
 /** Whether the code runs on a server, which renders the page, or in another place without pages. */
 const isOutsideBrowser = () => typeof isSecureContext === "undefined";
 
@@ -254,6 +271,72 @@ export class Daypass extends EventTarget {
         throw error;
       }
     });
+  }
+
+  /**
+   * Requests an account. The server sends a mail to every address: how to confirm, or that there is an account already.
+   *
+   * @param {{ email: string, language?: string }} account the language of the mail, such as `de`
+   * @returns {Promise<{ request: string, expiresIn: number }>} for a code instead of a link, in seconds
+   */
+  signup({ email, language }) {
+    return this.#requestMail("/signup", { email, language });
+  }
+
+  /**
+   * Makes the account, by the token of the mail's link, or by its code. No session begins. Also accepts an invitation.
+   *
+   * @param {{ token?: string, request?: string, code?: string, password: string }} confirmation
+   * @returns {Promise<{ user: string }>} the id of the user
+   */
+  async confirmSignup({ token, request, code, password }) {
+    const { user } = await this.#requestAccount("/signup/confirm", { token, request, code, password });
+    return { user };
+  }
+
+  /**
+   * Requests a mail to reset a forgotten password. The answer is the same for every address.
+   *
+   * @param {{ email: string, language?: string }} account
+   * @returns {Promise<{ request: string, expiresIn: number }>} as of `signup`
+   */
+  recover({ email, language }) {
+    return this.#requestMail("/recover", { email, language });
+  }
+
+  /**
+   * Sets a new password in place of a forgotten one. All sessions of the user end, and no session begins.
+   *
+   * @param {{ token?: string, request?: string, code?: string, password: string }} confirmation
+   */
+  async reset({ token, request, code, password }) {
+    await this.#requestAccount("/recover/confirm", { token, request, code, password });
+    // The session of this browser may be one of those.
+    if (this.#accessToken) await this.#withLock(() => this.#refresh());
+  }
+
+  /**
+   * Requests a mail to a new address of the user.
+   *
+   * @param {{ currentPassword: string, email: string, language?: string }} change
+   * @returns {Promise<{ request: string, expiresIn: number }>} as of `signup`
+   */
+  async changeEmail({ currentPassword: current_password, email, language }) {
+    const body = { current_password, email, language };
+    try {
+      return await this.#requestMail("/email", body, (url, init) => this.fetch(url, init));
+    } catch (error) {
+      throw this.#accessToken === null ? signedOutError() : error;
+    }
+  }
+
+  /**
+   * Changes the address of the user, by the token of the mail's link, or by its code.
+   *
+   * @param {{ token?: string, request?: string, code?: string }} confirmation
+   */
+  async confirmEmail({ token, request, code }) {
+    await this.#requestAccount("/email/confirm", { token, request, code });
   }
 
   /**
@@ -471,12 +554,23 @@ export class Daypass extends EventTarget {
     };
   }
 
+  /** As `#request`, for calls that need no session. */
+  async #requestAccount(path, body, send) {
+    this.#needsBrowser();
+    return this.#request(path, body, {}, send);
+  }
+
+  async #requestMail(path, body, send) {
+    const { request, expires_in: expiresIn } = await this.#requestAccount(path, body, send);
+    return { request, expiresIn };
+  }
+
   /** Posts JSON, with the cookie. Returns the JSON of a successful response, and rejects with a `DaypassError` otherwise. */
-  async #request(path, body, headers) {
-    const { url, clientId: client_id, fetch } = this.#options;
+  async #request(path, body, headers, send = this.#options.fetch) {
+    const { url, clientId: client_id } = this.#options;
     let response, json;
     try {
-      response = await fetch(url + path, {
+      response = await send(url + path, {
         method: "POST",
         signal: timeout(REQUEST_TIMEOUT),
         credentials: "include",
@@ -484,8 +578,9 @@ export class Daypass extends EventTarget {
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify({ client_id, ...body }),
       });
-      json = await response.json();
-    } catch {
+      json = response.status === 204 ? {} : await response.json();
+    } catch (error) {
+      if (error instanceof DaypassError) throw error;
       // No response, or only a part of it.
     }
     if (json && response?.ok) return json;

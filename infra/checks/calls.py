@@ -198,6 +198,28 @@ def record(properties):
     yield "route53", "ChangeResourceRecordSets", {"HostedZoneId": properties["HostedZoneId"], "ChangeBatch": {"Changes": changes}}
 
 
+def rule(properties):
+    fields = without(properties, "Targets", "EventPattern") | {"Name": "daypass-r"}
+    yield "events", "PutRule", fields | {"EventPattern": json.dumps(properties["EventPattern"])}
+    yield "events", "PutTargets", {"Rule": "daypass-r", "Targets": properties["Targets"]}
+
+
+def destination(properties):
+    fields = without(properties["EventDestination"], "Name")
+    fields["MatchingEventTypes"] = [name.upper() for name in fields["MatchingEventTypes"]]
+    yield "sesv2", "CreateConfigurationSetEventDestination", {
+        "ConfigurationSetName": properties["ConfigurationSetName"],
+        "EventDestinationName": properties["EventDestination"]["Name"],
+        "EventDestination": fields,
+    }
+
+
+def queue(properties):
+    attributes = {name: str(value).lower() for name, value in without(properties, "QueueName", "Tags").items()}
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    yield "sqs", "CreateQueue", {"QueueName": properties["QueueName"], "Attributes": attributes, "tags": tags}
+
+
 def same(service, operation, *left_out, **extra):
     return lambda properties: iter([(service, operation, without(properties, *left_out) | extra)])
 
@@ -229,10 +251,12 @@ CALLS = {
     "AWS::CloudWatch::Alarm": same("cloudwatch", "PutMetricAlarm", AlarmName="daypass-a"),
     "AWS::CloudWatch::Dashboard": same("cloudwatch", "PutDashboard"),
     "AWS::DynamoDB::Table": table,
+    "AWS::Events::Rule": rule,
     "AWS::IAM::ManagedPolicy": lambda properties: iter(
         [("iam", "CreatePolicy", {"PolicyName": "daypass-p", "PolicyDocument": json.dumps(properties["PolicyDocument"])})]
     ),
     "AWS::IAM::Role": role,
+    "AWS::Lambda::EventSourceMapping": same("lambda", "CreateEventSourceMapping"),
     "AWS::Lambda::Function": function,
     "AWS::Lambda::Permission": same("lambda", "AddPermission", StatementId="daypass-s"),
     "AWS::Lambda::Url": lambda properties: iter(
@@ -242,6 +266,11 @@ CALLS = {
     "AWS::Logs::MetricFilter": logs("PutMetricFilter", filterName="daypass-m"),
     "AWS::Pipes::Pipe": same("pipes", "CreatePipe", Name="daypass-p"),
     "AWS::Route53::RecordSet": record,
+    "AWS::SES::ConfigurationSet": lambda properties: iter(
+        [("sesv2", "CreateConfigurationSet", without(properties, "Name") | {"ConfigurationSetName": properties["Name"]})]
+    ),
+    "AWS::SES::ConfigurationSetEventDestination": destination,
+    "AWS::SQS::Queue": queue,
     "AWS::SSM::Parameter": tagged("ssm", "PutParameter"),
     "AWS::SecretsManager::RotationSchedule": rotation,
     "AWS::SecretsManager::Secret": tagged("secretsmanager", "CreateSecret", Name="daypass-s"),

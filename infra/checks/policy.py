@@ -23,8 +23,9 @@ RESOURCES = {
     ],
     "cloudwatch": ["arn:aws:cloudwatch:REGION:ACCOUNT:alarm:STACK-*", "arn:aws:cloudwatch::ACCOUNT:dashboard/STACK*"],
     "dynamodb": ["arn:aws:dynamodb:REGION:ACCOUNT:table/STACK-*"],
+    "events": ["arn:aws:events:REGION:ACCOUNT:rule/STACK-*"],
     "iam": ["arn:aws:iam::ACCOUNT:role/STACK-*", "arn:aws:iam::ACCOUNT:policy/STACK-*"],
-    "lambda": ["arn:aws:lambda:REGION:ACCOUNT:function:STACK-*"],
+    "lambda": ["arn:aws:lambda:REGION:ACCOUNT:function:STACK-*", "arn:aws:lambda:REGION:ACCOUNT:event-source-mapping:*"],
     "logs": [
         "arn:aws:logs:REGION:ACCOUNT:log-group:/aws/lambda/STACK*",
         "arn:aws:logs:REGION:ACCOUNT:log-group:/aws/vendedlogs/apis/STACK*",
@@ -32,6 +33,8 @@ RESOURCES = {
     "pipes": ["arn:aws:pipes:REGION:ACCOUNT:pipe/*"],
     "route53": ["arn:aws:route53:::hostedzone/*", "arn:aws:route53:::change/*"],
     "s3": ["arn:aws:s3:::aws-sam-cli-managed-default-*"],
+    "ses": ["arn:aws:ses:REGION:ACCOUNT:configuration-set/STACK-*"],
+    "sqs": ["arn:aws:sqs:REGION:ACCOUNT:STACK-*"],
     "ssm": ["arn:aws:ssm:REGION:ACCOUNT:parameter/daypass/STACK/*"],
 }
 # Actions that know no resource, or act on an account.
@@ -76,7 +79,9 @@ LEFT_OUT = {
     "s3": "GetBucketPolicy GetObjectMetadata REST.PUT.OBJECT getObject",
 }
 # Services of such features.
-NO_SERVICE = {"ec2", "elasticfilesystem", "firehose", "kinesis", "s3files", "events", "states", "sns", "sqs", "acm"}
+NO_SERVICE = {"ec2", "elasticfilesystem", "firehose", "kinesis", "s3files", "states", "sns", "acm"}
+# Its resource is in a condition: "Actions, resources, and condition keys for AWS Lambda".
+MAPPING = "lambda:CreateEventSourceMapping"
 KEYS = ["CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"]
 
 
@@ -119,13 +124,15 @@ def policy(schemas):
     for service in sorted(actions):
         if service not in resources:
             raise SystemExit(f"a template needs rights at {service}, for which RESOURCES has no entry: {sorted(actions[service])}")
-        full = {f"{service}:{name}" for name in actions[service]}
+        full = {f"{service}:{name}" for name in actions[service]} - {MAPPING}
         anywhere += sorted(full & ANYWHERE)
         statements.append(statement(service.title(), sorted(full - ANYWHERE), resources[service]))
     statements.append(statement("Anywhere", sorted(anywhere), ["*"]))
     keys = statement("KeysOfYourOwn", [f"kms:{name}" for name in KEYS], ["arn:aws:kms:REGION:ACCOUNT:key/*"])
     keys["Condition"] = {"StringLike": {"kms:ViaService": "*.REGION.amazonaws.com"}}
-    return {"Version": "2012-10-17", "Statement": [*statements, keys]}
+    mapping = statement("Mapping", [MAPPING], ["*"])
+    mapping["Condition"] = {"ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:REGION:ACCOUNT:function:STACK-*"}}
+    return {"Version": "2012-10-17", "Statement": [*statements, mapping, keys]}
 
 
 def statement(name, actions, resources):

@@ -43,6 +43,12 @@ OPERATIONS = {
     "count an attempt": ("dynamodb:UpdateItem", "AttemptsTable"),
     "forget attempts": ("dynamodb:DeleteItem", "AttemptsTable"),
     "read attempts": ("dynamodb:Scan", "AttemptsTable"),
+    "ask for a mail": ("dynamodb:PutItem", "OutboxTable"),
+    "read what a mail permits": ("dynamodb:GetItem", "OutboxTable"),
+    "write what a mail permits": ("dynamodb:UpdateItem", "OutboxTable"),
+    "use a mail up": ("dynamodb:DeleteItem", "OutboxTable"),
+    "read all mails": ("dynamodb:Scan", "OutboxTable"),
+    "add a user": ("dynamodb:PutItem", "UsersTable"),
     "delete a table": ("dynamodb:DeleteTable", "AttemptsTable"),
     "cut keys": ("lambda:InvokeFunction", "RotateKeysFunction"),
     "list roles": ("iam:ListRoles", "*"),
@@ -51,10 +57,11 @@ OPERATIONS = {
     "list buckets": ("s3:ListAllMyBuckets", "*"),
 }
 # Functions that read the clients from a secret, if there is one.
-READ_CLIENTS = {"Login", "Refresh", "Revoke", "Sessions", "Password"}
+READ_CLIENTS = {"Login", "Refresh", "Revoke", "Sessions", "Password", "Account", "Mailer"}
 # Resources of the calls of the deployment's role.
 DEPLOYED = {
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:daypass-a-1A2B",
+    "events": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/daypass-Mail-r-1A2B",
     "dynamodb": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/daypass-t-1A2B",
     "iam": f"arn:aws:iam::{ACCOUNT}:role/daypass-r-1A2B",
     "lambda": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:daypass-f-1A2B",
@@ -62,6 +69,8 @@ DEPLOYED = {
     "pipes": f"arn:aws:pipes:{REGION}:{ACCOUNT}:pipe/SecurityEvents-1A2B",
     "route53": "arn:aws:route53:::hostedzone/Z1UJRXOUMOOFQ8",
     "secretsmanager": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:PeppersSecret-1A2B-AbCdEf",
+    "sesv2": f"arn:aws:ses:{REGION}:{ACCOUNT}:configuration-set/daypass-mail",
+    "sqs": f"arn:aws:sqs:{REGION}:{ACCOUNT}:daypass-undelivered",
     "ssm": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/daypass/daypass/issuer",
 }
 
@@ -88,7 +97,7 @@ def roles(resolver):
     operated = dict(OPERATIONS)
     for words, name in SECRETS.items():
         operated |= {f"{verb} the {words}": (f"secretsmanager:{action}", f"{name}Secret") for verb, action in SECRET_ACTIONS.items()}
-    names = set(operations({f"{name}TableName": "" for name in ("Users", "Sessions", "Attempts")} | {f"{name}SecretArn": "" for name in ("SigningKeys", "RefreshKeys", "Peppers", "Machines")} | {"RotateKeysFunctionName": ""}, ""))
+    names = set(operations({f"{name}TableName": "" for name in ("Users", "Sessions", "Attempts", "Outbox")} | {f"{name}SecretArn": "" for name in ("SigningKeys", "RefreshKeys", "Peppers", "Machines")} | {"RotateKeysFunctionName": ""}, ""))
     if names != set(operated):
         raise SystemExit(f"rights.py does not know {sorted(names ^ set(operated))}")
     for function, may in MAY.items():
@@ -136,8 +145,13 @@ def deployment(templates):
                 seen |= {(service, operation) for service, operation, _ in CALLS[resource["Type"]](resolver.value(resource.get("Properties", {})))}
     # The simulator knows no resource of apigateway:POST.
     for service, operation in sorted(one for one in seen if one[0] != "apigatewayv2"):
-        action = f"{service}:{operation}"
+        action = f"{'ses' if service == 'sesv2' else service}:{operation}"
         resource = DEPLOYED[service]
+        if operation == "CreateEventSourceMapping":
+            for function, allowed in (("daypass-f-1A2B", True), ("payroll", False)):
+                context = {"lambda:FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"}
+                yield case(f"deployment: {action} for {function}", allowed, principal, action, "*", [policy], context=context)
+            continue
         if operation == "CreatePolicy":
             resource = f"arn:aws:iam::{ACCOUNT}:policy/daypass-p-1A2B"
         if operation == "PutDashboard":

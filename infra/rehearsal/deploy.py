@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
+import admin
 import iam_matrix
 from account import REGION, Aws, ask, say
 from permissions import missing
@@ -105,6 +106,7 @@ def main():
         raise SystemExit("API Gateway may not invoke what it should: on AWS, callers would get 500")
     say(f"{checked} permissions of API Gateway to invoke a function are there")
     iam_matrix.check(aws, "daypass")
+    admin.check(usual["DAYPASS_URL"])
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"

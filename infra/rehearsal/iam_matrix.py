@@ -12,11 +12,12 @@ from account import REGION, say
 USER = {"username": {"S": "nobody"}}
 SESSION = {"user": {"S": "nobody"}, "session": {"S": "none"}}
 ATTEMPT = {"key": {"S": "none"}}
+MAIL = {"id": {"S": "none"}}
 
 
 def operations(outputs, public):
     """Each with a name; those that write are for items that are not there, or change nothing."""
-    users, sessions, attempts = (outputs[f"{name}TableName"] for name in ("Users", "Sessions", "Attempts"))
+    users, sessions, attempts, outbox = (outputs[f"{name}TableName"] for name in ("Users", "Sessions", "Attempts", "Outbox"))
 
     def change(table, key):
         return lambda aws: aws("dynamodb").update_item(
@@ -26,6 +27,15 @@ def operations(outputs, public):
             ConditionExpression="attribute_exists(#a)",
             ExpressionAttributeNames={"#a": "nothing"},
             ExpressionAttributeValues={":a": {"S": "nothing"}},
+        )
+
+    def put(table, item):
+        (key,) = item
+        return lambda aws: aws("dynamodb").put_item(
+            TableName=table,
+            Item=item,
+            ConditionExpression="attribute_exists(#k)",
+            ExpressionAttributeNames={"#k": key},
         )
 
     secrets = {
@@ -64,6 +74,12 @@ def operations(outputs, public):
         "count an attempt": change(attempts, ATTEMPT),
         "forget attempts": lambda aws: aws("dynamodb").delete_item(TableName=attempts, Key=ATTEMPT),
         "read attempts": lambda aws: aws("dynamodb").scan(TableName=attempts),
+        "ask for a mail": put(outbox, MAIL),
+        "read what a mail permits": lambda aws: aws("dynamodb").get_item(TableName=outbox, Key=MAIL),
+        "write what a mail permits": change(outbox, MAIL),
+        "use a mail up": lambda aws: aws("dynamodb").delete_item(TableName=outbox, Key=MAIL),
+        "read all mails": lambda aws: aws("dynamodb").scan(TableName=outbox),
+        "add a user": put(users, USER),
         "delete a table": lambda aws: aws("dynamodb").delete_table(TableName=attempts),
         # An event that the function refuses.
         "cut keys": lambda aws: aws("lambda").invoke(FunctionName=outputs["RotateKeysFunctionName"], Payload=b'{"cut":"nothing"}'),
@@ -111,7 +127,34 @@ MAY = {
         "change a session",
         "count an attempt",
         "forget attempts",
+        "ask for a mail",
         *(f"read the {key}" for key in KEYS),
+    ],
+    "Account": [
+        "add a user",
+        "change a user",
+        "delete a user",
+        "find sessions",
+        "change a session",
+        "count an attempt",
+        "ask for a mail",
+        "read what a mail permits",
+        "use a mail up",
+        "read the refresh keys",
+        "read the peppers",
+    ],
+    "Mailer": ["read a user", "change a user", "write what a mail permits", "read the refresh keys"],
+    "Admin": [
+        "add a user",
+        "read a user",
+        "change a user",
+        "delete a user",
+        "read all users",
+        "read a session",
+        "find sessions",
+        "change a session",
+        "ask for a mail",
+        "read the peppers",
     ],
     "Authorizer": [],
     "Revocations": ["read what ended"],

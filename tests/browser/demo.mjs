@@ -6,98 +6,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import tls from "node:tls";
 import { API, COOKIE, DEVICE_COOKIE, FOLDER, SECOND, USER } from "./harness.mjs";
+import { inBrowser, launch, logIn, open, signedIn, text } from "./pages.mjs";
 
-const { chromium } = createRequire(path.join(process.env.DAYPASS_TEST_PLAYWRIGHT, "/"))("playwright-core");
-
-/** Status and path of responses that Chromium reports in the console. Tests add those that they cause. */
-const EXPECTED = [
-  [400, "/refresh"], // the first renewal, without a session
-];
 /** Largest picture for the README, in bytes. */
 const PICTURE_LIMIT = 150_000;
-
-let browser;
-
-const launch = (...more) =>
-  chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync", ...more,
-    ],
-  });
-
-before(async () => {
-  browser = await launch();
-});
-after(() => browser?.close());
-
-// ---- Helpers
-
-/** Runs `scenario` in its own browser profile. Fails on unexpected errors and warnings in the console. */
-async function inBrowser(options, scenario, from = browser) {
-  const context = await from.newContext({ viewport: { width: 960, height: 800 }, locale: "en-GB", ...options });
-  const complaints = [];
-  const expected = [...EXPECTED];
-  context.setDefaultTimeout(15_000);
-  await context.addInitScript(() => {
-    document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
-      console.error(`policy: ${violatedDirective} ${blockedURI}`),
-    );
-  });
-  context.on("console", (message) => {
-    if (message.type() !== "error" && message.type() !== "warning") return;
-    const { url } = message.location();
-    const known = ([status, where]) =>
-      message.text().startsWith(`Failed to load resource: the server responded with a status of ${status}`) &&
-      (where instanceof RegExp ? where.test(new URL(url).pathname) : new URL(url).pathname === where);
-    if (!expected.some(known)) complaints.push(`${message.text()} (${url})`);
-  });
-  context.on("weberror", (error) => complaints.push(String(error.error())));
-  try {
-    await scenario(context, expected);
-    assert.deepEqual(complaints, [], "the console of the pages");
-  } finally {
-    await context.close();
-  }
-}
-
-async function open(context, url = API) {
-  const page = await context.newPage();
-  await page.goto(`${url}/`);
-  await page.locator("#signed-out, #signed-in").and(page.locator(":visible")).waitFor();
-  return page;
-}
-
-async function logIn(page) {
-  await page.locator("#fill-in").click();
-  await page.locator("#log-in").press("Enter");
-  await signedIn(page);
-}
-
-async function signedIn(page) {
-  await page.locator("#signed-in").waitFor();
-  // The page has loaded its content.
-  await text(page, "#call-result", /^GET \/whoami: 200 in \d+ ms/);
-  await page.locator("#sessions li").first().waitFor();
-}
-
-/** Waits until the text of an element matches, and returns it. */
-async function text(page, selector, pattern) {
-  const element = page.locator(selector);
-  const until = Date.now() + 15_000;
-  for (;;) {
-    const found = (await element.textContent()).trim();
-    if (pattern.test(found)) return found;
-    assert.ok(Date.now() < until, `${selector} is "${found}", and not ${pattern}`);
-    await page.waitForTimeout(50);
-  }
-}
 
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 
@@ -470,12 +386,176 @@ test("the list of sessions, and the end of another one", () =>
     assert.deepEqual(await cookies(context), []);
   }));
 
+/** A token as a mail has it, for the purpose with this number: shared/core/src/token/mail.rs. */
+const mailToken = (form, purpose) =>
+  `daypass_${form}_${Buffer.from([1, 0, 0, 0, 0, purpose, ...Array(56).fill(7)]).toString("base64url")}`;
+
+/** Answers the calls of accounts in place of the stack, which counts mails and gives no error to order. Returns the bodies of the
+ * requests. accounts.mjs has the real ones. */
+async function accounts(context, answers = {}) {
+  const asked = [];
+  const request = mailToken("request", 2);
+  const usual = {
+    "/signup": [202, { request, expires_in: 86400 }],
+    "/signup/confirm": [201, { user: "usr_1" }],
+    "/recover": [202, { request, expires_in: 3600 }],
+    "/recover/confirm": [204],
+    "/email": [202, { request, expires_in: 86400 }],
+    "/email/confirm": [204],
+  };
+  await context.route(/\/(signup|recover|email)(\/confirm)?$/, (route) => {
+    const path = new URL(route.request().url()).pathname;
+    asked.push([path, route.request().postDataJSON()]);
+    const [status, json] = answers[path]?.shift() ?? usual[path];
+    return route.fulfill(json ? { status, json } : { status });
+  });
+  return asked;
+}
+
+test("sign-up with the keyboard, and the code of the mail after a reload", () =>
+  inBrowser({}, async (context, expected) => {
+    const wrong = [400, { error: "invalid_token", error_description: "" }];
+    const asked = await accounts(context, { "/signup/confirm": [wrong] });
+    const page = await open(context);
+    await tabTo(page, "sign-up");
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(page), "ask-title");
+    assert.equal(await page.locator("#current-password").isVisible(), false);
+    await tabTo(page, "ask-send");
+    await page.keyboard.press("Enter");
+    await text(page, "#ask-error", /^This field is missing: E-mail address\.$/);
+    assert.equal(await focused(page), "email");
+    await page.keyboard.type("new@example.com");
+    await page.keyboard.press("Enter");
+    await text(page, "#confirm-text", /^If new@example\.com can get a mail, it is on its way\./);
+    assert.equal(await focused(page), "confirm-title");
+    assert.deepEqual(asked[0], ["/signup", { client_id: "demo", email: "new@example.com", language: "en-GB" }]);
+    // A phone reloads the page while the user reads the mail.
+    await page.reload();
+    await text(page, "#state", /^Signed out$/);
+    await page.locator("#code").fill("1234 5678");
+    await page.locator("#new-password").fill("correct horse battery");
+    expected.push([400, "/signup/confirm"]);
+    await page.keyboard.press("Enter");
+    await text(page, "#confirm-error", /^This link or code is not valid/);
+    assert.equal(await focused(page), "code");
+    await page.locator("#new-password").press("Enter");
+    await text(page, "#notice", /^Your account is ready\./);
+    assert.equal(await focused(page), "login-title");
+    const [, , [, body]] = asked;
+    assert.deepEqual(body, { client_id: "demo", request: mailToken("request", 2), code: "12345678", password: "correct horse battery" });
+    await page.reload();
+    await page.locator("#signed-out").waitFor();
+    assert.equal(await page.locator("#confirm").isVisible(), false);
+  }));
+
+test("a link of a mail opens its form, leaves the address bar, and confirms nothing by itself", () =>
+  inBrowser({}, async (context) => {
+    const asked = await accounts(context);
+    const page = await context.newPage();
+    const links = [["reset", 1, "/recover/confirm"], ["verify", 2, "/signup/confirm"], ["verify", 3, "/email/confirm"], ["verify", 4, "/signup/confirm"]];
+    for (const [form, purpose, path] of links) {
+      const token = mailToken(form, purpose);
+      // The first one loads the page, and the others change its fragment.
+      await page.goto(`${API}/#${token}`);
+      await page.locator("#confirm").waitFor();
+      assert.equal(page.url(), `${API}/`);
+      assert.equal(asked.length, 0, "a scanner that runs scripts confirms nothing");
+      assert.equal(await page.locator("#code").isVisible(), false);
+      if (path !== "/email/confirm") await page.locator("#new-password").fill("correct horse battery");
+      await page.locator("#confirm-send").click();
+      await page.locator("#signed-out").waitFor();
+      const [[called, body]] = asked.splice(0);
+      assert.deepEqual([called, body.token], [path, token]);
+    }
+  }));
+
+test("a change of the address, and its errors", () =>
+  inBrowser({}, async (context, expected) => {
+    const [wrong, slow, off] = [[400, { error: "wrong_password" }], [429, { error: "slow_down" }], [404, { error: "not_found" }]];
+    const asked = await accounts(context, { "/email": [wrong, slow, off] });
+    expected.push([400, "/email"], [429, "/email"], [404, "/email"]);
+    const page = await open(context);
+    await logIn(page);
+    await page.locator("#change-email").click();
+    await page.locator("#email").fill("other@example.com");
+    await page.locator("#current-password").fill("wrong");
+    for (const sentence of [/^The current password is wrong\.$/, /^Too many attempts\. Try again in 60 seconds\.$/, /^This server sends no mails\.$/]) {
+      await page.locator("#current-password").press("Enter");
+      await text(page, "#ask-error", sentence);
+    }
+    await page.locator("#current-password").press("Enter");
+    await page.locator("#code").fill("12345678");
+    await page.locator("#code").press("Enter");
+    await text(page, "#notice", /^Your e-mail address is changed\./);
+    assert.equal(await focused(page), "who-title");
+    assert.deepEqual(asked.map(([path]) => path), ["/email", "/email", "/email", "/email", "/email/confirm"]);
+    await page.locator("#log-out").click();
+    await page.locator("#signed-out").waitFor();
+  }));
+
+/** Sends a mail as the function `mailer` does. */
+async function sendMail(subject, body, html) {
+  const content = { Subject: { Data: subject }, Body: { Text: { Data: body }, Html: { Data: html } } };
+  const mail = { FromEmailAddress: "Daypass <no-reply@example.com>", Destination: { ToAddresses: ["new@example.com"] }, Content: { Simple: content } };
+  const url = `${process.env.DAYPASS_TEST_SES}/v2/email/outbound-emails`;
+  assert.equal((await fetch(url, { method: "POST", body: JSON.stringify(mail) })).status, 200);
+}
+
+for (const scheme of ["light", "dark"]) {
+  test(`the inbox shows each mail, and a mail runs no script: ${scheme} scheme`, () =>
+    inBrowser({ colorScheme: scheme }, async (context, expected) => {
+      const blocked = /^Blocked script execution in .*sandboxed/;
+      expected.push(blocked);
+      const page = await context.newPage();
+      const isBlocked = page.waitForEvent("console", (message) => blocked.test(message.text()));
+      await page.goto(`${API}/mail`);
+      const link = `${API}/#${mailToken("verify", 2)}`;
+      const subject = `<i>Confirm</i> ${scheme}`;
+      await sendMail(subject, `Open ${link} to confirm.\n<b>Code</b>: 1234 5678`, `<!doctype html><head></head><a style="font-size:3rem" href="${link}">The link</a><script>alert(1)</script>`);
+      const newest = page.locator("#mails details").first();
+      await newest.locator(".name").getByText(subject, { exact: true }).waitFor();
+      await newest.locator("summary").press("Enter");
+      await isBlocked;
+      assert.match(await newest.locator(".text").textContent(), /<b>Code<\/b>: 1234 5678/);
+      // Another mail arrives, and the open one stays open.
+      await sendMail("Another", "Hello", "<p>Hello");
+      await text(page, "#mails li:first-child .name", /^Another$/);
+      assert.equal(await page.locator("#mails details[open]").count(), 1);
+      assert.match(await page.locator("#news").textContent(), /^New: Another$/);
+      for (const width of [320, 960]) {
+        await page.setViewportSize({ width, height: 700 });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(wide <= width, `${wide} pixels wide on a screen of ${width}`);
+      }
+      assert.deepEqual(await page.evaluate(barriers, 8), []);
+      const frame = page.locator("#mails details[open] iframe");
+      assert.doesNotMatch(await frame.getAttribute("sandbox"), /scripts|same-origin/);
+      // By its place, because Playwright needs scripts to find an element in a frame.
+      const inFrame = () => frame.click({ position: { x: 60, y: 40 } });
+      for (const click of [inFrame, () => page.locator("#mails details[open] .text a").click()]) {
+        const [opened] = await Promise.all([context.waitForEvent("page"), click()]);
+        await opened.locator("#confirm-title").getByText("Confirm your account").waitFor();
+        assert.equal(opened.url(), `${API}/`);
+        await opened.close();
+      }
+      await picture(page, `mail-${scheme}`);
+    }));
+}
+
 for (const scheme of ["light", "dark"]) {
   test(`the page is accessible: ${scheme} scheme, from 320 pixels`, () =>
     inBrowser({ colorScheme: scheme, reducedMotion: "reduce" }, async (context) => {
       const page = await open(context);
-      for (const state of ["signed out", "signed in"]) {
-        if (state === "signed in") await logIn(page);
+      for (const state of ["signed out", "sign-up", "link", "signed in", "change of the address"]) {
+        if (state === "sign-up") await page.locator("#sign-up").click();
+        if (state === "link") await page.goto(`${API}/#${mailToken("reset", 1)}`);
+        if (state === "link") await page.locator("#confirm").waitFor();
+        if (state === "signed in") {
+          await page.locator("#confirm-back").click();
+          await logIn(page);
+        }
+        if (state === "change of the address") await page.locator("#change-email").click();
         for (const width of [320, 390, 736, 960, 1440]) {
           await page.setViewportSize({ width, height: 700 });
           const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -484,6 +564,7 @@ for (const scheme of ["light", "dark"]) {
         await page.setViewportSize({ width: 960, height: 800 });
         assert.deepEqual(await page.evaluate(barriers), [], state);
       }
+      await page.locator("#ask-back").click();
       if (scheme === "dark") {
         await picture(page, "demo-dark");
         return;
@@ -501,7 +582,7 @@ test("the picture in the README is there and small", () => {
 });
 
 /** Runs in the page. Returns its accessibility problems as sentences. */
-function barriers() {
+function barriers(fewestTexts = 20) {
   const found = [];
   const visible = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
   const all = (selector) => [...document.querySelectorAll(selector)].filter(visible);
@@ -564,6 +645,6 @@ function barriers() {
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (ratio < (large ? 3 : 4.5)) found.push(`"${element.textContent.trim()}" has a contrast of ${ratio.toFixed(2)}`);
   }
-  if (texts < 20) found.push(`only ${texts} texts were looked at`);
+  if (texts < fewestTexts) found.push(`only ${texts} texts were looked at`);
   return found;
 }

@@ -134,8 +134,9 @@ fn core_names_nothing_ambient() {
 const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "config", "testing"];
 
 /// The layers of core, which stand on those of the verifier.
-const CORE: [&str; 11] = [
-    "secret", "keys", "token", "client", "throttle", "session", "ports", "config", "flow", "http", "testing",
+const CORE: [&str; 12] = [
+    "secret", "keys", "account", "token", "client", "throttle", "session", "ports", "config", "flow", "http",
+    "testing",
 ];
 
 #[test]
@@ -205,7 +206,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// invariant: One crate names the DynamoDB SDK, and one the Secrets Manager SDK.
+/// invariant: One crate names the DynamoDB SDK, one the Secrets Manager SDK, and one the SES SDK.
 #[test]
 fn one_crate_names_each_sdk() {
     let named = named_by();
@@ -216,6 +217,7 @@ fn one_crate_names_each_sdk() {
     // The floor is the baseline of the benchmarks.
     assert_eq!(who("aws-sdk-dynamodb"), ["daypass-dynamodb", "daypass-floor-aws", "daypass-tests"]);
     assert_eq!(who("aws-sdk-secretsmanager"), ["daypass-floor-aws", "daypass-key-loader"]);
+    assert_eq!(who("aws-sdk-sesv2"), ["daypass-mail"]);
 }
 
 /// Only people sign in by `aws sso login` or `aws login`. A function is built alone, so features of `daypass` do not reach it.
@@ -256,6 +258,18 @@ fn sessions_and_revocations_read_no_key_and_no_password() {
     }
     let linked = linked_into("daypass-revocations");
     assert!(!linked.contains("daypass-key-loader") && !linked.contains("aws-sdk-secretsmanager"));
+}
+
+/// A request for a mail does not wait for SES, and the function that sends mails reads no password.
+///
+/// invariant: Of the functions, only `mailer` links SES, and `mailer` links no password hasher.
+#[test]
+fn the_mailer_alone_sends_mails() {
+    let sends = |function: &&daypass_tools::Function| linked_into(function.package).contains("aws-sdk-sesv2");
+    let senders: Vec<&str> = FUNCTIONS.iter().filter(sends).map(|function| function.binary).collect();
+    assert_eq!(senders, ["mailer"]);
+    let linked = linked_into("daypass-mailer");
+    assert!(!linked.contains("daypass-passwords") && !linked.contains("argon2"));
 }
 
 /// The packages that the authorizer links. Review a package before you add its line. `UPDATE_SNAPSHOTS=1` writes the list.

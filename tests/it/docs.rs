@@ -190,7 +190,7 @@ fn the_configuration_reference_is_up_to_date() {
 // ---- invariants ----------------------------------------------------------------------------------------------------
 
 /// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
-const AREAS: [(&str, &[&str]); 12] = [
+const AREAS: [(&str, &[&str]); 13] = [
     ("Boundaries", &["tests/it/boundaries.rs"]),
     (
         "Sessions and refresh",
@@ -204,7 +204,17 @@ const AREAS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("Failures", &["tests/it/suites/failures/", "tests/src/contract/faults.rs"]),
-    ("Account endpoints", &["tests/it/password.rs", "tests/it/sessions.rs"]),
+    (
+        "Account endpoints",
+        &[
+            "shared/core/src/token/mail",
+            "tests/it/accounts",
+            "tests/it/password.rs",
+            "tests/it/sessions.rs",
+            "tests/src/contract/address.rs",
+        ],
+    ),
+    ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (
         "Passwords and rate limits",
         &[
@@ -387,11 +397,11 @@ fn present() -> Vec<Document> {
 /// All errors with status and code. A variant that is missing here does not compile.
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
-        AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication, InsufficientScope,
-        InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MethodNotAllowed, NoToken,
-        NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SlowDown,
-        TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongPassword,
+        AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
+        InsufficientScope, InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff,
+        MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed,
+        PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient,
+        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -412,9 +422,14 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         InvalidScope,
         WrongPassword,
         PasswordRefused(""),
+        MailRefused,
+        SignUpNotAllowed,
+        MailOff,
         InvalidToken,
         InsufficientScope,
+        NoOperator,
         NotFound,
+        AlreadyExists(""),
         SlowDown(Duration::ZERO),
         TemporarilyUnavailable,
         ServerError,
@@ -439,9 +454,14 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | PasswordRefused(_)
+            | MailRefused
+            | SignUpNotAllowed
+            | MailOff
             | InvalidToken
             | InsufficientScope
+            | NoOperator
             | NotFound
+            | AlreadyExists(_)
             | SlowDown(_)
             | TemporarilyUnavailable
             | ServerError => {}

@@ -52,6 +52,47 @@ fn check(hash: &str, password: &str) -> PasswordCheck {
     Passwords::standard().check(&password, Some(hash), &PEPPERS)
 }
 
+/// A user of `tests/vectors`.
+#[derive(serde::Deserialize)]
+struct Made {
+    system: String,
+    line: String,
+    password: String,
+    /// Suffix that Devise appends to each password.
+    pepper: Option<String>,
+}
+
+/// invariant: A user whose hash PHP, WordPress, Drupal, Symfony, Laravel, Joomla or Ruby made can log in with the password of the hash after the import.
+#[test]
+fn hashes_that_php_and_ruby_made_are_imported() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        users: Vec<Made>,
+    }
+    let now = SystemClock.now();
+    let mut document = Document::generate(Algorithm::EdDsa, &OsEntropy, now).unwrap();
+    let kid = document.adopt_pepper(b"peppered by devise", &OsEntropy, now).unwrap();
+    let peppers = Peppers::from_document(&document).unwrap();
+    for (text, at_least) in
+        [(include_str!("../vectors/php.json"), 100), (include_str!("../vectors/ruby.json"), 20)]
+    {
+        let File { users } = serde_json::from_str(text).unwrap();
+        assert!(users.len() >= at_least, "{}", users.len());
+        for Made { system, line, password, pepper } in &users {
+            let imported = users_in(system, false, line.as_bytes(), now).unwrap();
+            let [Ok(user)] = imported.as_slice() else { panic!("{line}: {imported:?}") };
+            let prefix = pepper.as_ref().map(|_| format!("$bcrypt-pepper$k={kid}")).unwrap_or_default();
+            let hash = prefix + &user.password_hash;
+            let check = |password: &str| {
+                let password = Password::new(password.to_owned()).unwrap();
+                Passwords::standard().check(&password, Some(&hash), &peppers)
+            };
+            assert!(matches!(check(password), PasswordCheck::Match { .. }), "{password:?}: {line}");
+            assert_eq!(check(&format!("x{password}")), PasswordCheck::Mismatch, "{line}");
+        }
+    }
+}
+
 fn one_hash() -> impl Strategy<Value = (&'static str, &'static str)> {
     proptest::sample::select(&HASHES[..])
 }

@@ -4,7 +4,10 @@
 //! functions, which `cargo verify` provides. Each of them is a step of it. CONTRIBUTING.md explains where to put a new
 //! test.
 
+mod accounts;
+mod admin;
 mod boundaries;
+mod claims;
 mod cookie;
 mod deploy;
 mod device;

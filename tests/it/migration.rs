@@ -7,6 +7,7 @@ use daypass_core::ports::event::{Event, LoginFailure};
 use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::throttle::Exhausted;
+use daypass_dynamodb::Addition;
 use daypass_testkit::cognito::{self, CLIENT, Cognito, Fault, UserState};
 use daypass_testkit::depth::amount;
 use daypass_testkit::embedded::Embedded;
@@ -67,7 +68,7 @@ fn old_user(n: usize, state: UserState) -> cognito::User {
 impl Moving {
     async fn mark(&self, name: &str, id: UserId, status: UserStatus) {
         let user = User { id, status, password_hash: MARKER.to_owned(), ..bench::user(name) };
-        assert_eq!(self.service.bench.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.service.bench.store.add_user(&user).await, Ok(Addition::Added));
         let _ = self.service.bench.recorder.take();
     }
 
@@ -108,7 +109,7 @@ async fn users_log_in_with_their_old_passwords_and_then_without_cognito() {
         pool.add(old_user(n, UserState::Confirmed));
         if n % 2 == 0 {
             let user = User { id: id(n), password_hash: MARKER.to_owned(), ..bench::user(&name(n)) };
-            assert_eq!(service.bench.store.add_user(&user).await, Ok(true));
+            assert_eq!(service.bench.store.add_user(&user).await, Ok(Addition::Added));
         }
     }
     let login = async |n: usize, password: String| {
@@ -167,7 +168,8 @@ async fn unknown_wrong_and_disabled_cost_the_same() {
     moving.mark(&name(1), id(1), UserStatus::Enabled).await;
     moving.mark(&name(2), id(2), UserStatus::Disabled).await;
     let mut seen = Vec::new();
-    for (name, password) in [("unknown", PASSWORD), (&name(1), "wrong"), (&name(2), &password(2))] {
+    for (name, password) in [("unknown@example.com", PASSWORD), (&name(1), "wrong"), (&name(2), &password(2))]
+    {
         let hashes = moving.service.hashes.load(std::sync::atomic::Ordering::SeqCst);
         let before = moving.pool.requests();
         let answer = moving.service.post("/login", &json!({ "username": name, "password": password })).await;
@@ -183,7 +185,7 @@ async fn unknown_wrong_and_disabled_cost_the_same() {
     let causes = [LoginFailure::UnknownUser, LoginFailure::WrongPassword, LoginFailure::Disabled];
     assert_eq!(moving.causes(), causes);
     assert_eq!(moving.stored(&name(2)).await.unwrap().password_hash, MARKER, "still disabled and marked");
-    assert_eq!(moving.stored("unknown").await, None);
+    assert_eq!(moving.stored("unknown@example.com").await, None);
 }
 
 /// Daypass rejects users whom Cognito does not accept with the password alone. The event has the cause.
@@ -233,7 +235,10 @@ async fn a_migrated_user_is_the_user_of_the_id_token() {
     assert_eq!(moving.causes(), [LoginFailure::OtherOldUser]);
     assert_eq!(moving.stored(&name(2)).await, None);
     assert_eq!(moving.login("ada", &password(2)).await.0, 200);
-    assert_eq!(moving.stored("ada").await.unwrap().id, id(2));
+    let ada = moving.stored("ada").await.unwrap();
+    assert_eq!(ada.id, id(2));
+    let email = ada.email.unwrap();
+    assert_eq!((email.address.as_str(), email.verified), (name(2).as_str(), true));
 
     // The name goes to Cognito as typed, and to the table as normalised.
     moving.pool.add(cognito::User { username: "Bob".to_owned(), ..old_user(3, UserState::Confirmed) });
@@ -270,8 +275,8 @@ async fn a_failure_of_cognito_is_503_and_locks_no_user() {
         tokens(r#"{"AuthenticationResult":{"IdToken":"a.b.c"}}"#),
         tokens(r#"{"AuthenticationResult":{"IdToken":"e30.e30.c2ln"}}"#),
     ];
-    // Far more attempts than any limit allows.
-    for fault in faults.iter().chain(&faults) {
+    // More attempts than any limit allows: that of an address is 60.
+    for fault in faults.iter().cycle().take(70) {
         moving.pool.set_fault(Some(fault.clone()));
         let answer = moving.service.login_from(HOME, &name(1), &password(1)).await;
         assert_eq!(answer.outcome(), busy(), "{fault:?}");
@@ -290,6 +295,19 @@ async fn a_failure_of_cognito_is_503_and_locks_no_user() {
     assert_eq!(moving.login("unknown", PASSWORD).await, busy());
     assert_eq!(moving.login(&name(1), &password(1)).await.0, 200, "moved users need no Cognito");
     assert_eq!(moving.login(&name(1), "wrong").await, rejected());
+}
+
+/// Anyone can type a name that Cognito rejects as malformed. Such an attempt is no failure, and not free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_cognito_rejects_as_malformed_is_401_and_counts() {
+    let moving = moving(&[]).await;
+    let long = "a".repeat(129);
+    for _ in 0..5 {
+        assert_eq!(moving.login(&long, PASSWORD).await, rejected());
+    }
+    assert_eq!(moving.causes(), [LoginFailure::UnknownUser; 5]);
+    assert_eq!(moving.login(&long, PASSWORD).await.0, 429);
+    assert_eq!(moving.pool.requests(), 5);
 }
 
 /// Cognito locks a name for seconds. A user with the right password must not be told that it is wrong.
@@ -329,7 +347,8 @@ async fn first_logins_at_once_make_one_user() {
     for n in [1, 2] {
         let (name, password) = (name(n), password(n));
         let logins = join_all((0..4).map(|_| moving.login(&name, &password))).await;
-        assert!(logins.iter().all(|(status, _)| *status == 200), "{logins:?}");
+        let all_in = logins.iter().all(|(status, _)| *status == 200);
+        assert!(all_in, "{logins:?} {:?}", moving.service.journal.take_lines());
     }
     let created = |event: &&Event| matches!(event, Event::LoginMigrated { created: true, .. });
     assert_eq!(moving.service.journal.take().iter().filter(created).count(), 1);
@@ -379,6 +398,13 @@ async fn an_endpoint_decides_and_its_failures_are_503() {
         (200, r#"{"ok":1}"#),
         (200, r#"{"ok":true,"ok":true}"#),
         (200, r#"{"ok":true,"unknown":1}"#),
+        (200, r#"{"ok":false,"email":"bob@example.com"}"#),
+        (200, r#"{"ok":true,"email":"bob"}"#),
+        (200, r#"{"ok":true,"email":null}"#),
+        (200, r#"{"ok":true,"email_verified":true}"#),
+        (200, r#"{"ok":true,"email":"bob@example.com","email_verified":"true"}"#),
+        (200, r#"{"ok":true,"claims":[]}"#),
+        (200, r#"{"ok":true,"claims":{"sub":"other"}}"#),
         (200, padded.as_str()),
         (201, r#"{"ok":true}"#),
         (302, r#"{"ok":true}"#),
@@ -403,6 +429,26 @@ async fn an_endpoint_decides_and_its_failures_are_503() {
             "client_id": "web", "username": "bob", "password": "Old Password",
         })
     );
+    let attributes =
+        r#"{"ok":true,"email":"Carol@Example.com","email_verified":true,"claims":{"tenant":"acme"}}"#;
+    endpoint.set_fault(answers(200, attributes));
+    assert_eq!((login("carol").await.0, login("carol2").await.0), (200, 200));
+    let stored = async |name: &str| service.bench.store.user(&bench::username(name)).await.unwrap().unwrap();
+    let carol = stored("carol").await;
+    let email = carol.email.unwrap();
+    assert_eq!((email.address.as_str(), email.verified), ("carol@example.com", true));
+    assert_eq!(carol.claims.to_string(), r#"{"tenant":"acme"}"#);
+    assert_eq!(stored("carol2").await.email, None, "the address is taken");
+    let taken = service.journal.take().into_iter().filter_map(|event| match event {
+        Event::LoginMigrated { email_taken, .. } => Some(email_taken),
+        _ => None,
+    });
+    assert_eq!(taken.collect::<Vec<_>>(), [false, false, false, true]);
+    // Name, scope and claims do not fit into a session together.
+    let large = format!(r#"{{"ok":true,"claims":{{"a":"{}"}}}}"#, "x".repeat(504));
+    endpoint.set_fault(answers(200, &large));
+    assert_eq!(login(&"d".repeat(125)).await, busy());
+    assert_eq!(login(&"d".repeat(60)).await.0, 200);
     let asked = endpoint.requests();
     endpoint.stop();
     assert_eq!((login("alice").await.0, login("BOB").await.0), (200, 200));

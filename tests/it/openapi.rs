@@ -102,34 +102,45 @@ fn schemas_and_examples_are_sound() {
     }
 }
 
-/// The template, the local gateway and the description have the same paths, with the same authorizer.
+/// What stands in front of a route, by the name of its security scheme.
+fn guard(authorizer: bool, iam: bool) -> &'static str {
+    match (authorizer, iam) {
+        (true, _) => "accessToken",
+        (_, true) => "iam",
+        _ => "",
+    }
+}
+
+/// The template, the local gateway and the description have the same paths, with the same guard.
 #[test]
 fn routes_are_those_of_the_template_and_of_the_gateway() {
     let api = read(template::API);
-    let gateway: BTreeSet<(String, bool)> = template::routes(&read("template.yaml"), &api)
+    let gateway: BTreeSet<(String, &str)> = template::routes(&read("template.yaml"), &api)
         .unwrap()
         .iter()
-        .map(|route| (route.key().to_owned(), route.authorizer().is_some()))
+        .map(|route| (route.key().to_owned(), guard(route.authorizer().is_some(), route.needs_iam())))
         .collect();
     let parsed = template::parse(&api).unwrap();
     let resources = parsed["Resources"].as_object().unwrap().values();
-    let deployed: BTreeSet<(String, bool)> = resources
+    let deployed: BTreeSet<(String, &str)> = resources
         .filter(|resource| resource["Type"] == "AWS::ApiGatewayV2::Route")
         .map(|route| &route["Properties"])
-        .map(|route| (route["RouteKey"].as_str().unwrap().to_owned(), route.get("AuthorizerId").is_some()))
+        .map(|route| {
+            let iam = route.get("AuthorizationType").is_some_and(|kind| kind == "AWS_IAM");
+            (route["RouteKey"].as_str().unwrap().to_owned(), guard(route.get("AuthorizerId").is_some(), iam))
+        })
         .collect();
     assert_eq!(gateway, deployed);
 
     // ANY takes all methods, of which the description lists those that the function has; a greedy route takes every
     // document below it. A preflight has a route of its own where the others need a token.
     let guards = description().operations().map(|(path, method, operation)| {
-        let guarded = operation["security"] == json!([{ "accessToken": [] }]);
-        let path = match path.strip_prefix("/.well-known/") {
-            Some(_) => "/.well-known/{document+}",
-            None => path,
-        };
-        let own = (format!("{} {path}", method.to_uppercase()), guarded);
-        if gateway.contains(&own) { own } else { (format!("ANY {path}"), guarded) }
+        let needs = |scheme: &str| operation["security"] == json!([{ scheme: [] }]);
+        let guard = guard(needs("accessToken"), needs("iam"));
+        let greedy = [("/.well-known/", "/.well-known/{document+}"), ("/admin/", "/admin/{operation+}")];
+        let path = greedy.iter().find(|(start, _)| path.starts_with(start)).map_or(path, |(_, route)| route);
+        let own = (format!("{} {path}", method.to_uppercase()), guard);
+        if gateway.contains(&own) { own } else { (format!("ANY {path}"), guard) }
     });
     assert_eq!(guards.collect::<BTreeSet<_>>(), gateway);
 }

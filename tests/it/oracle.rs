@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use daypass_core::account::address::EmailAddress;
 use daypass_core::config;
 use daypass_core::flow::login::Login;
 use daypass_core::http::answer::Response;
@@ -14,7 +15,8 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Context;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{
-    AttemptStore, Begun, NewSession, Revocation, Rotation, Store, StoreError, User, UserStatus,
+    AddressOwner, AddressStore, AttemptStore, Begun, Creation, NewSession, Revocation, Rotation, Store,
+    StoreError, User, UserStatus,
 };
 use daypass_core::secret::Password;
 use daypass_core::session::{EndReason, RotationRequest};
@@ -84,8 +86,14 @@ impl AttemptStore for Leaky {
     }
 }
 
+impl AddressStore for Leaky {
+    async fn user_by_address(&self, address: &EmailAddress) -> Result<Option<AddressOwner>, StoreError> {
+        self.store.user_by_address(address).await
+    }
+}
+
 impl Store for Leaky {
-    async fn create_user(&self, user: &User) -> Result<User, StoreError> {
+    async fn create_user(&self, user: &User) -> Result<Creation, StoreError> {
         self.store.create_user(user).await
     }
 

@@ -4,12 +4,17 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Config, Credentials, Region, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::account::MAX_SESSION_BYTES;
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::flow::login::MAX_DEVICE_BYTES;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
 use daypass_core::throttle::{Counter, Limit};
 use daypass_core::token::refresh::RefreshToken;
-use daypass_dynamodb::{DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames};
+use daypass_dynamodb::{
+    Addition, DynamoDb, LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY, TableNames,
+};
 use daypass_testkit::patience::Patience;
 use daypass_testkit::recorder::Recorder;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
@@ -80,6 +85,8 @@ pub struct Bench {
     pub raw: Client,
     /// Names of the tables.
     pub tables: Tables,
+    /// Name of the outbox.
+    pub outbox: String,
 }
 
 impl Bench {
@@ -88,26 +95,28 @@ impl Bench {
         let suffix = u64::from_be_bytes(random());
         let name = |role: &str| format!("{role}-{suffix:016x}");
         let tables = Tables { users: name("users"), sessions: name("sessions"), attempts: name("attempts") };
-        let names = TableNames::from(&tables);
+        let outbox = name("outbox");
+        let names = TableNames::from(&tables).with_outbox(&outbox);
         let direct = DynamoDb::local(url, names.clone());
         direct.create_tables().await.unwrap();
         let recorder = Recorder::start(url).await;
         let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
-        Self { store, recorder, raw: raw_client(url), tables }
+        Self { store, recorder, raw: raw_client(url), tables, outbox }
     }
 
     /// A store over the same tables, with another recorder.
     pub async fn again(&self, url: &str) -> Self {
         let recorder = Recorder::start(url).await;
-        let store =
-            DynamoDb::local_by(recorder.url(), TableNames::from(&self.tables), SdkClock(recorder.patience()));
-        Self { store, recorder, raw: self.raw.clone(), tables: self.tables.clone() }
+        let names = TableNames::from(&self.tables).with_outbox(&self.outbox);
+        let store = DynamoDb::local_by(recorder.url(), names, SdkClock(recorder.patience()));
+        let (raw, tables, outbox) = (self.raw.clone(), self.tables.clone(), self.outbox.clone());
+        Self { store, recorder, raw, tables, outbox }
     }
 
     /// Adds a user of this name.
     pub async fn user(&self, name: &str) -> User {
         let user = user(name);
-        assert_eq!(self.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added));
         user
     }
 
@@ -178,6 +187,8 @@ pub fn user(name: &str) -> User {
         password_version: 1,
         status: UserStatus::Enabled,
         scope: scope("orders:read orders:write"),
+        email: None,
+        claims: Claims::default(),
         created_at: after(1),
         updated_at: after(20),
     }
@@ -199,6 +210,7 @@ pub fn session(user: &User) -> Session {
         absolute_end: NOW + LIFE,
         client: client("web"),
         scope: user.scope.clone(),
+        claims: user.claims.clone(),
         account: true,
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
@@ -211,19 +223,30 @@ pub fn registered() -> [ClientId; 2] {
     [client("web"), client(&"c".repeat(ClientId::MAX_BYTES))]
 }
 
-/// The largest possible session, after a rotation.
+/// The largest possible session of a user with this name, after a rotation: with the largest scope, and claims and a device hint
+/// in the rest.
 #[must_use]
 pub fn largest_session(user: &User) -> Session {
     // As many words as a scope may have, in the longest text.
     let mut words: Vec<String> = (1..Scope::MAX_WORDS).map(|n| format!("{n:07}")).collect();
     words.push("x".repeat(Scope::MAX_BYTES - words.join(" ").len() - 1));
+    let rest = MAX_SESSION_BYTES - Scope::MAX_BYTES - user.username.as_str().len();
+    let device = rest.min(MAX_DEVICE_BYTES);
     Session {
         client: client(&"c".repeat(ClientId::MAX_BYTES)),
         scope: scope(&words.join(" ")),
+        claims: claims_of(rest - device),
         account: false,
-        device: Some("d".repeat(daypass_core::flow::login::MAX_DEVICE_BYTES)),
+        device: Some("d".repeat(device)),
         ..session(user)
     }
+}
+
+/// Claims of this many bytes; none for fewer than 8.
+#[must_use]
+pub fn claims_of(bytes: usize) -> Claims {
+    let text = bytes.checked_sub(8).map(|rest| format!("{{\"a\":\"{}\"}}", "x".repeat(rest)));
+    text.map_or_else(Claims::default, |text| Claims::parse(&text).unwrap())
 }
 
 /// A new attempt that presents this generation of a session's token.

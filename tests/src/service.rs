@@ -4,9 +4,12 @@
 use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
+use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
+use daypass_core::account::claims::Claims;
 use daypass_core::client::machine::{MachineDocument, Machines, Registry};
-use daypass_core::config;
+use daypass_core::config::{self, MailerConfig};
+use daypass_core::flow::account::Account;
 use daypass_core::flow::client_credentials::ClientCredentials;
 use daypass_core::flow::feed::Revocations;
 use daypass_core::flow::introspect::Introspect;
@@ -20,12 +23,12 @@ use daypass_core::http::discovery::Discovery;
 use daypass_core::http::proxy::admit;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::keys::{Document, Peppers};
-use daypass_core::ports::context::{Context, Principal};
+use daypass_core::ports::context::{Context, Operator, Principal};
 use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
@@ -177,6 +180,11 @@ pub struct Service {
     introspect: Introspect<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
+    /// The flows of the function `account`.
+    pub account: Account<DynamoDb>,
+    /// The settings of the mailer, which [`Mailroom`](crate::mailroom::Mailroom) runs.
+    pub mailer: MailerConfig,
+    admin: AdminApi,
     authorizer: Authorizer<NotFollowed>,
     revocations: Revocations<DynamoDb>,
     discovery: Discovery,
@@ -207,7 +215,8 @@ impl Service {
     pub async fn quick_unrecorded(dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let keys = Document::generate(Algorithm::Es256, &OsEntropy, NOW).unwrap();
         let mut bench = Bench::new(dynamodb).await;
-        bench.store = DynamoDb::local(dynamodb, TableNames::from(&bench.tables));
+        let names = TableNames::from(&bench.tables).with_outbox(&bench.outbox);
+        bench.store = DynamoDb::local(dynamodb, names);
         Self::over(bench, keys, settings, true)
     }
 
@@ -226,6 +235,8 @@ impl Service {
             ("DAYPASS_USERS_TABLE", &bench.tables.users),
             ("DAYPASS_SESSIONS_TABLE", &bench.tables.sessions),
             ("DAYPASS_ATTEMPTS_TABLE", &bench.tables.attempts),
+            ("DAYPASS_OUTBOX_TABLE", &bench.outbox),
+            ("DAYPASS_MAIL_FROM", "Acme <no-reply@acme.example>"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -273,7 +284,16 @@ impl Service {
             )
             .unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
+            account: Account::new(config::account(lookup).unwrap(), &keys, store(), hasher(), context())
+                .unwrap(),
+            mailer: config::mailer(lookup).unwrap(),
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
+            admin: AdminApi {
+                store: store(),
+                peppers: Peppers::from_document(&keys).unwrap(),
+                passwords: Passwords::standard(),
+                context: context(),
+            },
             authorizer: Authorizer::new(authorizer::read(lookup).unwrap(), None, NotFollowed, of_verifier)
                 .unwrap(),
             revocations: Revocations::new(&config::revocations(lookup).unwrap(), store(), context()),
@@ -302,6 +322,16 @@ impl Service {
         self.introspect.clients = ClientCredentials::new(issuer, registry);
     }
 
+    /// Time, randomness and log of another function of the stack.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            clock: Box::new(self.clock.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(self.journal.clone()),
+        }
+    }
+
     /// Adds a user with [`PASSWORD`] and the scope `orders:read orders:write`.
     pub async fn user(&self, name: &str) -> User {
         let password = Password::new(PASSWORD.to_owned()).unwrap();
@@ -324,10 +354,12 @@ impl Service {
             password_version: 1,
             status: UserStatus::Enabled,
             scope: Scope::parse("orders:read orders:write").unwrap(),
+            email: None,
+            claims: Claims::default(),
             created_at: self.clock.now(),
             updated_at: self.clock.now(),
         };
-        assert_eq!(self.bench.store.add_user(&user).await, Ok(true));
+        assert_eq!(self.bench.store.add_user(&user).await, Ok(Addition::Added));
         let _ = self.bench.recorder.take();
         user
     }
@@ -336,7 +368,8 @@ impl Service {
     pub async fn send(&self, mut request: Request) -> Answer {
         let path = request.uri().path().to_owned();
         let sent = request.clone();
-        let is_public = path == "/revocations" || path.starts_with("/.well-known/");
+        let is_public =
+            ["/revocations", "/.well-known/", "/admin/"].iter().any(|start| path.starts_with(start));
         let proxy = self.proxy.as_ref().filter(|_| !is_public);
         if let Err(error) = admit(proxy, &mut request) {
             let answer = Answer::from(refuse(&self.login.context, error, &caller_of(&request)));
@@ -349,8 +382,14 @@ impl Service {
             "/refresh" | "/token" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
             "/introspect" => daypass_introspect::handle(&self.introspect, request).boxed(),
-            "/password" => daypass_password::handle(&self.password, request).boxed(),
+            "/signup" | "/signup/confirm" | "/recover" | "/recover/confirm" | "/email/confirm" => {
+                daypass_account::handle(&self.account, request).boxed()
+            }
+            "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if path.starts_with("/admin/") => {
+                daypass_admin_function::handle(&self.admin, request).boxed()
+            }
             path if path.starts_with("/sessions") => {
                 daypass_sessions::handle(&self.sessions, request).boxed()
             }
@@ -359,6 +398,17 @@ impl Service {
         let answer = Answer::from(response.await);
         assert_described(&sent, &answer);
         answer
+    }
+
+    /// Sends a request of an operator, whom IAM authorised.
+    pub async fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = match body {
+            Some(body) => post(path, "application/json", body.to_string()),
+            None => request(method, path),
+        };
+        *request.method_mut() = method.parse().unwrap();
+        request.extensions_mut().insert(operator());
+        self.send(request).await
     }
 
     /// Sends a `POST` request with a JSON body.
@@ -465,6 +515,12 @@ pub fn quick_hash(password: &str) -> String {
     let params = argon2::Params::new(argon2::Params::MIN_M_COST, 1, 1, Some(32)).unwrap();
     let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     argon2.hash_password_with_salt(password.as_bytes(), b"sixteen bytes of").unwrap().to_string()
+}
+
+/// The operator of [`Service::operate`].
+#[must_use]
+pub fn operator() -> Operator {
+    Operator { arn: "arn:aws:sts::123456789012:assumed-role/support/ada".to_owned() }
 }
 
 /// A request without a body, as API Gateway passes it.

@@ -5,7 +5,7 @@ use daypass_core::http::answer::{Response, record, refuse};
 use daypass_core::http::browser::respond_with_tokens;
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
-use daypass_core::ports::store::{AttemptStore, Store};
+use daypass_core::ports::store::{AddressStore, AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ pub const METHODS: &str = "POST";
 const STEP: Duration = Duration::from_millis(20);
 
 /// Answers a login.
-pub async fn handle<S: Store + AttemptStore>(login: &Login<S>, request: Request) -> Response {
+pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, request: Request) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {

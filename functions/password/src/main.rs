@@ -3,7 +3,7 @@
 use daypass_aws::SdkConfig;
 use daypass_core::config::{self, PasswordConfig};
 use daypass_core::flow::password::ChangePassword;
-use daypass_dynamodb::DynamoDb;
+use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_key_loader::{clients, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_password::{METHODS, handle};
@@ -32,8 +32,8 @@ async fn build(
 ) -> Result<ChangePassword<DynamoDb>, BoxError> {
     let log = context();
     let before = last.as_ref().map(|last| last.config.clients.clone());
-    let store =
-        DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, (&config.tables).into());
+    let tables = TableNames::from(&config.tables).with_outbox(&config.outbox_table);
+    let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let (keys, clients, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), clients, store);
     let (keys, config) = (keys?, PasswordConfig { clients: clients?, ..config });

@@ -6,11 +6,12 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, RefreshKeys};
 use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
 use daypass_core::session::Session;
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::runtime_api::Function;
@@ -258,10 +259,12 @@ async fn open_session(url: &str) -> Session {
         password_version: 1,
         status: UserStatus::Enabled,
         scope: Scope::parse("orders:read").unwrap(),
+        email: None,
+        claims: Claims::default(),
         created_at: now,
         updated_at: now,
     };
-    assert_eq!(store.add_user(&user).await, Ok(true));
+    assert_eq!(store.add_user(&user).await, Ok(Addition::Added));
     let end = now + Duration::from_secs(3600);
     let session = Session {
         user: user.id,
@@ -277,6 +280,7 @@ async fn open_session(url: &str) -> Session {
         absolute_end: end,
         client: ClientId::parse("web").unwrap(),
         scope: user.scope.clone(),
+        claims: user.claims.clone(),
         ended: None,
         device: None,
     };

@@ -5,6 +5,7 @@ use crate::function::Function;
 use crate::runtime_api::Exchange;
 use crate::token::{AUDIENCE, ISSUER, Ticket, get_revocations};
 use anyhow::{Context, Result, anyhow};
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::store::{self, UserStatus};
@@ -114,6 +115,7 @@ impl Stage {
             ("DAYPASS_USERS_TABLE", "users"),
             ("DAYPASS_SESSIONS_TABLE", "sessions"),
             ("DAYPASS_ATTEMPTS_TABLE", "attempts"),
+            ("DAYPASS_OUTBOX_TABLE", "outbox"),
         ];
         let mut environment: Vec<(&'static str, OsString)> =
             environment.map(|(name, value)| (name, value.into())).into();
@@ -219,6 +221,8 @@ fn stored_user(keys: &Document, number: u8, name: &str) -> Result<store::User> {
         password_version: 1,
         status: UserStatus::Enabled,
         scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
+        email: None,
+        claims: Claims::default(),
         created_at: now,
         updated_at: now,
     })

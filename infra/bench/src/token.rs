@@ -1,6 +1,7 @@
 //! The event of every measured function, with a valid token.
 
 use anyhow::{Context, Result, anyhow};
+use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::{OsEntropy, SystemClock};
@@ -44,6 +45,7 @@ impl Ticket {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").context("the client id is malformed")?,
             scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
+            claims: Claims::default(),
             account: false,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };

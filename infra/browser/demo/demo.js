@@ -2,8 +2,9 @@
 // token. Text from the server is inserted as text, never as HTML.
 
 import { Daypass } from "/daypass.js";
+import { byId, duration, errorText, withBusy } from "/page.js";
+import { closeForms, isFormOpen, openLink, startForms } from "/account.js";
 
-const byId = (id) => document.getElementById(id);
 const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
@@ -20,26 +21,6 @@ let listRequests = 0;
 
 // ---- Texts
 
-const seconds = (n) => `${n} second${n === 1 ? "" : "s"}`;
-
-function duration(total) {
-  const minutes = Math.floor(total / 60);
-  if (total > 0 && total % 60 === 0) return `${minutes} minute${minutes === 1 ? "" : "s"}`;
-  return minutes > 0 ? `${minutes} min ${String(total % 60).padStart(2, "0")} s` : `${total} s`;
-}
-
-/** The message for an error of the module, or of `fetch`, which has no status. */
-function errorText({ status, error, retryAfter }) {
-  if (!navigator.onLine) return "You are offline. Try again when you are online.";
-  if (!status) return "The server cannot be reached. Is it still running?";
-  if (error === "signed_out") return "You are signed out.";
-  if (status === 401) return "Wrong user name or password.";
-  if (status === 403) return "The server denies logins from this address.";
-  if (status === 429) return `Too many attempts. Try again in ${seconds(retryAfter || 60)}.`;
-  if (status === 503) return `The server is busy. Try again in ${seconds(retryAfter || 2)}.`;
-  return `The server answered with an error (${status}). See its log.`;
-}
-
 /** The message for an error response to a call with the ticket. */
 function responseText({ status, headers }) {
   if (status === 401 || status === 403) return `The API rejected the ticket (${status}).`;
@@ -53,8 +34,8 @@ function showState() {
   const signedIn = state === "signed-in";
   byId("state").textContent = { starting: "Starting", "signed-in": "Signed in", "signed-out": "Signed out" }[state];
   byId("state").classList.toggle("in", signedIn);
-  byId("signed-in").hidden = !signedIn;
-  byId("signed-out").hidden = state !== "signed-out";
+  byId("signed-in").hidden = !signedIn || isFormOpen();
+  byId("signed-out").hidden = state !== "signed-out" || isFormOpen();
   byId("pass").textContent = signedIn ? "In this browser." : state === "starting" ? "Checking ..." : "None. Log in to get one.";
   byId("cookies").textContent = JSON.stringify(document.cookie);
   document.title = `${signedIn ? "Signed in" : "Signed out"} - Daypass demo`;
@@ -118,9 +99,10 @@ function onChange({ detail: { state, reason } }, previousState) {
   if (text) log(text);
   showNotice(wasSignedOut && reason !== "logout" ? text : null);
   const focused = document.activeElement;
+  if (wasSignedOut) closeForms("email");
   showState();
   // Move the focus if the user acted here, or if the focused element is now hidden.
-  if (userActed || (focused !== document.body && focused.closest("[hidden]"))) {
+  if (userActed || (!isFormOpen() && focused !== document.body && focused.closest("[hidden]"))) {
     byId(signedIn ? "who-title" : "login-title").focus();
   }
   userActed = false;
@@ -202,17 +184,6 @@ const logOut = (button, everywhere) =>
       else byId("log-out-error").textContent = `You are still logged in. ${errorText(error)}`;
     }
   });
-
-/** Ignores clicks while `work` runs. `disabled` would do so too, but takes the focus from the button. */
-async function withBusy(button, work) {
-  if (button.getAttribute("aria-disabled") === "true") return;
-  button.setAttribute("aria-disabled", "true");
-  try {
-    await work();
-  } finally {
-    button.removeAttribute("aria-disabled");
-  }
-}
 
 // ---- The API
 
@@ -380,6 +351,7 @@ function addListeners() {
   byId("reload-sessions").addEventListener("click", () => withBusy(byId("reload-sessions"), showSessions));
   byId("log-out").addEventListener("click", () => logOut(byId("log-out"), false));
   byId("log-out-everywhere").addEventListener("click", () => logOut(byId("log-out-everywhere"), true));
+  addEventListener("hashchange", openLink);
   addEventListener("offline", () => showNotice("You are offline. The day pass stays valid: this page renews when you are online."));
   addEventListener("online", () => showNotice(null));
   setInterval(showTicket, 1000);
@@ -398,6 +370,15 @@ async function start() {
   showSettings();
   daypass = new Daypass({ url: settings.api, clientId: settings.client_id });
   addListeners();
+  startForms({
+    daypass,
+    onView: showState,
+    onDone: (text) => {
+      log(text);
+      showNotice(text);
+      byId(daypass.state === "signed-in" ? "who-title" : "login-title").focus();
+    },
+  });
   showState();
   await daypass.start();
   if (daypass.state === "starting") showNotice("The server cannot be reached. This page keeps trying.");

@@ -38,7 +38,7 @@ test("the README states the size of the build", () => {
 test("the build exports what the source exports, and the types declare it", async () => {
   const build = await import(pathToFileURL(BUILD));
   const types = file("daypass.d.ts");
-  const declared = [...types.matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  const declared = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map(([, name]) => name);
   assert.deepEqual(declared.sort(), Object.keys(source).sort());
   assert.deepEqual(Object.keys(build), Object.keys(source));
   for (const name of declared) {

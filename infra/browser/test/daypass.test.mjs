@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { API, World, cut, lost, status } from "./world.mjs";
 
 const { DAYPASS_TEST_MODULE: build } = process.env;
-const { Daypass, DaypassError } = await import(build ? pathToFileURL(build) : "../daypass.js");
+const { Daypass, DaypassError, takeMailToken } = await import(build ? pathToFileURL(build) : "../daypass.js");
 const RIGHT = { username: "alice", password: "right" };
 
 /** A world with tabs. `log` has their events. */
@@ -33,6 +33,9 @@ async function opened(tabs = 1, options = {}) {
   return all;
 }
 
+/** The latest request of a path, as JSON. */
+const latest = (world, path) => JSON.parse(world.sent(path).at(-1).text);
+
 /** What a tab sends to the others after a login or a renewal. */
 const sessionMessage = (value, sessionId) => ({
   type: "session",
@@ -47,6 +50,119 @@ async function failure(world, promise, fields) {
   assert.deepEqual({ status, error: code, retryAfter }, { retryAfter: undefined, ...fields });
   return error;
 }
+
+test("an account is made by a code or by a link, and neither signs in", async () => {
+  const { world, tabs: [daypass] } = open();
+  const asked = await world.get(daypass.signup({ email: "a@example.com", language: "de" }));
+  assert.deepEqual(asked, { request: "daypass_request_10000001", expiresIn: 3600 });
+  assert.deepEqual(latest(world, "/signup"), { client_id: "web", email: "a@example.com", language: "de" });
+  const { request } = asked;
+  const confirm = (confirmation) => daypass.confirmSignup({ ...confirmation, password: "new" });
+  await failure(world, confirm({ request, code: "1" }), { status: 400, error: "invalid_token", retryAfter: 0 });
+  assert.deepEqual(await world.get(confirm({ request, code: "10000001" })), { user: "usr_1" });
+  assert.deepEqual(latest(world, "/signup/confirm"), { client_id: "web", request, code: "10000001", password: "new" });
+  await failure(world, confirm({ request, code: "10000001" }), { status: 400, error: "invalid_token", retryAfter: 0 });
+  world.mails.add("daypass_verify_x");
+  await world.get(confirm({ token: "daypass_verify_x" }));
+  assert.deepEqual(latest(world, "/signup/confirm"), { client_id: "web", token: "daypass_verify_x", password: "new" });
+  assert.equal(daypass.state, "starting");
+  assert.equal(world.sent("/refresh").length, 0);
+});
+
+test("requests for mails report the server's limits and a lost network", async () => {
+  const { world, tabs: [daypass] } = open();
+  for (const call of [() => daypass.signup({ email: "a@example.com" }), () => daypass.recover({ email: "a@example.com" })]) {
+    world.faults.push(status(429, { "retry-after": "1800" }), lost, cut);
+    await failure(world, call(), { status: 429, error: "temporarily_unavailable", retryAfter: 1800 });
+    await failure(world, call(), { status: 0, error: "unreachable", retryAfter: 0 });
+    await failure(world, call(), { status: 200, error: "unreachable", retryAfter: 0 });
+  }
+  await failure(world, daypass.signup({}), { status: 400, error: "invalid_request", retryAfter: 0 });
+});
+
+test("a reset ends the session of all tabs at once, and no session begins", async () => {
+  const { world, log, tabs } = await opened(2);
+  const { request } = await world.get(tabs[0].recover({ email: "a@example.com" }));
+  assert.deepEqual(latest(world, "/recover"), { client_id: "web", email: "a@example.com" });
+  const code = request.slice(-8);
+  const wrong = tabs[0].reset({ request, code: "1", password: "new" });
+  await failure(world, wrong, { status: 400, error: "invalid_token", retryAfter: 0 });
+  assert.deepEqual(log, []);
+  assert.equal(await world.get(tabs[0].reset({ request, code, password: "new" })), undefined);
+  await world.pass(10);
+  assert.deepEqual(log, ["0 signed-out ended", "1 signed-out ended"]);
+  assert.deepEqual(latest(world, "/recover/confirm"), { client_id: "web", request, code, password: "new" });
+  // Without a session there is nothing to find out.
+  world.mails.add("daypass_reset_x");
+  await world.get(tabs[0].reset({ token: "daypass_reset_x", password: "new" }));
+  assert.equal(world.sent("/refresh").length, 1);
+});
+
+test("a reset for another user keeps the session", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  world.mails.add("daypass_reset_x");
+  world.resetsAnother = true;
+  await world.get(daypass.reset({ token: "daypass_reset_x", password: "new" }));
+  assert.equal(daypass.session.sessionId, "ses_1");
+  assert.deepEqual(log, ["0 renewed this-tab"]);
+});
+
+test("a change of the address is sent with a valid token, and confirmed without one", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  const change = (currentPassword = "right") => daypass.changeEmail({ currentPassword, email: "b@example.com", language: "en" });
+  const wrong = await failure(world, change("wrong"), { status: 400, error: "wrong_password", retryAfter: 0 });
+  assert.equal(wrong.message, "text of wrong_password");
+  const { request, expiresIn } = await world.get(change());
+  assert.equal(expiresIn, 3600);
+  const body = { client_id: "web", current_password: "right", email: "b@example.com", language: "en" };
+  assert.deepEqual(latest(world, "/email"), body);
+  // The server rejects a token that expired during sleep: the request is sent again with a new one.
+  for (const cors of [true, false]) {
+    world.age();
+    world.cors = cors;
+    if (cors) await world.get(change());
+    else await failure(world, change(), { status: 0, error: "unreachable", retryAfter: 0 });
+    await world.get(change());
+  }
+  await world.get(daypass.logout());
+  await world.get(daypass.confirmEmail({ request, code: request.slice(-8) }));
+  assert.deepEqual(latest(world, "/email/confirm"), { client_id: "web", request, code: request.slice(-8) });
+  await failure(world, change(), { status: 401, error: "signed_out" });
+});
+
+test("a change of the address from an ended session is `signed_out`", async () => {
+  const { world, log, tabs: [daypass] } = await opened();
+  world.sessions.get("ses_1").ended = true;
+  world.age();
+  const change = daypass.changeEmail({ currentPassword: "right", email: "b@example.com" });
+  await failure(world, change, { status: 401, error: "signed_out" });
+  assert.deepEqual(log, ["0 signed-out ended"]);
+});
+
+test("the token of a mail leaves the address bar, and other fragments stay", () => {
+  const { world } = open();
+  history.state = { of: "the page" };
+  const bytes = (purpose) => Buffer.from([1, 9, 8, 7, 255, purpose, ...Array(56).fill(250)]).toString("base64url");
+  const purposes = { 1: "reset", 2: "signup", 3: "email", 4: "invitation" };
+  for (const [byte, purpose] of Object.entries(purposes)) {
+    const token = `daypass_${purpose === "reset" ? "reset" : "verify"}_${bytes(Number(byte))}`;
+    location.href = `https://app.example.com/account?lang=de#${token}`;
+    assert.deepEqual(takeMailToken(), { purpose, token });
+    assert.equal(String(location), "https://app.example.com/account?lang=de");
+    assert.equal(takeMailToken(), null);
+  }
+  assert.deepEqual(world.replaced, Array(4).fill({ of: "the page" }));
+  const other = ["top", "daypass_verify_", `daypass_rt_${bytes(2)}`, `daypass_request_${bytes(2)}`, `daypass_verify_${bytes(9)}`];
+  for (const fragment of [...other, `daypass_verify_${bytes(2)}/y`, `x#daypass_verify_${bytes(2)}`]) {
+    location.hash = `#${fragment}`;
+    assert.equal(takeMailToken(), null, fragment);
+    assert.equal(location.hash, `#${fragment}`);
+  }
+  assert.equal(world.replaced.length, 4);
+  // Where a page is rendered on a server, there is no address bar.
+  delete globalThis.location;
+  assert.equal(takeMailToken(), null);
+});
 
 test("log in, call, log out", async () => {
   const { world, log, tabs: [daypass] } = open();
@@ -805,13 +921,15 @@ test("the constructor throws on a page that is not a secure context", () => {
 test("where a page is rendered on a server, the object is inert", async () => {
   new World();
   // As in Node.js. `navigator` and `fetch` are there.
-  const names = ["isSecureContext", "location", "document", "localStorage", "addEventListener", "removeEventListener"];
-  for (const name of names) delete globalThis[name];
+  const globals = ["isSecureContext", "location", "document", "localStorage", "addEventListener", "removeEventListener"];
+  for (const name of globals) delete globalThis[name];
   const daypass = new Daypass({ url: API, clientId: "web" });
   assert.equal(daypass.state, "starting");
   assert.equal(daypass.session, null);
   assert.equal(await daypass.start(), "starting");
-  for (const call of [daypass.login(RIGHT), daypass.logout(), daypass.fetch(`${API}/guarded`)]) {
+  const names = ["signup", "confirmSignup", "recover", "reset", "changeEmail", "confirmEmail"];
+  const account = names.map((name) => daypass[name]({}));
+  for (const call of [daypass.login(RIGHT), daypass.logout(), daypass.fetch(`${API}/guarded`), ...account]) {
     await assert.rejects(call, (error) => error instanceof DaypassError && error.error === "no_browser");
   }
   daypass.close();

@@ -1,8 +1,8 @@
 // Uses the types as a page does. It is compiled and never run: a line below `@ts-expect-error` must not compile, every other
 // line must.
 
-import { Daypass, DaypassError } from "@daypass/browser";
-import type { DaypassEvents, DaypassOptions, DaypassReason, DaypassSession, DaypassState } from "@daypass/browser";
+import { Daypass, DaypassError, takeMailToken } from "@daypass/browser";
+import type { DaypassConfirmation, DaypassEvents, DaypassMailRequest, DaypassOptions, DaypassReason, DaypassSession, DaypassState } from "@daypass/browser";
 
 // invariant: The types of the browser module accept what the module accepts, and nothing else.
 const options: DaypassOptions = {
@@ -50,6 +50,26 @@ export async function all(): Promise<Response> {
   await daypass.changePassword({ currentPassword: "correct horse", newPassword: "correct battery" });
   // @ts-expect-error: with both passwords
   await daypass.changePassword({ newPassword: "correct battery" });
+  const { request, expiresIn }: DaypassMailRequest = await daypass.signup({ email: "alice@example.com", language: "de" });
+  const link = takeMailToken();
+  const token: string | undefined = link?.token;
+  // @ts-expect-error: no such purpose
+  if (link?.purpose === "login") return daypass.fetch("/");
+  // @ts-expect-error: the page may have none
+  await daypass.confirmEmail({ token });
+  const proof: DaypassConfirmation = link ?? { request, code: "12345678" };
+  const { user }: { user: string } = await daypass.confirmSignup({ ...proof, password: `${expiresIn}` });
+  // @ts-expect-error: the password belongs to the confirmation
+  await daypass.signup({ email: "alice@example.com", password: user });
+  // @ts-expect-error: a code goes with its request
+  await daypass.confirmEmail({ code: "12345678" });
+  await daypass.recover({ email: "alice@example.com" });
+  await daypass.reset({ ...proof, password: "correct battery" });
+  // @ts-expect-error: with the new password
+  await daypass.reset(proof);
+  await daypass.changeEmail({ currentPassword: "correct horse", email: "alice@example.org" });
+  // @ts-expect-error: with the current password
+  await daypass.changeEmail({ email: "alice@example.org" });
   await daypass.logout();
   await daypass.logout({ everywhere: true });
   // @ts-expect-error: an object of options

@@ -25,6 +25,12 @@ export class World {
   /** Whether rejections have CORS headers. Without them the page gets an error instead of the response. */
   cors = true;
   requests = [];
+  /** The states of replaced history entries. */
+  replaced = [];
+  /** Tokens and codes of mails. Each works once. */
+  mails = new Set();
+  /** Whether a reset is of a user without a session here. */
+  resetsAnother = false;
   storage = {};
   cookie = null;
   sessions = new Map();
@@ -56,7 +62,15 @@ export class World {
       }
     });
     define("isSecureContext", true);
-    define("location", { origin: "https://app.example.com", toString: () => "https://app.example.com/" });
+    const url = new URL("https://app.example.com/");
+    define("location", url);
+    define("history", {
+      state: null,
+      replaceState: (state, _, target) => {
+        world.replaced.push(state);
+        url.href = new URL(target, url).href;
+      },
+    });
     define("document", Object.defineProperty({}, "hidden", { get: () => world.hidden }));
     define("navigator", { locks: { request: world.#lock.bind(world) } });
     define("localStorage", world.storage);
@@ -216,6 +230,23 @@ export class World {
     if (path === "/guarded") return isLive ? json(200, { echo: text }) : reject();
     const body = JSON.parse(text);
     if (body.client_id !== "web") return refuse(400, "invalid_client");
+    const mail = () => {
+      const code = String(10000000 + this.requests.length);
+      this.mails.add(code);
+      return json(202, { request: `daypass_request_${code}`, expires_in: 3600 });
+    };
+    if (path === "/signup" || path === "/recover") return body.email ? mail() : refuse(400, "invalid_request");
+    if (path === "/email") {
+      if (!isLive) return reject();
+      return body.current_password === "right" ? mail() : refuse(400, "wrong_password");
+    }
+    if (path.endsWith("/confirm")) {
+      const { token, request, code } = body;
+      if (!(token ? this.mails.delete(token) : request.endsWith(code) && this.mails.delete(code))) return refuse(400, "invalid_token");
+      if (path === "/signup/confirm") return json(201, { user: "usr_1" });
+      if (path === "/recover/confirm" && !this.resetsAnother) for (const session of this.sessions.values()) session.ended = true;
+      return new Response(null, { status: 204 });
+    }
     if (path === "/login") {
       if (body.password !== "right") return refuse(401, "invalid_grant");
       const session = { id: `ses_${this.sessions.size + 1}`, generation: 0, scope: body.scope ?? "all" };

@@ -94,7 +94,9 @@ fn key_id(text: &str) -> Result<CredentialId, String> {
 
 fn scope(text: &str) -> Result<Scope, String> {
     match Scope::parse(text) {
-        Ok(scope) if scope.is_reserved() => Err(format!("no word may begin with {}", Scope::RESERVED)),
+        Ok(scope) if scope.is_reserved() => {
+            Err(format!("no word may begin with {}", Scope::RESERVED.join(" or ")))
+        }
         Ok(scope) => Ok(scope),
         Err(_) => {
             Err("a scope is words separated by single spaces, at most 256 bytes and 32 words".to_owned())

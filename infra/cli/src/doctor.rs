@@ -367,6 +367,7 @@ async fn table(aws: &Aws, stack: &Stack, schema: &TableSchema, report: &mut Repo
         Role::Users => ("table of users", "UsersTableName"),
         Role::Sessions => ("table of sessions", "SessionsTableName"),
         Role::Attempts => ("table of attempts", "AttemptsTableName"),
+        Role::Outbox => ("table of mails", "OutboxTableName"),
     };
     let Some(name) = stack.output(output) else { return };
     let body = json!({ "TableName": name });

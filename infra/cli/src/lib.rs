@@ -64,7 +64,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Manage users: add, list, show, disable, enable, set-password, set-scope, remove, import, export, calibrate
+    /// Manage users: add, invite, list, show, disable, enable, set-password, set-scope, remove, import, export, calibrate
     User(user::Args),
     /// Manage sessions: list, show, revoke
     Session(session::Args),

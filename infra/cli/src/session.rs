@@ -5,11 +5,10 @@ use crate::output::{Failure, Output, time};
 use crate::target::{self, StoreArgs, Target};
 use crate::user;
 use clap::Subcommand;
-use daypass_core::ports::store::{Revocation, SessionStore, Store};
-use daypass_core::session::{EndReason, Session};
-use daypass_runtime::{OsEntropy, SystemClock};
-use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
-use daypass_verifier::base::scope::Scope;
+use daypass_admin::view::{SessionDetail, SessionView, SessionsEnded, State};
+use daypass_core::session::Session;
+use daypass_runtime::SystemClock;
+use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 
@@ -61,81 +60,10 @@ fn session_id(text: &str) -> Result<SessionId, String> {
     })
 }
 
-/// State of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Live,
-    Expired,
-    Ended,
-}
-
-impl State {
-    fn of(session: &Session, now: Timestamp) -> Self {
-        match session.ended {
-            Some(_) => Self::Ended,
-            None if session.is_live(now) => Self::Live,
-            None => Self::Expired,
-        }
-    }
-}
-
-/// A session in the output. Times are in seconds since the epoch.
-#[derive(Serialize)]
-struct SessionView<'a> {
-    session_id: SessionId,
-    state: State,
-    ended_at: Option<u64>,
-    ended_reason: Option<EndReason>,
-    generation: u32,
-    created_at: u64,
-    last_used_at: u64,
-    expires_at: u64,
-    absolute_end: u64,
-    client_id: &'a ClientId,
-    scope: &'a Scope,
-    device: Option<&'a str>,
-}
-
-impl<'a> SessionView<'a> {
-    fn new(session: &'a Session, now: Timestamp) -> Self {
-        Self {
-            session_id: session.session,
-            state: State::of(session, now),
-            ended_at: session.ended.map(|ended| ended.at.seconds()),
-            ended_reason: session.ended.map(|ended| ended.reason),
-            generation: session.generation,
-            created_at: session.created_at.seconds(),
-            last_used_at: session.last_used().seconds(),
-            expires_at: session.expires_at.seconds(),
-            absolute_end: session.absolute_end.seconds(),
-            client_id: &session.client,
-            scope: &session.scope,
-            device: session.device.as_deref(),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Listed<'a> {
     user_id: UserId,
     sessions: Vec<SessionView<'a>>,
-}
-
-/// One session, with the fields that the list omits.
-#[derive(Serialize)]
-struct Shown<'a> {
-    user_id: UserId,
-    #[serde(flatten)]
-    session: SessionView<'a>,
-    /// Time of the last refresh, in seconds since the epoch.
-    rotated_at: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Revoked {
-    user_id: UserId,
-    ended: u32,
 }
 
 /// Runs `daypass session`.
@@ -159,19 +87,16 @@ pub(crate) async fn run(
 async fn user_id(target: &Target, name_or_id: &str) -> Result<UserId, Failure> {
     match UserId::parse(name_or_id) {
         Some(id) => Ok(id),
-        None => Ok(user::find(target, &user::username(name_or_id)?).await?.id),
+        None => {
+            let user = target.admin().user(&user::username(name_or_id)?).await;
+            Ok(user.map_err(|error| target.refused(&error))?.id)
+        }
     }
-}
-
-async fn sessions(target: &Target, user: UserId) -> Result<Vec<Session>, Failure> {
-    let mut sessions = target.store.sessions(user).await.map_err(|error| target.failure(&error))?;
-    sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at));
-    Ok(sessions)
 }
 
 async fn list(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    let sessions = sessions(target, user_id).await?;
+    let sessions = target.admin().sessions(user_id).await.map_err(|error| target.refused(&error))?;
     let now = SystemClock.now();
     let listed =
         Listed { user_id, sessions: sessions.iter().map(|session| SessionView::new(session, now)).collect() };
@@ -218,13 +143,10 @@ async fn show(
     session_id: SessionId,
 ) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    let stored = target.store.stored_session(user_id, session_id).await;
     let session =
-        stored.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(name_or_id, session_id))?;
+        target.admin().session(user_id, session_id).await.map_err(|error| target.refused(&error))?;
     let now = SystemClock.now();
-    let rotated_at = session.rotated_at.map(Timestamp::seconds);
-    let shown = Shown { user_id, session: SessionView::new(&session, now), rotated_at };
-    output.result(&shown, |output| {
+    output.result(&SessionDetail::new(&session, now), |output| {
         output.table(["session", &session_id.to_string()], &history(&session, now))
     })?;
     Ok(())
@@ -253,14 +175,6 @@ fn history(session: &Session, now: Timestamp) -> Vec<[String; 2]> {
     rows.into_iter().map(|(label, value)| [label.to_owned(), value]).collect()
 }
 
-/// The user has no such session.
-fn unknown(name_or_id: &str, session: SessionId) -> Failure {
-    Failure::new(
-        format!("{name_or_id} has no session {session}"),
-        "`daypass session list USER` shows the sessions; DynamoDB deletes expired ones",
-    )
-}
-
 async fn revoke_one(
     target: &Target,
     output: &mut Output<'_>,
@@ -268,45 +182,25 @@ async fn revoke_one(
     session: SessionId,
 ) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    let revoked = target
-        .store
-        .revoke_session(
-            user_id,
-            session,
-            None,
-            SystemClock.now(),
-            EndReason::Operator,
-            AttemptId::generate(&OsEntropy),
-        )
-        .await;
-    match revoked.map_err(|error| target.failure(&error))? {
-        Revocation::Ended => {
-            let line = format!("Ended {session} of {name_or_id}.");
-            output.result(&Revoked { user_id, ended: 1 }, |output| output.line(&line))?;
-        }
-        // No client is named, so `OtherClient` does not occur.
-        Revocation::AlreadyOver(_) | Revocation::Absent | Revocation::OtherClient => {
-            // A mistyped id must be an error.
-            if !sessions(target, user_id).await?.iter().any(|known| known.session == session) {
-                return Err(unknown(name_or_id, session));
-            }
-            let line = format!("{session} of {name_or_id} had already ended or expired.");
-            output.result(&Revoked { user_id, ended: 0 }, |output| output.line(&line))?;
-        }
-    }
+    let ended = target.admin().end_session(user_id, session).await;
+    let ended = ended.map_err(|error| target.refused(&error))?;
+    let line = if ended {
+        format!("Ended {session} of {name_or_id}.")
+    } else {
+        format!("{session} of {name_or_id} had already ended.")
+    };
+    output.result(&SessionsEnded { user_id, ended: u32::from(ended) }, |output| output.line(&line))?;
     Ok(())
 }
 
 async fn revoke_all(target: &Target, output: &mut Output<'_>, name_or_id: &str) -> Result<(), Failure> {
     let user_id = user_id(target, name_or_id).await?;
-    // Without the time limit of the functions' `revoke_all`: the command waits for the last session.
-    let ended = target.store.end_sessions(user_id, SystemClock.now(), EndReason::Operator).await;
-    let ended = ended.map_err(|error| target.failure(&error))?;
+    let ended = target.admin().end_sessions(user_id).await.map_err(|error| target.refused(&error))?;
     let line = match ended {
         0 => format!("{name_or_id} had no live session."),
         1 => format!("Ended 1 session of {name_or_id}."),
         _ => format!("Ended {ended} sessions of {name_or_id}."),
     };
-    output.result(&Revoked { user_id, ended }, |output| output.line(&line))?;
+    output.result(&SessionsEnded { user_id, ended }, |output| output.line(&line))?;
     Ok(())
 }

@@ -6,12 +6,14 @@
 use crate::dev_stack::DevStack;
 use crate::environment::{Environment, WAYS, is_loopback};
 use crate::output::{Failure, Output, quoted};
+use daypass_admin::{Admin, AdminError};
 use daypass_aws::UNUSABLE;
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
-use daypass_dynamodb::DynamoDb;
+use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_key_loader::LoadError;
+use daypass_runtime::{OsEntropy, SystemClock};
 
 /// Hint for credentials that could not be loaded.
 const RENEW: &str = "sign in again with `aws sso login` or `aws login`, or correct the profile; \
@@ -34,6 +36,9 @@ pub(crate) struct StoreArgs {
     /// Attempts table [default: daypass-attempts]
     #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_ATTEMPTS_TABLE", hide_env_values = true)]
     attempts_table: Option<String>,
+    /// Table of the requests for mails [default: daypass-outbox]
+    #[arg(long, value_name = "NAME", global = true, env = "DAYPASS_OUTBOX_TABLE", hide_env_values = true)]
+    outbox_table: Option<String>,
 }
 
 /// Parses the URL of a DynamoDB on this machine. Made-up credentials work only there.
@@ -49,8 +54,20 @@ fn loopback_url(text: &str) -> Result<String, String> {
 /// The selected store.
 pub(crate) struct Target {
     pub(crate) store: DynamoDb,
-    tables: Tables,
+    tables: Names,
     choice: Choice,
+}
+
+/// The tables of an operator.
+struct Names {
+    tables: Tables,
+    outbox: String,
+}
+
+impl From<&Names> for TableNames {
+    fn from(names: &Names) -> Self {
+        Self::from(&names.tables).with_outbox(&names.outbox)
+    }
 }
 
 /// Origin of the selection.
@@ -71,11 +88,12 @@ pub(crate) async fn open(
     environment: &Environment<'_>,
     output: &mut Output<'_>,
 ) -> Result<Target, Failure> {
-    let given = [&args.endpoint, &args.users_table, &args.sessions_table, &args.attempts_table];
+    let given =
+        [&args.endpoint, &args.users_table, &args.sessions_table, &args.attempts_table, &args.outbox_table];
     if environment.has_stack() && given.iter().any(|option| option.is_some()) {
         return Err(Failure::usage(
             "--stack names the store and its tables",
-            "omit --endpoint, --users-table, --sessions-table and --attempts-table",
+            "omit --endpoint and the options that end in -table",
         ));
     }
     if let Some(url) = &args.endpoint {
@@ -122,29 +140,65 @@ pub(crate) async fn open(
 
 impl StoreArgs {
     /// Table names: the options, then the variables of a stack, then the defaults.
-    fn tables(&self, stack: impl Fn(&str) -> Option<String>) -> Tables {
+    fn tables(&self, stack: impl Fn(&str) -> Option<String>) -> Names {
         let name = |given: &Option<String>, variable: &str, usual: &str| {
             let given = given.clone().filter(|name| !name.trim().is_empty());
             given.or_else(|| stack(variable)).unwrap_or_else(|| usual.to_owned())
         };
-        Tables {
+        let tables = Tables {
             users: name(&self.users_table, "DAYPASS_USERS_TABLE", "daypass-users"),
             sessions: name(&self.sessions_table, "DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
             attempts: name(&self.attempts_table, "DAYPASS_ATTEMPTS_TABLE", "daypass-attempts"),
-        }
+        };
+        Names { tables, outbox: name(&self.outbox_table, "DAYPASS_OUTBOX_TABLE", "daypass-outbox") }
     }
 }
 
 impl Target {
-    fn local(url: &str, tables: Tables, choice: Choice) -> Self {
+    fn local(url: &str, tables: Names, choice: Choice) -> Self {
         Self { store: DynamoDb::local_for_operator(url, (&tables).into()), tables, choice }
     }
 
-    async fn connect(tables: Tables, choice: Choice) -> Self {
+    async fn connect(tables: Names, choice: Choice) -> Self {
         let aws = daypass_aws::load().await;
         let local = matches!(&choice, Choice::Variables(Some(url)) if is_loopback(url));
         let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
         Self { store: DynamoDb::for_operator(&aws, (&tables).into()), tables, choice }
+    }
+
+    /// The operations on the store.
+    pub(crate) fn admin(&self) -> Admin<'_> {
+        Admin { store: &self.store, clock: &SystemClock, entropy: &OsEntropy }
+    }
+
+    /// The error of an operation for the operator, with the next step.
+    pub(crate) fn refused(&self, error: &AdminError) -> Failure {
+        let hint = match error {
+            AdminError::Store(error) => return self.failure(error),
+            AdminError::UnknownUser(name) => format!(
+                "`daypass user list` lists the users; `daypass user add {}` adds this one",
+                quoted(name.as_str())
+            ),
+            AdminError::UserExists(name) => format!(
+                "choose another name, or set a new password with `daypass user set-password {}`",
+                quoted(name.as_str())
+            ),
+            AdminError::AddressTaken => {
+                "choose another address, or remove it from the other user with `daypass user set-email NAME --none`"
+                    .to_owned()
+            }
+            AdminError::TooLarge(_) => {
+                "shorten the claims or the scope: each session contains all three".to_owned()
+            }
+            AdminError::UnknownSession(_) => {
+                "`daypass session list USER` shows the sessions; DynamoDB deletes expired ones".to_owned()
+            }
+            AdminError::Password(_) => {
+                "choose a longer and less common one, such as a few unrelated words".to_owned()
+            }
+            AdminError::Hash(_) => "check the key set with `daypass key show`".to_owned(),
+        };
+        Failure::new(error.to_string(), hint)
     }
 
     /// Loads the key set of the store: that of `DAYPASS_KEYS`, or that of the local stack.
@@ -182,10 +236,13 @@ impl Target {
                 Failure::new(format!("{} does not answer ({detail})", self.place()), self.when_silent())
             }
             StoreError::Broken(detail) if detail.contains("ResourceNotFoundException") => {
-                let Tables { users, sessions, attempts } = &self.tables;
+                let Names { tables: Tables { users, sessions, attempts }, outbox } = &self.tables;
                 Failure::new(
-                    format!("{} has no table {users}, {sessions} or {attempts} ({detail})", self.place()),
-                    "name the tables with --users-table, --sessions-table and --attempts-table; `cargo dev` creates them \
+                    format!(
+                        "{} has no table {users}, {sessions}, {attempts} or {outbox} ({detail})",
+                        self.place()
+                    ),
+                    "name the tables with --users-table, --sessions-table, --attempts-table and --outbox-table; `cargo dev` creates them \
                      on this machine, and template.yaml creates them on AWS",
                 )
             }

@@ -5,19 +5,22 @@ use crate::output::{Failure, Output, quoted, time};
 use crate::target::{StoreArgs, Target};
 use crate::{input, target};
 use clap::Subcommand;
+use daypass_admin::view::UserView;
+use daypass_admin::{AdminError, NewUser};
+use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
-use daypass_core::secret::Password;
-use daypass_dynamodb::ScopeChange;
+use daypass_dynamodb::{Cursor, ScopeChange};
 use daypass_passwords::Passwords;
-use daypass_runtime::{OsEntropy, SystemClock};
-use daypass_verifier::base::ids::{UserId, Username};
-use daypass_verifier::base::scope::{Scope, ScopeError};
+use daypass_runtime::SystemClock;
+use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Clock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+mod attributes;
 mod batch;
 mod calibrate;
 mod credentials;
@@ -25,6 +28,7 @@ mod everyone;
 pub(crate) mod export;
 mod filter;
 pub(crate) mod import;
+mod invite;
 mod lines;
 mod progress;
 mod record;
@@ -53,11 +57,15 @@ enum Verb {
         /// Username; case-insensitive
         name: String,
         /// Scope of the user, such as "orders:read orders:write"
-        #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = scope)]
+        #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = daypass_admin::scope)]
         scope: Scope,
+        #[command(flatten)]
+        attributes: attributes::NewArgs,
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Invite a person by mail, who then creates the user with a password
+    Invite(invite::Args),
     /// Import users with the password hashes of another system or another Daypass
     Import(Box<import::Args>),
     /// Export all users with their password hashes as JSON lines
@@ -106,8 +114,23 @@ enum Verb {
         /// Username
         name: String,
         /// The whole new scope, such as orders:read orders:write; '' for none
-        #[arg(required = true, value_name = "WORDS", value_parser = scope)]
+        #[arg(required = true, value_name = "WORDS", value_parser = daypass_admin::scope)]
         words: Vec<Scope>,
+    },
+    /// Set the email address of a user; sessions stay
+    SetEmail {
+        /// Username
+        name: String,
+        #[command(flatten)]
+        email: attributes::EmailArgs,
+    },
+    /// Set the claims of a user; the next access tokens of live sessions have them
+    SetClaims {
+        /// Username
+        name: String,
+        /// All new claims, such as '{"tenant":"acme"}'; '{}' for none
+        #[arg(value_name = "JSON", value_parser = attributes::claims)]
+        claims: Claims,
     },
     /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
@@ -126,45 +149,6 @@ struct PasswordArgs {
     /// Read the password from standard input: one line, unchanged
     #[arg(long)]
     password_stdin: bool,
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    let scope = Scope::parse(text).map_err(|error| match error {
-        ScopeError::Malformed => {
-            "a scope is words of printable ASCII without quotes and backslashes, separated by single spaces (RFC 6749 §3.3)".to_owned()
-        }
-        ScopeError::TooLong => format!("a scope has at most {} words and {} bytes", Scope::MAX_WORDS, Scope::MAX_BYTES),
-    })?;
-    if scope.is_reserved() {
-        return Err(format!("a word of a scope does not begin with {}", Scope::RESERVED));
-    }
-    Ok(scope)
-}
-
-/// A user in the output: every field except the password hash.
-#[derive(Serialize)]
-struct UserView<'a> {
-    username: &'a str,
-    user_id: UserId,
-    status: UserStatus,
-    scope: &'a Scope,
-    password_version: u32,
-    created_at: u64,
-    updated_at: u64,
-}
-
-impl<'a> From<&'a User> for UserView<'a> {
-    fn from(user: &'a User) -> Self {
-        Self {
-            username: user.username.as_str(),
-            user_id: user.id,
-            status: user.status,
-            scope: &user.scope,
-            password_version: user.password_version,
-            created_at: user.created_at.seconds(),
-            updated_at: user.updated_at.seconds(),
-        }
-    }
 }
 
 /// A completed change.
@@ -192,9 +176,10 @@ pub(crate) async fn run(
     }
     let target = target::open(args.store, environment, output).await?;
     match args.verb {
-        Verb::Add { name, scope, password } => {
-            add(&target, environment, output, new_username(&name)?, scope, &password).await
+        Verb::Add { name, scope, attributes, password } => {
+            add(&target, environment, output, new_username(&name)?, scope, attributes, &password).await
         }
+        Verb::Invite(args) => invite::run(&target, output, args).await,
         Verb::Import(args) => import::run(&target, environment, output, *args).await,
         Verb::Export(args) => export::run(&target, environment, output, args).await,
         Verb::Calibrate(args) => calibrate::run(environment, output, &args),
@@ -215,6 +200,12 @@ pub(crate) async fn run(
             set_password(&target, environment, output, &username(&name)?, &password).await
         }
         Verb::SetScope { name, words } => set_scope(&target, output, &username(&name)?, &words).await,
+        Verb::SetEmail { name, email } => {
+            attributes::set_email(&target, output, &username(&name)?, email).await
+        }
+        Verb::SetClaims { name, claims } => {
+            attributes::set_claims(&target, output, &username(&name)?, &claims).await
+        }
         Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
     }
 }
@@ -246,23 +237,6 @@ pub(crate) fn passwords(environment: &Environment<'_>) -> Result<Passwords, Fail
         .map_err(|error| Failure::new(error.to_string(), "correct the variable, or unset it"))
 }
 
-/// No user has this name.
-pub(crate) fn unknown(username: &Username) -> Failure {
-    Failure::new(
-        format!("there is no user {username}"),
-        format!(
-            "`daypass user list` lists the users; `daypass user add {}` adds this one",
-            quoted(username.as_str())
-        ),
-    )
-}
-
-/// Reads the user of a name, who must exist.
-pub(crate) async fn find(target: &Target, username: &Username) -> Result<User, Failure> {
-    let user = target.store.user(username).await.map_err(|error| target.failure(&error))?;
-    user.ok_or_else(|| unknown(username))
-}
-
 fn report(output: &mut Output<'_>, result: &'static str, user: &User, line: &str) -> Result<(), Failure> {
     Ok(output.result(&Changed { result, user: user.into() }, |output| output.line(line))?)
 }
@@ -273,38 +247,20 @@ async fn add(
     output: &mut Output<'_>,
     username: Username,
     scope: Scope,
+    attributes: attributes::NewArgs,
     password: &PasswordArgs,
 ) -> Result<(), Failure> {
-    let taken = || {
-        Failure::new(
-            format!("the user {username} already exists"),
-            format!(
-                "choose another name, or set a new password with `daypass user set-password {}`",
-                quoted(username.as_str())
-            ),
-        )
-    };
+    let admin = target.admin();
+    let (email, claims) = attributes.into_attributes();
+    daypass_admin::require_room(&username, &scope, &claims).map_err(|error| target.refused(&error))?;
     let peppers = peppers(target, environment).await?;
     // Checked before the prompt. The write below detects two concurrent additions.
-    if target.store.user(&username).await.map_err(|error| target.failure(&error))?.is_some() {
-        return Err(taken());
+    if admin.find(&username).await.map_err(|error| target.refused(&error))?.is_some() {
+        return Err(target.refused(&AdminError::UserExists(username)));
     }
-    let passwords = passwords(environment)?;
-    let password_hash = hash(&passwords, &new_password(&passwords, &username, password)?, &peppers)?;
-    let now = SystemClock.now();
-    let user = User {
-        username: username.clone(),
-        id: UserId::generate(&OsEntropy),
-        password_hash,
-        password_version: 1,
-        status: UserStatus::Enabled,
-        scope,
-        created_at: now,
-        updated_at: now,
-    };
-    if !target.store.add_user(&user).await.map_err(|error| target.failure(&error))? {
-        return Err(taken());
-    }
+    let password_hash = hash(target, environment, &peppers, &username, password)?;
+    let user = admin.add(NewUser { username, password_hash, scope, email, claims }).await;
+    let user = user.map_err(|error| target.refused(&error))?;
     report(output, "added", &user, &format!("Added {} as {}.", user.username, user.id))
 }
 
@@ -316,15 +272,15 @@ async fn list(
 ) -> Result<(), Failure> {
     let after = match cursor {
         None => None,
-        Some(cursor) => Some(Username::from_normalised(cursor).ok_or_else(|| {
+        Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| {
             Failure::new("the cursor is malformed", "use the `next_cursor` of the previous page")
         })?),
     };
-    let (users, next) =
-        target.store.users(after.as_ref(), limit).await.map_err(|error| target.failure(&error))?;
+    let page = target.admin().page(after.as_ref(), limit).await;
+    let daypass_admin::Page { users, next } = page.map_err(|error| target.refused(&error))?;
     let page = Page {
         users: users.iter().map(UserView::from).collect(),
-        next_cursor: next.as_ref().map(Username::as_str),
+        next_cursor: next.as_ref().map(Cursor::as_str),
     };
     output.result(&page, |output| {
         if users.is_empty() {
@@ -359,12 +315,14 @@ const fn status(status: UserStatus) -> &'static str {
 }
 
 async fn show(target: &Target, output: &mut Output<'_>, username: &Username) -> Result<(), Failure> {
-    let user = find(target, username).await?;
+    let user = target.admin().user(username).await.map_err(|error| target.refused(&error))?;
     output.result(&UserView::from(&user), |output| {
         let rows = [
             ("id", user.id.to_string()),
             ("status", status(user.status).to_owned()),
             ("scope", user.scope.to_string()),
+            ("email", user.email.as_ref().map(attributes::shown).unwrap_or_default()),
+            ("claims", user.claims.to_string()),
             ("password version", user.password_version.to_string()),
             ("created", time(user.created_at)),
             ("updated", time(user.updated_at)),
@@ -381,8 +339,8 @@ async fn set_status(
     username: &Username,
     status: UserStatus,
 ) -> Result<(), Failure> {
-    let changed = target.store.set_status(username, status, SystemClock.now()).await;
-    let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    let changed = target.admin().set_status(username, status).await;
+    let user = changed.map_err(|error| target.refused(&error))?;
     match status {
         UserStatus::Disabled => {
             report(output, "disabled", &user, &format!("Disabled {username} and ended the user's sessions."))
@@ -452,11 +410,11 @@ async fn set_password(
     password: &PasswordArgs,
 ) -> Result<(), Failure> {
     let peppers = peppers(target, environment).await?;
-    find(target, username).await?;
-    let passwords = passwords(environment)?;
-    let hash = hash(&passwords, &new_password(&passwords, username, password)?, &peppers)?;
-    let changed = target.store.set_password(username, &hash, SystemClock.now()).await;
-    let user = changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    // Checked before the prompt.
+    target.admin().user(username).await.map_err(|error| target.refused(&error))?;
+    let hash = hash(target, environment, &peppers, username, password)?;
+    let changed = target.admin().set_password(username, &hash).await;
+    let user = changed.map_err(|error| target.refused(&error))?;
     report(
         output,
         "password_set",
@@ -483,11 +441,10 @@ async fn set_scope(
     words: &[Scope],
 ) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().flat_map(Scope::words).collect();
-    let scope =
-        scope(&words.join(" ")).map_err(|error| Failure::new(error, "give fewer or shorter words"))?;
-    let changed = target.store.set_scope(username, &scope, SystemClock.now()).await;
-    let ScopeChange { user, narrowed, ended } =
-        changed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    let scope = daypass_admin::scope(&words.join(" "))
+        .map_err(|error| Failure::new(error.to_string(), "give fewer or shorter words"))?;
+    let changed = target.admin().set_scope(username, &scope).await;
+    let ScopeChange { user, narrowed, ended } = changed.map_err(|error| target.refused(&error))?;
     let set = ScopeSet {
         changed: Changed { result: "scope_set", user: (&user).into() },
         sessions_narrowed: narrowed,
@@ -508,12 +465,12 @@ async fn remove(
     username: &Username,
     yes: bool,
 ) -> Result<(), Failure> {
-    find(target, username).await?;
+    target.admin().user(username).await.map_err(|error| target.refused(&error))?;
     if !yes {
         input::confirm(&format!("Remove {username} and end the user's sessions?"))?;
     }
-    let removed = target.store.remove_user(username, SystemClock.now()).await;
-    let user = removed.map_err(|error| target.failure(&error))?.ok_or_else(|| unknown(username))?;
+    let removed = target.admin().remove(username).await;
+    let user = removed.map_err(|error| target.refused(&error))?;
     report(output, "removed", &user, &format!("Removed {username} and ended the user's sessions."))
 }
 
@@ -527,23 +484,16 @@ async fn peppers(target: &Target, environment: &Environment<'_>) -> Result<Peppe
     })
 }
 
-fn new_password(
-    passwords: &Passwords,
+/// Reads a new password and hashes it.
+fn hash(
+    target: &Target,
+    environment: &Environment<'_>,
+    peppers: &Peppers,
     username: &Username,
     args: &PasswordArgs,
-) -> Result<Password, Failure> {
+) -> Result<String, Failure> {
+    let passwords = passwords(environment)?;
     let password = input::new_password(args.password_stdin)?;
-    passwords.accept(&password, username).map_err(|refused| {
-        Failure::new(
-            refused.to_string(),
-            "choose a longer and less common one, such as a few unrelated words",
-        )
-    })?;
-    Ok(password)
-}
-
-fn hash(passwords: &Passwords, password: &Password, peppers: &Peppers) -> Result<String, Failure> {
-    passwords
-        .hash(password, peppers, &OsEntropy)
-        .map_err(|error| Failure::new(error.to_string(), "check the key set with `daypass key show`"))
+    let hash = target.admin().hash(&passwords, peppers, username, &password);
+    hash.map_err(|error| target.refused(&error))
 }

@@ -4,6 +4,7 @@
 
 use super::error::StackError;
 use super::gateway::listen;
+use super::mail::Inbox;
 use super::store::{DEMO_PASSWORD, DEMO_USER};
 use daypass_core::client::Origin;
 use daypass_gateway::Site;
@@ -18,11 +19,14 @@ pub const DEMO_CLIENT: &str = "demo";
 const APP_CLIENT: &str = "demo-app";
 
 /// Paths, content types and files below `infra/browser`.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("/", HTML, "demo/index.html"),
     ("/demo.css", "text/css; charset=utf-8", "demo/demo.css"),
     ("/demo.js", SCRIPT, "demo/demo.js"),
     ("/daypass.js", SCRIPT, "daypass.js"),
+    ("/account.js", SCRIPT, "demo/account.js"),
+    ("/mail.js", SCRIPT, "demo/mail.js"),
+    ("/page.js", SCRIPT, "demo/page.js"),
     ("/mark.svg", "image/svg+xml", "demo/mark.svg"),
     // Browsers request it anyway, and a 404 is an error in their console.
     ("/favicon.ico", "image/svg+xml", "demo/mark.svg"),
@@ -83,7 +87,14 @@ impl Demo {
             StackError::new(format!("DAYPASS_CLIENTS is not a list ({error})"), "correct it")
         })?;
         if !clients.iter().any(|client| client.get("client_id").is_some_and(|id| id == DEMO_CLIENT)) {
-            clients.push(json!({ "client_id": DEMO_CLIENT, "transport": "cookie", "origins": self.origins }));
+            let [account_url, _] = self.urls();
+            clients.push(json!({
+                "client_id": DEMO_CLIENT,
+                "transport": "cookie",
+                "origins": self.origins,
+                "signup": "open",
+                "account_url": account_url,
+            }));
         }
         if !self.app_origins.is_empty() {
             clients.push(json!({ "client_id": APP_CLIENT, "origins": self.app_origins }));
@@ -92,7 +103,11 @@ impl Demo {
     }
 
     /// Files for the gateway's origin, and listener and files of the second origin.
-    pub(super) fn sites(self, access_lifetime: Duration) -> Result<(Site, (TcpListener, Site)), StackError> {
+    pub(super) fn sites(
+        self,
+        access_lifetime: Duration,
+        inbox: &Inbox,
+    ) -> Result<(Site, (TcpListener, Site)), StackError> {
         let api = self.origins.first().cloned().unwrap_or_default();
         let settings = json!({
             "api": api,
@@ -113,6 +128,8 @@ impl Demo {
             let site = FILES.iter().fold(site, |site, (path, content_type, file)| {
                 site.file(path, content_type, folder.join(file))
             });
+            let inbox = inbox.clone();
+            let site = site.made(move |path| inbox.page(path));
             Ok(site.text(SETTINGS, "application/json", settings.to_string()))
         };
         Ok((site(None)?, (self.listener, site(Some(&api))?)))

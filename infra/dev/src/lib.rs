@@ -14,6 +14,7 @@ mod functions;
 mod gateway;
 mod https;
 mod keys;
+mod mail;
 mod ready;
 mod reload;
 mod requests;

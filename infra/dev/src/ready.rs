@@ -12,6 +12,8 @@ pub(super) struct Ready {
     url: String,
     /// URLs of the demo page on the gateway's origin and on the second origin.
     page_urls: Option<[String; 2]>,
+    /// URL of the page with all mails.
+    inbox_url: Option<String>,
     /// File with the certificate authority of HTTPS.
     certificate_authority: Option<String>,
     dynamodb_url: String,
@@ -45,6 +47,7 @@ impl Ready {
         Self {
             url: stack.url().to_owned(),
             page_urls: stack.page_urls().map(|urls| urls.map(str::to_owned)),
+            inbox_url: stack.inbox_url(),
             certificate_authority: stack.authority().map(|file| file.display().to_string()),
             dynamodb_url: stack.dynamodb_url().to_owned(),
             functions_url: stack.functions_url(),
@@ -61,6 +64,7 @@ impl fmt::Display for Ready {
         let Self {
             url,
             page_urls,
+            inbox_url,
             certificate_authority,
             dynamodb_url,
             functions_url,
@@ -73,6 +77,9 @@ impl fmt::Display for Ready {
         if let Some([own, second]) = page_urls {
             writeln!(f, "  Demo page    {own} (open it in a browser; not at 127.0.0.1)")?;
             writeln!(f, "               {second} is the same page on a second origin")?;
+        }
+        if let Some(inbox) = inbox_url {
+            writeln!(f, "  Inbox        {inbox} shows every mail")?;
         }
         if let Some(file) = certificate_authority {
             f.write_str(&trust(file))?;

@@ -7,6 +7,7 @@ use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
 use super::https::Https;
 use super::keys;
+use super::mail::{self, PostOffice};
 use super::reload::{Reload, Sources};
 use super::settings::{AUDIENCE, Settings, functions};
 use super::store::DevStore;
@@ -15,6 +16,7 @@ use daypass_core::config::{LoginConfig, Tables};
 use daypass_core::keys::Document;
 use daypass_dynamodb::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 use daypass_gateway::{Gateway, Routes};
+use daypass_testkit::event_source::EventSource;
 use daypass_tools::workspace_root;
 use daypass_verifier::config::ConfigError;
 use std::collections::BTreeMap;
@@ -38,7 +40,9 @@ const LOCK: &str = "lock";
 pub struct Stack {
     _reload: Option<Reload>,
     gateway: RunningGateway,
+    _mails: EventSource,
     functions: Functions,
+    post: PostOffice,
     store: DevStore,
     url: String,
     plain_url: String,
@@ -87,9 +91,12 @@ impl Stack {
         let url = if settings.https { local_origin(address.port(), true) } else { plain_url.clone() };
 
         let tables = tables(&settings.variables);
-        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables)?;
+        let outbox = settings.variables.get("DAYPASS_OUTBOX_TABLE").map_or(OUTBOX, String::as_str);
+        let store = DevStore::open(&settings.store, &folder.join(DATABASE), &tables, outbox)?;
         store.add_demo_user(&keys, console)?;
+        let post = PostOffice::open()?;
         let mut variables = variables([&url, &plain_url], &store, &keys, &tables, &folder)?;
+        variables.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), post.url().to_owned());
         variables.extend(settings.variables.clone());
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
@@ -97,7 +104,7 @@ impl Stack {
         }
         let config = checked(&variables)?;
         let pages = demo.as_ref().map(Demo::urls);
-        let sites = demo.map(|demo| demo.sites(config.access_lifetime)).transpose()?;
+        let sites = demo.map(|demo| demo.sites(config.access_lifetime, &post.inbox())).transpose()?;
 
         // Read before the build, so that a later edit causes another build.
         let sources = settings.reload.then(|| Sources::of(workspace_root()));
@@ -131,13 +138,16 @@ impl Stack {
         // Before the warm-up, because the authorizer polls the revocation feed through the gateway when it starts.
         let gateway = RunningGateway::start(listener, gateway, second, fronts)?;
         functions.warm_up(console, &settings.cancel)?;
+        let mails = mail::follow(store.url(), outbox, &functions.url(), console)?;
         let word = settings.leave_word.then(|| Word::leave(&folder, &variables)).transpose()?;
         let reload =
             sources.map(|built| Reload::start(built, console, folder.join(BUILD_LOG))).transpose()?;
         Ok(Self {
             _reload: reload,
             gateway,
+            _mails: mails,
             functions,
+            post,
             store,
             url,
             plain_url,
@@ -175,6 +185,18 @@ impl Stack {
     #[must_use]
     pub fn page_urls(&self) -> Option<[&str; 2]> {
         self.pages.as_ref().map(|[own, second]| [own.as_str(), second.as_str()])
+    }
+
+    /// URL of the inbox; `None` without a demo page.
+    #[must_use]
+    pub fn inbox_url(&self) -> Option<String> {
+        self.page_urls().map(|[own, _]| format!("{own}mail"))
+    }
+
+    /// URL of the local SES.
+    #[must_use]
+    pub fn ses_url(&self) -> &str {
+        self.post.url()
     }
 
     /// Endpoint URL of the DynamoDB.
@@ -272,6 +294,11 @@ fn unusable(folder: &Path, error: &std::io::Error) -> StackError {
     )
 }
 
+/// The outbox, unless a variable names another table.
+const OUTBOX: &str = "daypass-outbox";
+/// The sender of mails.
+const MAIL_FROM: &str = "Daypass <no-reply@daypass.example>";
+
 /// Table names: the defaults of `daypass`, or those of variables.
 fn tables(variables: &BTreeMap<String, String>) -> Tables {
     let name =
@@ -315,6 +342,8 @@ fn variables(
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
         ("DAYPASS_MACHINES", &folder.join(MACHINES).display().to_string()),
+        ("DAYPASS_MAIL_FROM", MAIL_FROM),
+        ("DAYPASS_OUTBOX_TABLE", OUTBOX),
         ("DAYPASS_REVOCATIONS_URL", &format!("{plain_url}/revocations")),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_USERS_TABLE", &tables.users),
@@ -366,6 +395,7 @@ mod tests {
             ("DAYPASS_ISSUER", "http://127.0.0.1:3000"),
             ("DAYPASS_JWKS", &jwks),
             ("DAYPASS_KEYS", "keys.json"),
+            ("DAYPASS_OUTBOX_TABLE", OUTBOX),
             ("DAYPASS_SESSIONS_TABLE", "daypass-sessions"),
             ("DAYPASS_USERS_TABLE", "daypass-users"),
         ];

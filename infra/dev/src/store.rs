@@ -3,6 +3,7 @@
 use super::console::Console;
 use super::error::StackError;
 use super::wait::wait_for;
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
@@ -49,7 +50,12 @@ pub(super) struct DevStore {
 
 impl DevStore {
     /// Starts the embedded DynamoDB with its data in `file`, or connects to the selected one, and creates the tables.
-    pub(super) fn open(choice: &StoreChoice, file: &Path, tables: &Tables) -> Result<Self, StackError> {
+    pub(super) fn open(
+        choice: &StoreChoice,
+        file: &Path,
+        tables: &Tables,
+        outbox: &str,
+    ) -> Result<Self, StackError> {
         let embedded = match choice {
             StoreChoice::Memory => Some(embedded(None)?),
             StoreChoice::File => Some(embedded(Some(file))?),
@@ -62,7 +68,7 @@ impl DevStore {
             // Both other choices start the embedded one.
             (_, None) => String::new(),
         };
-        let client = DynamoDb::local(&url, TableNames::from(tables));
+        let client = DynamoDb::local(&url, TableNames::from(tables).with_outbox(outbox));
         wait_for(async { client.create_tables().await.map_err(|error| no_tables(&url, &error)) })?;
         Ok(Self { url, client, _embedded: embedded })
     }
@@ -93,6 +99,8 @@ impl DevStore {
                     password_version: 1,
                     status: UserStatus::Enabled,
                     scope: Scope::parse(DEMO_SCOPE).map_err(|_| unusable(&"its scope is malformed"))?,
+                    email: None,
+                    claims: Claims::default(),
                     created_at: now,
                     updated_at: now,
                 };

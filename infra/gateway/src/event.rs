@@ -8,7 +8,7 @@
 use crate::request::{Incoming, Stamp, is_hop_by_hop};
 use crate::routes::Found;
 use data_encoding::{BASE64, HEXLOWER};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,22 @@ pub(crate) fn authorizer(request: &Incoming, found: &Found<'_>, identity: &[Stri
     event.into()
 }
 
+/// The context of a route that IAM authorises. `None` for a request without a signature of AWS (Signature Version 4 in the
+/// header `Authorization`).
+///
+/// There is no IAM on this machine, so the signature is not checked. The access key id that the caller names becomes a user of
+/// the example account.
+pub(crate) fn iam(request: &Incoming) -> Option<Value> {
+    let header = request.header(AUTHORIZATION.as_str())?;
+    let (_, credential) = header.strip_prefix("AWS4-HMAC-SHA256 ")?.split_once("Credential=")?;
+    let key = credential.split('/').next()?;
+    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/{key}");
+    Some(json!({ "accessKey": key, "accountId": ACCOUNT, "callerId": key, "userArn": arn, "userId": key }))
+}
+
 /// ARN that an authorizer's policy must allow for this request.
 pub(crate) fn route_arn(request: &Incoming) -> String {
     format!("arn:aws:execute-api:{REGION}:{ACCOUNT}:{API}/{STAGE}/{}{}", request.method, request.path)
@@ -57,10 +73,11 @@ fn common(request: &Incoming, found: &Found<'_>, context: Option<&Value>) -> Map
         "sourceIp": request.source_ip(),
         "userAgent": request.header(USER_AGENT.as_str()).unwrap_or_default(),
     });
+    let kind = if found.route.needs_iam() { "iam" } else { "lambda" };
     let request_context = members([
         ("accountId", ACCOUNT.into()),
         ("apiId", API.into()),
-        ("authorizer", context.map(|context| json!({ "lambda": context })).into()),
+        ("authorizer", context.map(|context| json!({ kind: context })).into()),
         ("domainName", domain.into()),
         ("domainPrefix", domain.split('.').next().into()),
         ("http", http),

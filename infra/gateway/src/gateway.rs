@@ -256,6 +256,12 @@ impl Server {
     }
 
     async fn routed(&self, request: &Incoming, found: &Found<'_>) -> Outcome {
+        if found.route.needs_iam() {
+            return match event::iam(request) {
+                Some(identity) => self.integrate(request, found, Some(&identity)).await,
+                None => Outcome::gateway(StatusCode::FORBIDDEN, "Forbidden"),
+            };
+        }
         let Some(name) = found.route.authorizer() else {
             return self.integrate(request, found, None).await;
         };

@@ -28,4 +28,4 @@ pub use gateway::{Gateway, Limits, serve};
 pub use guard::Guard;
 pub use identity::{Authorizer, IdentitySource};
 pub use routes::{Route, Routes, Target};
-pub use site::{Site, serve_site};
+pub use site::{Made, Site, serve_site};

@@ -25,6 +25,8 @@ pub struct Route {
     pattern: Pattern,
     target: Target,
     authorizer: Option<String>,
+    /// Whether IAM authorises the route.
+    iam: bool,
     /// Origins of pages that can call the route across origins.
     origins: Vec<String>,
 }
@@ -46,6 +48,12 @@ impl Route {
     #[must_use]
     pub fn authorizer(&self) -> Option<&str> {
         self.authorizer.as_deref()
+    }
+
+    /// Whether IAM authorises the route (`AuthorizationType: AWS_IAM`).
+    #[must_use]
+    pub fn needs_iam(&self) -> bool {
+        self.iam
     }
 
     /// Origins of pages that can call the route across origins.
@@ -124,6 +132,21 @@ impl Routes {
         Ok(())
     }
 
+    /// Makes a route one that IAM authorises.
+    ///
+    /// # Errors
+    /// The route does not exist, or has an authorizer.
+    pub fn require_iam(&mut self, key: &str) -> Result<(), RouteError> {
+        let Some(route) = self.routes.iter_mut().find(|route| route.key == key) else {
+            return Err(RouteError(format!("the route {key} does not exist")));
+        };
+        if route.authorizer.is_some() {
+            return Err(RouteError(format!("the route {key} has an authorizer: IAM takes its place")));
+        }
+        route.iam = true;
+        Ok(())
+    }
+
     /// Name of the only authorizer. It guards services.
     ///
     /// # Errors
@@ -177,7 +200,7 @@ impl Routes {
             return Err(RouteError(format!("two routes match the same requests: {key}; remove one")));
         }
         let authorizer = authorizer.map(str::to_owned);
-        self.routes.push(Route { key, method, pattern, target, authorizer, origins: Vec::new() });
+        self.routes.push(Route { key, method, pattern, target, authorizer, iam: false, origins: Vec::new() });
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +24,31 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Files by path, with a strict Content Security Policy.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Site {
     files: BTreeMap<String, (&'static str, Content)>,
+    make: Option<Arc<Make>>,
     policy: HeaderValue,
+}
+
+/// Makes the content of a path that is not on the list.
+type Make = dyn Fn(&str) -> Option<Made> + Send + Sync;
+
+/// Content that is made for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The content type.
+    pub content_type: &'static str,
+    /// The Content Security Policy, in place of that of the site.
+    pub policy: &'static str,
+    /// The content, which is the same for `GET` and `HEAD`.
+    pub text: String,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +65,7 @@ impl Site {
     pub fn new(api: Option<&str>) -> io::Result<Self> {
         let api = api.map(|api| format!(" {api}")).unwrap_or_default();
         let policy = HeaderValue::try_from(POLICY.replace("{api}", &api)).map_err(io::Error::other)?;
-        Ok(Self { files: BTreeMap::new(), policy })
+        Ok(Self { files: BTreeMap::new(), make: None, policy })
     }
 
     /// Adds a file on disk at `path`, such as `/page.js`.
@@ -60,18 +82,40 @@ impl Site {
         self
     }
 
+    /// Makes the content of other paths at each request. `make` gets the path as sent, and returns `None` for an unknown one.
+    #[must_use]
+    pub fn made(mut self, make: impl Fn(&str) -> Option<Made> + Send + Sync + 'static) -> Self {
+        self.make = Some(Arc::new(make));
+        self
+    }
+
     /// The response for a path as sent, including percent-encoding; `None` if the site has no such file.
     pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
-        let (content_type, content) = self.files.get(path)?;
-        if method != Method::GET && method != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Some(self.protected(response));
-        }
+        let Some((content_type, content)) = self.files.get(path) else {
+            let Made { content_type, policy, text } = self.make.as_ref().and_then(|make| make(path))?;
+            let mut response = self.file_response(method, content_type, Ok(text.into_bytes()), path);
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+            return Some(response);
+        };
         let bytes = match content {
             Content::Text(text) => Ok(text.clone().into_bytes()),
             Content::File(file) => read(file.clone()).await,
         };
+        Some(self.file_response(method, content_type, bytes, path))
+    }
+
+    fn file_response(
+        &self,
+        method: &Method,
+        content_type: &'static str,
+        bytes: io::Result<Vec<u8>>,
+        path: &str,
+    ) -> Response<Body> {
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return self.protected(response);
+        }
         let response = match bytes {
             // hyper sends the length, and no body in a response to HEAD.
             Ok(bytes) => {
@@ -84,7 +128,7 @@ impl Site {
                 plain(StatusCode::NOT_FOUND, "The file of this path is missing in the checkout.")
             }
         };
-        Some(self.protected(response))
+        self.protected(response)
     }
 
     fn protected(&self, mut response: Response<Body>) -> Response<Body> {
@@ -171,6 +215,23 @@ mod tests {
             (gone.status().as_u16(), gone.headers().contains_key(CONTENT_SECURITY_POLICY)),
             (404, true)
         );
+    }
+
+    #[tokio::test]
+    async fn made_content_has_its_own_policy_and_replaces_no_file() {
+        let (content_type, policy) = ("text/html; charset=utf-8", "default-src 'none'");
+        let made = move |path: &str| {
+            let text = path.to_owned();
+            path.starts_with("/a").then_some(Made { content_type, policy, text })
+        };
+        let site = site().made(made);
+        let of = async |method, path| site.answer(&method, path).await;
+        let response = of(Method::GET, "/ab").await.unwrap();
+        assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], policy);
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(of(Method::POST, "/ab").await.unwrap().status(), 405);
+        assert_eq!(of(Method::GET, "/a.json").await.unwrap().headers()[CONTENT_TYPE], "application/json");
+        assert!(of(Method::GET, "/b").await.is_none());
     }
 
     #[tokio::test]

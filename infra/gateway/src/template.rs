@@ -41,13 +41,17 @@ pub fn routes(main: &str, api: &str) -> Result<Routes, RouteError> {
         let uri = integration.pointer("/IntegrationUri/Ref").and_then(Value::as_str);
         let function = functions.of_parameter(name, uri)?;
         let authorizer = properties.pointer("/AuthorizerId/Ref").and_then(Value::as_str);
-        if authorizer.is_none() && properties.get("AuthorizationType").is_some() {
+        let kind = properties.get("AuthorizationType").and_then(Value::as_str);
+        if authorizer.is_none() && kind.is_some_and(|kind| kind != "AWS_IAM") {
             return wrong(format!("{name}: AuthorizerId must be `!Ref AN_AUTHORIZER`"));
         }
         let Some(key) = properties.get("RouteKey").and_then(Value::as_str) else {
             return wrong(format!("{name}: RouteKey must be plain text"));
         };
         routes.add_function(key, function, authorizer)?;
+        if kind == Some("AWS_IAM") {
+            routes.require_iam(key)?;
+        }
     }
     Ok(routes)
 }
@@ -363,6 +367,10 @@ Resources:
             let listed = listed(&routes);
             assert!(listed.contains(&row(key, function, authorizer)), "{key}: {listed:?}");
         }
+        assert!(listed(&routes).contains(&row("ANY /admin/{operation+}", "admin", None)));
+        let by_iam: Vec<_> =
+            routes.iter().filter(|route| route.needs_iam()).map(crate::routes::Route::key).collect();
+        assert_eq!(by_iam, ["ANY /admin/{operation+}"]);
         let authorizer = routes.authorizer(name).unwrap();
         assert_eq!(authorizer.function, "authorizer");
         assert!(authorizer.simple_responses);

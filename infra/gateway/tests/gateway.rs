@@ -261,6 +261,37 @@ async fn a_guarded_route_obeys_the_authorizer() {
     assert_eq!(asked["requestContext"]["requestId"], event["requestContext"]["requestId"]);
 }
 
+/// As on AWS, except that the local gateway checks no signature.
+#[tokio::test]
+async fn a_route_of_iam_needs_a_signature_and_names_the_operator() {
+    let mut routes = routes(0);
+    routes.add_function("ANY /admin/{operation+}", "admin", None).unwrap();
+    routes.require_iam("ANY /admin/{operation+}").unwrap();
+    let guarded = routes.require_iam("GET /closed/{id}").unwrap_err().to_string();
+    assert!(guarded.contains("has an authorizer"), "{guarded}");
+    assert!(routes.require_iam("GET /nothing").is_err());
+    let stack = stack(obedient, routes, SHORT).await;
+    check(stack.get("/admin/users"), 403, FORBIDDEN).await;
+    for header in [
+        "",
+        "Bearer yes",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 SignedHeaders=host",
+        "AWS4-HMAC-SHA256 Credential=/20261127/us-east-1/execute-api/aws4_request",
+        "AWS4-HMAC-SHA256 Credential=a:root/20261127/us-east-1/execute-api/aws4_request",
+    ] {
+        check(stack.get("/admin/users").header("authorization", header), 403, FORBIDDEN).await;
+    }
+    assert!(stack.events.lock().unwrap().is_empty());
+    let signed = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261127/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=00";
+    let (status, _) = answered(stack.get("/admin/users").header("authorization", signed)).await;
+    assert_eq!(status, 200);
+    let event = &stack.invocations("admin")[0];
+    let identity = &event["requestContext"]["authorizer"]["iam"];
+    assert_eq!(identity["userArn"], "arn:aws:iam::123456789012:user/AKIAEXAMPLE");
+    assert_eq!(event["requestContext"]["authorizer"].get("lambda"), None);
+}
+
 #[tokio::test]
 async fn without_a_token_the_authorizer_is_not_asked() {
     let stack = stack(obedient, routes(60), SHORT).await;

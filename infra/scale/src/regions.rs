@@ -3,6 +3,7 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
+use daypass_core::account::claims::Claims;
 use daypass_core::session::{
     EndReason, Ended, NetworkDigest, Presented, RotationRequest, Session, Verdict, judge,
 };
@@ -77,6 +78,7 @@ impl World {
             absolute_end: end,
             client: ClientId::parse("web")?,
             scope: Scope::default(),
+            claims: Claims::default(),
             account: true,
             ended: None,
             device: None,

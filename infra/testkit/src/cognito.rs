@@ -183,6 +183,10 @@ impl Pool {
             return error(400, "InvalidParameterException", "Flow not enabled for this client");
         }
         let (name, password) = (text("/AuthParameters/USERNAME"), text("/AuthParameters/PASSWORD"));
+        if name.chars().count() > 128 {
+            let message = "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must have length less than or equal to 128";
+            return error(400, "InvalidParameterException", message);
+        }
         let wrong = || error(400, "NotAuthorizedException", "Incorrect username or password.");
         let found = self.users.iter().find(|user| [&user.username, &user.email].contains(&&name.to_owned()));
         match found.map(|user| user.state) {

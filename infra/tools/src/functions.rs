@@ -1,7 +1,7 @@
 //! The functions of Daypass. Every other list of them is made from this one, or compared with it by a test.
 
 /// All functions of the stack.
-pub const FUNCTIONS: [Function; 10] = [
+pub const FUNCTIONS: [Function; 13] = [
     Function { package: "daypass-login", binary: "login", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", trigger: Trigger::Http, budget: WITH_AWS },
@@ -13,6 +13,9 @@ pub const FUNCTIONS: [Function; 10] = [
     },
     Function { package: "daypass-sessions", binary: "sessions", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-password", binary: "password", trigger: Trigger::Http, budget: WITH_AWS },
+    Function { package: "daypass-account", binary: "account", trigger: Trigger::Http, budget: WITH_AWS },
+    Function { package: "daypass-mailer", binary: "mailer", trigger: Trigger::Outbox, budget: WITH_AWS },
+    Function { package: "daypass-admin-function", binary: "admin", trigger: Trigger::Http, budget: WITH_AWS },
     Function {
         package: "daypass-revocations",
         binary: "revocations",
@@ -59,4 +62,6 @@ pub enum Trigger {
     Authorizer,
     /// Secrets Manager, CloudFormation and operators.
     SecretsManager,
+    /// The stream of the outbox, and EventBridge with reports of SES.
+    Outbox,
 }

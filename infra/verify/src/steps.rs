@@ -239,9 +239,10 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
-const TEMPLATES: [&str; 8] = [
+const TEMPLATES: [&str; 9] = [
     "template.yaml",
     "infra/api.yaml",
+    "infra/mail.yaml",
     "infra/observability.yaml",
     "infra/security-events.yaml",
     "infra/authorizer.yaml",
@@ -251,8 +252,13 @@ const TEMPLATES: [&str; 8] = [
 ];
 
 /// The templates of the stack.
-const STACK: [&str; 4] =
-    ["template.yaml", "infra/api.yaml", "infra/observability.yaml", "infra/security-events.yaml"];
+const STACK: [&str; 5] = [
+    "template.yaml",
+    "infra/api.yaml",
+    "infra/mail.yaml",
+    "infra/observability.yaml",
+    "infra/security-events.yaml",
+];
 
 fn template(_: &Plan) -> Result<()> {
     let packaged = crate::templates::write_all(&target_dir().join("verify/package"))?;

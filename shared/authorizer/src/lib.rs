@@ -139,7 +139,7 @@ impl<F: Follow> Authorizer<F> {
                     }
                     Lookup::Stale => return Err(Error::StaleRevocations),
                 }
-                let at_hand = table.decide(target, Bearer::Scope(&verified.scope));
+                let at_hand = table.decide(target, bearer(&verified));
                 if let Err(denial) = at_hand {
                     self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
@@ -171,8 +171,7 @@ impl<F: Follow> Authorizer<F> {
             }
             Answer::Simple { is_authorized: true, context: verified.map(context) }
         } else {
-            let bearer =
-                verified.as_ref().map_or(Bearer::Anonymous, |verified| Bearer::Scope(&verified.scope));
+            let bearer = verified.as_ref().map_or(Bearer::Anonymous, bearer);
             let permissions = self.routes.of(event.arn.api).permissions(bearer, event.arn.is_connect());
             let policy = Policy::new(&event.arn, &permissions);
             Answer::policy(policy, verified.map(context))
@@ -184,6 +183,11 @@ impl<F: Follow> Authorizer<F> {
         let (user, session) = owner.unzip();
         self.context.journal.record(&JournalEvent::AuthorizeDenied { cause, user, session }, caller);
     }
+}
+
+/// The bearer of a verified token.
+fn bearer(verified: &Verified) -> Bearer<'_> {
+    Bearer::Token { scope: &verified.scope, claims: Some(&verified.claims) }
 }
 
 /// The user and the session of a token, if both are ids of Daypass.

@@ -8,6 +8,7 @@ use super::*;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::OsEntropy;
@@ -96,6 +97,7 @@ impl TestIssuer {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse(scope).unwrap(),
+            claims: Claims::default(),
             account: false,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };

@@ -4,7 +4,7 @@
 //!
 //! 1. [`secret`]: passwords and keys, which no log shows.
 //! 2. [`keys`]: the key set, its signing keys, refresh keys and peppers, and their rotation.
-//! 3. [`token`], [`client`], [`throttle`], [`session`]: the rules, each by itself.
+//! 3. [`account`], [`token`], [`client`], [`throttle`], [`session`]: the rules, each by itself.
 //! 4. [`ports`]: the store, the password hasher, Secrets Manager, and what is logged.
 //! 5. [`config`]: what each function reads from its environment.
 //! 6. [`flow`]: login, refresh, revocation, sessions, change of password, revocation feed and key rotation.
@@ -16,6 +16,7 @@
 //! The crate reads no environment variable, opens no socket and names no SDK, so each rule can be tested with a fixed
 //! clock and seeded randomness. A type has one path: nothing is re-exported here.
 
+pub mod account;
 pub mod client;
 pub mod config;
 pub mod flow;

@@ -1,15 +1,12 @@
 //! The operations of an operator, for the command `daypass`. To finish an interrupted operation, repeat it.
 
 use crate::DynamoDb;
+use crate::address::{Addition, Created, Cursor, MAX_TRIES};
 use crate::error::failure;
-use crate::item::{
-    self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
-};
+use crate::item::{self, CHANGED_BY, DISABLED, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME};
 use crate::store::{Conditional, Moment, conditional, names, values};
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
@@ -20,32 +17,20 @@ use std::time::Duration;
 pub(crate) const SETTLING: Duration = Duration::from_millis(50);
 
 impl DynamoDb {
-    /// Adds a user. Returns `false`, and changes nothing, if the name is taken.
+    /// Adds a user with the claim of the e-mail address.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
-    pub async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .put_item()
-            .table_name(self.users_table()?)
-            .set_item(Some(item::from_user(user)))
-            .condition_expression("attribute_not_exists(#username)")
-            .set_expression_attribute_names(names(&[USERNAME]))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                    // The random id is equal too, so this call wrote the item: its response was lost, and the SDK retried.
-                    let met = refusal.item.as_ref().map(item::to_user).transpose()?;
-                    Ok(met.as_ref() == Some(user))
-                }
-                _ => Err(failure("PutItem", &error)),
-            },
-        }
+    pub async fn add_user(&self, user: &User) -> Result<Addition, StoreError> {
+        Ok(match self.create(user, item::from_user(user)).await? {
+            Created::Done => Addition::Added,
+            Created::AddressTaken => Addition::AddressTaken,
+            Created::NameTaken(met) => {
+                // The random id is equal too, so this call wrote the item: its response was lost, and the SDK retried.
+                let met = met.filter(|met| !item::is_claim(met)).as_ref().map(item::to_user).transpose()?;
+                if met.as_ref() == Some(user) { Addition::Added } else { Addition::NameTaken }
+            }
+        })
     }
 
     /// The user of that name.
@@ -56,33 +41,37 @@ impl DynamoDb {
         self.read_user(username).await
     }
 
-    /// One page of up to `limit` users, in no particular order, that begins after the user named `after`. Also returns the
-    /// `after` of the next page, or `None` at the end.
+    /// Up to `limit` users, in no particular order, after the item `after`. Also returns the `after` of the next page, or `None`
+    /// at the end. A page that met claims of addresses takes more than one request.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses, or an item cannot be read.
     pub async fn users(
         &self,
-        after: Option<&Username>,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<User>, Option<Username>), StoreError> {
-        let output = self
-            .client
-            .scan()
-            .table_name(self.users_table()?)
-            .consistent_read(true)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(after.map(item::user_key))
-            .send()
-            .await
-            .map_err(|error| failure("Scan", &error))?;
-        let next = output
-            .last_evaluated_key
-            .as_ref()
-            .and_then(|key| key.get(USERNAME)?.as_s().ok())
-            .and_then(|name| Username::from_normalised(name.clone()));
-        let users = output.items.unwrap_or_default().iter().map(item::to_user).collect::<Result<_, _>>()?;
-        Ok((users, next))
+    ) -> Result<(Vec<User>, Option<Cursor>), StoreError> {
+        let (mut users, mut next) = (Vec::new(), after.cloned());
+        loop {
+            let missing = i32::try_from(limit).unwrap_or(i32::MAX).saturating_sub_unsigned(count(&users));
+            let output = self
+                .client
+                .scan()
+                .table_name(self.users_table()?)
+                .consistent_read(true)
+                .limit(missing)
+                .set_exclusive_start_key(next.as_ref().map(Cursor::key))
+                .send()
+                .await
+                .map_err(|error| failure("Scan", &error))?;
+            next = Cursor::of(output.last_evaluated_key.as_ref());
+            for item in output.items.unwrap_or_default().iter().filter(|item| !item::is_claim(item)) {
+                users.push(item::to_user(item)?);
+            }
+            if next.is_none() || count(&users) >= limit {
+                return Ok((users, next));
+            }
+        }
     }
 
     /// Enables or disables a user. Disabling ends all sessions. Returns the changed user, or `None` if there is no such user.
@@ -149,24 +138,18 @@ impl DynamoDb {
         let Some(user) = self.change_status(username, UserStatus::Disabled, now, reason).await? else {
             return Ok(None);
         };
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(self.users_table()?)
-            .set_key(Some(item::user_key(username)))
-            // Only the user that was disabled, not a new user of the same name.
-            .condition_expression("#id = :id")
-            .set_expression_attribute_names(names(&[ID]))
-            .set_expression_attribute_values(values([("id", item::text(user.id.to_string()))]))
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(Some(user)),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(Some(user)),
-                _ => Err(failure("DeleteItem", &error)),
-            },
+        let mut met = user.clone();
+        for _ in 0..MAX_TRIES {
+            if self.delete_user(&met).await? {
+                return Ok(Some(user));
+            }
+            // The address has changed meanwhile, or an earlier try has deleted the item.
+            match self.read_user(username).await? {
+                Some(found) if found.id == user.id => met = found,
+                _ => return Ok(Some(user)),
+            }
         }
+        Err(StoreError::Unavailable("remove_user: the user changed meanwhile".to_owned()))
     }
 
     /// All stored sessions of a user: live, expired and ended ones.
@@ -230,6 +213,10 @@ impl DynamoDb {
             .condition_expression("attribute_exists(#username)")
             .return_values(ReturnValue::AllNew))
     }
+}
+
+fn count(users: &[User]) -> u32 {
+    u32::try_from(users.len()).unwrap_or(u32::MAX)
 }
 
 /// Sends the update of a user. `None` if there is no such user.

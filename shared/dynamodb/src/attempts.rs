@@ -36,11 +36,16 @@ impl DynamoDb {
     }
 
     async fn read_user_item(&self, username: &Username) -> Result<Option<Item>, StoreError> {
+        self.users_item(item::user_key(username)).await
+    }
+
+    /// Reads an item of the users table; strongly consistent.
+    pub(crate) async fn users_item(&self, key: Item) -> Result<Option<Item>, StoreError> {
         let output = self
             .client
             .get_item()
             .table_name(self.users_table()?)
-            .set_key(Some(item::user_key(username)))
+            .set_key(Some(key))
             .consistent_read(true)
             .send()
             .await

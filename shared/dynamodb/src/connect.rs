@@ -22,8 +22,8 @@ pub const LOCAL_SECRET_ACCESS_KEY: &str = "daypasslocal";
 /// Region for a DynamoDB on this machine.
 pub const LOCAL_REGION: &str = "us-east-1";
 
-// A function must answer 503 before Lambda ends it: `refresh`, `revoke` and `sessions` after 5 s, `login` after 15 s, `password`
-// after 20 s. These are the longest times of the DynamoDB requests:
+// A function must answer 503 before Lambda ends it: `refresh`, `revoke` and `sessions` after 5 s, `login` and `account` after 15 s,
+// `password` after 20 s, `mailer` after 30 s. These are the longest times of the DynamoDB requests:
 //
 //   refresh           rotate 2 s + end a reused session 2 s              = 4.0 s
 //   revoke            revoke_session 2 s + revoke_all 2.2 s              = 4.2 s
@@ -35,6 +35,12 @@ pub const LOCAL_REGION: &str = "us-east-1";
 //   password          session_and_name 2 s + begin 2 s + one more attempt 2 s + two hashes under 2 s
 //                     + change_password 2 s + settle 2 s + end_others 2.2 s + replace_session 2 s
 //                                                                       < 16.2 s
+//   POST /email       session_and_name 2 s + begin 2 s + a hash under 1 s + settle 2 s + two counters 4 s + request_mail 2 s
+//                                                                       < 13 s
+//   account           count 2 s + subject 2 s + two hashes under 2 s + reset_password 2 s + end_others 2.2 s
+//                                                                       < 10.2 s
+//   mailer            three reads 6 s + begin_mail 2 s + SES 8 s + end_mail 2 s, for all mails of a batch at once
+//                                                                       = 18 s
 //
 // A function that has to load its keys first answers 503 if this takes longer than 0.3 s (daypass_lambda). The slowest
 // revocation therefore ends after 4.5 s. The rest of the 5 s is for Lambda and the log.

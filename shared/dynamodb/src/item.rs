@@ -1,7 +1,14 @@
 //! Conversion of users and sessions to items and back. Reading is strict: the error names a missing or malformed attribute.
 
+mod mail;
+
+pub(crate) use mail::{SUBJECT, SUBJECT_MAC, from_mail_request, outbox_key, to_mail_request, to_subject};
+
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::ports::store::{EndedSession, StoreError, User, UserStatus};
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
+use daypass_core::account::{Email, Undeliverable};
+use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
@@ -23,6 +30,14 @@ pub(crate) const DISABLED: &str = "disabled";
 pub(crate) const UPDATED_AT: &str = "updated_at";
 pub(crate) const KNOWN: &str = "known";
 pub(crate) const CHANGED_BY: &str = "changed_by";
+pub(crate) const EMAIL: &str = "email";
+pub(crate) const EMAIL_VERIFIED: &str = "email_verified";
+pub(crate) const EMAIL_UNDELIVERABLE: &str = "email_undeliverable";
+// A session of such a user has this attribute too.
+pub(crate) const CLAIMS: &str = "claims";
+
+// Attribute of an item of the users table that claims an e-mail address for a user. It also has `username`, its key, and `id`.
+pub(crate) const OWNER: &str = "owner";
 
 // Attributes of a session. A user also has `scope` and `created_at`, and a counter also has `expires_at`.
 pub(crate) const USER: &str = "user";
@@ -89,6 +104,17 @@ fn put_scope(item: &mut Item, scope: &Scope) {
     }
 }
 
+fn put_claims(item: &mut Item, claims: &Claims) {
+    if let Some(claims) = claims_text(claims) {
+        item.insert(CLAIMS.to_owned(), claims);
+    }
+}
+
+/// The stored form of claims: compact JSON. `None` if there are none.
+pub(crate) fn claims_text(claims: &Claims) -> Option<AttributeValue> {
+    (!claims.is_empty()).then(|| text(claims.to_string()))
+}
+
 /// The stored form of a scope. `None` for the empty scope.
 pub(crate) fn scope_set(scope: &Scope) -> Option<AttributeValue> {
     (!scope.is_empty()).then(|| AttributeValue::Ss(scope.words().map(str::to_owned).collect()))
@@ -113,6 +139,33 @@ pub(crate) fn session_key(user: UserId, session: SessionId) -> Item {
 /// The key of a user.
 pub(crate) fn user_key(username: &Username) -> Item {
     Item::from([(USERNAME.to_owned(), text(username.as_str()))])
+}
+
+/// The key of the item that claims an e-mail address.
+pub(crate) fn address_key(address: &EmailAddress) -> Item {
+    Item::from([(USERNAME.to_owned(), text(format!("{}{address}", Username::RESERVED_PREFIX)))])
+}
+
+/// The item that claims an e-mail address for a user.
+pub(crate) fn from_claim(address: &EmailAddress, username: &Username, id: UserId) -> Item {
+    let mut item = address_key(address);
+    item.insert(OWNER.to_owned(), text(username.as_str()));
+    item.insert(ID.to_owned(), text(id.to_string()));
+    item
+}
+
+/// Whether an item of the users table claims an e-mail address, and is no user.
+pub(crate) fn is_claim(item: &Item) -> bool {
+    item.contains_key(OWNER)
+}
+
+/// Reads the item that claims an e-mail address.
+pub(crate) fn to_owner(item: &Item) -> Result<AddressOwner, StoreError> {
+    let read = Reader { table: "users", item };
+    Ok(AddressOwner {
+        username: read.parsed(OWNER, |name| Username::from_normalised(name.to_owned()))?,
+        id: read.parsed(ID, UserId::parse)?,
+    })
 }
 
 /// The key of an attempt counter.
@@ -212,6 +265,7 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if let Some(device) = &session.device {
         put(DEVICE, text(device));
     }
+    put_claims(&mut item, &session.claims);
     put_scope(&mut item, &session.scope);
     item
 }
@@ -242,6 +296,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
+        claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
@@ -272,8 +327,22 @@ pub(crate) fn from_user(user: &User) -> Item {
     put(DISABLED, AttributeValue::Bool(user.status == UserStatus::Disabled));
     put(CREATED_AT, precise(user.created_at));
     put(UPDATED_AT, precise(user.updated_at));
+    put_claims(&mut item, &user.claims);
     put_scope(&mut item, &user.scope);
+    item.extend(user.email.iter().flat_map(from_email));
     item
+}
+
+/// The attributes of an e-mail address.
+pub(crate) fn from_email(email: &Email) -> Vec<(String, AttributeValue)> {
+    let mut attributes = vec![
+        (EMAIL.to_owned(), text(email.address.as_str())),
+        (EMAIL_VERIFIED.to_owned(), AttributeValue::Bool(email.verified)),
+    ];
+    if let Some(cause) = email.undeliverable {
+        attributes.push((EMAIL_UNDELIVERABLE.to_owned(), text(cause.as_str())));
+    }
+    attributes
 }
 
 /// Reads a user.
@@ -286,6 +355,8 @@ pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
         password_version: read.number(PASSWORD_VERSION)?,
         status: if read.flag(DISABLED)? { UserStatus::Disabled } else { UserStatus::Enabled },
         scope: read.scope()?,
+        email: read.email()?,
+        claims: read.claims()?,
         created_at: read.time(CREATED_AT)?,
         updated_at: read.time(UPDATED_AT)?,
     })
@@ -343,6 +414,30 @@ impl<'a> Reader<'a> {
         Scope::parse(&words.join(" ")).map_err(|_| self.odd(SCOPE))
     }
 
+    fn email(&self) -> Result<Option<Email>, StoreError> {
+        let Some(address) = self.optional(EMAIL, |read, name| {
+            // An address that is not normalised would not be found by its claim.
+            read.parsed(name, |text| {
+                EmailAddress::parse(text).ok().filter(|address| address.as_str() == text)
+            })
+        })?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Email {
+            address,
+            verified: self.flag(EMAIL_VERIFIED)?,
+            undeliverable: self
+                .optional(EMAIL_UNDELIVERABLE, |read, name| read.parsed(name, Undeliverable::parse))?,
+        }))
+    }
+
+    fn claims(&self) -> Result<Claims, StoreError> {
+        let claims =
+            self.optional(CLAIMS, |read, name| read.parsed(name, |text| Claims::stored(text).ok()))?;
+        Ok(claims.unwrap_or_default())
+    }
+
     fn optional<T>(
         &self,
         name: &str,
@@ -383,6 +478,7 @@ mod tests {
             absolute_end: Timestamp::from_seconds(1_763_928_000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
@@ -397,6 +493,12 @@ mod tests {
             password_version: 7,
             status: UserStatus::Disabled,
             scope: Scope::parse("a b").unwrap(),
+            email: Some(Email {
+                address: EmailAddress::parse("ada@example.com").unwrap(),
+                verified: true,
+                undeliverable: Some(Undeliverable::Bounced),
+            }),
+            claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             created_at: NOW,
             updated_at: NOW,
         }
@@ -412,6 +514,7 @@ mod tests {
             named: false,
             network: None,
             scope: Scope::default(),
+            claims: Claims::default(),
             account: true,
             ended: None,
             device: None,
@@ -423,8 +526,27 @@ mod tests {
     #[test]
     fn users_read_back() {
         assert!(to_user(&from_user(&user())) == Ok(user()));
-        let bare = User { status: UserStatus::Enabled, scope: Scope::default(), ..user() };
+        let bare = User {
+            status: UserStatus::Enabled,
+            scope: Scope::default(),
+            email: None,
+            claims: Claims::default(),
+            ..user()
+        };
         assert!(to_user(&from_user(&bare)) == Ok(bare));
+        let mut upper = from_user(&user());
+        upper.insert(EMAIL.to_owned(), text("Ada@example.com"));
+        assert!(to_user(&upper).is_err(), "an address that is not normalised");
+    }
+
+    #[test]
+    fn the_claim_of_an_address_is_no_user() {
+        let address = EmailAddress::parse("ada@example.com").unwrap();
+        let claim = from_claim(&address, &user().username, user().id);
+        assert!(is_claim(&claim) && !is_claim(&from_user(&user())));
+        assert!(to_user(&claim).is_err());
+        assert_eq!(to_owner(&claim), Ok(AddressOwner { username: user().username, id: user().id }));
+        assert_eq!(claim[USERNAME], text("email#ada@example.com"));
     }
 
     #[test]
@@ -478,6 +600,10 @@ mod tests {
                             DEVICE,
                             CLIENT,
                             SCOPE,
+                            EMAIL,
+                            EMAIL_VERIFIED,
+                            EMAIL_UNDELIVERABLE,
+                            CLAIMS,
                             PASSWORD_HASH,
                             USERNAME
                         ]

@@ -6,8 +6,10 @@
 //! Every condition compares the time itself, because DynamoDB's TTL can remove an expired item days late. Text from a
 //! caller is always a value and never part of an expression.
 
+mod address;
 mod admin;
 mod attempts;
+mod claims;
 mod connect;
 mod empty;
 mod ended;
@@ -15,6 +17,7 @@ mod error;
 mod item;
 mod machine;
 mod moving;
+mod outbox;
 mod password;
 mod retry;
 pub mod schema;
@@ -23,8 +26,11 @@ mod sessions;
 mod store;
 mod warm_up;
 
+pub use address::{Addition, Cursor, EmailChange};
+pub use claims::ClaimsChange;
 pub use connect::{LOCAL_ACCESS_KEY_ID, LOCAL_REGION, LOCAL_SECRET_ACCESS_KEY};
 pub use moving::{Import, Origin, Segment, UserFilter};
+pub use outbox::mail_request;
 pub use scope::ScopeChange;
 
 use aws_sdk_dynamodb::Client;
@@ -37,13 +43,33 @@ pub struct TableNames {
     users: Option<String>,
     sessions: String,
     attempts: Option<String>,
+    outbox: Option<String>,
 }
 
 impl TableNames {
     /// For `refresh`, `revoke`, `introspect`, `sessions` and `revocations`, which use only the sessions table.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
-        Self { users: None, sessions: sessions.into(), attempts: None }
+        Self { users: None, sessions: sessions.into(), attempts: None, outbox: None }
+    }
+
+    /// For `mailer`, which uses no other table.
+    #[must_use]
+    pub fn mailer_only(users: impl Into<String>, outbox: impl Into<String>) -> Self {
+        let (users, outbox) = (Some(users.into()), Some(outbox.into()));
+        Self { users, sessions: String::new(), attempts: None, outbox }
+    }
+
+    /// The same, with the outbox.
+    #[must_use]
+    pub fn with_outbox(self, outbox: impl Into<String>) -> Self {
+        Self { outbox: Some(outbox.into()), ..self }
+    }
+
+    /// For `admin`, which counts no attempts.
+    #[must_use]
+    pub fn users_and_sessions(users: impl Into<String>, sessions: impl Into<String>) -> Self {
+        Self { users: Some(users.into()), sessions: sessions.into(), attempts: None, outbox: None }
     }
 }
 
@@ -53,6 +79,7 @@ impl From<&Tables> for TableNames {
             users: Some(tables.users.clone()),
             sessions: tables.sessions.clone(),
             attempts: Some(tables.attempts.clone()),
+            outbox: None,
         }
     }
 }
@@ -71,6 +98,10 @@ impl DynamoDb {
 
     fn attempts_table(&self) -> Result<&str, StoreError> {
         self.tables.attempts.as_deref().ok_or_else(|| not_given("attempts"))
+    }
+
+    fn outbox_table(&self) -> Result<&str, StoreError> {
+        self.tables.outbox.as_deref().ok_or_else(|| not_given("outbox"))
     }
 }
 

@@ -1,14 +1,12 @@
 //! User import and export: conditional puts that can be repeated, and reads of the whole table in segments.
 
 use crate::DynamoDb;
+use crate::address::{Created, Cursor, as_name, claimable_name};
 use crate::error::failure;
 use crate::item::{self, CREATED_AT, DISABLED, Item, USERNAME};
 use crate::schema::patient;
-use crate::store::names;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{StoreError, User, UserStatus};
-use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
 use std::collections::HashMap;
 
@@ -36,8 +34,10 @@ pub enum Import {
     /// An earlier import added the user from the same line, and nothing was written. Later changes of the user stay, such as
     /// a new hash.
     Unchanged,
-    /// There is a user of that name who was not imported from this line, and nothing was written.
+    /// There is a user of that name, or with that address, who was not imported from this line, and nothing was written.
     Taken,
+    /// Another user has the e-mail address of the line, or has it as name, and nothing was written.
+    AddressTaken,
 }
 
 /// Filter of a read of the whole table. A user must meet all parts that are set.
@@ -96,56 +96,51 @@ pub struct Segment {
     pub users: Vec<User>,
     /// Items that could not be read as a user: name in the key, and error.
     pub unreadable: Vec<(Option<String>, StoreError)>,
-    /// Number of items that were read, before the filter.
+    /// Number of items that were read, before the filter, claims of addresses among them.
     pub read: u64,
-    /// Last name of the page, if another page follows.
-    pub next: Option<Username>,
+    /// Last item of the page, if another page follows.
+    pub next: Option<Cursor>,
 }
 
 impl DynamoDb {
-    /// Adds a user who comes from `origin`, unless there is one of that name. One conditional put.
+    /// Adds a user who comes from `origin`, unless there is one of that name. One conditional put, or a transaction if the user
+    /// has an e-mail address or is named like one.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses. The user may have been added.
     pub async fn import_user(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
         let mut new = item::from_user(user);
         new.insert(IMPORTED.to_owned(), item::binary(&origin.line));
-        let sent = self
-            .client
-            .put_item()
-            .table_name(self.users_table()?)
-            .set_item(Some(new))
-            .condition_expression("attribute_not_exists(#username)")
-            .set_expression_attribute_names(names(&[USERNAME]))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(Import::Added),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                    Ok(refusal.item.as_ref().map_or(Import::Taken, |met| compare(met, user, origin)))
-                }
-                _ => Err(failure("PutItem", &error)),
-            },
-        }
+        Ok(match self.create(user, new).await? {
+            Created::Done => Import::Added,
+            Created::AddressTaken => Import::AddressTaken,
+            Created::NameTaken(met) => met.map_or(Import::Taken, |met| compare(&met, user, origin)),
+        })
     }
 
-    /// The outcome that [`DynamoDb::import_user`] would have now. One read.
+    /// The outcome that [`DynamoDb::import_user`] would have now. One read, and up to three more about the address.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB does not answer or refuses.
     pub async fn preview_import(&self, user: &User, origin: Origin) -> Result<Import, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(self.users_table()?)
-            .set_key(Some(item::user_key(&user.username)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failure("GetItem", &error))?;
-        Ok(output.item.as_ref().map_or(Import::Added, |met| compare(met, user, origin)))
+        if let Some(met) = self.users_item(item::user_key(&user.username)).await? {
+            return Ok(compare(&met, user, origin));
+        }
+        if let Some(address) = claimable_name(user)
+            && self.users_item(item::address_key(&address)).await?.is_some()
+        {
+            return Ok(Import::Taken);
+        }
+        if let Some(email) = &user.email {
+            let name = as_name(&email.address).filter(|name| *name != user.username);
+            let keys = [Some(item::address_key(&email.address)), name.as_ref().map(item::user_key)];
+            for key in keys.into_iter().flatten() {
+                if self.users_item(key).await?.is_some() {
+                    return Ok(Import::AddressTaken);
+                }
+            }
+        }
+        Ok(Import::Added)
     }
 
     /// One page of one of `segments` parts of the users table, in no particular order. The page begins after the user named
@@ -158,7 +153,7 @@ impl DynamoDb {
         segment: u16,
         segments: u16,
         filter: &UserFilter,
-        after: Option<&Username>,
+        after: Option<&Cursor>,
     ) -> Result<Segment, StoreError> {
         let mut request = self
             .client
@@ -168,7 +163,7 @@ impl DynamoDb {
             .segment(i32::from(segment))
             .total_segments(i32::from(segments))
             .limit(PAGE)
-            .set_exclusive_start_key(after.map(item::user_key));
+            .set_exclusive_start_key(after.map(Cursor::key));
         if let Some((expression, names, values)) = filter.expression() {
             request = request
                 .filter_expression(expression)
@@ -177,14 +172,13 @@ impl DynamoDb {
         }
         let sent = request.customize().config_override(patient()).send().await;
         let output = sent.map_err(|error| failure("Scan", &error))?;
-        let next = output.last_evaluated_key.as_ref().and_then(|key| key.get(USERNAME)?.as_s().ok());
         let mut page = Segment {
             users: Vec::new(),
             unreadable: Vec::new(),
             read: u64::try_from(output.scanned_count).unwrap_or_default(),
-            next: next.and_then(|name| Username::from_normalised(name.clone())),
+            next: Cursor::of(output.last_evaluated_key.as_ref()),
         };
-        for item in output.items.iter().flatten() {
+        for item in output.items.iter().flatten().filter(|item| !item::is_claim(item)) {
             match item::to_user(item) {
                 Ok(user) => page.users.push(user),
                 Err(error) => {

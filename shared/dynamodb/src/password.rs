@@ -6,14 +6,12 @@ use crate::error::failure;
 use crate::item::{
     self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
 };
-use crate::schema::bug;
 use crate::store::{
-    Conditional, Moment, USER_REASON, conditional, met_session, names, other_reason, put_session, refused,
-    same_user, values,
+    Conditional, Moment, USER_REASON, as_action, conditional, met_session, names, other_reason, put_session,
+    refused, same_user, values,
 };
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{PasswordChange, PasswordStore, Replaced, Replacement, StoreError};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
@@ -113,7 +111,7 @@ impl PasswordStore for DynamoDb {
             return Err(failure("TransactWriteItems", &error));
         };
         if let Some(opened) = met_session(cancelled)? {
-            return Ok(Replaced::Before(opened));
+            return Ok(Replaced::Before(Box::new(opened)));
         }
         if refused(cancelled, USER_REASON).is_some() {
             return Ok(Replaced::UserChanged);
@@ -121,18 +119,4 @@ impl PasswordStore for DynamoDb {
         other_reason(cancelled)?;
         Ok(Replaced::Ended)
     }
-}
-
-/// An update as a part of a transaction.
-fn as_action(update: &UpdateItemFluentBuilder) -> Result<TransactWriteItem, StoreError> {
-    let update = Update::builder()
-        .set_table_name(update.get_table_name().clone())
-        .set_key(update.get_key().clone())
-        .set_update_expression(update.get_update_expression().clone())
-        .set_condition_expression(update.get_condition_expression().clone())
-        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
-        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
-        .build()
-        .map_err(|error| bug(&error))?;
-    Ok(TransactWriteItem::builder().update(update).build())
 }

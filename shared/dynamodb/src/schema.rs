@@ -2,7 +2,7 @@
 //! with it.
 
 use crate::error::failure;
-use crate::item::{ENDED_AT, ENDED_BUCKET, EXPIRES_AT, KEY, SESSION, USER, USERNAME};
+use crate::item::{ENDED_AT, ENDED_BUCKET, EXPIRES_AT, ID, KEY, SESSION, USER, USERNAME};
 use crate::{DynamoDb, TableNames, not_given};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, IndexStatus,
-    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType, TableDescription,
-    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType, StreamSpecification,
+    StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use daypass_core::ports::store::StoreError;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub enum Role {
     Sessions,
     /// Counters of the rate limits.
     Attempts,
+    /// Requests for mails.
+    Outbox,
 }
 
 /// A sparse index of a table. It contains only items that have both of its keys, and of them only the keys (`KEYS_ONLY`).
@@ -53,6 +55,8 @@ pub struct TableSchema {
     pub ttl: Option<&'static str>,
     /// Index of the table, if there is one.
     pub index: Option<IndexSchema>,
+    /// Whether the table has a stream of new images, which starts a function.
+    pub stream: bool,
     /// Whether the deployed table is protected from deletion.
     pub deletion_protection: bool,
     /// Whether the deployed table can be restored to a point in time.
@@ -65,13 +69,14 @@ pub const ENDED_INDEX: IndexSchema =
     IndexSchema { name: "ended", partition_key: ENDED_BUCKET, sort_key: ENDED_AT };
 
 /// The tables of a stack.
-pub const TABLES: [TableSchema; 3] = [
+pub const TABLES: [TableSchema; 4] = [
     TableSchema {
         role: Role::Users,
         partition_key: USERNAME,
         sort_key: None,
         ttl: None,
         index: None,
+        stream: false,
         deletion_protection: true,
         point_in_time_recovery: true,
     },
@@ -81,6 +86,7 @@ pub const TABLES: [TableSchema; 3] = [
         sort_key: Some(SESSION),
         ttl: Some(EXPIRES_AT),
         index: Some(ENDED_INDEX),
+        stream: false,
         deletion_protection: true,
         // Deliberately off. In a restored older copy, ended sessions would be live, and used tokens valid again.
         point_in_time_recovery: false,
@@ -91,7 +97,19 @@ pub const TABLES: [TableSchema; 3] = [
         sort_key: None,
         ttl: Some(EXPIRES_AT),
         index: None,
+        stream: false,
         deletion_protection: false,
+        point_in_time_recovery: false,
+    },
+    TableSchema {
+        role: Role::Outbox,
+        partition_key: ID,
+        sort_key: None,
+        ttl: Some(EXPIRES_AT),
+        index: None,
+        stream: true,
+        deletion_protection: false,
+        // A restored older copy would send mails again.
         point_in_time_recovery: false,
     },
 ];
@@ -110,7 +128,7 @@ impl DynamoDb {
     }
 }
 
-/// Creates missing tables, waits until they can be used, and turns TTL on. Can be repeated. For local runs and tests:
+/// Creates missing tables, the outbox only if it has a name, waits until they can be used, and turns TTL on. Can be repeated. For local runs and tests:
 /// `template.yaml` creates the tables of a stack.
 ///
 /// # Errors
@@ -122,6 +140,10 @@ pub async fn create(client: &Client, names: &TableNames) -> Result<(), StoreErro
             Role::Users => names.users.as_deref().ok_or_else(|| not_given("users"))?,
             Role::Sessions => &names.sessions,
             Role::Attempts => names.attempts.as_deref().ok_or_else(|| not_given("attempts"))?,
+            Role::Outbox => match names.outbox.as_deref() {
+                Some(name) => name,
+                None => continue,
+            },
         };
         create_one(client, table, name).await?;
         wait_until_active(client, table, name).await?;
@@ -151,6 +173,9 @@ async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<
             .key_schema(key_element(attribute, key)?)
             .attribute_definitions(definition(attribute, ScalarAttributeType::S)?);
     }
+    if table.stream {
+        request = request.stream_specification(new_images()?);
+    }
     if let Some(index) = &table.index {
         request = request
             .global_secondary_indexes(sparse(index)?)
@@ -164,6 +189,11 @@ async fn create_one(client: &Client, table: &TableSchema, name: &str) -> Result<
             _ => Err(failure("CreateTable", &error)),
         },
     }
+}
+
+fn new_images() -> Result<StreamSpecification, StoreError> {
+    let specification = StreamSpecification::builder().stream_enabled(true);
+    specification.stream_view_type(StreamViewType::NewImage).build().map_err(|error| bug(&error))
 }
 
 fn keys_only() -> Projection {

@@ -3,13 +3,13 @@
 use crate::DynamoDb;
 use crate::admin::{SETTLING, changed};
 use crate::error::failure;
-use crate::item::{self, Item, REVOKED_AT, SCOPE, SESSION, UPDATED_AT, USER, USERNAME};
+use crate::item::{self, Item, REVOKED_AT, SCOPE, SESSION, UPDATED_AT, USERNAME};
 use crate::store::{Conditional, Moment, REVOKE_CONCURRENCY, conditional, names, values};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{StoreError, User};
 use daypass_core::session::EndReason;
-use daypass_verifier::base::ids::Username;
+use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{MAX_CLOCK_SKEW, Timestamp};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -26,8 +26,8 @@ pub struct ScopeChange {
 }
 
 /// What a live session needs to follow its user.
-enum Step {
-    Narrow(UpdateItemFluentBuilder),
+pub(crate) enum Step {
+    Change(UpdateItemFluentBuilder),
     End(UpdateItemFluentBuilder),
 }
 
@@ -70,21 +70,32 @@ impl DynamoDb {
 
     /// Makes every live session follow its user. Returns how many were narrowed, and how many were ended.
     async fn narrow_sessions(&self, user: &User, now: Moment) -> Result<(u32, u32), StoreError> {
-        let (mut narrowed, mut ended) = (0, 0);
-        let mut pages = self
-            .sessions_query(user.id, now.given.before(MAX_CLOCK_SKEW))
-            .consistent_read(true)
-            .projection_expression("#user, #session, #scope")
-            .expression_attribute_names("#scope", SCOPE)
-            .into_paginator()
-            .send();
+        self.follow(user.id, now, &[SCOPE], |item| self.following(item, &user.scope, now)).await
+    }
+
+    /// Makes every live session of a user follow a change. `step` gets the key of each session with these attributes. Returns how
+    /// many sessions were changed, and how many were ended.
+    pub(crate) async fn follow(
+        &self,
+        user: UserId,
+        now: Moment,
+        attributes: &[&str],
+        step: impl Fn(Item) -> Option<Step>,
+    ) -> Result<(u32, u32), StoreError> {
+        let (mut changed, mut ended) = (0, 0);
+        let mut query = self.sessions_query(user, now.given.before(MAX_CLOCK_SKEW)).consistent_read(true);
+        let mut projection = "#user, #session".to_owned();
+        for name in attributes {
+            projection.push_str(&format!(", #{name}"));
+            query = query.expression_attribute_names(format!("#{name}"), *name);
+        }
+        let mut pages = query.projection_expression(projection).into_paginator().send();
         while let Some(page) = pages.next().await {
             let items = page.map_err(|error| failure("Query", &error))?.items.unwrap_or_default();
-            let steps = items.into_iter().filter_map(|item| self.following(item, &user.scope, now));
-            let mut done = stream::iter(steps)
+            let mut done = stream::iter(items.into_iter().filter_map(&step))
                 .map(|step| async {
                     let (request, ends) = match step {
-                        Step::Narrow(request) => (request, false),
+                        Step::Change(request) => (request, false),
                         Step::End(request) => (request, true),
                     };
                     // A session that has ended meanwhile needs nothing.
@@ -93,10 +104,20 @@ impl DynamoDb {
                 })
                 .buffer_unordered(REVOKE_CONCURRENCY);
             while let Some((written, ends)) = done.try_next().await? {
-                *(if ends { &mut ended } else { &mut narrowed }) += u32::from(written);
+                *(if ends { &mut ended } else { &mut changed }) += u32::from(written);
             }
         }
-        Ok((narrowed, ended))
+        Ok((changed, ended))
+    }
+
+    /// The update of a live session with this key.
+    pub(crate) fn live_session(&self, key: Item) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(key))
+            .condition_expression("attribute_exists(#session) AND attribute_not_exists(#revoked_at)")
+            .set_expression_attribute_names(names(&[SESSION, REVOKED_AT]))
     }
 
     /// The write that takes from a session the words that its user has lost; `None` if there are none.
@@ -107,20 +128,15 @@ impl DynamoDb {
         if lost.is_empty() {
             return None;
         }
-        let key: Item = item.into_iter().filter(|(name, _)| name == USER || name == SESSION).collect();
         if kept.is_empty() {
-            return Some(Step::End(self.ending(key, now, EndReason::ScopeRemoved, None)));
+            return Some(Step::End(self.ending(item, now, EndReason::ScopeRemoved, None)));
         }
         let request = self
-            .client
-            .update_item()
-            .table_name(&self.tables.sessions)
-            .set_key(Some(key))
+            .live_session(item)
             // Removes words instead of setting the rest, so that two parallel changes both hold.
             .update_expression("DELETE #scope :lost")
-            .condition_expression("attribute_exists(#session) AND attribute_not_exists(#revoked_at)")
-            .set_expression_attribute_names(names(&[SCOPE, SESSION, REVOKED_AT]))
-            .set_expression_attribute_values(values([("lost", AttributeValue::Ss(lost))]));
-        Some(Step::Narrow(request))
+            .expression_attribute_names("#scope", SCOPE)
+            .expression_attribute_values(":lost", AttributeValue::Ss(lost));
+        Some(Step::Change(request))
     }
 }

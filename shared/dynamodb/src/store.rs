@@ -4,7 +4,7 @@ use crate::DynamoDb;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
+    self, ABSOLUTE_END, ATTEMPT, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
     GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT,
     REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
 };
@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use daypass_core::ports::store::{
-    Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
+    Creation, Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
 };
 use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
@@ -300,30 +300,8 @@ impl DynamoDb {
 }
 
 impl Store for DynamoDb {
-    /// As an update, because the role of a login may not replace a user's item.
-    async fn create_user(&self, user: &User) -> Result<User, StoreError> {
-        let key = item::user_key(&user.username);
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(self.users_table()?)
-            .condition_expression("attribute_not_exists(#username)")
-            .expression_attribute_names("#username", USERNAME);
-        let mut assignments = Vec::new();
-        for (name, value) in item::from_user(user).into_iter().filter(|(name, _)| !key.contains_key(name)) {
-            assignments.push(format!("#{name} = :{name}"));
-            update = update
-                .expression_attribute_values(format!(":{name}"), value)
-                .expression_attribute_names(format!("#{name}"), name);
-        }
-        let update = update.set_key(Some(key)).update_expression(format!("SET {}", assignments.join(", ")));
-        match conditional(update).await? {
-            Conditional::Done(_) => Ok(user.clone()),
-            Conditional::Refused(Some(item)) => item::to_user(&item),
-            Conditional::Refused(None) => {
-                Err(StoreError::Unavailable("UpdateItem: the user was removed meanwhile".to_owned()))
-            }
-        }
+    async fn create_user(&self, user: &User) -> Result<Creation, StoreError> {
+        self.create_by_update(user).await
     }
 
     async fn open_session(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
@@ -457,6 +435,23 @@ pub(crate) fn known_by(ending: UpdateItemFluentBuilder, attempt: AttemptId) -> U
         .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()))
 }
 
+/// An update as a part of a transaction.
+pub(crate) fn as_action(update: &UpdateItemFluentBuilder) -> Result<TransactWriteItem, StoreError> {
+    let update = Update::builder()
+        .set_table_name(update.get_table_name().clone())
+        .set_key(update.get_key().clone())
+        .set_update_expression(update.get_update_expression().clone())
+        .set_condition_expression(update.get_condition_expression().clone())
+        .set_expression_attribute_names(update.get_expression_attribute_names().clone())
+        .set_expression_attribute_values(update.get_expression_attribute_values().clone())
+        .set_return_values_on_condition_check_failure(
+            update.get_return_values_on_condition_check_failure().clone(),
+        )
+        .build()
+        .map_err(|error| bug(&error))?;
+    Ok(TransactWriteItem::builder().update(update).build())
+}
+
 // Positions of the actions. A cancelled transaction gives its reasons in this order.
 pub(crate) const SESSION_REASON: usize = 0;
 pub(crate) const USER_REASON: usize = 1;
@@ -489,11 +484,13 @@ pub(crate) fn same_user(
 ) -> Result<TransactWriteItem, StoreError> {
     let scope = item::scope_set(&user.scope);
     let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
+    let claims = item::claims_text(&user.claims);
+    let same_claims = if claims.is_some() { "#claims = :claims" } else { "attribute_not_exists(#claims)" };
     let condition = format!(
         "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-         AND #disabled = :disabled AND {same_scope}"
+         AND #disabled = :disabled AND {same_scope} AND {same_claims}"
     );
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE];
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS];
     let key = item::user_key(&user.username);
     let expected = values([
         ("id", item::text(user.id.to_string())),
@@ -501,7 +498,9 @@ pub(crate) fn same_user(
         ("disabled", AttributeValue::Bool(false)),
     ]);
     let expected = expected.map(|expected| {
-        expected.into_iter().chain(scope.map(|scope| (":scope".to_owned(), scope))).collect::<Item>()
+        let scope = scope.map(|scope| (":scope".to_owned(), scope));
+        let claims = claims.map(|claims| (":claims".to_owned(), claims));
+        expected.into_iter().chain(scope).chain(claims).collect::<Item>()
     });
     let action = TransactWriteItem::builder();
     let mut changes = changes.peekable();

@@ -22,7 +22,7 @@ const FROZEN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Builds a value, keeps it and renews it.
-pub(crate) struct Built<T, B> {
+pub struct Built<T, B> {
     /// The clock dates builds, and the journal records failures.
     context: Arc<Context>,
     build: B,
@@ -37,7 +37,8 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
 {
     /// A value that is built again from the age `max_age` on, in parallel to requests. `build` gets the last value.
-    pub(crate) fn new(context: Arc<Context>, max_age: Duration, build: B) -> Self {
+    #[must_use]
+    pub fn new(context: Arc<Context>, max_age: Duration, build: B) -> Self {
         Self { context, build, value: Refreshing::new(max_age, None), max_age }
     }
 
@@ -61,7 +62,7 @@ where
     ///
     /// # Errors
     /// Those of the first build.
-    pub(crate) async fn get(&self) -> Result<Arc<T>, BoxError> {
+    pub async fn get(&self) -> Result<Arc<T>, BoxError> {
         let Some(built) = self.value.value() else { return self.first().await };
         let now = self.context.clock.now();
         let is_overdue = self.value.has_age(self.max_age.saturating_mul(2), now);

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use daypass_core::http::answer::Response;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{MAX_BODY_BYTES, Request};
-use daypass_core::ports::context::Principal;
+use daypass_core::ports::context::{Operator, Principal};
 use daypass_verifier::ports::context::Caller;
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
@@ -131,11 +131,15 @@ pub(crate) fn to_core(request: lambda_http::Request) -> Request {
         _ => Caller::default(),
     };
     let principal = request.request_context_ref().and_then(principal);
+    let operator = request.request_context_ref().and_then(operator);
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
     parts.extensions.insert(caller);
     if let Some(principal) = principal {
         parts.extensions.insert(principal);
+    }
+    if let Some(operator) = operator {
+        parts.extensions.insert(operator);
     }
     let body = match body {
         Body::Text(text) => text.into_bytes(),
@@ -160,6 +164,13 @@ fn principal(context: &RequestContext) -> Option<Principal> {
     let is_true = |name: &str| authorizer.fields.get(name).is_some_and(|claim| claim.as_bool() == Some(true));
     let account = claim("account") == Some("true") || (authorizer.jwt.is_none() && is_true("account"));
     Principal::parse(claim("sub")?, claim("sid")?, account)
+}
+
+/// The operator that API Gateway authorised by IAM, from `authorizer.iam` of payload 2.0.
+fn operator(context: &RequestContext) -> Option<Operator> {
+    let RequestContext::ApiGatewayV2(context) = context else { return None };
+    let arn = context.authorizer.as_ref()?.iam.as_ref()?.user_arn.clone()?;
+    arn.starts_with("arn:").then_some(Operator { arn })
 }
 
 fn address(text: Option<&str>) -> Option<IpAddr> {

@@ -107,7 +107,7 @@ pub enum Cors {
     Clients(Clients, &'static str),
     /// Each page, without credentials: the documents of the function are public.
     Public,
-    /// None: no page calls the function.
+    /// No page.
     None,
 }
 

@@ -5,4 +5,5 @@ mod built;
 mod event;
 mod function;
 
+pub use built::Built;
 pub use function::{Cors, Environment, Function};

@@ -1,15 +1,18 @@
 //! Cognito's public `InitiateAuth` with `USER_PASSWORD_AUTH` (Amazon Cognito user pools API reference).
 //!
-//! An app client without a secret needs no signature. Tokens prove the password and that nothing else is needed. A challenge of
-//! a second factor follows a right password, and the user would lose the factor, so it is a refusal.
+//! An app client without a secret needs no signature. Tokens in the response prove that the password is right and that the login
+//! needs nothing else. A challenge of a second factor follows a right password too, but the user would lose the factor, so it is a
+//! refusal.
 //!
 //! Cognito reports `UserNotConfirmedException` and `PasswordResetRequiredException` without a check of the password.
 
 use crate::Http;
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::Email;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
 use daypass_core::ports::event::LoginFailure;
-use daypass_core::ports::migration::{Answer, OldSystem, OldUser, Pending, Question, Unanswered};
-use daypass_verifier::base::ids::UserId;
+use daypass_core::ports::migration::{Answer, OldSystem, OldUser, Pending, Question, Unanswered, id_of_sub};
 use daypass_verifier::base::json;
 use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
@@ -19,6 +22,9 @@ const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// The largest response, in bytes. A token can hold many groups.
 const MOST: usize = 64 * 1024;
+
+/// The message of a name or password that no user of any pool can have, such as a name of more than 128 characters.
+const MALFORMED: &str = "validation error";
 
 /// The message of a lockout. Its error code is that of a wrong password ("Lockout behavior for failed sign-in attempts").
 const LOCKED: &str = "Password attempts exceeded";
@@ -72,11 +78,18 @@ fn user_of(token: &str) -> Option<OldUser> {
     let claims = json::object(&claims).ok()?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let sub = text("sub")?;
-    let id = UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))?;
+    let id = id_of_sub(sub)?;
     let username = text("cognito:username")?;
     // In a pool whose users sign in with an address, the user name is the `sub`.
     let alias = text("email").or(text("phone_number")).filter(|_| username == sub);
-    Some(OldUser { id: Some(id), name: Some(alias.unwrap_or(username).to_owned()) })
+    // Cognito accepts addresses that Daypass does not, such as those with a quoted local part.
+    let email = text("email").and_then(|address| EmailAddress::parse(address).ok()).map(|address| Email {
+        address,
+        verified: claims.get("email_verified").is_some_and(|verified| verified == true || verified == "true"),
+        undeliverable: None,
+    });
+    let name = Some(alias.unwrap_or(username).to_owned());
+    Some(OldUser { id: Some(id), name, email, claims: Claims::default() })
 }
 
 fn refused(status: StatusCode, body: &Map<String, Value>) -> Result<Answer, Unanswered> {
@@ -91,6 +104,8 @@ fn refused(status: StatusCode, body: &Map<String, Value>) -> Result<Answer, Unan
             _ => Ok(Answer::Wrong),
         },
         "UserNotFoundException" => Ok(Answer::Wrong),
+        // As a failure, it would give anyone attempts that do not count, and an alarm.
+        "InvalidParameterException" if text("message").contains(MALFORMED) => Ok(Answer::Wrong),
         "UserNotConfirmedException" => Ok(Answer::Refused(LoginFailure::OldUnconfirmed)),
         "PasswordResetRequiredException" => Ok(Answer::Refused(LoginFailure::OldResetRequired)),
         // A trigger of the pool, such as "pre authentication".

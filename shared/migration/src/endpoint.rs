@@ -1,6 +1,9 @@
 //! A migration endpoint: `docs/guides/migration.md` states the contract.
 
 use crate::Http;
+use daypass_core::account::Email;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
 use daypass_core::keys::SigningKeys;
 use daypass_core::ports::migration::{Answer, OldSystem, OldUser, Pending, Question, Unanswered};
 use daypass_core::token::migration::MigrationRequest;
@@ -45,20 +48,35 @@ impl OldSystem for Endpoint {
                 return Err(Unanswered(format!("the migration endpoint answered HTTP {}", status.as_u16())));
             }
             answer(&body).ok_or_else(|| {
-                Unanswered("the response of the migration endpoint is not {\"ok\": true or false}".to_owned())
+                Unanswered(
+                    "the response of the migration endpoint is not of the form of docs/guides/migration.md"
+                        .to_owned(),
+                )
             })
         })
     }
 }
 
 fn answer(body: &[u8]) -> Option<Answer> {
-    let members = json::object(body).ok()?;
-    if members.len() != 1 {
-        return None;
+    let mut members = json::object(body).ok()?;
+    if !members.remove("ok")?.as_bool()? {
+        return members.is_empty().then_some(Answer::Wrong);
     }
-    match members.get("ok")? {
-        Value::Bool(true) => Some(Answer::Right(OldUser { id: None, name: None })),
-        Value::Bool(false) => Some(Answer::Wrong),
-        _ => None,
-    }
+    let verified =
+        members.remove("email_verified").map(|verified| verified.as_bool().ok_or(())).transpose().ok()?;
+    let email = match members.remove("email") {
+        Some(address) => Some(Email {
+            address: EmailAddress::parse(address.as_str()?).ok()?,
+            verified: verified.unwrap_or(false),
+            undeliverable: None,
+        }),
+        None if verified.is_some() => return None,
+        None => None,
+    };
+    let claims = match members.remove("claims") {
+        Some(Value::Object(claims)) => Claims::new(claims).ok()?,
+        Some(_) => return None,
+        None => Claims::default(),
+    };
+    members.is_empty().then_some(Answer::Right(OldUser { id: None, name: None, email, claims }))
 }

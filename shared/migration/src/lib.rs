@@ -30,24 +30,15 @@ pub const COGNITO_ENDPOINT: &str = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER";
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// The old system cannot be asked.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum NotConnected {
     /// The variable [`COGNITO_ENDPOINT`] is wrong.
+    #[error("{name} {0}", name = COGNITO_ENDPOINT)]
     Endpoint(String),
     /// The key set cannot sign requests.
+    #[error(transparent)]
     Keys(KeyError),
 }
-
-impl std::fmt::Display for NotConnected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Endpoint(problem) => write!(f, "{COGNITO_ENDPOINT} {problem}"),
-            Self::Keys(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Error for NotConnected {}
 
 /// The client of an old system. It connects with each request. `endpoint` is the value of [`COGNITO_ENDPOINT`].
 ///
@@ -61,7 +52,8 @@ pub fn connect(
 ) -> Result<Box<dyn OldSystem>, NotConnected> {
     Ok(match from {
         MigrateFrom::Cognito { region, client } => {
-            let of_region = format!("https://cognito-idp.{region}.amazonaws.com/");
+            let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            let of_region = format!("https://cognito-idp.{region}.{domain}/");
             let uri = secure_url(endpoint.unwrap_or(&of_region)).and_then(|uri| match endpoint {
                 Some(_) if uri.scheme_str() != Some("http") => Err("is not on this machine".to_owned()),
                 _ => Ok(uri),

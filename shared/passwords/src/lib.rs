@@ -52,8 +52,9 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a user name has 1 to {} bytes and no spaces, control characters or look-alike forms (RFC 8265 UsernameCaseMapped)",
-            Username::MAX_BYTES
+            "a user name has 1 to {} bytes, no spaces, control characters or look-alike forms (RFC 8265 UsernameCaseMapped), and does not begin with {}",
+            Username::MAX_BYTES,
+            Username::RESERVED_PREFIX
         )
     }
 }

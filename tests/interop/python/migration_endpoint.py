@@ -25,7 +25,7 @@ def verified(token):
         audience=ENDPOINT,
         options={"require": ["exp", "iss", "aud"]},
     )
-    if decoded["header"]["typ"] != "daypass-migration+jwt":
+    if decoded["header"].get("typ") != "daypass-migration+jwt":
         raise jwt.InvalidTokenError("another type of token")
     return decoded["payload"]
 

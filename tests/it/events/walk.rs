@@ -4,6 +4,7 @@ use super::*;
 use daypass_core::client::machine::{Credential, Machine, MachineDocument, SecretDigest, new_secret};
 use daypass_runtime::OsEntropy;
 use daypass_testkit::cognito::{Cognito, Fault};
+use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 
@@ -37,7 +38,8 @@ impl Walk {
             request.extensions_mut().insert(caller());
         }
         let answer = self.service.send(request).await;
-        for token in ["access_token", "refresh_token"].map(|name| answer.text(name)) {
+        for token in ["access_token", "refresh_token"] {
+            let token = if answer.body.is_empty() { String::new() } else { answer.text(token) };
             if !token.is_empty() {
                 // The MAC and the signature alone, too.
                 self.secrets.extend([token[token.len() - 40..].to_owned(), token]);
@@ -125,7 +127,9 @@ async fn a_walk_past_every_event() {
     let old = Cognito::start().await.unwrap();
     let decide = |body: &str| old.set_fault(Some(Fault::Raw(200, body.as_bytes().to_vec())));
     decide(r#"{"ok":false}"#);
-    let settings = [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_MIGRATE_URL", old.url())];
+    let clients = r#"[{"client_id":"web","signup":"open","account_url":"https://app.example.com/account"},{"client_id":"narrow","scope":"orders:read"}]"#;
+    let settings =
+        [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_CLIENTS", clients), ("DAYPASS_MIGRATE_URL", old.url())];
     let service = Service::quick(&db.url(), &settings).await;
     let user = service.quick_user("marker-name").await.id;
     let mut walk = Walk { service, secrets: vec![PASSWORD.to_owned()], lines: Vec::new() };
@@ -275,6 +279,7 @@ async fn a_walk_past_every_event() {
     assert_eq!(members(&denied[1]).get("session"), None);
     w.lines.extend(denied);
 
+    mails(w, &db.url()).await;
     // A machine client.
     let (document, secret) = machines();
     w.service.set_machines(document);
@@ -304,19 +309,29 @@ async fn a_walk_past_every_event() {
     let migrated = json!({ "event": "login.migrated", "created": true, "client": "web" });
     w.expect(&[&migrated, &json!({ "event": "login.succeeded" })]);
 
+    // An operator.
+    let body = json!({ "claims": { "note": "marker-claim" } }).to_string();
+    let mut request = post("/admin/user?username=marker-name", "application/json", body);
+    *request.method_mut() = http::Method::PATCH;
+    request.extensions_mut().insert(operator());
+    w.send(request).await;
+    let set = json!({ "event": "admin.changed", "operator": operator().arn, "action": "claims_set", "complete": true });
+    w.expect(&[&set]);
+
     // A failing store.
     w.service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
     let failure = json!({ "event": "failure", "level": "ERROR", "during": "begin_login" });
     w.login("marker-name", PASSWORD, &failure).await;
 
-    let met: BTreeSet<String> =
-        walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned()).collect();
-    // Events of a start, of a warm-up, of a key rotation and of a failing feed, which other tests check.
+    // Events of the mailer, of a start, of a warm-up, of a key rotation and of a failing feed, which other tests check.
     let elsewhere = |name: &String| {
         matches!(name.as_str(), "function.warmed" | "init.failed" | "panic")
+            || OF_MAILER.contains(&name.as_str())
             || name.starts_with("feed.")
             || name.starts_with("keys.")
     };
+    let met = walk.lines.iter().map(|line| members(line)["event"].as_str().unwrap().to_owned());
+    let met: BTreeSet<String> = met.filter(|name| !elsewhere(name)).collect();
     let all: BTreeSet<String> = written().into_keys().filter(|name| !elsewhere(name)).collect();
     assert_eq!(met, all, "the walk goes past every event");
     walk.secrets.extend(["marker", "198.51.100"].map(str::to_owned));
@@ -326,4 +341,57 @@ async fn a_walk_past_every_event() {
         }
     }
     println!("{} lines, {} secrets looked for in each", walk.lines.len(), walk.secrets.len());
+}
+
+/// Sign-up, recovery and change of address by mail.
+async fn mails(w: &mut Walk, dynamodb: &str) {
+    let room = Mailroom::of(&w.service, dynamodb).await;
+    let email = "marker-ada@example.com";
+    let password = "marker-password-of-a-sign-up";
+    w.secrets.extend([email, password].map(str::to_owned));
+    let requested = |purpose: &str| json!({ "event": "mail.requested", "purpose": purpose, "client": "web" });
+    let json = |path: &str, body: Value| post(path, "application/json", body.to_string());
+    w.send(json("/signup", json!({ "email": email }))).await;
+    w.expect(&[&requested("sign_up")]);
+    let token = token_of(w, &room).await;
+    w.send(json("/signup/confirm", json!({ "token": format!("{token}x"), "password": password }))).await;
+    w.expect(&[&json!({ "event": "mail.refused", "cause": "malformed", "mail": null })]);
+    let created = w.send(json("/signup/confirm", json!({ "token": token, "password": password }))).await;
+    let user = json!(created.text("user"));
+    w.expect(&[&json!({ "event": "user.created", "purpose": "sign_up", "client": "web", "user": user })]);
+    w.send(json("/signup/confirm", json!({ "token": token, "password": password }))).await;
+    w.expect(&[&json!({ "event": "mail.refused", "cause": "absent" })]);
+    w.send(json("/recover", json!({ "email": email }))).await;
+    w.expect(&[&requested("reset")]);
+    let token = token_of(w, &room).await;
+    w.send(json("/recover/confirm", json!({ "token": token, "password": password }))).await;
+    w.expect(&[&json!({ "event": "password.reset", "user": user, "count": 0 })]);
+    w.send(json("/recover", json!({ "email": email }))).await;
+    w.expect(&[&requested("reset")]);
+    token_of(w, &room).await;
+    w.send(json("/recover", json!({ "email": email }))).await;
+    w.expect(&[
+        &json!({ "event": "mail.throttled", "level": "WARN", "limit": "address", "retry_after": 3600 }),
+    ]);
+    let succeeded = json!({ "event": "login.succeeded", "user": user, "client": "web" });
+    let session = w.login(&created.text("user"), password, &succeeded).await;
+    // The name is the id of the user, which lines hold.
+    w.secrets.retain(|secret| *secret != created.text("user"));
+    let body = json!({ "current_password": password, "email": "marker-eve@example.com" });
+    let mut request = json("/email", body);
+    request.extensions_mut().insert(w.service.principal(&session.access_token()));
+    w.send(request).await;
+    w.expect(&[&requested("address")]);
+    let token = token_of(w, &room).await;
+    w.send(json("/email/confirm", json!({ "token": token }))).await;
+    w.expect(&[&json!({ "event": "email.changed", "user": user })]);
+}
+
+/// The token of the newest mail. The lines of the mailer hold no secret either.
+async fn token_of(w: &mut Walk, room: &Mailroom) -> String {
+    let mail = room.mails().await.pop().unwrap();
+    let (token, code) = token_and_code(&mail);
+    w.secrets.extend([token.clone(), code]);
+    w.lines.extend(w.service.journal.take_lines());
+    token
 }

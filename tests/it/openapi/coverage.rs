@@ -9,16 +9,26 @@ use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::bench::NOW;
+use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_tests::openapi::{Shown, description};
-use daypass_tests::service::{PASSWORD, Service, post, request};
+use daypass_tests::service::{PASSWORD, Service, operator, post, request};
 use daypass_verifier::base::scope::Scope;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 const PAGE: &str = "https://app.example.com";
-const CLIENTS: &str =
-    r#"[{"client_id":"web"},{"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+const CLIENTS: &str = r#"[{"client_id":"web","signup":"open","account_url":"https://app.example.com/account","scope":"orders:read orders:write"},
+    {"client_id":"app","transport":"cookie","origins":["https://app.example.com"]}]"#;
+/// The operations about mails, and whether the authorizer is in front.
+const MAILS: [(&str, bool); 6] = [
+    ("/signup", false),
+    ("/signup/confirm", false),
+    ("/recover", false),
+    ("/recover/confirm", false),
+    ("/email", true),
+    ("/email/confirm", false),
+];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
     "/.well-known/jwks.json",
@@ -95,9 +105,13 @@ async fn every_listed_response_is_seen() {
     pages.set_machines(clients);
     machine_tokens(&mut seen, &pages, &machines).await;
     account(&mut seen, &pages).await;
+    mails(&mut seen, &pages, &db.url()).await;
+    administration(&mut seen, &pages).await;
     failures(&mut seen, &pages, &machines).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
     beside_the_proxy(&mut seen, &guarded).await;
+    let silent = pages.redeployed(&db.url(), &[("DAYPASS_MAIL_FROM", "")]).await;
+    without_mails(&mut seen, &silent).await;
 
     let listed: BTreeSet<Shown> = description().listed().into_iter().collect();
     assert_eq!(seen.0.difference(&listed).collect::<Vec<_>>(), Vec::<&Shown>::new());
@@ -119,7 +133,11 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 }
 
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
-    for path in ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION] {
+    let mails = MAILS.map(|(path, _)| path);
+    for path in ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION]
+        .into_iter()
+        .chain(mails)
+    {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
             let headers = [("origin", origin), ("access-control-request-method", "POST")];
@@ -282,11 +300,195 @@ async fn account(seen: &mut Seen, service: &Service) {
 }
 
 /// Requests that did not come through the trusted proxy.
+fn operated(method: &str, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Request {
+    let mut request = post(path, content_type, body);
+    *request.method_mut() = method.parse().unwrap();
+    request.extensions_mut().insert(operator());
+    request
+}
+
+/// `/admin/…`: every operation with a body that works, and for each of its errors.
+async fn administration(seen: &mut Seen, service: &Service) {
+    let user = service.quick_user("managed").await;
+    service.quick_user("other").await;
+    let session = token_of(&seen.json(service, "/login", login("managed", PASSWORD)).await, "session_id");
+    let sessions = format!("/admin/sessions?user_id={}", user.id);
+    let session = format!("/admin/session?user_id={}&session_id={session}", user.id);
+    let nobody = format!("/admin/session?user_id={}&session_id={}", user.id, &SESSION["/sessions/".len()..]);
+    let new = r#"{"username":"other"}"#;
+    let email = r#"{"email":"managed@example.com"}"#;
+    let operations = [
+        ("GET", "/admin/users", "/admin/users?limit=0", ""),
+        ("POST", "/admin/users", "/admin/users?x", r#"{"username":"added","email":"added@example.com"}"#),
+        (
+            "POST",
+            "/admin/invitations",
+            "/admin/invitations?x",
+            r#"{"email":"invited@example.com","client_id":"web"}"#,
+        ),
+        ("GET", "/admin/user?username=managed", "/admin/user", ""),
+        ("PATCH", "/admin/user?username=managed", "/admin/user", email),
+        (
+            "PUT",
+            "/admin/user/password?username=managed",
+            "/admin/user/password",
+            r#"{"password":"a longer and better password"}"#,
+        ),
+        ("GET", &sessions, "/admin/sessions", ""),
+        ("GET", &session, "/admin/session", ""),
+        ("DELETE", &session, "/admin/session", ""),
+        ("DELETE", &sessions, "/admin/sessions", ""),
+        ("DELETE", "/admin/user?username=managed", "/admin/user", ""),
+    ];
+    let json = "application/json";
+    for (method, path, malformed, body) in &operations {
+        let mut stranger = operated(method, path, json, *body);
+        stranger.extensions_mut().clear();
+        seen.see(service, stranger).await;
+        seen.see(service, operated(method, malformed, json, *body)).await;
+        if !body.is_empty() {
+            seen.see(service, operated(method, path, json, vec![b' '; 20_000])).await;
+            seen.see(service, operated(method, path, "text/plain", *body)).await;
+        }
+        for code in ["ThrottlingException", "AccessDeniedException"] {
+            service.bench.recorder.always(Action::refuse(400, code));
+            seen.see(service, operated(method, path, json, *body)).await;
+        }
+        service.bench.recorder.always(Action::Pass);
+    }
+    for (method, path, body) in [
+        ("POST", "/admin/users", r#"{"username":"x","scope":"\""}"#),
+        ("POST", "/admin/users", r#"{"username":"x","password":"short"}"#),
+        ("POST", "/admin/users", new),
+        ("POST", "/admin/invitations", r#"{"email":"a@b.example","client_id":"web","scope":"\""}"#),
+        ("PATCH", "/admin/user?username=managed", r#"{"scope":"\""}"#),
+        ("PATCH", "/admin/user?username=managed", r#"{"email":"added@example.com"}"#),
+        ("PUT", "/admin/user/password?username=managed", r#"{"password":"short"}"#),
+    ] {
+        // The address must be there before it can be taken.
+        if path.contains("managed") && body.contains("added@") {
+            seen.see(service, operated("POST", "/admin/users", json, operations[1].3)).await;
+        }
+        seen.see(service, operated(method, path, json, body)).await;
+    }
+    let taken = r#"{"email":"added@example.com","client_id":"web"}"#;
+    seen.see(service, operated("POST", "/admin/invitations", json, taken)).await;
+    for (method, path, _, body) in &operations {
+        seen.see(service, operated(method, path, json, *body)).await;
+        if path.contains("username=managed") {
+            seen.see(service, operated(method, &path.replace("managed", "nobody"), json, *body)).await;
+        }
+    }
+    for method in ["GET", "DELETE"] {
+        seen.see(service, operated(method, "/admin/sessions?username=nobody", json, "")).await;
+        seen.see(service, operated(method, &nobody, json, "")).await;
+    }
+}
+
 async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     for (method, path) in
         [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password"), ("POST", "/introspect")]
     {
         seen.see(service, request(method, path)).await;
+    }
+    for (path, _) in MAILS {
+        seen.see(service, request("POST", path)).await;
+    }
+}
+
+/// The requests for mails and their confirmations.
+async fn mails(seen: &mut Seen, service: &Service, dynamodb: &str) {
+    let tokens = seen.json(service, "/login", login("bob", PASSWORD)).await;
+    service.clock.advance(Duration::from_secs(3600));
+    let tokens = if tokens["access_token"].is_null() {
+        seen.json(service, "/login", login("bob", PASSWORD)).await
+    } else {
+        tokens
+    };
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    let authorized = |mut request: Request| {
+        request.extensions_mut().insert(principal);
+        request
+    };
+    for (path, guarded) in MAILS {
+        for request in [
+            post(path, "application/json", vec![b' '; 20_000]),
+            post(path, "text/plain", "x"),
+            post(path, "application/json", "{}"),
+            post(path, "application/json", r#"{"client_secret":"s"}"#),
+        ] {
+            seen.see(service, if guarded { authorized(request) } else { request }).await;
+        }
+    }
+    let room = Mailroom::of(service, dynamodb).await;
+    let password = "a longer and better password";
+    let ada = "ada@example.com";
+    for path in ["/signup", "/recover"] {
+        seen.json(service, path, json!({ "email": ada, "client_id": "unknown" })).await;
+        seen.json(service, path, json!({ "email": ada, "client_id": "app" })).await;
+    }
+    seen.json(service, "/signup", json!({ "email": ada })).await;
+    let (sign_up, _) = token_and_code(&room.mails().await[0]);
+    seen.json(service, "/signup/confirm", json!({ "token": sign_up, "password": "short" })).await;
+    let closed = service.redeployed(dynamodb, &[]).await;
+    seen.json(&closed, "/signup/confirm", json!({ "token": sign_up, "password": password })).await;
+    seen.json(service, "/signup/confirm", json!({ "token": sign_up, "password": password })).await;
+    let asked = seen.json(service, "/recover", json!({ "email": ada })).await;
+    let (reset, _) = token_and_code(&room.mails().await[0]);
+    seen.json(service, "/recover/confirm", json!({ "token": reset, "password": "short" })).await;
+    for _ in 0..6 {
+        let code = json!({ "request": asked["request"], "code": "0", "password": password });
+        seen.json(service, "/recover/confirm", code).await;
+    }
+    seen.json(service, "/recover/confirm", json!({ "token": reset, "password": password })).await;
+    // Two more reach the limit of an address.
+    for path in ["/recover", "/signup"] {
+        for _ in 0..2 {
+            seen.json(service, path, json!({ "email": ada })).await;
+        }
+    }
+
+    let change = |password: &str, email: &str| {
+        let body = json!({ "current_password": password, "email": email }).to_string();
+        authorized(post("/email", "application/json", body))
+    };
+    seen.see(service, request("POST", "/email")).await;
+    seen.see(service, post("/email", "application/json", change(PASSWORD, ada).into_body())).await;
+    seen.see(service, change("not the password", "bob@example.org")).await;
+    room.mails().await;
+    let asked = seen.see(service, change(PASSWORD, "bob@example.org")).await;
+    let (address, _) = token_and_code(&room.mails().await[0]);
+    for path in ["/signup/confirm", "/email/confirm"] {
+        let of_sign_up =
+            seen.json(service, "/signup", json!({ "email": format!("{}@b.example", path.len()) })).await;
+        let handle = if path == "/email/confirm" { &asked["request"] } else { &of_sign_up["request"] };
+        for _ in 0..6 {
+            let code = json!({ "request": handle, "code": "0", "password": password });
+            seen.json(service, path, code).await;
+        }
+    }
+    seen.json(service, "/email/confirm", json!({ "token": address })).await;
+    for _ in 0..3 {
+        seen.see(service, change(PASSWORD, "bob@example.org")).await;
+    }
+    let narrow = json!({ "username": "carol", "password": PASSWORD, "scope": "orders:read" });
+    let narrow = token_of(&seen.json(service, "/login", narrow).await, "access_token");
+    let mut denied = change(PASSWORD, ada);
+    denied.extensions_mut().insert(service.principal(&narrow));
+    seen.see(service, denied).await;
+}
+
+/// The endpoints of mails while mails are off.
+async fn without_mails(seen: &mut Seen, service: &Service) {
+    let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
+    let principal = service.principal(&token_of(&tokens, "access_token"));
+    for (path, _) in MAILS {
+        let body = json!({
+            "email": "ada@example.com", "token": "x", "password": "a longer and better password", "current_password": PASSWORD,
+        });
+        let mut request = post(path, "application/json", body.to_string());
+        request.extensions_mut().insert(principal);
+        seen.see(service, request).await;
     }
 }
 
@@ -296,7 +498,24 @@ async fn failures(seen: &mut Seen, service: &Service, headers: &[String]) {
     let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
     let principal = service.principal(&token_of(&tokens, "access_token"));
     let token = token_of(&tokens, "refresh_token");
+    let email = |address: &str| json!({ "email": address, "current_password": PASSWORD });
+    let mut handles = Vec::new();
+    for (path, address) in
+        [("/signup", "c1@b.example"), ("/recover", "c2@b.example"), ("/email", "c3@b.example")]
+    {
+        let mut request = post(path, "application/json", email(address).to_string());
+        request.extensions_mut().insert(principal);
+        handles.push(token_of(&seen.see(service, request).await, "request"));
+    }
+    let code =
+        |n: usize| json!({ "request": handles[n], "code": "0", "password": "a longer and better password" });
     let bodies = [
+        ("/signup", email("c1@b.example")),
+        ("/recover", email("c2@b.example")),
+        ("/email", email("c3@b.example")),
+        ("/signup/confirm", code(0)),
+        ("/recover/confirm", code(1)),
+        ("/email/confirm", code(2)),
         ("/login", login("carol", PASSWORD)),
         ("/refresh", json!({ "grant_type": "refresh_token", "refresh_token": token })),
         ("/token", json!({ "grant_type": "refresh_token", "refresh_token": token })),

@@ -17,7 +17,7 @@ use daypass_verifier::base::time::Timestamp;
 // There is no Secrets Manager here, so `rotate-keys` gets only events that need none.
 use daypass_testkit::secrets_manager::ARN;
 use daypass_testkit::{Answer, event};
-use daypass_tests::service::{PASSWORD, Service, from};
+use daypass_tests::service::{PASSWORD, Service, from, operator};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -87,7 +87,9 @@ impl Functions {
             let request =
                 http::Request::builder().method(method).uri(path).header("content-type", "application/json");
             let mut request = from(SOURCE_IP, request.body(body.to_string().into_bytes()).unwrap());
-            if let Some(caller) = caller {
+            if function == "admin" {
+                request.extensions_mut().insert(operator());
+            } else if let Some(caller) = caller {
                 let claim = |name: &str| caller[name].as_str().unwrap();
                 request
                     .extensions_mut()
@@ -96,7 +98,9 @@ impl Functions {
             return self.service.send(request).await;
         };
         let mut event = event::http(method, path, "application/json", &body.to_string());
-        if let Some(caller) = caller {
+        if function == "admin" {
+            event["requestContext"]["authorizer"] = json!({ "iam": { "userArn": operator().arn } });
+        } else if let Some(caller) = caller {
             event["requestContext"]["authorizer"] = json!({ "lambda": caller });
         }
         let answer = process.invoke(&event).await;
@@ -176,6 +180,9 @@ async fn a_day_in_the_life() {
     assert!(functions.guard("authorizer", &changed.access_token()).await.is_some());
     assert_eq!(functions.post("login", &right).await.status, 401, "the old password is gone");
 
+    let users = functions.ask("admin", "GET", "/admin/users", &Value::Null, None).await.json();
+    assert_eq!(users["users"][0]["username"], "alice", "{users}");
+
     let revoked = functions.post("revoke", &json!({ "token": changed.refresh_token() })).await;
     assert_eq!((revoked.status, revoked.json()), (200, json!({})));
     let dead = functions.post("refresh", &exchange(&changed.refresh_token())).await;
@@ -186,6 +193,15 @@ async fn a_day_in_the_life() {
     assert_eq!(refused.outcome(), (401, "invalid_client".to_owned()));
     let keys = functions.ask("discovery", "GET", "/.well-known/jwks.json", &Value::Null, None).await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
+
+    let refused =
+        functions.ask("account", "POST", "/signup", &json!({ "email": "ada@example.com" }), None).await;
+    assert_eq!(refused.outcome(), (403, "signup_not_allowed".to_owned()));
+    if let Some(mailer) = functions.started.get("mailer") {
+        let answer = mailer.outcome(&json!({ "Records": [] })).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        functions.answered.lock().unwrap().insert("mailer".to_owned());
+    }
 
     if let Some(rotation) = functions.started.get("rotate-keys") {
         let error = rotation.outcome(&json!({ "cut": "everything" })).await.unwrap_err();

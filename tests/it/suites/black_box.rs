@@ -16,12 +16,13 @@
 
 mod watch;
 
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack, StoreChoice};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::recorder::{Action, Exchange, Recorder};
@@ -130,6 +131,7 @@ impl Whole {
                 .variable("DAYPASS_USERS_TABLE", &tables.users)
                 .variable("DAYPASS_SESSIONS_TABLE", &tables.sessions)
                 .variable("DAYPASS_ATTEMPTS_TABLE", &tables.attempts)
+                .variable("DAYPASS_OUTBOX_TABLE", &table("outbox"))
         };
         let settings = change(settings);
         let before = Instant::now();
@@ -229,10 +231,12 @@ impl Whole {
                 password_version: 1,
                 status,
                 scope: Scope::parse("orders:read").unwrap(),
+                email: None,
+                claims: Claims::default(),
                 created_at: now,
                 updated_at: now,
             };
-            assert_eq!(self.store.add_user(&user).await, Ok(true), "{name}");
+            assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added), "{name}");
         }
     }
 

@@ -73,6 +73,7 @@ fn in_chromium() {
         .env("DAYPASS_TEST_PAGE", &page)
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
+        .env("DAYPASS_TEST_SES", stack.ses_url())
         .env("DAYPASS_TEST_USERNAME", DEMO_USER)
         .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD)
         .envs(clock.map(|library| ("DAYPASS_TEST_CLOCK_LIBRARY", library)));
@@ -119,7 +120,7 @@ fn scenarios(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<String> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "mjs"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs" && name != "pages.mjs"))
         .map(|path| path.display().to_string())
         .collect();
     files.sort();

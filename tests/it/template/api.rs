@@ -16,8 +16,16 @@ fn passed(parameter: &str) -> String {
     text(&function["Metadata"]["BuildProperties"]["Binary"]).to_owned()
 }
 
-/// The routes: method and path, the binary that answers, and whether the authorizer is in front.
-fn routes() -> BTreeSet<(String, String, bool)> {
+/// What stands in front of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Guard {
+    None,
+    Authorizer,
+    Iam,
+}
+
+/// The routes: method and path, the binary that answers, and what stands in front.
+fn routes() -> BTreeSet<(String, String, Guard)> {
     let api = api();
     api.resources("AWS::ApiGatewayV2::Route")
         .map(|(id, route)| {
@@ -28,10 +36,17 @@ fn routes() -> BTreeSet<(String, String, bool)> {
             let integration = &api.resource(integration)["Properties"];
             assert_eq!(integration["PayloadFormatVersion"], "2.0", "{id}");
             assert_eq!(integration["IntegrationType"], "AWS_PROXY", "{id}");
-            let guarded = route.get("AuthorizerId").is_some_and(|id| id["Ref"] == "Authorizer");
-            assert_eq!(guarded, route.get("AuthorizationType").is_some_and(|kind| kind == "CUSTOM"), "{id}");
+            let guard = match route.get("AuthorizationType").map(text) {
+                None => Guard::None,
+                Some("AWS_IAM") => Guard::Iam,
+                Some(kind) => {
+                    assert_eq!((kind, text(&route["AuthorizerId"]["Ref"])), ("CUSTOM", "Authorizer"), "{id}");
+                    Guard::Authorizer
+                }
+            };
+            assert_eq!(guard == Guard::Authorizer, route.get("AuthorizerId").is_some(), "{id}");
             let binary = passed(text(&integration["IntegrationUri"]["Ref"]));
-            (text(&route["RouteKey"]).to_owned(), binary, guarded)
+            (text(&route["RouteKey"]).to_owned(), binary, guard)
         })
         .collect()
 }
@@ -39,23 +54,32 @@ fn routes() -> BTreeSet<(String, String, bool)> {
 #[test]
 fn routes_lead_to_their_functions() {
     // ANY: the function itself answers a wrong method, with 405 and Allow.
-    // The token endpoints are public. Callers of the others have logged in.
+    // The token endpoints are public, and so are those of people who cannot log in. Callers of the others have logged in, and
+    // IAM knows operators.
     let expected = [
-        ("ANY /login", "login", false),
-        ("ANY /refresh", "refresh", false),
-        ("ANY /token", "refresh", false),
-        ("ANY /introspect", "introspect", false),
-        ("ANY /revoke", "revoke", false),
-        ("ANY /sessions", "sessions", true),
-        ("ANY /sessions/{id}", "sessions", true),
-        ("ANY /password", "password", true),
-        ("OPTIONS /password", "password", false),
-        ("OPTIONS /sessions", "sessions", false),
-        ("OPTIONS /sessions/{id}", "sessions", false),
-        ("ANY /revocations", "revocations", false),
-        ("ANY /.well-known/{document+}", "discovery", false),
+        ("ANY /login", "login", Guard::None),
+        ("ANY /refresh", "refresh", Guard::None),
+        ("ANY /token", "refresh", Guard::None),
+        ("ANY /introspect", "introspect", Guard::None),
+        ("ANY /revoke", "revoke", Guard::None),
+        ("ANY /sessions", "sessions", Guard::Authorizer),
+        ("ANY /sessions/{id}", "sessions", Guard::Authorizer),
+        ("ANY /password", "password", Guard::Authorizer),
+        ("OPTIONS /password", "password", Guard::None),
+        ("ANY /email", "password", Guard::Authorizer),
+        ("OPTIONS /email", "password", Guard::None),
+        ("ANY /email/confirm", "account", Guard::None),
+        ("ANY /recover", "account", Guard::None),
+        ("ANY /recover/confirm", "account", Guard::None),
+        ("ANY /signup", "account", Guard::None),
+        ("ANY /signup/confirm", "account", Guard::None),
+        ("OPTIONS /sessions", "sessions", Guard::None),
+        ("OPTIONS /sessions/{id}", "sessions", Guard::None),
+        ("ANY /admin/{operation+}", "admin", Guard::Iam),
+        ("ANY /revocations", "revocations", Guard::None),
+        ("ANY /.well-known/{document+}", "discovery", Guard::None),
     ];
-    let expected = expected.map(|(route, binary, guarded)| (route.to_owned(), binary.to_owned(), guarded));
+    let expected = expected.map(|(route, binary, guard)| (route.to_owned(), binary.to_owned(), guard));
     assert_eq!(routes(), expected.into());
 }
 
@@ -77,7 +101,16 @@ fn a_flood_at_one_route_starves_only_that_route() {
         let limit_of = |route: &str| settings[route][limit].as_u64().unwrap();
         let total: u64 = settings.keys().map(|route| limit_of(route)).sum();
         assert!(total <= 5_000, "{limit}: {total}");
-        for hashing in ["ANY /login", "ANY /password"] {
+        for hashing in [
+            "ANY /login",
+            "ANY /password",
+            "ANY /admin/{operation+}",
+            "ANY /email",
+            "ANY /recover",
+            "ANY /recover/confirm",
+            "ANY /signup",
+            "ANY /signup/confirm",
+        ] {
             assert!(limit_of(hashing) * 10 <= limit_of("ANY /refresh"), "{hashing}");
         }
     }
@@ -114,8 +147,10 @@ fn authorizers_have_a_way_that_no_public_route_shares() {
         open.insert(function.to_owned());
     }
     // Everybody may call these two, by their function URLs alone.
+    let api = api();
     let public = template
         .resources("AWS::Lambda::Permission")
+        .chain(api.resources("AWS::Lambda::Permission"))
         .filter(|(_, permission)| permission["Properties"]["Principal"] == "*")
         .map(|(id, permission)| {
             let granted = &permission["Properties"];
@@ -128,7 +163,7 @@ fn authorizers_have_a_way_that_no_public_route_shares() {
                     );
                 }
             }
-            text(&granted["FunctionName"]["Ref"])
+            text(&granted["FunctionName"]["Ref"]).trim_end_matches("Arn")
         });
     assert_eq!(names(public), open);
 }
@@ -211,7 +246,7 @@ fn announced_endpoints_have_routes() {
         ("introspection_endpoint", "introspect"),
     ] {
         assert!(
-            routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), false)),
+            routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), Guard::None)),
             "{member} is not the route of {binary}"
         );
     }
@@ -232,6 +267,9 @@ fn api_gateway_may_call_each_function_on_its_routes() {
     let mut granted = BTreeSet::new();
     for (id, permission) in api.resources("AWS::Lambda::Permission") {
         let permission = &permission["Properties"];
+        if permission["InvokedViaFunctionUrl"] == json!(true) {
+            continue;
+        }
         assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
         let source = text(&permission["SourceArn"]["Fn::Sub"]);
         let (_, path) = source.split_once(":${ApiId}/").unwrap_or_else(|| panic!("{id}: {source}"));
@@ -247,7 +285,11 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 9, "one for each function, and one for the other route of refresh");
+    assert_eq!(
+        granted.len(),
+        14,
+        "one for each function, one more for /email and for /token, and three for `account`"
+    );
 }
 
 #[test]

@@ -135,6 +135,7 @@ fn table_id(role: Role) -> &'static str {
         Role::Users => "UsersTable",
         Role::Sessions => "SessionsTable",
         Role::Attempts => "AttemptsTable",
+        Role::Outbox => "OutboxTable",
     }
 }
 
@@ -170,6 +171,10 @@ fn tables_are_those_of_the_store() {
         assert_eq!(properties["AttributeDefinitions"], json!(attributes), "{id}");
         assert_eq!(properties.get("GlobalSecondaryIndexes"), index.as_ref(), "{id}");
         assert_eq!(properties.get("LocalSecondaryIndexes"), None, "{id}");
+
+        let view = properties.pointer("/StreamSpecification/StreamViewType");
+        let stream = table.stream.then(|| json!("NEW_IMAGE"));
+        assert!(table.role == Role::Sessions || view == stream.as_ref(), "{id}");
 
         let ttl = table.ttl.map(|name| json!({ "AttributeName": name, "Enabled": true }));
         assert_eq!(properties.get("TimeToLiveSpecification"), ttl.as_ref(), "{id}");
@@ -219,7 +224,7 @@ fn a_failed_first_deployment_leaves_no_secret() {
 /// invariant: The stack's templates have only resource types of every region.
 #[test]
 fn the_pipe_is_a_stack_of_its_own() {
-    for path in ["template.yaml", "infra/api.yaml", "infra/observability.yaml"] {
+    for path in ["template.yaml", "infra/api.yaml", "infra/mail.yaml", "infra/observability.yaml"] {
         assert_eq!(Template::at(path).resources("AWS::Pipes::Pipe").count(), 0, "{path}");
     }
     let events = Template::at("infra/security-events.yaml");

@@ -33,6 +33,22 @@ fn a_quiet_authorizer_logs_nothing() {
     }
 }
 
+/// CloudWatch rejects an alarm with more ("Limits that apply to alarms based on metric math expressions").
+///
+/// invariant: An alarm reads at most ten metrics.
+#[test]
+fn an_alarm_reads_at_most_ten_metrics() {
+    let template = observability();
+    let mut most = 0;
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let queries = alarm["Properties"]["Metrics"].as_array().into_iter().flatten();
+        let metrics = queries.filter(|query| !query["MetricStat"].is_null()).count();
+        assert!(metrics <= 10, "{id} reads {metrics} metrics");
+        most = most.max(metrics);
+    }
+    assert!(most > 1, "no alarm reads several metrics");
+}
+
 /// A filter for an event that no function writes would count nothing, unnoticed.
 #[test]
 fn metrics_count_events_that_there_are() {
@@ -136,7 +152,7 @@ fn expired_tokens_are_no_function_errors() {
     let filter = &template.resource("AuthorizerErrorFilter")["Properties"];
     let pattern = text(&filter["FilterPattern"]);
     assert!(pattern.contains("timeout") && !pattern.contains("Unauthorized"), "{pattern}");
-    let alarm = template.resource("FunctionErrorsAlarm").to_string();
+    let alarm = template.resource("GuardErrorsAlarm").to_string();
     assert!(alarm.contains(text(&filter["MetricTransformations"][0]["MetricName"])), "{alarm}");
 }
 

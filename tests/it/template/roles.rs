@@ -32,9 +32,25 @@ impl Template {
 
 /// The parameter or resource that a statement names. Text is an error, because it could be an ARN with a `*`.
 fn target(value: &Value) -> &str {
+    const REGIONAL: &str = ":${AWS::Region}:${AWS::AccountId}:";
     if value.get("Fn::Sub").is_some() {
-        assert_eq!(text(&value["Fn::Sub"]), "${SessionsTable.Arn}/index/ended");
-        return "SessionsTable/index/ended";
+        let name = text(&value["Fn::Sub"]);
+        return match name.split_once(REGIONAL) {
+            Some(("arn:${AWS::Partition}:sqs", "${AWS::StackName}-undelivered")) => "Undelivered",
+            Some(("arn:${AWS::Partition}:ses", "configuration-set/${AWS::StackName}-mail")) => {
+                "ConfigurationSet"
+            }
+            // The sender and the templates are members of Settings, which no policy can read.
+            Some(("arn:${AWS::Partition}:ses", "identity/*")) => "Identities",
+            Some(("arn:${AWS::Partition}:ses", "template/*")) => "Templates",
+            _ => {
+                assert_eq!(name, "${SessionsTable.Arn}/index/ended");
+                "SessionsTable/index/ended"
+            }
+        };
+    }
+    if value == &json!({ "Fn::GetAtt": "OutboxTable.StreamArn" }) {
+        return "OutboxTable/stream";
     }
     if value.get("Ref").is_some() { text(&value["Ref"]) } else { get_att(value, "Arn") }
 }
@@ -153,9 +169,82 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             // replace_session: its end is an UpdateItem too.
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:PutItem SessionsTable",
+            // request_mail.
+            "dynamodb:PutItem OutboxTable",
             "secretsmanager:GetSecretValue SigningKeysSecret",
             "secretsmanager:GetSecretValue RefreshKeysSecret",
             "secretsmanager:GetSecretValue PeppersSecret",
+            "secretsmanager:GetSecretValue ClientsSecretArn",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
+    check(
+        &template,
+        "admin",
+        &[
+            // users; user; add_user, set_email and remove_user with the claim of the address; the others of Admin.
+            "dynamodb:Scan UsersTable",
+            "dynamodb:GetItem UsersTable",
+            "dynamodb:PutItem UsersTable",
+            "dynamodb:ConditionCheckItem UsersTable",
+            "dynamodb:DeleteItem UsersTable",
+            "dynamodb:UpdateItem UsersTable",
+            // sessions, stored_session, and the changes and ends of sessions.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:GetItem SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+            // request_mail, for an invitation.
+            "dynamodb:PutItem OutboxTable",
+            "secretsmanager:GetSecretValue PeppersSecret",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
+    check(
+        &template,
+        "account",
+        &[
+            // count.
+            "dynamodb:UpdateItem AttemptsTable",
+            // request_mail, subject.
+            "dynamodb:PutItem OutboxTable",
+            "dynamodb:GetItem OutboxTable",
+            // create_account, reset_password, change_address. No right to read a user.
+            "dynamodb:ConditionCheckItem UsersTable",
+            "dynamodb:DeleteItem UsersTable",
+            "dynamodb:PutItem UsersTable",
+            "dynamodb:UpdateItem UsersTable",
+            "dynamodb:DeleteItem OutboxTable",
+            // end_others.
+            "dynamodb:Query SessionsTable",
+            "dynamodb:UpdateItem SessionsTable",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
+            "secretsmanager:GetSecretValue PeppersSecret",
+            "secretsmanager:GetSecretValue ClientsSecretArn",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
+    check(
+        &template,
+        "mailer",
+        &[
+            // user_by_address, user_named, mark_undeliverable.
+            "dynamodb:GetItem UsersTable",
+            "dynamodb:UpdateItem UsersTable",
+            // begin_mail, end_mail, return_try.
+            "dynamodb:UpdateItem OutboxTable",
+            // Lambda polls with the role of the function.
+            "dynamodb:DescribeStream OutboxTable/stream",
+            "dynamodb:GetRecords OutboxTable/stream",
+            "dynamodb:GetShardIterator OutboxTable/stream",
+            "dynamodb:ListStreams OutboxTable/stream",
+            "sqs:SendMessage Undelivered",
+            "ses:SendEmail ConfigurationSet",
+            "ses:SendEmail Identities",
+            "ses:SendEmail Templates",
+            "ses:SendTemplatedEmail ConfigurationSet",
+            "ses:SendTemplatedEmail Identities",
+            "ses:SendTemplatedEmail Templates",
+            "secretsmanager:GetSecretValue RefreshKeysSecret",
             "secretsmanager:GetSecretValue ClientsSecretArn",
             "kms:Decrypt KmsKeyArn",
         ],
@@ -271,6 +360,7 @@ fn tables_and_secrets_reach_the_functions_that_may_use_them() {
             ("DAYPASS_USERS_TABLE", "UsersTable"),
             ("DAYPASS_SESSIONS_TABLE", "SessionsTable"),
             ("DAYPASS_ATTEMPTS_TABLE", "AttemptsTable"),
+            ("DAYPASS_OUTBOX_TABLE", "OutboxTable"),
         ] {
             if let Some(value) = environment.get(variable) {
                 assert_eq!(value, &json!({ "Ref": table }), "{binary}: {variable}");

@@ -114,6 +114,8 @@ fn longest_text(name: &str) -> usize {
         "DAYPASS_ARGON2" => "m=999999,t=99".len(),
         "DAYPASS_IMPORTED_HASHES" => 256,
         "DAYPASS_CONTEXT_CLAIMS" => 100,
+        "DAYPASS_MAIL_FROM" => 120,
+        "DAYPASS_MAIL_TEMPLATES" => 40,
         // Either this or the URL is set.
         "DAYPASS_MIGRATE_COGNITO" => "ap-southeast-2:".len() + 26,
         "DAYPASS_MIGRATE_URL" => 128,
@@ -151,6 +153,11 @@ fn issuer() -> Value {
     json!({ "Fn::GetAtt": "IssuerParameter.Value" })
 }
 
+/// The name of the configuration set of SES.
+fn configuration_set() -> Value {
+    json!({ "Fn::Sub": "${AWS::StackName}-mail" })
+}
+
 /// A URL that Lambda makes for a function, in the region with the longest name.
 const FUNCTION_URL: &str = "https://abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-1.on.aws/";
 
@@ -169,6 +176,9 @@ pub(super) fn example(parameters: &Value, value: &Value) -> String {
     }
     if let Some((_, path)) = direct(value) {
         return format!("{FUNCTION_URL}{path}");
+    }
+    if value == &configuration_set() {
+        return "daypass-mail".to_owned();
     }
     if value.get("Fn::GetAtt").is_some() {
         if value == &issuer() {
@@ -212,6 +222,10 @@ fn the_longest_parameters_fit_into_the_environment() {
         }
         if let Some((_, path)) = direct(value) {
             return FUNCTION_URL.len() + path.len();
+        }
+        if value == &configuration_set() {
+            // SES takes no longer name.
+            return 64;
         }
         let below_issuer =
             value.get("Fn::Sub").and_then(|value| text(value).strip_prefix("${IssuerParameter.Value}/"));

@@ -9,9 +9,8 @@ use aws_sdk_dynamodb::types::{
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{Rotation, Store, User, UserStatus};
 use daypass_core::session::{DeadCause, EndReason, Presented, Session};
-use daypass_dynamodb::{DynamoDb, ScopeChange, TableNames};
+use daypass_dynamodb::{Addition, Cursor, DynamoDb, ScopeChange, TableNames};
 use daypass_testkit::recorder::{Action, Turn};
-use daypass_verifier::base::ids::Username;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use std::time::Duration;
 /// Adding a user never replaces an existing one.
 pub async fn a_name_is_taken_once(bench: &Bench) {
     let ada = bench.user("ada").await;
-    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(false));
+    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(Addition::NameTaken));
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(ada));
     assert!(bench.store.user(&username("unknown")).await.unwrap().is_none());
 }
@@ -27,7 +26,7 @@ pub async fn a_name_is_taken_once(bench: &Bench) {
 /// The retry of the SDK finds the user that its first attempt added.
 pub async fn an_added_user_whose_answer_was_lost_is_added(bench: &Bench) {
     bench.recorder.next(1, Action::DropAnswer);
-    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(true));
+    assert_eq!(bench.store.add_user(&user("ada")).await, Ok(Addition::Added));
     assert_eq!(bench.recorder.take().len(), 2);
 }
 
@@ -39,7 +38,7 @@ pub async fn users_come_page_by_page(bench: &Bench) {
         expected.insert(bench.user(&format!("user{n}")).await.username);
     }
     let mut found = Vec::new();
-    let mut after: Option<Username> = None;
+    let mut after: Option<Cursor> = None;
     loop {
         let (page, next) = bench.store.users(after.as_ref(), 3).await.unwrap();
         assert!(page.len() <= 3);
@@ -208,7 +207,7 @@ pub async fn a_removed_user_is_gone_with_the_sessions(bench: &Bench) {
 
 /// Wherever a removal is interrupted, the user can still be found, and the next call finishes the removal.
 pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
-    for fails_at in ["Query", "UpdateItem of a session", "DeleteItem"] {
+    for fails_at in ["Query", "UpdateItem of a session", "TransactWriteItems"] {
         let (ada, opened) = bench.logged_in("ada").await;
         let sessions = bench.tables.sessions.clone();
         bench.recorder.set_hook(move |call| {
@@ -233,12 +232,12 @@ pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
 pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
     let ada = bench.user("ada").await;
     bench.recorder.set_hook(|call| match call.operation {
-        "DeleteItem" => Action::Hang(Duration::from_millis(500)),
+        "TransactWriteItems" => Action::Hang(Duration::from_millis(500)),
         _ => Action::Pass,
     });
     let removal = bench.store.remove_user(&ada.username, after(500));
     let replacement = async {
-        while !bench.recorder.take().iter().any(|exchange| exchange.operation == "DeleteItem") {
+        while !bench.recorder.take().iter().any(|exchange| exchange.operation == "TransactWriteItems") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let request = bench.raw.delete_item().table_name(&bench.tables.users);

@@ -2,6 +2,7 @@
 //!
 //! [`store_contract!`](crate::store_contract) turns them into tests on one DynamoDB.
 
+pub mod address;
 pub mod admin;
 pub mod ended;
 pub mod faults;
@@ -116,6 +117,22 @@ macro_rules! store_contract {
                 the_largest_session_costs_one_write_unit
                 expressions_hold_no_input
             }
+            address {
+                an_address_has_one_user
+                a_name_that_is_an_address_belongs_to_its_user
+                an_address_moves_in_one_transaction
+                an_address_whose_answer_was_lost_is_set_once
+                of_parallel_claims_one_is_stored
+                a_removed_user_frees_the_address
+                a_change_of_address_spares_no_removal
+                claims_of_addresses_are_no_users
+                an_import_claims_the_address
+                a_migrated_user_claims_the_address
+                a_change_of_claims_reaches_live_sessions
+                a_login_with_old_claims_opens_nothing
+                parallel_changes_of_claims_end_alike
+                an_older_change_of_claims_does_not_win
+            }
             admin {
                 a_name_is_taken_once
                 an_added_user_whose_answer_was_lost_is_added
@@ -164,6 +181,7 @@ macro_rules! store_contract {
 /// Panics if a rule of the module is missing in the list above, because it would never run.
 pub fn assert_listed(module: &str, listed: &[&str]) {
     let source = match module {
+        "address" => include_str!("address.rs"),
         "admin" => include_str!("admin.rs"),
         "ended" => include_str!("ended.rs"),
         "faults" => include_str!("faults.rs"),

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, after, user};
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{StoreError, User, UserStatus};
-use daypass_dynamodb::{Import, Origin, UserFilter};
+use daypass_dynamodb::{Addition, Import, Origin, UserFilter};
 use daypass_testkit::recorder::Action;
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ pub async fn segments_give_everybody_once(bench: &Bench) {
 pub async fn a_filter_gives_who_fits(bench: &Bench) {
     for n in 0..6 {
         let old = User { created_at: after(n * 1000), ..user(&format!("user{n}")) };
-        assert_eq!(bench.store.add_user(&old).await, Ok(true));
+        assert_eq!(bench.store.add_user(&old).await, Ok(Addition::Added));
     }
     let ada = bench.user("ada").await;
     bench.store.set_status(&ada.username, UserStatus::Disabled, after(1)).await.unwrap();

@@ -1,12 +1,16 @@
 //! The number of requests and write units of the store's methods.
 
 use crate::bench::{
-    self, Bench, NOW, after, attempt_id, counter, largest_session, present, rotated, scope, session,
+    Bench, NOW, after, attempt_id, claims_of, counter, largest_session, present, rotated, scope, session,
+    user,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::account::MAX_SESSION_BYTES;
+use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{AttemptStore, NewSession, Store, User};
 use daypass_core::session::{EndReason, Presented, Session};
 use daypass_core::throttle::{Attempt, KnownAddress};
+use daypass_dynamodb::Addition;
 use daypass_testkit::recorder::Exchange;
 use daypass_testkit::trips::{in_waves, round_trips};
 use daypass_verifier::base::ids::{ClientId, Username};
@@ -54,13 +58,29 @@ pub async fn a_refresh_and_a_revocation_are_one_request_each(bench: &Bench) {
 }
 
 /// A write unit is 1 KB, and no session is larger. The session has every attribute at its greatest length, after every kind
-/// of write.
-#[expect(clippy::print_stdout, reason = "how much room is left")]
+/// of write. User name, scope, claims and device hint have an upper bound together.
+///
+/// invariant: A refresh is one request and one write unit, also with the largest claims.
 pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
+    // With all four; without claims; with the longest claims and no device hint.
+    let all = user(&"n".repeat(100));
+    weigh_largest(bench, &all, largest_session(&all), &[]).await;
+    let named = user(&"n".repeat(Username::MAX_BYTES));
+    weigh_largest(bench, &named, largest_session(&named), &["claims"]).await;
+    let claims = claims_of(Claims::MAX_BYTES);
+    let claiming = user(&"m".repeat(100));
+    let scope = scope(&"s".repeat(MAX_SESSION_BYTES - Claims::MAX_BYTES - 100));
+    let opened = Session { claims, scope, device: None, ..largest_session(&claiming) };
+    weigh_largest(bench, &claiming, opened, &["device"]).await;
+}
+
+#[expect(clippy::print_stdout, reason = "how much room is left")]
+async fn weigh_largest(bench: &Bench, user: &User, opened: Session, absent: &[&str]) {
     const UNIT: usize = 1_024;
-    let ada = bench.user(&"n".repeat(Username::MAX_BYTES)).await;
+    assert_eq!(bench.store.add_user(user).await, Ok(Addition::Added));
+    let ada = user;
     // Generations of ten digits, with room for two more rotations.
-    let opened = Session { generation: u32::MAX - 2, ..largest_session(&ada) };
+    let opened = Session { generation: u32::MAX - 2, ..opened };
     let reason = EndReason::ALL.into_iter().max_by_key(|reason| reason.as_str().len()).unwrap();
     bench.recorder.ask_capacity(true);
     let mut sizes = Vec::new();
@@ -78,7 +98,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         item
     };
     let _ = bench.recorder.take();
-    assert_eq!(bench.open(&ada, &opened).await, Ok(true));
+    assert_eq!(bench.open(ada, &opened).await, Ok(true));
     weigh("login", 0.0).await;
     // Milliseconds without a zero at the end, because DynamoDB drops trailing zeros.
     let now = after(1_987);
@@ -101,6 +121,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
         "absolute_end",
         "acct",
         "attempt",
+        "claims",
         "client",
         "created_at",
         "device",
@@ -120,6 +141,7 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     ];
     let mut there: Vec<&str> = item.keys().map(String::as_str).collect();
     there.sort_unstable();
+    let attributes: Vec<&str> = attributes.into_iter().filter(|name| !absent.contains(name)).collect();
     assert_eq!(there, attributes, "an attribute that is new has to be at its longest here");
     let largest = sizes.iter().map(|(_, size)| *size).max().unwrap();
     println!("the largest session, in bytes: {sizes:?}; {} of {UNIT} are left", UNIT - largest);
@@ -141,7 +163,7 @@ fn item_size(item: &HashMap<String, AttributeValue>) -> usize {
 
 /// Names and values are placeholders, so that no input is parsed as an expression.
 pub async fn expressions_hold_no_input(bench: &Bench) {
-    let ada = User { scope: scope("marker-scope marker:b"), ..bench::user("marker-name") };
+    let ada = User { scope: scope("marker-scope marker:b"), ..user("marker-name") };
     bench.store.add_user(&ada).await.unwrap();
     let mut opened = session(&ada);
     opened.client = ClientId::parse("marker-client").unwrap();

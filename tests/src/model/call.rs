@@ -76,6 +76,13 @@ pub enum Call {
         /// The scope of the user from now on.
         scope: &'static str,
     },
+    /// The operator sets the claim `tenant` of a user.
+    SetClaims {
+        /// Index of the user.
+        user: usize,
+        /// The value; empty for no claims.
+        tenant: &'static str,
+    },
     /// The operator sets a new password.
     SetPassword {
         /// Index of the user.
@@ -104,14 +111,15 @@ impl Call {
         Self::Refresh { session, link, client: None, scope: None, key, place: 0 }
     }
 
-    /// Whether the model has the outcomes of both calls at once. A change of the password and a new scope take several steps,
-    /// and some operations between them have outcomes of their own, which the tests of these flows play one by one.
+    /// Whether the model has the outcomes of both calls at once. A change of the password, a new scope and new claims take several
+    /// steps. Some operations between them have outcomes of their own, which the tests of these flows play one by one.
     #[must_use]
     pub const fn can_meet(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Change { .. } | Self::Forged { .. }, _)
             | (_, Self::Change { .. } | Self::Forged { .. }) => false,
-            (Self::SetScope { .. }, call) | (call, Self::SetScope { .. }) => {
+            (Self::SetScope { .. } | Self::SetClaims { .. }, call)
+            | (call, Self::SetScope { .. } | Self::SetClaims { .. }) => {
                 matches!(call, Self::Login { .. } | Self::Refresh { .. } | Self::Revoke { all: false, .. })
             }
             _ => true,
@@ -148,6 +156,8 @@ pub enum Ruling {
         expires_in: u64,
         /// Whether the access token has the right to the account.
         account: bool,
+        /// The claim `tenant` of the access token; empty without it.
+        tenant: &'static str,
     },
     /// The token is rejected: 400 `invalid_grant`.
     Refused(Why),
@@ -285,12 +295,18 @@ pub struct Grant {
     pub scope: String,
     /// The member `refresh_expires_in`.
     pub expires_in: u64,
+    /// The claim `tenant` of the access token; empty without it.
+    pub tenant: String,
 }
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session, scope, expires_in, .. } = self;
-        write!(f, "200 {}, {session}, scope {scope:?}, for {expires_in} s", tail(&self.refresh))
+        let Self { session, scope, expires_in, tenant, .. } = self;
+        write!(
+            f,
+            "200 {}, {session}, scope {scope:?}, tenant {tenant:?}, for {expires_in} s",
+            tail(&self.refresh)
+        )
     }
 }
 

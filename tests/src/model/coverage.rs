@@ -49,7 +49,7 @@ pub fn fault_name(fault: Fault) -> Option<&'static str> {
 }
 
 /// Outcomes that the walks of the gate reach, each at least ten times.
-pub const ALWAYS: [(&str, &str); 44] = [
+pub const ALWAYS: [(&str, &str); 45] = [
     ("login", "logged in"),
     ("login", "credentials refused"),
     ("refresh, current", "rotated"),
@@ -88,6 +88,7 @@ pub const ALWAYS: [(&str, &str); 44] = [
     ("revoke all", "no right to the account"),
     ("remove", "done"),
     ("set scope", "done"),
+    ("set claims", "done"),
     ("change password", "a new session"),
     ("change password", "the same new session"),
     ("change password", "wrong password"),

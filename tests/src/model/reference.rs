@@ -12,7 +12,7 @@
 //! **Two simultaneous operations** have the outcome of one of their two orders, with five exceptions:
 //! - A login can check a password that a simultaneous change has just set. It may succeed, and the change may still end its
 //!   session.
-//! - A login whose user gets another scope meanwhile may be rejected.
+//! - A login whose user gets another scope or other claims meanwhile may be rejected.
 //! - Two removals of one user may both report success, because a removal disables the user first and deletes the item last.
 //! - If two operations end all sessions of a user, each session has the reason of either of them.
 //! - A theft that was detected while the session was live is reported, even if another ending comes first.
@@ -63,6 +63,8 @@ pub struct Person {
     pub password: usize,
     /// Scope of the user.
     pub scope: BTreeSet<&'static str>,
+    /// Claim `tenant` of the user; empty without it.
+    pub tenant: &'static str,
     /// Index of the session that changed the password last; `None` if an operator did.
     pub changed_by: Option<usize>,
     /// Time of the last change of the user.
@@ -107,6 +109,7 @@ impl Reference {
                     enabled: true,
                     password: 0,
                     scope: GRANTED.into(),
+                    tenant: "",
                     changed_by: None,
                     updated_at: 0,
                 };
@@ -194,6 +197,7 @@ impl Reference {
                 _ => Ruling::NotThroughProxy.into(),
             },
             Call::SetScope { user, scope } => self.set_scope(user, &words(scope), now, fault),
+            Call::SetClaims { user, tenant } => self.set_claims(user, tenant, now, fault),
             Call::Revoke { session, link, access, client, all } => {
                 self.revoke(session, link, access, client, all, now, fault).into()
             }
@@ -259,6 +263,7 @@ impl Reference {
             id: None,
             client,
             scope: granted,
+            tenant: person.tenant,
             whole,
             created_at: now,
             absolute_end,
@@ -286,7 +291,7 @@ impl Reference {
         let account = chain.whole && granted == chain.scope;
         let scope = granted.into_iter().collect::<Vec<_>>().join(" ");
         let expires_in = chain.expires().saturating_sub(now) / 1000;
-        Ruling::Granted { session, link: chain.last(), how, scope, expires_in, account }
+        Ruling::Granted { session, link: chain.last(), how, scope, expires_in, account, tenant: chain.tenant }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
@@ -450,16 +455,21 @@ impl Reference {
             }
         }
         for (login, change) in [(0, 1), (1, 0)] {
-            if let (Call::Login { user, .. }, Call::SetScope { user: changed, scope }) =
-                (calls[login].0, calls[change].0)
-                && user == changed
-                && self.users[*user].scope != words(scope)
+            let differs = |changed: usize| match calls[change].0 {
+                Call::SetScope { user, scope } => {
+                    *user == changed && self.users[changed].scope != words(scope)
+                }
+                Call::SetClaims { user, tenant } => *user == changed && self.users[changed].tenant != *tenant,
+                _ => false,
+            };
+            if let Call::Login { user, .. } = calls[login].0
+                && differs(*user)
             {
                 let mut after = self.clone();
                 let changed = after.apply(calls[change].0, calls[change].1, Fault::None);
                 let refused = Outcome::from(Ruling::Credentials);
                 let outcomes = if login == 0 { [refused, changed] } else { [changed, refused] };
-                results.push((after, outcomes, "the login of a user whose scope has changed"));
+                results.push((after, outcomes, "the login of a user whose scope or claims have changed"));
             }
         }
         for (refresh, ending) in [(0, 1), (1, 0)] {
@@ -499,7 +509,10 @@ impl Reference {
         honest: bool,
     ) -> Result<(), Failure> {
         match (ruling, seen) {
-            (Ruling::Granted { session, link, scope, expires_in, account, .. }, Seen::Granted(grant)) => {
+            (
+                Ruling::Granted { session, link, scope, expires_in, account, tenant, .. },
+                Seen::Granted(grant),
+            ) => {
                 self.learn(*session, *link, grant, *account, now)?;
                 if grant.expires_in > self.chains[*session].absolute_end.saturating_sub(now) / 1000 {
                     return failed(
@@ -507,7 +520,7 @@ impl Reference {
                         format!("a token that outlives its session by the answer: {grant:?}"),
                     );
                 }
-                if (&grant.scope, grant.expires_in) != (scope, *expires_in) {
+                if (&grant.scope, grant.expires_in, grant.tenant.as_str()) != (scope, *expires_in, *tenant) {
                     return failed(Property::Answer, format!("expected {ruling:?}, got {grant:?}"));
                 }
                 return Ok(());

@@ -127,6 +127,8 @@ pub enum Op {
     Change(Pick, PasswordIs),
     /// An operator sets the scope of the user.
     SetScope(Pick, &'static str),
+    /// An operator sets the claim `tenant` of the user; empty for no claims.
+    SetClaims(Pick, &'static str),
     /// An operator sets another password.
     SetPassword(Pick),
     /// An operator disables the user.
@@ -322,6 +324,16 @@ fn set_scope() -> impl Strategy<Value = Op> {
     (any::<Pick>(), scope).prop_map(|(pick, scope)| Op::SetScope(pick, scope))
 }
 
+fn set_claims() -> impl Strategy<Value = Op> {
+    (any::<Pick>(), proptest::sample::select(&["acme", "other", ""][..]))
+        .prop_map(|(pick, tenant)| Op::SetClaims(pick, tenant))
+}
+
+/// A change that live sessions follow.
+fn set_attributes() -> impl Strategy<Value = Op> {
+    prop_oneof![3 => set_scope(), 2 => set_claims()]
+}
+
 fn change() -> impl Strategy<Value = Op> {
     let password = prop_oneof![
         2 => Just(PasswordIs::Current),
@@ -476,14 +488,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A step around the account: changes of the password, scopes of a user, and requests through a proxy or beside it.
 fn account_step() -> impl Strategy<Value = Step> {
-    // The user has been read, and loses scope before the login opens its session.
-    let overtaken = (good_login(), set_scope(), order(&[2, 6]))
-        .prop_map(|(login, scope, (starts, runs))| Step::Two(login, scope, starts, runs));
-    let meets = (prop_oneof![request(), refresh()], set_scope(), order(&[1, 1]))
-        .prop_map(|(one, scope, (starts, runs))| Step::Two(one, scope, starts, runs));
+    // The user has been read, and loses scope or gets other claims before the login opens its session.
+    let overtaken = (good_login(), set_attributes(), order(&[2, 6]))
+        .prop_map(|(login, set, (starts, runs))| Step::Two(login, set, starts, runs));
+    let meets = (prop_oneof![request(), refresh()], set_attributes(), order(&[1, 1]))
+        .prop_map(|(one, set, (starts, runs))| Step::Two(one, set, starts, runs));
     prop_oneof![
         6 => (0_usize..2, request(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
-        3 => (0_usize..2, set_scope(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
+        4 => (0_usize..2, set_attributes(), fault()).prop_map(|(process, op, fault)| Step::One(process, op, fault)),
         4 => changed(),
         2 => (0_usize..2, request(), any::<bool>())
             .prop_map(|(process, op, wrong)| Step::Forged(process, op, wrong)),

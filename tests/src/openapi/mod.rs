@@ -7,7 +7,7 @@
 pub mod schema;
 
 use daypass_core::http::request::Request;
-use daypass_core::ports::context::Principal;
+use daypass_core::ports::context::{Operator, Principal};
 use daypass_docs::root;
 use daypass_testkit::Answer;
 use http::Method;
@@ -82,8 +82,9 @@ impl Description {
         let mut problems = Vec::new();
         self.response(response, request.method() == Method::HEAD, answer, &mut problems);
         if let (Some((item, _)), Some(allow)) = (described, answer.header("allow")) {
-            let own =
-                ["get", "head", "post", "delete"].into_iter().filter(|method| item.get(method).is_some());
+            let own = ["get", "head", "post", "put", "patch", "delete"]
+                .into_iter()
+                .filter(|method| item.get(method).is_some());
             let own = own.map(str::to_uppercase).collect::<Vec<_>>().join(", ");
             if own != allow {
                 problems.push(format!("Allow is {allow}, and the path has {own}"));
@@ -245,6 +246,14 @@ impl Description {
             operation["security"].as_array().unwrap().iter().any(|one| one.get("accessToken").is_some());
         if guarded && !bearer && request.extensions().get::<Principal>().is_none() {
             problems.push("a success without an access token".to_owned());
+        }
+        let by_iam = operation["security"].as_array().unwrap().iter().any(|one| one.get("iam").is_some());
+        let signed = request
+            .headers()
+            .get("authorization")
+            .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
+        if by_iam && !signed && request.extensions().get::<Operator>().is_none() {
+            problems.push("a success without an operator".to_owned());
         }
         let parameters =
             [item, operation].into_iter().filter_map(|one| one["parameters"].as_array()).flatten();

@@ -8,8 +8,7 @@ use super::progress::Progress;
 use crate::output::{Failure, Output};
 use crate::target::Target;
 use daypass_core::ports::store::User;
-use daypass_dynamodb::{Segment, UserFilter};
-use daypass_verifier::base::ids::Username;
+use daypass_dynamodb::{Cursor, Segment, UserFilter};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
@@ -34,7 +33,7 @@ pub(crate) async fn scan(
     segments: u16,
     mut take: impl FnMut(&mut Output<'_>, &[User]) -> io::Result<()>,
 ) -> Result<Scanned, Failure> {
-    let ask = async |segment: u16, after: Option<Username>| {
+    let ask = async |segment: u16, after: Option<Cursor>| {
         let page = patiently(|| target.store.scan_users(segment, segments, filter, after.as_ref())).await;
         (segment, page)
     };

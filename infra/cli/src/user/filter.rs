@@ -2,11 +2,12 @@
 
 use super::everyone;
 use super::progress::Progress;
-use super::{UserView, status};
+use super::status;
 use crate::output::{Failure, Output, time};
 use crate::target::Target;
 use ::time::{Date, Month};
 use clap::ValueEnum;
+use daypass_admin::view::UserView;
 use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::UserFilter;

@@ -23,6 +23,8 @@ use daypass_verifier::base::time::{Clock, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arguments of `daypass user import`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MEMBER")]
     name: Option<String>,
     /// Scope of users whose line has none
-    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = super::scope)]
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, value_parser = daypass_admin::scope)]
     scope: Scope,
     /// Check every line against the table, and write nothing
     #[arg(long)]
@@ -84,6 +86,9 @@ struct Summary {
     kinds: BTreeMap<String, u64>,
     /// Users without a hash, whose password the old system checks at their first login.
     marked: u64,
+    /// Users who were imported without their e-mail address, because another user has it.
+    #[serde(skip_serializing_if = "is_zero")]
+    without_address: u64,
     /// Value of `DAYPASS_IMPORTED_HASHES` that covers all kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     imported_hashes: Option<String>,
@@ -125,6 +130,7 @@ pub(crate) async fn run(
     let mut kinds: BTreeMap<HashKind, u64> = BTreeMap::new();
     let mut marked = 0;
     let dry_run = args.dry_run;
+    let left_out = Arc::new(AtomicU64::new(0));
     let tally = batch::run(target, output, &args.batch, input, format == Format::Csv, |line| {
         let Some((row, problem)) = rows.row(line).map_err(Problem::Input)? else { return Ok(None) };
         // Every error about a line names its user.
@@ -140,18 +146,30 @@ pub(crate) async fn run(
             None => marked += 1,
         }
         let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
+        let (lenient, left_out) = (reading.system != System::Daypass, Arc::clone(&left_out));
         let work: Work = Box::pin(async move {
-            let imported = if dry_run {
-                patiently(|| store.preview_import(&user, origin)).await?
-            } else {
-                patiently(|| store.import_user(&user, origin)).await?
+            let import = async |user: &User| {
+                if dry_run {
+                    patiently(|| store.preview_import(user, origin)).await
+                } else {
+                    patiently(|| store.import_user(user, origin)).await
+                }
             };
+            let mut imported = import(&user).await?;
+            // In many systems, two users can have one address.
+            if imported == Import::AddressTaken && lenient {
+                imported = import(&User { email: None, ..user }).await?;
+                left_out.fetch_add(u64::from(imported == Import::Added), Ordering::Relaxed);
+            }
             Ok(match imported {
                 Import::Added => Outcome::Changed,
                 Import::Unchanged => Outcome::Unchanged,
                 Import::Taken => Outcome::Refused(
                     "another user has this name, or the user of another line: nothing was written".to_owned(),
                 ),
+                Import::AddressTaken => {
+                    Outcome::Refused("another user has this e-mail address: nothing was written".to_owned())
+                }
             })
         });
         let task: Task = Some((name, work));
@@ -164,6 +182,7 @@ pub(crate) async fn run(
         imported_hashes: setting(&kinds, &passwords),
         kinds: kinds.iter().map(|(params, users)| (params.to_string(), *users)).collect(),
         marked,
+        without_address: left_out.load(Ordering::Relaxed),
     };
     report(output, &summary, &passwords, environment)
 }
@@ -193,6 +212,12 @@ fn report(
             summary.marked
         ));
     }
+    if summary.without_address > 0 {
+        output.note(&format!(
+            "{} users were imported without their email address, because another user has it",
+            summary.without_address
+        ));
+    }
     let standard = passwords.params().to_string();
     let others = summary.kinds.keys().filter(|kind| **kind != standard).count();
     if others > MAX_IMPORTED_KINDS {
@@ -213,6 +238,11 @@ fn report(
         ));
     }
     Ok(())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Value of the setting, if the kinds fit into it.

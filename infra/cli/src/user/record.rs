@@ -4,6 +4,9 @@ use super::credentials::{self, Firebase};
 use super::safeguards;
 use super::spelling::{self, Spelled};
 use super::system::System;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
+use daypass_core::account::{Email, Undeliverable, session_room};
 use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
@@ -43,6 +46,14 @@ pub(crate) struct Record {
     status: Option<UserStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<EmailAddress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<Undeliverable>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<Claims>,
     /// Seconds since the epoch, with milliseconds as decimals.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Number>,
@@ -71,6 +82,10 @@ impl From<&User> for Record {
             password_version: Some(user.password_version),
             status: Some(user.status),
             scope: Some(user.scope.clone()),
+            email: user.email.as_ref().map(|email| email.address.clone()),
+            email_verified: user.email.as_ref().map(|email| email.verified),
+            email_undeliverable: user.email.as_ref().and_then(|email| email.undeliverable),
+            claims: (!user.claims.is_empty()).then(|| user.claims.clone()),
             created_at: seconds(user.created_at),
             updated_at: seconds(user.updated_at),
             typed: Typed::AsIs,
@@ -79,13 +94,17 @@ impl From<&User> for Record {
 }
 
 /// Members of Daypass' own lines.
-const OURS: [&str; 8] = [
+const OURS: [&str; 12] = [
     "username",
     "user_id",
     "password_hash",
     "password_version",
     "status",
     "scope",
+    "email",
+    "email_verified",
+    "email_undeliverable",
+    "claims",
     "created_at",
     "updated_at",
 ];
@@ -131,6 +150,10 @@ impl Reading {
         } else {
             self.system.names_enabled().then_some(UserStatus::Enabled)
         };
+        // Other systems accept texts that are no address. The user is imported without it.
+        let address = read.optional_text_of(self.system.members().email).unwrap_or_default();
+        let email = address.and_then(|address| EmailAddress::parse(address).ok());
+        let email_verified = email.as_ref().map(|email| safeguards::is_verified(self.system, read, email));
         Ok(Record {
             username,
             user_id,
@@ -138,6 +161,10 @@ impl Reading {
             password_version: None,
             status,
             scope: None,
+            email,
+            email_verified,
+            email_undeliverable: None,
+            claims: None,
             created_at,
             updated_at: None,
             typed,
@@ -203,7 +230,10 @@ impl Reading {
                 let scope =
                     Scope::parse(text).map_err(|_| "`scope` is not words separated by single spaces")?;
                 if scope.is_reserved() {
-                    return Err(format!("`scope` has a word that begins with {}", Scope::RESERVED));
+                    return Err(format!(
+                        "`scope` has a word that begins with {}",
+                        Scope::RESERVED.join(" or ")
+                    ));
                 }
                 Some(scope)
             }
@@ -225,6 +255,27 @@ impl Reading {
                     .ok_or("`password_version` is not a positive number")?,
             ),
         };
+        let email = read.optional_text("email")?.map(EmailAddress::parse).transpose();
+        let email = email.map_err(|error| format!("`email`: {error}"))?;
+        let email_undeliverable = match read.optional_text("email_undeliverable")? {
+            None => None,
+            Some(cause) => Some(
+                Undeliverable::parse(cause)
+                    .ok_or("`email_undeliverable` is neither bounced nor complained")?,
+            ),
+        };
+        let email_verified = read.flag("email_verified")?;
+        if email.is_none() && (email_verified.is_some() || email_undeliverable.is_some()) {
+            return Err("`email` is missing".to_owned());
+        }
+        let claims = match read.get("claims") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(members)) => Claims::new(members.clone()).map(Some),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => Claims::parse(text).map(Some),
+            Some(_) => return Err("`claims` is not an object".to_owned()),
+        };
+        let claims = claims.map_err(|error| format!("`claims`: {error}"))?;
         let username = read.username(self.system)?;
         let hash = read.text_of(self.system.members().hash)?;
         let Spelled { typed, hash } = match hash.trim() {
@@ -239,6 +290,10 @@ impl Reading {
             password_version,
             status,
             scope,
+            email_verified: email.as_ref().map(|_| email_verified.unwrap_or(false)),
+            email,
+            email_undeliverable,
+            claims: claims.filter(|claims| !claims.is_empty()),
             created_at: read.number("created_at")?,
             updated_at: read.number("updated_at")?,
         })
@@ -272,7 +327,12 @@ impl Reading {
         let hash = if password_hash == MARKER { None } else { Some(spelling::check(&password_hash)?) };
         record.username = username.as_str().to_owned();
         record.scope.get_or_insert_with(|| self.scope.clone());
-        let line = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
+        let line = match self.system {
+            System::Daypass => serde_json::to_vec(&record),
+            // A line is identified without the address, because earlier versions did not read it.
+            _ => serde_json::to_vec(&Record { email: None, email_verified: None, ..record.clone() }),
+        };
+        let line = line.map_err(|error| error.to_string())?;
         let time = |number: &Option<Number>, name: &str| match number {
             None => Ok(None),
             Some(number) => {
@@ -283,6 +343,9 @@ impl Reading {
         };
         let created_at = time(&record.created_at, "created_at")?.unwrap_or(now);
         let updated_at = time(&record.updated_at, "updated_at")?.unwrap_or(now);
+        let verified = record.email_verified.unwrap_or(false);
+        let undeliverable = record.email_undeliverable;
+        let email = record.email.map(|address| Email { address, verified, undeliverable });
         let user = User {
             username,
             id: record.user_id.unwrap_or(new_id),
@@ -290,9 +353,12 @@ impl Reading {
             password_version: record.password_version.unwrap_or(1),
             status: record.status.unwrap_or(UserStatus::Enabled),
             scope: record.scope.unwrap_or_default(),
+            email,
+            claims: record.claims.unwrap_or_default(),
             created_at,
             updated_at,
         };
+        session_room(&user.username, &user.scope, &user.claims).map_err(|error| error.to_string())?;
         let origin = Origin { line: line_hash(&line), with_id: record.user_id.is_some() };
         Ok(Prepared { user, origin, hash })
     }
@@ -362,12 +428,17 @@ impl<'a> Members<'a> {
 
     /// The first member that is present.
     fn text_of(&self, names: &[&str]) -> Result<&'a str, String> {
+        self.optional_text_of(names)?.ok_or_else(|| "the user has no password".to_owned())
+    }
+
+    /// The first member that is present, if there is one. The login name can be in an object of its own.
+    fn optional_text_of(&self, names: &[&str]) -> Result<Option<&'a str>, String> {
         for name in names {
-            if let Some(text) = self.optional_text(name)? {
-                return Ok(text);
+            if let Some(found) = text(self.row, name)?.or(text(self.named, name)?) {
+                return Ok(Some(found));
             }
         }
-        Err("the user has no password".to_owned())
+        Ok(None)
     }
 
     fn username(&self, system: System) -> Result<String, String> {

@@ -92,6 +92,9 @@ impl Rows {
 
     /// Reads the header row.
     fn heading(&mut self, text: &str) -> Result<(), Failure> {
+        if text.trim().contains('\r') {
+            return Err(not_a_table("its lines end with a carriage return alone, as in \"CSV (Macintosh)\""));
+        }
         self.delimiter = delimiter(text);
         self.columns = fields(text, self.delimiter).map_err(|why| not_a_table(&why))?;
         if let [only] = self.columns.as_slice() {
@@ -141,7 +144,10 @@ impl Rows {
             "" | "NULL" | "\\N" => Value::Null,
             _ => Value::String(text),
         };
-        (self.columns.iter().cloned().zip(fields.into_iter().map(value)).collect(), problem.or(differs))
+        let members = self.columns.iter().cloned().zip(fields.into_iter().map(value));
+        // A separator at the end of each line makes an empty column without a name.
+        let row = members.filter(|(name, value)| !(name.is_empty() && value.is_null())).collect();
+        (row, problem.or(differs))
     }
 }
 
@@ -173,7 +179,12 @@ fn fields(text: &str, delimiter: u8) -> Result<Vec<String>, String> {
         }
         _ => field.to_owned(),
     };
-    Ok(record.iter().map(unquoted).collect())
+    // Programs write `="007"`, so that a spreadsheet keeps the text as it is.
+    let text = |field: String| match field.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.trim().to_owned(),
+        None => field,
+    };
+    Ok(record.iter().map(|field| text(unquoted(field))).collect())
 }
 
 fn not_a_table(why: &str) -> Failure {

@@ -5,6 +5,8 @@
 
 use super::record::{Members, is_set};
 use super::system::System;
+use daypass_core::account::address::EmailAddress;
+use daypass_core::ports::migration::id_of_sub;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
 use serde_json::Value;
@@ -260,6 +262,30 @@ fn pending_action(system: System, members: Members<'_>) -> Result<Option<&'stati
     })
 }
 
+/// Whether the system knows that the user reads the mail of this address.
+pub(super) fn is_verified(system: System, members: Members<'_>, address: &EmailAddress) -> bool {
+    let is_this = |value: &str| EmailAddress::parse(value.trim()).is_ok_and(|other| other == *address);
+    match system {
+        System::Kratos => {
+            let all = members.row.get("verifiable_addresses").and_then(Value::as_array);
+            all.into_iter().flatten().any(|it| {
+                it.get("verified") == Some(&Value::Bool(true))
+                    && it.get("value").and_then(Value::as_str).is_some_and(is_this)
+            })
+        }
+        System::Clerk => members
+            .optional_text("verified_email_addresses")
+            .ok()
+            .flatten()
+            .is_some_and(|all| all.split([',', ' ']).any(is_this)),
+        _ => {
+            // Spring's `credentials_non_expired` is about the password.
+            VERIFIED[1..].iter().any(|name| members.flag(name) == Ok(Some(true)))
+                || VERIFIED_AT.iter().any(|name| members.is_filled(name))
+        }
+    }
+}
+
 /// The id of a user of Cognito: the UUID of its `sub`.
 ///
 /// # Errors
@@ -276,8 +302,7 @@ pub(super) fn cognito(members: Members<'_>) -> Result<UserId, String> {
         None => return Err("`UserStatus` is missing".to_owned()),
     }
     let sub = members.optional_text("sub")?.ok_or("`sub` is missing")?;
-    UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))
-        .ok_or_else(|| "`sub` is not a UUID".to_owned())
+    id_of_sub(sub).ok_or_else(|| "`sub` is not a UUID".to_owned())
 }
 
 fn credentials(members: Members<'_>) -> impl Iterator<Item = &Value> {

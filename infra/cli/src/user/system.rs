@@ -57,6 +57,8 @@ pub(crate) struct Members {
     pub(crate) name: &'static [&'static str],
     /// With the hash; the first one that is present. Empty if several members hold it.
     pub(crate) hash: &'static [&'static str],
+    /// With the e-mail address; the first one that is present.
+    pub(crate) email: &'static [&'static str],
 }
 
 impl System {
@@ -84,7 +86,15 @@ impl System {
             Self::Supabase => (&["email"], &["encrypted_password"]),
             Self::Wordpress => (&["user_login"], &["user_pass"]),
         };
-        Members { name, hash }
+        let email: &[&str] = match self {
+            // Its own lines are read without this table. Nextcloud and Spring store no address.
+            Self::Daypass | Self::Nextcloud | Self::Spring => &[],
+            Self::Clerk => &["primary_email_address", "email_address"],
+            Self::Drupal => &["mail"],
+            Self::Phpbb | Self::Wordpress => &["user_email"],
+            _ => &["email"],
+        };
+        Members { name, hash, email }
     }
 
     /// The change of the typed password that the system makes, with the one that the hash itself names.

@@ -3,6 +3,7 @@
 const CLEAR: &str = "it is a password in clear";
 const FAST: &str = "a hash of one round, which does not protect a password (SHA, MD5 or HMAC)";
 const MD5_CRYPT: &str = "MD5-crypt, which does not protect a password";
+const PYTHON: &str = "the text of Python's bytes; remove b and the quotes";
 const FIREBASE: &str = "Firebase's scrypt with its signer key; adopt the key and import Firebase's own export with --system firebase";
 
 /// Name of a hash in one string.
@@ -52,6 +53,11 @@ pub(crate) fn named(text: &str) -> Option<&'static str> {
         ("$p5k2$", "PBKDF2 of Passlib's older forms ($p5k2$)"),
         ("$bcrypt$", "bcrypt as a PHC string"),
         ("$argon2ds", "argon2ds"),
+        ("b'", PYTHON),
+        ("b\"", PYTHON),
+        ("\\x", "bytes in hexadecimal, as PostgreSQL prints them; export the column as text"),
+        ("\\$", "a text with backslashes that another program added; remove them"),
+        ("\"$", "a text in quotes; remove them"),
     ] {
         if text.starts_with(prefix) {
             return Some(name);

@@ -5,7 +5,7 @@ use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::User;
 use daypass_core::secret::Password;
-use daypass_dynamodb::DynamoDb;
+use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
 use daypass_testkit::embedded::Embedded;
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl Bench {
             sessions: "daypass-sessions".to_owned(),
             attempts: "daypass-attempts".to_owned(),
         };
-        let store = DynamoDb::local(&embedded.url(), (&tables).into());
+        let store = DynamoDb::local(&embedded.url(), TableNames::from(&tables).with_outbox("daypass-outbox"));
         wait_for(store.create_tables()).unwrap();
         Self { embedded, store, folder, keys }
     }

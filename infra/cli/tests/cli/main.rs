@@ -8,6 +8,8 @@
     reason = "clippy.toml frees test functions; here their helpers may assert too"
 )]
 
+mod admin;
+mod attributes;
 mod bench;
 mod client;
 mod cognito;

@@ -156,6 +156,12 @@ fn each_bad_line_says_what_is_wrong_and_the_others_go_in() {
         (with("user_id", json!("42")), "usr_"),
         (with("scope", json!("a  b")), "`scope`"),
         (with("scope", json!(["a"])), "`scope` is not a string"),
+        (with("email", json!("good")), "`email`: an e-mail address has exactly one @"),
+        (with("email_verified", json!(true)), "`email` is missing"),
+        (with("email_undeliverable", json!("lost")), "neither bounced nor complained"),
+        (with("claims", json!([])), "`claims` is not an object"),
+        (with("claims", json!({ "sub": "x" })), "`claims`: the name \"sub\" is reserved"),
+        (with("claims", json!({ "a": "x".repeat(600) })), "`claims`: the claims have 608 bytes"),
         (with("scope", json!("a daypass:account")), "`scope` has a word that begins with daypass:"),
         (with("status", json!("gone")), "enabled nor disabled"),
         (with("password_version", json!(0)), "`password_version`"),
@@ -295,10 +301,15 @@ fn what_is_exported_here_logs_in_elsewhere() {
         &format!(
             "{}\n{}\n",
             json!({ "username": "bob", "password_hash": BCRYPT, "scope": "a b", "status": "disabled" }),
-            json!({ "username": "carol", "password_hash": DJANGO }),
+            json!({
+                "username": "carol", "password_hash": DJANGO, "email": "Carol@Example.com", "email_verified": true,
+                "email_undeliverable": "bounced", "claims": { "tenant": "acme", "roles": ["a"] },
+            }),
         ),
     );
     here.imported(&[&file], 0);
+    let email = here.user("carol").unwrap().email.unwrap();
+    assert_eq!((email.address.as_str(), email.verified), ("carol@example.com", true));
     let run = here.daypass(&["user", "export", "--out", "out.jsonl"]).run();
     assert_eq!((run.code, run.out.as_str()), (0, ""), "{run:?}");
     assert!(run.err.contains("note: exported 3 users") && run.err.contains("need the peppers"), "{run:?}");

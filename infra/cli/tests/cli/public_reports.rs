@@ -96,6 +96,43 @@ fn a_file_that_is_not_what_it_claims_has_one_error() {
     assert!(told.contains("no text"), "{told}");
 }
 
+/// What other programs add to a field or a line: formulas of spreadsheets, separators at the end, carriage returns.
+#[test]
+fn csv_with_additions_of_other_programs_is_read_or_rejected() {
+    let bench = Bench::new();
+    let formulas = format!("username,password_hash\n=\"007\",{BCRYPT}\n\"=\"\"008\"\"\",{BCRYPT}\n");
+    assert_eq!(import(&bench, "formulas.csv", formulas, "daypass"), [] as [Value; 0]);
+    log_in(&bench, &[("007", "U*U"), ("008", "U*U")]);
+    let ends = format!("username,password_hash,\nada,{BCRYPT},\nbob,{BCRYPT},x\n");
+    let refused = import(&bench, "ends.csv", ends, "daypass");
+    assert_eq!(refused.iter().map(|line| &line["username"]).collect::<Vec<_>>(), ["bob"]);
+    log_in(&bench, &[("ada", "U*U")]);
+    let told = file_error("mac.csv", format!("username,password_hash\rada,{BCRYPT}\r"));
+    assert!(told.contains("carriage return"), "{told}");
+}
+
+/// The output of a program around a hash: Python's `str(bytes)`, PostgreSQL's bytea, quotes and backslashes of a shell.
+#[test]
+fn hashes_in_the_output_of_a_program_are_named() {
+    let bench = Bench::new();
+    let hexadecimal: String = BCRYPT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let own = lines(
+        &[
+            format!("b'{BCRYPT}'"),
+            format!("b\"{BCRYPT}\""),
+            format!("\\x{hexadecimal}"),
+            BCRYPT.replace('$', "\\$"),
+            format!("\"{BCRYPT}\""),
+        ]
+        .map(|hash| json!({"username": "ada", "password_hash": hash})),
+    );
+    let refused = import(&bench, "own.jsonl", own, "daypass");
+    for (line, reason) in refused.iter().zip(["Python", "Python", "PostgreSQL", "backslashes", "quotes"]) {
+        assert!(line["error"].as_str().unwrap().contains(reason), "{line}");
+    }
+    assert_eq!(refused.len(), 5);
+}
+
 /// B04: each rejected line names its user.
 #[test]
 fn rejected_lines_name_their_users() {

@@ -24,6 +24,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
         absolute_end: end,
         client: ClientId::parse("web").unwrap(),
         scope: Scope::parse("orders:read").unwrap(),
+        claims: user.claims.clone(),
         account: true,
         ended: None,
         device: Some("curl\u{1b}[31m/8".to_owned()),
@@ -216,7 +217,7 @@ fn show_knows_an_expired_session_and_no_other_users() {
     let out = bench.daypass(&["session", "show", "alice", &expired]).ok();
     assert!(rows(&out).contains(&("state", "expired")), "{out}");
     for who in ["bob".to_owned(), bob.id.to_string()] {
-        let error = format!("{who} has no session {expired}");
+        let error = format!("the user has no session {expired}");
         bench.daypass(&["session", "show", &who, &expired]).fails(&error, "daypass session list");
     }
     bench
@@ -246,7 +247,7 @@ fn revoke_ends_one_and_leaves_the_other() {
     assert_eq!(stored(&bench, alice.id, other), None);
 
     let out = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).ok();
-    assert_eq!(out, format!("{one} of alice had already ended or expired.\n"));
+    assert_eq!(out, format!("{one} of alice had already ended.\n"));
     let json = bench.daypass(&["session", "revoke", "alice", &one.to_string()]).json();
     assert_eq!(json, json!({ "user_id": alice.id.to_string(), "ended": 0 }));
     let json = bench.daypass(&["session", "revoke", &alice.id.to_string(), &other.to_string()]).json();
@@ -293,7 +294,7 @@ fn wrong_usage() {
     let id = SessionId::from_bytes([9; 16]).to_string();
     bench
         .daypass(&["session", "revoke", "alice", &id])
-        .fails(&format!("alice has no session {id}"), "daypass session list");
+        .fails(&format!("the user has no session {id}"), "daypass session list");
     bench.daypass(&["session", "revoke", "alice"]).misused("<SESSION_ID|--all>");
     bench.daypass(&["session", "revoke", "alice", &id, "--all"]).misused("cannot be used with");
     bench.daypass(&["session", "revoke", "alice", "ses_1"]).misused("ses_ and 32 hexadecimal digits");

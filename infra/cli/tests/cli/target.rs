@@ -97,10 +97,10 @@ fn tables_have_other_names_when_told() {
 
     list(&[]).fails(
         &format!(
-            "DynamoDB at {url} has no table daypass-users, daypass-sessions or daypass-attempts (Scan: \
+            "DynamoDB at {url} has no table daypass-users, daypass-sessions, daypass-attempts or daypass-outbox (Scan: \
              ResourceNotFoundException (HTTP 400); create the table, or correct its name or the region)"
         ),
-        "name the tables with --users-table, --sessions-table and --attempts-table",
+        "name the tables with --users-table, --sessions-table, --attempts-table and --outbox-table",
     );
     let [users, sessions, attempts] = &names;
     list(&["--users-table", users, "--sessions-table", sessions, "--attempts-table", attempts]).json();

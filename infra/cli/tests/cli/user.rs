@@ -87,9 +87,14 @@ fn a_password_is_never_an_argument() {
 #[test]
 fn names_and_scopes_that_nobody_can_have() {
     let bench = Bench::new();
-    let rule = "a user name has 1 to 256 bytes and no spaces, control characters or look-alike forms (RFC 8265 \
-                UsernameCaseMapped)";
-    for (name, shown) in [("a b", r#""a b""#), ("", r#""""#), ("a\u{1b}[2J", r#""a\u{1b}[2J""#)] {
+    let rule = "a user name has 1 to 256 bytes, no spaces, control characters or look-alike forms (RFC 8265 \
+                UsernameCaseMapped), and does not begin with email#";
+    for (name, shown) in [
+        ("a b", r#""a b""#),
+        ("", r#""""#),
+        ("a\u{1b}[2J", r#""a\u{1b}[2J""#),
+        ("Email#ada@example.com", r#""Email#ada@example.com""#),
+    ] {
         for verb in ["add", "show", "disable", "enable", "set-password", "remove"] {
             bench
                 .daypass(&["user", verb, name])
@@ -125,7 +130,11 @@ fn show_tells_all_but_the_hash() {
     );
     let out = bench.daypass(&["user", "show", "alice"]).ok();
     let labels: Vec<_> = out.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(labels, ["name", "id", "status", "scope", "password version", "created", "updated"], "{out}");
+    assert_eq!(
+        labels,
+        ["name", "id", "status", "scope", "email", "claims", "password version", "created", "updated"],
+        "{out}"
+    );
     assert!(out.contains(&format!("id                {}\n", user.id)), "{out}");
     let list = bench.daypass(&["user", "list"]).ok();
     for text in [&out, &list, &json.to_string()] {

@@ -158,6 +158,7 @@ fn grant() -> Grant {
         session: SessionId::from_bytes([2; 16]),
         client: ClientId::parse("web").unwrap(),
         scope: Scope::default(),
+        claims: Claims::default(),
         account: false,
         session_end: Timestamp::from_seconds(9_000_000_000),
     }

@@ -171,7 +171,7 @@ fn good_tokens_on_odd_paths_are_answered() {
                 .authorizer
                 .routes
                 .of("abcdef1234")
-                .decide(target, Bearer::Scope("orders:read"));
+                .decide(target, Bearer::scope("orders:read"));
             prop_assert_eq!(passed == Some(true), table.is_ok(), "{} {:?}", path, answer);
             Ok(())
         })

@@ -174,6 +174,47 @@ fn the_context_carries_the_claims_that_were_asked_for() {
     }
 }
 
+/// Claims of users: scalars as they are, others as JSON.
+#[test]
+fn the_context_carries_claims_of_users() {
+    for (value, carried) in [
+        (json!("acme"), json!("acme")),
+        (json!(3), json!(3)),
+        (json!(0.5), json!(0.5)),
+        (json!(false), json!(false)),
+        (json!(["a", "b"]), json!(r#"["a","b"]"#)),
+        (json!({ "unit": "x" }), json!(r#"{"unit":"x"}"#)),
+    ] {
+        let fixture = fixture(&Settings { context_claims: &["tenant"], ..Settings::default() });
+        let token = fixture.issuer.token_with("tenant", &value);
+        for (api, event) in requests(&json!(format!("Bearer {token}")), "GET", "/orders/7") {
+            assert_eq!(fixture.ask(&event).unwrap()["context"]["tenant"], carried, "{api:?}");
+        }
+    }
+}
+
+/// A line that needs a claim, in every kind of API. The denial is 403 with its cause in the log.
+#[test]
+fn a_route_can_need_a_claim() {
+    for (value, allowed) in
+        [(json!("acme"), true), (json!(["acme", "b"]), true), (json!("other"), false), (json!(""), false)]
+    {
+        let settings =
+            Settings { routes: "GET /orders/* needs claim:tenant=acme; default deny", ..Settings::default() };
+        let fixture = fixture(&settings);
+        let token = fixture.issuer.token_with("tenant", &value);
+        for (api, event) in requests(&json!(format!("Bearer {token}")), "GET", "/orders/7") {
+            let answer = fixture.ask(&event);
+            let passed = passes(&answer, &format!("{STAGE}/GET/orders/7")) == Some(true);
+            assert_eq!(passed, allowed, "{api:?} {value}");
+            let (user, session) = (Some(UserId::from_bytes([1; 16])), Some(SessionId::from_bytes([2; 16])));
+            let cause = Denial::Route(RouteDenial::ClaimMissing);
+            let denied = (!allowed).then_some(JournalEvent::AuthorizeDenied { cause, user, session });
+            assert_eq!(fixture.journal.take(), Vec::from_iter(denied), "{api:?} {value}");
+        }
+    }
+}
+
 /// A claim that another program with the key wrote. Integrations log their context.
 #[test]
 fn a_control_character_in_a_context_claim() {

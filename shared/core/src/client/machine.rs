@@ -223,7 +223,10 @@ impl Machine {
         let scope =
             scope.map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
         if scope.is_reserved() {
-            return Err(format!("the scope of `{id}` has a word that begins with {}", Scope::RESERVED));
+            return Err(format!(
+                "the scope of `{id}` has a word that begins with {}",
+                Scope::RESERVED.join(" or ")
+            ));
         }
         if let Some(audience) = &self.audience
             && (audience.is_empty()

@@ -3,6 +3,7 @@
 pub mod machine;
 
 use daypass_verifier::base::ids::ClientId;
+use daypass_verifier::base::issuer::secure_url;
 use daypass_verifier::base::scope::Scope;
 use serde::Deserialize;
 use std::fmt;
@@ -18,6 +19,10 @@ pub struct Client {
     pub transport: Transport,
     /// The origins of its pages, which may call from a browser.
     pub origins: Vec<Origin>,
+    /// Who may create a user of this client.
+    pub signup: SignUp,
+    /// The team's page for sign-up, recovery and change of address: the links of mails begin with it.
+    pub account_url: Option<AccountUrl>,
 }
 
 impl Client {
@@ -55,6 +60,9 @@ struct ClientEntry {
     #[serde(default)]
     origins: Vec<String>,
     scope: Option<String>,
+    #[serde(default)]
+    signup: SignUp,
+    account_url: Option<String>,
 }
 
 impl Clients {
@@ -87,7 +95,10 @@ impl Clients {
             let scope = scope
                 .map_err(|_| format!("the scope of `{id}` is malformed or over 256 bytes or 32 words"))?;
             if scope.as_ref().is_some_and(Scope::is_reserved) {
-                return Err(format!("the scope of `{id}` has a word that begins with {}", Scope::RESERVED));
+                return Err(format!(
+                    "the scope of `{id}` has a word that begins with {}",
+                    Scope::RESERVED.join(" or ")
+                ));
             }
             let origins = entry.origins.iter().map(|origin| {
                 Origin::parse(origin).map_err(|problem| format!("the origin `{origin}` of `{id}` {problem}"))
@@ -102,7 +113,14 @@ impl Clients {
             {
                 return Err(format!("the origin `{origin}` of `{id}` {why}"));
             }
-            clients.push(Client { id, scope, transport: entry.transport, origins });
+            let account_url = entry.account_url.map(|url| AccountUrl::parse(&url)).transpose();
+            let account_url =
+                account_url.map_err(|problem| format!("the account_url of `{id}` {problem}"))?;
+            let (transport, signup) = (entry.transport, entry.signup);
+            if signup != SignUp::Off && account_url.is_none() {
+                return Err(format!("`{id}` allows sign-ups and has no account_url"));
+            }
+            clients.push(Client { id, scope, transport, origins, signup, account_url });
         }
         let body_clients = clients.iter().filter(|client| client.transport == Transport::Body);
         let body_clients = body_clients.map(|client| client.id.clone()).collect();
@@ -298,6 +316,47 @@ pub enum Transport {
     Body,
     /// In a cookie, sent by the browser.
     Cookie,
+}
+
+/// Who may create a user of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignUp {
+    /// Operators alone create users.
+    #[default]
+    Off,
+    /// People whom an operator invited by mail.
+    Invited,
+    /// Everyone who reads mail to the address.
+    Open,
+}
+
+/// The URL of a page of the team. The link of a mail is this URL, `#` and a token, so the token is in no request for the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountUrl(String);
+
+impl AccountUrl {
+    /// Longest URL in bytes. A line of a mail has at most 998 (RFC 5322 §2.1.1).
+    const MAX_BYTES: usize = 200;
+
+    /// Parses an https URL, or an http URL on this machine, without query, fragment and user.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        secure_url(text)?;
+        let of_url = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:%[]@!$&()*+,;=".contains(&b);
+        if text.len() > Self::MAX_BYTES || !text.bytes().all(of_url) {
+            return Err(format!("has more than {} characters, or some that no URL has", Self::MAX_BYTES));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 #[cfg(test)]

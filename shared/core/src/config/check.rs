@@ -1,18 +1,20 @@
 //! The check of a document of settings before the functions get it.
 
 use super::{
-    ATTEMPTS_TABLE, JWKS_SECRET, KEYS, PEPPERS_SECRET, REFRESH_SECRET, SESSIONS_TABLE, SIGNING_SECRET,
-    USERS_TABLE,
+    ATTEMPTS_TABLE, JWKS_SECRET, KEYS, MAIL_CONFIGURATION_SET, OUTBOX_TABLE, PEPPERS_SECRET, REFRESH_SECRET,
+    SESSIONS_TABLE, SIGNING_SECRET, USERS_TABLE,
 };
 use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, SETTINGS, Table, authorizer};
 use std::collections::BTreeSet;
 
 /// Values that the stack gives to its functions beside the document.
-const OF_THE_STACK: [(&str, &str); 10] = [
+const OF_THE_STACK: [(&str, &str); 12] = [
     (AUDIENCE.name, "https://api.example.com"),
     (USERS_TABLE.name, "users"),
     (SESSIONS_TABLE.name, "sessions"),
     (ATTEMPTS_TABLE.name, "attempts"),
+    (OUTBOX_TABLE.name, "outbox"),
+    (MAIL_CONFIGURATION_SET.name, "daypass"),
     (KEYS.name, SECRET),
     (SIGNING_SECRET.name, SECRET),
     (REFRESH_SECRET.name, SECRET),

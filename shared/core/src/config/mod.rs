@@ -10,6 +10,7 @@ mod tests;
 
 use crate::client::Clients;
 use crate::keys::rotation::{Rules, Section};
+use crate::ports::mail::Sender;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
@@ -18,8 +19,8 @@ use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Lookup, Reader, Sources, 
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, clients_secret, idle, limit, limits, machines, migrate_from, proxy,
-    public_keys, rules, secret, sources, table, table_names,
+    access_lifetime, clients, clients_secret, configuration_set, idle, limit, limits, machines, mail,
+    migrate_from, proxy, public_keys, rules, secret, sender, sources, table, table_names, templates,
 };
 use std::time::Duration;
 
@@ -86,6 +87,32 @@ settings! {
     /// Minimum length of a password that a user sets (POST /password). NIST SP 800-63B-4 asks for 15 without a second
     /// factor.
     MIN_PASSWORD_CHARS = "DAYPASS_MIN_PASSWORD_CHARS": 15 in 8..=64 characters;
+
+    /// Sender of all mails, such as "Acme <no-reply@acme.example>". SES must know the address or its domain. The name is also
+    /// that of the service in the texts. Empty: no sign-up, recovery or change of address, and no mail.
+    MAIL_FROM = "DAYPASS_MAIL_FROM";
+
+    /// Prefix of SES templates that replace the built-in texts: PREFIX-KIND-LANGUAGE, such as acme-reset-de. Empty: built-in
+    /// texts.
+    MAIL_TEMPLATES = "DAYPASS_MAIL_TEMPLATES";
+
+    /// Mails to one address in any interval of mail_address_window_seconds. Further requests get 429.
+    MAIL_ADDRESS_ATTEMPTS = "DAYPASS_MAIL_ADDRESS_ATTEMPTS": 3 in 1..=100 mails;
+
+    /// Seconds that a request for a mail counts for its recipient.
+    MAIL_ADDRESS_WINDOW_SECONDS = "DAYPASS_MAIL_ADDRESS_WINDOW_SECONDS": 3600 in 60..=86_400 seconds;
+
+    /// Mails that one network (an IPv4 address or an IPv6 /56) can ask for in any interval of mail_network_window_seconds.
+    MAIL_NETWORK_ATTEMPTS = "DAYPASS_MAIL_NETWORK_ATTEMPTS": 20 in 1..=100 mails;
+
+    /// Seconds that a request for a mail counts for its network.
+    MAIL_NETWORK_WINDOW_SECONDS = "DAYPASS_MAIL_NETWORK_WINDOW_SECONDS": 3600 in 60..=86_400 seconds;
+
+    /// Configuration set of SES that publishes bounces and complaints.
+    MAIL_CONFIGURATION_SET = "DAYPASS_MAIL_CONFIGURATION_SET";
+
+    /// Name of the table `outbox`.
+    OUTBOX_TABLE = "DAYPASS_OUTBOX_TABLE";
 
     /// Moves the users of an Amazon Cognito user pool at their first login: REGION:APP_CLIENT_ID, such as
     /// eu-west-1:1h57kf5cpq17m0eml12EXAMPLE. The app client has no secret and allows USER_PASSWORD_AUTH
@@ -215,10 +242,54 @@ tables! {
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
         limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
+        mail: MailRules = mail(
+            MAIL_FROM, MAIL_ADDRESS_ATTEMPTS, MAIL_ADDRESS_WINDOW_SECONDS, MAIL_NETWORK_ATTEMPTS,
+            MAIL_NETWORK_WINDOW_SECONDS
+        );
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
+        outbox_table: String = table(OUTBOX_TABLE);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
+    "admin" admin -> AdminConfig {
+        users_table: String = table(USERS_TABLE);
+        sessions_table: String = table(SESSIONS_TABLE);
+        outbox_table: String = table(OUTBOX_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
+    "account" account -> AccountConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
+        mail: MailRules = mail(
+            MAIL_FROM, MAIL_ADDRESS_ATTEMPTS, MAIL_ADDRESS_WINDOW_SECONDS, MAIL_NETWORK_ATTEMPTS,
+            MAIL_NETWORK_WINDOW_SECONDS
+        );
+        tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
+        outbox_table: String = table(OUTBOX_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]
+
+    #[derive(Clone)]
+    "mailer" mailer -> MailerConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        clients: Clients = clients(CLIENTS);
+        clients_secret: Option<String> = clients_secret(CLIENTS);
+        from: Option<Sender> = sender(MAIL_FROM);
+        templates: Option<String> = templates(MAIL_TEMPLATES);
+        configuration_set: Option<String> = configuration_set(MAIL_CONFIGURATION_SET);
+        users_table: String = table(USERS_TABLE);
+        outbox_table: String = table(OUTBOX_TABLE);
+        keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+    }
 
     #[derive(Clone)]
     "discovery" discovery -> DiscoveryConfig {
@@ -264,6 +335,17 @@ pub struct Tables {
     pub sessions: String,
     /// One item for each rate limit, with its slots.
     pub attempts: String,
+}
+
+/// The rules of requests for mails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailRules {
+    /// Whether mails are sent at all: the setting `mail_from` is set.
+    pub is_on: bool,
+    /// For one recipient.
+    pub address: Limit,
+    /// For one network.
+    pub network: Limit,
 }
 
 /// The system that users come from.

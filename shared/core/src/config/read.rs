@@ -1,8 +1,9 @@
 //! Readers of the fields: from the values of settings to types.
 
-use super::{MigrateFrom, PublicKeys, Tables};
+use super::{MailRules, MigrateFrom, PublicKeys, Tables};
 use crate::client::Clients;
 use crate::keys::rotation::Rules;
+use crate::ports::mail::Sender;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::{Issuer, secure_url};
@@ -108,6 +109,46 @@ pub(super) fn limits(
     let days = reader.number(known_days);
     let known_for = days.map(|days| (days > 0).then(|| Duration::from_secs(days * 24 * 3600)));
     Some(Limits { pair: pair?, address: address?, account: account?, known_for: known_for? })
+}
+
+/// The sender of mails; `Some(None)` while mails are off.
+pub(super) fn sender(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<Sender>> {
+    reader.optional(setting, None, |text| Sender::parse(text).map(Some))
+}
+
+/// The rules of requests for mails.
+pub(super) fn mail(
+    reader: &mut Reader<'_>,
+    from: &Text,
+    address: &Number,
+    address_window: &Number,
+    network: &Number,
+    network_window: &Number,
+) -> Option<MailRules> {
+    let from = sender(reader, from);
+    let address = limit(reader, address, address_window);
+    let network = limit(reader, network, network_window);
+    Some(MailRules { is_on: from?.is_some(), address: address?, network: network? })
+}
+
+/// The prefix of SES templates.
+pub(super) fn templates(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    reader.optional(setting, None, |prefix| ses_name(prefix, 40).map(Some))
+}
+
+/// The name of a configuration set of SES.
+pub(super) fn configuration_set(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    reader.optional(setting, None, |name| ses_name(name, 64).map(Some))
+}
+
+/// Names in SES have at most 64 of these characters.
+fn ses_name(text: &str, most: usize) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    if text.len() <= most && text.bytes().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is not 1 to {most} of A-Z a-z 0-9 _ -"))
+    }
 }
 
 /// The idle limit; 0 turns it off.

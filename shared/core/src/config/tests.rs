@@ -14,6 +14,7 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("DAYPASS_USERS_TABLE", "users".to_owned()),
         ("DAYPASS_SESSIONS_TABLE", "sessions".to_owned()),
         ("DAYPASS_ATTEMPTS_TABLE", "attempts".to_owned()),
+        ("DAYPASS_OUTBOX_TABLE", "outbox".to_owned()),
         ("DAYPASS_KEYS", "a.json b.json".to_owned()),
         ("DAYPASS_JWKS", jwks),
         ("DAYPASS_SIGNING_SECRET", ARN.to_owned()),

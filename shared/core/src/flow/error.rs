@@ -2,11 +2,12 @@
 
 use crate::keys::KeyError;
 use crate::ports::context::Principal;
-use crate::ports::event::Event;
+use crate::ports::event::{Event, MailRefusal};
 use crate::ports::migration::Unanswered;
 use crate::ports::store::StoreError;
 use crate::session::{DeadCause, Session};
-use crate::throttle::Exhausted;
+use crate::throttle::{Exhausted, MailLimit};
+use crate::token::mail::OutboxId;
 use daypass_verifier::base::ids::{ClientId, UserId};
 use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
@@ -91,6 +92,24 @@ pub enum Problem {
     /// The machine client may not ask about tokens.
     #[error("the client may not ask about tokens")]
     IntrospectionNotAllowed,
+    /// Mails are off: the setting `mail_from` is not set.
+    #[error("the service sends no mails")]
+    MailOff,
+    /// The client has no page for the links of mails.
+    #[error("the client has no account_url")]
+    NoAccountUrl,
+    /// The client allows no sign-up without an invitation.
+    #[error("the client allows no sign-up")]
+    SignUpNotAllowed,
+    /// A limit on mails or codes is exhausted; the next attempt is possible after the time.
+    #[error("a limit on mails is exhausted")]
+    MailThrottled(MailLimit, Duration),
+    /// The link, the code or the request handle is not valid.
+    #[error("the link or the code is not valid")]
+    MailRefused(MailRefusal, Option<OutboxId>),
+    /// SES took no mail. The request has to come again.
+    #[error("{0}")]
+    MailNotSent(String),
     /// The user has no session of this id.
     #[error("the user has no such session")]
     NoSuchSession,
@@ -149,7 +168,16 @@ impl Problem {
                 user: throttled.user,
                 retry_after: throttled.wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
             }),
+            Self::MailThrottled(limit, wait) => Some(Event::MailThrottled {
+                limit: *limit,
+                retry_after: wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+            }),
+            Self::MailNotSent(_) => Some(Event::failure("send_mail", self)),
+            Self::MailRefused(cause, mail) => Some(Event::MailRefused { cause: *cause, mail: *mail }),
             Self::BadCredentials
+            | Self::MailOff
+            | Self::NoAccountUrl
+            | Self::SignUpNotAllowed
             | Self::WrongPassword
             | Self::NewPasswordRejected(_)
             | Self::NoUser

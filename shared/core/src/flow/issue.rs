@@ -111,6 +111,7 @@ impl TokenIssuer {
             session: session.session,
             client: session.client.clone(),
             scope: scope.clone(),
+            claims: session.claims.clone(),
             account,
             session_end: session.expires_at,
         };

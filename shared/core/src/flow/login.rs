@@ -5,7 +5,13 @@
 //! The third reads the live sessions of the user, and a fourth ends those beyond the limit, if there are any.
 //! From another address two more counters come before the hashing, and one more trip gives their slots back
 //! ([`throttle`](crate::throttle)).
+//!
+//! A name that is an e-mail address costs one trip more, before all others: it reads the user of the address. The login goes on as
+//! that user, with the user's counters, devices and known addresses. An address that no user has is a user name. So is an
+//! address that its user has not verified, and no other user can have that name.
 
+use crate::account::address::EmailAddress;
+use crate::account::session_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::flow::error::Problem;
@@ -17,7 +23,7 @@ use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
-use crate::ports::store::{AttemptStore, NewSession, Store, User, UserStatus};
+use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, Opening, Session};
 use crate::throttle::{Limits, Proof};
@@ -77,7 +83,7 @@ pub struct Login<S> {
     pub context: Context,
 }
 
-impl<S: Store + AttemptStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore> Login<S> {
     /// The flow as configured. It needs all three sections of the key set.
     ///
     /// # Errors
@@ -110,7 +116,9 @@ impl<S: Store + AttemptStore> Login<S> {
         let client = &request.client;
         let key = self.peppers.counter_key();
         let device = request.device_token.as_ref();
-        let device = device.and_then(|text| Device::authenticate(text.expose(), &request.username, key));
+        let by_address = self.by_address(&request.username).await?;
+        let username = by_address.as_ref().map_or(&request.username, |(username, _)| username);
+        let device = device.and_then(|text| Device::authenticate(text.expose(), username, key));
         let throttle = Throttle {
             own: self.config.limits.pair,
             wider: Some(&self.config.limits),
@@ -123,14 +131,22 @@ impl<S: Store + AttemptStore> Login<S> {
             during: "begin_login",
             now,
         };
-        let mut admitted = throttle.admit(&request.username).await?;
+        let mut admitted = throttle.admit(username).await?;
+        // The name is an address that its user has not verified: another person may read the mail.
+        let unverified = by_address
+            .as_ref()
+            .and_then(|(_, address)| admitted.user.take_if(|user| !has_verified(user, address)))
+            .map(|user| user.id);
         let checked = self.check(&request.password, admitted.user.as_ref(), events);
         let checked = self.migrate(&request, &throttle, &mut admitted, checked, events).await?;
         let failed = |cause| Event::LoginFailed {
-            cause,
+            cause: match cause {
+                LoginFailure::UnknownUser if unverified.is_some() => LoginFailure::AddressNotVerified,
+                cause => cause,
+            },
             account: admitted.account.clone(),
             client: client.id.clone(),
-            user: admitted.user.as_ref().map(|user| user.id),
+            user: admitted.user.as_ref().map(|user| user.id).or(unverified),
         };
         let user = admitted.user.as_ref().ok_or(LoginFailure::UnknownUser);
         let (user, outdated) = match checked.and_then(|outdated| Ok((user?, outdated))) {
@@ -157,8 +173,9 @@ impl<S: Store + AttemptStore> Login<S> {
             session: SessionId::generate(entropy),
             client: client.id.clone(),
             scope,
+            claims: user.claims.clone(),
             account,
-            device: request.user_agent.as_deref().map(device_hint),
+            device: request.user_agent.as_deref().and_then(|agent| device_hint(agent, user)),
         };
         let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
         let opening = NewSession {
@@ -174,7 +191,8 @@ impl<S: Store + AttemptStore> Login<S> {
         }
         throttle.give_back(&admitted, events).await;
         if user.is_marked() && rehash.is_some() {
-            events.push(Event::LoginMigrated { user: user.id, client: client.id.clone(), created: false });
+            let (user, client) = (user.id, client.id.clone());
+            events.push(Event::LoginMigrated { user, client, created: false, email_taken: false });
         }
         events.push(Event::LoginSucceeded {
             user: user.id,
@@ -185,8 +203,17 @@ impl<S: Store + AttemptStore> Login<S> {
         let scope = session.scope.clone();
         let tokens = self.issuer.issue(&session, scope, session.account, client.transport, now, entropy);
         let device = device.unwrap_or_else(|| Device::generate(entropy));
-        let device = SecretString::new(device.token(&request.username, key));
+        let device = SecretString::new(device.token(username, key));
         Ok(tokens.map_err(Problem::Sign)?.on_device(device, client.transport))
+    }
+
+    /// The name of the user who has the typed name as e-mail address, with the address; `None` if the text is a user name.
+    async fn by_address(&self, typed: &Username) -> Result<Option<(Username, EmailAddress)>, Problem> {
+        let Ok(address) = EmailAddress::parse(typed.as_str()) else { return Ok(None) };
+        let owner = self.store.user_by_address(&address).await;
+        let owner = owner.map_err(Problem::store("user_by_address"))?;
+        // The user's own name needs no verified address.
+        Ok(owner.filter(|owner| owner.username != *typed).map(|owner| (owner.username, address)))
     }
 
     /// Whether the stored hash of the right password is outdated. Each cause of a failure costs the same work.
@@ -219,7 +246,13 @@ impl<S: Store + AttemptStore> Login<S> {
     }
 }
 
-/// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`].
-fn device_hint(user_agent: &str) -> String {
-    user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(MAX_DEVICE_BYTES).collect()
+/// Whether this is the verified address of the user.
+fn has_verified(user: &User, address: &EmailAddress) -> bool {
+    user.email.as_ref().is_some_and(|email| email.verified && email.address == *address)
+}
+
+/// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
+fn device_hint(user_agent: &str, user: &User) -> Option<String> {
+    let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0).min(MAX_DEVICE_BYTES);
+    (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }

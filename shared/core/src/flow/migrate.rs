@@ -2,14 +2,15 @@
 //!
 //! The old system is asked about unknown names and marked users, after the attempt was counted and the decoy was hashed. Both
 //! therefore cost the same work. A marked user gets the new hash in the transaction that opens the session. An unknown user is
-//! created before it, by one conditional write.
+//! created before it.
 
+use crate::account::session_room;
 use crate::flow::error::{Problem, Throttled};
 use crate::flow::login::{Checked, Login, LoginRequest};
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::ports::event::{Event, LoginFailure};
-use crate::ports::migration::{Answer, MARKER, OldUser, Question};
-use crate::ports::store::{AttemptStore, Store, User, UserStatus};
+use crate::ports::migration::{Answer, MARKER, OldUser, Question, Unanswered};
+use crate::ports::store::{AddressStore, AttemptStore, Creation, Store, User, UserStatus};
 use crate::throttle::Exhausted;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
@@ -25,7 +26,7 @@ impl User {
     }
 }
 
-impl<S: Store + AttemptStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore> Login<S> {
     /// Lets the old system decide in place of `checked`, if there is one and the name is unknown or marked.
     ///
     /// Without an answer, the attempt does not count: a failure of the old system locks no user.
@@ -63,7 +64,11 @@ impl<S: Store + AttemptStore> Login<S> {
             }
         };
         let Some(user) = &admitted.user else {
-            return self.create(request, right, now, &mut admitted.user, events).await;
+            let created = self.create(request, right, now, &mut admitted.user, events).await;
+            if let Err(Problem::Unmigrated(_)) = &created {
+                throttle.give_back_all(admitted, events).await;
+            }
+            return created;
         };
         Ok(match user.status {
             _ if right.id.is_some_and(|id| id != user.id) => Err(LoginFailure::OtherOldUser),
@@ -90,17 +95,30 @@ impl<S: Store + AttemptStore> Login<S> {
         let entropy = self.context.entropy.as_ref();
         let hash = self.hasher.rehash(&request.password, &self.peppers, entropy);
         let first = self.config.clients.find(None);
-        let new = User {
+        let mut new = User {
             username: request.username.clone(),
             id: right.id.unwrap_or_else(|| UserId::generate(entropy)),
             password_hash: hash.ok_or(Problem::HashPassword)?,
             password_version: 1,
             status: UserStatus::Enabled,
             scope: first.and_then(|client| client.scope.clone()).unwrap_or_default(),
+            email: right.email,
+            claims: right.claims,
             created_at: now,
             updated_at: now,
         };
-        let stored = self.store.create_user(&new).await.map_err(Problem::store("create_user"))?;
+        if let Err(error) = session_room(&new.username, &new.scope, &new.claims) {
+            return Err(Problem::Unmigrated(Unanswered(error.to_string())));
+        }
+        let create =
+            async |new: &User| self.store.create_user(new).await.map_err(Problem::store("create_user"));
+        let mut creation = create(&new).await?;
+        let email_taken = creation == Creation::AddressTaken;
+        if email_taken {
+            new.email = None;
+            creation = create(&new).await?;
+        }
+        let Creation::Stored(stored) = creation else { return Ok(Err(LoginFailure::OtherOldUser)) };
         // The salt is random: with another hash, another login has created the user meanwhile.
         let is_new = stored.password_hash == new.password_hash;
         let stored = user.insert(stored);
@@ -108,7 +126,7 @@ impl<S: Store + AttemptStore> Login<S> {
             return Ok(self.check(&request.password, Some(stored), events));
         }
         let client = request.client.id.clone();
-        events.push(Event::LoginMigrated { user: stored.id, client, created: true });
+        events.push(Event::LoginMigrated { user: stored.id, client, created: true, email_taken });
         Ok(Ok(false))
     }
 }

@@ -14,13 +14,15 @@
 //! identifies the repeat. If only the response to the transaction is lost, the repeat gets the tokens of the new session, whose
 //! id follows from that of the old one.
 
+pub mod email;
+
 use crate::client::{Client, Transport};
 use crate::config::PasswordConfig;
 use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{Admitted, Throttle};
-use crate::keys::{Document, KeyError, Peppers};
+use crate::keys::{Document, KeyError, Peppers, RefreshKeys};
 use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, PasswordRefusal};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
@@ -30,13 +32,14 @@ use crate::ports::store::{
 use crate::secret::Password;
 use crate::session::{DeadCause, EndReason, Opening, Session};
 use crate::throttle::Proof;
+use crate::token::mail::MailKeys;
 use daypass_verifier::base::ids::{ClientId, Username};
 use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
 /// How long after a change a repeat of the request finishes it. Later, a wrong current password counts as one attempt again
 /// and not as two.
-const RETRIED_WITHIN: Duration = Duration::from_secs(15 * 60);
+pub(crate) const RETRIED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// A parsed request to change the password.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub struct ChangePassword<S> {
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
+    /// The keys of the tokens of mails.
+    pub mail_keys: MailKeys,
     /// Time, randomness and the log.
     pub context: Context,
 }
@@ -97,7 +102,8 @@ impl<S: PasswordStore> ChangePassword<S> {
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
         let peppers = Peppers::from_document(keys)?;
-        Ok(Self { config, store, hasher, issuer, peppers, context })
+        let mail_keys = MailKeys::new(RefreshKeys::from_document(keys)?, config.issuer.clone());
+        Ok(Self { config, store, hasher, issuer, peppers, mail_keys, context })
     }
 
     /// Checks the current password, stores the new one, ends every session and opens another one.
@@ -183,6 +189,7 @@ impl<S: PasswordStore> ChangePassword<S> {
             session: id,
             client: old.client.clone(),
             scope,
+            claims: user.claims.clone(),
             account: old.account,
             device: old.device.clone(),
         };
@@ -190,7 +197,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         let replacement = Replacement { user, ends: old.session, reason, opens: &opens };
         match self.store.replace_session(&replacement).await.map_err(Problem::store("replace_session"))? {
             Replaced::Now => Ok(opens),
-            Replaced::Before(opened) if is_unused(&opened, now) => Ok(opened),
+            Replaced::Before(opened) if is_unused(&opened, now) => Ok(*opened),
             Replaced::Before(_) | Replaced::Ended => Err(over),
             // A repeat meets the user as it is now.
             Replaced::UserChanged => Err(Problem::store("replace_session")(StoreError::Unavailable(

@@ -198,6 +198,7 @@ fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Lis
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::claims::Claims;
     use crate::config;
     use crate::ports::store::{StoreError, StoredSessions};
     use crate::session::Ended;
@@ -236,6 +237,7 @@ mod tests {
             absolute_end: NOW + Duration::from_secs(2000),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            claims: Claims::default(),
             account: true,
             ended: None,
             device: None,

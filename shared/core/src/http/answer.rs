@@ -30,8 +30,27 @@ pub fn record<T>(outcome: Outcome<T>, context: &Context, caller: &Caller) -> Res
 /// The response for the answer of a flow.
 #[must_use]
 pub fn respond<T: Serialize>(result: Result<T, ApiError>) -> Response {
+    respond_with(StatusCode::OK, result)
+}
+
+/// As [`respond`], with another status of success.
+#[must_use]
+pub fn respond_with<T: Serialize>(status: StatusCode, result: Result<T, ApiError>) -> Response {
     match result.and_then(|value| serde_json::to_vec(&value).map_err(|_| ApiError::ServerError)) {
-        Ok(body) => uncached(StatusCode::OK, body),
+        Ok(body) => uncached(status, body),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// The response for the end of a flow that answers nothing: 204, or the error.
+#[must_use]
+pub fn respond_without_body(result: Result<(), ApiError>) -> Response {
+    match result {
+        Ok(()) => {
+            let mut response = uncached(StatusCode::NO_CONTENT, Vec::new());
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response
+        }
         Err(error) => refusal(&error),
     }
 }
@@ -119,7 +138,8 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::UnknownClient
         | ApiError::InvalidScope
         | ApiError::WrongPassword
-        | ApiError::PasswordRefused(_) => StatusCode::BAD_REQUEST,
+        | ApiError::PasswordRefused(_)
+        | ApiError::MailRefused => StatusCode::BAD_REQUEST,
         ApiError::BadCredentials
         | ApiError::ClientAuthentication
         | ApiError::InvalidClient
@@ -127,8 +147,11 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::UnauthorizedClient
         | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
-        | ApiError::InsufficientScope => StatusCode::FORBIDDEN,
-        ApiError::NotFound => StatusCode::NOT_FOUND,
+        | ApiError::InsufficientScope
+        | ApiError::SignUpNotAllowed
+        | ApiError::NoOperator => StatusCode::FORBIDDEN,
+        ApiError::NotFound | ApiError::MailOff => StatusCode::NOT_FOUND,
+        ApiError::AlreadyExists(_) => StatusCode::CONFLICT,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ApiError::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -172,7 +195,12 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::PasswordRefused(_)
+        | ApiError::MailRefused
+        | ApiError::SignUpNotAllowed
+        | ApiError::MailOff
+        | ApiError::NoOperator
         | ApiError::NotFound
+        | ApiError::AlreadyExists(_)
         | ApiError::ServerError => None,
     }
 }
@@ -208,10 +236,15 @@ mod tests {
             ApiError::ServerError,
             ApiError::InvalidToken,
             ApiError::InsufficientScope,
+            ApiError::NoOperator,
             ApiError::NotFound,
+            ApiError::AlreadyExists("x"),
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::PasswordRefused("x"),
+            ApiError::MailRefused,
+            ApiError::SignUpNotAllowed,
+            ApiError::MailOff,
         ];
         for error in all {
             let (status, (code, text)) = (status(&error).as_u16(), error.text());

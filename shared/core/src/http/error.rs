@@ -52,8 +52,18 @@ pub enum ApiError {
     InvalidToken,
     /// The access token has no right to the account endpoints (RFC 6750 §3.1).
     InsufficientScope,
+    /// The link, the code or the request handle of a mail is not valid.
+    MailRefused,
+    /// The client allows no sign-up without an invitation.
+    SignUpNotAllowed,
+    /// The service sends no mails.
+    MailOff,
+    /// API Gateway did not authorise an operator by IAM.
+    NoOperator,
     /// The path names nothing, or nothing of the caller's.
     NotFound,
+    /// What an operator wants to add is there already; the text names it.
+    AlreadyExists(&'static str),
     /// A rate limit is exhausted; the next attempt is possible after this time.
     SlowDown(Duration),
     /// The store is throttled, slow or down.
@@ -93,7 +103,16 @@ impl ApiError {
             Self::InsufficientScope => {
                 ("insufficient_scope", "The access token has no right to the account.")
             }
+            Self::MailRefused => ("invalid_token", "The link or the code is not valid, or was used."),
+            Self::SignUpNotAllowed => {
+                ("signup_not_allowed", "The client allows no sign-up without an invitation.")
+            }
+            Self::MailOff => {
+                ("invalid_request", "This service sends no mails: its setting mail_from is not set.")
+            }
+            Self::NoOperator => ("access_denied", "The request is not authorised by IAM."),
             Self::NotFound => ("invalid_request", "There is nothing here."),
+            Self::AlreadyExists(text) => ("already_exists", text),
             Self::SlowDown(_) => ("slow_down", "Too many attempts. Try again later."),
             Self::TemporarilyUnavailable => {
                 ("temporarily_unavailable", "The service is busy. The same request may work in a moment.")
@@ -110,6 +129,7 @@ impl From<&Problem> for ApiError {
             Problem::Store { source: StoreError::Unavailable(_), .. }
             | Problem::KeysOverdue
             | Problem::MachinesUnread
+            | Problem::MailNotSent(_)
             | Problem::Unmigrated(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
@@ -128,6 +148,13 @@ impl From<&Problem> for ApiError {
             Problem::ClientNotAuthenticated => Self::InvalidClient,
             Problem::IntrospectionNotAllowed => Self::UnauthorizedClient,
             Problem::ScopeNotGranted => Self::InvalidScope,
+            Problem::MailOff => Self::MailOff,
+            Problem::NoAccountUrl => {
+                Self::InvalidRequest("The client has no account_url, which the links of mails need.")
+            }
+            Problem::SignUpNotAllowed => Self::SignUpNotAllowed,
+            Problem::MailThrottled(_, wait) => Self::SlowDown(*wait),
+            Problem::MailRefused(..) => Self::MailRefused,
             Problem::NoSuchSession => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),
         }

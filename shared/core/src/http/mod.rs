@@ -1,7 +1,8 @@
 //! HTTP: requests become the parsed requests of the flows, and outcomes become responses.
 
+pub mod account;
 pub mod answer;
-mod body;
+pub mod body;
 pub mod browser;
 pub mod cors;
 pub mod discovery;

@@ -1,12 +1,13 @@
 //! Requests, and what the endpoints read from their headers.
 
 use crate::http::error::ApiError;
-use crate::ports::context::Principal;
+use crate::ports::context::{Operator, Principal};
 use daypass_verifier::base::ids::AttemptId;
 use daypass_verifier::ports::context::Caller;
 use http::header;
 
-/// A request with its whole body. Its extensions hold the [`Caller`], the [`Principal`] and [`KeysOverdue`].
+/// A request with its whole body. Its extensions hold the [`Caller`], the [`Principal`] or the [`Operator`], and
+/// [`KeysOverdue`].
 pub type Request = http::Request<Vec<u8>>;
 
 /// Longest body in bytes. The longest valid one is a password of 1,024 astral characters, each escaped as twelve bytes of
@@ -23,6 +24,12 @@ pub fn caller_of(request: &Request) -> Caller {
 #[must_use]
 pub fn principal_of(request: &Request) -> Option<Principal> {
     request.extensions().get::<Principal>().copied()
+}
+
+/// The operator of a request; `None` when API Gateway did not authorise it by IAM.
+#[must_use]
+pub fn operator_of(request: &Request) -> Option<Operator> {
+    request.extensions().get::<Operator>().cloned()
 }
 
 /// Marks a request to a process that could not renew its keys. A key that it does not know may be a new one.

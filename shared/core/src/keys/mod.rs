@@ -7,6 +7,7 @@
 use crate::secret::Secret;
 use aws_lc_rs::hmac;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::entropy::{Entropy, random};
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::{Algorithm, Jwk, Jwks, JwksError};
@@ -424,6 +425,16 @@ impl RefreshKeys {
         let message = message(*kid);
         let tag = hmac::sign(key, &message);
         (message, tag)
+    }
+
+    /// The MAC of `message` under the active key.
+    pub(crate) fn digest(&self, message: &[u8]) -> [u8; 32] {
+        prefix(self.sign(|_| message.to_vec()).1.as_ref())
+    }
+
+    /// The MACs of `message` under each key.
+    pub(crate) fn digests(&self, message: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys.iter().map(move |(_, key)| prefix(hmac::sign(key, message).as_ref()))
     }
 
     /// Whether `mac` is the MAC of `message` under the key `kid`, compared in constant time; `None` without that key.

@@ -4,6 +4,13 @@ use super::event::Event;
 use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::ports::context;
 
+/// The operator that API Gateway authorised by IAM. It comes from the context of API Gateway, never from a header or body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The ARN of the IAM user or of the session of a role.
+    pub arn: String,
+}
+
 /// Time, randomness and the log of the issuer.
 pub type Context = context::Context<Event>;
 

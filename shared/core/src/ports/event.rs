@@ -3,9 +3,12 @@
 //! An event carries ids and causes, and no token, password, username or header. Its JSON line is a contract with the readers
 //! of the log: `docs/reference/events.md` states it, and a test compares the two.
 
+use crate::account::Undeliverable;
 use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
+use crate::ports::mail::MailKind;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
-use crate::throttle::Exhausted;
+use crate::throttle::{Exhausted, MailLimit};
+use crate::token::mail::{MailTokenError, OutboxId, Purpose};
 use crate::token::refresh::RefreshTokenError;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::jose::verify::Rejection;
@@ -28,6 +31,9 @@ pub enum Event {
         client: ClientId,
         /// Whether the user was unknown before.
         created: bool,
+        /// Whether the user was created without the e-mail address of the old system, because another user has it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        email_taken: bool,
     },
     /// A login was rejected after its password had been checked.
     #[serde(rename = "login.failed")]
@@ -228,9 +234,96 @@ pub enum Event {
     /// A change of the password was rejected.
     #[serde(rename = "password.refused")]
     PasswordRefused { cause: PasswordRefusal, user: UserId, session: SessionId },
+    /// An endpoint asked for a mail. Whether one is sent is known to the mailer alone.
+    #[serde(rename = "mail.requested")]
+    MailRequested {
+        purpose: Purpose,
+        /// The id of the item in the outbox.
+        mail: OutboxId,
+        client: ClientId,
+    },
+    /// A limit rejected a request for a mail, or a code.
+    #[serde(rename = "mail.throttled")]
+    MailThrottled {
+        limit: MailLimit,
+        /// Seconds until the next attempt is possible.
+        retry_after: u64,
+    },
+    /// A link, a code or a request handle was rejected.
+    #[serde(rename = "mail.refused")]
+    MailRefused {
+        /// The cause, which the response does not reveal.
+        cause: MailRefusal,
+        /// The id of the item in the outbox, when the token was authentic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mail: Option<OutboxId>,
+    },
+    /// A mail was handed to SES.
+    #[serde(rename = "mail.sent")]
+    MailSent {
+        mail: OutboxId,
+        kind: MailKind,
+        /// Seconds from the request to the mail.
+        age: u64,
+    },
+    /// A request led to no mail.
+    #[serde(rename = "mail.skipped")]
+    MailSkipped { mail: OutboxId, cause: MailSkipped },
+    /// SES does not accept a mail, now or later.
+    #[serde(rename = "mail.rejected")]
+    MailRejected {
+        mail: OutboxId,
+        kind: MailKind,
+        /// What SES said. It names no recipient.
+        detail: String,
+    },
+    /// The mailer has used up its attempts to send a mail, and does not know whether it was sent.
+    #[serde(rename = "mail.given_up")]
+    MailGivenUp { mail: OutboxId },
+    /// SES reported that a mail bounced or was marked as spam. The address gets no more mails.
+    #[serde(rename = "mail.undeliverable")]
+    MailUndeliverable {
+        cause: Undeliverable,
+        /// The user who has the address, if there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    },
+    /// A mail created a user.
+    #[serde(rename = "user.created")]
+    UserCreated {
+        user: UserId,
+        /// `sign_up` or `invitation`.
+        purpose: Purpose,
+        client: ClientId,
+    },
+    /// A mail set another password, and every session of the user ended.
+    #[serde(rename = "password.reset")]
+    PasswordReset {
+        user: UserId,
+        /// The number of sessions that were still live.
+        count: u32,
+    },
+    /// A mail gave a user another address.
+    #[serde(rename = "email.changed")]
+    EmailChanged { user: UserId },
     /// A request behind the authorizer was denied: the session of its access token is over.
     #[serde(rename = "authorize.denied")]
     AuthorizeDenied { cause: DeadCause, user: UserId, session: SessionId },
+    /// An operator changed a user or sessions through the Admin API.
+    #[serde(rename = "admin.changed")]
+    AdminChanged {
+        /// The ARN of the operator.
+        operator: String,
+        action: AdminAction,
+        /// The changed user, when known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The session that the operator named.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+        /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
+        complete: bool,
+    },
     /// A request was rejected before any request to the store.
     #[serde(rename = "request.refused")]
     RequestRefused {
@@ -256,12 +349,42 @@ impl Event {
     }
 }
 
+/// What an operator changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminAction {
+    /// A user was added.
+    Added,
+    /// A person was invited by mail.
+    Invited,
+    /// A disabled user was enabled.
+    Enabled,
+    /// A user was disabled, and all sessions ended.
+    Disabled,
+    /// A user has another scope.
+    ScopeSet,
+    /// A user has other claims.
+    ClaimsSet,
+    /// A user has another e-mail address, or none.
+    EmailSet,
+    /// A user has another password, and all sessions ended.
+    PasswordSet,
+    /// A user was removed, and all sessions ended.
+    Removed,
+    /// One session was ended.
+    SessionEnded,
+    /// All sessions of a user were ended.
+    SessionsEnded,
+}
+
 /// Why a login failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginFailure {
     /// No user has this name.
     UnknownUser,
+    /// The name is an e-mail address that its user has not verified. It is no user's name.
+    AddressNotVerified,
     /// The password is wrong.
     WrongPassword,
     /// The password is right, and the user is disabled.
@@ -315,6 +438,54 @@ pub enum PasswordRefusal {
     NoUser,
 }
 
+/// Why a link, a code or a request handle was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum MailRefusal {
+    /// The text itself, without a request to the store.
+    Token(MailTokenError),
+    /// Something about its mail.
+    Mail(MailFault),
+}
+
+/// What is wrong with the mail of an authentic token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailFault {
+    /// The token permits something else than the endpoint does.
+    OtherPurpose,
+    /// The code is wrong.
+    WrongCode,
+    /// No mail was sent, or it was used.
+    Absent,
+    /// What the mail permits was not written by the mailer of this deployment.
+    ForgedSubject,
+    /// The user has changed, or another user has the address.
+    Outdated,
+}
+
+/// Why a request led to no mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailSkipped {
+    /// No user has the address.
+    UnknownUser,
+    /// The user is disabled.
+    Disabled,
+    /// The user has not shown to read mail to the address.
+    Unverified,
+    /// An earlier mail to the address bounced or was marked as spam.
+    Undeliverable,
+    /// Another user has the address.
+    Taken,
+    /// The mail was sent before.
+    Sent,
+    /// The time of the request is over, or its mail was used.
+    Expired,
+    /// The client is not registered, or has no `account_url`.
+    NoClient,
+}
+
 /// Why a refresh was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -340,10 +511,13 @@ pub enum Ignored {
 impl Record for Event {
     fn severity(&self) -> Severity {
         match self {
-            Self::Failure { .. } => Severity::Error,
+            Self::Failure { .. } | Self::MailGivenUp { .. } => Severity::Error,
             Self::OtherNetwork { .. }
             | Self::Reuse { .. }
             | Self::LoginThrottled { .. }
+            | Self::MailThrottled { .. }
+            | Self::MailRejected { .. }
+            | Self::MailUndeliverable { .. }
             | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginMigrated { .. }
@@ -358,8 +532,16 @@ impl Record for Event {
             | Self::SessionReplaced { .. }
             | Self::PasswordChanged { .. }
             | Self::PasswordRefused { .. }
+            | Self::MailRequested { .. }
+            | Self::MailRefused { .. }
+            | Self::MailSent { .. }
+            | Self::MailSkipped { .. }
+            | Self::UserCreated { .. }
+            | Self::PasswordReset { .. }
+            | Self::EmailChanged { .. }
             | Self::RevokeIgnored { .. }
             | Self::AuthorizeDenied { .. }
+            | Self::AdminChanged { .. }
             | Self::KeysMade { .. }
             | Self::KeysLoaded { .. }
             | Self::KeysRotated { .. }

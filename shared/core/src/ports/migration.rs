@@ -1,5 +1,7 @@
 //! The port to the system that users come from. It checks the password of a user whom Daypass has no hash of.
 
+use crate::account::Email;
+use crate::account::claims::Claims;
 use crate::ports::event::LoginFailure;
 use crate::secret::Password;
 use daypass_verifier::base::ids::{ClientId, UserId};
@@ -8,6 +10,12 @@ use std::pin::Pin;
 
 /// The stored hash of a user whose password only the old system knows.
 pub const MARKER: &str = "$migrate$";
+
+/// The id of a user whose `sub` in Cognito is this UUID; `None` for other texts.
+#[must_use]
+pub fn id_of_sub(sub: &str) -> Option<UserId> {
+    UserId::parse(&format!("{}{}", UserId::PREFIX, sub.replace('-', "")))
+}
 
 /// A login that the old system decides.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +37,10 @@ pub struct OldUser {
     pub id: Option<UserId>,
     /// The name, if the old system knows several for one user. A user is created under this name alone.
     pub name: Option<String>,
+    /// The e-mail address, for a user who is created.
+    pub email: Option<Email>,
+    /// The claims, for a user who is created.
+    pub claims: Claims,
 }
 
 /// The answer of the old system.

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod event;
 pub mod hasher;
+pub mod mail;
 pub mod migration;
 pub mod store;
 pub mod vault;

@@ -1,5 +1,8 @@
 //! The ports to the tables. Each verb of the store is atomic: a rotation built from `get` and `put` would be unsafe.
 
+use crate::account::Email;
+use crate::account::address::EmailAddress;
+use crate::account::claims::Claims;
 use crate::client::machine::MachineId;
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
@@ -27,6 +30,10 @@ pub struct User {
     pub status: UserStatus,
     /// The widest scope of the user's sessions.
     pub scope: Scope,
+    /// The e-mail address.
+    pub email: Option<Email>,
+    /// The claims of the user's access tokens.
+    pub claims: Claims,
     /// The time when the user was added.
     pub created_at: Timestamp,
     /// The time of the last change of the user, the password or the status.
@@ -50,13 +57,24 @@ pub enum UserStatus {
     Disabled,
 }
 
+/// The result of [`Store::create_user`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// The stored user: the new one, or the one that has the name already.
+    Stored(User),
+    /// The name is the e-mail address of another user. Nothing was written.
+    NameTaken,
+    /// Another user has the e-mail address, or has it as name. Nothing was written.
+    AddressTaken,
+}
+
 /// A session that a login opens after it has checked the password.
 #[derive(Debug)]
 pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
-    /// The user against whom the password was checked. The session opens only if the password version, the status and the
-    /// scope are still the same.
+    /// The user against whom the password was checked. The session opens only if the password version, the status, the scope
+    /// and the claims are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
@@ -122,9 +140,9 @@ pub enum StoreError {
 
 /// The sessions table, as login, refresh and revocation use it. Every verb is safe to repeat.
 pub trait Store: Send + Sync {
-    /// Adds a user whom a login has brought from the old system, with one conditional write. Returns the stored user: this one,
-    /// or the one that has the name already.
-    fn create_user(&self, user: &User) -> impl Future<Output = Result<User, StoreError>> + Send;
+    /// Adds a user whom a login has brought from the old system, with one conditional write, or a transaction with the claim of
+    /// the e-mail address.
+    fn create_user(&self, user: &User) -> impl Future<Output = Result<Creation, StoreError>> + Send;
 
     /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile.
     /// Returns whether the session was opened.
@@ -267,6 +285,24 @@ pub trait AttemptStore: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// The e-mail addresses of users, as a login by address reads them.
+pub trait AddressStore: Send + Sync {
+    /// The user who has this address, verified or not; strongly consistent. `None` when no user has it.
+    fn user_by_address(
+        &self,
+        address: &EmailAddress,
+    ) -> impl Future<Output = Result<Option<AddressOwner>, StoreError>> + Send;
+}
+
+/// The user who has an e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressOwner {
+    /// The name of the user.
+    pub username: Username,
+    /// The id of the user.
+    pub id: UserId,
+}
+
 /// The tables, as the change of the password uses them. Every verb is safe to repeat.
 pub trait PasswordStore: AttemptStore {
     /// One session of a user and the name that it was opened under; strongly consistent. `None` when there is none, or its item
@@ -303,7 +339,7 @@ pub trait PasswordStore: AttemptStore {
 /// A session that takes the place of another one.
 #[derive(Debug)]
 pub struct Replacement<'a> {
-    /// The user with the new password. The store writes only if password version, status and scope are still the same.
+    /// The user with the new password. The store writes only if password version, status, scope and claims are still the same.
     pub user: &'a User,
     /// The session that ends, if it is still live.
     pub ends: SessionId,
@@ -319,7 +355,7 @@ pub enum Replaced {
     /// The one session has ended, and the other is open.
     Now,
     /// An earlier call opened a session of this id. The session as it is.
-    Before(Session),
+    Before(Box<Session>),
     /// The session that was to end has ended otherwise.
     Ended,
     /// The user has changed.

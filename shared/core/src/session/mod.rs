@@ -2,6 +2,7 @@
 
 pub mod limit;
 
+use crate::account::claims::Claims;
 use crate::keys::CounterKey;
 use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
@@ -46,6 +47,8 @@ pub struct Session {
     pub client: ClientId,
     /// The widest scope of its access tokens.
     pub scope: Scope,
+    /// The claims of its access tokens: those of its user.
+    pub claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub account: bool,
     /// Set when the session ended early.
@@ -65,6 +68,8 @@ pub(crate) struct Opening {
     pub(crate) client: ClientId,
     /// The widest scope of its access tokens.
     pub(crate) scope: Scope,
+    /// The claims of its user.
+    pub(crate) claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub(crate) account: bool,
     /// The user agent of the login, shortened.
@@ -184,7 +189,7 @@ impl Session {
 
     /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
     pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
-        let Opening { user, session, client, scope, account, device } = opening;
+        let Opening { user, session, client, scope, claims, account, device } = opening;
         // Whole seconds, as the token and the TTL attribute carry them.
         let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
         Self {
@@ -200,6 +205,7 @@ impl Session {
             absolute_end,
             client,
             scope,
+            claims,
             account,
             ended: None,
             device,

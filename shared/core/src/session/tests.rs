@@ -35,6 +35,7 @@ fn session() -> Session {
         absolute_end: Timestamp::from_seconds(NOW.seconds() + 1000),
         client: client("web"),
         scope: Scope::parse("a b").unwrap(),
+        claims: Claims::default(),
         account: true,
         ended: None,
         device: None,

@@ -22,12 +22,17 @@
 //! A success forgets the first counter (SP 800-63B-4 §3.2.2: failures from the same address are
 //! disregarded), and gives back its own slot of the other two: the owner of one account gains no attempts at others.
 //!
+//! Mails have counters of their own: one for the recipient, and one for the network that asks. A third one limits the codes that
+//! are tried for one mail.
+//!
 //! Keys are keyed hashes, so the table names neither accounts nor addresses. IPv6 addresses count by their /64, the network
 //! of a phone or a household, and for the limit of an address by their /56, the networks of one line. A request whose
 //! context has no address (API Gateway always gives one) is held by one counter for its account and is never known.
 
+use crate::account::address::EmailAddress;
 use crate::keys::CounterKey;
 use crate::token::device::Device;
+use crate::token::mail::OutboxId;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::ids::{SessionId, Username};
@@ -74,6 +79,18 @@ pub enum Exhausted {
     Account,
     /// That of the old system, during a migration.
     OldSystem,
+}
+
+/// Which limit refused a request about a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailLimit {
+    /// Mails to one address.
+    Address,
+    /// Mails that one network asks for.
+    Network,
+    /// Codes for one mail.
+    Code,
 }
 
 /// A counter at the time of an attempt.
@@ -167,6 +184,21 @@ impl Subjects {
     }
 }
 
+/// The key of the counter of mails to an address.
+pub(crate) fn mails_to(key: &CounterKey, address: &EmailAddress) -> String {
+    BASE64URL_NOPAD.encode(&key.digest(&[&[7], address.as_str().as_bytes()].concat()))
+}
+
+/// The key of the counter of mails that a network asks for.
+pub(crate) fn mails_from(key: &CounterKey, address: Option<IpAddr>) -> String {
+    BASE64URL_NOPAD.encode(&key.digest(&[&[8], network(address, 7).as_slice()].concat()))
+}
+
+/// The key of the counter of codes that are tried for a mail.
+pub(crate) fn codes_of(key: &CounterKey, mail: OutboxId) -> String {
+    BASE64URL_NOPAD.encode(&key.digest(&[&[9], mail.as_bytes().as_slice()].concat()))
+}
+
 /// What counts as one address: all of IPv4, and the first bytes of IPv6. One that says the same thing in both
 /// (`::ffff:192.0.2.1`) is the IPv4 one.
 pub(crate) fn network(address: Option<IpAddr>, v6_bytes: usize) -> Vec<u8> {
@@ -234,9 +266,16 @@ mod tests {
         let devices = [proved("alice", device).own, proved("bob", device).own, proved("alice", session).own];
         let mut all = vec![home.own, work.own, bob.own, nowhere.own, nowhere.account, bob.account];
         all.extend(devices);
+        let ada = EmailAddress::parse("ada@example.com").unwrap();
+        let key = peppers.counter_key();
+        all.extend([
+            mails_to(key, &ada),
+            mails_from(key, None),
+            codes_of(key, OutboxId::from_bytes([7; 16])),
+        ]);
         assert!(all.iter().all(|key| key.len() == 43));
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 9);
+        assert_eq!(all.len(), 12);
     }
 }

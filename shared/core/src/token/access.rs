@@ -1,5 +1,6 @@
 //! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
 
+use crate::account::claims::Claims as UserClaims;
 use crate::keys::{KeyError, SigningKeys};
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::entropy::{Entropy, random};
@@ -23,6 +24,8 @@ pub struct Grant {
     pub client: ClientId,
     /// What it may be used for: `scope`, left out when empty.
     pub scope: Scope,
+    /// The claims of the user, as members of their own.
+    pub claims: UserClaims,
     /// Whether it may call the account endpoints: `account`, left out when it may not.
     pub account: bool,
     /// When its session expires, in whole seconds: `exp` is no later.
@@ -78,6 +81,9 @@ struct Claims<'a> {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    /// None of its members has a name of the others: [`UserClaims`] reserves them.
+    #[serde(flatten)]
+    user: &'a UserClaims,
 }
 
 impl Signer {
@@ -104,6 +110,7 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: grant.account,
+            user: &grant.claims,
         };
         sign(&self.keys, MEDIA_TYPE, &claims)
     }
@@ -130,6 +137,7 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: false,
+            user: &UserClaims::default(),
         };
         Ok((sign(&self.keys, MEDIA_TYPE, &claims)?, lifetime))
     }

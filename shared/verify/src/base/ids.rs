@@ -115,10 +115,15 @@ impl Username {
     /// Longest name, in bytes of UTF-8. A DynamoDB partition key has at most 2,048.
     pub const MAX_BYTES: usize = 256;
 
-    /// The name with this normalised text; `None` for an empty or too long one.
+    /// No name begins with this text: an item of the users table whose key does claims an e-mail address.
+    pub const RESERVED_PREFIX: &'static str = "email#";
+
+    /// The name with this normalised text; `None` for an empty, too long or reserved one.
     #[must_use]
     pub fn from_normalised(name: String) -> Option<Self> {
-        (!name.is_empty() && name.len() <= Self::MAX_BYTES).then_some(Self(name))
+        let valid =
+            !name.is_empty() && name.len() <= Self::MAX_BYTES && !name.starts_with(Self::RESERVED_PREFIX);
+        valid.then_some(Self(name))
     }
 
     /// The normalised text.

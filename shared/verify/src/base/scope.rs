@@ -19,8 +19,9 @@ pub enum ScopeError {
 impl Scope {
     /// Longest text form, in bytes. With it, a session item stays below 1 KB.
     pub const MAX_BYTES: usize = 256;
-    /// Prefix of the words that Daypass itself defines. No user and no client can have such a word.
-    pub const RESERVED: &str = "daypass:";
+    /// Prefixes of words that no user and no client can have: Daypass itself defines those of the first, and a route table
+    /// names claims by the second.
+    pub const RESERVED: [&str; 2] = ["daypass:", "claim:"];
     /// Requests the right to the account endpoints. It is no word of a granted scope: the right is a claim of its own.
     pub const ACCOUNT: &str = "daypass:account";
     /// Most words. Each adds three bytes to the stored item, and a clause to a condition.
@@ -59,10 +60,10 @@ impl Scope {
         Self(self.0.intersection(&other.0).cloned().collect())
     }
 
-    /// Whether a word has the prefix [`Scope::RESERVED`].
+    /// Whether a word has a prefix of [`Scope::RESERVED`].
     #[must_use]
     pub fn is_reserved(&self) -> bool {
-        self.0.iter().any(|word| word.starts_with(Self::RESERVED))
+        self.0.iter().any(|word| Self::RESERVED.iter().any(|prefix| word.starts_with(prefix)))
     }
 
     /// Removes a word. Returns whether it was there.

@@ -26,8 +26,8 @@ settings! {
     MAX_ACCESS_TOKEN_SECONDS = "DAYPASS_MAX_ACCESS_TOKEN_SECONDS": 3600 in 600..=86_400 seconds;
 
     /// The route table: which token may call which route of the guarded APIs, as lines separated by ";". Every line
-    /// that matches must be met, and * stands for any text. Example: GET /orders/* needs orders:read; * /health public;
-    /// default deny. Empty: a valid token may call everything.
+    /// that matches must be met, and * stands for any text. Example: GET /orders/* needs orders:read claim:tenant;
+    /// * /health public; default deny. Empty: a valid token may call everything.
     ROUTES = "DAYPASS_ROUTES";
 
     /// "simple" for HTTP APIs with EnableSimpleResponses, "policy" for those without. REST and WebSocket APIs always
@@ -35,7 +35,7 @@ settings! {
     HTTP_ANSWER = "DAYPASS_HTTP_ANSWER";
 
     /// Claims that the authorizer passes to the integration besides sub, sid, client_id and scope, separated by spaces.
-    /// Example: jti exp
+    /// Claims of users are among them. Example: jti tenant
     CONTEXT_CLAIMS = "DAYPASS_CONTEXT_CLAIMS";
 
     /// The revocation feed of the authorizer: "direct" for a URL of the function that only your stacks know, "issuer"

@@ -3,6 +3,7 @@
 //! ```text
 //! GET  /orders/*   needs orders:read
 //! POST /orders     needs orders:write or orders:admin
+//! *    /reports/*  needs reports claim:tenant
 //! *    /health     public
 //! *    /me         any-token
 //! $connect         needs chat
@@ -17,13 +18,18 @@
 //! A line covers what a lenient server might serve by the same handler: `GET` lines cover `HEAD`, and every line covers its path
 //! with a slash at the end. ADR 0066 has the reasons.
 //!
+//! `claim:NAME` needs a claim that is neither `null`, `false` nor empty. `claim:NAME=VALUE` needs a claim that is this string, number
+//! or boolean, or an array with this string.
+//!
 //! The lines after `api ID` hold for the API of that id alone. The lines before the first of them hold for every other API;
 //! without such lines, a valid token may call everything there.
 
+mod needs;
 mod path;
 
-use crate::base::scope::Scope;
+use needs::Need;
 use path::{covers, covers_ignoring_case, is_ambiguous, overlap, spellings, without_end_slash};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -84,8 +90,8 @@ struct Line {
 enum Who {
     Public,
     AnyToken,
-    /// All words of one of the alternatives.
-    Needs(Vec<Vec<String>>),
+    /// All needs of one of the alternatives.
+    Needs(Vec<Vec<Need>>),
     Denied,
 }
 
@@ -124,8 +130,21 @@ pub enum Target<'a> {
 pub enum Bearer<'a> {
     /// The request has no token.
     Anonymous,
-    /// The request has a valid token with this scope, space-delimited (RFC 9068 §2.2.3).
-    Scope(&'a str),
+    /// The request has a valid token.
+    Token {
+        /// Its scope, space-delimited (RFC 9068 §2.2.3).
+        scope: &'a str,
+        /// Its claims; `None` where no line needs one.
+        claims: Option<&'a Map<String, Value>>,
+    },
+}
+
+impl<'a> Bearer<'a> {
+    /// The bearer of a valid token with this scope and no further claims.
+    #[must_use]
+    pub const fn scope(scope: &'a str) -> Self {
+        Self::Token { scope, claims: None }
+    }
 }
 
 /// The cause of a denial.
@@ -136,6 +155,8 @@ pub enum RouteDenial {
     NoRoute,
     /// A matching line needs a scope that the token lacks, or a token, and the request has none.
     ScopeMissing,
+    /// A matching line needs a claim that the token lacks, or that has another value. The token has the scope.
+    ClaimMissing,
     /// The path can be read in two ways, so table and integration might read it differently. In one of them a line that the
     /// bearer does not meet might match.
     AmbiguousPath,
@@ -316,7 +337,7 @@ impl Table {
             matched = true;
         }
         match (matched, self.otherwise, bearer) {
-            (true, _, _) | (false, Otherwise::AnyToken, Bearer::Scope(_)) => {}
+            (true, _, _) | (false, Otherwise::AnyToken, Bearer::Token { .. }) => {}
             (false, Otherwise::AnyToken, Bearer::Anonymous) => return Err(RouteDenial::ScopeMissing),
             (false, Otherwise::Deny, _) => return Err(RouteDenial::NoRoute),
         }
@@ -332,7 +353,7 @@ impl Table {
     /// a WebSocket API, whose policy has the lines with `$connect` alone. Other policies have the other lines.
     #[must_use]
     pub fn permissions(&self, bearer: Bearer<'_>, connect: bool) -> Permissions<'_> {
-        let all = self.otherwise == Otherwise::AnyToken && matches!(bearer, Bearer::Scope(_));
+        let all = self.otherwise == Otherwise::AnyToken && bearer != Bearer::Anonymous;
         let mut permissions = Permissions { all, allow: Vec::new(), deny: Vec::new() };
         for line in self.lines.iter().filter(|line| (line.pattern == Pattern::Connect) == connect) {
             if line.who.admits(bearer).is_ok() {
@@ -394,10 +415,10 @@ impl Entry {
             ["public"] => Who::Public,
             ["any-token"] => Who::AnyToken,
             ["deny"] => Who::Denied,
-            ["needs", scopes @ ..] => Who::Needs(parse_scopes(scopes)?),
+            ["needs", scopes @ ..] => Who::Needs(needs::parse(scopes)?),
             _ => {
                 return Err(
-                    "what follows the path is `needs SCOPE`, `any-token`, `public` or `deny`".to_owned()
+                    "what follows the path is `needs SCOPE`, `needs claim:NAME`, `any-token`, `public` or `deny`".to_owned()
                 );
             }
         };
@@ -436,29 +457,14 @@ fn parse_path(path: &str) -> Result<String, String> {
     }
 }
 
-fn parse_scopes(words: &[&str]) -> Result<Vec<Vec<String>>, String> {
-    let mut alternatives = Vec::new();
-    for group in words.split(|word| *word == "or") {
-        if group.is_empty() {
-            return Err("`needs` and `or` are each followed by a scope".to_owned());
-        }
-        let scope =
-            Scope::parse(&group.join(" ")).map_err(|_| "that is no scope (RFC 6749 §3.3)".to_owned())?;
-        alternatives.push(scope.words().map(str::to_owned).collect());
-    }
-    Ok(alternatives)
-}
-
 impl Who {
     fn admits(&self, bearer: Bearer<'_>) -> Result<(), RouteDenial> {
-        let has = |scope: &str, word: &String| scope.split(' ').any(|held| held == word);
         match (self, bearer) {
             (Self::Denied, _) => Err(RouteDenial::NoRoute),
-            (Self::Public, _) | (Self::AnyToken, Bearer::Scope(_)) => Ok(()),
+            (Self::Public, _) | (Self::AnyToken, Bearer::Token { .. }) => Ok(()),
             (Self::AnyToken | Self::Needs(_), Bearer::Anonymous) => Err(RouteDenial::ScopeMissing),
-            (Self::Needs(alternatives), Bearer::Scope(scope)) => {
-                let met = alternatives.iter().any(|words| words.iter().all(|word| has(scope, word)));
-                if met { Ok(()) } else { Err(RouteDenial::ScopeMissing) }
+            (Self::Needs(alternatives), Bearer::Token { scope, claims }) => {
+                needs::admit(alternatives, scope, claims)
             }
         }
     }
@@ -576,8 +582,11 @@ impl fmt::Display for Who {
             Self::AnyToken => f.write_str("any-token"),
             Self::Denied => f.write_str("deny"),
             Self::Needs(alternatives) => {
-                let alternatives: Vec<_> = alternatives.iter().map(|words| words.join(" ")).collect();
-                write!(f, "needs {}", alternatives.join(" or "))
+                for (index, needs) in alternatives.iter().enumerate() {
+                    f.write_str(if index == 0 { "needs" } else { " or" })?;
+                    needs.iter().try_for_each(|need| write!(f, " {need}"))?;
+                }
+                Ok(())
             }
         }
     }

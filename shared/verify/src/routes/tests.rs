@@ -1,6 +1,7 @@
 use super::path::{glob, globs_meet};
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 fn table(text: &str) -> Table {
     Routes::parse(text).unwrap().of("anything").clone()
@@ -27,39 +28,64 @@ fn check(request: &str, bearer: Bearer<'_>, expected: Result<(), RouteDenial>) {
     assert_eq!(table(ORDERS).decide(target(request), bearer), expected, "{request} {bearer:?}");
 }
 
+/// Claims are needed in addition to scopes, and a policy holds for them too.
+///
+/// invariant: A cached policy decides by the claims of the token that it was made for.
+#[test]
+fn a_line_can_need_claims() {
+    use RouteDenial::{ClaimMissing, ScopeMissing};
+    let routes = table(
+        "GET /reports/* needs reports claim:tenant; GET /reports/eu needs claim:region=eu; default deny",
+    );
+    for (claims, request, expected) in [
+        (json!({ "tenant": "acme" }), "GET /reports/7", Ok(())),
+        (json!({ "tenant": "" }), "GET /reports/7", Err(ClaimMissing)),
+        (json!({}), "GET /reports/7", Err(ClaimMissing)),
+        (json!({ "tenant": "acme" }), "GET /reports/eu", Err(ClaimMissing)),
+        (json!({ "tenant": "acme", "region": ["eu", "us"] }), "GET /reports/eu", Ok(())),
+        (json!({ "region": "eu" }), "GET /reports/eu", Err(ClaimMissing)),
+    ] {
+        let bearer = |scope| Bearer::Token { scope, claims: claims.as_object() };
+        assert_eq!(routes.decide(target(request), bearer("reports")), expected, "{claims} {request}");
+        let cached = as_iam(&routes.permissions(bearer("reports"), false), target(request));
+        assert_eq!(cached, expected.is_ok(), "{claims} {request}");
+        assert_eq!(routes.decide(target(request), bearer("other")), Err(ScopeMissing), "{claims} {request}");
+    }
+}
+
 #[test]
 fn decisions() {
-    use Bearer::{Anonymous, Scope};
+    use Bearer::Anonymous;
     use RouteDenial::{AmbiguousPath, NoRoute, ScopeMissing};
-    check("GET /orders/7", Scope("orders:read"), Ok(()));
-    check("GET /orders/7/lines/8", Scope("a orders:read b"), Ok(()));
-    check("GET /orders/", Scope("orders:read"), Ok(()));
-    check("GET /orders/7", Scope(""), Err(ScopeMissing));
-    check("GET /orders/7", Scope("orders:reads xorders:read ORDERS:READ"), Err(ScopeMissing));
+    check("GET /orders/7", Bearer::scope("orders:read"), Ok(()));
+    check("GET /orders/7/lines/8", Bearer::scope("a orders:read b"), Ok(()));
+    check("GET /orders/", Bearer::scope("orders:read"), Ok(()));
+    check("GET /orders/7", Bearer::scope(""), Err(ScopeMissing));
+    check("GET /orders/7", Bearer::scope("orders:reads xorders:read ORDERS:READ"), Err(ScopeMissing));
     check("GET /orders/7", Anonymous, Err(ScopeMissing));
-    check("GET /orders", Scope("orders:read"), Err(NoRoute));
-    check("GET /Orders/7", Scope("orders:read"), Err(NoRoute));
-    check("HEAD /orders/7", Scope("orders:read"), Ok(()));
-    check("HEAD /orders/7", Scope(""), Err(ScopeMissing));
-    check("HEAD /me", Scope(""), Ok(()));
-    check("HEAD /orders", Scope("orders:write"), Err(NoRoute));
-    check("get /orders/7", Scope("orders:read"), Err(NoRoute));
-    check("POST /orders", Scope("orders:admin"), Ok(()));
-    check("POST /orders", Scope("orders:write"), Ok(()));
-    check("DELETE /orders/7", Scope("orders:write"), Err(ScopeMissing));
-    check("DELETE /orders/7", Scope("orders:write orders:admin"), Ok(()));
+    check("GET /orders", Bearer::scope("orders:read"), Err(NoRoute));
+    check("GET /Orders/7", Bearer::scope("orders:read"), Err(NoRoute));
+    check("HEAD /orders/7", Bearer::scope("orders:read"), Ok(()));
+    check("HEAD /orders/7", Bearer::scope(""), Err(ScopeMissing));
+    check("HEAD /me", Bearer::scope(""), Ok(()));
+    check("HEAD /orders", Bearer::scope("orders:write"), Err(NoRoute));
+    check("get /orders/7", Bearer::scope("orders:read"), Err(NoRoute));
+    check("POST /orders", Bearer::scope("orders:admin"), Ok(()));
+    check("POST /orders", Bearer::scope("orders:write"), Ok(()));
+    check("DELETE /orders/7", Bearer::scope("orders:write"), Err(ScopeMissing));
+    check("DELETE /orders/7", Bearer::scope("orders:write orders:admin"), Ok(()));
     // Both lines match, and both have to be met.
-    check("GET /orders/secret/1", Scope("orders:read"), Err(ScopeMissing));
-    check("GET /orders/secret/1", Scope("secrets"), Err(ScopeMissing));
-    check("GET /orders/secret/1", Scope("secrets orders:read"), Ok(()));
+    check("GET /orders/secret/1", Bearer::scope("orders:read"), Err(ScopeMissing));
+    check("GET /orders/secret/1", Bearer::scope("secrets"), Err(ScopeMissing));
+    check("GET /orders/secret/1", Bearer::scope("secrets orders:read"), Ok(()));
     check("PATCH /health", Anonymous, Ok(()));
-    check("GET /health", Scope(""), Ok(()));
+    check("GET /health", Bearer::scope(""), Ok(()));
     check("GET /admin/health", Anonymous, Err(NoRoute));
     check("GET /me", Anonymous, Err(ScopeMissing));
-    check("GET /me", Scope(""), Ok(()));
-    check("PUT /frozen", Scope("orders:admin"), Err(NoRoute));
-    check("$connect", Scope("chat"), Ok(()));
-    check("$connect", Scope("orders:read"), Err(ScopeMissing));
+    check("GET /me", Bearer::scope(""), Ok(()));
+    check("PUT /frozen", Bearer::scope("orders:admin"), Err(NoRoute));
+    check("$connect", Bearer::scope("chat"), Ok(()));
+    check("$connect", Bearer::scope("orders:read"), Err(ScopeMissing));
     for odd in [
         "/orders/../me",
         "/orders/./7",
@@ -79,9 +105,9 @@ fn decisions() {
         "/orders;/7",
         "/orders/7%3b",
     ] {
-        check(&format!("GET {odd}"), Scope("orders:read"), Err(AmbiguousPath));
+        check(&format!("GET {odd}"), Bearer::scope("orders:read"), Err(AmbiguousPath));
     }
-    check("GET /orders/a%20b%C3%A9%40", Scope("orders:read"), Ok(()));
+    check("GET /orders/a%20b%C3%A9%40", Bearer::scope("orders:read"), Ok(()));
 }
 
 /// The table of the guide, whose second line a lenient server could be led around.
@@ -96,7 +122,7 @@ fn a_carve_out_holds_behind_a_lenient_server() {
     use RouteDenial::{AmbiguousPath, ScopeMissing};
     let routes = table(CARVED);
     let scope = "orders:read";
-    let policy = routes.permissions(Bearer::Scope(scope), false);
+    let policy = routes.permissions(Bearer::scope(scope), false);
     for (request, expected, cached) in [
         ("GET /orders/all", ScopeMissing, false),
         ("GET /orders/all/", ScopeMissing, false),
@@ -111,10 +137,10 @@ fn a_carve_out_holds_behind_a_lenient_server() {
         ("GET /ADMIN", AmbiguousPath, true),
     ] {
         let target = target(request);
-        assert_eq!(routes.decide(target, Bearer::Scope(scope)), Err(expected), "{request}");
+        assert_eq!(routes.decide(target, Bearer::scope(scope)), Err(expected), "{request}");
         assert_eq!(as_iam(&policy, target), cached, "{request}");
     }
-    let all = Bearer::Scope("orders:read orders:admin admin");
+    let all = Bearer::scope("orders:read orders:admin admin");
     for request in ["GET /orders/all/", "HEAD /admin", "GET /orders/ALL", "GET /admin/"] {
         assert_eq!(routes.decide(target(request), all), Ok(()), "{request}: every reading is met");
     }
@@ -132,7 +158,7 @@ fn ids_in_mixed_case_are_no_ambiguous_paths() {
         ("GET /Orders/aBc", Err(RouteDenial::NoRoute)),
         ("GET /orders/aLL", Err(RouteDenial::AmbiguousPath)),
     ] {
-        assert_eq!(routes.decide(target(request), Bearer::Scope("a")), expected, "{request}");
+        assert_eq!(routes.decide(target(request), Bearer::scope("a")), expected, "{request}");
     }
 }
 
@@ -147,19 +173,19 @@ fn a_line_covers_its_path_with_and_without_a_slash_at_the_end() {
             ("GET /a//", Err(RouteDenial::AmbiguousPath)),
             ("GET /", Err(RouteDenial::NoRoute)),
         ] {
-            assert_eq!(routes.decide(target(request), Bearer::Scope("a")), expected, "{line}: {request}");
+            assert_eq!(routes.decide(target(request), Bearer::scope("a")), expected, "{line}: {request}");
         }
     }
     let root = table("GET / needs a");
-    assert_eq!(root.decide(target("GET /"), Bearer::Scope("a")), Ok(()));
-    assert_eq!(root.decide(target("GET /a/"), Bearer::Scope("a")), Err(RouteDenial::NoRoute));
+    assert_eq!(root.decide(target("GET /"), Bearer::scope("a")), Ok(()));
+    assert_eq!(root.decide(target("GET /a/"), Bearer::scope("a")), Err(RouteDenial::NoRoute));
 }
 
 #[test]
 fn without_a_table_every_valid_token_may_call_everything() {
     let routes = Table::default();
     for request in ["GET /", "GET /a/../b", "TRACE /x", "$connect"] {
-        assert_eq!(routes.decide(target(request), Bearer::Scope("")), Ok(()), "{request}");
+        assert_eq!(routes.decide(target(request), Bearer::scope("")), Ok(()), "{request}");
         assert_eq!(
             routes.decide(target(request), Bearer::Anonymous),
             Err(RouteDenial::ScopeMissing),
@@ -167,7 +193,7 @@ fn without_a_table_every_valid_token_may_call_everything() {
         );
     }
     let everything = Permissions { all: true, allow: vec![], deny: vec![] };
-    assert_eq!(routes.permissions(Bearer::Scope("a"), false), everything);
+    assert_eq!(routes.permissions(Bearer::scope("a"), false), everything);
     assert!(!routes.permissions(Bearer::Anonymous, false).all);
 }
 
@@ -178,11 +204,11 @@ fn a_method_that_no_line_can_name_is_no_route() {
     for request in ["TRACE /admin/x", "FOO /x", "$default /", "get /x"] {
         let Some((method, path)) = request.split_once(' ') else { panic!("{request}") };
         let target = Target::Http { method, path };
-        assert_eq!(routes.decide(target, Bearer::Scope("admin")), Err(RouteDenial::NoRoute), "{request}");
-        assert!(!as_iam(&routes.permissions(Bearer::Scope(""), false), target), "{request}");
+        assert_eq!(routes.decide(target, Bearer::scope("admin")), Err(RouteDenial::NoRoute), "{request}");
+        assert!(!as_iam(&routes.permissions(Bearer::scope(""), false), target), "{request}");
     }
-    assert_eq!(routes.decide(target("GET /x"), Bearer::Scope("")), Ok(()));
-    assert!(as_iam(&routes.permissions(Bearer::Scope(""), false), target("GET /x")));
+    assert_eq!(routes.decide(target("GET /x"), Bearer::scope("")), Ok(()));
+    assert!(as_iam(&routes.permissions(Bearer::scope(""), false), target("GET /x")));
 }
 
 #[test]
@@ -191,7 +217,7 @@ fn what_stands_in_a_remark_is_not_in_force() {
         "GET /b any-token\n# off: GET /a public; GET /debug public\nGET /c any-token; GET /d any-token",
     );
     assert!(routes.decide(target("GET /debug"), Bearer::Anonymous).is_err());
-    assert_eq!(routes.decide(target("GET /d"), Bearer::Scope("")), Ok(()));
+    assert_eq!(routes.decide(target("GET /d"), Bearer::scope("")), Ok(()));
 }
 
 #[test]
@@ -202,7 +228,7 @@ fn the_default_is_a_choice() {
         ("default any-token; GET /a needs a", Ok(())),
         ("default any-token", Ok(())),
     ] {
-        assert_eq!(table(text).decide(target("GET /b"), Bearer::Scope("")), expected, "{text}");
+        assert_eq!(table(text).decide(target("GET /b"), Bearer::scope("")), expected, "{text}");
     }
 }
 
@@ -226,7 +252,7 @@ fn an_api_may_have_a_table_of_its_own() {
         ("shut", "GET /shared", Err(RouteDenial::NoRoute)),
         ("open99", "GET /whatever", Ok(())),
     ] {
-        assert_eq!(routes.of(api).decide(target(request), Bearer::Scope("a")), expected, "{api} {request}");
+        assert_eq!(routes.of(api).decide(target(request), Bearer::scope("a")), expected, "{api} {request}");
     }
     let only = Routes::parse("api abc123; GET /a needs a").unwrap();
     assert_eq!(*only.of("other"), Table::default(), "others are as without a table");
@@ -274,18 +300,18 @@ fn what_is_wrong_is_named_with_its_line() {
 fn a_policy_says_no_more_than_it_must() {
     let routes = table(ORDERS);
     let shown = |patterns: &[&Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let permissions = routes.permissions(Bearer::Scope("orders:read"), false);
+    let permissions = routes.permissions(Bearer::scope("orders:read"), false);
     assert!(!permissions.all);
     assert_eq!(shown(&permissions.allow), ["GET /orders/*", "* /health", "* /me"]);
     assert_eq!(shown(&permissions.deny), ["GET /orders/secret/*", "*;*"], "nothing allows the others");
-    let chat = routes.permissions(Bearer::Scope("chat"), true);
+    let chat = routes.permissions(Bearer::scope("chat"), true);
     assert_eq!((shown(&chat.allow), shown(&chat.deny)), (vec!["$connect".to_owned()], vec![]));
     let public = routes.permissions(Bearer::Anonymous, false);
     assert_eq!(
         (shown(&public.allow), shown(&public.deny)),
         (vec!["* /health".to_owned()], vec!["*;*".to_owned()])
     );
-    assert_eq!(shown(&table("GET /a needs a").permissions(Bearer::Scope(""), false).deny), [""; 0]);
+    assert_eq!(shown(&table("GET /a needs a").permissions(Bearer::scope(""), false).deny), [""; 0]);
 }
 
 #[test]
@@ -346,6 +372,8 @@ fn line() -> impl Strategy<Value = String> {
         "needs y",
         "needs x y",
         "needs x or z",
+        "needs claim:t",
+        "needs x claim:t=a or y",
     ]);
     prop_oneof![
         9 => (method, line_path(), who.clone()).prop_map(|(method, path, who)| format!("{method} {path} {who}")),
@@ -374,12 +402,13 @@ proptest! {
         lines in prop::collection::vec(line(), 1..6),
         default in prop::sample::select(vec!["", "default deny", "default any-token"]),
         scope in prop::option::of(prop::sample::select(vec!["", "x", "y", "x y", "z", "x y z"])),
+        claims in prop::sample::select(vec![json!({}), json!({ "t": "a" }), json!({ "t": ["a", "b"] }), json!({ "t": "b" })]),
         requests in prop::collection::vec(request(), 1..20),
     ) {
         let parsed = Routes::parse(&format!("{}\n{default}", lines.join("\n")));
         prop_assume!(parsed.is_ok());
         let routes = parsed.unwrap().of("anything").clone();
-        let bearer = scope.map_or(Bearer::Anonymous, Bearer::Scope);
+        let bearer = scope.map_or(Bearer::Anonymous, |scope| Bearer::Token { scope, claims: claims.as_object() });
         for (request, connect) in &requests {
             let target = target(request);
             let cached = as_iam(&routes.permissions(bearer, *connect), target);

@@ -33,6 +33,8 @@ async fn what_it_costs() {
             let (sessions, users) = (&service.bench.tables.sessions, &service.bench.tables.users);
             let (update, query) = (("UpdateItem", sessions), [("Query", sessions)]);
             let ends = |n: usize| vec![update; n];
+            // A transaction names no table of its own.
+            let none = String::new();
             let expected = match way {
                 // `password::requests_on_the_wire` counts that way.
                 Way::Change => unreachable!("not on the list"),
@@ -43,10 +45,14 @@ async fn what_it_costs() {
                 Way::Password | Way::Disable => {
                     [&[("UpdateItem", users)][..], &query, &ends(live), &query].concat()
                 }
-                Way::Remove => {
-                    [&[("UpdateItem", users)][..], &query, &ends(live), &query, &[("DeleteItem", users)]]
-                        .concat()
-                }
+                Way::Remove => [
+                    &[("UpdateItem", users)][..],
+                    &query,
+                    &ends(live),
+                    &query,
+                    &[("TransactWriteItems", &none)],
+                ]
+                .concat(),
             };
             let sent: Vec<(&str, &String)> =
                 expected.iter().map(|(operation, table)| (*operation, *table)).collect();
@@ -57,13 +63,13 @@ async fn what_it_costs() {
             assert_eq!(seen, sent, "{way:?} of {live}");
             let units = |query: bool| {
                 let of = exchanges.iter().filter(|exchange| (exchange.operation == "Query") == query);
-                of.map(|exchange| exchange.response()["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap())
+                of.map(|exchange| units_of(&exchange.response()["ConsumedCapacity"]))
                     .fold(0.0, |sum, units| sum + units)
             };
             let ended = sent.iter().filter(|asked| **asked == update).count();
             let others = sent.iter().filter(|(operation, _)| *operation != "Query").count() - ended;
-            // The item, and its entry in the index of ended sessions.
-            let expected = 2 * ended + others;
+            // Two for a session: the item, and its entry in the index of ended sessions. Two for the part of a transaction.
+            let expected = 2 * ended + others + usize::from(matches!(way, Way::Remove));
             assert_eq!(units(false), expected as f64, "{way:?} of {live}: write units");
             say(&format!(
                 "{way:?} of {live} live sessions (3 more are over): {} requests, {} write units, {} read units",
@@ -73,6 +79,12 @@ async fn what_it_costs() {
             ));
         }
     }
+}
+
+/// The units of a response. Those of a transaction have an entry for each table.
+fn units_of(consumed: &Value) -> f64 {
+    let entries = consumed.as_array().map_or_else(|| vec![consumed], |tables| tables.iter().collect());
+    entries.iter().map(|entry| entry["CapacityUnits"].as_f64().unwrap()).sum()
 }
 
 fn table_of(exchange: &Exchange) -> String {

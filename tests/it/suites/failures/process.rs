@@ -52,7 +52,7 @@ impl Process {
 }
 
 /// The environment of a function over the tables of a service, through its recorder, without the keys.
-pub(crate) fn variables(service: &Service) -> [(&'static str, String); 11] {
+pub(crate) fn variables(service: &Service) -> [(&'static str, String); 13] {
     let tables = &service.bench.tables;
     [
         ("AWS_ENDPOINT_URL_DYNAMODB", service.bench.recorder.url()),
@@ -66,6 +66,8 @@ pub(crate) fn variables(service: &Service) -> [(&'static str, String); 11] {
         ("DAYPASS_USERS_TABLE", &tables.users),
         ("DAYPASS_SESSIONS_TABLE", &tables.sessions),
         ("DAYPASS_ATTEMPTS_TABLE", &tables.attempts),
+        ("DAYPASS_OUTBOX_TABLE", &service.bench.outbox),
+        ("DAYPASS_MAIL_FROM", "Acme <no-reply@acme.example>"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
 }

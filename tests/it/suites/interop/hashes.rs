@@ -10,17 +10,10 @@ use daypass_passwords::Passwords;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::time::Clock;
 use daypass_verifier::jose::jwk::Algorithm;
-use serde_json::json;
+use serde_json::Value;
 
 /// Passwords with the characters that systems escape, transcode, trim or truncate.
-const PASSWORDS: &[&str] = &[
-    "correct horse battery",
-    "o'neil \"tea\" \\ <b>&amp;",
-    " lètmein ",
-    "пароль-密码-🦀",
-    "cafe\u{301}",
-    "exactly seventy-two bytes, which is all that bcrypt reads of a password!",
-];
+const PASSWORDS: &str = include_str!("../../../vectors/passwords.json");
 
 /// invariant: A user whose hash another library made can log in with the password of the hash after the import.
 #[tokio::test]
@@ -28,14 +21,11 @@ async fn hashes_of_other_libraries_are_imported() {
     let now = SystemClock.now();
     let document = Document::generate(Algorithm::EdDsa, &OsEntropy, now).unwrap();
     let peppers = Peppers::from_document(&document).unwrap();
+    let passwords: Value = serde_json::from_str(PASSWORDS).unwrap();
+    let count = passwords["passwords"].as_array().unwrap().len();
     for program in [Source::Python("make_hashes.py"), Source::Node("make-hashes.mjs")] {
-        let made: Made = program.find().made(&json!({ "passwords": PASSWORDS })).await;
-        assert!(
-            made.users.len() >= 10 * PASSWORDS.len(),
-            "{} made {} hashes",
-            made.library,
-            made.users.len()
-        );
+        let made: Made = program.find().made(&passwords).await;
+        assert!(made.users.len() >= 10 * count, "{} made {} hashes", made.library, made.users.len());
         for user in &made.users {
             let imported = users_in(&user.system, false, user.line.as_bytes(), now).unwrap();
             let [Ok(imported)] = imported.as_slice() else { panic!("{}: {imported:?}", user.line) };

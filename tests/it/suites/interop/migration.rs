@@ -65,7 +65,7 @@ async fn endpoints_of_the_guide() {
         assert_eq!(login("bob", "old password").await, 401, "{name}");
         assert_eq!(login("ada", "old password").await, 200, "{name}");
 
-        // Requests of others: of another stack, changed, for another endpoint, and an access token.
+        // Requests of others: for another endpoint, of another stack, and an access token for this endpoint.
         let recorded = Cognito::start().await.unwrap();
         recorded.set_fault(Some(Fault::Raw(200, br#"{"ok":false}"#.to_vec())));
         let post = async |token: String| {
@@ -80,15 +80,21 @@ async fn endpoints_of_the_guide() {
         };
         let other_endpoint = Service::with_keys(&db.url(), service.keys.clone(), &elsewhere).await;
         other_endpoint.clock.set(SystemClock.now());
-        let for_another = request(&other_endpoint).await;
-        assert_eq!(post(for_another.clone()).await, 401, "{name}: another audience");
+        assert_eq!(post(request(&other_endpoint).await).await, 401, "{name}: another audience");
         let other_stack = Service::quick(&db.url(), &elsewhere).await;
         other_stack.clock.set(SystemClock.now());
         assert_eq!(post(request(&other_stack).await).await, 401, "{name}: another key");
-        service.quick_user("carol").await;
+        // Of the same key, issuer and audience: only its type is another.
+        let same_audience = [("DAYPASS_ISSUER", issuer.as_str()), ("DAYPASS_AUDIENCE", &url)];
+        let same_audience = Service::with_keys(&db.url(), service.keys.clone(), &same_audience).await;
+        same_audience.clock.set(SystemClock.now());
+        same_audience.quick_user("carol").await;
         let body = json!({ "username": "carol", "password": PASSWORD });
-        let access = service.post("/login", &body).await.access_token();
+        let access = same_audience.post("/login", &body).await.access_token();
         assert_eq!(post(access).await, 401, "{name}: an access token");
+        // A request that was recorded an hour ago.
+        service.clock.set(SystemClock.now().before(Duration::from_secs(3600)));
+        assert_eq!(login("dora", "old password").await, 503, "{name}: expired");
         assert_eq!(post(String::new()).await, 401, "{name}: nothing");
     }
 }

@@ -14,7 +14,7 @@ use daypass_tools::workspace_root;
 use daypass_verifier::jose::jwk::Algorithm;
 
 /// The cases of every verifier, in this order: one valid token, and each way in which a token is invalid.
-pub(crate) const VERIFIER: &[&str] = &[
+const VERIFIER: &[&str] = &[
     "good",
     "expired",
     "another_audience",
@@ -33,6 +33,9 @@ pub(crate) const VERIFIER: &[&str] = &[
 pub(crate) const CLIENT: &[&str] =
     &["discovery", "refresh", "rotation", "narrower_scope", "wider_scope", "unknown", "revoke"];
 
+/// The cases of an application whose library calls a guarded API with a token of Daypass.
+const APPLICATION: &[&str] = &["token_provider", "api_call", "forced_refresh", "changed_signature", "revoke"];
+
 /// The programs, by language and file.
 pub(crate) const PROGRAMS: &[Source] = &[
     Source::Node("jose.mjs"),
@@ -42,6 +45,8 @@ pub(crate) const PROGRAMS: &[Source] = &[
     Source::Java("SpringSecurity.java"),
     Source::Node("openid-client.mjs"),
     Source::Python("client_authlib.py"),
+    Source::Node("appauth.mjs"),
+    Source::Node("amplify.mjs"),
 ];
 
 /// A program in the repository.
@@ -114,9 +119,13 @@ fn tool(variable: &str) -> PathBuf {
 }
 
 impl Program {
-    /// Whether the program is a verifier. Otherwise it is an OAuth client.
-    pub(crate) fn verifies(&self) -> bool {
-        !matches!(self.source, Source::Node("openid-client.mjs") | Source::Python("client_authlib.py"))
+    /// The cases that the program covers.
+    pub(crate) fn cases(&self) -> &'static [&'static str] {
+        match self.source {
+            Source::Node("openid-client.mjs" | "appauth.mjs") | Source::Python("client_authlib.py") => CLIENT,
+            Source::Node("amplify.mjs") => APPLICATION,
+            _ => VERIFIER,
+        }
     }
 
     /// The command and its arguments.

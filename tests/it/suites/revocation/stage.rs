@@ -1,10 +1,11 @@
 //! The stack under test, and actions of its users.
 
 use crate::suites::revocation::feed::Feed;
+use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
-use daypass_dynamodb::{DynamoDb, TableNames};
+use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::functions;
@@ -169,10 +170,12 @@ impl Stage {
             password_version: 1,
             status: UserStatus::Enabled,
             scope: Scope::parse("orders:read").unwrap(),
+            email: None,
+            claims: Claims::default(),
             created_at: SystemClock.now(),
             updated_at: SystemClock.now(),
         };
-        assert_eq!(self.store.add_user(&user).await, Ok(true), "{name}");
+        assert_eq!(self.store.add_user(&user).await, Ok(Addition::Added), "{name}");
         username
     }
 

@@ -20,6 +20,7 @@
 
 mod hashes;
 mod logins;
+mod mails;
 mod oracle;
 mod pulse;
 mod slow;

@@ -33,7 +33,7 @@ async fn compare(stage: &Stage, pair: [Kind; 2], runs: usize) -> f64 {
 }
 
 /// Welch's t of two samples, without the slowest quarter of both together.
-fn welch(samples: &[Vec<f64>; 2]) -> f64 {
+pub(super) fn welch(samples: &[Vec<f64>; 2]) -> f64 {
     let mut all: Vec<f64> = samples.iter().flatten().copied().collect();
     all.sort_by(f64::total_cmp);
     let most = all[all.len() * 3 / 4];
@@ -48,9 +48,9 @@ fn welch(samples: &[Vec<f64>; 2]) -> f64 {
 }
 
 /// For two samples of the same distribution, a larger t occurs less than once in a hundred thousand.
-const THRESHOLD: f64 = 4.5;
+pub(super) const THRESHOLD: f64 = 4.5;
 
-fn runs() -> usize {
+pub(super) fn runs() -> usize {
     amount("attempts of each kind", 150, 500)
 }
 

@@ -107,6 +107,7 @@ impl Journey<'_> {
                 Call::Change { session, link, current, new }
             }
             Op::SetScope(pick, scope) => Call::SetScope { user: user(pick), scope },
+            Op::SetClaims(pick, tenant) => Call::SetClaims { user: user(pick), tenant },
             Op::SetPassword(pick) => {
                 let user = user(pick);
                 Call::SetPassword { user, password: 1 - self.model.users[user].password }
@@ -146,6 +147,7 @@ impl Journey<'_> {
             Call::Change { .. } => "change password",
             Call::Forged { .. } => "beside the proxy",
             Call::SetScope { .. } => "set scope",
+            Call::SetClaims { .. } => "set claims",
             Call::SetPassword { .. } => "set password",
             Call::SetEnabled { enabled: false, .. } => "disable",
             Call::SetEnabled { enabled: true, .. } => "enable",

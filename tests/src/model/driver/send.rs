@@ -1,6 +1,7 @@
 //! Sends the requests of calls, and reads their responses.
 
 use super::*;
+use daypass_core::account::claims::Claims;
 
 impl Journey<'_> {
     pub(super) async fn perform(&self, process: Process, call: &Call) -> Seen {
@@ -18,6 +19,9 @@ impl Journey<'_> {
             Call::SetScope { user, scope } => {
                 let scope = Scope::parse(scope).unwrap();
                 operator(store.set_scope(name(*user), &scope, now).await)
+            }
+            Call::SetClaims { user, tenant } => {
+                operator(store.set_claims(name(*user), &tenant_claims(tenant), now).await)
             }
             Call::SetPassword { user, password } => {
                 operator(store.set_password(name(*user), &self.world.hashes[*password], now).await)
@@ -103,6 +107,7 @@ impl Journey<'_> {
             }
             Call::Forged { .. }
             | Call::SetScope { .. }
+            | Call::SetClaims { .. }
             | Call::SetPassword { .. }
             | Call::SetEnabled { .. }
             | Call::Remove { .. } => unreachable!("no request of a client"),
@@ -121,9 +126,16 @@ fn answer(answer: &Answer) -> Seen {
             session: text("session_id"),
             scope: text("scope"),
             expires_in: body["refresh_expires_in"].as_u64().unwrap_or_default(),
+            tenant: claims(&text("access_token"))["tenant"].as_str().unwrap_or_default().to_owned(),
         }),
         status => Seen::Status(status, text("error")),
     }
+}
+
+/// Claims with this tenant; none if it is empty.
+fn tenant_claims(tenant: &str) -> Claims {
+    let text = if tenant.is_empty() { "{}".to_owned() } else { format!("{{\"tenant\":\"{tenant}\"}}") };
+    Claims::parse(&text).unwrap()
 }
 
 fn operator<T>(result: Result<Option<T>, StoreError>) -> Seen {

@@ -75,7 +75,9 @@ fn same(index: usize, chain: &mut Chain, item: &Session) -> Result<(), Failure> 
         }
         && item.client.as_str() == chain.client
         && scope.iter().all(|word| chain.scope.contains(word))
-        && scope.len() == chain.scope.len();
+        && scope.len() == chain.scope.len()
+        && item.claims.members().get("tenant").map_or("", |tenant| tenant.as_str().unwrap_or_default())
+            == chain.tenant;
     if !same {
         return failed(Property::Stored, format!("session {index} is {chain:?} and stored as {item:?}"));
     }

@@ -116,13 +116,27 @@ pub const ACCOUNT_MUTANTS: &[Mutant] = &[
         name: "login-while-scope-is-set",
         wrong: "the transaction of a login does not ask for the scope of the user",
         request: |_, request| {
-            for action in request.body.get_mut("TransactItems")?.as_array_mut()? {
-                for kind in ["ConditionCheck", "Update"] {
-                    if let Some(body) = action.get_mut(kind) {
-                        Request { operation: kind, body }.without_condition("#scope");
-                    }
-                }
-            }
+            without_check(request, "#scope");
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "claims-stay-in-sessions",
+        wrong: "new claims of the user change no session",
+        request: |_, request| {
+            (request.operation == "UpdateItem"
+                && request.body["Key"]["session"].is_object()
+                && request.update().contains("#claims"))
+            .then(|| (200, json!({})))
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-while-claims-are-set",
+        wrong: "the transaction of a login does not ask for the claims of the user",
+        request: |_, request| {
+            without_check(request, "#claims");
             None
         },
         answer: no_answer,

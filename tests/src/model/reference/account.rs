@@ -1,4 +1,4 @@
-//! What changes a user and the sessions with it: a new scope, and a change of the password by the user.
+//! What changes a user and the sessions with it: a new scope, new claims, and a change of the password by the user.
 
 use super::{
     ACCESS_LEEWAY, CLOCK_SKEW, Chain, Link, Person, REPEATED_WITHIN, Reference, Time, whole_seconds,
@@ -66,6 +66,29 @@ impl Reference {
         outcome
     }
 
+    /// An operator's command changes the user first, and then the sessions.
+    pub(super) fn set_claims(
+        &mut self,
+        user: usize,
+        tenant: &'static str,
+        now: Time,
+        fault: Fault,
+    ) -> Outcome {
+        let outcome = self.change(user, |person| person.tenant = tenant, None, now, fault);
+        if outcome.ruling != Ruling::Operator(true) {
+            return outcome;
+        }
+        if matches!(fault, Fault::LostAlways(_) | Fault::Throttled(_)) {
+            return Ruling::Unavailable.into();
+        }
+        for chain in self.chains.iter_mut().filter(|chain| chain.user == user) {
+            if !chain.gone && chain.ended.is_empty() && now < chain.expires() + CLOCK_SKEW {
+                chain.tenant = tenant;
+            }
+        }
+        outcome
+    }
+
     /// Whether the authorizer accepts the access token of a link.
     pub(super) fn has_access(&self, session: usize, link: usize, now: Time) -> bool {
         let access = &self.chains[session].links[link].access;
@@ -120,6 +143,7 @@ impl Reference {
         } else if !repeats {
             return Ruling::WrongPassword;
         }
+        let tenant = person.tenant;
         let scope: BTreeSet<_> = old_scope.intersection(&person.scope).copied().collect();
         if matches!(fault, Fault::LostAlways(Part::Second) | Fault::Throttled(Part::Second)) {
             return Ruling::Unavailable;
@@ -136,6 +160,7 @@ impl Reference {
         let chain = Chain {
             id: None,
             scope,
+            tenant,
             created_at: now,
             absolute_end,
             links,

@@ -16,6 +16,8 @@ pub struct Chain {
     pub client: &'static str,
     /// Scope that was granted at the login.
     pub scope: BTreeSet<&'static str>,
+    /// Claim `tenant` of its access tokens; empty without it.
+    pub tenant: &'static str,
     /// Whether this is the whole scope that the user and the client have in common.
     pub whole: bool,
     /// Time of the login, by the clock of its process.

@@ -45,6 +45,7 @@ impl Fixture {
             session: SessionId::from_bytes([2; 16]),
             client: ClientId::parse("web").unwrap(),
             scope: Scope::parse("a b").unwrap(),
+            claims: UserClaims::default(),
             account: false,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
@@ -180,6 +181,39 @@ fn the_crafted_token_of_these_tests_is_good() {
     assert!(fixture.verify(&fixture.with_header(&json!({}))).is_ok());
 }
 
+/// invariant: The claims of a user replace no member of an access token that Daypass sets.
+#[test]
+fn claims_are_members_of_their_own() {
+    let fixture = es256();
+    let grant = |claims: &str| Grant {
+        user: UserId::from_bytes([1; 16]),
+        session: SessionId::from_bytes([2; 16]),
+        client: ClientId::parse("web").unwrap(),
+        scope: Scope::parse("a").unwrap(),
+        claims: UserClaims::parse(claims).unwrap(),
+        account: true,
+        session_end: Timestamp::from_seconds(9_000_000_000),
+    };
+    let payload = |claims: &str| {
+        let token = fixture.signer.issue(&grant(claims), NOW, &Seeded::new(2)).unwrap();
+        Value::Object(fixture.verify(&token).unwrap().claims)
+    };
+    let mut with =
+        payload(r#"{"tenant":"acme","roles":["a","b"],"limit":3,"trial":true,"org":{"unit":null}}"#);
+    assert_eq!(with["tenant"], "acme");
+    assert_eq!(with["org"], json!({ "unit": null }));
+    let bare = payload("{}");
+    for name in ["tenant", "roles", "limit", "trial", "org"] {
+        assert!(with.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+    }
+    assert_eq!(with, bare, "and no other member");
+    for name in bare.as_object().unwrap().keys() {
+        assert!(UserClaims::parse(&format!("{{\"{name}\":1}}")).is_err(), "{name} is not reserved");
+    }
+    let largest = format!("{{\"a\":\"{}\"}}", "ü".repeat(252));
+    assert_eq!(payload(&largest)["a"].as_str().unwrap().chars().count(), 252);
+}
+
 #[test]
 fn every_token_has_its_own_jti() {
     let fixture = es256();
@@ -188,6 +222,7 @@ fn every_token_has_its_own_jti() {
         session: SessionId::from_bytes([2; 16]),
         client: ClientId::parse("web").unwrap(),
         scope: Scope::default(),
+        claims: UserClaims::default(),
         account: false,
         session_end: Timestamp::from_seconds(9_000_000_000),
     };

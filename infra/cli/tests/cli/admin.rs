@@ -1,0 +1,103 @@
+//! The command and the Admin API give the same results.
+
+use crate::bench::{Bench, PASSWORD, wait_for};
+use crate::session;
+use daypass_admin_function::{AdminApi, handle};
+use daypass_core::http::request::Request;
+use daypass_core::keys::{Document, Peppers};
+use daypass_core::ports::context::Operator;
+use daypass_passwords::Passwords;
+use serde_json::{Value, json};
+
+/// The answer of the Admin API over the tables of the command.
+fn api(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    let keys = Document::parse(&std::fs::read(&bench.keys).unwrap()).unwrap();
+    let api = AdminApi {
+        store: bench.store.clone(),
+        peppers: Peppers::from_document(&keys).unwrap(),
+        passwords: Passwords::standard(),
+        context: daypass_runtime::context(),
+    };
+    let request =
+        http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let mut request: Request =
+        request.body(body.map_or_else(Vec::new, |body| body.to_string().into_bytes())).unwrap();
+    request.extensions_mut().insert(Operator { arn: "arn:aws:iam::123456789012:user/ada".to_owned() });
+    let answer = wait_for(handle(&api, request));
+    (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+}
+
+/// A user without what differs between two users: the name, the id and the times.
+fn alike(user: &Value) -> Value {
+    let mut user = user.clone();
+    for own in ["username", "user_id", "created_at", "updated_at"] {
+        assert!(user.as_object_mut().unwrap().remove(own).is_some(), "{own}");
+    }
+    user
+}
+
+/// invariant: The Admin API and `daypass` make the same change of a user.
+#[test]
+fn both_make_the_same_changes() {
+    let bench = Bench::new();
+    let claims = json!({ "tenant": "acme" });
+    let by_api = |method, path, body| {
+        let (status, answer) = api(&bench, method, path, body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    };
+    let add = ["user", "add", "cli", "--password-stdin", "--scope", "a b", "--claims", &claims.to_string()];
+    let cli = bench.daypass(&add).stdin(PASSWORD).json();
+    let new = json!({ "username": "api", "password": PASSWORD, "scope": "a b", "claims": claims });
+    let answer = by_api("POST", "/admin/users", Some(new));
+    assert_eq!(alike(&answer["user"]), alike(&cli["user"]));
+    let (cli_user, api_user) = (bench.user("cli").unwrap(), bench.user("api").unwrap());
+    assert!(bench.accepts(&cli_user, PASSWORD) && bench.accepts(&api_user, PASSWORD));
+    for (user, byte) in [(&cli_user, 1), (&api_user, 2)] {
+        session::open(&bench, user, byte, 10, 1000);
+    }
+
+    let path = "/admin/user?username=api";
+    let changes: [(&[&str], Value); 6] = [
+        (&["set-scope", "cli", "orders:read"], json!({ "scope": "orders:read" })),
+        (&["set-claims", "cli", r#"{"tenant":"b"}"#], json!({ "claims": { "tenant": "b" } })),
+        (
+            &["set-email", "cli", "cli@example.com", "--verified"],
+            json!({ "email": "api@example.com", "email_verified": true }),
+        ),
+        (&["set-email", "cli", "--none"], json!({ "email": null })),
+        (&["disable", "cli"], json!({ "status": "disabled" })),
+        (&["enable", "cli"], json!({ "status": "enabled" })),
+    ];
+    for (args, body) in changes {
+        let cli = bench.daypass(&[&["user"], args].concat()).json();
+        let answer = by_api("PATCH", path, Some(body));
+        let neutral = |user: &Value| alike(user).to_string().replace("cli@", "api@");
+        assert_eq!(neutral(&answer["user"]), neutral(&cli["user"]), "{args:?}");
+        for count in ["sessions_narrowed", "sessions_ended", "sessions_updated"] {
+            if let Some(cli) = cli.get(count) {
+                assert_eq!(&answer[count], cli, "{args:?}");
+            }
+        }
+    }
+    assert_eq!(by_api("GET", path, None), bench.daypass(&["user", "show", "api"]).json());
+    assert_eq!(
+        by_api("GET", "/admin/users", None)["users"],
+        bench.daypass(&["user", "list"]).json()["users"]
+    );
+    let listed = by_api("GET", "/admin/sessions?username=api", None);
+    let cli = bench.daypass(&["session", "list", "api"]).json();
+    assert_eq!((&listed["sessions"], &listed["sessions"][0]["state"]), (&cli["sessions"], &json!("ended")));
+    let id = listed["sessions"][0]["session_id"].as_str().unwrap();
+    let one = format!("/admin/session?username=api&session_id={id}");
+    assert_eq!(by_api("GET", &one, None), bench.daypass(&["session", "show", "api", id]).json());
+    assert_eq!(by_api("DELETE", &one, None), bench.daypass(&["session", "revoke", "api", id]).json());
+    let all = by_api("DELETE", "/admin/sessions?username=api", None);
+    assert_eq!(all, bench.daypass(&["session", "revoke", "api", "--all"]).json());
+    let removed = by_api("DELETE", path, None);
+    assert_eq!(
+        alike(&removed["user"]),
+        alike(&bench.daypass(&["user", "remove", "cli", "--yes"]).json()["user"])
+    );
+    assert_eq!(api(&bench, "GET", path, None).0, 404);
+}
