@@ -93,6 +93,7 @@ sample_units! {
     }
     AdminAction {
         Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        ClientCreated, ClientRotated, ClientRevoked,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
@@ -222,7 +223,7 @@ sample_events! {
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
-    AdminChanged { operator, action, user, session, complete }
+    AdminChanged { operator, action, user, session, client, complete }
     RequestRefused { error, description }
     Failure { during, detail }
 }

@@ -4,8 +4,10 @@
 use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
+use daypass_admin::ClientDocument;
 use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
+use daypass_aws::SdkConfig;
 use daypass_core::account::claims::Claims;
 use daypass_core::client::machine::{MachineDocument, Machines, Registry};
 use daypass_core::config::{self, MailerConfig};
@@ -190,6 +192,8 @@ pub struct Service {
     discovery: Discovery,
     proxy: Option<ProxySecrets>,
     quick: bool,
+    /// Holds the file of the machine clients.
+    _machines: tempfile::TempDir,
 }
 
 impl Service {
@@ -266,6 +270,7 @@ impl Service {
             .migrate_from
             .as_ref()
             .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &login.issuer, &keys).unwrap());
+        let machines = tempfile::tempdir().unwrap();
         Self {
             login: Login { old_system, ..Login::new(login, &keys, store(), hasher(), context()).unwrap() },
             refresh: {
@@ -290,6 +295,10 @@ impl Service {
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
             admin: AdminApi {
                 store: store(),
+                clients: ClientDocument {
+                    source: machines.path().join("machines.json").display().to_string(),
+                    aws: SdkConfig::builder().build(),
+                },
                 peppers: Peppers::from_document(&keys).unwrap(),
                 passwords: Passwords::standard(),
                 context: context(),
@@ -305,6 +314,7 @@ impl Service {
             keys,
             proxy,
             quick: content,
+            _machines: machines,
         }
     }
 
@@ -312,6 +322,11 @@ impl Service {
     pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let bench = self.bench.again(dynamodb).await;
         Self::over(bench, self.keys.clone(), settings, self.quick)
+    }
+
+    /// The document that the Admin API changes: a file, unless a test sets another one.
+    pub fn client_document(&mut self) -> &mut ClientDocument {
+        &mut self.admin.clients
     }
 
     /// Gives these machine clients to the functions, as a process that reads them now.

@@ -4,22 +4,18 @@ use crate::environment::{Environment, is_loopback};
 use crate::output::{Failure, Output, time};
 use crate::target::{self, StoreArgs, Target};
 use clap::Subcommand;
-use daypass_aws::SdkConfig;
-use daypass_core::client::machine::{
-    Credential, CredentialId, Machine, MachineId, SecretDigest, new_secret, session_of,
+use daypass_admin::{
+    ClientDocument, ClientError, ClientView, Clients, KeyView, NewKey, NewKeyView, RevokedView, public_key,
 };
-use daypass_core::secret::SecretString;
-use daypass_key_loader::{LoadError, MachinesError, StoredMachines};
-use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_aws::SdkConfig;
+use daypass_core::client::machine::{CredentialId, Machine, MachineId};
+use daypass_key_loader::{LoadError, MachinesError};
+use daypass_runtime::SystemClock;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
 use daypass_verifier::jose::jwk::Jwk;
 use serde::Serialize;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// Attempts at a change, while other operators change the document too.
-const ATTEMPTS: usize = 5;
 
 /// Arguments of `daypass client`.
 #[derive(Debug, clap::Args)]
@@ -104,45 +100,9 @@ fn scope(text: &str) -> Result<Scope, String> {
     }
 }
 
-/// A new key. The secret is shown once.
-#[derive(Serialize)]
-struct Created {
-    client_id: MachineId,
-    key: CredentialId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Listed<'a> {
     clients: Vec<ClientView<'a>>,
-}
-
-/// A client in the output.
-#[derive(Serialize)]
-struct ClientView<'a> {
-    client_id: &'a MachineId,
-    created_at: u64,
-    scope: Scope,
-    audience: Option<&'a str>,
-    access_token_seconds: Option<u32>,
-    introspect: bool,
-    keys: Vec<KeyView<'a>>,
-}
-
-/// A key in the output, without the digest of a secret.
-#[derive(Serialize)]
-struct KeyView<'a> {
-    id: &'a CredentialId,
-    method: &'static str,
-    kid: Option<&'a str>,
-    created_at: u64,
-}
-
-#[derive(Serialize)]
-struct Revoked {
-    client_id: MachineId,
-    keys: Vec<CredentialId>,
 }
 
 /// Runs `daypass client`.
@@ -153,18 +113,31 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let target = target::open(args.store, environment, output).await?;
     let document =
-        Document { source: target.machines(environment)?, aws: secrets_manager(environment).await };
+        ClientDocument { source: target.machines(environment)?, aws: secrets_manager(environment).await };
+    let clients = Clients { admin: target.admin(), document: &document };
+    let refuse = |error: ClientError| failure(&error, &target);
     match args.verb {
         Verb::Create { name, scope, audience, access_token_seconds, introspect, key } => {
             let mut client = Machine::new(name, &scope, SystemClock.now());
             client.audience = audience;
             client.access_token_seconds = access_token_seconds;
             client.introspect = introspect;
-            create(&document, output, client, &key).await
+            shown(output, &clients.create(client, key.read()?).await.map_err(refuse)?, "Created")
         }
-        Verb::List => list(&document, output).await,
-        Verb::Rotate { client, key } => rotate(&document, output, &client, &key).await,
-        Verb::Revoke { client, key } => revoke(&document, &target, output, client, key).await,
+        Verb::List => list(output, &clients.list().await.map_err(refuse)?),
+        Verb::Rotate { client, key } => {
+            shown(output, &clients.rotate(&client, key.read()?).await.map_err(refuse)?, "Rotated")
+        }
+        Verb::Revoke { client, key } => {
+            let keys = clients.revoke(&client, key.as_ref()).await.map_err(refuse)?;
+            let line = match &key {
+                Some(key) => format!("Revoked {key} of {client}."),
+                None => format!("Revoked {client}."),
+            };
+            output
+                .result(&RevokedView { client_id: &client, keys: &keys }, |output| output.line(&line))
+                .map_err(Failure::from)
+        }
     }
 }
 
@@ -175,145 +148,57 @@ async fn secrets_manager(environment: &Environment<'_>) -> SdkConfig {
     if url.is_some_and(|url| is_loopback(&url)) { daypass_aws::without_proxy(&aws) } else { aws }
 }
 
-/// The document of machine clients, by its source.
-struct Document {
-    source: String,
-    aws: SdkConfig,
-}
-
-impl Document {
-    async fn read(&self) -> Result<StoredMachines, Failure> {
-        StoredMachines::read(&self.source, &self.aws).await.map_err(|error| failure(&error))
-    }
-
-    /// Changes the document. `change` runs again on a newer one if another operator was faster.
-    async fn change<T>(
-        &self,
-        mut change: impl AsyncFnMut(&mut StoredMachines) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        for _ in 0..ATTEMPTS {
-            let mut stored = self.read().await?;
-            let result = change(&mut stored).await?;
-            if stored.write(&self.aws, &OsEntropy).await.map_err(|error| failure(&error))? {
-                return Ok(result);
-            }
-        }
-        Err(Failure::new("other operators change the clients all the time", "try again"))
-    }
-}
-
-fn failure(error: &MachinesError) -> Failure {
+fn failure(error: &ClientError, target: &Target) -> Failure {
     let hint = match error {
-        MachinesError::Load(LoadError::Malformed(..)) => {
+        ClientError::Store(error) => return target.failure(error),
+        ClientError::Unknown(_) | ClientError::UnknownKey(..) => "`daypass client list` shows them",
+        ClientError::Exists(_) => "name another one; `daypass client rotate` gives a client a second key",
+        ClientError::TwoKeys(_) => "revoke the one that it no longer uses: daypass client revoke CLIENT KEY",
+        ClientError::OnlyKey(..) => "rotate first, or omit the key to revoke the client",
+        ClientError::Busy => "try again",
+        ClientError::Document(MachinesError::Load(LoadError::Malformed(..))) => {
             "the functions reject this document too: restore an earlier version of the secret or file"
         }
-        MachinesError::Unusable(_) => "correct the arguments; nothing was changed",
-        MachinesError::File(..) | MachinesError::Load(LoadError::File(..)) => {
+        ClientError::Document(MachinesError::Unusable(_)) => "correct the arguments; nothing was changed",
+        ClientError::Document(MachinesError::File(..) | MachinesError::Load(LoadError::File(..))) => {
             "correct DAYPASS_MACHINES, or the permissions of the file"
         }
-        MachinesError::Load(_) | MachinesError::Vault(_) => {
+        ClientError::Document(MachinesError::Load(_) | MachinesError::Vault(_)) => {
             "check AWS_PROFILE, AWS_REGION and your permissions secretsmanager:GetSecretValue, PutSecretValue and UpdateSecretVersionStage"
         }
     };
     Failure::new(error.to_string(), hint)
 }
 
-/// A new key or secret, and the secret itself.
-fn credential(args: &KeyArgs, now: Timestamp) -> Result<(Credential, Option<SecretString>), Failure> {
-    let id = CredentialId::generate(&OsEntropy);
-    let created_at = now.seconds();
-    if let Some(path) = &args.public_key {
-        let jwk = Some(public_key(path)?);
-        return Ok((Credential { id, created_at, jwk, secret_sha256: None }, None));
+impl KeyArgs {
+    fn read(&self) -> Result<Option<Jwk>, Failure> {
+        self.public_key.as_deref().map(read_public_key).transpose()
     }
-    let secret = new_secret(&OsEntropy);
-    let secret_sha256 = Some(SecretDigest::of(secret.expose()));
-    Ok((Credential { id, created_at, jwk: None, secret_sha256 }, Some(secret)))
 }
 
-/// Reads a JWK. One without `kid` gets its thumbprint (RFC 7638).
-fn public_key(path: &Path) -> Result<Jwk, Failure> {
+fn read_public_key(path: &Path) -> Result<Jwk, Failure> {
     let file = path.display();
     let text = std::fs::read(path)
         .map_err(|error| Failure::new(format!("{file} cannot be read: {error}"), "name a file with a JWK"))?;
-    let rejected = |problem: &str| {
+    let jwk = serde_json::from_slice(&text).map_err(|_| "it is not JSON".to_owned());
+    jwk.and_then(public_key).map_err(|problem| {
         Failure::new(
             format!("{file} is no public key for assertions: {problem}"),
             "give the public JWK of an ES256, EdDSA or RS256 key; the private key stays with the client",
         )
-    };
-    let mut value: Value = serde_json::from_slice(&text).map_err(|_| rejected("it is not JSON"))?;
-    let members = value.as_object_mut().ok_or_else(|| rejected("it is not a JSON object"))?;
-    let named = members.contains_key("kid");
-    members.entry("kid").or_insert_with(|| "thumbprint".into());
-    let jwk: Jwk = serde_json::from_value(value).map_err(|error| rejected(&error.to_string()))?;
-    Ok(if named { jwk } else { jwk.named_by_thumbprint() })
-}
-
-async fn create(
-    document: &Document,
-    output: &mut Output<'_>,
-    mut client: Machine,
-    args: &KeyArgs,
-) -> Result<(), Failure> {
-    let (key, secret) = credential(args, SystemClock.now())?;
-    let (client_id, id) = (client.client_id.clone(), key.id.clone());
-    client.keys.push(key);
-    document
-        .change(async |stored| {
-            if stored.document.find_mut(&client.client_id).is_some() {
-                return Err(Failure::new(
-                    format!("there is a client {} already", client.client_id),
-                    "name another one; `daypass client rotate` gives a client a second key",
-                ));
-            }
-            stored.document.clients.push(client.clone());
-            Ok(())
-        })
-        .await?;
-    shown(output, client_id, id, secret, "Created")
-}
-
-async fn rotate(
-    document: &Document,
-    output: &mut Output<'_>,
-    client: &MachineId,
-    args: &KeyArgs,
-) -> Result<(), Failure> {
-    let (key, secret) = credential(args, SystemClock.now())?;
-    let id = key.id.clone();
-    document
-        .change(async |stored| {
-            let found = stored.document.find_mut(client).ok_or_else(|| unknown(client))?;
-            if found.keys.len() == Machine::MAX_KEYS {
-                return Err(Failure::new(
-                    format!("{client} has two keys already"),
-                    "revoke the one that it no longer uses: daypass client revoke CLIENT KEY",
-                ));
-            }
-            found.keys.push(key.clone());
-            Ok(())
-        })
-        .await?;
-    shown(output, client.clone(), id, secret, "Rotated")
+    })
 }
 
 /// Prints a new key. Functions read the document again every few minutes.
-fn shown(
-    output: &mut Output<'_>,
-    client_id: MachineId,
-    key: CredentialId,
-    secret: Option<SecretString>,
-    verb: &str,
-) -> Result<(), Failure> {
+fn shown(output: &mut Output<'_>, new: &NewKey, verb: &str) -> Result<(), Failure> {
+    let view = NewKeyView::from(new);
     let line = format!(
-        "{verb} {client_id}: {key} works when the functions have read it, within 5 minutes by default."
+        "{verb} {}: {} works when the functions have read it, within 5 minutes by default.",
+        view.client_id, view.key
     );
-    let client_secret = secret.map(|secret| secret.expose().to_owned());
-    let created = Created { client_id, key, client_secret };
-    output.result(&created, |output| {
+    output.result(&view, |output| {
         output.line(&line)?;
-        if let Some(secret) = &created.client_secret {
+        if let Some(secret) = view.client_secret {
             output.line("Its secret, which is not shown again:")?;
             output.line(secret)?;
         }
@@ -322,10 +207,8 @@ fn shown(
     Ok(())
 }
 
-async fn list(document: &Document, output: &mut Output<'_>) -> Result<(), Failure> {
-    let stored = document.read().await?;
-    let clients = stored.document.clients.iter().map(view).collect();
-    let listed = Listed { clients };
+fn list(output: &mut Output<'_>, clients: &[Machine]) -> Result<(), Failure> {
+    let listed = Listed { clients: clients.iter().map(ClientView::from).collect() };
     output.result(&listed, |output| {
         if listed.clients.is_empty() {
             output.note("there are no machine clients");
@@ -335,30 +218,6 @@ async fn list(document: &Document, output: &mut Output<'_>) -> Result<(), Failur
         output.table(["CLIENT", "KEY", "METHOD", "CREATED", "SCOPE"], &rows)
     })?;
     Ok(())
-}
-
-fn view(client: &Machine) -> ClientView<'_> {
-    let key = |key: &'_ Credential| -> &'static str {
-        if key.jwk.is_some() { "private_key_jwt" } else { "client_secret_basic" }
-    };
-    ClientView {
-        client_id: &client.client_id,
-        created_at: client.created_at,
-        scope: client.scope(),
-        audience: client.audience.as_deref(),
-        access_token_seconds: client.access_token_seconds,
-        introspect: client.introspect,
-        keys: client
-            .keys
-            .iter()
-            .map(|one| KeyView {
-                id: &one.id,
-                method: key(one),
-                kid: one.jwk.as_ref().map(Jwk::kid),
-                created_at: one.created_at,
-            })
-            .collect(),
-    }
 }
 
 fn rows(client: &ClientView<'_>) -> Vec<[String; 5]> {
@@ -372,57 +231,4 @@ fn rows(client: &ClientView<'_>) -> Vec<[String; 5]> {
         ]
     };
     client.keys.iter().map(row).collect()
-}
-
-fn unknown(client: &MachineId) -> Failure {
-    Failure::new(format!("there is no client {client}"), "`daypass client list` shows them")
-}
-
-/// Revokes the tokens before it removes the keys: if it stops in between, the next call still finds the keys.
-async fn revoke(
-    document: &Document,
-    target: &Target,
-    output: &mut Output<'_>,
-    client: MachineId,
-    key: Option<CredentialId>,
-) -> Result<(), Failure> {
-    let keys = document
-        .change(async |stored| {
-            let found = stored.document.find_mut(&client).ok_or_else(|| unknown(&client))?;
-            let is_meant = |one: &Credential| key.as_ref().is_none_or(|key| one.id == *key);
-            let (ends, stays): (Vec<_>, Vec<_>) = found.keys.drain(..).partition(is_meant);
-            let ends: Vec<CredentialId> = ends.into_iter().map(|one| one.id).collect();
-            if let Some(key) = &key {
-                if ends.is_empty() {
-                    return Err(Failure::new(
-                        format!("{client} has no key {key}"),
-                        "`daypass client list` shows them",
-                    ));
-                }
-                if stays.is_empty() {
-                    return Err(Failure::new(
-                        format!("{key} is the only key of {client}"),
-                        "rotate first, or omit the key to revoke the client",
-                    ));
-                }
-            }
-            for id in &ends {
-                let revoked =
-                    target.store.revoke_machine(&client, session_of(&client, id), SystemClock.now()).await;
-                revoked.map_err(|error| target.failure(&error))?;
-            }
-            if stays.is_empty() {
-                stored.document.clients.retain(|one| one.client_id != client);
-            } else {
-                found.keys = stays;
-            }
-            Ok(ends)
-        })
-        .await?;
-    let line = match &key {
-        Some(key) => format!("Revoked {key} of {client}."),
-        None => format!("Revoked {client}."),
-    };
-    output.result(&Revoked { client_id: client, keys }, |output| output.line(&line))?;
-    Ok(())
 }

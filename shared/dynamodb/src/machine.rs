@@ -6,7 +6,7 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{self, ENDED_AT, ENDED_BUCKET, EXPIRES_AT, Item, SESSION, USER};
-use crate::store::KEPT_AFTER_END;
+use crate::store::{KEPT_AFTER_END, names, values};
 use daypass_core::client::machine::{MachineId, Registry};
 use daypass_core::ports::store::{MachineStore, StoreError};
 use daypass_verifier::base::ids::SessionId;
@@ -34,13 +34,24 @@ impl DynamoDb {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let ended_at = now + Registry::MAX_AGE;
-        let mut item = key(client, session);
-        let bucket = item::ended_bucket(&item);
-        item.insert(ENDED_BUCKET.to_owned(), item::text(bucket));
-        item.insert(ENDED_AT.to_owned(), item::precise(ended_at));
-        item.insert(EXPIRES_AT.to_owned(), item::seconds(ended_at + KEPT_AFTER_END));
-        let put = self.client.put_item().table_name(&self.tables.sessions).set_item(Some(item)).send().await;
-        put.map(|_| ()).map_err(|error| failure("PutItem", &error))
+        let key = key(client, session);
+        let bucket = item::ended_bucket(&key);
+        // Not `PutItem`: with that right, an operator could make a session.
+        let write = self
+            .client
+            .update_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(key))
+            .update_expression(
+                "SET #ended_bucket = :bucket, #ended_at = :ended_at, #expires_at = :removed_at",
+            )
+            .set_expression_attribute_names(names(&[ENDED_BUCKET, ENDED_AT, EXPIRES_AT]))
+            .set_expression_attribute_values(values([
+                ("bucket", item::text(bucket)),
+                ("ended_at", item::precise(ended_at)),
+                ("removed_at", item::seconds(ended_at + KEPT_AFTER_END)),
+            ]));
+        write.send().await.map(|_| ()).map_err(|error| failure("UpdateItem", &error))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
 
 use data_encoding::BASE64;
+use daypass_admin::ClientDocument;
 use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
 };
@@ -8,8 +9,9 @@ use daypass_core::http::request::Request;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
+use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use daypass_tests::bench::NOW;
-use daypass_tests::mailroom::{Mailroom, token_and_code};
+use daypass_tests::mailroom::{Mailroom, aws_at, token_and_code};
 use daypass_tests::openapi::{Shown, description};
 use daypass_tests::service::{PASSWORD, Service, operator, post, request};
 use daypass_verifier::base::scope::Scope;
@@ -107,6 +109,7 @@ async fn every_listed_response_is_seen() {
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
     administration(&mut seen, &pages).await;
+    without_clients(&mut seen, &mut pages).await;
     failures(&mut seen, &pages, &machines).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
     beside_the_proxy(&mut seen, &guarded).await;
@@ -339,6 +342,10 @@ async fn administration(seen: &mut Seen, service: &Service) {
         ("DELETE", &session, "/admin/session", ""),
         ("DELETE", &sessions, "/admin/sessions", ""),
         ("DELETE", "/admin/user?username=managed", "/admin/user", ""),
+        ("GET", "/admin/clients", "/admin/clients?x", ""),
+        ("POST", "/admin/clients", "/admin/clients?x", r#"{"name":"billing"}"#),
+        ("POST", "/admin/client/keys?client_id=client_billing", "/admin/client/keys", "{}"),
+        ("DELETE", "/admin/client?client_id=client_billing", "/admin/client?client_id=x", ""),
     ];
     let json = "application/json";
     for (method, path, malformed, body) in &operations {
@@ -364,6 +371,13 @@ async fn administration(seen: &mut Seen, service: &Service) {
         ("PATCH", "/admin/user?username=managed", r#"{"scope":"\""}"#),
         ("PATCH", "/admin/user?username=managed", r#"{"email":"added@example.com"}"#),
         ("PUT", "/admin/user/password?username=managed", r#"{"password":"short"}"#),
+        ("POST", "/admin/clients", r#"{"name":"x","scope":"\""}"#),
+        ("POST", "/admin/clients", r#"{"name":"twice"}"#),
+        ("POST", "/admin/clients", r#"{"name":"twice"}"#),
+        ("POST", "/admin/client/keys?client_id=client_twice", "{}"),
+        ("POST", "/admin/client/keys?client_id=client_twice", "{}"),
+        ("POST", "/admin/client/keys?client_id=client_nobody", "{}"),
+        ("DELETE", "/admin/client?client_id=client_nobody", ""),
     ] {
         // The address must be there before it can be taken.
         if path.contains("managed") && body.contains("added@") {
@@ -382,6 +396,26 @@ async fn administration(seen: &mut Seen, service: &Service) {
     for method in ["GET", "DELETE"] {
         seen.see(service, operated(method, "/admin/sessions?username=nobody", json, "")).await;
         seen.see(service, operated(method, &nobody, json, "")).await;
+    }
+}
+
+/// The Admin API while the document of machine clients cannot be read.
+async fn without_clients(seen: &mut Seen, service: &mut Service) {
+    let operations = [
+        ("GET", "/admin/clients", ""),
+        ("POST", "/admin/clients", r#"{"name":"billing"}"#),
+        ("POST", "/admin/client/keys?client_id=client_billing", "{}"),
+        ("DELETE", "/admin/client?client_id=client_billing", ""),
+    ];
+    let secrets = SecretsManager::start("not a document".to_owned()).await.unwrap();
+    *service.client_document() = ClientDocument { source: ARN.to_owned(), aws: aws_at(secrets.url()) };
+    for answers in [false, true] {
+        if answers {
+            secrets.answer();
+        }
+        for (method, path, body) in operations {
+            seen.see(service, operated(method, path, "application/json", body)).await;
+        }
     }
 }
 

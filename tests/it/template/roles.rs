@@ -189,14 +189,18 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:DeleteItem UsersTable",
             "dynamodb:UpdateItem UsersTable",
-            // sessions, stored_session, and the changes and ends of sessions.
+            // sessions, stored_session, and the changes and ends of sessions; revoke_machine.
             "dynamodb:Query SessionsTable",
             "dynamodb:GetItem SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
             // request_mail, for an invitation.
             "dynamodb:PutItem OutboxTable",
             "secretsmanager:GetSecretValue PeppersSecret",
+            "secretsmanager:GetSecretValue MachinesSecret",
+            "secretsmanager:PutSecretValue MachinesSecret",
+            "secretsmanager:UpdateSecretVersionStage MachinesSecret",
             "kms:Decrypt KmsKeyArn",
+            "kms:GenerateDataKey KmsKeyArn",
         ],
     );
     check(

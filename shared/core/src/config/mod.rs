@@ -257,6 +257,7 @@ tables! {
         users_table: String = table(USERS_TABLE);
         sessions_table: String = table(SESSIONS_TABLE);
         outbox_table: String = table(OUTBOX_TABLE);
+        machines: Option<String> = machines(MACHINES);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]

@@ -321,6 +321,9 @@ pub enum Event {
         /// The session that the operator named.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
+        /// The machine client that the operator named.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
         /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
         complete: bool,
     },
@@ -375,6 +378,12 @@ pub enum AdminAction {
     SessionEnded,
     /// All sessions of a user were ended.
     SessionsEnded,
+    /// A machine client was created.
+    ClientCreated,
+    /// A machine client has a second key or secret.
+    ClientRotated,
+    /// A machine client, or one of its two keys, was revoked.
+    ClientRevoked,
 }
 
 /// Why a login failed.
