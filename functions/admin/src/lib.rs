@@ -313,6 +313,7 @@ impl Turn<'_> {
         let outcome = work.await;
         step.progress = match &outcome {
             Ok(_) => Progress::Complete,
+            Err(ClientError::Document(MachinesError::Unusable(_))) => Progress::Unchanged,
             Err(ClientError::Store(_) | ClientError::Document(_)) => Progress::Begun,
             Err(_) => Progress::Unchanged,
         };

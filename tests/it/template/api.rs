@@ -267,7 +267,8 @@ fn api_gateway_may_call_each_function_on_its_routes() {
     let mut granted = BTreeSet::new();
     for (id, permission) in api.resources("AWS::Lambda::Permission") {
         let permission = &permission["Properties"];
-        if permission["InvokedViaFunctionUrl"] == json!(true) {
+        let by_url = permission["InvokedViaFunctionUrl"] == json!(true);
+        if by_url || permission["Action"] == "lambda:InvokeFunctionUrl" {
             continue;
         }
         assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
