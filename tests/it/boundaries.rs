@@ -320,6 +320,13 @@ fn what_fetches_keys_is_apart() {
     }
 }
 
+/// invariant: `introspect` links no password hasher.
+#[test]
+fn introspection_checks_no_password() {
+    let linked = linked_into("daypass-introspect");
+    assert!(!linked.contains("daypass-passwords") && !linked.contains("argon2"));
+}
+
 /// Its route is public, so it must not be able to write a table or check a password.
 ///
 /// invariant: `discovery` links no table and no password hasher.

@@ -398,10 +398,10 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
-        InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused,
-        MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
-        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongPassword,
+        InsufficientScope, InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff,
+        MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed,
+        PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient,
+        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -417,6 +417,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         OriginNotAllowed,
         NotThroughProxy(""),
         ClientAuthentication,
+        InvalidClient,
+        UnauthorizedClient,
         InvalidScope,
         WrongPassword,
         PasswordRefused(""),
@@ -447,6 +449,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | OriginNotAllowed
             | NotThroughProxy(_)
             | ClientAuthentication
+            | InvalidClient
+            | UnauthorizedClient
             | InvalidScope
             | WrongPassword
             | PasswordRefused(_)

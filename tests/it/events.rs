@@ -11,9 +11,11 @@
 mod walk;
 
 use daypass_core::account::Undeliverable;
+use daypass_core::client::machine::{CredentialId, MachineId, Unauthenticated};
 use daypass_core::http::request::Request;
 use daypass_core::ports::event::{
-    AdminAction, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
+    AdminAction, ClientRefusal, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped,
+    PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
@@ -63,6 +65,8 @@ sample! {
     UserId => [Self::from_bytes([1; 16])],
     SessionId => [Self::from_bytes([2; 16])],
     ClientId => [Self::parse("web").unwrap()],
+    MachineId => [Self::parse("client_billing").unwrap()],
+    CredentialId => [Self::parse("key_0123456789abcdef").unwrap()],
     u32 => [7],
     u64 => [420],
     bool => [false, true],
@@ -89,6 +93,7 @@ sample_units! {
     }
     AdminAction {
         Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        ClientCreated, ClientRotated, ClientRevoked,
     }
     Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
@@ -139,6 +144,29 @@ sample_sums! {
     Denial { AuthorizationHeader, Token, Session, Route }
 }
 
+impl Sample for Unauthenticated {
+    fn samples() -> Vec<Self> {
+        let _all_listed = |value: Self| match value {
+            Self::NoCredential | Self::UnknownClient | Self::WrongSecret | Self::OtherClient => {}
+            Self::Assertion(_) => {}
+        };
+        let mut all = vec![Self::NoCredential, Self::UnknownClient, Self::WrongSecret, Self::OtherClient];
+        all.extend(Rejection::samples().into_iter().map(Self::Assertion));
+        all
+    }
+}
+
+impl Sample for ClientRefusal {
+    fn samples() -> Vec<Self> {
+        let _all_listed = |value: Self| match value {
+            Self::ScopeNotGranted | Self::IntrospectionNotAllowed | Self::Unauthenticated(_) => {}
+        };
+        let mut all = vec![Self::ScopeNotGranted, Self::IntrospectionNotAllowed];
+        all.extend(Unauthenticated::samples().into_iter().map(Self::Unauthenticated));
+        all
+    }
+}
+
 /// Samples of every event. A missing variant or field does not compile. Each field has each of its values in some sample.
 /// The first sample leaves all optional fields out.
 macro_rules! sample_events {
@@ -166,6 +194,8 @@ sample_events! {
     LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
     LoginThrottled { limit, account, client, user, retry_after }
+    ClientTokenIssued { client, key, session }
+    ClientRefused { cause, client }
     Rotated { user, session, client, generation }
     Repeated { user, session, client, generation, cause, age }
     OtherNetwork { user, session, client, generation, age }
@@ -193,7 +223,7 @@ sample_events! {
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
-    AdminChanged { operator, action, user, session, complete }
+    AdminChanged { operator, action, user, session, client, complete }
     RequestRefused { error, description }
     Failure { during, detail }
 }

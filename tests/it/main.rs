@@ -17,6 +17,7 @@ mod events;
 mod expiry;
 mod flows;
 mod imports;
+mod machines;
 mod migration;
 mod model;
 mod openapi;

@@ -5,6 +5,7 @@ use daypass_admin::Invitation;
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
+use daypass_core::client::machine::{CredentialId, Machine, MachineId};
 use daypass_core::http::body::read_strict;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::Request;
@@ -15,6 +16,8 @@ use daypass_dynamodb::Cursor;
 use daypass_passwords::Passwords;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Jwk;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -27,7 +30,10 @@ const CURSOR_VERSION: u8 = 1;
 
 /// What an operator asks for.
 pub(crate) enum Operation {
-    Users { after: Option<Cursor>, limit: u32 },
+    Users {
+        after: Option<Cursor>,
+        limit: u32,
+    },
     Add(Addition),
     Invite(Invitation),
     User(Username),
@@ -38,6 +44,33 @@ pub(crate) enum Operation {
     EndSessions(Whose),
     Session(Whose, SessionId),
     EndSession(Whose, SessionId),
+    Clients,
+    CreateClient(NewClient),
+    /// A second key: this public one, or a new secret.
+    RotateClient(MachineId, Option<Jwk>),
+    /// The key, or the client.
+    RevokeClient(MachineId, Option<CredentialId>),
+}
+
+/// A machine client to create.
+pub(crate) struct NewClient {
+    id: MachineId,
+    scope: Scope,
+    audience: Option<String>,
+    access_token_seconds: Option<u32>,
+    introspect: bool,
+    public_key: Option<Jwk>,
+}
+
+impl NewClient {
+    /// The client without a key, and its public key if it has one.
+    pub(crate) fn machine(self, now: Timestamp) -> (Machine, Option<Jwk>) {
+        let mut client = Machine::new(self.id, &self.scope, now);
+        client.audience = self.audience;
+        client.access_token_seconds = self.access_token_seconds;
+        client.introspect = self.introspect;
+        (client, self.public_key)
+    }
 }
 
 /// A user to add. Without a password, the user gets an unknown one.
@@ -98,6 +131,23 @@ struct ChangeBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct ClientBody {
+    name: String,
+    scope: Option<String>,
+    audience: Option<String>,
+    access_token_seconds: Option<u32>,
+    introspect: Option<bool>,
+    public_key: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyBody {
+    public_key: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PasswordBody {
     password: Password,
 }
@@ -143,6 +193,22 @@ impl Operation {
             ("sessions", "DELETE") => Self::EndSessions(query.whose(passwords)?),
             ("session", "GET") => Self::Session(query.whose(passwords)?, query.session()?),
             ("session", "DELETE") => Self::EndSession(query.whose(passwords)?, query.session()?),
+            ("clients", "GET") => Self::Clients,
+            ("clients", "POST") => Self::CreateClient(client(read_strict(request)?)?),
+            ("clients", _) => return Err(ApiError::MethodNotAllowed("GET, POST")),
+            ("client/keys", "POST") => {
+                let KeyBody { public_key } = read_strict(request)?;
+                Self::RotateClient(query.client()?, public_key.map(jwk).transpose()?)
+            }
+            ("client/keys", _) => return Err(ApiError::MethodNotAllowed("POST")),
+            ("client", "DELETE") => {
+                let key = query.take("key").map(|text| {
+                    CredentialId::parse(&text)
+                        .ok_or(ApiError::InvalidRequest("The key is not key_ and 16 hexadecimal digits."))
+                });
+                Self::RevokeClient(query.client()?, key.transpose()?)
+            }
+            ("client", _) => return Err(ApiError::MethodNotAllowed("DELETE")),
             ("sessions" | "session", _) => return Err(ApiError::MethodNotAllowed("GET, DELETE")),
             _ => return Err(ApiError::NotFound),
         };
@@ -196,6 +262,12 @@ impl Query {
         let text = self.take("session_id").ok_or(ApiError::InvalidRequest("The session_id is missing."))?;
         SessionId::parse(&text)
             .ok_or(ApiError::InvalidRequest("The session_id is not ses_ and 32 hexadecimal digits."))
+    }
+
+    fn client(&mut self) -> Result<MachineId, ApiError> {
+        let text = self.take("client_id").ok_or(ApiError::InvalidRequest("The client_id is missing."))?;
+        MachineId::parse(&text)
+            .ok_or(ApiError::InvalidRequest("The client_id is not client_ and 1 to 48 of a-z 0-9 -."))
     }
 
     fn end(self) -> Result<(), ApiError> {
@@ -257,6 +329,27 @@ fn invitation(body: InviteBody) -> Result<Invitation, ApiError> {
         scope: body.scope.as_deref().map(scope).transpose()?.unwrap_or_default(),
         claims: claims(body.claims)?.unwrap_or_default(),
         language: language.transpose()?.unwrap_or_default(),
+    })
+}
+
+fn client(body: ClientBody) -> Result<NewClient, ApiError> {
+    let id = MachineId::parse(&format!("{}{}", MachineId::PREFIX, body.name));
+    if body.access_token_seconds.is_some_and(|seconds| !Machine::LIFETIME.contains(&seconds)) {
+        return Err(ApiError::InvalidRequest("The access_token_seconds are not a number from 60 to 600."));
+    }
+    Ok(NewClient {
+        id: id.ok_or(ApiError::InvalidRequest("The name is not 1 to 48 of a-z 0-9 -."))?,
+        scope: body.scope.as_deref().map(scope).transpose()?.unwrap_or_default(),
+        audience: body.audience,
+        access_token_seconds: body.access_token_seconds,
+        introspect: body.introspect.unwrap_or(false),
+        public_key: body.public_key.map(jwk).transpose()?,
+    })
+}
+
+fn jwk(value: Value) -> Result<Jwk, ApiError> {
+    daypass_admin::public_key(value).map_err(|_| {
+        ApiError::InvalidRequest("The public_key is not the public JWK of an ES256, EdDSA or RS256 key.")
     })
 }
 

@@ -44,7 +44,7 @@ const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND
 const MAX_IN_OPERANDS: usize = 100;
 
 /// Time from an ending to the removal of the item by TTL. No feed names a session for longer.
-const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
+pub(crate) const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// Attribute names with their placeholders, `#name`.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {

@@ -1,8 +1,12 @@
 //! Requests that cause every event of requests. Each line agrees with the document, and holds no secret.
 
 use super::*;
+use daypass_core::client::machine::{Credential, Machine, MachineDocument, SecretDigest, new_secret};
+use daypass_runtime::OsEntropy;
 use daypass_testkit::cognito::{Cognito, Fault};
 use daypass_tests::mailroom::{Mailroom, token_and_code};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 
 /// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
 const HEADERS: [(&str, &str); 9] = [
@@ -97,6 +101,22 @@ impl Walk {
         let now = daypass_verifier::base::time::Clock::now(&self.service.clock);
         self.service.bench.store.set_status(&name, status, now).await.unwrap().unwrap();
     }
+}
+
+/// A document with one machine client, and its secret.
+fn machines() -> (MachineDocument, String) {
+    let secret = new_secret(&OsEntropy).expose().to_owned();
+    let id = MachineId::parse("client_jobs").unwrap();
+    let mut client = Machine::new(id, &Scope::default(), Timestamp::from_seconds(1));
+    client.keys.push(Credential {
+        id: CredentialId::generate(&OsEntropy),
+        created_at: 1,
+        jwk: None,
+        secret_sha256: Some(SecretDigest::of(&secret)),
+    });
+    let mut document = MachineDocument::new();
+    document.clients.push(client);
+    (document, secret)
 }
 
 /// Causes every event that a request can cause, and compares its fields: session, client, cause. No line contains a token,
@@ -260,6 +280,26 @@ async fn a_walk_past_every_event() {
     w.lines.extend(denied);
 
     mails(w, &db.url()).await;
+    // A machine client.
+    let (document, secret) = machines();
+    w.service.set_machines(document);
+    w.secrets.push(secret.clone());
+    let none = json!({ "event": "client.refused", "cause": "no_credential", "client": null });
+    w.form("/token", "grant_type=client_credentials", &[&none]).await;
+    for (body, expected) in [
+        ("grant_type=client_credentials", json!({ "event": "client.token_issued", "client": "client_jobs" })),
+        (
+            "grant_type=client_credentials&scope=marker",
+            json!({ "event": "client.refused", "cause": "scope_not_granted", "client": "client_jobs" }),
+        ),
+    ] {
+        let mut request = post("/token", "application/x-www-form-urlencoded", body);
+        let credentials = data_encoding::BASE64.encode(format!("client_jobs:{secret}").as_bytes());
+        request.headers_mut().insert("authorization", format!("Basic {credentials}").parse().unwrap());
+        request.extensions_mut().insert(caller());
+        w.service.send(request).await;
+        w.expect(&[&expected]);
+    }
 
     // A user of the old system.
     decide(r#"{"ok":true}"#);

@@ -1,5 +1,7 @@
 //! The registered client applications: what each may ask for, how it holds its refresh tokens, and which pages are its own.
 
+pub mod machine;
+
 use daypass_verifier::base::ids::ClientId;
 use daypass_verifier::base::issuer::secure_url;
 use daypass_verifier::base::scope::Scope;

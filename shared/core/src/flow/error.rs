@@ -83,6 +83,15 @@ pub enum Problem {
     /// The request asks for more scope than was granted.
     #[error("the scope is not granted")]
     ScopeNotGranted,
+    /// The machine client of the request is not authenticated.
+    #[error("the client is not authenticated")]
+    ClientNotAuthenticated,
+    /// This process has not read the machine clients within the last two hours.
+    #[error("the machine clients could not be read")]
+    MachinesUnread,
+    /// The machine client may not ask about tokens.
+    #[error("the client may not ask about tokens")]
+    IntrospectionNotAllowed,
     /// Mails are off: the setting `mail_from` is not set.
     #[error("the service sends no mails")]
     MailOff,
@@ -138,6 +147,7 @@ impl Problem {
             Self::Sign(source) => Some(Event::failure("sign", source)),
             Self::Unmigrated(source) => Some(Event::failure("migrate", source)),
             Self::HashPassword => Some(Event::failure("hash_password", self)),
+            Self::MachinesUnread => Some(Event::failure("read_machines", self)),
             Self::KeysOverdue => Some(Event::failure("renew_keys", self)),
             Self::AccountNotGranted => Some(Event::RequestRefused {
                 error: "insufficient_scope",
@@ -175,6 +185,8 @@ impl Problem {
             | Self::OtherClient
             | Self::ClientGone
             | Self::ScopeNotGranted
+            | Self::ClientNotAuthenticated
+            | Self::IntrospectionNotAllowed
             | Self::NoSuchSession
             | Self::UnknownCursor => None,
         }

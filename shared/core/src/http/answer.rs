@@ -140,10 +140,12 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::WrongPassword
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused => StatusCode::BAD_REQUEST,
-        ApiError::BadCredentials | ApiError::ClientAuthentication | ApiError::InvalidToken => {
-            StatusCode::UNAUTHORIZED
-        }
-        ApiError::OriginNotAllowed
+        ApiError::BadCredentials
+        | ApiError::ClientAuthentication
+        | ApiError::InvalidClient
+        | ApiError::InvalidToken => StatusCode::UNAUTHORIZED,
+        ApiError::UnauthorizedClient
+        | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InsufficientScope
         | ApiError::SignUpNotAllowed
@@ -172,7 +174,7 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
             header::WWW_AUTHENTICATE,
             r#"Bearer error="insufficient_scope", scope="daypass:account""#.to_owned(),
         )),
-        ApiError::ClientAuthentication => {
+        ApiError::ClientAuthentication | ApiError::InvalidClient => {
             Some((header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
         }
         ApiError::SlowDown(wait) => Some((header::RETRY_AFTER, seconds_rounded_up(*wait))),
@@ -187,6 +189,7 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::AnotherClientsGrant
         | ApiError::UnsupportedGrantType
         | ApiError::UnknownClient
+        | ApiError::UnauthorizedClient
         | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InvalidScope
@@ -225,6 +228,8 @@ mod tests {
             ApiError::OriginNotAllowed,
             ApiError::NotThroughProxy("x"),
             ApiError::ClientAuthentication,
+            ApiError::InvalidClient,
+            ApiError::UnauthorizedClient,
             ApiError::InvalidScope,
             ApiError::SlowDown(Duration::from_millis(1001)),
             ApiError::TemporarilyUnavailable,

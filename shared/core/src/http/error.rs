@@ -27,7 +27,7 @@ pub enum ApiError {
     /// The refresh token is another client's. The client gets the texts of [`ApiError::InvalidGrant`], but a browser keeps its
     /// cookie: the token is valid for the client that it belongs to.
     AnotherClientsGrant,
-    /// The `grant_type` is not `refresh_token`.
+    /// The endpoint does not have this `grant_type`.
     UnsupportedGrantType,
     /// The client is not registered.
     UnknownClient,
@@ -37,6 +37,10 @@ pub enum ApiError {
     NotThroughProxy(&'static str),
     /// The request authenticates the client in the `Authorization` header; clients have no secrets here.
     ClientAuthentication,
+    /// A machine client is not authenticated.
+    InvalidClient,
+    /// The machine client may not ask about tokens.
+    UnauthorizedClient,
     /// The scope is malformed or not granted.
     InvalidScope,
     /// The current password, which a change of the password needs, is wrong. This is neither [`ApiError::InvalidGrant`] nor a
@@ -80,13 +84,18 @@ impl ApiError {
             Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),
             Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
             Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
-            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type must be refresh_token."),
+            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type is not supported here."),
             Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
             Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
             Self::NotThroughProxy(text) => ("invalid_request", text),
             Self::ClientAuthentication => {
                 ("invalid_client", "Clients have no secret here: send client_id alone.")
             }
+            Self::InvalidClient => (
+                "invalid_client",
+                "The client is not authenticated: use private_key_jwt or client_secret_basic.",
+            ),
+            Self::UnauthorizedClient => ("unauthorized_client", "The client may not ask about tokens."),
             Self::InvalidScope => ("invalid_scope", "The scope is malformed or not granted."),
             Self::WrongPassword => ("wrong_password", "The current password is wrong."),
             Self::PasswordRefused(text) => ("password_refused", text),
@@ -119,6 +128,7 @@ impl From<&Problem> for ApiError {
             // A failing store or key source is never `invalid_grant`: the client would discard its session.
             Problem::Store { source: StoreError::Unavailable(_), .. }
             | Problem::KeysOverdue
+            | Problem::MachinesUnread
             | Problem::MailNotSent(_)
             | Problem::Unmigrated(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
@@ -135,6 +145,8 @@ impl From<&Problem> for ApiError {
             Problem::OtherClient => Self::AnotherClientsGrant,
             // Not `invalid_grant`: the token is valid, and the client would discard it.
             Problem::ClientGone => Self::UnknownClient,
+            Problem::ClientNotAuthenticated => Self::InvalidClient,
+            Problem::IntrospectionNotAllowed => Self::UnauthorizedClient,
             Problem::ScopeNotGranted => Self::InvalidScope,
             Problem::MailOff => Self::MailOff,
             Problem::NoAccountUrl => {

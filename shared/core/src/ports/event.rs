@@ -4,6 +4,7 @@
 //! of the log: `docs/reference/events.md` states it, and a test compares the two.
 
 use crate::account::Undeliverable;
+use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
 use crate::ports::mail::MailKind;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::{Exhausted, MailLimit};
@@ -67,6 +68,24 @@ pub enum Event {
         client: ClientId,
         /// The generation that the client holds now.
         generation: u32,
+    },
+    /// A machine client got an access token.
+    #[serde(rename = "client.token_issued")]
+    ClientTokenIssued {
+        client: MachineId,
+        /// The key or secret with which it authenticated itself.
+        key: CredentialId,
+        /// The `sid` of all tokens of this client and key.
+        session: SessionId,
+    },
+    /// A machine client was not authenticated, or denied, and no table was asked.
+    #[serde(rename = "client.refused")]
+    ClientRefused {
+        /// The cause, which the response does not reveal.
+        cause: ClientRefusal,
+        /// The client, when it was authenticated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
     },
     /// A superseded token came again and got the same successor.
     #[serde(rename = "refresh.repeated")]
@@ -302,6 +321,9 @@ pub enum Event {
         /// The session that the operator named.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
+        /// The machine client that the operator named.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
         /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
         complete: bool,
     },
@@ -356,6 +378,12 @@ pub enum AdminAction {
     SessionEnded,
     /// All sessions of a user were ended.
     SessionsEnded,
+    /// A machine client was created.
+    ClientCreated,
+    /// A machine client has a second key or secret.
+    ClientRotated,
+    /// A machine client, or one of its two keys, was revoked.
+    ClientRevoked,
 }
 
 /// Why a login failed.
@@ -388,6 +416,19 @@ pub enum LoginFailure {
     OldResetRequired,
     /// A rule of the old system denies this user the login.
     OldDenied,
+}
+
+/// Why a request of a machine client was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRefusal {
+    /// The client may not have the scope.
+    ScopeNotGranted,
+    /// The client may not ask about tokens.
+    IntrospectionNotAllowed,
+    /// The client is not authenticated.
+    #[serde(untagged)]
+    Unauthenticated(Unauthenticated),
 }
 
 /// Why a change of the password was rejected.
@@ -491,6 +532,8 @@ impl Record for Event {
             | Self::LoginMigrated { .. }
             | Self::LoginFailed { .. }
             | Self::Rotated { .. }
+            | Self::ClientTokenIssued { .. }
+            | Self::ClientRefused { .. }
             | Self::Repeated { .. }
             | Self::RefreshRefused { .. }
             | Self::SessionEnded { .. }

@@ -3,6 +3,7 @@
 use crate::account::Email;
 use crate::account::address::EmailAddress;
 use crate::account::claims::Claims;
+use crate::client::machine::MachineId;
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
@@ -213,6 +214,16 @@ pub trait SessionStore: Send + Sync {
         reason: EndReason,
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Ending, StoreError>> + Send;
+}
+
+/// The sessions table, as introspection reads it for tokens of machine clients.
+pub trait MachineStore: Send + Sync {
+    /// Whether tokens of this client and `sid` were revoked; strongly consistent.
+    fn is_revoked(
+        &self,
+        client: &MachineId,
+        session: SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// The result of [`SessionStore::stored_sessions`].

@@ -45,6 +45,21 @@ pub struct Signer {
     pub lifetime: Duration,
 }
 
+/// What the access token of a machine client says.
+#[derive(Debug, Clone)]
+pub struct ClientGrant<'a> {
+    /// The client: `sub` and `client_id` (RFC 9068 §2.2).
+    pub client: &'a str,
+    /// Derived from the client and its key: `sid`.
+    pub session: SessionId,
+    /// What it may be used for: `scope`, left out when empty.
+    pub scope: &'a Scope,
+    /// `aud`; `None` for that of the signer.
+    pub audience: Option<&'a str>,
+    /// The lifetime, if it is shorter than that of the signer.
+    pub lifetime: Option<Duration>,
+}
+
 #[derive(Serialize)]
 struct Header<'a> {
     typ: &'a str,
@@ -98,6 +113,33 @@ impl Signer {
             user: &grant.claims,
         };
         sign(&self.keys, MEDIA_TYPE, &claims)
+    }
+
+    /// A new access token for a machine client, and its lifetime in seconds.
+    ///
+    /// # Errors
+    /// As [`Signer::issue`].
+    pub fn issue_to_client(
+        &self,
+        grant: &ClientGrant<'_>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<(String, u64), KeyError> {
+        let lifetime = grant.lifetime.unwrap_or(self.lifetime).min(self.lifetime).as_secs();
+        let claims = Claims {
+            iss: self.issuer.as_str(),
+            sub: grant.client.to_owned(),
+            aud: grant.audience.unwrap_or(&self.audience),
+            client_id: grant.client,
+            exp: now.seconds() + lifetime,
+            iat: now.seconds(),
+            jti: BASE64URL_NOPAD.encode(&random::<16>(entropy)),
+            sid: grant.session.to_string(),
+            scope: grant.scope.to_string(),
+            account: false,
+            user: &UserClaims::default(),
+        };
+        Ok((sign(&self.keys, MEDIA_TYPE, &claims)?, lifetime))
     }
 }
 

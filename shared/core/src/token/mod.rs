@@ -2,6 +2,7 @@
 //! tokens of mails.
 
 pub mod access;
+pub mod assertion;
 pub mod device;
 pub mod mail;
 pub mod migration;
