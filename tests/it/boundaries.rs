@@ -135,8 +135,8 @@ const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "c
 
 /// The layers of core, which stand on those of the verifier.
 const CORE: [&str; 12] = [
-    "secret", "keys", "account", "token", "client", "throttle", "session", "ports", "config", "flow", "http",
-    "testing",
+    "secret", "keys", "account", "factor", "token", "client", "throttle", "session", "ports", "config",
+    "flow", "http", "testing",
 ];
 
 #[test]

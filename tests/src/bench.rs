@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::MAX_SESSION_BYTES;
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::flow::login::MAX_DEVICE_BYTES;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
@@ -189,6 +190,7 @@ pub fn user(name: &str) -> User {
         scope: scope("orders:read orders:write"),
         email: None,
         claims: Claims::default(),
+        factors: Factors::default(),
         created_at: after(1),
         updated_at: after(20),
     }

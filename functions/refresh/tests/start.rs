@@ -8,6 +8,7 @@
 
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, RefreshKeys};
 use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
 use daypass_core::session::Session;
@@ -261,6 +262,7 @@ async fn open_session(url: &str) -> Session {
         scope: Scope::parse("orders:read").unwrap(),
         email: None,
         claims: Claims::default(),
+        factors: Factors::default(),
         created_at: now,
         updated_at: now,
     };

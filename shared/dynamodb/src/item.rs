@@ -8,6 +8,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable};
+use daypass_core::factor::recovery::RecoveryDigest;
+use daypass_core::factor::{EnrolledTotp, Factors};
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
@@ -33,6 +35,10 @@ pub(crate) const CHANGED_BY: &str = "changed_by";
 pub(crate) const EMAIL: &str = "email";
 pub(crate) const EMAIL_VERIFIED: &str = "email_verified";
 pub(crate) const EMAIL_UNDELIVERABLE: &str = "email_undeliverable";
+pub(crate) const TOTP: &str = "totp";
+pub(crate) const TOTP_STEP: &str = "totp_step";
+pub(crate) const RECOVERY: &str = "recovery";
+pub(crate) const MFA: &str = "mfa";
 // A session of such a user has this attribute too.
 pub(crate) const CLAIMS: &str = "claims";
 
@@ -330,7 +336,27 @@ pub(crate) fn from_user(user: &User) -> Item {
     put_claims(&mut item, &user.claims);
     put_scope(&mut item, &user.scope);
     item.extend(user.email.iter().flat_map(from_email));
+    item.extend(from_factors(&user.factors));
     item
+}
+
+/// The attributes of second factors.
+fn from_factors(factors: &Factors) -> impl Iterator<Item = (String, AttributeValue)> {
+    let totp = factors.totp.iter().flat_map(|totp| {
+        [(TOTP.to_owned(), binary(&totp.sealed)), (TOTP_STEP.to_owned(), number(totp.step))]
+    });
+    let recovery = recovery_set(&factors.recovery).map(|digests| (RECOVERY.to_owned(), digests));
+    totp.chain(recovery).chain(factors.required.then(|| (MFA.to_owned(), AttributeValue::Bool(true))))
+}
+
+/// The stored form of recovery codes: a set, of which one update can remove one digest. `None` without codes.
+pub(crate) fn recovery_set(digests: &[RecoveryDigest]) -> Option<AttributeValue> {
+    (!digests.is_empty()).then(|| recovery_set_of(digests))
+}
+
+/// As [`recovery_set`], for at least one digest: DynamoDB has no empty set.
+pub(crate) fn recovery_set_of(digests: &[RecoveryDigest]) -> AttributeValue {
+    AttributeValue::Bs(digests.iter().map(|digest| digest.as_bytes().to_vec().into()).collect())
 }
 
 /// The attributes of an e-mail address.
@@ -357,6 +383,7 @@ pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
         scope: read.scope()?,
         email: read.email()?,
         claims: read.claims()?,
+        factors: read.factors()?,
         created_at: read.time(CREATED_AT)?,
         updated_at: read.time(UPDATED_AT)?,
     })
@@ -438,6 +465,22 @@ impl<'a> Reader<'a> {
         Ok(claims.unwrap_or_default())
     }
 
+    fn factors(&self) -> Result<Factors, StoreError> {
+        let sealed = self.optional(TOTP, |read, name| read.bytes(name, |bytes| Some(bytes.to_vec())))?;
+        let step = |read: &Self| read.digits(TOTP_STEP)?.parse().map_err(|_| read.odd(TOTP_STEP));
+        let totp = sealed.map(|sealed| Ok(EnrolledTotp { sealed, step: step(self)? })).transpose()?;
+        let recovery = self.optional(RECOVERY, |read, name| {
+            let set = read.item.get(name).and_then(|value| value.as_bs().ok());
+            let digests = set.into_iter().flatten().map(|bytes| RecoveryDigest::from_bytes(bytes.as_ref()));
+            let mut digests = digests.collect::<Option<Vec<_>>>().filter(|_| set.is_some());
+            // A set has no order.
+            digests.iter_mut().for_each(|digests| digests.sort_unstable());
+            digests.ok_or_else(|| read.odd(name))
+        })?;
+        let required = self.optional(MFA, Reader::flag)?.unwrap_or(false);
+        Ok(Factors { totp, recovery: recovery.unwrap_or_default(), required })
+    }
+
     fn optional<T>(
         &self,
         name: &str,
@@ -499,6 +542,11 @@ mod tests {
                 undeliverable: Some(Undeliverable::Bounced),
             }),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
+            factors: Factors {
+                totp: Some(EnrolledTotp { sealed: vec![1; 60], step: 60_000_000 }),
+                recovery: [1, 2].map(|n| RecoveryDigest::from_bytes(&[n; 16]).unwrap()).into(),
+                required: true,
+            },
             created_at: NOW,
             updated_at: NOW,
         }
@@ -531,6 +579,7 @@ mod tests {
             scope: Scope::default(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             ..user()
         };
         assert!(to_user(&from_user(&bare)) == Ok(bare));
@@ -605,6 +654,9 @@ mod tests {
                             EMAIL_UNDELIVERABLE,
                             CLAIMS,
                             PASSWORD_HASH,
+                            TOTP,
+                            RECOVERY,
+                            MFA,
                             USERNAME
                         ]
                         .contains(&name),

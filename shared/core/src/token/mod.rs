@@ -4,5 +4,6 @@
 pub mod access;
 pub mod device;
 pub mod mail;
+pub mod mfa;
 pub mod migration;
 pub mod refresh;
