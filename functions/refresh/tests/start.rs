@@ -286,7 +286,14 @@ async fn open_session(url: &str) -> Session {
         ended: None,
         device: None,
     };
-    let new = NewSession { session: &session, user: &user, rehash: None, known: None, settle: "settled" };
+    let new = NewSession {
+        session: &session,
+        user: &user,
+        rehash: None,
+        known: None,
+        factor: None,
+        settle: "settled",
+    };
     assert_eq!(store.open_session(&new).await, Ok(true));
     session
 }

@@ -2,12 +2,14 @@
 //!
 //! Each operation that changes something can be repeated. To finish an interrupted one, repeat it.
 
+mod factors;
 mod invite;
 mod scope;
 mod sessions;
 mod users;
 pub mod view;
 
+pub use factors::FactorsReset;
 pub use invite::{Invitation, Invited};
 pub use scope::{ScopeRefused, scope};
 pub use users::{NewUser, Page, require_room};

@@ -67,7 +67,7 @@ pub enum Event {
         user: UserId,
         session: SessionId,
         /// The codes that the user has left.
-        left: usize,
+        left: u64,
     },
     /// A user changed the second factors.
     #[serde(rename = "factors.changed")]

@@ -198,7 +198,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             return Err(Problem::WrongCode);
         };
         if let Shown::RecoveryCode(_) = shown {
-            let left = user.factors.recovery.len().saturating_sub(1);
+            let left = user.factors.recovery.len().saturating_sub(1) as u64;
             events.push(Event::RecoveryCodeUsed { user: user.id, session: session.session, left });
         }
         self.answer(&opens, &session, events).await
