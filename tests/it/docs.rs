@@ -397,11 +397,11 @@ fn present() -> Vec<Document> {
 /// All errors with status and code. A variant that is missing here does not compile.
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
-        AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
-        InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused,
-        MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
-        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongPassword,
+        AlreadyExists, AnotherClientsGrant, AuthenticationTooOld, BadCredentials, BodyTooLarge,
+        ClientAuthentication, FactorRequired, InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope,
+        InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy,
+        OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable,
+        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -423,6 +423,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         MailRefused,
         SignUpNotAllowed,
         MailOff,
+        WrongCode,
+        AuthenticationTooOld(0),
+        FactorRequired,
         InvalidToken,
         InsufficientScope,
         NoOperator,
@@ -449,6 +452,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | ClientAuthentication
             | InvalidScope
             | WrongPassword
+            | WrongCode
+            | AuthenticationTooOld(_)
+            | FactorRequired
             | PasswordRefused(_)
             | MailRefused
             | SignUpNotAllowed
@@ -463,7 +469,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | ServerError => {}
         }
     }
-    all.iter().map(|error| (status(error).as_u16(), error.text().0)).collect()
+    // The answer of the first step of a login, which is no failure.
+    let second_step = (403, "mfa_required");
+    all.iter().map(|error| (status(error).as_u16(), error.text().0)).chain([second_step]).collect()
 }
 
 #[test]

@@ -13,13 +13,15 @@ mod walk;
 use daypass_core::account::Undeliverable;
 use daypass_core::http::request::Request;
 use daypass_core::ports::event::{
-    AdminAction, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
+    AdminAction, Event, FactorFault, FactorRefusal, FactorsChange, Ignored, LoginFailure, MailFault,
+    MailRefusal, MailSkipped, PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::{Exhausted, MailLimit};
 use daypass_core::token::mail::{MailTokenError, OutboxId, Purpose};
+use daypass_core::token::mfa::MfaTokenError;
 use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
@@ -88,9 +90,9 @@ sample_units! {
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
     }
     AdminAction {
-        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, MfaSet, FactorsReset, Removed, SessionEnded, SessionsEnded,
     }
-    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem, SecondFactor }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
@@ -104,7 +106,13 @@ sample_units! {
     MailFault { OtherPurpose, WrongCode, Absent, ForgedSubject, Outdated }
     MailSkipped { UnknownUser, Disabled, Unverified, Undeliverable, Taken, Sent, Expired, NoClient }
     MailLimit { Address, Network, Code }
-    MailKind { SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation }
+    MailKind {
+        SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation, FactorEnrolled, FactorRemoved, RecoveryCodes,
+        FactorsReset,
+    }
+    MfaTokenError { Malformed, UnknownKey, Forged, Expired }
+    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
+    FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced }
     Purpose { Reset, SignUp, Address, Invitation }
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
@@ -136,6 +144,7 @@ sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
+    FactorRefusal { Token, Factor }
     Denial { AuthorizationHeader, Token, Session, Route }
 }
 
@@ -165,6 +174,10 @@ sample_events! {
     LoginSucceeded { user, session, client }
     LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
+    LoginMfaRequired { user, client }
+    LoginFactorRefused { cause, user, client }
+    RecoveryCodeUsed { user, session, left }
+    FactorsChanged { change, user, session }
     LoginThrottled { limit, account, client, user, retry_after }
     Rotated { user, session, client, generation }
     Repeated { user, session, client, generation, cause, age }
@@ -229,7 +242,7 @@ struct Shape {
 }
 
 /// Fields whose possible values the document lists.
-const LISTED: [&str; 4] = ["cause", "reason", "limit", "action"];
+const LISTED: [&str; 5] = ["cause", "reason", "limit", "action", "change"];
 
 fn caller() -> Caller {
     Caller {

@@ -123,7 +123,7 @@ impl Bench {
 
     /// Opens this session, as a login does.
     pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
-        let new = NewSession { session, user, rehash: None, known: None, settle: "settled" };
+        let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: "settled" };
         self.store.open_session(&new).await
     }
 

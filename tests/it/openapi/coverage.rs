@@ -1,5 +1,7 @@
 //! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
 
+mod factors;
+
 use daypass_core::http::request::Request;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
@@ -21,6 +23,14 @@ const MAILS: [(&str, bool); 6] = [
     ("/recover/confirm", false),
     ("/email", true),
     ("/email/confirm", false),
+];
+/// The operations about second factors.
+const FACTORS: [(&str, &str); 5] = [
+    ("GET", "/factors"),
+    ("POST", "/factors/totp"),
+    ("DELETE", "/factors/totp"),
+    ("POST", "/factors/totp/confirm"),
+    ("POST", "/factors/recovery-codes"),
 ];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
@@ -96,6 +106,7 @@ async fn every_listed_response_is_seen() {
     tokens(&mut seen, &pages).await;
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
+    factors::walk(&mut seen, &pages, &db.url()).await;
     administration(&mut seen, &pages).await;
     failures(&mut seen, &pages).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
@@ -124,7 +135,8 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
     let mails = MAILS.map(|(path, _)| path);
-    for path in ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION].into_iter().chain(mails)
+    let others = ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION];
+    for path in others.into_iter().chain(mails).chain(["/login/factor"]).chain(FACTORS.map(|(_, path)| path))
     {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
@@ -272,6 +284,7 @@ async fn administration(seen: &mut Seen, service: &Service) {
             "/admin/user/password",
             r#"{"password":"a longer and better password"}"#,
         ),
+        ("DELETE", "/admin/user/factors?username=managed", "/admin/user/factors", ""),
         ("GET", &sessions, "/admin/sessions", ""),
         ("GET", &session, "/admin/session", ""),
         ("DELETE", &session, "/admin/session", ""),
@@ -329,6 +342,9 @@ async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     }
     for (path, _) in MAILS {
         seen.see(service, request("POST", path)).await;
+    }
+    for (method, path) in FACTORS.into_iter().chain([("POST", "/login/factor")]) {
+        seen.see(service, request(method, path)).await;
     }
 }
 
