@@ -11,7 +11,7 @@
 //! address that its user has not verified, and no other user can have that name.
 
 use crate::account::address::EmailAddress;
-use crate::account::session_room;
+use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::flow::error::Problem;
@@ -25,6 +25,7 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
 use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, User, UserStatus};
 use crate::secret::{Password, SecretString};
+use crate::session::authentication::{Authentication, Methods};
 use crate::session::{EndReason, Opening, Session};
 use crate::throttle::{Limits, Proof};
 use crate::token::device::Device;
@@ -175,6 +176,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope,
             claims: user.claims.clone(),
             account,
+            authentication: Authentication::new(now, Methods::PASSWORD),
             device: request.user_agent.as_deref().and_then(|agent| device_hint(agent, user)),
         };
         let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
@@ -253,6 +255,6 @@ fn has_verified(user: &User, address: &EmailAddress) -> bool {
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
 fn device_hint(user_agent: &str, user: &User) -> Option<String> {
-    let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0).min(MAX_DEVICE_BYTES);
+    let room = device_room(&user.username, &user.scope, &user.claims).min(MAX_DEVICE_BYTES);
     (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }
