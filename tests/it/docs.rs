@@ -397,11 +397,12 @@ fn present() -> Vec<Document> {
 /// All errors with status and code. A variant that is missing here does not compile.
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
-        AlreadyExists, AnotherClientsGrant, AuthenticationTooOld, BadCredentials, BodyTooLarge,
-        ClientAuthentication, FactorRequired, InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope,
-        InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy,
-        OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable,
-        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPassword,
+        AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
+        FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidGrant, InvalidRequest,
+        InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound,
+        NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed, SlowDown,
+        TemporarilyUnavailable, UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongCode,
+        WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -424,7 +425,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         SignUpNotAllowed,
         MailOff,
         WrongCode,
-        AuthenticationTooOld(0),
+        InsufficientAuthentication(0, "1"),
         FactorRequired,
         InvalidToken,
         InsufficientScope,
@@ -453,7 +454,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | WrongCode
-            | AuthenticationTooOld(_)
+            | InsufficientAuthentication(..)
             | FactorRequired
             | PasswordRefused(_)
             | MailRefused

@@ -363,6 +363,15 @@ async fn changes_are_mailed_and_end_sessions_on_request() {
     assert!(mail.text.contains("Einmalcode") && !mail.text.contains(&codes(&confirmed)[0]), "{}", mail.text);
     assert_eq!(service.refresh(&other.refresh_token()).await.status, 200, "it did not ask for their end");
 
+    // A session without the factor changes nothing more.
+    let weak = service.guarded("DELETE", "/factors/totp", &access).await;
+    assert_eq!(weak.outcome(), outcome(403, "insufficient_user_authentication"));
+    assert_eq!(weak.json()["acr_values"], "2");
+    let token = first_step(&service, HOME, "ada").await;
+    let code = totp.code_at(service.clock.now());
+    let access = second_step(&service, HOME, &token, "code", &code).await.access_token();
+    service.clock.advance(STEP);
+
     let _ = service.journal.take();
     let body = json!({ "end_other_sessions": true });
     let renewed = service.send_as(&access, json_post("/factors/recovery-codes", &body)).await;
@@ -371,7 +380,7 @@ async fn changes_are_mailed_and_end_sessions_on_request() {
     assert!(room.mails().await.remove(0).text.contains("new recovery codes"));
     let sessions = service.bench.store.sessions(user.id).await.unwrap();
     let reasons: Vec<EndReason> = sessions.iter().filter_map(|session| Some(session.ended?.reason)).collect();
-    assert_eq!(reasons, [EndReason::EndedByUser]);
+    assert_eq!(reasons, [EndReason::EndedByUser; 2]);
     let token = first_step(&service, HOME, "ada").await;
     let old = second_step(&service, HOME, &token, "recovery_code", &codes(&confirmed)[0]).await;
     assert_eq!(old.outcome(), outcome(400, "wrong_code"), "the former codes are gone");
@@ -448,14 +457,14 @@ async fn a_required_factor_is_enrolled_first() {
 
     let (totp, confirmed) = enrol(&service, &refreshed.access_token(), json!({})).await;
     assert_eq!(confirmed.status, 200);
-    let removed = service.guarded("DELETE", "/factors/totp", &refreshed.access_token()).await;
-    assert_eq!(removed.outcome(), outcome(403, "factor_required"));
     let first = strict("ada").await;
     assert_eq!(first.outcome(), outcome(403, "mfa_required"));
     let code = totp.code_at(service.clock.now());
     let body = json!({ "mfa_token": first.text("mfa_token"), "code": code });
     let done = service.post("/login/factor", &body).await;
     assert_eq!(done.json()["scope"], "orders:read orders:write");
+    let removed = service.guarded("DELETE", "/factors/totp", &done.access_token()).await;
+    assert_eq!(removed.outcome(), outcome(403, "factor_required"));
 
     // The same for a user at every client.
     let patch = json!({ "mfa_required": true });

@@ -11,6 +11,7 @@ use daypass_core::account::{Email, Undeliverable};
 use daypass_core::factor::recovery::RecoveryDigest;
 use daypass_core::factor::{EnrolledTotp, Factors};
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
+use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
@@ -52,6 +53,7 @@ pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
 pub(crate) const ACCOUNT: &str = "acct";
+pub(crate) const AUTHENTICATION: &str = "auth";
 pub(crate) const NAMED: &str = "named";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
@@ -258,6 +260,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if !session.account {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
+    if session.authentication != by_password(session.created_at) {
+        put(AUTHENTICATION, authentication(session.authentication, session.created_at));
+    }
     if session.named {
         put(NAMED, AttributeValue::Bool(true));
     }
@@ -276,13 +281,39 @@ pub(crate) fn from_session(session: &Session) -> Item {
     item
 }
 
+/// The authentication of a session without the attribute: the password at the login. Sessions of earlier versions have none.
+fn by_password(created_at: Timestamp) -> Authentication {
+    Authentication::new(created_at, Methods::PASSWORD)
+}
+
+/// The stored form of an authentication: the bits of its methods, and the seconds since the epoch in four bytes unless they are
+/// those of the login. [`AUTHENTICATION_BYTES`](daypass_core::account::AUTHENTICATION_BYTES) is the room of the largest one.
+pub(crate) fn authentication(authentication: Authentication, created_at: Timestamp) -> AttributeValue {
+    let mut bytes = vec![authentication.methods.bits()];
+    if authentication.at.seconds() != created_at.seconds() {
+        // Enough until the year 2106.
+        let seconds = u32::try_from(authentication.at.seconds()).unwrap_or(u32::MAX);
+        bytes.extend(seconds.to_be_bytes());
+    }
+    binary(&bytes)
+}
+
+fn to_authentication(bytes: &[u8], created_at: Timestamp) -> Option<Authentication> {
+    let (methods, at) = bytes.split_first()?;
+    let at = match at {
+        [] => created_at,
+        _ => Timestamp::from_seconds(u32::from_be_bytes(at.try_into().ok()?).into()),
+    };
+    Some(Authentication::new(at, Methods::from_bits(*methods)))
+}
+
 /// Reads a session.
 ///
 /// The stored `expires_at` may be later than the absolute end (see `rotation`). The earlier of both becomes the expiry of the
 /// [`Session`]. In an ended session it is the time of the removal (see `ending`), so the expiry is the absolute end.
 pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     let read = Reader { table: "sessions", item };
-    let absolute_end = read.time(ABSOLUTE_END)?;
+    let (created_at, absolute_end) = (read.time(CREATED_AT)?, read.time(ABSOLUTE_END)?);
     let expires_at = read.time(EXPIRES_AT)?.min(absolute_end);
     let revoked_at = read.optional(REVOKED_AT, Reader::time)?;
     let ended = match revoked_at {
@@ -297,13 +328,18 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         attempt: read.optional(ATTEMPT, |read, name| read.bytes(name, AttemptId::from_bytes))?,
         named: read.optional(NAMED, Reader::flag)?.unwrap_or(false),
         network: read.optional(NETWORK, |read, name| read.bytes(name, NetworkDigest::from_bytes))?,
-        created_at: read.time(CREATED_AT)?,
+        created_at,
         expires_at: if ended.is_some() { absolute_end } else { expires_at },
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
         claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
+        authentication: read
+            .optional(AUTHENTICATION, |read, name| {
+                read.bytes(name, |bytes| to_authentication(bytes, created_at))
+            })?
+            .unwrap_or_else(|| by_password(created_at)),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -504,6 +540,7 @@ fn parse_time(number: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_core::session::authentication::Method;
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_926_785_120);
 
@@ -523,6 +560,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
+            authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -564,11 +602,21 @@ mod tests {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            authentication: by_password(session().created_at),
             ended: None,
             device: None,
             ..session()
         };
-        assert_eq!(to_session(&from_session(&bare)), Ok(bare));
+        let item = from_session(&bare);
+        assert!(!item.contains_key(AUTHENTICATION), "as in the items of earlier versions");
+        assert_eq!(to_session(&item), Ok(bare.clone()));
+        let later = Authentication::new(NOW + std::time::Duration::from_secs(600), Methods::PASSWORD);
+        for (authentication, bytes) in [(later, 5), (by_password(NOW), 0), (session().authentication, 1)] {
+            let opened = Session { authentication, ..bare.clone() };
+            let item = from_session(&opened);
+            assert_eq!(item.get(AUTHENTICATION).map_or(0, |auth| auth.as_b().unwrap().as_ref().len()), bytes);
+            assert_eq!(to_session(&item), Ok(opened));
+        }
     }
 
     #[test]
@@ -642,6 +690,7 @@ mod tests {
                             ROTATED_AT,
                             ATTEMPT,
                             ACCOUNT,
+                            AUTHENTICATION,
                             NAMED,
                             NETWORK,
                             REVOKED_AT,

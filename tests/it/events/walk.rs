@@ -354,7 +354,8 @@ async fn mails(w: &mut Walk, dynamodb: &str) {
 async fn second_factor(w: &mut Walk) {
     let user = json!(w.service.quick_user("marker-second").await.id);
     let json = |path: &str, body: Value| post(path, "application/json", body.to_string());
-    let login = w.login("marker-second", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
+    let login =
+        w.login("marker-second", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
     let principal = w.service.principal(&login.access_token());
     let mut begin = json("/factors/totp", json!({}));
     begin.extensions_mut().insert(principal);
@@ -370,12 +371,16 @@ async fn second_factor(w: &mut Walk) {
     let codes = w.send(confirm).await.json();
     let recovery = codes["recovery_codes"][0].as_str().unwrap().to_owned();
     w.secrets.push(recovery.clone());
-    w.expect(&[&json!({ "event": "factors.changed", "change": "totp_enrolled", "user": user, "level": "WARN" })]);
+    w.expect(&[
+        &json!({ "event": "factors.changed", "change": "totp_enrolled", "user": user, "level": "WARN" }),
+    ]);
     let required = json!({ "event": "login.mfa_required", "user": user, "client": "web" });
     let first = w.login("marker-second", PASSWORD, &required).await;
     w.secrets.push(first.text("mfa_token"));
     w.send(json("/login/factor", json!({ "mfa_token": first.text("mfa_token"), "code": code }))).await;
-    w.expect(&[&json!({ "event": "login.factor_refused", "cause": "used_code", "user": user, "client": "web" })]);
+    w.expect(&[
+        &json!({ "event": "login.factor_refused", "cause": "used_code", "user": user, "client": "web" }),
+    ]);
     let body = json!({ "mfa_token": first.text("mfa_token"), "recovery_code": recovery });
     w.send(json("/login/factor", body)).await;
     w.expect(&[

@@ -59,9 +59,14 @@ pub enum Problem {
     /// A secret of a second factor cannot be encrypted.
     #[error("a secret of a second factor cannot be encrypted")]
     Seal(#[source] KeyError),
-    /// The user of the session authenticated longer ago than this.
-    #[error("the authentication of the session is too old")]
-    AuthenticationTooOld(Duration),
+    /// The user of the session authenticated too long ago, or by too little.
+    #[error("the authentication of the session is too old or too weak")]
+    InsufficientAuthentication {
+        /// The longest time since the authentication.
+        max_age: Duration,
+        /// The least `acr`.
+        acr: &'static str,
+    },
     /// The user has no second factor.
     #[error("the user has no second factor")]
     NoFactor,
@@ -162,9 +167,9 @@ impl Problem {
                 error: "insufficient_scope",
                 description: "The access token has no right to the account.",
             }),
-            Self::AuthenticationTooOld(_) => Some(Event::RequestRefused {
+            Self::InsufficientAuthentication { .. } => Some(Event::RequestRefused {
                 error: "insufficient_user_authentication",
-                description: "The authentication of the session is too old.",
+                description: "The authentication of the session is too old or too weak.",
             }),
             Self::OriginNotAllowed => Some(Event::RequestRefused {
                 error: "invalid_request",

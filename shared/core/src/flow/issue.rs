@@ -121,6 +121,7 @@ impl TokenIssuer {
             scope: scope.clone(),
             claims: session.claims.clone(),
             account,
+            authentication: session.authentication,
             session_end: session.expires_at,
         };
         Ok(TokenResponse {

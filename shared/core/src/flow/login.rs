@@ -12,7 +12,7 @@
 //! address that its user has not verified, and no other user can have that name.
 
 use crate::account::address::EmailAddress;
-use crate::account::session_room;
+use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::flow::error::Problem;
@@ -27,6 +27,7 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
 use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, UsedFactor, User, UserStatus};
 use crate::secret::{Password, SecretString};
+use crate::session::authentication::{Authentication, Method, Methods};
 use crate::session::{EndReason, Opening, Session};
 use crate::throttle::{KnownAddress, Limits, Proof};
 use crate::token::device::Device;
@@ -229,6 +230,13 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
     async fn open(&self, opens: &Opens<'_>) -> Result<Option<Session>, Problem> {
         let Opens { user, client, .. } = *opens;
         let enrols = opens.must_enrol();
+        let methods = match opens.factor {
+            None => Methods::PASSWORD,
+            Some(UsedFactor::OneTimeCode { .. } | UsedFactor::RecoveryCode(_)) => {
+                Methods::of(&[Method::Password, Method::OneTimeCode])
+            }
+        };
+        let now = self.context.clock.now();
         let opening = Opening {
             user: user.id,
             session: SessionId::generate(self.context.entropy.as_ref()),
@@ -236,9 +244,9 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope: if enrols { Scope::default() } else { opens.scope.clone() },
             claims: user.claims.clone(),
             account: enrols || opens.account,
+            authentication: Authentication::new(now, methods),
             device: opens.user_agent.and_then(|agent| device_hint(agent, user)),
         };
-        let now = self.context.clock.now();
         let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
         let new = NewSession {
             session: &session,
@@ -343,6 +351,6 @@ fn has_verified(user: &User, address: &EmailAddress) -> bool {
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
 fn device_hint(user_agent: &str, user: &User) -> Option<String> {
-    let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0).min(MAX_DEVICE_BYTES);
+    let room = device_room(&user.username, &user.scope, &user.claims).min(MAX_DEVICE_BYTES);
     (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }

@@ -194,6 +194,8 @@ impl<S: PasswordStore> ChangePassword<S> {
             scope,
             claims: user.claims.clone(),
             account: old.account,
+            // The change proves the password alone, and only at its own time.
+            authentication: old.authentication,
             device: old.device.clone(),
         };
         let opens = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);

@@ -63,9 +63,9 @@ pub fn refusal(error: &ApiError) -> Response {
         ApiError::NoToken(parameter) => {
             serde_json::json!({ "error": code, "error_description": description, "missing": parameter })
         }
-        ApiError::AuthenticationTooOld(max_age) => {
-            serde_json::json!({ "error": code, "error_description": description, "max_age": max_age })
-        }
+        ApiError::InsufficientAuthentication(max_age, acr) => serde_json::json!({
+            "error": code, "error_description": description, "max_age": max_age, "acr_values": acr
+        }),
         _ => serde_json::json!({ "error": code, "error_description": description }),
     };
     let mut response = uncached(status(error), body.to_string().into_bytes());
@@ -150,7 +150,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InsufficientScope
-        | ApiError::AuthenticationTooOld(_)
+        | ApiError::InsufficientAuthentication(..)
         | ApiError::FactorRequired
         | ApiError::SignUpNotAllowed
         | ApiError::NoOperator => StatusCode::FORBIDDEN,
@@ -178,9 +178,11 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
             header::WWW_AUTHENTICATE,
             r#"Bearer error="insufficient_scope", scope="daypass:account""#.to_owned(),
         )),
-        ApiError::AuthenticationTooOld(max_age) => Some((
+        ApiError::InsufficientAuthentication(max_age, acr) => Some((
             header::WWW_AUTHENTICATE,
-            format!(r#"Bearer error="insufficient_user_authentication", max_age={max_age}"#),
+            format!(
+                r#"Bearer error="insufficient_user_authentication", acr_values="{acr}", max_age={max_age}"#
+            ),
         )),
         ApiError::ClientAuthentication => {
             Some((header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
@@ -249,7 +251,7 @@ mod tests {
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::WrongCode,
-            ApiError::AuthenticationTooOld(600),
+            ApiError::InsufficientAuthentication(600, "2"),
             ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),
             ApiError::MailRefused,
@@ -270,7 +272,7 @@ mod tests {
                 "{error:?}"
             );
             let challenged = status == 401
-                || matches!(error, ApiError::InsufficientScope | ApiError::AuthenticationTooOld(_));
+                || matches!(error, ApiError::InsufficientScope | ApiError::InsufficientAuthentication(..));
             assert_eq!(response.headers().contains_key("www-authenticate"), challenged, "{error:?}");
         }
         let slow_down = refusal(&ApiError::SlowDown(Duration::from_millis(1001)));

@@ -50,8 +50,8 @@ pub enum ApiError {
     InvalidToken,
     /// The access token has no right to the account endpoints (RFC 6750 §3.1).
     InsufficientScope,
-    /// The user authenticated longer ago than this many seconds (RFC 9470 §3).
-    AuthenticationTooOld(u64),
+    /// The user authenticated longer ago than this many seconds, or with a lower `acr` than this (RFC 9470 §3).
+    InsufficientAuthentication(u64, &'static str),
     /// The user must have a second factor, and cannot remove the last one.
     FactorRequired,
     /// The link, the code or the request handle of a mail is not valid.
@@ -87,9 +87,10 @@ impl ApiError {
             Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
             Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
             Self::WrongCode => ("wrong_code", "The code is wrong or was used."),
-            Self::AuthenticationTooOld(_) => {
-                ("insufficient_user_authentication", "The authentication of the session is too old.")
-            }
+            Self::InsufficientAuthentication(..) => (
+                "insufficient_user_authentication",
+                "The authentication of the session is too old or too weak.",
+            ),
             Self::FactorRequired => {
                 ("factor_required", "A second factor is required: enrol another one instead.")
             }
@@ -159,7 +160,9 @@ impl From<&Problem> for ApiError {
             Problem::SignUpNotAllowed => Self::SignUpNotAllowed,
             Problem::MailThrottled(_, wait) => Self::SlowDown(*wait),
             Problem::MailRefused(..) => Self::MailRefused,
-            Problem::AuthenticationTooOld(most) => Self::AuthenticationTooOld(most.as_secs()),
+            Problem::InsufficientAuthentication { max_age, acr } => {
+                Self::InsufficientAuthentication(max_age.as_secs(), acr)
+            }
             Problem::FactorRequired => Self::FactorRequired,
             Problem::NoSuchSession | Problem::NoFactor => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),

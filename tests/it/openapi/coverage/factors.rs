@@ -68,7 +68,6 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
         let body = json!({ "enrolment_token": begun["enrolment_token"], "code": code });
         seen.see(service, authorized(sent("POST", "/factors/totp/confirm", &body))).await;
     }
-    seen.see(service, authorized(sent("POST", "/factors/recovery-codes", &nothing))).await;
     seen.see(service, authorized(request("GET", "/factors"))).await;
 
     // The second step.
@@ -86,7 +85,13 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let others = service.redeployed(dynamodb, &[("DAYPASS_CLIENTS", OTHERS)]).await;
     seen.json(&others, FACTOR, second("0")).await;
     service.clock.advance(Duration::from_secs(30));
-    seen.json(service, FACTOR, second(&totp.code_at(service.clock.now()))).await;
+    let both = seen.json(service, FACTOR, second(&totp.code_at(service.clock.now()))).await;
+    let principal = service.principal(&token_of(&both, "access_token"));
+    let authorized = |mut request: Request| {
+        request.extensions_mut().insert(principal);
+        request
+    };
+    seen.see(service, authorized(sent("POST", "/factors/recovery-codes", &nothing))).await;
     for _ in 0..6 {
         seen.json(service, FACTOR, second("0")).await;
     }
@@ -102,10 +107,17 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let totp = Totp::imported(TotpHash::Sha1, 6, 30, Secret::new(secret)).unwrap();
     let body =
         json!({ "enrolment_token": begun["enrolment_token"], "code": totp.code_at(others.clock.now()) });
-    for mut request in [sent("POST", "/factors/totp/confirm", &body), request("DELETE", "/factors/totp")] {
-        request.extensions_mut().insert(principal);
-        seen.see(&others, request).await;
-    }
+    let mut confirm = sent("POST", "/factors/totp/confirm", &body);
+    confirm.extensions_mut().insert(principal);
+    seen.see(&others, confirm).await;
+    let app = json!({ "username": "erin", "password": PASSWORD, "client_id": "strict" });
+    let first = seen.json(&others, "/login", app).await;
+    others.clock.advance(Duration::from_secs(30));
+    let body = json!({ "mfa_token": first["mfa_token"], "code": totp.code_at(others.clock.now()) });
+    let both = seen.json(&others, FACTOR, body).await;
+    let mut remove = request("DELETE", "/factors/totp");
+    remove.extensions_mut().insert(others.principal(&token_of(&both, "access_token")));
+    seen.see(&others, remove).await;
 
     // Removed, and later too old.
     seen.see(service, authorized(request("DELETE", "/factors/totp"))).await;

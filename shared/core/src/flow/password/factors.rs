@@ -26,7 +26,8 @@ use daypass_verifier::base::time::Timestamp;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// Longest time since the authentication of a session that changes second factors.
+/// Longest time since the authentication of a session that changes second factors, in which a user with a second factor has shown
+/// it.
 pub const FRESH: Duration = Duration::from_secs(600);
 
 /// Time from an enrolment to its confirmation.
@@ -145,8 +146,14 @@ impl<S: FactorStore> ChangePassword<S> {
                 required: owner.needs_factor(),
             });
         }
-        if owner.now.since(owner.session.created_at) > FRESH {
-            return Err(Problem::AuthenticationTooOld(FRESH));
+        // A user who has a factor has to have shown it.
+        let (authentication, needs_two) = (owner.session.authentication, user.factors.is_enrolled());
+        let is_fresh = owner.now.since(authentication.at) <= FRESH;
+        if !is_fresh || needs_two && !authentication.methods.are_two_factors() {
+            return Err(Problem::InsufficientAuthentication {
+                max_age: FRESH,
+                acr: if needs_two { "2" } else { "1" },
+            });
         }
         match &request.operation {
             FactorsOperation::Show | FactorsOperation::BeginTotp => self.begin(&owner),
