@@ -12,6 +12,7 @@ use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, RefreshKeys};
 use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
 use daypass_core::session::Session;
+use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;
@@ -277,6 +278,7 @@ async fn open_session(url: &str) -> Session {
         named: false,
         network: None,
         account: true,
+        authentication: Authentication::new(now, Methods::PASSWORD),
         created_at: now,
         expires_at: end,
         absolute_end: end,
