@@ -398,10 +398,11 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
-        InsufficientScope, InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff,
-        MailRefused, MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed,
-        PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient,
-        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongPassword,
+        FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidClient, InvalidGrant,
+        InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator,
+        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
+        SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
+        UnsupportedMediaType, WrongCode, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -425,6 +426,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         MailRefused,
         SignUpNotAllowed,
         MailOff,
+        WrongCode,
+        InsufficientAuthentication(0, "1"),
+        FactorRequired,
         InvalidToken,
         InsufficientScope,
         NoOperator,
@@ -453,6 +457,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | UnauthorizedClient
             | InvalidScope
             | WrongPassword
+            | WrongCode
+            | InsufficientAuthentication(..)
+            | FactorRequired
             | PasswordRefused(_)
             | MailRefused
             | SignUpNotAllowed
@@ -467,7 +474,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | ServerError => {}
         }
     }
-    all.iter().map(|error| (status(error).as_u16(), error.text().0)).collect()
+    // The answer of the first step of a login, which is no failure.
+    let second_step = (403, "mfa_required");
+    all.iter().map(|error| (status(error).as_u16(), error.text().0)).chain([second_step]).collect()
 }
 
 #[test]

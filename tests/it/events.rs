@@ -14,14 +14,15 @@ use daypass_core::account::Undeliverable;
 use daypass_core::client::machine::{CredentialId, MachineId, Unauthenticated};
 use daypass_core::http::request::Request;
 use daypass_core::ports::event::{
-    AdminAction, ClientRefusal, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped,
-    PasswordRefusal, Refusal,
+    AdminAction, ClientRefusal, Event, FactorFault, FactorRefusal, FactorsChange, Ignored, LoginFailure,
+    MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::{Exhausted, MailLimit};
 use daypass_core::token::mail::{MailTokenError, OutboxId, Purpose};
+use daypass_core::token::mfa::MfaTokenError;
 use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
@@ -92,10 +93,10 @@ sample_units! {
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
     }
     AdminAction {
-        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, MfaSet, FactorsReset, Removed, SessionEnded, SessionsEnded,
         ClientCreated, ClientRotated, ClientRevoked,
     }
-    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem, SecondFactor }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
@@ -109,7 +110,13 @@ sample_units! {
     MailFault { OtherPurpose, WrongCode, Absent, ForgedSubject, Outdated }
     MailSkipped { UnknownUser, Disabled, Unverified, Undeliverable, Taken, Sent, Expired, NoClient }
     MailLimit { Address, Network, Code }
-    MailKind { SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation }
+    MailKind {
+        SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation, FactorEnrolled, FactorRemoved, RecoveryCodes,
+        FactorsReset,
+    }
+    MfaTokenError { Malformed, UnknownKey, Forged, Expired }
+    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
+    FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced }
     Purpose { Reset, SignUp, Address, Invitation }
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
@@ -141,6 +148,7 @@ sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
+    FactorRefusal { Token, Factor }
     Denial { AuthorizationHeader, Token, Session, Route }
 }
 
@@ -193,6 +201,10 @@ sample_events! {
     LoginSucceeded { user, session, client }
     LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
+    LoginMfaRequired { user, client }
+    LoginFactorRefused { cause, user, client }
+    RecoveryCodeUsed { user, session, left }
+    FactorsChanged { change, user, session }
     LoginThrottled { limit, account, client, user, retry_after }
     ClientTokenIssued { client, key, session }
     ClientRefused { cause, client }
@@ -259,7 +271,7 @@ struct Shape {
 }
 
 /// Fields whose possible values the document lists.
-const LISTED: [&str; 4] = ["cause", "reason", "limit", "action"];
+const LISTED: [&str; 5] = ["cause", "reason", "limit", "action", "change"];
 
 fn caller() -> Caller {
     Caller {

@@ -15,6 +15,7 @@ mod docs;
 mod embedded;
 mod events;
 mod expiry;
+mod factors;
 mod flows;
 mod imports;
 mod machines;

@@ -11,6 +11,7 @@ use daypass_aws::SdkConfig;
 use daypass_core::account::claims::Claims;
 use daypass_core::client::machine::{MachineDocument, Machines, Registry};
 use daypass_core::config::{self, MailerConfig};
+use daypass_core::factor::Factors;
 use daypass_core::flow::account::Account;
 use daypass_core::flow::client_credentials::ClientCredentials;
 use daypass_core::flow::feed::Revocations;
@@ -371,6 +372,7 @@ impl Service {
             scope: Scope::parse("orders:read orders:write").unwrap(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             created_at: self.clock.now(),
             updated_at: self.clock.now(),
         };
@@ -393,7 +395,7 @@ impl Service {
         }
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
-            "/login" => daypass_login::handle(&self.login, request).boxed(),
+            "/login" | "/login/factor" => daypass_login::handle(&self.login, request).boxed(),
             "/refresh" | "/token" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
             "/introspect" => daypass_introspect::handle(&self.introspect, request).boxed(),
@@ -402,6 +404,7 @@ impl Service {
             }
             "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if path.starts_with("/factors") => daypass_password::handle(&self.password, request).boxed(),
             path if path.starts_with("/admin/") => {
                 daypass_admin_function::handle(&self.admin, request).boxed()
             }

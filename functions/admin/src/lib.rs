@@ -142,6 +142,16 @@ impl Turn<'_> {
                 let removed = self.step(AdminAction::Removed, user.id, admin.remove(&name)).await?;
                 Ok(changed(&removed))
             }
+            Operation::ResetFactors(name, language) => {
+                let user = self.read(admin.user(&name).await)?;
+                let resetting = admin.reset_factors(&name, language);
+                let reset = self.step(AdminAction::FactorsReset, user.id, resetting).await?;
+                Ok(json!({
+                    "user": UserView::from(&reset.user),
+                    "sessions_ended": reset.ended,
+                    "mail": reset.mail,
+                }))
+            }
             Operation::Sessions(whose) => {
                 let user_id = self.user_id(whose).await?;
                 let sessions = self.read(admin.sessions(user_id).await)?;
@@ -271,6 +281,10 @@ impl Turn<'_> {
                 }
                 _ => {}
             }
+        }
+        if let Some(required) = change.mfa_required {
+            let setting = admin.require_mfa(name, required);
+            user = self.step(AdminAction::MfaSet, user.id, setting).await?;
         }
         if let Some(status) = change.status {
             let action = match status {

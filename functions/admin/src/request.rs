@@ -39,6 +39,7 @@ pub(crate) enum Operation {
     User(Username),
     Change(Username, Change),
     SetPassword(Username, Password),
+    ResetFactors(Username, Language),
     Remove(Username),
     Sessions(Whose),
     EndSessions(Whose),
@@ -88,6 +89,7 @@ pub(crate) struct Change {
     pub(crate) scope: Option<Scope>,
     pub(crate) email: Option<Option<Email>>,
     pub(crate) claims: Option<Claims>,
+    pub(crate) mfa_required: Option<bool>,
 }
 
 /// The user of sessions. A removed user has an id and no name.
@@ -127,6 +129,7 @@ struct ChangeBody {
     email: Option<Option<String>>,
     email_verified: Option<bool>,
     claims: Option<Map<String, Value>>,
+    mfa_required: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +192,11 @@ impl Operation {
                 Self::SetPassword(username, password)
             }
             ("user/password", _) => return Err(ApiError::MethodNotAllowed("PUT")),
+            ("user/factors", "DELETE") => {
+                let username = query.username(passwords)?;
+                Self::ResetFactors(username, query.language()?)
+            }
+            ("user/factors", _) => return Err(ApiError::MethodNotAllowed("DELETE")),
             ("sessions", "GET") => Self::Sessions(query.whose(passwords)?),
             ("sessions", "DELETE") => Self::EndSessions(query.whose(passwords)?),
             ("session", "GET") => Self::Session(query.whose(passwords)?, query.session()?),
@@ -268,6 +276,12 @@ impl Query {
         let text = self.take("client_id").ok_or(ApiError::InvalidRequest("The client_id is missing."))?;
         MachineId::parse(&text)
             .ok_or(ApiError::InvalidRequest("The client_id is not client_ and 1 to 48 of a-z 0-9 -."))
+    }
+
+    fn language(&mut self) -> Result<Language, ApiError> {
+        let Some(tag) = self.take("language") else { return Ok(Language::default()) };
+        Language::parse(&tag)
+            .ok_or(ApiError::InvalidRequest("The language is not a tag such as en or de-CH."))
     }
 
     fn end(self) -> Result<(), ApiError> {
@@ -367,9 +381,10 @@ fn change(body: ChangeBody) -> Result<Change, ApiError> {
         scope: body.scope.as_deref().map(scope).transpose()?,
         email: email(body.email, body.email_verified)?,
         claims: claims(body.claims)?,
+        mfa_required: body.mfa_required,
     };
     match change {
-        Change { status: None, scope: None, email: None, claims: None } => {
+        Change { status: None, scope: None, email: None, claims: None, mfa_required: None } => {
             Err(ApiError::InvalidRequest("The body changes nothing."))
         }
         change => Ok(change),

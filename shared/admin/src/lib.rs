@@ -3,6 +3,7 @@
 //! Each operation that changes something can be repeated. To finish an interrupted one, repeat it.
 
 mod clients;
+mod factors;
 mod invite;
 mod scope;
 mod sessions;
@@ -12,6 +13,7 @@ pub mod view;
 pub use clients::{
     ClientDocument, ClientError, ClientView, Clients, KeyView, NewKey, NewKeyView, RevokedView, public_key,
 };
+pub use factors::FactorsReset;
 pub use invite::{Invitation, Invited};
 pub use scope::{ScopeRefused, scope};
 pub use users::{NewUser, Page, require_room};

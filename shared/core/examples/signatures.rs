@@ -10,6 +10,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
+use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
@@ -68,6 +69,7 @@ fn measure(algorithm: Algorithm) -> Result<[Duration; 4], Box<dyn Error>> {
     };
     let grant = Grant {
         account: true,
+        authentication: Authentication::new(now, Methods::PASSWORD),
         claims: Claims::default(),
         user: UserId::from_bytes([1; 16]),
         session: SessionId::from_bytes([2; 16]),

@@ -8,7 +8,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable};
+use daypass_core::factor::recovery::RecoveryDigest;
+use daypass_core::factor::{EnrolledTotp, Factors};
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
+use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
@@ -33,6 +36,10 @@ pub(crate) const CHANGED_BY: &str = "changed_by";
 pub(crate) const EMAIL: &str = "email";
 pub(crate) const EMAIL_VERIFIED: &str = "email_verified";
 pub(crate) const EMAIL_UNDELIVERABLE: &str = "email_undeliverable";
+pub(crate) const TOTP: &str = "totp";
+pub(crate) const TOTP_STEP: &str = "totp_step";
+pub(crate) const RECOVERY: &str = "recovery";
+pub(crate) const MFA: &str = "mfa";
 // A session of such a user has this attribute too.
 pub(crate) const CLAIMS: &str = "claims";
 
@@ -46,6 +53,7 @@ pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
 pub(crate) const ACCOUNT: &str = "acct";
+pub(crate) const AUTHENTICATION: &str = "auth";
 pub(crate) const NAMED: &str = "named";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
@@ -252,6 +260,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if !session.account {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
+    if session.authentication != by_password(session.created_at) {
+        put(AUTHENTICATION, authentication(session.authentication, session.created_at));
+    }
     if session.named {
         put(NAMED, AttributeValue::Bool(true));
     }
@@ -270,13 +281,39 @@ pub(crate) fn from_session(session: &Session) -> Item {
     item
 }
 
+/// The authentication of a session without the attribute: the password at the login. Sessions of earlier versions have none.
+fn by_password(created_at: Timestamp) -> Authentication {
+    Authentication::new(created_at, Methods::PASSWORD)
+}
+
+/// The stored form of an authentication: the bits of its methods, and the seconds since the epoch in four bytes unless they are
+/// those of the login. [`AUTHENTICATION_BYTES`](daypass_core::account::AUTHENTICATION_BYTES) is the room of the largest one.
+pub(crate) fn authentication(authentication: Authentication, created_at: Timestamp) -> AttributeValue {
+    let mut bytes = vec![authentication.methods.bits()];
+    if authentication.at.seconds() != created_at.seconds() {
+        // Enough until the year 2106.
+        let seconds = u32::try_from(authentication.at.seconds()).unwrap_or(u32::MAX);
+        bytes.extend(seconds.to_be_bytes());
+    }
+    binary(&bytes)
+}
+
+fn to_authentication(bytes: &[u8], created_at: Timestamp) -> Option<Authentication> {
+    let (methods, at) = bytes.split_first()?;
+    let at = match at {
+        [] => created_at,
+        _ => Timestamp::from_seconds(u32::from_be_bytes(at.try_into().ok()?).into()),
+    };
+    Some(Authentication::new(at, Methods::from_bits(*methods)))
+}
+
 /// Reads a session.
 ///
 /// The stored `expires_at` may be later than the absolute end (see `rotation`). The earlier of both becomes the expiry of the
 /// [`Session`]. In an ended session it is the time of the removal (see `ending`), so the expiry is the absolute end.
 pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     let read = Reader { table: "sessions", item };
-    let absolute_end = read.time(ABSOLUTE_END)?;
+    let (created_at, absolute_end) = (read.time(CREATED_AT)?, read.time(ABSOLUTE_END)?);
     let expires_at = read.time(EXPIRES_AT)?.min(absolute_end);
     let revoked_at = read.optional(REVOKED_AT, Reader::time)?;
     let ended = match revoked_at {
@@ -291,13 +328,18 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         attempt: read.optional(ATTEMPT, |read, name| read.bytes(name, AttemptId::from_bytes))?,
         named: read.optional(NAMED, Reader::flag)?.unwrap_or(false),
         network: read.optional(NETWORK, |read, name| read.bytes(name, NetworkDigest::from_bytes))?,
-        created_at: read.time(CREATED_AT)?,
+        created_at,
         expires_at: if ended.is_some() { absolute_end } else { expires_at },
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
         claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
+        authentication: read
+            .optional(AUTHENTICATION, |read, name| {
+                read.bytes(name, |bytes| to_authentication(bytes, created_at))
+            })?
+            .unwrap_or_else(|| by_password(created_at)),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -330,7 +372,27 @@ pub(crate) fn from_user(user: &User) -> Item {
     put_claims(&mut item, &user.claims);
     put_scope(&mut item, &user.scope);
     item.extend(user.email.iter().flat_map(from_email));
+    item.extend(from_factors(&user.factors));
     item
+}
+
+/// The attributes of second factors.
+fn from_factors(factors: &Factors) -> impl Iterator<Item = (String, AttributeValue)> {
+    let totp = factors.totp.iter().flat_map(|totp| {
+        [(TOTP.to_owned(), binary(&totp.sealed)), (TOTP_STEP.to_owned(), number(totp.step))]
+    });
+    let recovery = recovery_set(&factors.recovery).map(|digests| (RECOVERY.to_owned(), digests));
+    totp.chain(recovery).chain(factors.required.then(|| (MFA.to_owned(), AttributeValue::Bool(true))))
+}
+
+/// The stored form of recovery codes: a set, of which one update can remove one digest. `None` without codes.
+pub(crate) fn recovery_set(digests: &[RecoveryDigest]) -> Option<AttributeValue> {
+    (!digests.is_empty()).then(|| recovery_set_of(digests))
+}
+
+/// As [`recovery_set`], for at least one digest: DynamoDB has no empty set.
+pub(crate) fn recovery_set_of(digests: &[RecoveryDigest]) -> AttributeValue {
+    AttributeValue::Bs(digests.iter().map(|digest| digest.as_bytes().to_vec().into()).collect())
 }
 
 /// The attributes of an e-mail address.
@@ -357,6 +419,7 @@ pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
         scope: read.scope()?,
         email: read.email()?,
         claims: read.claims()?,
+        factors: read.factors()?,
         created_at: read.time(CREATED_AT)?,
         updated_at: read.time(UPDATED_AT)?,
     })
@@ -438,6 +501,22 @@ impl<'a> Reader<'a> {
         Ok(claims.unwrap_or_default())
     }
 
+    fn factors(&self) -> Result<Factors, StoreError> {
+        let sealed = self.optional(TOTP, |read, name| read.bytes(name, |bytes| Some(bytes.to_vec())))?;
+        let step = |read: &Self| read.digits(TOTP_STEP)?.parse().map_err(|_| read.odd(TOTP_STEP));
+        let totp = sealed.map(|sealed| Ok(EnrolledTotp { sealed, step: step(self)? })).transpose()?;
+        let recovery = self.optional(RECOVERY, |read, name| {
+            let set = read.item.get(name).and_then(|value| value.as_bs().ok());
+            let digests = set.into_iter().flatten().map(|bytes| RecoveryDigest::from_bytes(bytes.as_ref()));
+            let mut digests = digests.collect::<Option<Vec<_>>>().filter(|_| set.is_some());
+            // A set has no order.
+            digests.iter_mut().for_each(|digests| digests.sort_unstable());
+            digests.ok_or_else(|| read.odd(name))
+        })?;
+        let required = self.optional(MFA, Reader::flag)?.unwrap_or(false);
+        Ok(Factors { totp, recovery: recovery.unwrap_or_default(), required })
+    }
+
     fn optional<T>(
         &self,
         name: &str,
@@ -461,6 +540,7 @@ fn parse_time(number: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_core::session::authentication::Method;
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_926_785_120);
 
@@ -480,6 +560,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
+            authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -499,6 +580,11 @@ mod tests {
                 undeliverable: Some(Undeliverable::Bounced),
             }),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
+            factors: Factors {
+                totp: Some(EnrolledTotp { sealed: vec![1; 60], step: 60_000_000 }),
+                recovery: [1, 2].map(|n| RecoveryDigest::from_bytes(&[n; 16]).unwrap()).into(),
+                required: true,
+            },
             created_at: NOW,
             updated_at: NOW,
         }
@@ -516,11 +602,21 @@ mod tests {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            authentication: by_password(session().created_at),
             ended: None,
             device: None,
             ..session()
         };
-        assert_eq!(to_session(&from_session(&bare)), Ok(bare));
+        let item = from_session(&bare);
+        assert!(!item.contains_key(AUTHENTICATION), "as in the items of earlier versions");
+        assert_eq!(to_session(&item), Ok(bare.clone()));
+        let later = Authentication::new(NOW + std::time::Duration::from_secs(600), Methods::PASSWORD);
+        for (authentication, bytes) in [(later, 5), (by_password(NOW), 0), (session().authentication, 1)] {
+            let opened = Session { authentication, ..bare.clone() };
+            let item = from_session(&opened);
+            assert_eq!(item.get(AUTHENTICATION).map_or(0, |auth| auth.as_b().unwrap().as_ref().len()), bytes);
+            assert_eq!(to_session(&item), Ok(opened));
+        }
     }
 
     #[test]
@@ -531,6 +627,7 @@ mod tests {
             scope: Scope::default(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             ..user()
         };
         assert!(to_user(&from_user(&bare)) == Ok(bare));
@@ -593,6 +690,7 @@ mod tests {
                             ROTATED_AT,
                             ATTEMPT,
                             ACCOUNT,
+                            AUTHENTICATION,
                             NAMED,
                             NETWORK,
                             REVOKED_AT,
@@ -605,6 +703,9 @@ mod tests {
                             EMAIL_UNDELIVERABLE,
                             CLAIMS,
                             PASSWORD_HASH,
+                            TOTP,
+                            RECOVERY,
+                            MFA,
                             USERNAME
                         ]
                         .contains(&name),

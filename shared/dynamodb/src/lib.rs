@@ -14,6 +14,7 @@ mod connect;
 mod empty;
 mod ended;
 mod error;
+mod factors;
 mod item;
 mod machine;
 mod moving;

@@ -2,6 +2,8 @@
 
 use super::*;
 use daypass_core::client::machine::{Credential, Machine, MachineDocument, SecretDigest, new_secret};
+use daypass_core::factor::totp::{Totp, TotpHash};
+use daypass_core::secret::Secret;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::cognito::{Cognito, Fault};
 use daypass_tests::mailroom::{Mailroom, token_and_code};
@@ -300,6 +302,7 @@ async fn a_walk_past_every_event() {
         w.service.send(request).await;
         w.expect(&[&expected]);
     }
+    second_factor(w).await;
 
     // A user of the old system.
     decide(r#"{"ok":true}"#);
@@ -385,6 +388,45 @@ async fn mails(w: &mut Walk, dynamodb: &str) {
     let token = token_of(w, &room).await;
     w.send(json("/email/confirm", json!({ "token": token }))).await;
     w.expect(&[&json!({ "event": "email.changed", "user": user })]);
+}
+
+/// Enrolment of one-time codes, and the two steps of a login.
+async fn second_factor(w: &mut Walk) {
+    let user = json!(w.service.quick_user("marker-second").await.id);
+    let json = |path: &str, body: Value| post(path, "application/json", body.to_string());
+    let login =
+        w.login("marker-second", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
+    let principal = w.service.principal(&login.access_token());
+    let mut begin = json("/factors/totp", json!({}));
+    begin.extensions_mut().insert(principal);
+    let begun = w.send(begin).await.json();
+    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
+    let secret = data_encoding::BASE32_NOPAD.decode(text("secret").as_bytes()).unwrap();
+    let totp = Totp::imported(TotpHash::Sha1, 6, 30, Secret::new(secret)).unwrap();
+    let code = totp.code_at(daypass_verifier::base::time::Clock::now(&w.service.clock));
+    w.secrets.extend([text("secret"), text("enrolment_token")]);
+    let mut confirm =
+        json("/factors/totp/confirm", json!({ "enrolment_token": text("enrolment_token"), "code": code }));
+    confirm.extensions_mut().insert(principal);
+    let codes = w.send(confirm).await.json();
+    let recovery = codes["recovery_codes"][0].as_str().unwrap().to_owned();
+    w.secrets.push(recovery.clone());
+    w.expect(&[
+        &json!({ "event": "factors.changed", "change": "totp_enrolled", "user": user, "level": "WARN" }),
+    ]);
+    let required = json!({ "event": "login.mfa_required", "user": user, "client": "web" });
+    let first = w.login("marker-second", PASSWORD, &required).await;
+    w.secrets.push(first.text("mfa_token"));
+    w.send(json("/login/factor", json!({ "mfa_token": first.text("mfa_token"), "code": code }))).await;
+    w.expect(&[
+        &json!({ "event": "login.factor_refused", "cause": "used_code", "user": user, "client": "web" }),
+    ]);
+    let body = json!({ "mfa_token": first.text("mfa_token"), "recovery_code": recovery });
+    w.send(json("/login/factor", body)).await;
+    w.expect(&[
+        &json!({ "event": "login.recovery_code_used", "user": user, "left": 9, "level": "WARN" }),
+        &json!({ "event": "login.succeeded", "user": user, "client": "web" }),
+    ]);
 }
 
 /// The token of the newest mail. The lines of the mailer hold no secret either.

@@ -1,5 +1,7 @@
 //! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
 
+mod factors;
+
 use data_encoding::BASE64;
 use daypass_admin::ClientDocument;
 use daypass_core::client::machine::{
@@ -30,6 +32,14 @@ const MAILS: [(&str, bool); 6] = [
     ("/recover/confirm", false),
     ("/email", true),
     ("/email/confirm", false),
+];
+/// The operations about second factors.
+const FACTORS: [(&str, &str); 5] = [
+    ("GET", "/factors"),
+    ("POST", "/factors/totp"),
+    ("DELETE", "/factors/totp"),
+    ("POST", "/factors/totp/confirm"),
+    ("POST", "/factors/recovery-codes"),
 ];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
@@ -108,6 +118,7 @@ async fn every_listed_response_is_seen() {
     machine_tokens(&mut seen, &pages, &machines).await;
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
+    factors::walk(&mut seen, &pages, &db.url()).await;
     administration(&mut seen, &pages).await;
     without_clients(&mut seen, &mut pages).await;
     failures(&mut seen, &pages, &machines).await;
@@ -137,9 +148,8 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
     let mails = MAILS.map(|(path, _)| path);
-    for path in ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION]
-        .into_iter()
-        .chain(mails)
+    let others = ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION];
+    for path in others.into_iter().chain(mails).chain(["/login/factor"]).chain(FACTORS.map(|(_, path)| path))
     {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
@@ -337,6 +347,7 @@ async fn administration(seen: &mut Seen, service: &Service) {
             "/admin/user/password",
             r#"{"password":"a longer and better password"}"#,
         ),
+        ("DELETE", "/admin/user/factors?username=managed", "/admin/user/factors", ""),
         ("GET", &sessions, "/admin/sessions", ""),
         ("GET", &session, "/admin/session", ""),
         ("DELETE", &session, "/admin/session", ""),
@@ -427,6 +438,9 @@ async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     }
     for (path, _) in MAILS {
         seen.see(service, request("POST", path)).await;
+    }
+    for (method, path) in FACTORS.into_iter().chain([("POST", "/login/factor")]) {
+        seen.see(service, request(method, path)).await;
     }
 }
 

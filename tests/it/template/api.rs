@@ -58,6 +58,11 @@ fn routes_lead_to_their_functions() {
     // IAM knows operators.
     let expected = [
         ("ANY /login", "login", Guard::None),
+        ("ANY /login/factor", "login", Guard::None),
+        ("ANY /factors", "password", Guard::Authorizer),
+        ("ANY /factors/{operation+}", "password", Guard::Authorizer),
+        ("OPTIONS /factors", "password", Guard::None),
+        ("OPTIONS /factors/{operation+}", "password", Guard::None),
         ("ANY /refresh", "refresh", Guard::None),
         ("ANY /token", "refresh", Guard::None),
         ("ANY /introspect", "introspect", Guard::None),
@@ -103,6 +108,8 @@ fn a_flood_at_one_route_starves_only_that_route() {
         assert!(total <= 5_000, "{limit}: {total}");
         for hashing in [
             "ANY /login",
+            "ANY /login/factor",
+            "ANY /factors/{operation+}",
             "ANY /password",
             "ANY /admin/{operation+}",
             "ANY /email",

@@ -5,6 +5,7 @@
 //! created before it.
 
 use crate::account::session_room;
+use crate::factor::Factors;
 use crate::flow::error::{Problem, Throttled};
 use crate::flow::login::{Checked, Login, LoginRequest};
 use crate::flow::throttle::{Admitted, Throttle};
@@ -104,6 +105,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope: first.and_then(|client| client.scope.clone()).unwrap_or_default(),
             email: right.email,
             claims: right.claims,
+            factors: Factors::default(),
             created_at: now,
             updated_at: now,
         };

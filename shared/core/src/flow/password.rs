@@ -15,6 +15,7 @@
 //! id follows from that of the old one.
 
 pub mod email;
+pub mod factors;
 
 use crate::client::{Client, Transport};
 use crate::config::PasswordConfig;
@@ -22,7 +23,7 @@ use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{Admitted, Throttle};
-use crate::keys::{Document, KeyError, Peppers, RefreshKeys};
+use crate::keys::{Document, FactorKeys, KeyError, Peppers, RefreshKeys};
 use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, PasswordRefusal};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
@@ -64,6 +65,8 @@ pub struct ChangePassword<S> {
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
+    /// The keys of second factors.
+    pub factor_keys: FactorKeys,
     /// The keys of the tokens of mails.
     pub mail_keys: MailKeys,
     /// Time, randomness and the log.
@@ -101,9 +104,9 @@ impl<S: PasswordStore> ChangePassword<S> {
         context: Context,
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
-        let peppers = Peppers::from_document(keys)?;
+        let (peppers, factor_keys) = (Peppers::from_document(keys)?, FactorKeys::from_document(keys)?);
         let mail_keys = MailKeys::new(RefreshKeys::from_document(keys)?, config.issuer.clone());
-        Ok(Self { config, store, hasher, issuer, peppers, mail_keys, context })
+        Ok(Self { config, store, hasher, issuer, peppers, factor_keys, mail_keys, context })
     }
 
     /// Checks the current password, stores the new one, ends every session and opens another one.
@@ -191,6 +194,8 @@ impl<S: PasswordStore> ChangePassword<S> {
             scope,
             claims: user.claims.clone(),
             account: old.account,
+            // The change proves the password alone, and only at its own time.
+            authentication: old.authentication,
             device: old.device.clone(),
         };
         let opens = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);

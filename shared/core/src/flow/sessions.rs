@@ -202,6 +202,7 @@ mod tests {
     use crate::config;
     use crate::ports::store::{StoreError, StoredSessions};
     use crate::session::Ended;
+    use crate::session::authentication::{Authentication, Methods};
     use crate::testing::{NOW, Seeded};
     use daypass_verifier::base::ids::UserId;
     use daypass_verifier::base::time::Clock;
@@ -239,6 +240,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::default(),
             account: true,
+            authentication: Authentication::new(seconds_ago(age), Methods::PASSWORD),
             ended: None,
             device: None,
         }

@@ -27,7 +27,7 @@ pub(super) enum Accepts {
 }
 
 /// Parameters that no endpoint accepts in the query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 19] = [
+const BODY_ONLY: [&str; 22] = [
     "username",
     "password",
     "current_password",
@@ -47,6 +47,9 @@ const BODY_ONLY: [&str; 19] = [
     "language",
     "request",
     "code",
+    "mfa_token",
+    "recovery_code",
+    "enrolment_token",
 ];
 
 /// The body of a POST request, which is taken out of the request and wiped after reading.

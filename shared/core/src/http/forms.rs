@@ -5,6 +5,7 @@ use crate::client::{Clients, Transport};
 use crate::flow::client_credentials::ClientCredentialsRequest;
 use crate::flow::introspect::IntrospectRequest;
 use crate::flow::login::LoginRequest;
+use crate::flow::login::factor::{FactorProof, FactorRequest};
 use crate::flow::password::PasswordRequest;
 use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
@@ -49,6 +50,14 @@ struct LoginBody {
     password: Parameter<Password>,
     scope: Parameter<String>,
     device_token: Parameter<SecretString>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FactorBody {
+    mfa_token: Parameter<SecretString>,
+    code: Parameter<SecretString>,
+    recovery_code: Parameter<SecretString>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,6 +146,31 @@ impl LoginRequest {
             source_ip: caller.source_ip,
             device_token,
             user_agent: caller.user_agent,
+        })
+    }
+}
+
+impl FactorRequest {
+    /// Parses the request. Its client is that of the token.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of a malformed request.
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+        let body: FactorBody = body::read(request, Accepts::Json)?;
+        let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
+        let proof = match (body.code.text()?, body.recovery_code.text()?) {
+            (Some(code), None) => FactorProof::OneTimeCode(code),
+            (None, Some(code)) => FactorProof::RecoveryCode(code),
+            _ => return Err(ApiError::InvalidRequest("Send either a code or a recovery_code.")),
+        };
+        let caller = caller_of(request);
+        Ok(Self {
+            token,
+            proof,
+            cookie_clients: Page::of(request).clients(clients).unwrap_or_default(),
+            source_ip: caller.source_ip,
+            user_agent: caller.user_agent,
+            keys_overdue: keys_are_overdue(request),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! The session: a family of refresh tokens, and the one rule for what a presented token means.
 
+pub mod authentication;
 pub mod limit;
 
 use crate::account::claims::Claims;
 use crate::keys::CounterKey;
+use crate::session::authentication::Authentication;
 use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
 use aws_lc_rs::hmac;
@@ -51,6 +53,8 @@ pub struct Session {
     pub claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub account: bool,
+    /// The last authentication of its user.
+    pub authentication: Authentication,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
     /// The user agent of the login, shortened.
@@ -72,6 +76,8 @@ pub(crate) struct Opening {
     pub(crate) claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub(crate) account: bool,
+    /// The authentication of its user.
+    pub(crate) authentication: Authentication,
     /// The user agent of the login, shortened.
     pub(crate) device: Option<String>,
 }
@@ -189,7 +195,7 @@ impl Session {
 
     /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
     pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
-        let Opening { user, session, client, scope, claims, account, device } = opening;
+        let Opening { user, session, client, scope, claims, account, authentication, device } = opening;
         // Whole seconds, as the token and the TTL attribute carry them.
         let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
         Self {
@@ -207,6 +213,7 @@ impl Session {
             scope,
             claims,
             account,
+            authentication,
             ended: None,
             device,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ports::store::{Rotation, StoreError};
+use crate::session::authentication::Methods;
 use crate::testing::NOW;
 use crate::token::refresh::RefreshToken;
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ fn session() -> Session {
         scope: Scope::parse("a b").unwrap(),
         claims: Claims::default(),
         account: true,
+        authentication: Authentication::new(Timestamp::from_seconds(NOW.seconds() - 1000), Methods::PASSWORD),
         ended: None,
         device: None,
     }

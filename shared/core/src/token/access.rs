@@ -2,6 +2,7 @@
 
 use crate::account::claims::Claims as UserClaims;
 use crate::keys::{KeyError, SigningKeys};
+use crate::session::authentication::Authentication;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::entropy::{Entropy, random};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
@@ -28,6 +29,8 @@ pub struct Grant {
     pub claims: UserClaims,
     /// Whether it may call the account endpoints: `account`, left out when it may not.
     pub account: bool,
+    /// The last authentication of the session: `auth_time`, `amr` and `acr` (RFC 9068 §2.2.1).
+    pub authentication: Authentication,
     /// When its session expires, in whole seconds: `exp` is no later.
     pub session_end: Timestamp,
 }
@@ -81,6 +84,13 @@ struct Claims<'a> {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    /// This and the next two are absent for a machine client, which no person authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<&'static str>,
     /// None of its members has a name of the others: [`UserClaims`] reserves them.
     #[serde(flatten)]
     user: &'a UserClaims,
@@ -110,6 +120,9 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: grant.account,
+            auth_time: Some(grant.authentication.at.seconds()),
+            acr: Some(grant.authentication.methods.acr()),
+            amr: grant.authentication.methods.amr(),
             user: &grant.claims,
         };
         sign(&self.keys, MEDIA_TYPE, &claims)
@@ -137,6 +150,9 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: false,
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
             user: &UserClaims::default(),
         };
         Ok((sign(&self.keys, MEDIA_TYPE, &claims)?, lifetime))

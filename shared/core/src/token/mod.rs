@@ -5,5 +5,6 @@ pub mod access;
 pub mod assertion;
 pub mod device;
 pub mod mail;
+pub mod mfa;
 pub mod migration;
 pub mod refresh;
