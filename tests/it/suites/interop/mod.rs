@@ -16,6 +16,7 @@ mod machines;
 mod migration;
 mod oauth2_client;
 mod programs;
+mod resource_servers;
 mod tokens;
 
 use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
