@@ -453,6 +453,11 @@ async fn assertions_of_every_algorithm_and_form() {
             header.as_object_mut().unwrap().remove("kid");
             assert_eq!(world.assert(&key.jwt(&header, &claims)).await.status, 200, "{name}");
         }
+        // The name of EdDSA in RFC 9864.
+        let mut header = key.header();
+        header["alg"] = json!("Ed25519");
+        let status = world.assert(&key.jwt(&header, &world.claims())).await.status;
+        assert_eq!(status, if matches!(key, Key::EdDsa(_)) { 200 } else { 401 });
     }
 }
 

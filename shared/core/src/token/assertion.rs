@@ -3,6 +3,7 @@
 //! Nothing remembers a used assertion, because that would be a request to a table. docs/adr/0103 weighs what a replay gains.
 
 use daypass_verifier::base::time::{MAX_CLOCK_SKEW, Timestamp};
+use daypass_verifier::jose::jwk::Algorithm;
 use daypass_verifier::jose::verify::{
     MAX_TOKEN_BYTES, Rejection, UnverifiedToken, VerifyingKey, numeric_date, text,
 };
@@ -17,6 +18,9 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(60);
 
 /// Values of `typ` (RFC 7515 §4.1.9), in lower case. Many clients send none. An access token is no assertion.
 const TYPES: [&str; 2] = ["jwt", "client-authentication+jwt"];
+
+/// The newer name of EdDSA with an Ed25519 key (RFC 9864 §2.2), which openid-client sends.
+const ED25519: &str = "Ed25519";
 
 /// An assertion before its signature is checked.
 pub struct Assertion<'a> {
@@ -64,7 +68,9 @@ impl<'a> Assertion<'a> {
             Some(Value::String(kid)) if kid == key.kid() => {}
             Some(_) => return Err(Rejection::UnknownKey),
         }
-        if text(&self.header, "alg") != Some(key.algorithm().as_str()) {
+        let algorithm = text(&self.header, "alg");
+        let is_ed25519 = key.algorithm() == Algorithm::EdDsa && algorithm == Some(ED25519);
+        if algorithm != Some(key.algorithm().as_str()) && !is_ed25519 {
             return Err(Rejection::WrongAlgorithm);
         }
         self.token.check(key)
