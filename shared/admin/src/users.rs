@@ -136,7 +136,7 @@ impl Admin<'_> {
     /// [`AdminError::UnknownUser`], [`AdminError::AddressTaken`] and [`AdminError::Store`].
     pub async fn set_email(&self, username: &Username, email: Option<&Email>) -> Result<User, AdminError> {
         match self.store.set_email(username, email, self.clock.now()).await? {
-            EmailChange::Changed(user) => Ok(user),
+            EmailChange::Changed(user) => Ok(*user),
             EmailChange::Taken => Err(AdminError::AddressTaken),
             EmailChange::NoUser => known(username, None),
         }

@@ -44,9 +44,9 @@ pub async fn a_user_reads_back(bench: &Bench) {
 pub async fn a_migrated_user_is_created_once(bench: &Bench) {
     let ada = User { scope: scope("a b"), ..user("ada") };
     bench.recorder.next(1, Action::DropAnswer);
-    assert!(bench.store.create_user(&ada).await == Ok(Creation::Stored(ada.clone())));
+    assert!(bench.store.create_user(&ada).await == Ok(Creation::Stored(Box::new(ada.clone()))));
     let other = User { id: UserId::from_bytes([9; 16]), ..ada.clone() };
-    assert!(bench.store.create_user(&other).await == Ok(Creation::Stored(ada.clone())));
+    assert!(bench.store.create_user(&other).await == Ok(Creation::Stored(Box::new(ada.clone()))));
     assert!(bench.store.user(&ada.username).await == Ok(Some(ada)));
 }
 

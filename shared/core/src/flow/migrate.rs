@@ -123,7 +123,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         let Creation::Stored(stored) = creation else { return Ok(Err(LoginFailure::OtherOldUser)) };
         // The salt is random: with another hash, another login has created the user meanwhile.
         let is_new = stored.password_hash == new.password_hash;
-        let stored = user.insert(stored);
+        let stored = user.insert(*stored);
         if !is_new {
             return Ok(self.check(&request.password, Some(stored), events));
         }

@@ -66,7 +66,7 @@ pub enum UserStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Creation {
     /// The stored user: the new one, or the one that has the name already.
-    Stored(User),
+    Stored(Box<User>),
     /// The name is the e-mail address of another user. Nothing was written.
     NameTaken,
     /// Another user has the e-mail address, or has it as name. Nothing was written.
