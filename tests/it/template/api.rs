@@ -286,7 +286,8 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 12, "one for each function, one more for /email, and three for `account`");
+    let expected = "one for each function, two more for /email and /factors, and three for `account`";
+    assert_eq!(granted.len(), 13, "{expected}");
 }
 
 #[test]
