@@ -293,11 +293,9 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(
-        granted.len(),
-        14,
-        "one for each function, one more for /email and for /token, and three for `account`"
-    );
+    let expected =
+        "one for each function, three more for /email, /factors and /token, and three for `account`";
+    assert_eq!(granted.len(), 15, "{expected}");
 }
 
 #[test]
