@@ -13,7 +13,8 @@ fuzz_target!(|input: &[u8]| {
     // `Debug` is what a log could print.
     let shown = format!("{document:?}");
     let json: Value = serde_json::from_str(&printed).unwrap();
-    for (section, member) in [("signing", "private"), ("refresh", "key"), ("peppers", "key"), ("factors", "key")]
+    for (section, member) in
+        [("signing", "private"), ("refresh", "key"), ("peppers", "key"), ("factors", "key")]
     {
         for entry in json[section].as_array().into_iter().flatten() {
             let secret = entry[member].as_str().unwrap_or_default();
