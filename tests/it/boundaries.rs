@@ -297,7 +297,8 @@ fn what_fetches_keys_is_apart() {
         let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(name);
         named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
     };
-    let https = ["daypass-authorizer", "daypass-feed-client", "daypass-floor", "daypass-rotate-keys"];
+    let https =
+        ["daypass-authorizer", "daypass-axum", "daypass-feed-client", "daypass-floor", "daypass-rotate-keys"];
     assert_eq!(who("daypass-https"), https);
     assert_eq!(who("daypass-feed-client"), ["daypass-authorizer-function"]);
     assert_eq!(who("rustls-native-certs"), ["daypass-https"]);

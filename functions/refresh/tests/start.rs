@@ -6,13 +6,13 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
 use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, RefreshKeys};
 use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
 use daypass_core::session::Session;
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::embedded::Embedded;

@@ -1,9 +1,9 @@
 //! The event of every measured function, with a valid token.
 
 use anyhow::{Context, Result, anyhow};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};

@@ -3,8 +3,8 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::session::{
     EndReason, Ended, NetworkDigest, Presented, RotationRequest, Session, Verdict, judge,
 };

@@ -8,9 +8,9 @@
 //! The four take turns, so that a busy machine slows all alike. Each figure is the median of its rounds.
 
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::token::access::{Grant, Signer};
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};

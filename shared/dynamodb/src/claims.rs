@@ -23,7 +23,7 @@ pub struct ClaimsChange {
 
 impl DynamoDb {
     /// Sets the claims of a user and of every live session. Returns `None` if there is no such user. The caller checks that name,
-    /// scope and claims fit into a session ([`session_room`]).
+    /// scope and claims fit into a session ([`session_room`](daypass_core::account::session_room)).
     ///
     /// Costs a write unit of the user and of each live session, two queries of the sessions and a read of the user. The second
     /// query finds sessions of transactions that committed just before the change, as in `DynamoDb::set_scope`. The read finds

@@ -6,12 +6,12 @@ pub(crate) use mail::{SUBJECT, SUBJECT_MAC, from_mail_request, outbox_key, to_ma
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable};
 use daypass_core::factor::recovery::RecoveryDigest;
 use daypass_core::factor::{EnrolledTotp, Factors};
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
@@ -540,7 +540,7 @@ fn parse_time(number: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daypass_core::session::authentication::Method;
+    use daypass_core::account::authentication::Method;
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_926_785_120);
 

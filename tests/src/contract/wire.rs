@@ -6,9 +6,9 @@ use crate::bench::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::MAX_SESSION_BYTES;
+use daypass_core::account::authentication::{Authentication, Method, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{AttemptStore, NewSession, Store, User};
-use daypass_core::session::authentication::{Authentication, Method, Methods};
 use daypass_core::session::{EndReason, Presented, Session};
 use daypass_core::throttle::{Attempt, KnownAddress};
 use daypass_dynamodb::Addition;

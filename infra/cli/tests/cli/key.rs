@@ -51,7 +51,7 @@ fn a_section_stands_alone_and_sections_merge() {
     }
     let merged = daypass(folder.path(), &["key", "show", "signing", "refresh", "peppers"]).json();
     let sections: Vec<_> = merged["keys"].as_array().unwrap().iter().map(|key| &key["section"]).collect();
-    assert_eq!(sections, ["signing", "refresh", "peppers"]);
+    assert_eq!(sections, ["signing", "refresh", "peppers", "factors"]);
     let named =
         daypass(folder.path(), &["key", "show"]).env("DAYPASS_KEYS", " signing  refresh peppers ").json();
     assert_eq!(named, merged);
@@ -88,7 +88,7 @@ fn a_file_is_new_and_only_mine() {
         .fails("the folder of nowhere/keys.json does not exist", "create it first");
 
     let shown = daypass(folder.path(), &["key", "generate", "--out", "second.json"]).json();
-    assert_eq!((&shown["file"], shown["keys"].as_array().unwrap().len()), (&"second.json".into(), 3));
+    assert_eq!((&shown["file"], shown["keys"].as_array().unwrap().len()), (&"second.json".into(), 4));
     let second = std::fs::read_to_string(folder.path().join("second.json")).unwrap();
     for secret in secrets(&json).into_iter().chain(secrets(&second)) {
         assert!(!out.contains(&secret) && !shown.to_string().contains(&secret));

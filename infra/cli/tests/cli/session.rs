@@ -1,6 +1,6 @@
 use crate::bench::{Bench, wait_for};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::ports::store::{NewSession, Store, User};
-use daypass_core::session::authentication::{Authentication, Methods};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};

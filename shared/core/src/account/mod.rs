@@ -1,6 +1,7 @@
 //! The attributes of a user beside name and password: the e-mail address and the claims.
 
 pub mod address;
+pub mod authentication;
 pub mod claims;
 
 use crate::account::address::EmailAddress;

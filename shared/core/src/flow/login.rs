@@ -12,6 +12,7 @@
 //! address that its user has not verified, and no other user can have that name.
 
 use crate::account::address::EmailAddress;
+use crate::account::authentication::{Authentication, Method, Methods};
 use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
@@ -27,7 +28,6 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
 use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, UsedFactor, User, UserStatus};
 use crate::secret::{Password, SecretString};
-use crate::session::authentication::{Authentication, Method, Methods};
 use crate::session::{EndReason, Opening, Session};
 use crate::throttle::{KnownAddress, Limits, Proof};
 use crate::token::device::Device;

@@ -198,11 +198,11 @@ fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Lis
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::authentication::{Authentication, Methods};
     use crate::account::claims::Claims;
     use crate::config;
     use crate::ports::store::{StoreError, StoredSessions};
     use crate::session::Ended;
-    use crate::session::authentication::{Authentication, Methods};
     use crate::testing::{NOW, Seeded};
     use daypass_verifier::base::ids::UserId;
     use daypass_verifier::base::time::Clock;

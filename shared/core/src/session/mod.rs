@@ -1,11 +1,10 @@
 //! The session: a family of refresh tokens, and the one rule for what a presented token means.
 
-pub mod authentication;
 pub mod limit;
 
+use crate::account::authentication::Authentication;
 use crate::account::claims::Claims;
 use crate::keys::CounterKey;
-use crate::session::authentication::Authentication;
 use crate::throttle::network;
 use crate::token::refresh::RefreshToken;
 use aws_lc_rs::hmac;

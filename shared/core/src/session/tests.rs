@@ -1,8 +1,8 @@
 //! The state machine against its table in ARCHITECTURE.md, over every case there is.
 
 use super::*;
+use crate::account::authentication::Methods;
 use crate::ports::store::{Rotation, StoreError};
-use crate::session::authentication::Methods;
 use crate::testing::NOW;
 use crate::token::refresh::RefreshToken;
 use std::collections::BTreeSet;

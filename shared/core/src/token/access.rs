@@ -1,8 +1,8 @@
 //! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
 
+use crate::account::authentication::Authentication;
 use crate::account::claims::Claims as UserClaims;
 use crate::keys::{KeyError, SigningKeys};
-use crate::session::authentication::Authentication;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::entropy::{Entropy, random};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};

@@ -1,8 +1,8 @@
 //! One named test per way to refuse an access token.
 
 use super::*;
+use crate::account::authentication::{Authentication, Method, Methods};
 use crate::keys::Document;
-use crate::session::authentication::{Authentication, Method, Methods};
 use crate::testing::{NOW, Seeded};
 use daypass_verifier::jose::jwk::{Jwk, Jwks};
 use daypass_verifier::jose::verify::{MAX_TOKEN_BYTES, Rejected};
