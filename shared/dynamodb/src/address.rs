@@ -41,6 +41,7 @@ pub enum Addition {
 
 /// Outcome of [`DynamoDb::set_email`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one value for each change by an operator")]
 pub enum EmailChange {
     /// The user as it is now.
     Changed(User),

@@ -63,6 +63,7 @@ pub enum UserStatus {
 
 /// The result of [`Store::create_user`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one value for each user who comes from an old system")]
 pub enum Creation {
     /// The stored user: the new one, or the one that has the name already.
     Stored(User),
