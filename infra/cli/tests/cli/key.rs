@@ -119,7 +119,7 @@ fn show_gives_no_secret_away() {
         assert_eq!(jwks.lines().count(), 1, "fits into a variable");
 
         let found = secrets(&json);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         for secret in found {
             for text in [&table, &document.to_string(), &jwks] {
                 assert!(!text.contains(&secret), "{text}");
