@@ -11,8 +11,9 @@ fn parse(json: &str) -> Document {
 /// All secrets of a key set: the private halves and the symmetric keys.
 fn secrets(json: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(json).unwrap();
-    let entries =
-        ["signing", "refresh", "peppers"].into_iter().filter_map(|section| document[section].as_array());
+    let entries = ["signing", "refresh", "peppers", "factors"]
+        .into_iter()
+        .filter_map(|section| document[section].as_array());
     let values = entries.flatten().flat_map(|entry| [&entry["private"], &entry["key"]]);
     values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
@@ -36,7 +37,7 @@ fn a_new_key_set_serves_every_function() {
     }
     assert_ne!(generate(folder.path(), &[]), generate(folder.path(), &[]));
     let json = generate(folder.path(), &["--json"]);
-    assert_eq!(secrets(&json).len(), 3, "the document is JSON, for people and for scripts");
+    assert_eq!(secrets(&json).len(), 4, "the document is JSON, for people and for scripts");
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn show_gives_no_secret_away() {
         assert_eq!(jwks.lines().count(), 1, "fits into a variable");
 
         let found = secrets(&json);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         for secret in found {
             for text in [&table, &document.to_string(), &jwks] {
                 assert!(!text.contains(&secret), "{text}");
