@@ -22,6 +22,8 @@ use tokio::process::Command;
 
 /// Parallel requests, so that each process of the function answers one.
 const AT_ONCE: usize = 16;
+/// The parameter of a request for a token.
+pub(crate) const GRANT: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 /// Time after which the test fails: many times the age at which the functions read the clients again.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -42,17 +44,23 @@ pub(crate) async fn daypass_client(stack: &Stack, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Waits until every process answers requests for tokens with these secrets with these statuses.
-pub(crate) async fn until_known(stack: &Stack, client: &str, secrets: &[(&str, StatusCode)]) {
+/// Waits until every process behind an endpoint answers requests with these secrets with these statuses.
+pub(crate) async fn until_known(
+    stack: &Stack,
+    path: &str,
+    form: [(&str, &str); 1],
+    client: &str,
+    secrets: &[(&str, StatusCode)],
+) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}{path}", stack.plain_url());
     let started = Instant::now();
     let ask = async |secret: &str| {
-        let form = http.post(format!("{}/token", stack.plain_url())).basic_auth(client, Some(secret));
-        form.form(&[("grant_type", "client_credentials")]).send().await.unwrap().status()
+        http.post(&url).basic_auth(client, Some(secret)).form(&form).send().await.unwrap().status()
     };
     for (secret, expected) in secrets {
         while join_all((0..AT_ONCE).map(|_| ask(secret))).await.iter().any(|status| status != expected) {
-            assert!(started.elapsed() < LONGEST, "the functions do not read the clients");
+            assert!(started.elapsed() < LONGEST, "{path}: the function does not read the clients");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -85,7 +93,8 @@ pub(crate) async fn case(whole: &Whole) -> Value {
     }
     let expected = [StatusCode::UNAUTHORIZED, StatusCode::OK, StatusCode::OK];
     let known: Vec<_> = secrets.iter().map(|secret| secret.as_str().unwrap()).zip(expected).collect();
-    until_known(stack, "client_secrets", &known).await;
+    until_known(stack, "/token", GRANT, "client_secrets", &known).await;
+    until_known(stack, "/introspect", [("token", "unknown")], "client_secrets", &known).await;
     let user = whole.case().await;
     let private: Vec<Value> =
         keys.iter().map(|key| json!({ "kid": key.public["kid"], "pkcs8": key.pkcs8 })).collect();

@@ -20,6 +20,7 @@ mod resource_servers;
 mod tokens;
 
 use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
+use daypass_testkit::depth::is_full;
 use daypass_testkit::functions;
 use daypass_tools::workspace_root;
 use daypass_verifier::jose::jwk::Algorithm;
@@ -51,6 +52,10 @@ async fn libraries_of_others() {
         let covered = oauth2_client::run(&whole.case().await, whole.stack.plain_url()).await;
         assert_eq!(covered.cases, CLIENT);
         tell(&covered.to_string());
+        // The clients' keys are of the same algorithm. It takes seconds until the functions know the clients.
+        if algorithm != Algorithm::EdDsa && !is_full() {
+            continue;
+        }
         let case = machines::case(&whole).await;
         for program in &machines {
             let covered = program.run(&case, &whole.stack).await;

@@ -1,7 +1,7 @@
 //! Resource servers that are not behind API Gateway: the examples of the guide, in front of a whole stack. A proxy between
 //! them and the revocation feed fails on demand.
 
-use super::machines::{daypass_client, until_known};
+use super::machines::{GRANT, daypass_client, until_known};
 use super::programs::tool;
 use super::tokens::Refused;
 use super::{tell, tokens};
@@ -120,10 +120,10 @@ impl World {
     async fn machine(&self) -> String {
         let created = daypass_client(&self.stack, &["create", "jobs", "--scope", "orders:read"]).await;
         let secret = created["client_secret"].as_str().unwrap();
-        until_known(&self.stack, "client_jobs", &[(secret, reqwest::StatusCode::OK)]).await;
+        until_known(&self.stack, "/token", GRANT, "client_jobs", &[(secret, reqwest::StatusCode::OK)]).await;
         let request = self.http.post(format!("{}/token", self.stack.url()));
         let request = request.basic_auth("client_jobs", Some(secret));
-        let answer = request.form(&[("grant_type", "client_credentials")]).send().await.unwrap();
+        let answer = request.form(&GRANT).send().await.unwrap();
         text(&answer.json().await.unwrap(), "access_token")
     }
 
@@ -171,7 +171,9 @@ async fn the_resource_servers_of_the_guide() {
     assert_eq!(tokens::claims(&user)["scope"], DEMO_SCOPE);
     let refused = Refused { good: &user, keys: world.stack.keys(), algorithm: Algorithm::Es256 }.all();
 
-    for example in &examples {
+    join_all(examples.iter().map(|one| one.until("a valid token", &user, ACCEPTED))).await;
+    // On a slow machine, the list of the others may be stale for a moment.
+    for example in examples.iter().filter(|example| !example.is_closed) {
         for token in [&user, &ended, &machine] {
             example.check("a valid token", Method::GET, &bearer(token), ACCEPTED).await;
         }
@@ -198,10 +200,10 @@ async fn the_resource_servers_of_the_guide() {
     let closed = examples.iter().filter(|example| example.is_closed);
     join_all(closed.map(|one| one.until("a stale list", &user, UNAVAILABLE))).await;
     for example in &examples {
-        let (valid, known) =
-            if example.is_closed { (UNAVAILABLE, UNAVAILABLE) } else { (ACCEPTED, REJECTED) };
-        example.check("valid, while the list is stale", Method::GET, &bearer(&user), valid).await;
-        example.check("known, while the list is stale", Method::GET, &bearer(&ended), known).await;
+        if !example.is_closed {
+            example.check("valid, while the list is stale", Method::GET, &bearer(&user), ACCEPTED).await;
+            example.check("known, while the list is stale", Method::GET, &bearer(&ended), REJECTED).await;
+        }
         example.check("invalid, while the list is stale", Method::GET, "Bearer a.b.c", REJECTED).await;
     }
     feed.set(Mode::Good);
