@@ -341,6 +341,8 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
+        // So that a new machine client works at once.
+        ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
         ("DAYPASS_MACHINES", &folder.join(MACHINES).display().to_string()),
         ("DAYPASS_MAIL_FROM", MAIL_FROM),
         ("DAYPASS_OUTBOX_TABLE", OUTBOX),
