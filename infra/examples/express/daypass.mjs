@@ -66,6 +66,10 @@ class RevocationFeed {
 
 /** A function that makes the middleware of a route: `guard("orders:read")`. The claims of the caller are `request.auth`. */
 export async function daypass({ issuer, audience, algorithms, ...feedOptions }) {
+  // jose checks no audience and no algorithm that is undefined.
+  for (const [name, value] of Object.entries({ issuer, audience, algorithms })) {
+    if (!value?.length) throw new Error(`${name} is not set`);
+  }
   const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`), { timeoutDuration: 2000 });
   const requiredClaims = ["sub", "client_id", "sid", "iat", "exp"];
   const checks = { issuer, audience, algorithms, typ: "at+jwt", requiredClaims, clockTolerance: 30 };

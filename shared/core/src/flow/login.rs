@@ -13,6 +13,7 @@
 
 use crate::account::address::EmailAddress;
 use crate::account::authentication::{Authentication, Method, Methods};
+use crate::account::claims::Claims;
 use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
@@ -242,7 +243,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             session: SessionId::generate(self.context.entropy.as_ref()),
             client: client.id.clone(),
             scope: if enrols { Scope::default() } else { opens.scope.clone() },
-            claims: user.claims.clone(),
+            claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: enrols || opens.account,
             authentication: Authentication::new(now, methods),
             device: opens.user_agent.and_then(|agent| device_hint(agent, user)),
