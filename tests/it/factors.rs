@@ -7,9 +7,10 @@
 )]
 
 use crate::throttle::{limits, write_units};
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::account::claims::Claims;
 use daypass_core::factor::totp::{Totp, TotpHash};
 use daypass_core::keys::Document;
 use daypass_core::keys::rotation::Rules;
@@ -149,7 +150,7 @@ async fn a_wrong_password_reveals_no_factor() {
     enrolled(&service, "ada").await;
     service.quick_user("bob").await;
     let mut seen = Vec::new();
-    for name in ["ada", "bob", "nobody"] {
+    for name in ["ada", "bob", "unknown"] {
         let answer = service.login_from(AWAY, name, "not the password").await;
         let operations: Vec<String> =
             service.bench.recorder.take().into_iter().map(|exchange| exchange.operation).collect();
@@ -429,6 +430,34 @@ async fn an_operator_resets_factors() {
     // The user still must have one, and enrols again.
     let login = service.login_from(HOME, "ada", PASSWORD).await;
     assert_eq!(login.json()["mfa_enrolment_required"], true);
+}
+
+/// A route can need a claim instead of a scope.
+///
+/// invariant: A session for an enrolment has no claims of the user and lasts an hour, also after a change of the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_for_an_enrolment_has_no_claims() {
+    let (_db, service) = service(&[]).await;
+    let ada = service.quick_user("ada").await;
+    let claims = Claims::parse(r#"{"role":"admin"}"#).unwrap();
+    let now = service.clock.now();
+    service.bench.store.set_claims(&ada.username, &claims, now).await.unwrap();
+    let role = |answer: &Answer| {
+        let token = answer.access_token();
+        let payload = BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap();
+        serde_json::from_slice::<Value>(&payload).unwrap()["role"].clone()
+    };
+    assert_eq!(role(&service.login("ada").await), "admin");
+    let body = json!({ "username": "ada", "password": PASSWORD, "client_id": "strict" });
+    let limited = service.post("/login", &body).await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "a longer and better password" });
+    let mut change = post("/password", "application/json", change.to_string());
+    change.extensions_mut().insert(service.principal(&limited.access_token()));
+    let replaced = service.send(change).await;
+    for answer in [&limited, &replaced] {
+        assert_eq!((answer.status, role(answer)), (200, Value::Null), "{answer:?}");
+        assert_eq!(answer.json()["refresh_expires_in"], 3600);
+    }
 }
 
 /// invariant: A user who must have a second factor and has none gets no scope before the enrolment.

@@ -250,7 +250,15 @@ async fn a_client_has_its_own_audience_and_lifetime() {
         assert_eq!(claims["aud"], "https://other.example");
         assert_eq!(claims["exp"].as_u64().unwrap() - world.now(), expected);
         assert!(!world.service.lets_through(&answer.access_token()), "another API's token");
+        // A resource server asks about tokens for itself alone (RFC 7662 §4), before any read.
+        let _ = world.requests();
+        assert_eq!(world.introspect(&answer.access_token()).await.json(), json!({ "active": false }));
+        assert_eq!(world.requests(), 0);
+        world.clients[2].audience = Some("https://other.example".to_owned());
+        world.service.set_machines(document(world.clients.clone()));
         assert_eq!(world.introspect(&answer.access_token()).await.json()["active"], true);
+        world.clients[2].audience = None;
+        world.service.set_machines(document(world.clients.clone()));
     }
 }
 
@@ -610,7 +618,7 @@ async fn a_machine_is_no_user_and_a_user_is_no_machine() {
         assert_eq!(revoked.status, if all { 400 } else { 200 });
     }
     assert_eq!(world.requests(), 0);
-    assert!(world.introspect(&token).await.json()["active"] == true, "nobody revoked it");
+    assert!(world.introspect(&token).await.json()["active"] == true, "the client is not revoked");
 
     let login = world.service.login("alice").await;
     let user = payload(&login.access_token());

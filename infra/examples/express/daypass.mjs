@@ -10,6 +10,8 @@ class RevocationFeed {
   #goodAt = -Infinity;
 
   constructor({ issuer, revocationsUrl = `${issuer}/revocations`, interval = 5, whenStale = "open", staleSeconds = 60 }) {
+    if (!["open", "closed"].includes(whenStale)) throw new Error(`whenStale is ${whenStale}, not open or closed`);
+    if (!(interval > 0 && staleSeconds > 0)) throw new Error("interval and staleSeconds are not positive numbers");
     Object.assign(this, { issuer, revocationsUrl, interval, whenStale, staleSeconds });
   }
 

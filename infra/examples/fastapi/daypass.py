@@ -19,6 +19,8 @@ class RevocationFeed:
     """Follows the revocation feed in the background."""
 
     def __init__(self, issuer, url, interval, when_stale, stale_seconds):
+        if when_stale not in ("open", "closed"):
+            raise ValueError(f"when_stale is {when_stale}, not open or closed")
         self.issuer, self.url, self.interval = issuer, url, interval
         self.when_stale, self.stale_seconds = when_stale, stale_seconds
         self._ended, self._after, self._tag, self._good_at = {}, "", None, float("-inf")

@@ -87,6 +87,9 @@ pub enum MachinesError {
     Unusable(String),
 }
 
+/// The id of the first version of a secret: the same for all operators.
+const FIRST_VERSION: &str = "00000000000000000000000000000000";
+
 /// The document as an operator has read it.
 #[derive(Debug)]
 pub struct StoredMachines {
@@ -129,8 +132,10 @@ impl StoredMachines {
         let vault = SecretsManager::connect(aws);
         let new = data_encoding::HEXLOWER.encode(&random::<16>(entropy));
         let Some(version) = &self.version else {
-            vault.write(&self.source, &new, &json, &[Stage::Current]).await?;
-            return Ok(true);
+            // A version keeps its first value, so the first of two operators wins.
+            vault.write(&self.source, FIRST_VERSION, &json, &[Stage::Current]).await?;
+            let met = vault.read(&self.source, Which::Current).await?;
+            return Ok(met.is_some_and(|(_, text)| text.expose() == json.as_bytes()));
         };
         vault.write(&self.source, &new, &json, &[Stage::Pending]).await?;
         // Moving the label is the only compare-and-swap that Secrets Manager offers.

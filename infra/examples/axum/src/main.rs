@@ -22,8 +22,9 @@ async fn main() -> Result<()> {
         interval: seconds("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", 5)?,
         stale_after: seconds("DAYPASS_REVOCATIONS_STALE_SECONDS", 60)?,
         when_stale: match variable("DAYPASS_REVOCATIONS_WHEN_STALE").as_deref() {
+            None | Some("open") => WhenStale::Open,
             Some("closed") => WhenStale::Closed,
-            _ => WhenStale::Open,
+            Some(other) => Err(format!("DAYPASS_REVOCATIONS_WHEN_STALE is {other}, not open or closed"))?,
         },
     };
     let guard = Guard::start(&issuer, audience, &url, limits).await?;

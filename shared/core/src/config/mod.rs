@@ -215,6 +215,7 @@ tables! {
     #[derive(Clone)]
     "introspect" introspect -> IntrospectConfig {
         issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
         machines: Option<String> = machines(MACHINES);

@@ -7,6 +7,7 @@ use crate::factor::recovery::RecoveryDigest;
 use daypass_verifier::base::ids::UserId;
 use serde::Serialize;
 use std::fmt;
+use std::time::Duration;
 
 /// The second factors of a user, as the users table keeps them.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -55,7 +56,16 @@ impl Factors {
     pub const fn is_enrolled(&self) -> bool {
         self.totp.is_some()
     }
+
+    /// Whether this user has no second factor and must have one, for a client that requires it or not.
+    #[must_use]
+    pub const fn must_enrol(&self, client_requires: bool) -> bool {
+        !self.is_enrolled() && (self.required || client_requires)
+    }
 }
+
+/// Longest lifetime of a session that is open for an enrolment alone.
+pub const ENROLMENT_SESSION: Duration = Duration::from_secs(3600);
 
 /// A kind of second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

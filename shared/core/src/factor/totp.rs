@@ -118,6 +118,8 @@ impl Totp {
     /// them, or no later step than `last`. The time depends on the length of `typed` alone.
     #[must_use]
     pub fn accept(&self, typed: &str, now: Timestamp, last: u64) -> Option<u64> {
+        // Apps show a blank in the middle.
+        let typed: String = typed.chars().filter(|typed| *typed != ' ').collect();
         let current = self.step_of(now);
         let steps = current.saturating_sub(TOLERANCE)..=current + TOLERANCE;
         // If two steps have this code, the later one counts, so that the code is used up.

@@ -30,6 +30,8 @@ pub struct Introspect<S> {
     pub store: S,
     /// Verifies access tokens of any audience.
     pub verifier: Verifier,
+    /// The audience of callers that have none of their own.
+    pub audience: String,
     /// Authenticates the callers.
     pub clients: ClientCredentials,
     /// Time, randomness and the log.
@@ -49,10 +51,12 @@ impl<S: SessionStore + MachineStore> Introspect<S> {
         context: Context,
     ) -> Result<Self, UnusableKey> {
         let verifier = Verifier::of_any_audience(config.issuer.clone(), jwks)?;
-        Ok(Self { store, verifier, clients: ClientCredentials::new(&config.issuer, registry), context })
+        let clients = ClientCredentials::new(&config.issuer, registry);
+        Ok(Self { store, verifier, audience: config.audience.clone(), clients, context })
     }
 
-    /// The claims of an active token and `active: true`, or `active: false` alone (RFC 7662 §2.2). The signature is checked before
+    /// The claims of an active token and `active: true`, or `active: false` alone (RFC 7662 §2.2). A token for another audience than
+    /// that of the caller is not active. Signature and audience are checked before
     /// the one read of the store, so a forged token costs no request. A failing store is never `active: false`.
     pub async fn run(&self, request: IntrospectRequest) -> Outcome<Map<String, Value>> {
         let mut events = Vec::new();
@@ -72,9 +76,12 @@ impl<S: SessionStore + MachineStore> Introspect<S> {
             events.push(Event::ClientRefused { cause: ClientRefusal::IntrospectionNotAllowed, client });
             return Err(Problem::IntrospectionNotAllowed);
         }
+        let audience = client.audience.as_deref().unwrap_or(&self.audience);
         let active = match self.verifier.verify(request.token.expose(), now) {
             Err(Rejection::UnknownKey) if request.keys_overdue => return Err(Problem::KeysOverdue),
             Err(_) => None,
+            // RFC 7662 §4: the caller may use a token only if it is for the caller.
+            Ok(token) if token.claims.get("aud").and_then(Value::as_str) != Some(audience) => None,
             Ok(token) => self.is_live(&token, now).await?.then_some(token),
         };
         let mut answer = active.map_or_else(Map::new, |token| {

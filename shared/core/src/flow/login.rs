@@ -17,6 +17,7 @@ use crate::account::claims::Claims;
 use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
+use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::login::factor::SecondStep;
@@ -226,8 +227,8 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
 
     /// Opens the session of a login in one transaction. `None` if the user has changed, or the second factor was used.
     ///
-    /// A user who has no second factor and must have one gets a session for the enrolment alone: without scope, and with the right
-    /// to the account endpoints.
+    /// A user who has no second factor and must have one gets a session for the enrolment alone: an hour, without scope and claims,
+    /// and with the right to the account endpoints.
     async fn open(&self, opens: &Opens<'_>) -> Result<Option<Session>, Problem> {
         let Opens { user, client, .. } = *opens;
         let enrols = opens.must_enrol();
@@ -248,7 +249,9 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             authentication: Authentication::new(now, methods),
             device: opens.user_agent.and_then(|agent| device_hint(agent, user)),
         };
-        let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
+        let longest = self.config.refresh_lifetime;
+        let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
+        let session = Session::open(opening, now, lifetime, self.config.idle);
         let new = NewSession {
             session: &session,
             user,
@@ -340,8 +343,7 @@ struct Opens<'a> {
 impl Opens<'_> {
     /// Whether the user has no second factor and must have one.
     fn must_enrol(&self) -> bool {
-        let factors = &self.user.factors;
-        !factors.is_enrolled() && (factors.required || self.client.require_mfa)
+        self.user.factors.must_enrol(self.client.require_mfa)
     }
 }
 

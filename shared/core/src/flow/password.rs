@@ -17,8 +17,10 @@
 pub mod email;
 pub mod factors;
 
+use crate::account::claims::Claims;
 use crate::client::{Client, Transport};
 use crate::config::PasswordConfig;
+use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
@@ -187,18 +189,22 @@ impl<S: PasswordStore> ChangePassword<S> {
             return Err(over);
         }
         let now = self.context.clock.now();
+        // As in the login: the session is open for an enrolment alone, and so is its successor.
+        let enrols = old.scope.is_empty() && user.factors.must_enrol(asking.client.require_mfa);
+        let longest = self.config.refresh_lifetime;
+        let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
         let opening = Opening {
             user: old.user,
             session: id,
             client: old.client.clone(),
             scope,
-            claims: user.claims.clone(),
+            claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: old.account,
             // The change proves the password alone, and only at its own time.
             authentication: old.authentication,
             device: old.device.clone(),
         };
-        let opens = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
+        let opens = Session::open(opening, now, lifetime, self.config.idle);
         let replacement = Replacement { user, ends: old.session, reason, opens: &opens };
         match self.store.replace_session(&replacement).await.map_err(Problem::store("replace_session"))? {
             Replaced::Now => Ok(opens),
