@@ -400,10 +400,10 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
         FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidClient, InvalidGrant,
-        InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator,
-        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
-        SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongCode, WrongPassword,
+        InvalidProof, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed,
+        NoOperator, NoToken, NonceNeeded, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
+        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient,
+        UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -428,6 +428,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         SignUpNotAllowed,
         MailOff,
         WrongCode,
+        InvalidProof(""),
+        NonceNeeded,
         InsufficientAuthentication(0, "1"),
         FactorRequired,
         InvalidToken,
@@ -459,6 +461,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | WrongCode
+            | InvalidProof(_)
+            | NonceNeeded
             | InsufficientAuthentication(..)
             | FactorRequired
             | PasswordRefused(_)

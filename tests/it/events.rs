@@ -30,10 +30,11 @@ use daypass_testkit::recorder::Action;
 use daypass_tests::service::{PASSWORD, Service, operator, post};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::json;
+use daypass_verifier::jose::dpop::ProofFault;
 use daypass_verifier::jose::verify::Rejection;
 use daypass_verifier::ports::context::Caller;
 use daypass_verifier::ports::event::{
-    BadAuthorizationHeader, Denial, Event as VerifierEvent, Record, SessionDenial,
+    BadAuthorizationHeader, BadScheme, Denial, Event as VerifierEvent, Record, SessionDenial,
 };
 use daypass_verifier::routes::RouteDenial;
 use serde_json::{Map, Value, json};
@@ -100,7 +101,7 @@ sample_units! {
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
-    DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, ScopeNotGranted, AheadOfStore }
+    DeadCause { Absent, Ended, Expired, OtherClient, ClientGone, OtherKey, ScopeNotGranted, AheadOfStore }
     EndReason {
         Revoked, RevokedAll, Reuse, PasswordChanged, UserDisabled, UserRemoved, EndedByUser, ScopeRemoved,
         SessionLimit, Operator,
@@ -120,13 +121,19 @@ sample_units! {
     Purpose { Reset, SignUp, Address, Invitation }
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
+    BadScheme { BoundTokenAsBearer, BearerTokenAsDpop }
+    ProofFault {
+        ProofMissing, ProofNotInEvent, ProofRepeated, ProofMalformed, ProofWrongType, ProofWrongAlgorithm, ProofWrongKeyType,
+        ProofPrivateKey, ProofBadSignature, ProofWrongMethod, ProofWrongUrl, ProofTooOld, ProofFromTheFuture,
+        ProofOtherToken, ProofOtherKey, ProofReplayed,
+    }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
     RouteDenial { NoRoute, ScopeMissing, ClaimMissing, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
         UnknownKey, WrongAlgorithm,
         BadSignature, MalformedClaims, WrongIssuer, WrongAudience, Expired, NotYetValid, LifetimeTooLong,
-        MalformedIdentity, ControlCharacter,
+        MalformedIdentity, ControlCharacter, UnknownConfirmation, BoundToKey,
     }
 }
 
@@ -149,7 +156,7 @@ sample_sums! {
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
     FactorRefusal { Token, Factor }
-    Denial { AuthorizationHeader, Token, Session, Route }
+    Denial { AuthorizationHeader, Token, Scheme, Proof, Session, Route }
 }
 
 impl Sample for Unauthenticated {
@@ -167,9 +174,10 @@ impl Sample for Unauthenticated {
 impl Sample for ClientRefusal {
     fn samples() -> Vec<Self> {
         let _all_listed = |value: Self| match value {
-            Self::ScopeNotGranted | Self::IntrospectionNotAllowed | Self::Unauthenticated(_) => {}
+            Self::ScopeNotGranted | Self::ProofRequired | Self::IntrospectionNotAllowed => {}
+            Self::Unauthenticated(_) => {}
         };
-        let mut all = vec![Self::ScopeNotGranted, Self::IntrospectionNotAllowed];
+        let mut all = vec![Self::ScopeNotGranted, Self::ProofRequired, Self::IntrospectionNotAllowed];
         all.extend(Unauthenticated::samples().into_iter().map(Self::Unauthenticated));
         all
     }

@@ -6,11 +6,9 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use aws_lc_rs::rand::SystemRandom;
+use crate::key::Key;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, Registry, SecretDigest, new_secret,
@@ -35,57 +33,6 @@ const ISSUER: &str = "https://id.example.com";
 const ENDPOINT: &str = "https://id.example.com/token";
 const FORM: &str = "application/x-www-form-urlencoded";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// A private key of a client.
-enum Key {
-    Es256(EcdsaKeyPair),
-    EdDsa(Ed25519KeyPair),
-    Rs256(RsaKeyPair),
-}
-
-impl Key {
-    fn es256() -> Self {
-        Self::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
-    }
-
-    fn jwk(&self) -> Jwk {
-        match self {
-            Self::Es256(pair) => {
-                let point = pair.public_key().as_ref();
-                Jwk::es256(&point[1..33], &point[33..])
-            }
-            Self::EdDsa(pair) => Jwk::ed25519(pair.public_key().as_ref()),
-            Self::Rs256(pair) => {
-                let public = pair.public_key();
-                let n = public.modulus().big_endian_without_leading_zero();
-                Jwk::rs256(n, public.exponent().big_endian_without_leading_zero())
-            }
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Es256(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
-            Self::EdDsa(pair) => pair.sign(message).as_ref().to_vec(),
-            Self::Rs256(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
-                signature
-            }
-        }
-    }
-
-    fn jwt(&self, header: &Value, claims: &Value) -> String {
-        let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-        let input = format!("{}.{}", encode(header), encode(claims));
-        format!("{input}.{}", BASE64URL_NOPAD.encode(&self.sign(input.as_bytes())))
-    }
-
-    fn header(&self) -> Value {
-        let jwk = self.jwk();
-        json!({ "alg": jwk.algorithm().as_str(), "kid": jwk.kid() })
-    }
-}
 
 fn id(name: &str) -> MachineId {
     MachineId::parse(&format!("client_{name}")).unwrap()

@@ -216,6 +216,7 @@ pub fn session(user: &User) -> Session {
         claims: user.claims.clone(),
         account: true,
         authentication: Authentication::new(after(123), Methods::PASSWORD),
+        key: None,
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
     }
@@ -264,6 +265,7 @@ pub fn present(session: &Session, generation: u32) -> Presented {
         attempt: AttemptId::from_bytes(&random::<9>()).unwrap(),
         named: false,
         network: NetworkDigest::from_bytes(&[7; 8]).unwrap(),
+        key: None,
     }
 }
 

@@ -515,9 +515,14 @@ impl Service {
     }
 
     fn authorized(&self, access_token: &str) -> Value {
-        let event = event::authorizer(access_token);
+        self.authorize(&event::authorizer(access_token))
+    }
+
+    /// The answer of the authorizer to an event of an HTTP API.
+    #[must_use]
+    pub fn authorize(&self, event: &Value) -> Value {
         // The authorizer has its keys in memory, so it does not wait.
-        let answer = self.authorizer.handle(&event).now_or_never().unwrap();
+        let answer = self.authorizer.handle(event).now_or_never().unwrap();
         serde_json::to_value(answer.unwrap()).unwrap()
     }
 }

@@ -7,6 +7,7 @@ use daypass_core::flow::login::{Login, LoginRequest};
 use daypass_core::http::answer::{Response, record, refuse};
 use daypass_core::http::browser::{respond_to_login, respond_with_tokens};
 use daypass_core::http::cors::with_cors;
+use daypass_core::http::dpop::{Proofs, has_proof};
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::{AddressStore, AttemptStore, Store};
 use std::time::Duration;
@@ -24,25 +25,11 @@ pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, re
     let started = Instant::now();
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {
-        let caller = caller_of(&request);
-        if request.uri().path().ends_with("/factor") {
-            return match FactorRequest::parse(&mut request, clients) {
-                Ok(parsed) => {
-                    let result = record(login.complete(parsed).await, &login.context, &caller);
-                    // The request presents no refresh token.
-                    respond_with_tokens(result, Transport::Body)
-                }
-                Err(error) => refuse(&login.context, error, &caller),
-            };
-        }
-        match LoginRequest::parse(&mut request, clients, login.hasher.as_ref()) {
-            Ok(parsed) => {
-                let transport = parsed.transport();
-                let result = record(login.run(parsed).await, &login.context, &caller);
-                respond_to_login(result, transport)
-            }
-            Err(error) => refuse(&login.context, error, &caller),
-        }
+        let (issuer, now) = (&login.issuer, login.context.clock.now());
+        let (proofs, has_proof) =
+            (Proofs { issuer, origins: &login.config.dpop_origins, now }, has_proof(&request));
+        let response = answer(login, &mut request, &proofs).await;
+        proofs.with_nonce(response, has_proof)
     })
     .await;
     if response.status().as_u16() == 429 {
@@ -50,4 +37,30 @@ pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, re
         tokio::time::sleep_until(started + STEP * u32::try_from(steps).unwrap_or(1)).await;
     }
     response
+}
+
+async fn answer<S: Store + AttemptStore + AddressStore>(
+    login: &Login<S>,
+    request: &mut Request,
+    proofs: &Proofs<'_>,
+) -> Response {
+    let (clients, caller) = (&login.config.clients, caller_of(request));
+    if request.uri().path().ends_with("/factor") {
+        return match FactorRequest::parse(request, clients, proofs) {
+            Ok(parsed) => {
+                let result = record(login.complete(parsed).await, &login.context, &caller);
+                // The request presents no refresh token.
+                respond_with_tokens(result, Transport::Body)
+            }
+            Err(error) => refuse(&login.context, error, &caller),
+        };
+    }
+    match LoginRequest::parse(request, clients, login.hasher.as_ref(), proofs) {
+        Ok(parsed) => {
+            let transport = parsed.transport();
+            let result = record(login.run(parsed).await, &login.context, &caller);
+            respond_to_login(result, transport)
+        }
+        Err(error) => refuse(&login.context, error, &caller),
+    }
 }

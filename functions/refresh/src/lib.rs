@@ -5,6 +5,7 @@ use daypass_core::flow::refresh::Refresh;
 use daypass_core::http::answer::{Response, record, refuse, respond};
 use daypass_core::http::browser::respond_with_tokens;
 use daypass_core::http::cors::with_cors;
+use daypass_core::http::dpop::{Proofs, has_proof};
 use daypass_core::http::forms::TokenRequest;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::Store;
@@ -17,7 +18,10 @@ pub async fn handle<S: Store>(refresh: &Refresh<S>, request: Request) -> Respons
     let clients = &refresh.config.clients;
     with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
-        match TokenRequest::parse(&mut request, clients) {
+        let (issuer, now) = (&refresh.issuer, refresh.context.clock.now());
+        let (proofs, has_proof) =
+            (Proofs { issuer, origins: &refresh.config.dpop_origins, now }, has_proof(&request));
+        let response = match TokenRequest::parse(&mut request, clients, &proofs) {
             Ok(TokenRequest::Client(parsed)) => {
                 let outcome = refresh.clients.run(parsed, &refresh.issuer.signer, &refresh.context);
                 respond(record(outcome, &refresh.context, &caller))
@@ -28,7 +32,8 @@ pub async fn handle<S: Store>(refresh: &Refresh<S>, request: Request) -> Respons
                 respond_with_tokens(result, transport)
             }
             Err(error) => refuse(&refresh.context, error, &caller),
-        }
+        };
+        proofs.with_nonce(response, has_proof)
     })
     .await
 }

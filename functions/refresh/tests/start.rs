@@ -279,6 +279,7 @@ async fn open_session(url: &str) -> Session {
         network: None,
         account: true,
         authentication: Authentication::new(now, Methods::PASSWORD),
+        key: None,
         created_at: now,
         expires_at: end,
         absolute_end: end,

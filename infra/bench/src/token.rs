@@ -49,6 +49,7 @@ impl Ticket {
             claims: Claims::default(),
             account: false,
             authentication: Authentication::new(now, Methods::PASSWORD),
+            key: None,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         let token = signer.issue(&grant, now, &OsEntropy)?;

@@ -82,6 +82,7 @@ impl World {
             claims: Claims::default(),
             account: true,
             authentication: Authentication::new(start, Methods::PASSWORD),
+            key: None,
             ended: None,
             device: None,
         };
@@ -134,7 +135,8 @@ impl World {
         let Some(attempt) = AttemptId::from_bytes(&attempt) else { return Answer::Refused };
         let token = daypass_core::token::refresh::RefreshToken { generation, ..item.token() };
         let network = NetworkDigest::of("", None);
-        let presented = Presented { token, client: None, scope: None, attempt, named: false, network };
+        let presented =
+            Presented { token, client: None, scope: None, attempt, named: false, network, key: None };
         let registered = [item.client.clone()];
         let at = Timestamp::from_millis(now);
         let grace = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! Responses of the authorizer, in the form that each kind of API expects.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
+use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::verify::{Verified, has_control_character};
 use daypass_verifier::routes::{Pattern, Permissions};
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub struct CallerContext {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    /// The key that the token is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jkt: Option<Thumbprint>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -208,6 +212,7 @@ impl CallerContext {
             client_id: verified.client_id,
             scope: verified.scope,
             account,
+            jkt: verified.key,
             extra,
         }
     }

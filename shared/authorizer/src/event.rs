@@ -2,6 +2,7 @@
 //! a denial, and never to a panic.
 
 use crate::arn::MethodArn;
+use daypass_verifier::jose::dpop::ProofFault;
 use daypass_verifier::ports::context::Caller;
 use daypass_verifier::ports::event::BadAuthorizationHeader;
 use serde_json::Value;
@@ -19,6 +20,24 @@ pub enum Api {
     WebSocket,
 }
 
+/// The access token of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// How the request presents it.
+    pub scheme: Scheme,
+    /// The token.
+    pub token: &'a str,
+}
+
+/// The scheme of an `Authorization` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 6750 §2.1.
+    Bearer,
+    /// RFC 9449 §7.1.
+    Dpop,
+}
+
 /// An event of an API Gateway.
 #[derive(Debug)]
 pub struct Event<'a> {
@@ -26,8 +45,12 @@ pub struct Event<'a> {
     pub api: Api,
     /// API, stage and called method.
     pub arn: MethodArn<'a>,
-    /// The bearer token; `None` without an `Authorization` header.
-    pub token: Result<Option<&'a str>, BadAuthorizationHeader>,
+    /// The access token; `None` without an `Authorization` header.
+    pub credentials: Result<Option<Credentials<'a>>, BadAuthorizationHeader>,
+    /// The DPoP proof.
+    pub proof: Result<&'a str, ProofFault>,
+    /// The URL of the request without its query, as far as the event tells it.
+    pub url: Option<String>,
     /// Request id and address. A `TOKEN` event has neither.
     pub caller: Caller,
 }
@@ -43,14 +66,20 @@ impl<'a> Event<'a> {
             return Some(Self {
                 api: Api::Rest,
                 arn: arn("methodArn").filter(|arn| !arn.is_connect())?,
-                token: match event.get("authorizationToken") {
+                credentials: match event.get("authorizationToken") {
                     None | Some(Value::Null) => Ok(None),
-                    Some(Value::String(header)) => bearer(header).map(Some),
+                    Some(Value::String(header)) => credentials(header).map(Some),
                     Some(_) => Err(BadAuthorizationHeader::Malformed),
                 },
+                proof: Err(ProofFault::ProofNotInEvent),
+                url: None,
                 caller: Caller::default(),
             });
         }
+        let proof = match header(event, "dpop") {
+            Ok(proof) => proof.ok_or(ProofFault::ProofMissing),
+            Err(Repeated) => Err(ProofFault::ProofRepeated),
+        };
         let version = match event.get("version") {
             None | Some(Value::Null) => None,
             Some(Value::String(version)) if version == "1.0" && is_of_rest_api(event) => None,
@@ -61,19 +90,31 @@ impl<'a> Event<'a> {
             (None, Some("REQUEST")) => {
                 let arn = arn("methodArn")?;
                 let api = if arn.is_connect() { Api::WebSocket } else { Api::Rest };
-                let token = authorization(event).and_then(|header| header.map(bearer).transpose());
-                Some(Self { api, arn, token, caller: caller(event, "/requestContext/identity/sourceIp") })
+                let header =
+                    header(event, AUTHORIZATION).map_err(|Repeated| BadAuthorizationHeader::Malformed);
+                Some(Self {
+                    api,
+                    arn,
+                    credentials: header.and_then(|header| header.map(credentials).transpose()),
+                    proof,
+                    url: url(event, if arn.is_connect() { "stage" } else { "path" }),
+                    caller: caller(event, "/requestContext/identity/sourceIp"),
+                })
             }
             (Some("1.0"), Some("REQUEST")) => Some(Self {
                 api: Api::HttpV1,
                 arn: arn("methodArn").or_else(|| arn("routeArn")).filter(|arn| !arn.is_connect())?,
-                token: keyed(event).and_then(|header| header.map(bearer).transpose()),
+                credentials: keyed(event).and_then(|header| header.map(credentials).transpose()),
+                proof,
+                url: url(event, "path"),
                 caller: caller(event, "/requestContext/identity/sourceIp"),
             }),
             (Some("2.0"), Some("REQUEST")) => Some(Self {
                 api: Api::HttpV2,
                 arn: arn("routeArn").filter(|arn| !arn.is_connect())?,
-                token: keyed(event).and_then(|header| header.map(bearer).transpose()),
+                credentials: keyed(event).and_then(|header| header.map(credentials).transpose()),
+                proof,
+                url: url(event, "rawPath"),
                 caller: caller(event, "/requestContext/http/sourceIp"),
             }),
             _ => None,
@@ -106,7 +147,7 @@ pub(crate) fn is_warm_up(event: &Value) -> bool {
 /// The one `Authorization` header, if it is an identity source. API Gateway caches the response under the identity
 /// sources, and would otherwise give it to other tokens too.
 fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
-    let header = authorization(event)?;
+    let header = header(event, AUTHORIZATION).map_err(|Repeated| BadAuthorizationHeader::Malformed)?;
     let is_a_key = |header: &str| match event.get("identitySource") {
         // Without identity sources, API Gateway caches nothing.
         None | Some(Value::Null) => true,
@@ -123,12 +164,19 @@ fn keyed(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
     }
 }
 
-/// The one `Authorization` header. HTTP APIs send header names in lower case and join repeated headers. REST APIs keep
+/// The name of the header of credentials, in lower case.
+const AUTHORIZATION: &str = "authorization";
+
+/// A header is there several times, or its value is no string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Repeated;
+
+/// The one header of this name. HTTP APIs send header names in lower case and join repeated headers. REST APIs keep
 /// the client's case, and send the last value in `headers` and all values in `multiValueHeaders`.
-fn authorization(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> {
+fn header<'a>(event: &'a Value, header: &str) -> Result<Option<&'a str>, Repeated> {
     let named = |member: &str| {
         let headers = event.get(member).and_then(Value::as_object).into_iter().flatten();
-        headers.filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value)
+        headers.filter(|(name, _)| name.eq_ignore_ascii_case(header)).map(|(_, value)| value)
     };
     let single = one(named("headers").map(text_of))?;
     let listed = named("multiValueHeaders").flat_map(|values| match values {
@@ -136,7 +184,7 @@ fn authorization(event: &Value) -> Result<Option<&str>, BadAuthorizationHeader> 
         other => vec![text_of(other)],
     });
     match (single, one(listed)?) {
-        (Some(single), Some(listed)) if single != listed => Err(BadAuthorizationHeader::Malformed),
+        (Some(single), Some(listed)) if single != listed => Err(Repeated),
         (single, listed) => Ok(single.or(listed)),
     }
 }
@@ -146,24 +194,35 @@ fn text_of(value: &Value) -> Option<&str> {
 }
 
 /// The value of an iterator with one element, if it is a string.
-fn one<'a>(
-    mut values: impl Iterator<Item = Option<&'a str>>,
-) -> Result<Option<&'a str>, BadAuthorizationHeader> {
+fn one<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Result<Option<&'a str>, Repeated> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(Some(value)), None) => Ok(Some(value)),
-        _ => Err(BadAuthorizationHeader::Malformed),
+        _ => Err(Repeated),
     }
 }
 
-/// The token of `"Bearer" 1*SP b64token` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1). A comma means that
+/// The URL of the request: the host, and a path as the member of this name tells it. `rawPath` is a member of the event, and the
+/// others are members of its context. A path of a custom domain has the base path of the mapping, and another has the stage.
+fn url(event: &Value, path: &str) -> Option<String> {
+    let context = event.get("requestContext")?;
+    let path = if path == "rawPath" { event.get(path) } else { context.get(path) }?.as_str()?;
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Some(format!("https://{}{slash}{path}", context.get("domainName")?.as_str()?))
+}
+
+/// The token of a scheme, `1*SP` and a token (RFC 6750 §2.1, RFC 9449 §7.1). The scheme is case-insensitive (RFC 9110 §11.1). A comma means that
 /// API Gateway joined two headers.
-fn bearer(header: &str) -> Result<&str, BadAuthorizationHeader> {
+fn credentials(header: &str) -> Result<Credentials<'_>, BadAuthorizationHeader> {
     let (scheme, token) = header.split_once(' ').ok_or(BadAuthorizationHeader::Malformed)?;
     let token = token.trim_start_matches(' ');
     let one_token = !token.is_empty() && !token.contains([' ', ',', '\t']);
-    let good = scheme.eq_ignore_ascii_case("bearer") && one_token;
-    if good { Ok(token) } else { Err(BadAuthorizationHeader::Malformed) }
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Scheme::Bearer,
+        "dpop" => Scheme::Dpop,
+        _ => return Err(BadAuthorizationHeader::Malformed),
+    };
+    if one_token { Ok(Credentials { scheme, token }) } else { Err(BadAuthorizationHeader::Malformed) }
 }
 
 /// The caller according to `requestContext`, which API Gateway writes.

@@ -13,33 +13,41 @@ mod error;
 mod event;
 mod keys;
 mod pruned;
+mod replay;
 mod serve;
 
 pub use answer::{Answer, CallerContext, Policy, Statement};
 pub use arn::MethodArn;
 pub use error::Error;
 use event::is_warm_up;
-pub use event::{Api, Event};
+pub use event::{Api, Credentials, Event, Scheme};
 pub use keys::{Fetch, FetchResult, fetch_from};
 pub use pruned::Pruned;
 pub use serve::serve;
 
 use answer::{Unanswerable, context_has_control_character};
 use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::config::authorizer::{AuthorizerConfig, HttpAnswer};
+use daypass_verifier::jose::dpop::{Proof, ProofFault, Proven};
 use daypass_verifier::jose::verify::{Rejection, UnusableKey, Verified};
 use daypass_verifier::ports::context::{Caller, Context};
-use daypass_verifier::ports::event::{BadAuthorizationHeader, Denial, Event as JournalEvent, SessionDenial};
+use daypass_verifier::ports::event::{
+    BadAuthorizationHeader, BadScheme, Denial, Event as JournalEvent, SessionDenial,
+};
 use daypass_verifier::ports::follow::Follow;
 use daypass_verifier::revocation::Lookup;
-use daypass_verifier::routes::{Bearer, RouteDenial, Routes};
+use daypass_verifier::routes::{Bearer, RouteDenial, Routes, Target};
 use keys::{Keys, Unverified};
+use replay::Used;
 
 /// The authorizer with its keys, route tables and revocation list.
 pub struct Authorizer<F> {
     keys: Keys,
     revocations: F,
     routes: Routes,
+    dpop_origins: Vec<String>,
+    used: Used,
     http_answer: HttpAnswer,
     context_claims: Vec<String>,
     context: Context,
@@ -68,8 +76,17 @@ impl<F: Follow> Authorizer<F> {
         context: Context,
     ) -> Result<Self, UnusableKey> {
         let keys = Keys::new(&config, fetch)?;
-        let AuthorizerConfig { routes, http_answer, context_claims, .. } = config;
-        Ok(Self { keys, revocations, routes, http_answer, context_claims, context })
+        let AuthorizerConfig { routes, dpop_origins, http_answer, context_claims, .. } = config;
+        Ok(Self {
+            keys,
+            revocations,
+            routes,
+            dpop_origins,
+            used: Used::default(),
+            http_answer,
+            context_claims,
+            context,
+        })
     }
 
     /// Fetches keys and revocations before the first request, in parallel.
@@ -112,8 +129,8 @@ impl<F: Follow> Authorizer<F> {
         let (target, caller) = (event.arn.target, &event.caller);
         let table = self.routes.of(event.arn.api);
         let now = self.context.clock.now();
-        let token = match event.token {
-            Ok(Some(token)) => token,
+        let Credentials { scheme, token } = match event.credentials {
+            Ok(Some(credentials)) => credentials,
             Ok(None) if table.decide(target, Bearer::Anonymous).is_ok() => return Ok(Outcome::Public),
             Ok(None) => {
                 self.deny(Denial::AuthorizationHeader(BadAuthorizationHeader::Missing), None, caller);
@@ -131,6 +148,10 @@ impl<F: Follow> Authorizer<F> {
                 Ok(Outcome::Refused)
             }
             Ok(verified) => {
+                if let Err(cause) = self.check_binding(event, scheme, token, &verified, now) {
+                    self.deny(cause, owner(&verified), caller);
+                    return Ok(Outcome::Refused);
+                }
                 match self.revocations.lookup(&verified.session, &self.context, caller).await {
                     Lookup::Live => {}
                     Lookup::Ended => {
@@ -155,6 +176,45 @@ impl<F: Follow> Authorizer<F> {
             }
             Err(Unverified::NoKeys) => Err(Error::NoKeys),
         }
+    }
+
+    /// Checks that the scheme fits the token, and that a bound token comes with a new proof of its key.
+    fn check_binding(
+        &self,
+        event: &Event<'_>,
+        scheme: Scheme,
+        token: &str,
+        verified: &Verified,
+        now: Timestamp,
+    ) -> Result<(), Denial> {
+        let key = match (scheme, verified.key) {
+            (Scheme::Bearer, None) => return Ok(()),
+            (Scheme::Bearer, Some(_)) => return Err(Denial::Scheme(BadScheme::BoundTokenAsBearer)),
+            (Scheme::Dpop, None) => return Err(Denial::Scheme(BadScheme::BearerTokenAsDpop)),
+            (Scheme::Dpop, Some(key)) => key,
+        };
+        let (method, path) = match event.arn.target {
+            Target::Http { method, path } => (method, path),
+            // The handshake of a WebSocket is a GET (RFC 6455 §4.1).
+            Target::Connect => ("GET", ""),
+        };
+        let urls: Vec<String> = event
+            .url
+            .iter()
+            .cloned()
+            .chain(self.dpop_origins.iter().map(|origin| format!("{origin}{path}")))
+            .collect();
+        let proven = Proven { method, urls: &urls, token: Some(token) };
+        let proof =
+            event.proof.and_then(|proof| Proof::verify(proof, &proven, now)).map_err(Denial::Proof)?;
+        if proof.key != key {
+            return Err(Denial::Proof(ProofFault::ProofOtherKey));
+        }
+        // Last, so that nobody fills the memory without the key of a token.
+        if !self.used.is_new(&proof, now) {
+            return Err(Denial::Proof(ProofFault::ProofReplayed));
+        }
+        Ok(())
     }
 
     /// The response for a verified token, or for a request without a token to a public route.

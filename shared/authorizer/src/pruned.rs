@@ -36,14 +36,19 @@ const EVENT: Members = Members {
         ("enhancedAuthContext", Keep::Whole),
         ("headers", Keep::Members(&HEADERS)),
         ("multiValueHeaders", Keep::Members(&HEADERS)),
+        ("rawPath", Keep::Whole),
         ("requestContext", Keep::Members(&CONTEXT)),
     ],
     any_case: false,
 };
-static HEADERS: Members = Members { named: &[("authorization", Keep::Whole)], any_case: true };
+static HEADERS: Members =
+    Members { named: &[("authorization", Keep::Whole), ("dpop", Keep::Whole)], any_case: true };
 static CONTEXT: Members = Members {
     named: &[
         ("requestId", Keep::Whole),
+        ("domainName", Keep::Whole),
+        ("path", Keep::Whole),
+        ("stage", Keep::Whole),
         ("http", Keep::Members(&SENDER)),
         ("identity", Keep::Members(&SENDER)),
     ],
@@ -159,16 +164,19 @@ mod tests {
         let event = json!({
             "version": "2.0", "type": "REQUEST", "routeArn": "arn", "methodArn": ["odd"], "authorizationToken": null,
             "identitySource": ["a"], "rawPath": "/x", "cookies": ["a=b"], "body": { "version": "1.0" },
-            "headers": { "Host": "h", "AUTHORIZATION": "Bearer x", "authorization": 7 },
+            "headers": { "Host": "h", "AUTHORIZATION": "Bearer x", "authorization": 7, "DPoP": "p" },
             "multiValueHeaders": { "authorization": ["a", "b"], "x": ["y"] },
-            "requestContext": { "requestId": "r", "stage": "s", "http": { "sourceIp": "1.2.3.4", "path": "/" },
+            "requestContext": { "requestId": "r", "stage": "s", "domainName": "d", "path": "/s/x", "apiId": "a",
+                "http": { "sourceIp": "1.2.3.4", "path": "/" },
                 "identity": null, "authorizer": { "requestId": "other" } },
         });
         let kept = json!({
             "version": "2.0", "type": "REQUEST", "routeArn": "arn", "methodArn": ["odd"], "authorizationToken": null,
-            "identitySource": ["a"], "headers": { "AUTHORIZATION": "Bearer x", "authorization": 7 },
+            "identitySource": ["a"], "rawPath": "/x",
+            "headers": { "AUTHORIZATION": "Bearer x", "authorization": 7, "DPoP": "p" },
             "multiValueHeaders": { "authorization": ["a", "b"] },
-            "requestContext": { "requestId": "r", "http": { "sourceIp": "1.2.3.4" }, "identity": null },
+            "requestContext": { "requestId": "r", "stage": "s", "domainName": "d", "path": "/s/x",
+                "http": { "sourceIp": "1.2.3.4" }, "identity": null },
         });
         assert_eq!(serde_json::from_value::<Pruned>(event.clone()).unwrap(), Pruned(kept.clone()));
         assert_eq!(serde_json::from_str::<Pruned>(&event.to_string()).unwrap(), Pruned(kept));

@@ -1,3 +1,4 @@
+mod dpop;
 mod ended;
 mod fetched;
 mod fuzz;
@@ -101,6 +102,7 @@ impl TestIssuer {
             claims: Claims::default(),
             account: false,
             authentication: Authentication::new(NOW, Methods::PASSWORD),
+            key: None,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &OsEntropy).unwrap()
@@ -135,6 +137,7 @@ struct Settings<'a> {
     routes: &'a str,
     http_answer: Option<HttpAnswer>,
     context_claims: &'a [&'a str],
+    dpop_origins: &'a [&'a str],
 }
 
 struct Fixture {
@@ -172,6 +175,7 @@ fn with_keys(
         keys,
         max_token_lifetime: Duration::from_secs(600),
         routes,
+        dpop_origins: settings.dpop_origins.iter().map(|&origin| origin.to_owned()).collect(),
         http_answer: settings.http_answer.unwrap_or(HttpAnswer::Simple),
         context_claims: settings.context_claims.iter().map(|&name| name.to_owned()).collect(),
         revocations: None,
@@ -205,6 +209,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 const STAGE: &str = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/prod";
+const HOST: &str = "abcdef1234.execute-api";
 const ADDRESS: &str = "192.0.2.1";
 
 /// One event of each form, as AWS documents it, for `GET /orders/7`. `authorization` is the header as the client sent
@@ -242,6 +247,7 @@ fn rest_request(authorization: &Value, method: &str, path: &str) -> Value {
         "httpMethod": method, "headers": headers, "multiValueHeaders": several, "queryStringParameters": { "q": "1" },
         "multiValueQueryStringParameters": { "q": ["1"] }, "pathParameters": { "id": "7" }, "stageVariables": {},
         "requestContext": { "resourceId": "rid", "resourcePath": "/orders/{id}", "httpMethod": method, "requestId": "r1",
+            "domainName": HOST,
             "path": format!("/prod{path}"), "accountId": "123456789012", "protocol": "HTTP/1.1", "stage": "prod",
             "identity": { "sourceIp": ADDRESS, "userAgent": "curl", "apiKey": null }, "apiId": "abcdef1234",
             "extendedRequestId": "x=", "a_key_of_next_year": { "deep": [1] } },
@@ -254,7 +260,8 @@ fn http_v1(authorization: &Value, method: &str, path: &str) -> Value {
         "version": "1.0", "type": "REQUEST", "methodArn": format!("{STAGE}/{method}{path}"),
         "identitySource": authorization, "authorizationToken": authorization, "resource": "/orders/{id}", "path": path,
         "httpMethod": method, "headers": headers, "queryStringParameters": {}, "pathParameters": { "id": "7" },
-        "stageVariables": {}, "requestContext": { "requestId": "r1", "identity": { "sourceIp": ADDRESS } },
+        "stageVariables": {}, "requestContext": { "requestId": "r1", "identity": { "sourceIp": ADDRESS }, "domainName": HOST,
+            "path": format!("/prod{path}") },
     })
 }
 
@@ -266,7 +273,7 @@ fn http_v2(authorization: &Value, method: &str, path: &str) -> Value {
         "routeKey": "GET /orders/{id}", "rawPath": format!("/prod{path}"), "rawQueryString": "q=1", "cookies": ["a=b"],
         "headers": headers, "queryStringParameters": { "q": "1" }, "pathParameters": { "id": "7" },
         "stageVariables": null,
-        "requestContext": { "accountId": "123456789012", "apiId": "abcdef1234", "domainName": "abcdef1234.execute-api",
+        "requestContext": { "accountId": "123456789012", "apiId": "abcdef1234", "domainName": HOST,
             "domainPrefix": "abcdef1234", "http": { "method": method, "path": format!("/prod{path}"),
             "protocol": "HTTP/1.1", "sourceIp": ADDRESS, "userAgent": "curl" }, "requestId": "r1",
             "routeKey": "GET /orders/{id}", "stage": "prod", "time": "x", "timeEpoch": 1 },
@@ -288,7 +295,7 @@ fn web_socket(authorization: &Value) -> Value {
         "queryStringParameters": {}, "multiValueQueryStringParameters": {}, "stageVariables": {},
         "requestContext": { "routeKey": "$connect", "eventType": "CONNECT", "messageDirection": "IN", "stage": "prod",
             "connectedAt": 1, "requestTimeEpoch": 1, "identity": { "sourceIp": ADDRESS }, "requestId": "r1",
-            "domainName": "abcdef1234.execute-api", "connectionId": "c=", "apiId": "abcdef1234" },
+            "domainName": HOST, "connectionId": "c=", "apiId": "abcdef1234" },
     })
 }
 

@@ -75,6 +75,7 @@ fn measure(algorithm: Algorithm) -> Result<[Duration; 4], Box<dyn Error>> {
         session: SessionId::from_bytes([2; 16]),
         client: ClientId::parse("web").ok_or("no client id")?,
         scope: Scope::parse("orders:read").map_err(|_| "no scope")?,
+        key: None,
         session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let verifier = Verifier::new(issuer, signer.audience.clone(), &document.jwks())?;

@@ -3,7 +3,7 @@
 use crate::DynamoDb;
 use crate::address::MAX_TRIES;
 use crate::admin::{SETTLING, changed};
-use crate::item::{self, CLAIMS, DEVICE, Item, UPDATED_AT, USERNAME};
+use crate::item::{self, BOUND_TO, CLAIMS, DEVICE, Item, UPDATED_AT, USERNAME};
 use crate::scope::Step;
 use crate::store::{Moment, names, values};
 use daypass_core::account::claims::Claims;
@@ -66,8 +66,9 @@ impl DynamoDb {
     /// Gives every live session the claims of its user. Returns how many sessions had others.
     async fn update_sessions(&self, user: &User, now: Moment) -> Result<u32, StoreError> {
         let claims = item::claims_text(&user.claims);
-        let room = device_room(&user.username, &user.scope, &user.claims);
         let step = |mut item: Item| {
+            let is_bound = item.remove(BOUND_TO).is_some();
+            let room = device_room(&user.username, &user.scope, &user.claims, is_bound);
             let (had, device) = (item.remove(CLAIMS), item.remove(DEVICE));
             if had == claims {
                 return None;
@@ -101,7 +102,7 @@ impl DynamoDb {
             let update = clause("SET", &set) + &clause("REMOVE", &removed);
             Some(Step::Change(request.update_expression(update.trim_end())))
         };
-        let (updated, _) = self.follow(user.id, now, &[CLAIMS, DEVICE], step).await?;
+        let (updated, _) = self.follow(user.id, now, &[CLAIMS, DEVICE, BOUND_TO], step).await?;
         Ok(updated)
     }
 }

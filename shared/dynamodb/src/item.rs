@@ -16,7 +16,7 @@ use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
-use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
+use daypass_core::session::{EndReason, Ended, KeyDigest, NetworkDigest, Session};
 use daypass_core::throttle::KnownAddress;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
@@ -57,6 +57,7 @@ pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
 pub(crate) const ACCOUNT: &str = "acct";
 pub(crate) const AUTHENTICATION: &str = "auth";
+pub(crate) const BOUND_TO: &str = "jkt";
 pub(crate) const NAMED: &str = "named";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
@@ -266,6 +267,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if session.authentication != by_password(session.created_at) {
         put(AUTHENTICATION, authentication(session.authentication, session.created_at));
     }
+    if let Some(key) = session.key {
+        put(BOUND_TO, binary(key.as_bytes()));
+    }
     if session.named {
         put(NAMED, AttributeValue::Bool(true));
     }
@@ -343,6 +347,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
                 read.bytes(name, |bytes| to_authentication(bytes, created_at))
             })?
             .unwrap_or_else(|| by_password(created_at)),
+        key: read.optional(BOUND_TO, |read, name| read.bytes(name, KeyDigest::from_bytes))?,
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -436,6 +441,7 @@ mod tests {
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
             authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
+            key: None,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -478,6 +484,7 @@ mod tests {
             claims: Claims::default(),
             account: true,
             authentication: by_password(session().created_at),
+            key: None,
             ended: None,
             device: None,
             ..session()

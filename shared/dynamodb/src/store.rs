@@ -4,9 +4,9 @@ use crate::DynamoDb;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
-    self, ABSOLUTE_END, ATTEMPT, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
-    GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, RECOVERY, REVOKED_AT,
-    REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, TOTP, TOTP_STEP, USER, USERNAME,
+    self, ABSOLUTE_END, ATTEMPT, BOUND_TO, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET,
+    EXPIRES_AT, GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, RECOVERY,
+    REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, TOTP, TOTP_STEP, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -169,6 +169,14 @@ impl DynamoDb {
                 ("named", AttributeValue::Bool(presented.named)),
                 ("network", item::binary(presented.network.as_bytes())),
             ]));
+        condition.push_str(match presented.key {
+            Some(_) => " AND (attribute_not_exists(#bound_to) OR #bound_to = :key)",
+            None => " AND attribute_not_exists(#bound_to)",
+        });
+        update = update.expression_attribute_names("#bound_to", BOUND_TO);
+        if let Some(key) = presented.key {
+            update = update.expression_attribute_values(":key", item::binary(key.as_bytes()));
+        }
         if let Some(idle) = request.idle {
             update = update.expression_attribute_values(":expires_at", item::seconds(request.now + idle));
         }

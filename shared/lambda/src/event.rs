@@ -5,6 +5,7 @@ use daypass_core::http::answer::Response;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{MAX_BODY_BYTES, Request};
 use daypass_core::ports::context::{Operator, Principal};
+use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::ports::context::Caller;
 use lambda_http::aws_lambda_events::encodings::Body;
 use lambda_http::http::Uri;
@@ -163,7 +164,16 @@ fn principal(context: &RequestContext) -> Option<Principal> {
     // A boolean in the context of an HTTP API, and its text in a REST API and in the claims of the native JWT authorizer.
     let is_true = |name: &str| authorizer.fields.get(name).is_some_and(|claim| claim.as_bool() == Some(true));
     let account = claim("account") == Some("true") || (authorizer.jwt.is_none() && is_true("account"));
-    Principal::parse(claim("sub")?, claim("sid")?, account)
+    if authorizer.jwt.as_ref().is_some_and(|jwt| jwt.claims.contains_key("cnf")) {
+        // The native JWT authorizer checks no proof.
+        return None;
+    }
+    let key = claim("jkt").map(Thumbprint::parse);
+    if key == Some(None) {
+        return None;
+    }
+    let principal = Principal::parse(claim("sub")?, claim("sid")?, account)?;
+    Some(Principal { key: key.flatten(), ..principal })
 }
 
 /// The operator that API Gateway authorised by IAM, from `authorizer.iam` of payload 2.0.

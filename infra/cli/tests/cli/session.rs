@@ -28,6 +28,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
         claims: user.claims.clone(),
         account: true,
         authentication: Authentication::new(created_at, Methods::PASSWORD),
+        key: None,
         ended: None,
         device: Some("curl\u{1b}[31m/8".to_owned()),
     };

@@ -161,6 +161,7 @@ fn grant() -> Grant {
         claims: Claims::default(),
         account: false,
         authentication: Authentication::new(NOW, Methods::PASSWORD),
+        key: None,
         session_end: Timestamp::from_seconds(9_000_000_000),
     }
 }

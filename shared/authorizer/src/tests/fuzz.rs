@@ -166,7 +166,7 @@ fn good_tokens_on_odd_paths_are_answered() {
                 .clone();
             let answer = fixtures[which].ask(&event);
             let passed = passes(&answer, &format!("{STAGE}/GET{path}"));
-            let target = daypass_verifier::routes::Target::Http { method: "GET", path: &path };
+            let target = Target::Http { method: "GET", path: &path };
             let table = fixtures[which]
                 .authorizer
                 .routes

@@ -57,6 +57,10 @@ pub const MAX_SESSION_BYTES: usize = 636;
 /// within 1,024 bytes, also if name, scope and claims have [`MAX_SESSION_BYTES`].
 pub const AUTHENTICATION_BYTES: usize = 9;
 
+/// Bytes of the key in the item of a session that is bound to one: its name, and 16 bytes. If name, scope and claims leave less,
+/// a refresh of such a session writes two units.
+pub const KEY_BYTES: usize = 19;
+
 /// Name, scope and claims of a user do not fit into one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -78,10 +82,11 @@ pub fn session_room(username: &Username, scope: &Scope, claims: &Claims) -> Resu
     MAX_SESSION_BYTES.checked_sub(name + scope + claims).ok_or(TooLarge { name, scope, claims })
 }
 
-/// Bytes of a session that are left for the device hint.
+/// Bytes of a session that are left for the device hint. `is_bound` tells whether the session is bound to a key.
 #[must_use]
-pub fn device_room(username: &Username, scope: &Scope, claims: &Claims) -> usize {
-    session_room(username, scope, claims).unwrap_or(0).saturating_sub(AUTHENTICATION_BYTES)
+pub fn device_room(username: &Username, scope: &Scope, claims: &Claims, is_bound: bool) -> usize {
+    let others = AUTHENTICATION_BYTES + if is_bound { KEY_BYTES } else { 0 };
+    session_room(username, scope, claims).unwrap_or(0).saturating_sub(others)
 }
 
 #[cfg(test)]

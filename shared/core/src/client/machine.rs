@@ -178,6 +178,9 @@ pub struct Machine {
     /// Whether it may ask about tokens (RFC 7662).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub introspect: bool,
+    /// Whether each of its tokens is bound to a key (RFC 9449).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_dpop: bool,
     /// One or two keys or secrets.
     pub keys: Vec<Credential>,
 }
@@ -200,6 +203,7 @@ impl Machine {
             audience: None,
             access_token_seconds: None,
             introspect: false,
+            require_dpop: false,
             keys: Vec::new(),
         }
     }

@@ -25,6 +25,8 @@ pub struct Client {
     pub account_url: Option<AccountUrl>,
     /// Whether its users need a second factor.
     pub require_mfa: bool,
+    /// Whether its requests for tokens need a DPoP proof (RFC 9449), so that each access token is bound to a key.
+    pub require_dpop: bool,
 }
 
 impl Client {
@@ -67,6 +69,8 @@ struct ClientEntry {
     account_url: Option<String>,
     #[serde(default)]
     require_mfa: bool,
+    #[serde(default)]
+    require_dpop: bool,
 }
 
 impl Clients {
@@ -124,8 +128,17 @@ impl Clients {
             if signup != SignUp::Off && account_url.is_none() {
                 return Err(format!("`{id}` allows sign-ups and has no account_url"));
             }
-            let require_mfa = entry.require_mfa;
-            clients.push(Client { id, scope, transport, origins, signup, account_url, require_mfa });
+            let ClientEntry { require_mfa, require_dpop, .. } = entry;
+            clients.push(Client {
+                id,
+                scope,
+                transport,
+                origins,
+                signup,
+                account_url,
+                require_mfa,
+                require_dpop,
+            });
         }
         let body_clients = clients.iter().filter(|client| client.transport == Transport::Body);
         let body_clients = body_clients.map(|client| client.id.clone()).collect();
@@ -172,6 +185,12 @@ impl Clients {
     pub fn cookie_clients_for(&self, origin: &str) -> Vec<ClientId> {
         let cookie = |client: &&Client| client.transport == Transport::Cookie && client.has(origin);
         self.all().filter(cookie).map(|client| client.id.clone()).collect()
+    }
+
+    /// Whether requests for tokens of this client need a DPoP proof.
+    #[must_use]
+    pub fn require_proof(&self, id: &ClientId) -> bool {
+        self.find(Some(id.as_str())).is_some_and(|client| client.require_dpop)
     }
 
     /// The client of that name, or the first one when the request names none.

@@ -15,7 +15,7 @@ use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::config::authorizer;
-use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Lookup, Reader, Sources, Table};
+use daypass_verifier::config::{AUDIENCE, DPOP_ORIGINS, ISSUER, JWKS, Lookup, Reader, Sources, Table};
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
@@ -177,6 +177,7 @@ tables! {
             LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS, ADDRESS_ATTEMPTS, ADDRESS_WINDOW_SECONDS,
             ACCOUNT_ATTEMPTS, ACCOUNT_WINDOW_SECONDS, KNOWN_ADDRESS_DAYS
         );
+        dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         migrate_from: Option<MigrateFrom> = migrate_from(MIGRATE_COGNITO, MIGRATE_URL);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);
@@ -193,6 +194,7 @@ tables! {
         access_lifetime: Duration = access_lifetime(ACCESS_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
         grace: Duration = Reader::seconds(GRACE_SECONDS);
+        dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         sessions_table: String = table(SESSIONS_TABLE);
         machines: Option<String> = machines(MACHINES);
         keys: Vec<String> = sources(KEYS);

@@ -4,7 +4,7 @@ use crate::client::machine::{
     ClientAuthentication, CredentialId, Machine, Registry, Unauthenticated, session_of,
 };
 use crate::flow::error::Problem;
-use crate::flow::issue::exposed;
+use crate::flow::issue::{exposed, token_type};
 use crate::flow::outcome::Outcome;
 use crate::ports::context::Context;
 use crate::ports::event::{ClientRefusal, Event};
@@ -13,6 +13,7 @@ use crate::token::access::{ClientGrant, Signer};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use serde::Serialize;
 
 /// A parsed request for a token of a machine client (RFC 6749 §4.4.2).
@@ -20,6 +21,8 @@ use serde::Serialize;
 pub struct ClientCredentialsRequest {
     pub(crate) client: Option<ClientAuthentication>,
     pub(crate) scope: Option<Scope>,
+    /// The key of the request's DPoP proof.
+    pub(crate) key: Option<Thumbprint>,
 }
 
 /// The body of the response (RFC 6749 §5.1). There is no refresh token (§4.4.3).
@@ -77,6 +80,11 @@ impl ClientCredentials {
     ) -> Result<ClientTokenResponse, Problem> {
         let now = context.clock.now();
         let (client, key) = self.authenticate(request.client.as_ref(), now, events)?;
+        if client.require_dpop && request.key.is_none() {
+            let client = Some(client.client_id.clone());
+            events.push(Event::ClientRefused { cause: ClientRefusal::ProofRequired, client });
+            return Err(Problem::ProofRequired);
+        }
         let granted = client.scope();
         let scope = request.scope.unwrap_or_else(|| granted.clone());
         if !scope.is_within(&granted) {
@@ -91,6 +99,7 @@ impl ClientCredentials {
             scope: &scope,
             audience: client.audience.as_deref(),
             lifetime: client.lifetime(),
+            key: request.key,
         };
         let signed = signer.issue_to_client(&grant, now, context.entropy.as_ref());
         let (token, expires_in) = signed.map_err(Problem::Sign)?;
@@ -98,7 +107,7 @@ impl ClientCredentials {
         events.push(Event::ClientTokenIssued { client, key, session });
         Ok(ClientTokenResponse {
             access_token: SecretString::new(token),
-            token_type: "Bearer",
+            token_type: token_type(request.key.as_ref()),
             expires_in,
             scope,
         })

@@ -100,6 +100,12 @@ pub enum Problem {
     /// The token is valid for another client than the request names.
     #[error("the token is another client's")]
     OtherClient,
+    /// The session is bound to a key, and the proof of the request is by another one.
+    #[error("the session is bound to another key")]
+    OtherKey,
+    /// The client or the session needs a DPoP proof, and the request has none.
+    #[error("the request has no DPoP proof")]
+    ProofRequired,
     /// The client of the session is not registered.
     #[error("the client of the session is not registered")]
     ClientGone,
@@ -215,6 +221,8 @@ impl Problem {
             | Self::NoUser
             | Self::TokenRejected
             | Self::OtherClient
+            | Self::OtherKey
+            | Self::ProofRequired
             | Self::ClientGone
             | Self::ScopeNotGranted
             | Self::ClientNotAuthenticated

@@ -4,6 +4,7 @@ use crate::client::machine::{ClientAuthentication, MachineId, Registry};
 use crate::config::IntrospectConfig;
 use crate::flow::client_credentials::ClientCredentials;
 use crate::flow::error::Problem;
+use crate::flow::issue::token_type;
 use crate::flow::outcome::Outcome;
 use crate::ports::context::Context;
 use crate::ports::event::{ClientRefusal, Event};
@@ -77,16 +78,18 @@ impl<S: SessionStore + MachineStore> Introspect<S> {
             return Err(Problem::IntrospectionNotAllowed);
         }
         let audience = client.audience.as_deref().unwrap_or(&self.audience);
-        let active = match self.verifier.verify(request.token.expose(), now) {
-            Err(Rejection::UnknownKey) if request.keys_overdue => return Err(Problem::KeysOverdue),
+        let active = match self.verifier.examine(request.token.expose(), now) {
+            Err(rejected) if rejected.cause == Rejection::UnknownKey && request.keys_overdue => {
+                return Err(Problem::KeysOverdue);
+            }
             Err(_) => None,
             // RFC 7662 §4: the caller may use a token only if it is for the caller.
             Ok(token) if token.claims.get("aud").and_then(Value::as_str) != Some(audience) => None,
             Ok(token) => self.is_live(&token, now).await?.then_some(token),
         };
         let mut answer = active.map_or_else(Map::new, |token| {
-            let mut claims = token.claims;
-            claims.insert("token_type".to_owned(), "Bearer".into());
+            let (token_type, mut claims) = (token_type(token.key.as_ref()), token.claims);
+            claims.insert("token_type".to_owned(), token_type.into());
             claims
         });
         let is_active = !answer.is_empty();

@@ -10,6 +10,7 @@ use daypass_verifier::base::ids::SessionId;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -20,6 +21,20 @@ pub struct TokenIssuer {
     pub signer: Signer,
     /// Authenticates the refresh token.
     pub refresh_keys: RefreshKeys,
+}
+
+/// How the client of a request holds its tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    /// The place of the refresh token.
+    pub transport: Transport,
+    /// The key that the access token is bound to; `None` for a bearer token.
+    pub key: Option<Thumbprint>,
+}
+
+/// The value of `token_type` of an access token (RFC 6750 §4, RFC 9449 §5).
+pub(crate) const fn token_type(key: Option<&Thumbprint>) -> &'static str {
+    if key.is_some() { "DPoP" } else { "Bearer" }
 }
 
 /// The body of a successful login or refresh (RFC 6749 §5.1).
@@ -104,13 +119,13 @@ impl TokenIssuer {
         session: &Session,
         scope: Scope,
         account: bool,
-        transport: Transport,
+        holder: Holder,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<TokenResponse, KeyError> {
         let token = SecretString::new(session.token().mint(&self.refresh_keys));
         let lifetime = session.expires_at.since(now);
-        let (refresh_token, cookie) = match transport {
+        let (refresh_token, cookie) = match holder.transport {
             Transport::Body => (Some(token), None),
             Transport::Cookie => (None, Some((token, lifetime))),
         };
@@ -122,11 +137,12 @@ impl TokenIssuer {
             claims: session.claims.clone(),
             account,
             authentication: session.authentication,
+            key: holder.key,
             session_end: session.expires_at,
         };
         Ok(TokenResponse {
             access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),
-            token_type: "Bearer",
+            token_type: token_type(holder.key.as_ref()),
             expires_in: self.signer.lifetime(&grant, now),
             refresh_token,
             refresh_expires_in: lifetime.as_secs(),

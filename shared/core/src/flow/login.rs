@@ -19,7 +19,7 @@ use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
 use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::Problem;
-use crate::flow::issue::{TokenIssuer, TokenResponse};
+use crate::flow::issue::{Holder, TokenIssuer, TokenResponse};
 use crate::flow::login::factor::SecondStep;
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{RENEW_AFTER, Throttle};
@@ -30,11 +30,12 @@ use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
 use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, UsedFactor, User, UserStatus};
 use crate::secret::{Password, SecretString};
-use crate::session::{EndReason, Opening, Session};
+use crate::session::{EndReason, KeyDigest, Opening, Session};
 use crate::throttle::{KnownAddress, Limits, Proof};
 use crate::token::device::Device;
 use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
+use daypass_verifier::jose::dpop::Thumbprint;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -51,6 +52,8 @@ pub struct LoginRequest {
     pub(crate) typed: String,
     pub(crate) password: Password,
     pub(crate) client: Client,
+    /// The key of the request's DPoP proof.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) scope: Option<Scope>,
     /// Whether the request has no scope, or names the right to the account endpoints ([`Scope::ACCOUNT`]).
     pub(crate) account: bool,
@@ -210,6 +213,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope,
             account,
             device,
+            key: request.key,
             user_agent: request.user_agent.as_deref(),
             rehash: rehash.as_deref(),
             known: admitted.known.as_deref(),
@@ -247,7 +251,8 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: enrols || opens.account,
             authentication: Authentication::new(now, methods),
-            device: opens.user_agent.and_then(|agent| device_hint(agent, user)),
+            key: opens.key.as_ref().map(KeyDigest::of),
+            device: opens.user_agent.and_then(|agent| device_hint(agent, user, opens.key.is_some())),
         };
         let longest = self.config.refresh_lifetime;
         let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
@@ -279,7 +284,8 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         });
         self.end_surplus(session, events).await;
         let (scope, now) = (session.scope.clone(), session.created_at);
-        let tokens = self.issuer.issue(session, scope, session.account, client.transport, now, entropy);
+        let holder = Holder { transport: client.transport, key: opens.key };
+        let tokens = self.issuer.issue(session, scope, session.account, holder, now, entropy);
         let device = opens.device.unwrap_or_else(|| Device::generate(entropy));
         let device = SecretString::new(device.token(&opens.user.username, self.peppers.counter_key()));
         let tokens = tokens.map_err(Problem::Sign)?.on_device(device, client.transport);
@@ -333,6 +339,8 @@ struct Opens<'a> {
     account: bool,
     /// The device that the login proved.
     device: Option<Device>,
+    /// The key that the session is bound to.
+    key: Option<Thumbprint>,
     user_agent: Option<&'a str>,
     rehash: Option<&'a str>,
     known: Option<&'a [KnownAddress]>,
@@ -353,7 +361,7 @@ fn has_verified(user: &User, address: &EmailAddress) -> bool {
 }
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
-fn device_hint(user_agent: &str, user: &User) -> Option<String> {
-    let room = device_room(&user.username, &user.scope, &user.claims).min(MAX_DEVICE_BYTES);
+fn device_hint(user_agent: &str, user: &User, is_bound: bool) -> Option<String> {
+    let room = device_room(&user.username, &user.scope, &user.claims, is_bound).min(MAX_DEVICE_BYTES);
     (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }

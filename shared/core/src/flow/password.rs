@@ -22,7 +22,7 @@ use crate::client::{Client, Transport};
 use crate::config::PasswordConfig;
 use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::{Problem, require_account, require_live};
-use crate::flow::issue::{TokenIssuer, TokenResponse};
+use crate::flow::issue::{Holder, TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::keys::{Document, FactorKeys, KeyError, Peppers, RefreshKeys};
@@ -160,7 +160,8 @@ impl<S: PasswordStore> ChangePassword<S> {
         });
         let (client, now, entropy) = (asking.client, self.context.clock.now(), self.context.entropy.as_ref());
         let scope = client.narrow(&session.scope);
-        let tokens = self.issuer.issue(&session, scope, session.account, client.transport, now, entropy);
+        let holder = Holder { transport: client.transport, key: asking.principal.key };
+        let tokens = self.issuer.issue(&session, scope, session.account, holder, now, entropy);
         tokens.map_err(Problem::Sign)
     }
 
@@ -202,6 +203,7 @@ impl<S: PasswordStore> ChangePassword<S> {
             account: old.account,
             // The change proves the password alone, and only at its own time.
             authentication: old.authentication,
+            key: old.key,
             device: old.device.clone(),
         };
         let opens = Session::open(opening, now, lifetime, self.config.idle);

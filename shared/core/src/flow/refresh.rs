@@ -7,7 +7,7 @@ use crate::client::machine::Registry;
 use crate::config::RefreshConfig;
 use crate::flow::client_credentials::ClientCredentials;
 use crate::flow::error::Problem;
-use crate::flow::issue::{TokenIssuer, TokenResponse};
+use crate::flow::issue::{Holder, TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
 use crate::keys::{Document, KeyError};
 use crate::ports::context::Context;
@@ -15,12 +15,14 @@ use crate::ports::event::{Event, Refusal};
 use crate::ports::store::{Revocation, Rotation, Store};
 use crate::secret::SecretString;
 use crate::session::{
-    DeadCause, EndReason, Ended, NetworkDigest, Presented, Repeat, ReuseCause, RotationRequest, Session,
+    DeadCause, EndReason, Ended, KeyDigest, NetworkDigest, Presented, Repeat, ReuseCause, RotationRequest,
+    Session,
 };
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use std::net::IpAddr;
 
 /// A parsed refresh request (RFC 6749 §6).
@@ -29,7 +31,9 @@ pub struct RefreshRequest {
     pub(crate) refresh_token: SecretString,
     pub(crate) transport: Transport,
     pub(crate) client: Option<ClientId>,
-    /// The clients whose sessions this request may refresh.
+    /// The key of the request's DPoP proof.
+    pub(crate) key: Option<Thumbprint>,
+    /// The clients whose sessions this request may refresh. Without a proof, those that require one are not among them.
     pub(crate) registered: Vec<ClientId>,
     pub(crate) scope: Option<Scope>,
     /// Whether the request has no scope, or names the right to the account endpoints ([`Scope::ACCOUNT`]).
@@ -104,6 +108,7 @@ impl<S: Store> Refresh<S> {
             attempt: request.attempt.unwrap_or_else(|| AttemptId::generate(self.context.entropy.as_ref())),
             named: request.attempt.is_some(),
             network: NetworkDigest::of(text, request.source_ip),
+            key: request.key.as_ref().map(KeyDigest::of),
         };
         let rotation = RotationRequest {
             presented: &presented,
@@ -139,7 +144,11 @@ impl<S: Store> Refresh<S> {
             Rotation::Reuse(item, cause) => return Err(self.reuse(&token, &item, cause, now, events).await),
             Rotation::Dead(cause, item) => {
                 events.push(refused(Refusal::Session(cause), Some(&token), item.as_ref()));
+                let needs_proof = item.is_some_and(|item| self.config.clients.require_proof(&item.client));
                 return Err(match cause {
+                    DeadCause::ClientGone if needs_proof && request.key.is_none() => Problem::ProofRequired,
+                    DeadCause::OtherKey if request.key.is_none() => Problem::ProofRequired,
+                    DeadCause::OtherKey => Problem::OtherKey,
                     DeadCause::ScopeNotGranted => Problem::ScopeNotGranted,
                     DeadCause::ClientGone => Problem::ClientGone,
                     DeadCause::OtherClient => Problem::OtherClient,
@@ -152,8 +161,11 @@ impl<S: Store> Refresh<S> {
         let scope = self.scope(&item, presented.scope);
         // A session without the right does not get it by a refresh.
         let account = item.account && (request.account || scope == self.scope(&item, None));
+        // A session that is not bound stays so: bound later, it could be bound by a thief, and the owner's token would no longer
+        // count as reuse.
+        let holder = Holder { transport: request.transport, key: request.key };
         self.issuer
-            .issue(&item, scope, account, request.transport, now, self.context.entropy.as_ref())
+            .issue(&item, scope, account, holder, now, self.context.entropy.as_ref())
             .map_err(Problem::Sign)
     }
 

@@ -241,6 +241,7 @@ mod tests {
             claims: Claims::default(),
             account: true,
             authentication: Authentication::new(seconds_ago(age), Methods::PASSWORD),
+            key: None,
             ended: None,
             device: None,
         }
@@ -348,7 +349,7 @@ mod tests {
     }
 
     fn principal(byte: u8) -> Option<Principal> {
-        Some(Principal { user: USER, session: id(byte), account: true })
+        Some(Principal { user: USER, session: id(byte), account: true, key: None })
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::WrongCode
+        | ApiError::InvalidProof(_)
+        | ApiError::NonceNeeded
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused => StatusCode::BAD_REQUEST,
         ApiError::BadCredentials
@@ -207,6 +209,8 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::WrongCode
+        | ApiError::InvalidProof(_)
+        | ApiError::NonceNeeded
         | ApiError::FactorRequired
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused
@@ -256,6 +260,8 @@ mod tests {
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::WrongCode,
+            ApiError::InvalidProof("x"),
+            ApiError::NonceNeeded,
             ApiError::InsufficientAuthentication(600, "2"),
             ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),

@@ -12,13 +12,13 @@ use http::{Method, StatusCode};
 const PREFLIGHT_MAX_AGE: &str = "7200";
 
 /// Request headers that a page may send in addition to the safelisted ones and to those that its preflight names.
-const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key";
+const ALLOWED_HEADERS: &str = "authorization, content-type, dpop, idempotency-key";
 
 /// Longest list of headers in a preflight that is repeated, in bytes.
 const MAX_ASKED: usize = 2048;
 
 /// Response headers that a page may read in addition to the safelisted ones.
-const EXPOSED_HEADERS: &str = "retry-after";
+const EXPOSED_HEADERS: &str = "dpop-nonce, retry-after";
 
 /// As [`EXPOSED_HEADERS`], for the public documents.
 const PUBLIC_EXPOSED_HEADERS: &str = "daypass-as-of, etag, retry-after";

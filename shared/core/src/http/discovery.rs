@@ -4,6 +4,7 @@ use crate::http::answer::{Response, cacheable, not_found, refusal};
 use crate::http::error::ApiError;
 use crate::http::request::Request;
 use daypass_verifier::base::issuer::Issuer;
+use daypass_verifier::jose::dpop;
 use daypass_verifier::jose::jwk::{Algorithm, Jwks, JwksError};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -43,6 +44,8 @@ struct Metadata<'a> {
     introspection_endpoint_auth_methods_supported: [&'a str; 2],
     introspection_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 1],
+    /// RFC 9449 §5.1.
+    dpop_signing_alg_values_supported: [&'a str; 4],
     /// Required by both specifications; empty without an authorization endpoint.
     response_types_supported: [&'a str; 0],
     subject_types_supported: [&'a str; 1],
@@ -69,6 +72,7 @@ impl Discovery {
             introspection_endpoint_auth_methods_supported: ["private_key_jwt", "client_secret_basic"],
             introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
             revocation_endpoint_auth_methods_supported: ["none"],
+            dpop_signing_alg_values_supported: dpop::ALGORITHMS,
             response_types_supported: [],
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: jwks

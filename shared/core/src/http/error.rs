@@ -27,6 +27,10 @@ pub enum ApiError {
     /// The refresh token is another client's. The client gets the texts of [`ApiError::InvalidGrant`], but a browser keeps its
     /// cookie: the token is valid for the client that it belongs to.
     AnotherClientsGrant,
+    /// The request has no DPoP proof, or one that is not valid (RFC 9449 §5); the text names the fault.
+    InvalidProof(&'static str),
+    /// The DPoP proof has no nonce, or not one that was issued lately (RFC 9449 §8).
+    NonceNeeded,
     /// The second factor is wrong or was used. The token of the first step stays valid.
     WrongCode,
     /// The endpoint does not have this `grant_type`.
@@ -90,6 +94,11 @@ impl ApiError {
             Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),
             Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
             Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
+            Self::InvalidProof(text) => ("invalid_dpop_proof", text),
+            Self::NonceNeeded => (
+                "use_dpop_nonce",
+                "Repeat the request with a DPoP proof that has the nonce of the header DPoP-Nonce.",
+            ),
             Self::WrongCode => ("wrong_code", "The code is wrong or was used."),
             Self::InsufficientAuthentication(..) => (
                 "insufficient_user_authentication",
@@ -159,7 +168,9 @@ impl From<&Problem> for ApiError {
             Problem::WrongPassword => Self::WrongPassword,
             Problem::NewPasswordRejected(text) => Self::PasswordRefused(text),
             Problem::TokenRejected => Self::InvalidGrant,
-            Problem::OtherClient => Self::AnotherClientsGrant,
+            // The texts are those of a token that is not valid, but its owner keeps the cookie.
+            Problem::OtherClient | Problem::OtherKey => Self::AnotherClientsGrant,
+            Problem::ProofRequired => Self::InvalidProof("The request has no DPoP proof, and it needs one."),
             // Not `invalid_grant`: the token is valid, and the client would discard it.
             Problem::ClientGone => Self::UnknownClient,
             Problem::ClientNotAuthenticated => Self::InvalidClient,

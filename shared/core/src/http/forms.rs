@@ -3,6 +3,7 @@
 use crate::client::machine::ClientAuthentication;
 use crate::client::{Clients, Transport};
 use crate::flow::client_credentials::ClientCredentialsRequest;
+use crate::flow::error::Problem;
 use crate::flow::introspect::IntrospectRequest;
 use crate::flow::login::LoginRequest;
 use crate::flow::login::factor::{FactorProof, FactorRequest};
@@ -12,6 +13,7 @@ use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
 use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::browser::{Page, cookie, device_cookie};
+use crate::http::dpop::Proofs;
 use crate::http::error::ApiError;
 use crate::http::request::{Request, caller_of, idempotency_key, keys_are_overdue, principal_of};
 use crate::ports::hasher::PasswordHasher;
@@ -21,6 +23,7 @@ use crate::token::refresh::RefreshToken;
 use data_encoding::BASE64;
 use daypass_verifier::base::ids::SessionId;
 use daypass_verifier::base::scope::Scope;
+use daypass_verifier::jose::dpop::Thumbprint;
 use http::Method;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -116,12 +119,17 @@ impl LoginRequest {
         request: &mut Request,
         clients: &Clients,
         hasher: &dyn PasswordHasher,
+        proofs: &Proofs<'_>,
     ) -> Result<Self, ApiError> {
+        let key = proofs.key_of(request)?;
         let body: LoginBody = body::read(request, Accepts::Json)?;
         let client = clients.find(body.client_id.text()?.as_deref()).ok_or(ApiError::UnknownClient)?;
         if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id)
         {
             return Err(ApiError::OriginNotAllowed);
+        }
+        if client.require_dpop && key.is_none() {
+            return Err(ApiError::from(&Problem::ProofRequired));
         }
         let typed = body.username.required("The username is missing.", "The username is too long.")?;
         let password = body
@@ -141,6 +149,7 @@ impl LoginRequest {
             typed,
             password,
             client: client.clone(),
+            key,
             scope,
             account,
             source_ip: caller.source_ip,
@@ -155,7 +164,8 @@ impl FactorRequest {
     ///
     /// # Errors
     /// The [`ApiError`] of a malformed request.
-    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+    pub fn parse(request: &mut Request, clients: &Clients, proofs: &Proofs<'_>) -> Result<Self, ApiError> {
+        let key = proofs.key_of(request)?;
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
         let proof = match (body.code.text()?, body.recovery_code.text()?) {
@@ -167,6 +177,7 @@ impl FactorRequest {
         Ok(Self {
             token,
             proof,
+            key,
             cookie_clients: Page::of(request).clients(clients).unwrap_or_default(),
             source_ip: caller.source_ip,
             user_agent: caller.user_agent,
@@ -182,26 +193,40 @@ impl RefreshRequest {
     /// # Errors
     /// The [`ApiError`] of a malformed request or an unregistered client. With the cookie, the page must be a page of a cookie
     /// client.
-    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
-        Self::of(body::read(request, Accepts::JsonOrForm)?, request, clients)
+    fn parse(request: &mut Request, clients: &Clients, key: Option<Thumbprint>) -> Result<Self, ApiError> {
+        Self::of(body::read(request, Accepts::JsonOrForm)?, request, clients, key)
     }
 
-    fn of(body: RefreshBody, request: &Request, clients: &Clients) -> Result<Self, ApiError> {
+    fn of(
+        body: RefreshBody,
+        request: &Request,
+        clients: &Clients,
+        key: Option<Thumbprint>,
+    ) -> Result<Self, ApiError> {
         if body.grant_type.text()?.ok_or(ApiError::InvalidRequest("The grant_type is missing."))?
             != "refresh_token"
         {
             return Err(ApiError::UnsupportedGrantType);
         }
-        let (refresh_token, transport, registered) = match (body.refresh_token.text()?, cookie(request)?) {
+        let (refresh_token, transport, mut registered) = match (body.refresh_token.text()?, cookie(request)?)
+        {
             (Some(token), _) => (token, Transport::Body, clients.body_clients.clone()),
             (None, Some(token)) => (token, Transport::Cookie, Page::of(request).clients(clients)?),
             (None, None) => return Err(ApiError::NoToken("refresh_token")),
         };
         let (scope, account) = scope(body.scope)?;
+        let client = clients.named(body.client_id.text()?.as_deref(), Some(&registered))?;
+        if key.is_none() {
+            if client.as_ref().is_some_and(|client| clients.require_proof(client)) {
+                return Err(ApiError::from(&Problem::ProofRequired));
+            }
+            registered.retain(|client| !clients.require_proof(client));
+        }
         Ok(Self {
             refresh_token,
             transport,
-            client: clients.named(body.client_id.text()?.as_deref(), Some(&registered))?,
+            client,
+            key,
             registered,
             scope,
             account,
@@ -227,9 +252,10 @@ impl TokenRequest {
     ///
     /// # Errors
     /// As [`RefreshRequest::parse`], and the [`ApiError`] of a machine client that names itself twice.
-    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+    pub fn parse(request: &mut Request, clients: &Clients, proofs: &Proofs<'_>) -> Result<Self, ApiError> {
+        let key = proofs.key_of(request)?;
         if !request.uri().path().ends_with("/token") {
-            return RefreshRequest::parse(request, clients).map(Self::Refresh);
+            return RefreshRequest::parse(request, clients, key).map(Self::Refresh);
         }
         let (body, basic) = body::read_of_client::<TokenBody>(request)?;
         let grant_type =
@@ -238,14 +264,14 @@ impl TokenRequest {
             let client =
                 authentication(basic, body.client_id, body.client_assertion, body.client_assertion_type)?;
             let scope = body.scope.text()?.as_deref().map(Scope::parse).transpose()?;
-            return Ok(Self::Client(ClientCredentialsRequest { client, scope }));
+            return Ok(Self::Client(ClientCredentialsRequest { client, scope, key }));
         }
         if basic.is_some() || body.client_assertion.text()?.is_some() {
             return Err(ApiError::ClientAuthentication);
         }
         let (refresh_token, client_id, scope) = (body.refresh_token, body.client_id, body.scope);
         let body = RefreshBody { grant_type: Parameter::of(grant_type), refresh_token, client_id, scope };
-        RefreshRequest::of(body, request, clients).map(Self::Refresh)
+        RefreshRequest::of(body, request, clients, key).map(Self::Refresh)
     }
 }
 

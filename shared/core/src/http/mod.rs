@@ -6,6 +6,7 @@ pub mod body;
 pub mod browser;
 pub mod cors;
 pub mod discovery;
+pub mod dpop;
 pub mod error;
 pub mod factors;
 pub mod feed;

@@ -174,7 +174,7 @@ fn preflights() {
         assert_eq!(header(&good, "access-control-allow-methods"), Some("POST"));
         assert_eq!(
             header(&good, "access-control-allow-headers"),
-            Some("authorization, content-type, idempotency-key")
+            Some("authorization, content-type, dpop, idempotency-key")
         );
         assert_eq!(header(&good, "access-control-allow-credentials"), credentials);
         assert_eq!(header(&good, "access-control-max-age"), Some("7200"));
@@ -237,7 +237,7 @@ fn a_preflight_allows_the_headers_of_tracing_libraries() {
         let response = shared("OPTIONS", &headers, &clients());
         header(&response, "access-control-allow-headers").unwrap().to_owned()
     };
-    const OWN: &str = "authorization, content-type, idempotency-key";
+    const OWN: &str = "authorization, content-type, dpop, idempotency-key";
     for name in TRACING {
         assert_eq!(allowed(&[name]), format!("{OWN}, {name}"));
     }
@@ -291,7 +291,7 @@ fn answers_are_for_the_pages_on_the_list() {
     let good = shared("GET", &[("origin", "https://app.example.com")], &clients());
     assert_eq!(good.status(), 405);
     assert_eq!(header(&good, "access-control-allow-origin"), Some("https://app.example.com"));
-    assert_eq!(header(&good, "access-control-expose-headers"), Some("retry-after"));
+    assert_eq!(header(&good, "access-control-expose-headers"), Some("dpop-nonce, retry-after"));
     for headers in [&[][..], &[("origin", "https://evil.example")], &[("origin", "null")]] {
         let other = shared("GET", headers, &clients());
         assert_eq!(header(&other, "access-control-allow-origin"), None);

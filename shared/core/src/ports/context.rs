@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::ports::context;
 
 /// The operator that API Gateway authorised by IAM. It comes from the context of API Gateway, never from a header or body.
@@ -24,12 +25,14 @@ pub struct Principal {
     pub session: SessionId,
     /// Whether the access token has the right to the account endpoints: its `account`.
     pub account: bool,
+    /// The key of the access token, whose proof the authorizer has checked: its `cnf.jkt`. `None` for a bearer token.
+    pub key: Option<Thumbprint>,
 }
 
 impl Principal {
     /// The principal of these claims; `None` unless both are ids of ours.
     #[must_use]
     pub fn parse(sub: &str, sid: &str, account: bool) -> Option<Self> {
-        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)?, account })
+        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)?, account, key: None })
     }
 }

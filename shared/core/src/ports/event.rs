@@ -459,6 +459,8 @@ pub enum LoginFailure {
 pub enum ClientRefusal {
     /// The client may not have the scope.
     ScopeNotGranted,
+    /// The client must send a DPoP proof.
+    ProofRequired,
     /// The client may not ask about tokens.
     IntrospectionNotAllowed,
     /// The client is not authenticated.

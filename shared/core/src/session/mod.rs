@@ -12,6 +12,7 @@ use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Session {
     pub account: bool,
     /// The last authentication of its user.
     pub authentication: Authentication,
+    /// The key whose proof each refresh needs (RFC 9449 §5); `None` for a session that is not bound to a key.
+    pub key: Option<KeyDigest>,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
     /// The user agent of the login, shortened.
@@ -77,6 +80,8 @@ pub(crate) struct Opening {
     pub(crate) account: bool,
     /// The authentication of its user.
     pub(crate) authentication: Authentication,
+    /// The key that the session is bound to.
+    pub(crate) key: Option<KeyDigest>,
     /// The user agent of the login, shortened.
     pub(crate) device: Option<String>,
 }
@@ -194,7 +199,7 @@ impl Session {
 
     /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
     pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
-        let Opening { user, session, client, scope, claims, account, authentication, device } = opening;
+        let Opening { user, session, client, scope, claims, account, authentication, key, device } = opening;
         // Whole seconds, as the token and the TTL attribute carry them.
         let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
         Self {
@@ -213,6 +218,7 @@ impl Session {
             claims,
             account,
             authentication,
+            key,
             ended: None,
             device,
         }
@@ -259,6 +265,31 @@ impl NetworkDigest {
     }
 }
 
+/// The key that a session is bound to, as the session stores it: the first 16 bytes of its thumbprint. To find another key with
+/// these bytes takes 2^128 attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyDigest([u8; 16]);
+
+impl KeyDigest {
+    /// The digest of a key.
+    #[must_use]
+    pub fn of(key: &Thumbprint) -> Self {
+        Self(prefix(key.as_bytes()))
+    }
+
+    /// From stored bytes; `None` when their number is wrong.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// What a client presents with a refresh token that has been authenticated.
 #[derive(Debug, Clone)]
 pub struct Presented {
@@ -274,6 +305,8 @@ pub struct Presented {
     pub named: bool,
     /// The network that the request came from.
     pub network: NetworkDigest,
+    /// The key of the request's DPoP proof.
+    pub key: Option<KeyDigest>,
 }
 
 /// A rotation to be tried.
@@ -338,6 +371,8 @@ pub enum DeadCause {
     Expired,
     /// The token belongs to another client than the request names (RFC 6749 §6).
     OtherClient,
+    /// The session is bound to a key, and the request has no proof of that key (RFC 9449 §5).
+    OtherKey,
     /// The session's client is not registered, or not for the way that the token came (body or cookie, and from which page).
     ClientGone,
     /// The request asks for scope that the session was never granted (RFC 6749 §6).
@@ -362,6 +397,9 @@ pub fn judge(item: Option<&Session>, request: &RotationRequest<'_>) -> Verdict {
     }
     if !request.registered.contains(&item.client) {
         return Verdict::Dead(DeadCause::ClientGone);
+    }
+    if item.key.is_some() && item.key != presented.key {
+        return Verdict::Dead(DeadCause::OtherKey);
     }
     if !item.is_live(request.now) {
         return Verdict::Dead(DeadCause::Expired);

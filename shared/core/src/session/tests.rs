@@ -39,6 +39,7 @@ fn session() -> Session {
         claims: Claims::default(),
         account: true,
         authentication: Authentication::new(Timestamp::from_seconds(NOW.seconds() - 1000), Methods::PASSWORD),
+        key: None,
         ended: None,
         device: None,
     }
@@ -52,6 +53,7 @@ fn presented(generation: u32) -> Presented {
         attempt: attempt(9),
         named: false,
         network: NetworkDigest::of("", None),
+        key: None,
     }
 }
 
@@ -68,6 +70,7 @@ fn verdict(
 struct Case {
     session: &'static str,
     client: &'static str,
+    key: &'static str,
     token: Vec<&'static str>,
     scope: &'static str,
     verdict: Verdict,
@@ -130,21 +133,33 @@ fn cases() -> Vec<Case> {
     let tokens = tokens.map(|case| (case, false)).into_iter().chain(named.map(|case| (case, true)));
     let tokens: Vec<_> = tokens.collect();
     let scopes = [("granted", None), ("granted", Some("a")), ("not granted", Some("a c"))];
+    // The key of the session, and that of the proof.
+    let [mine, other] = [1, 2].map(|byte| KeyDigest::from_bytes(&[byte; 16]));
+    let keys = [
+        ("fits", None, None),
+        ("fits", None, other),
+        ("fits", mine, mine),
+        ("another or none", mine, other),
+        ("another or none", mine, None),
+    ];
+    let of_client = |client| keys.iter().map(move |key| (client, key));
     for (session, item) in &sessions {
-        for (client, named, registered) in &clients {
+        for ((client, named, registered), (key, bound_to, proven)) in clients.iter().flat_map(of_client) {
             for ((token, generation, by, rotated_at, grace), named_before) in &tokens {
                 for (scope, asked) in &scopes {
                     let item = item.clone();
+                    let (rotated_at, named_before, bound_to) = (*rotated_at, *named_before, *bound_to);
                     let item =
-                        item.map(|item| Session { rotated_at: *rotated_at, named: *named_before, ..item });
+                        item.map(|item| Session { rotated_at, named: named_before, key: bound_to, ..item });
                     let presented = Presented {
                         client: named.map(self::client),
                         scope: asked.map(|scope| Scope::parse(scope).unwrap()),
                         attempt: attempt(*by),
+                        key: *proven,
                         ..presented(*generation)
                     };
                     let verdict = verdict(item.as_ref(), &presented, registered, *grace);
-                    cases.push(Case { session, client, token: token.clone(), scope, verdict });
+                    cases.push(Case { session, client, key, token: token.clone(), scope, verdict });
                 }
             }
         }
@@ -165,8 +180,8 @@ fn spelled(verdict: Verdict) -> String {
     }
 }
 
-/// The rows of the table in ARCHITECTURE.md: session, client, token, scope, verdict.
-fn rows() -> Vec<[&'static str; 5]> {
+/// The rows of the table in ARCHITECTURE.md: session, client, key, token, scope, verdict.
+fn rows() -> Vec<[&'static str; 6]> {
     let text = include_str!("../../../../ARCHITECTURE.md");
     let rows = text.lines().skip_while(|line| !line.starts_with("| the session |")).skip(2);
     rows.take_while(|line| line.starts_with('|'))
@@ -186,17 +201,19 @@ fn the_table_in_the_architecture_is_the_state_machine() {
     let mut decided = BTreeSet::new();
     for case in cases() {
         let says = |cell: &str, value: &str| cell == "any" || cell == value;
-        let fits = |row: &&[&str; 5]| {
-            let [session, client, token, scope, _] = **row;
+        let fits = |row: &&[&str; 6]| {
+            let [session, client, key, token, scope, _] = **row;
             says(session, case.session)
                 && (says(client, case.client)
                     || (client == "registered" && case.client.starts_with("registered")))
+                && says(key, case.key)
                 && (token == "any" || case.token.contains(&token))
                 && says(scope, case.scope)
         };
-        let told = format!("{} / {} / {:?} / {}", case.session, case.client, case.token, case.scope);
+        let told =
+            format!("{} / {} / {} / {:?} / {}", case.session, case.client, case.key, case.token, case.scope);
         let Some(row) = rows.iter().find(fits) else { panic!("no row for {told}") };
-        assert_eq!(row[4], spelled(case.verdict), "{told}");
+        assert_eq!(row[5], spelled(case.verdict), "{told}");
         decided.insert(*row);
     }
     for row in rows {
@@ -207,7 +224,7 @@ fn the_table_in_the_architecture_is_the_state_machine() {
 #[test]
 fn every_verdict_is_reached() {
     let reached: BTreeSet<String> = cases().iter().map(|case| spelled(case.verdict)).collect();
-    assert_eq!(reached.len(), 1 + 2 + 2 + 7, "{reached:#?}");
+    assert_eq!(reached.len(), 1 + 2 + 2 + 8, "{reached:#?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::jwk::Algorithm;
 use daypass_verifier::jose::verify::MEDIA_TYPE;
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct Grant {
     pub account: bool,
     /// The last authentication of the session: `auth_time`, `amr` and `acr` (RFC 9068 §2.2.1).
     pub authentication: Authentication,
+    /// The key whose proof the token needs: `cnf.jkt` (RFC 9449 §6.1), left out for a bearer token.
+    pub key: Option<Thumbprint>,
     /// When its session expires, in whole seconds: `exp` is no later.
     pub session_end: Timestamp,
 }
@@ -61,6 +64,8 @@ pub struct ClientGrant<'a> {
     pub audience: Option<&'a str>,
     /// The lifetime, if it is shorter than that of the signer.
     pub lifetime: Option<Duration>,
+    /// As [`Grant::key`].
+    pub key: Option<Thumbprint>,
 }
 
 #[derive(Serialize)]
@@ -91,9 +96,17 @@ struct Claims<'a> {
     acr: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     amr: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
     /// None of its members has a name of the others: [`UserClaims`] reserves them.
     #[serde(flatten)]
     user: &'a UserClaims,
+}
+
+/// How the bearer of a token confirms that it may use it (RFC 7800 §3.1).
+#[derive(Serialize)]
+struct Confirmation {
+    jkt: Thumbprint,
 }
 
 impl Signer {
@@ -123,6 +136,7 @@ impl Signer {
             auth_time: Some(grant.authentication.at.seconds()),
             acr: Some(grant.authentication.methods.acr()),
             amr: grant.authentication.methods.amr(),
+            cnf: grant.key.map(|jkt| Confirmation { jkt }),
             user: &grant.claims,
         };
         sign(&self.keys, MEDIA_TYPE, &claims)
@@ -153,6 +167,7 @@ impl Signer {
             auth_time: None,
             acr: None,
             amr: Vec::new(),
+            cnf: grant.key.map(|jkt| Confirmation { jkt }),
             user: &UserClaims::default(),
         };
         Ok((sign(&self.keys, MEDIA_TYPE, &claims)?, lifetime))

@@ -7,4 +7,5 @@ pub mod device;
 pub mod mail;
 pub mod mfa;
 pub mod migration;
+pub mod nonce;
 pub mod refresh;

@@ -1,6 +1,6 @@
 //! The settings of `authorizer`.
 
-use super::{AUDIENCE, ISSUER, JWKS, Number, Reader, Text};
+use super::{AUDIENCE, DPOP_ORIGINS, ISSUER, JWKS, Number, Reader, Text};
 use crate::base::issuer::{Issuer, secure_url};
 use crate::jose::jwk::Jwks;
 use crate::revocation::{Limits, WhenStale};
@@ -69,6 +69,7 @@ tables! {
         keys: KeySource = key_source(JWKS, JWKS_URL, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS);
         max_token_lifetime: Duration = Reader::seconds(MAX_ACCESS_TOKEN_SECONDS);
         routes: Routes = routes(ROUTES);
+        dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         http_answer: HttpAnswer = http_answer(HTTP_ANSWER);
         context_claims: Vec<String> = context_claims(CONTEXT_CLAIMS);
         revocations: Option<FollowedFeed> = followed_feed(
@@ -135,7 +136,7 @@ fn parse_claims(text: &str) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split_whitespace() {
         // API Gateway reserves `claims`. The context always has the others.
-        if ["claims", "sub", "sid", "client_id", "scope"].contains(&name) {
+        if ["claims", "sub", "sid", "client_id", "scope", "jkt"].contains(&name) {
             return Err(format!("names `{name}`, which is reserved or always there"));
         }
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);

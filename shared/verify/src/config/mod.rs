@@ -1,7 +1,7 @@
 //! Configuration: environment variables and a document of settings, which a function reads once, at its start. All problems are
 //! reported together.
 
-use crate::base::issuer::Issuer;
+use crate::base::issuer::{Issuer, secure_url};
 use crate::jose::jwk::Jwks;
 use crate::settings;
 use std::fmt;
@@ -22,6 +22,11 @@ settings! {
 
     /// The "aud" of the access tokens. The authorizer accepts tokens of this audience alone.
     AUDIENCE = "DAYPASS_AUDIENCE";
+
+    /// Further base URLs that clients call an API by, separated by spaces, such as that of a CDN or of a custom domain with a
+    /// path. The htu of a DPoP proof begins with one of them, with the issuer at its endpoints, or with the URL that API
+    /// Gateway knows. Example: https://app.example.com/auth
+    DPOP_ORIGINS = "DAYPASS_DPOP_ORIGINS";
 
     /// Public signing keys: a JWKS as JSON. `discovery` and `revoke` also accept the ARN of a secret that holds one.
     /// `authorizer` needs this variable or DAYPASS_JWKS_URL.
@@ -110,6 +115,17 @@ impl<'a> Reader<'a> {
     /// The issuer identifier (RFC 8414 §2).
     pub fn issuer(&mut self, setting: &Text) -> Option<Issuer> {
         self.required(setting, Issuer::parse)
+    }
+
+    /// Base URLs that begin with https (http for this machine), separated by spaces. A slash at the end is dropped.
+    pub fn base_urls(&mut self, setting: &Text) -> Option<Vec<String>> {
+        self.optional(setting, Vec::new(), |text| {
+            let url = |url: &str| match secure_url(url) {
+                Ok(_) => Ok(url.trim_end_matches('/').to_owned()),
+                Err(problem) => Err(format!("names `{url}`, which {problem}")),
+            };
+            text.split_whitespace().map(url).collect()
+        })
     }
 
     /// An audience: at most 256 bytes without spaces.

@@ -6,6 +6,7 @@
 use crate::base::ids::{SessionId, UserId};
 use crate::base::issuer::Issuer;
 use crate::base::time::{MAX_CLOCK_SKEW, Timestamp};
+use crate::jose::dpop::Thumbprint;
 use crate::jose::jwk::{Algorithm, Jwk, Jwks};
 use crate::jose::signature::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
@@ -64,6 +65,10 @@ pub enum Rejection {
     MalformedIdentity,
     /// A claim that reaches logs or the integration contains a control character (Unicode category Cc).
     ControlCharacter,
+    /// `cnf` is there and names no key by `jkt`: a binding that this verifier cannot check (RFC 7800 §3.1).
+    UnknownConfirmation,
+    /// `cnf` binds the token to a key, and the caller of [`Verifier::verify`] has no proof of it.
+    BoundToKey,
 }
 
 /// The claims of a verified token. The signature covers all of them.
@@ -79,6 +84,8 @@ pub struct Verified {
     pub scope: String,
     /// `exp`: time at which the token expires.
     pub expires_at: Timestamp,
+    /// `cnf.jkt`: the key whose [proof](crate::jose::dpop::Proof) each request needs (RFC 9449 §6.1). `None` for a bearer token.
+    pub key: Option<Thumbprint>,
     /// All claims, including those above.
     pub claims: Map<String, Value>,
 }
@@ -134,13 +141,6 @@ impl VerifyingKey {
     pub const fn algorithm(&self) -> Algorithm {
         self.key.algorithm
     }
-
-    /// Checks `signature`, in base64url, over `message`.
-    fn check(&self, signature: &str, message: &[u8]) -> Result<(), Rejection> {
-        // Canonical base64url, so that one signature has one spelling.
-        let signature = decode(signature)?;
-        self.key.verify(message, &signature).map_err(|_| Rejection::BadSignature)
-    }
 }
 
 impl std::fmt::Debug for VerifyingKey {
@@ -188,16 +188,18 @@ impl Verifier {
         Self { max_lifetime, ..self }
     }
 
-    /// Verifies a token at the time `now`. The cheap checks come first, and nothing of the payload is read before the
+    /// Verifies a bearer token at the time `now`. The cheap checks come first, and nothing of the payload is read before the
     /// signature has verified.
     ///
     /// # Errors
-    /// The first [`Rejection`] that applies.
+    /// The first [`Rejection`] that applies; [`Rejection::BoundToKey`] for a token that needs a proof.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Rejection> {
-        self.examine(token, now).map_err(|rejected| rejected.cause)
+        let verified = self.examine(token, now).map_err(|rejected| rejected.cause)?;
+        if verified.key.is_some() { Err(Rejection::BoundToKey) } else { Ok(verified) }
     }
 
-    /// As [`Verifier::verify`], for a caller with a log: the rejection of a token with a good signature names its owner.
+    /// As [`Verifier::verify`], for a caller that checks a proof by [`Verified::key`], and that has a log: the rejection of a token
+    /// with a good signature names its owner.
     ///
     /// # Errors
     /// As [`Verifier::verify`].
@@ -285,7 +287,15 @@ impl Verifier {
         if [subject, client_id, session, identity("jti")?, scope].into_iter().any(has_control_character) {
             return Err(Rejection::ControlCharacter);
         }
+        let key = match claims.get("cnf") {
+            None => None,
+            Some(cnf) => {
+                let jkt = cnf.as_object().filter(|cnf| cnf.len() == 1).and_then(|cnf| text(cnf, "jkt"));
+                Some(jkt.and_then(Thumbprint::parse).ok_or(Rejection::UnknownConfirmation)?)
+            }
+        };
         Ok(Verified {
+            key,
             subject: subject.to_owned(),
             client_id: client_id.to_owned(),
             session: session.to_owned(),
@@ -345,7 +355,12 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// [`Rejection::NotBase64Url`] and [`Rejection::BadSignature`].
     pub fn check(&self, key: &VerifyingKey) -> Result<(), Rejection> {
-        key.check(self.signature, self.signing_input.as_bytes())
+        self.check_by(&key.key)
+    }
+
+    /// As [`UnverifiedToken::check`], by a key without an id.
+    pub(crate) fn check_by(&self, key: &PublicKey) -> Result<(), Rejection> {
+        check(key, self.signature, self.signing_input.as_bytes())
     }
 
     /// The claims, which nothing has verified before [`UnverifiedToken::check`].
@@ -355,6 +370,13 @@ impl<'a> UnverifiedToken<'a> {
     pub fn payload(&self) -> Result<Map<String, Value>, Rejection> {
         crate::base::json::object(&decode(self.payload)?).map_err(|_| Rejection::MalformedClaims)
     }
+}
+
+/// Checks `signature`, in base64url, over `message`.
+fn check(key: &PublicKey, signature: &str, message: &[u8]) -> Result<(), Rejection> {
+    // Canonical base64url, so that one signature has one spelling.
+    let signature = decode(signature)?;
+    key.verify(message, &signature).map_err(|_| Rejection::BadSignature)
 }
 
 /// Strict base64url: no padding, no other alphabet, no spare bits.

@@ -4,6 +4,7 @@
 //! `docs/reference/events.md` documents the lines as a contract, and a test compares both.
 
 use crate::base::ids::{SessionId, UserId};
+use crate::jose::dpop::ProofFault;
 use crate::jose::verify::Rejection;
 use crate::routes::RouteDenial;
 use serde::Serialize;
@@ -103,10 +104,24 @@ pub enum Denial {
     AuthorizationHeader(BadAuthorizationHeader),
     /// The verifier rejected the token.
     Token(Rejection),
+    /// The scheme does not fit the token.
+    Scheme(BadScheme),
+    /// The proof of a bound token is missing or rejected.
+    Proof(ProofFault),
     /// The session of the token is over.
     Session(SessionDenial),
     /// The route table denies the caller.
     Route(RouteDenial),
+}
+
+/// The scheme of the `Authorization` header does not fit the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadScheme {
+    /// The token is bound to a key, and the scheme is `Bearer` (RFC 9449 §7.2).
+    BoundTokenAsBearer,
+    /// The token is not bound to a key, and the scheme is `DPoP`.
+    BearerTokenAsDpop,
 }
 
 /// The state of the session of a verified token.
@@ -125,7 +140,7 @@ pub enum BadAuthorizationHeader {
     Missing,
     /// The event has a form that the authorizer does not serve.
     UnsupportedEvent,
-    /// The header is not `Bearer` and one token (RFC 6750 §2.1), or there are several headers.
+    /// The header is not `Bearer` (RFC 6750 §2.1) or `DPoP` (RFC 9449 §7.1) and one token, or there are several headers.
     Malformed,
     /// The header is no identity source, so API Gateway caches the response under another key.
     NotTheCacheKey,

@@ -20,6 +20,7 @@ use crate::token::mfa::{LIFETIME, MfaToken, MfaTokenError};
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::dpop::Thumbprint;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -42,6 +43,8 @@ pub struct FactorRequest {
     /// The token of the first step.
     pub(crate) token: SecretString,
     pub(crate) proof: FactorProof,
+    /// The key of the request's DPoP proof.
+    pub(crate) key: Option<Thumbprint>,
     /// The cookie clients that the page of the request may act for.
     pub(crate) cookie_clients: Vec<ClientId>,
     pub(crate) source_ip: Option<IpAddr>,
@@ -134,6 +137,9 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         if client.transport == Transport::Cookie && !request.cookie_clients.contains(&client.id) {
             return Err(Problem::OriginNotAllowed);
         }
+        if client.require_dpop && request.key.is_none() {
+            return Err(Problem::ProofRequired);
+        }
         let refused = |cause| Event::LoginFactorRefused {
             cause: FactorRefusal::Factor(cause),
             user: Some(token.user),
@@ -187,6 +193,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope: token.scope.clone(),
             account: token.account,
             device: token.device,
+            key: request.key,
             user_agent: request.user_agent.as_deref(),
             rehash: None,
             known: known.as_deref(),

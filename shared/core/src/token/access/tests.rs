@@ -49,6 +49,7 @@ impl Fixture {
             claims: UserClaims::default(),
             account: false,
             authentication: Authentication::new(NOW, Methods::PASSWORD),
+            key: None,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap()
@@ -195,6 +196,7 @@ fn the_authentication_of_the_session_is_in_the_token() {
             claims: UserClaims::default(),
             account: false,
             authentication: Authentication::new(Timestamp::from_seconds(7), Methods::of(methods)),
+            key: None,
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         let token = fixture.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap();
@@ -219,6 +221,7 @@ fn claims_are_members_of_their_own() {
         claims: UserClaims::parse(claims).unwrap(),
         account: true,
         authentication: Authentication::new(NOW, Methods::PASSWORD),
+        key: None,
         session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let payload = |claims: &str| {
@@ -252,6 +255,7 @@ fn every_token_has_its_own_jti() {
         claims: UserClaims::default(),
         account: false,
         authentication: Authentication::new(NOW, Methods::PASSWORD),
+        key: None,
         session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let entropy = Seeded::new(3);

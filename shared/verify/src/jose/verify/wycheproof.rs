@@ -29,7 +29,7 @@ impl Ran {
         result: TestResult,
         about: &str,
     ) {
-        let verdict = key.check(&BASE64URL_NOPAD.encode(signature), message);
+        let verdict = check(&key.key, &BASE64URL_NOPAD.encode(signature), message);
         let (count, expected) = match result {
             Valid => (&mut self.valid, Ok(())),
             Invalid => (&mut self.invalid, Err(Rejection::BadSignature)),

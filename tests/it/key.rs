@@ -1,0 +1,67 @@
+//! Private keys of clients, for assertions and DPoP proofs.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use data_encoding::BASE64URL_NOPAD;
+use daypass_verifier::jose::jwk::Jwk;
+use serde_json::{Value, json};
+
+/// A private key of a client.
+pub(crate) enum Key {
+    Es256(EcdsaKeyPair),
+    EdDsa(Ed25519KeyPair),
+    Rs256(RsaKeyPair),
+}
+
+impl Key {
+    pub(crate) fn es256() -> Self {
+        Self::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    pub(crate) fn jwk(&self) -> Jwk {
+        match self {
+            Self::Es256(pair) => {
+                let point = pair.public_key().as_ref();
+                Jwk::es256(&point[1..33], &point[33..])
+            }
+            Self::EdDsa(pair) => Jwk::ed25519(pair.public_key().as_ref()),
+            Self::Rs256(pair) => {
+                let public = pair.public_key();
+                let n = public.modulus().big_endian_without_leading_zero();
+                Jwk::rs256(n, public.exponent().big_endian_without_leading_zero())
+            }
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Es256(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::EdDsa(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::Rs256(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+                signature
+            }
+        }
+    }
+
+    pub(crate) fn jwt(&self, header: &Value, claims: &Value) -> String {
+        let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let input = format!("{}.{}", encode(header), encode(claims));
+        format!("{input}.{}", BASE64URL_NOPAD.encode(&self.sign(input.as_bytes())))
+    }
+
+    /// The header of a client assertion.
+    pub(crate) fn header(&self) -> Value {
+        let jwk = self.jwk();
+        json!({ "alg": jwk.algorithm().as_str(), "kid": jwk.kid() })
+    }
+
+    /// The header of a DPoP proof.
+    pub(crate) fn proof_header(&self) -> Value {
+        let jwk = self.jwk();
+        json!({ "typ": "dpop+jwt", "alg": jwk.algorithm().as_str(), "jwk": jwk })
+    }
+}
