@@ -428,10 +428,10 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         SignUpNotAllowed,
         MailOff,
         WrongCode,
-        InsufficientAuthentication(0, "1"),
         FactorRequired,
         InvalidToken,
         InsufficientScope,
+        InsufficientAuthentication(Default::default()),
         NoOperator,
         NotFound,
         AlreadyExists(""),
@@ -459,7 +459,6 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | WrongCode
-            | InsufficientAuthentication(..)
             | FactorRequired
             | PasswordRefused(_)
             | MailRefused
@@ -467,6 +466,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | MailOff
             | InvalidToken
             | InsufficientScope
+            | InsufficientAuthentication(_)
             | NoOperator
             | NotFound
             | AlreadyExists(_)

@@ -121,7 +121,7 @@ sample_units! {
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
-    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, AmbiguousPath }
+    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, StepUpNeeded, NoUser, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
         UnknownKey, WrongAlgorithm,

@@ -348,7 +348,13 @@ mod tests {
     }
 
     fn principal(byte: u8) -> Option<Principal> {
-        Some(Principal { user: USER, session: id(byte), account: true })
+        Some(Principal {
+            user: USER,
+            session: id(byte),
+            account: true,
+            authenticated_at: None,
+            two_factors: false,
+        })
     }
 
     #[test]

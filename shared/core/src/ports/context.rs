@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::ports::context;
 
 /// The operator that API Gateway authorised by IAM. It comes from the context of API Gateway, never from a header or body.
@@ -24,12 +25,29 @@ pub struct Principal {
     pub session: SessionId,
     /// Whether the access token has the right to the account endpoints: its `account`.
     pub account: bool,
+    /// The time of its last authentication: the access token's `auth_time`. `None` if it has none.
+    pub authenticated_at: Option<Timestamp>,
+    /// Whether the user showed two factors: the access token's `acr` is `2`.
+    pub two_factors: bool,
 }
 
 impl Principal {
     /// The principal of these claims; `None` unless both are ids of ours.
     #[must_use]
     pub fn parse(sub: &str, sid: &str, account: bool) -> Option<Self> {
-        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)?, account })
+        Some(Self {
+            user: UserId::parse(sub)?,
+            session: SessionId::parse(sid)?,
+            account,
+            authenticated_at: None,
+            two_factors: false,
+        })
+    }
+
+    /// The same principal with the claims `auth_time` and `acr`.
+    #[must_use]
+    pub fn authenticated(self, auth_time: Option<u64>, acr: Option<&str>) -> Self {
+        let authenticated_at = auth_time.map(Timestamp::from_seconds);
+        Self { authenticated_at, two_factors: acr == Some("2"), ..self }
     }
 }
