@@ -3,6 +3,7 @@
 #![no_main]
 
 use daypass_fuzz::parts;
+use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::routes::{Bearer, Permissions, RouteDenial, Routes, Target};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
@@ -43,7 +44,7 @@ fuzz_target!(|input: &[u8]| {
     let claims: Option<Map<String, Value>> = claims.and_then(|claims| serde_json::from_str(claims).ok());
     let bearer = match scope.trim_end() {
         "-" => Bearer::Anonymous,
-        scope => Bearer::Token { scope, claims: claims.as_ref() },
+        scope => Bearer::Token { scope, claims: claims.as_ref(), now: Timestamp::from_seconds(10_000) },
     };
     for request in requests.lines().take(8).filter(|request| request.len() <= 80) {
         for api in ["abc", "other"] {

@@ -14,8 +14,10 @@ use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Exchange;
 use daypass_tests::bench::{NOW, claims_of, username};
 use daypass_tests::service::{PASSWORD, Service};
+use daypass_verifier::base::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const HOME: &str = "192.0.2.1";
 
@@ -73,6 +75,33 @@ async fn tokens_have_the_claims_of_the_user() {
         assert_eq!(payload(&refreshed)["a"].as_str().unwrap().len(), Claims::MAX_BYTES - 8);
         token = refreshed.refresh_token();
     }
+}
+
+/// The token of a refresh is new, and the authentication is as old as before.
+///
+/// invariant: A refresh does not renew the authentication: a route with `within` denies its token too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_is_no_authentication() {
+    let db = Embedded::start(None).unwrap();
+    let routes = [("DAYPASS_ROUTES", "* /* needs within 300; default deny")];
+    let service = Service::quick(&db.url(), &routes).await;
+    service.quick_user("alice").await;
+    let login = service.login_from(HOME, "alice", PASSWORD).await;
+    let claims = payload(&login);
+    assert_eq!((&claims["acr"], &claims["amr"]), (&json!("1"), &json!(["pwd"])));
+    let principal = service.principal(&login.access_token());
+    assert_eq!(principal.authenticated_at.map(Timestamp::seconds), claims["auth_time"].as_u64());
+    service.clock.advance(Duration::from_secs(200));
+    let early = service.refresh(&login.refresh_token()).await;
+    assert!(service.lets_through(&early.access_token()));
+    service.clock.advance(Duration::from_secs(101));
+    let late = service.refresh(&early.refresh_token()).await;
+    for answer in [&early, &late] {
+        assert!(!service.lets_through(&answer.access_token()));
+        assert_eq!(payload(answer)["auth_time"], claims["auth_time"]);
+    }
+    let again = service.login_from(HOME, "alice", PASSWORD).await;
+    assert!(service.lets_through(&again.access_token()));
 }
 
 async fn set_email(service: &Service, name: &str, address: &str, verified: bool) {

@@ -430,10 +430,10 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         WrongCode,
         InvalidProof(""),
         NonceNeeded,
-        InsufficientAuthentication(0, "1"),
         FactorRequired,
         InvalidToken,
         InsufficientScope,
+        InsufficientAuthentication(Default::default()),
         NoOperator,
         NotFound,
         AlreadyExists(""),
@@ -463,7 +463,6 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | WrongCode
             | InvalidProof(_)
             | NonceNeeded
-            | InsufficientAuthentication(..)
             | FactorRequired
             | PasswordRefused(_)
             | MailRefused
@@ -471,6 +470,7 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | MailOff
             | InvalidToken
             | InsufficientScope
+            | InsufficientAuthentication(_)
             | NoOperator
             | NotFound
             | AlreadyExists(_)

@@ -128,7 +128,7 @@ sample_units! {
         ProofOtherToken, ProofOtherKey, ProofReplayed,
     }
     BadAuthorizationHeader { Missing, UnsupportedEvent, Malformed, NotTheCacheKey }
-    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, AmbiguousPath }
+    RouteDenial { NoRoute, ScopeMissing, ClaimMissing, KeyMissing, StepUpNeeded, NoUser, AmbiguousPath }
     Rejection {
         TooLong, NotCompact, NotBase64Url, MalformedHeader, WrongType, CriticalExtension, UnsupportedContent,
         UnknownKey, WrongAlgorithm,

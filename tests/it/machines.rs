@@ -1,10 +1,6 @@
 //! Machine clients, from the request for a token to its revocation, over the embedded DynamoDB. The recorder counts every request.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the helpers of a test fail as the test does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use crate::key::Key;
 use aws_lc_rs::rsa::KeySize;

@@ -271,7 +271,14 @@ async fn without_an_authorizer_and_with_forged_words_nobody_gets_in() {
     ] {
         let body = json!({ "current_password": PASSWORD, "new_password": NEW }).to_string();
         let mut request = from(HOME, post("/password", "application/json", body));
-        request.extensions_mut().insert(Principal { user, session, account: true, key: None });
+        request.extensions_mut().insert(Principal {
+            user,
+            session,
+            account: true,
+            key: None,
+            authenticated_at: None,
+            two_factors: false,
+        });
         assert_eq!(service.send(request).await.outcome(), outcome(401, "invalid_token"));
     }
     assert_eq!((version(&alice).await, version(&bob).await), (2, 1));

@@ -505,7 +505,9 @@ impl Service {
         let answer = self.authorized(access_token);
         assert_eq!(answer["isAuthorized"], true, "the authorizer denied it");
         let claim = |name: &str| answer["context"][name].as_str().unwrap();
-        Principal::parse(claim("sub"), claim("sid"), answer["context"]["account"] == true).unwrap()
+        let context = &answer["context"];
+        let principal = Principal::parse(claim("sub"), claim("sid"), context["account"] == true).unwrap();
+        principal.authenticated(context["auth_time"].as_u64(), context["acr"].as_str())
     }
 
     /// Whether a guarded route of an HTTP API accepts this access token.

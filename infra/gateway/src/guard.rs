@@ -14,11 +14,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Headers for the service, each with its member of the authorizer's context.
-const IDENTITY: [(HeaderName, &str); 4] = [
+const IDENTITY: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("x-daypass-sub"), "sub"),
     (HeaderName::from_static("x-daypass-sid"), "sid"),
     (HeaderName::from_static("x-daypass-client-id"), "client_id"),
     (HeaderName::from_static("x-daypass-scope"), "scope"),
+    (HeaderName::from_static("x-daypass-auth-time"), "auth_time"),
+    (HeaderName::from_static("x-daypass-acr"), "acr"),
 ];
 /// Headers with this prefix are removed from requests: the service trusts them.
 const OWN_PREFIX: &str = "x-daypass-";
@@ -29,8 +31,8 @@ const OWN_COOKIES: [&[u8]; 2] = [b"__Host-daypass_refresh", b"__Host-daypass_dev
 /// A path prefix and its service.
 ///
 /// The text form is `PREFIX=URL`. The service receives the whole path, including the prefix, after the path of the URL.
-/// The headers `x-daypass-sub`, `x-daypass-sid`, `x-daypass-client-id` and `x-daypass-scope` carry the authorizer's
-/// context.
+/// The headers `x-daypass-sub`, `x-daypass-sid`, `x-daypass-client-id`, `x-daypass-scope`, `x-daypass-auth-time` and
+/// `x-daypass-acr` carry the authorizer's context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
     prefix: String,
@@ -282,7 +284,8 @@ mod tests {
             ("Cookie", "a=b; __Host-daypass_refresh=daypass_rt_x; c=d"),
             ("Cookie", "__Host-daypass_device=x"),
         ];
-        let context = json!({"sub": "u1", "client_id": "web", "scope": "a b", "sid": null});
+        let context =
+            json!({"sub": "u1", "client_id": "web", "scope": "a b", "sid": null, "auth_time": 9, "acr": "2"});
         let headers = headers(&incoming("GET", "/", &sent, b""), &context).unwrap();
         let mut got: Vec<_> =
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
@@ -292,6 +295,8 @@ mod tests {
             [
                 ("authorization", "Bearer t"),
                 ("cookie", "a=b; c=d"),
+                ("x-daypass-acr", "2"),
+                ("x-daypass-auth-time", "9"),
                 ("x-daypass-client-id", "web"),
                 ("x-daypass-scope", "a b"),
                 ("x-daypass-sub", "u1"),

@@ -3,7 +3,7 @@
 use crate::arn::{MAX_RESOURCE, MethodArn};
 use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::verify::{Verified, has_control_character};
-use daypass_verifier::routes::{Pattern, Permissions};
+use daypass_verifier::routes::{Challenge, Pattern, Permissions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -48,6 +48,10 @@ pub struct CallerContext {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
     /// The key that the token is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     jkt: Option<Thumbprint>,
@@ -204,7 +208,10 @@ impl CallerContext {
     /// The context of a verified token, with those of the `extra` claims that the token has.
     pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {
         let value = |name: &String| Some((name.clone(), context_value(verified.claims.get(name)?)?));
-        let extra = extra.iter().filter_map(value).collect();
+        // Those two are members of their own.
+        let is_own = |name: &&String| ["auth_time", "acr"].contains(&name.as_str());
+        let extra = extra.iter().filter(|name| !is_own(name)).filter_map(value).collect();
+        let acr = verified.claims.get("acr").and_then(Value::as_str);
         let account = verified.claims.get("account") == Some(&Value::Bool(true));
         Self {
             sub: verified.subject,
@@ -212,8 +219,17 @@ impl CallerContext {
             client_id: verified.client_id,
             scope: verified.scope,
             account,
+            auth_time: verified.claims.get("auth_time").and_then(Value::as_u64),
+            acr: ["1", "2"].into_iter().find(|class| acr == Some(class)),
             jkt: verified.key,
             extra,
         }
+    }
+
+    /// The same context with a challenge, which a gateway response can turn into the header `WWW-Authenticate`.
+    pub(crate) fn with_challenge(mut self, challenge: Challenge) -> Self {
+        self.extra.extend(challenge.members());
+        self.extra.insert("challenge".to_owned(), challenge.to_string().into());
+        self
     }
 }

@@ -55,8 +55,8 @@ pub struct Authorizer<F> {
 
 /// The result of examining a request.
 enum Outcome {
-    /// A verified token, and the verdict of the route table on the requested route.
-    Token(Box<Verified>, Result<(), RouteDenial>),
+    /// A verified token, the time of its verification, and the verdict of the route table on the requested route.
+    Token(Box<Verified>, Timestamp, Result<(), RouteDenial>),
     /// No token, and the route needs none.
     Public,
     /// A rejected or missing token.
@@ -114,8 +114,8 @@ impl<F: Follow> Authorizer<F> {
         let outcome = self.examine(&event).await?;
         let answer = match outcome {
             Outcome::Refused => return refusal(&event, self.http_answer),
-            Outcome::Token(verified, at_hand) => self.answer(&event, Some(*verified), at_hand.is_ok()),
-            Outcome::Public => self.answer(&event, None, true),
+            Outcome::Token(verified, now, at_hand) => self.answer(&event, Some((*verified, now)), at_hand),
+            Outcome::Public => self.answer(&event, None, Ok(())),
         };
         answer.or_else(|problem| {
             let failure = JournalEvent::Failure { during: "answer", detail: problem.advice().to_owned() };
@@ -160,7 +160,7 @@ impl<F: Follow> Authorizer<F> {
                     }
                     Lookup::Stale => return Err(Error::StaleRevocations),
                 }
-                let at_hand = table.decide(target, bearer(&verified));
+                let at_hand = table.decide(target, bearer(&verified, now));
                 if let Err(denial) = at_hand {
                     self.deny(Denial::Route(denial), owner(&verified), caller);
                     if denial == RouteDenial::AmbiguousPath {
@@ -168,7 +168,7 @@ impl<F: Follow> Authorizer<F> {
                         return Ok(Outcome::Refused);
                     }
                 }
-                Ok(Outcome::Token(Box::new(verified), at_hand))
+                Ok(Outcome::Token(Box::new(verified), now, at_hand))
             }
             Err(Unverified::Rejected(rejected)) => {
                 self.deny(Denial::Token(rejected.cause), rejected.owner, caller);
@@ -221,20 +221,26 @@ impl<F: Follow> Authorizer<F> {
     fn answer(
         &self,
         event: &Event<'_>,
-        verified: Option<Verified>,
-        at_hand: bool,
+        verified: Option<(Verified, Timestamp)>,
+        at_hand: Result<(), RouteDenial>,
     ) -> Result<Answer, Unanswerable> {
-        let context = |verified| CallerContext::new(verified, &self.context_claims);
-        let answer = if event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple {
-            if !at_hand {
-                return Ok(Answer::simple_refusal());
+        let table = self.routes.of(event.arn.api);
+        let bearer = verified.as_ref().map_or(Bearer::Anonymous, |(verified, now)| bearer(verified, *now));
+        let challenge =
+            (at_hand == Err(RouteDenial::StepUpNeeded)).then(|| table.challenge(event.arn.target, bearer));
+        let is_simple = event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple;
+        let policy =
+            (!is_simple).then(|| Policy::new(&event.arn, &table.permissions(bearer, event.arn.is_connect())));
+        let context = verified.map(|(verified, _)| {
+            let context = CallerContext::new(verified, &self.context_claims);
+            challenge.into_iter().fold(context, CallerContext::with_challenge)
+        });
+        let answer = match policy {
+            Some(policy) => Answer::policy(policy, context),
+            None if at_hand.is_ok() || challenge.is_some() => {
+                Answer::Simple { is_authorized: at_hand.is_ok(), context }
             }
-            Answer::Simple { is_authorized: true, context: verified.map(context) }
-        } else {
-            let bearer = verified.as_ref().map_or(Bearer::Anonymous, bearer);
-            let permissions = self.routes.of(event.arn.api).permissions(bearer, event.arn.is_connect());
-            let policy = Policy::new(&event.arn, &permissions);
-            Answer::policy(policy, verified.map(context))
+            None => Answer::simple_refusal(),
         };
         answer.fitting()
     }
@@ -245,9 +251,9 @@ impl<F: Follow> Authorizer<F> {
     }
 }
 
-/// The bearer of a verified token.
-fn bearer(verified: &Verified) -> Bearer<'_> {
-    Bearer::Token { scope: &verified.scope, claims: Some(&verified.claims) }
+/// The bearer of a verified token at this time.
+fn bearer(verified: &Verified, now: Timestamp) -> Bearer<'_> {
+    Bearer::Token { scope: &verified.scope, claims: Some(&verified.claims), now }
 }
 
 /// The user and the session of a token, if both are ids of Daypass.

@@ -110,10 +110,17 @@ impl TestIssuer {
 
     /// A token with one more claim, signed with the same key.
     fn token_with(&self, name: &str, value: &Value) -> String {
+        self.token_with_all(&[(name, value)])
+    }
+
+    /// A token with these claims besides its own or in their place, signed with the same key.
+    fn token_with_all(&self, changes: &[(&str, &Value)]) -> String {
         let token = self.token("");
         let [header, payload, _] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
         let mut claims: Value = serde_json::from_slice(&decode(payload)).unwrap();
-        claims[name] = value.clone();
+        for (name, value) in changes {
+            claims[*name] = (*value).clone();
+        }
         let input = format!("{header}.{}", BASE64URL_NOPAD.encode(claims.to_string().as_bytes()));
         let keys: Value = serde_json::from_str(&self.document.to_json().unwrap()).unwrap();
         let pkcs8 = decode(keys["signing"][0]["private"].as_str().unwrap());

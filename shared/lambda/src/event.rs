@@ -172,8 +172,12 @@ fn principal(context: &RequestContext) -> Option<Principal> {
     if key == Some(None) {
         return None;
     }
+    // Likewise a number or its text.
+    let seconds = authorizer.fields.get("auth_time").filter(|_| authorizer.jwt.is_none());
+    let auth_time = seconds.and_then(serde_json::Value::as_u64).or_else(|| claim("auth_time")?.parse().ok());
     let principal = Principal::parse(claim("sub")?, claim("sid")?, account)?;
-    Some(Principal { key: key.flatten(), ..principal })
+    let principal = Principal { key: key.flatten(), ..principal };
+    Some(principal.authenticated(auth_time, claim("acr")))
 }
 
 /// The operator that API Gateway authorised by IAM, from `authorizer.iam` of payload 2.0.
@@ -427,6 +431,31 @@ mod tests {
             });
             let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
             assert_eq!(principal_of(&request), Principal::parse(SUB, SID, expected), "{claim}");
+        }
+    }
+
+    #[test]
+    fn the_authentication_is_a_claim() {
+        for (authorizer, auth_time, acr) in [
+            (json!({ "lambda": { "auth_time": 7, "acr": "2" } }), Some(7), Some("2")),
+            (json!({ "lambda": { "auth_time": "7", "acr": "1" } }), Some(7), Some("1")),
+            (json!({ "lambda": { "auth_time": -7, "acr": 2 } }), None, None),
+            (json!({ "jwt": { "claims": { "auth_time": "7", "acr": "2" } } }), Some(7), Some("2")),
+            (json!({ "jwt": { "claims": {} }, "lambda": { "auth_time": 7, "acr": "2" } }), None, None),
+        ] {
+            let mut authorizer = authorizer.clone();
+            let at = if authorizer.get("jwt").is_some() { "/jwt/claims" } else { "/lambda" };
+            let claims = authorizer.pointer_mut(at).unwrap();
+            claims["sub"] = json!(SUB);
+            claims["sid"] = json!(SID);
+            let context = json!({
+                "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+                "stage": "$default", "timeEpoch": 0, "authorizer": authorizer,
+            });
+            let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
+            let expected =
+                Principal::parse(SUB, SID, false).map(|caller| caller.authenticated(auth_time, acr));
+            assert_eq!(principal_of(&request), expected, "{authorizer}");
         }
     }
 

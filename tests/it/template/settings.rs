@@ -114,6 +114,7 @@ fn longest_text(name: &str) -> usize {
         "DAYPASS_ARGON2" => "m=999999,t=99".len(),
         "DAYPASS_IMPORTED_HASHES" => 256,
         "DAYPASS_CONTEXT_CLAIMS" => 100,
+        "DAYPASS_DPOP_ORIGINS" => 200,
         "DAYPASS_MAIL_FROM" => 120,
         "DAYPASS_MAIL_TEMPLATES" => 40,
         // Either this or the URL is set.

@@ -327,6 +327,18 @@ fn a_token_with_another_confirmation_is_denied() {
     }
 }
 
+#[test]
+fn a_route_can_need_a_bound_token() {
+    let routes = "GET /orders/* needs dpop; default any-token";
+    let (fixture, client) = (fixture(&Settings { routes, ..Settings::default() }), Client::new());
+    let event = http_v2(&json!(fixture.bearer("orders:read")), "GET", "/orders/7");
+    assert_eq!(denial(&fixture, &event), Some(Denial::Route(RouteDenial::KeyMissing)));
+    let token = bound(&fixture, &client);
+    let event = http_v2(&json!(format!("DPoP {token}")), "GET", "/orders/7");
+    let (method, url) = called(&event);
+    assert_eq!(denial(&fixture, &with_proofs(event, &[&client.proof(method, &url, &token)])), None);
+}
+
 /// No change of a good proof passes, and none is an error.
 #[test]
 fn ten_thousand_changed_proofs_are_denied_on_every_kind_of_api() {

@@ -166,7 +166,7 @@ fn the_context_carries_the_claims_that_were_asked_for() {
         let names: Vec<_> = context.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["aud", "client_id", "exp", "jti", "scope", "sid", "sub"],
+            ["acr", "aud", "auth_time", "client_id", "exp", "jti", "scope", "sid", "sub"],
             "{api:?}: tenant is not there"
         );
         assert_eq!(context["exp"], NOW.seconds() + 300);
@@ -211,6 +211,79 @@ fn a_route_can_need_a_claim() {
             let cause = Denial::Route(RouteDenial::ClaimMissing);
             let denied = (!allowed).then_some(JournalEvent::AuthorizeDenied { cause, user, session });
             assert_eq!(fixture.journal.take(), Vec::from_iter(denied), "{api:?} {value}");
+        }
+    }
+}
+
+/// The challenge is in the context, which a gateway response of a REST API turns into a header. The age is that of the
+/// authentication, so a token that was issued just now can be too old.
+///
+/// invariant: A route with `within` denies a token whose authentication is older, in REST, HTTP and WebSocket APIs.
+#[test]
+fn a_route_can_need_a_recent_authentication() {
+    const ROUTES: &str = "GET /orders/* needs acr:2 within 300; $connect needs within 300; default deny";
+    for http_answer in [HttpAnswer::Simple, HttpAnswer::Policy] {
+        let settings = Settings { routes: ROUTES, http_answer: Some(http_answer), ..Settings::default() };
+        let fixture = fixture(&settings);
+        for (age, acr, allowed, connects) in [
+            (300, "2", true, true),
+            (301, "2", false, false),
+            (0, "1", false, true),
+            (301, "1", false, false),
+        ] {
+            let at = json!(NOW.seconds() - age);
+            let token = fixture.issuer.token_with_all(&[("auth_time", &at), ("acr", &json!(acr))]);
+            let bearer = json!(format!("Bearer {token}"));
+            for (api, event) in requests(&bearer, "GET", "/orders/7") {
+                let answer = fixture.ask(&event);
+                let case = format!("{api:?} {age} {acr}");
+                assert_eq!(passes(&answer, &format!("{STAGE}/GET/orders/7")), Some(allowed), "{case}");
+                let context = &answer.unwrap()["context"];
+                assert_eq!((&context["auth_time"], &context["acr"]), (&at, &json!(acr)), "{case}");
+                let member = |name: &str| context.get(name).cloned();
+                let if_denied = |value: Value| (!allowed).then_some(value);
+                assert_eq!(member("error"), if_denied("insufficient_user_authentication".into()), "{case}");
+                assert_eq!(member("acr_values"), if_denied("2".into()), "{case}");
+                assert_eq!(member("max_age"), if_denied(300.into()), "{case}");
+                let header =
+                    r#"Bearer error="insufficient_user_authentication", acr_values="2", max_age="300""#;
+                assert_eq!(member("challenge"), if_denied(header.into()), "{case}");
+                let denied = fixture.journal.take().into_iter().map(|event| match event {
+                    JournalEvent::AuthorizeDenied { cause, .. } => cause,
+                    other => panic!("{other:?}"),
+                });
+                let step_up = Denial::Route(RouteDenial::StepUpNeeded);
+                assert_eq!(
+                    denied.collect::<Vec<_>>(),
+                    Vec::from_iter((!allowed).then_some(step_up)),
+                    "{case}"
+                );
+            }
+            let answer = fixture.ask(&web_socket(&bearer));
+            assert_eq!(passes(&answer, &format!("{STAGE}/$connect")), Some(connects), "{age} {acr}");
+            let _ = fixture.journal.take();
+        }
+        // A token of an older version counts as too old and as one factor. A machine client gets no challenge.
+        let (none, machine) = (Value::Null, json!("client_a"));
+        let nothing: [(&str, &Value); 2] = [("auth_time", &none), ("acr", &none)];
+        let of_machine = [nothing[0], nothing[1], ("sub", &machine), ("client_id", &machine)];
+        for (claims, cause, error) in [
+            (&nothing[..], RouteDenial::StepUpNeeded, Some(json!("insufficient_user_authentication"))),
+            (&of_machine[..], RouteDenial::NoUser, None),
+        ] {
+            let bearer = json!(format!("Bearer {}", fixture.issuer.token_with_all(claims)));
+            for (api, event) in requests(&bearer, "GET", "/orders/7") {
+                let answer = fixture.ask(&event);
+                assert_eq!(
+                    passes(&answer, &format!("{STAGE}/GET/orders/7")),
+                    Some(false),
+                    "{api:?} {cause:?}"
+                );
+                assert_eq!(answer.unwrap()["context"].get("error").cloned(), error, "{api:?} {cause:?}");
+                let events = fixture.journal.take();
+                let is_cause = |event: &JournalEvent| matches!(event, JournalEvent::AuthorizeDenied { cause: Denial::Route(given), .. } if *given == cause);
+                assert!(events.len() == 1 && is_cause(&events[0]), "{api:?} {events:?}");
+            }
         }
     }
 }

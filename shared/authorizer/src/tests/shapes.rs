@@ -20,7 +20,7 @@ fn assert_refused(api: Api, answer: &Result<Value, String>, case: &str) {
 fn the_context() -> Value {
     json!({
         "sub": format!("usr_{}", "01".repeat(16)), "sid": format!("ses_{}", "02".repeat(16)),
-        "client_id": "web", "scope": "orders:read",
+        "client_id": "web", "scope": "orders:read", "auth_time": NOW.seconds(), "acr": "1",
     })
 }
 

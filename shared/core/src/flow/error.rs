@@ -10,6 +10,7 @@ use crate::throttle::{Exhausted, MailLimit};
 use crate::token::mail::OutboxId;
 use daypass_verifier::base::ids::{ClientId, UserId};
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::routes::Challenge;
 use std::time::Duration;
 
 /// Why a flow did not do what the request asked for. It knows nothing of HTTP; `http::error` maps it to an error of the HTTP
@@ -61,12 +62,7 @@ pub enum Problem {
     Seal(#[source] KeyError),
     /// The user of the session authenticated too long ago, or by too little.
     #[error("the authentication of the session is too old or too weak")]
-    InsufficientAuthentication {
-        /// The longest time since the authentication.
-        max_age: Duration,
-        /// The least `acr`.
-        acr: &'static str,
-    },
+    InsufficientAuthentication(Challenge),
     /// The user has no second factor.
     #[error("the user has no second factor")]
     NoFactor,
@@ -183,8 +179,8 @@ impl Problem {
                 error: "insufficient_scope",
                 description: "The access token has no right to the account.",
             }),
-            Self::InsufficientAuthentication { .. } => Some(Event::RequestRefused {
-                error: "insufficient_user_authentication",
+            Self::InsufficientAuthentication(_) => Some(Event::RequestRefused {
+                error: Challenge::ERROR,
                 description: "The authentication of the session is too old or too weak.",
             }),
             Self::OriginNotAllowed => Some(Event::RequestRefused {
@@ -239,6 +235,16 @@ pub(crate) fn require_account(principal: Option<Principal>) -> Result<Principal,
     if principal.account { Ok(principal) } else { Err(Problem::AccountNotGranted) }
 }
 
+/// Checks that the caller authenticated recently enough, and by two factors if `needed` says so. It needs no read: the authorizer
+/// passes the claims of the access token on.
+///
+/// # Errors
+/// [`Problem::InsufficientAuthentication`].
+pub fn fresh(principal: Principal, needed: Challenge, now: Timestamp) -> Result<(), Problem> {
+    let is_met = needed.is_met(principal.authenticated_at, principal.two_factors, now);
+    if is_met { Ok(()) } else { Err(Problem::InsufficientAuthentication(needed)) }
+}
+
 /// Checks that the caller's own session is live: an access token outlives its session by minutes.
 pub(crate) fn require_live(
     principal: Principal,
@@ -248,5 +254,36 @@ pub(crate) fn require_live(
     match own.map_or(Some(DeadCause::Absent), |own| own.over(now)) {
         None => Ok(()),
         Some(cause) => Err(Problem::SessionOver { cause, principal }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::NOW;
+    use daypass_verifier::base::ids::SessionId;
+
+    #[test]
+    fn an_authentication_can_be_too_old_or_too_weak() {
+        let check = |age: Option<u64>, acr: &str, two_factors, max_age, expected: bool| {
+            let (user, session) = (UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+            let caller = Principal::parse(&user.to_string(), &session.to_string(), true).unwrap();
+            let caller = caller.authenticated(age.map(|age| NOW.seconds() - age), Some(acr));
+            let needed = Challenge { two_factors, max_age };
+            match fresh(caller, needed, NOW) {
+                Ok(()) => assert!(expected, "{age:?} {acr} {needed:?}"),
+                Err(Problem::InsufficientAuthentication(asked)) => {
+                    assert_eq!((asked, expected), (needed, false), "{age:?} {acr}");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        check(Some(600), "1", false, Some(600), true);
+        check(Some(601), "2", false, Some(600), false);
+        check(Some(600), "1", true, Some(600), false);
+        check(Some(600), "2", true, Some(600), true);
+        check(Some(9_000), "2", true, None, true);
+        // Tokens of older versions have no such claim.
+        check(None, "1", false, Some(600), false);
     }
 }

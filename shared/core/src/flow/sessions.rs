@@ -349,7 +349,14 @@ mod tests {
     }
 
     fn principal(byte: u8) -> Option<Principal> {
-        Some(Principal { user: USER, session: id(byte), account: true, key: None })
+        Some(Principal {
+            user: USER,
+            session: id(byte),
+            account: true,
+            key: None,
+            authenticated_at: None,
+            two_factors: false,
+        })
     }
 
     #[test]

@@ -63,9 +63,11 @@ pub fn refusal(error: &ApiError) -> Response {
         ApiError::NoToken(parameter) => {
             serde_json::json!({ "error": code, "error_description": description, "missing": parameter })
         }
-        ApiError::InsufficientAuthentication(max_age, acr) => serde_json::json!({
-            "error": code, "error_description": description, "max_age": max_age, "acr_values": acr
-        }),
+        ApiError::InsufficientAuthentication(challenge) => {
+            let mut body = challenge.members();
+            body.insert("error_description".to_owned(), description.into());
+            body.into()
+        }
         _ => serde_json::json!({ "error": code, "error_description": description }),
     };
     let mut response = uncached(status(error), body.to_string().into_bytes());
@@ -154,7 +156,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InsufficientScope
-        | ApiError::InsufficientAuthentication(..)
+        | ApiError::InsufficientAuthentication(_)
         | ApiError::FactorRequired
         | ApiError::SignUpNotAllowed
         | ApiError::NoOperator => StatusCode::FORBIDDEN,
@@ -182,12 +184,9 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
             header::WWW_AUTHENTICATE,
             r#"Bearer error="insufficient_scope", scope="daypass:account""#.to_owned(),
         )),
-        ApiError::InsufficientAuthentication(max_age, acr) => Some((
-            header::WWW_AUTHENTICATE,
-            format!(
-                r#"Bearer error="insufficient_user_authentication", acr_values="{acr}", max_age={max_age}"#
-            ),
-        )),
+        ApiError::InsufficientAuthentication(challenge) => {
+            Some((header::WWW_AUTHENTICATE, challenge.to_string()))
+        }
         ApiError::ClientAuthentication | ApiError::InvalidClient => {
             Some((header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
         }
@@ -230,6 +229,7 @@ fn seconds_rounded_up(wait: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_verifier::routes::Challenge;
 
     #[test]
     fn error_texts_keep_to_the_characters_of_rfc_6749() {
@@ -254,6 +254,7 @@ mod tests {
             ApiError::ServerError,
             ApiError::InvalidToken,
             ApiError::InsufficientScope,
+            ApiError::InsufficientAuthentication(Challenge { two_factors: true, max_age: Some(600) }),
             ApiError::NoOperator,
             ApiError::NotFound,
             ApiError::AlreadyExists("x"),
@@ -262,7 +263,6 @@ mod tests {
             ApiError::WrongCode,
             ApiError::InvalidProof("x"),
             ApiError::NonceNeeded,
-            ApiError::InsufficientAuthentication(600, "2"),
             ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),
             ApiError::MailRefused,
@@ -282,10 +282,14 @@ mod tests {
                 matches!(status, 429 | 503),
                 "{error:?}"
             );
-            let challenged = status == 401
-                || matches!(error, ApiError::InsufficientScope | ApiError::InsufficientAuthentication(..));
+            let challenged = status == 401 || error.text().0.starts_with("insufficient_");
             assert_eq!(response.headers().contains_key("www-authenticate"), challenged, "{error:?}");
         }
+        let needed = Challenge { two_factors: true, max_age: Some(600) };
+        let body = refusal(&ApiError::InsufficientAuthentication(needed)).into_body();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["error"], &body["acr_values"]), (&Challenge::ERROR.into(), &"2".into()));
+        assert_eq!(body["max_age"], 600);
         let slow_down = refusal(&ApiError::SlowDown(Duration::from_millis(1001)));
         assert_eq!(slow_down.headers()["retry-after"], "2", "rounded up");
     }

@@ -4,6 +4,7 @@ use crate::client::UnknownClient;
 use crate::flow::error::Problem;
 use crate::ports::store::StoreError;
 use daypass_verifier::base::scope::ScopeError;
+use daypass_verifier::routes::Challenge;
 use std::time::Duration;
 
 /// An error as the client sees it. Each variant is one row of the error table of the HTTP contract.
@@ -58,8 +59,8 @@ pub enum ApiError {
     InvalidToken,
     /// The access token has no right to the account endpoints (RFC 6750 §3.1).
     InsufficientScope,
-    /// The user authenticated longer ago than this many seconds, or with a lower `acr` than this (RFC 9470 §3).
-    InsufficientAuthentication(u64, &'static str),
+    /// The endpoint needs a newer authentication, or one by two factors (RFC 9470 §3).
+    InsufficientAuthentication(Challenge),
     /// The user must have a second factor, and cannot remove the last one.
     FactorRequired,
     /// The link, the code or the request handle of a mail is not valid.
@@ -100,10 +101,6 @@ impl ApiError {
                 "Repeat the request with a DPoP proof that has the nonce of the header DPoP-Nonce.",
             ),
             Self::WrongCode => ("wrong_code", "The code is wrong or was used."),
-            Self::InsufficientAuthentication(..) => (
-                "insufficient_user_authentication",
-                "The authentication of the session is too old or too weak.",
-            ),
             Self::FactorRequired => {
                 ("factor_required", "A second factor is required: enrol another one instead.")
             }
@@ -125,6 +122,9 @@ impl ApiError {
             Self::InvalidToken => ("invalid_token", "The access token is not valid."),
             Self::InsufficientScope => {
                 ("insufficient_scope", "The access token has no right to the account.")
+            }
+            Self::InsufficientAuthentication(_) => {
+                (Challenge::ERROR, "The authentication of the session is too old or too weak.")
             }
             Self::MailRefused => ("invalid_token", "The link or the code is not valid, or was used."),
             Self::SignUpNotAllowed => {
@@ -183,9 +183,7 @@ impl From<&Problem> for ApiError {
             Problem::SignUpNotAllowed => Self::SignUpNotAllowed,
             Problem::MailThrottled(_, wait) => Self::SlowDown(*wait),
             Problem::MailRefused(..) => Self::MailRefused,
-            Problem::InsufficientAuthentication { max_age, acr } => {
-                Self::InsufficientAuthentication(max_age.as_secs(), acr)
-            }
+            Problem::InsufficientAuthentication(needed) => Self::InsufficientAuthentication(*needed),
             Problem::FactorRequired => Self::FactorRequired,
             Problem::NoSuchSession | Problem::NoFactor => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),

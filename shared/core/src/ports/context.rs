@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use daypass_verifier::base::ids::{SessionId, UserId};
+use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::ports::context;
 
@@ -27,12 +28,30 @@ pub struct Principal {
     pub account: bool,
     /// The key of the access token, whose proof the authorizer has checked: its `cnf.jkt`. `None` for a bearer token.
     pub key: Option<Thumbprint>,
+    /// The time of its last authentication: the access token's `auth_time`. `None` if it has none.
+    pub authenticated_at: Option<Timestamp>,
+    /// Whether the user showed two factors: the access token's `acr` is `2`.
+    pub two_factors: bool,
 }
 
 impl Principal {
     /// The principal of these claims; `None` unless both are ids of ours.
     #[must_use]
     pub fn parse(sub: &str, sid: &str, account: bool) -> Option<Self> {
-        Some(Self { user: UserId::parse(sub)?, session: SessionId::parse(sid)?, account, key: None })
+        Some(Self {
+            user: UserId::parse(sub)?,
+            session: SessionId::parse(sid)?,
+            account,
+            key: None,
+            authenticated_at: None,
+            two_factors: false,
+        })
+    }
+
+    /// The same principal with the claims `auth_time` and `acr`.
+    #[must_use]
+    pub fn authenticated(self, auth_time: Option<u64>, acr: Option<&str>) -> Self {
+        let authenticated_at = auth_time.map(Timestamp::from_seconds);
+        Self { authenticated_at, two_factors: acr == Some("2"), ..self }
     }
 }

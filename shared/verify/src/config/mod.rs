@@ -56,6 +56,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Longest list of base URLs, in bytes. An environment of a Lambda function holds 4 KB.
+const MAX_BASE_URLS: usize = 200;
+
 /// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {
     sources: Sources<'a>,
@@ -124,6 +127,9 @@ impl<'a> Reader<'a> {
                 Ok(_) => Ok(url.trim_end_matches('/').to_owned()),
                 Err(problem) => Err(format!("names `{url}`, which {problem}")),
             };
+            if text.len() > MAX_BASE_URLS {
+                return Err(format!("is longer than {MAX_BASE_URLS} bytes"));
+            }
             text.split_whitespace().map(url).collect()
         })
     }

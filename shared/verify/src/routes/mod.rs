@@ -21,12 +21,19 @@
 //! `claim:NAME` needs a claim that is neither `null`, `false` nor empty. `claim:NAME=VALUE` needs a claim that is this string, number
 //! or boolean, or an array with this string.
 //!
+//! `dpop` needs a token that is bound to a key (RFC 9449). The authorizer checks the proof of each such token, on all routes.
+//! `acr:2` needs an authentication by two factors, and `within SECONDS` one that is at most so old.
+//!
 //! The lines after `api ID` hold for the API of that id alone. The lines before the first of them hold for every other API;
 //! without such lines, a valid token may call everything there.
 
+mod challenge;
 mod needs;
 mod path;
 
+pub use challenge::Challenge;
+
+use crate::base::time::Timestamp;
 use needs::Need;
 use path::{covers, covers_ignoring_case, is_ambiguous, overlap, spellings, without_end_slash};
 use serde_json::{Map, Value};
@@ -136,14 +143,16 @@ pub enum Bearer<'a> {
         scope: &'a str,
         /// Its claims; `None` where no line needs one.
         claims: Option<&'a Map<String, Value>>,
+        /// The time of the request, for the age of the authentication.
+        now: Timestamp,
     },
 }
 
 impl<'a> Bearer<'a> {
-    /// The bearer of a valid token with this scope and no further claims.
+    /// The bearer of a valid token with this scope and no further claims, which is no recent authentication.
     #[must_use]
     pub const fn scope(scope: &'a str) -> Self {
-        Self::Token { scope, claims: None }
+        Self::Token { scope, claims: None, now: Timestamp::from_seconds(0) }
     }
 }
 
@@ -157,6 +166,12 @@ pub enum RouteDenial {
     ScopeMissing,
     /// A matching line needs a claim that the token lacks, or that has another value. The token has the scope.
     ClaimMissing,
+    /// A matching line needs a token that is bound to a key. The token has the scope and the claims.
+    KeyMissing,
+    /// A matching line needs a newer authentication, or one by two factors. Nothing else is missing.
+    StepUpNeeded,
+    /// As [`RouteDenial::StepUpNeeded`], and the token is that of a machine client, so no user can authenticate.
+    NoUser,
     /// The path can be read in two ways, so table and integration might read it differently. In one of them a line that the
     /// bearer does not meet might match.
     AmbiguousPath,
@@ -331,11 +346,16 @@ impl Table {
             // No line matches another method, and neither does the default, because a policy names methods.
             return Err(RouteDenial::NoRoute);
         }
-        let mut matched = false;
+        let (mut matched, mut step_up) = (false, Ok(()));
         for line in self.lines.iter().filter(|line| line.pattern.matches(target)) {
-            line.who.admits(bearer)?;
+            match line.who.admits(bearer) {
+                // Another line may deny what no new authentication helps against.
+                Err(denial @ (RouteDenial::StepUpNeeded | RouteDenial::NoUser)) => step_up = Err(denial),
+                verdict => verdict?,
+            }
             matched = true;
         }
+        step_up?;
         match (matched, self.otherwise, bearer) {
             (true, _, _) | (false, Otherwise::AnyToken, Bearer::Token { .. }) => {}
             (false, Otherwise::AnyToken, Bearer::Anonymous) => return Err(RouteDenial::ScopeMissing),
@@ -347,6 +367,21 @@ impl Table {
             return Err(RouteDenial::AmbiguousPath);
         }
         Ok(())
+    }
+
+    /// The authentication that the lines need with which a request is denied as [`RouteDenial::StepUpNeeded`].
+    #[must_use]
+    pub fn challenge(&self, target: Target<'_>, bearer: Bearer<'_>) -> Challenge {
+        let Bearer::Token { scope, claims, now } = bearer else { return Challenge::default() };
+        let unmet = |line: &&Line| line.pattern.matches(target) && line.who.admits(bearer).is_err();
+        self.lines
+            .iter()
+            .filter(unmet)
+            .filter_map(|line| match &line.who {
+                Who::Needs(alternatives) => needs::challenge(alternatives, scope, claims, now),
+                Who::Public | Who::AnyToken | Who::Denied => None,
+            })
+            .fold(Challenge::default(), Challenge::and)
     }
 
     /// Everything that a bearer may do, for a policy that API Gateway caches and applies to every route. `connect` is true for
@@ -418,7 +453,7 @@ impl Entry {
             ["needs", scopes @ ..] => Who::Needs(needs::parse(scopes)?),
             _ => {
                 return Err(
-                    "what follows the path is `needs SCOPE`, `needs claim:NAME`, `any-token`, `public` or `deny`".to_owned()
+                    "what follows the path is `needs SCOPE` (or `claim:NAME`, `dpop`, `acr:2`, `within SECONDS`), `any-token`, `public` or `deny`".to_owned()
                 );
             }
         };
@@ -463,8 +498,8 @@ impl Who {
             (Self::Denied, _) => Err(RouteDenial::NoRoute),
             (Self::Public, _) | (Self::AnyToken, Bearer::Token { .. }) => Ok(()),
             (Self::AnyToken | Self::Needs(_), Bearer::Anonymous) => Err(RouteDenial::ScopeMissing),
-            (Self::Needs(alternatives), Bearer::Token { scope, claims }) => {
-                needs::admit(alternatives, scope, claims)
+            (Self::Needs(alternatives), Bearer::Token { scope, claims, now }) => {
+                needs::admit(alternatives, scope, claims, now)
             }
         }
     }

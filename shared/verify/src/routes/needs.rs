@@ -1,13 +1,32 @@
-//! What a line of the route table needs of a token: words of its scope, and claims.
+//! What a line of the route table needs of a token: words of its scope, claims, a key that it is bound to, and how and
+//! when its user authenticated.
 
 use super::RouteDenial;
+use super::challenge::Challenge;
 use crate::base::scope::Scope;
+use crate::base::time::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::mem::discriminant;
 
 /// Begins a need of a claim. No scope of a user or client has such a word.
 const CLAIM: &str = "claim:";
+
+/// Begins a need of an authentication context class.
+const ACR: &str = "acr:";
+
+/// The class of two factors, the one that a line can need.
+const TWO_FACTORS: &str = "2";
+
+/// Precedes the greatest age of the authentication, in seconds.
+const WITHIN: &str = "within";
+
+/// Greatest age that a line can name, in seconds: 30 days.
+const MAX_AGE: u64 = 30 * 86_400;
+
+/// The need of a key that the token is bound to.
+const DPOP: &str = "dpop";
 
 /// Longest name of a claim, in bytes.
 const MAX_NAME: usize = 64;
@@ -19,6 +38,12 @@ pub(super) enum Need {
     Scope(String),
     /// A claim, with this value if there is one.
     Claim { name: String, value: Option<String> },
+    /// A key that the token is bound to. The authorizer has checked the proof of each such token.
+    Dpop,
+    /// The claim `acr` of two factors.
+    TwoFactors,
+    /// The claim `auth_time`, at most so many seconds ago.
+    Within(u64),
 }
 
 /// Parses the words after `needs`: alternatives, separated by `or`.
@@ -33,38 +58,94 @@ fn alternative(words: &[&str]) -> Result<Vec<Need>, String> {
     if words.is_empty() {
         return Err("`needs` and `or` are each followed by a scope or a claim".to_owned());
     }
-    let (claims, scopes): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with(CLAIM));
-    let scope = Scope::parse(&scopes.join(" ")).map_err(|_| "that is no scope (RFC 6749 §3.3)".to_owned())?;
-    let mut needs: BTreeSet<Need> = scope.words().map(|word| Need::Scope(word.to_owned())).collect();
-    for claim in claims {
-        needs.insert(Need::claim(claim.get(CLAIM.len()..).unwrap_or_default())?);
+    let (mut needs, mut scopes) = (BTreeSet::new(), Vec::new());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let need = if let Some(claim) = word.strip_prefix(CLAIM) {
+            Need::claim(claim)?
+        } else if let Some(class) = word.strip_prefix(ACR) {
+            Need::class(class)?
+        } else if *word == WITHIN {
+            Need::within(words.next().copied().unwrap_or_default())?
+        } else if *word == DPOP {
+            Need::Dpop
+        } else {
+            scopes.push(*word);
+            continue;
+        };
+        let is_like = |other: &Need| discriminant(other) == discriminant(&need);
+        if need.is_of_step_up() && needs.iter().any(is_like) {
+            return Err(format!("`{need}` is the second of its kind between `needs` and `or`"));
+        }
+        needs.insert(need);
     }
+    let scope = Scope::parse(&scopes.join(" ")).map_err(|_| "that is no scope (RFC 6749 §3.3)".to_owned())?;
+    needs.extend(scope.words().map(|word| Need::Scope(word.to_owned())));
     Ok(needs.into_iter().collect())
 }
 
 /// Whether all needs of one alternative are met.
 ///
 /// # Errors
-/// [`RouteDenial::ClaimMissing`] if only claims are missing for an alternative, else [`RouteDenial::ScopeMissing`].
+/// What the alternative lacks that lacks the least: a new authentication ([`RouteDenial::StepUpNeeded`], or [`RouteDenial::NoUser`]
+/// if the token has no user to authenticate), a key, a claim, or a scope.
 pub(super) fn admit(
     alternatives: &[Vec<Need>],
     scope: &str,
     claims: Option<&Map<String, Value>>,
+    now: Timestamp,
 ) -> Result<(), RouteDenial> {
-    let mut denial = RouteDenial::ScopeMissing;
-    for needs in alternatives {
-        let mut unmet = needs.iter().filter(|need| !need.is_met(scope, claims)).peekable();
-        if unmet.peek().is_none() {
-            return Ok(());
-        }
-        if unmet.all(|need| matches!(need, Need::Claim { .. })) {
-            denial = RouteDenial::ClaimMissing;
-        }
+    // The worst of what each alternative lacks.
+    let lacks = |needs: &Vec<Need>| {
+        needs.iter().filter(|need| !need.is_met(scope, claims, now)).map(Need::lack).max()
+    };
+    match alternatives.iter().map(lacks).min().flatten() {
+        None => Ok(()),
+        Some(Lack::Authentication) if is_of_machine(claims) => Err(RouteDenial::NoUser),
+        Some(Lack::Authentication) => Err(RouteDenial::StepUpNeeded),
+        Some(Lack::Key) => Err(RouteDenial::KeyMissing),
+        Some(Lack::Claim) => Err(RouteDenial::ClaimMissing),
+        Some(Lack::Scope) => Err(RouteDenial::ScopeMissing),
     }
-    Err(denial)
+}
+
+/// The authentication that the first alternative needs of which nothing else is missing.
+pub(super) fn challenge(
+    alternatives: &[Vec<Need>],
+    scope: &str,
+    claims: Option<&Map<String, Value>>,
+    now: Timestamp,
+) -> Option<Challenge> {
+    let is_enough =
+        |needs: &&Vec<Need>| needs.iter().all(|need| need.is_of_step_up() || need.is_met(scope, claims, now));
+    let needs = alternatives.iter().find(is_enough)?;
+    let max_age = |need: &Need| if let Need::Within(seconds) = need { Some(*seconds) } else { None };
+    Some(Challenge {
+        two_factors: needs.contains(&Need::TwoFactors),
+        max_age: needs.iter().filter_map(max_age).min(),
+    })
+}
+
+/// What a token lacks, the least first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Lack {
+    Authentication,
+    Key,
+    Claim,
+    Scope,
 }
 
 impl Need {
+    /// What a token lacks that does not meet the need.
+    const fn lack(&self) -> Lack {
+        match self {
+            Self::Scope(_) => Lack::Scope,
+            Self::Claim { .. } => Lack::Claim,
+            Self::Dpop => Lack::Key,
+            Self::TwoFactors | Self::Within(_) => Lack::Authentication,
+        }
+    }
+
     /// Parses `NAME` or `NAME=VALUE`.
     fn claim(text: &str) -> Result<Self, String> {
         let (name, value) = match text.split_once('=') {
@@ -79,8 +160,37 @@ impl Need {
         Ok(Self::Claim { name: name.to_owned(), value })
     }
 
-    fn is_met(&self, scope: &str, claims: Option<&Map<String, Value>>) -> bool {
+    /// Parses the class of `acr:`.
+    fn class(text: &str) -> Result<Self, String> {
+        let two_factors = (text == TWO_FACTORS).then_some(Self::TwoFactors);
+        two_factors.ok_or_else(|| format!("the one class is `{ACR}{TWO_FACTORS}`"))
+    }
+
+    /// Parses the seconds of `within`.
+    fn within(text: &str) -> Result<Self, String> {
+        // Digits alone: Rust also reads `+300`.
+        let digits = text.bytes().all(|b| b.is_ascii_digit()).then_some(text);
+        let seconds =
+            digits.and_then(|text| text.parse().ok()).filter(|seconds| (1..=MAX_AGE).contains(seconds));
+        seconds.map(Self::Within).ok_or_else(|| format!("`{WITHIN}` is followed by 1 to {MAX_AGE} seconds"))
+    }
+
+    /// Whether a new authentication of the user can meet the need.
+    const fn is_of_step_up(&self) -> bool {
+        matches!(self, Self::TwoFactors | Self::Within(_))
+    }
+
+    fn is_met(&self, scope: &str, claims: Option<&Map<String, Value>>, now: Timestamp) -> bool {
         match self {
+            Self::TwoFactors => {
+                claims.and_then(|claims| claims.get("acr")).and_then(Value::as_str) == Some(TWO_FACTORS)
+            }
+            Self::Within(seconds) => {
+                let at = claims.and_then(|claims| claims.get("auth_time")).and_then(Value::as_u64);
+                let needed = Challenge { two_factors: false, max_age: Some(*seconds) };
+                needed.is_met(at.map(Timestamp::from_seconds), false, now)
+            }
+            Self::Dpop => claims.is_some_and(|claims| claims.contains_key("cnf")),
             Self::Scope(word) => scope.split(' ').any(|held| held == word),
             Self::Claim { name, value } => {
                 let claim = claims.and_then(|claims| claims.get(name));
@@ -90,6 +200,12 @@ impl Need {
             }
         }
     }
+}
+
+/// Whether the token is that of a machine client: its subject is the client (RFC 9068 §2.2).
+fn is_of_machine(claims: Option<&Map<String, Value>>) -> bool {
+    let claim = |name| claims.and_then(|claims| claims.get(name));
+    claim("sub").is_some_and(|subject| Some(subject) == claim("client_id"))
 }
 
 /// Whether a claim is neither `null`, `false` nor empty.
@@ -119,8 +235,11 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scope(word) => f.write_str(word),
+            Self::Dpop => f.write_str(DPOP),
             Self::Claim { name, value: None } => write!(f, "{CLAIM}{name}"),
             Self::Claim { name, value: Some(value) } => write!(f, "{CLAIM}{name}={value}"),
+            Self::TwoFactors => write!(f, "{ACR}{TWO_FACTORS}"),
+            Self::Within(seconds) => write!(f, "{WITHIN} {seconds}"),
         }
     }
 }
@@ -128,8 +247,10 @@ impl fmt::Display for Need {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RouteDenial::{ClaimMissing, ScopeMissing};
+    use RouteDenial::{ClaimMissing, NoUser, ScopeMissing};
     use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_seconds(10_000);
 
     #[test]
     fn claims_are_compared() {
@@ -140,7 +261,7 @@ mod tests {
         let claims = claims.as_object();
         let check = |text: &str, expected: Result<(), RouteDenial>| {
             let words: Vec<&str> = text.split(' ').collect();
-            assert_eq!(admit(&parse(&words).unwrap(), "read write", claims), expected, "{text}");
+            assert_eq!(admit(&parse(&words).unwrap(), "read write", claims, NOW), expected, "{text}");
         };
         for met in [
             "claim:tenant",
@@ -186,7 +307,7 @@ mod tests {
         check("other claim:tenant", Err(ScopeMissing));
         check("other claim:absent", Err(ScopeMissing));
         let without = parse(&["claim:tenant"]).unwrap();
-        assert_eq!(admit(&without, "read", None), Err(ClaimMissing));
+        assert_eq!(admit(&without, "read", None, NOW), Err(ClaimMissing));
     }
 
     #[test]
@@ -204,5 +325,69 @@ mod tests {
         check("claim:ä", "name of a claim");
         check(&format!("claim:{}", "a".repeat(65)), "name of a claim");
         check("\"a\"", "no scope");
+        for other in ["acr:", "acr:1", "acr:3", "acr:2=x"] {
+            check(other, "the one class");
+        }
+        for other in [
+            "within",
+            "within 0",
+            "within -1",
+            "within +1",
+            "within 2592001",
+            "within 99999999999999999999",
+            "within x",
+            "within or read",
+        ] {
+            check(other, "followed by 1 to 2592000 seconds");
+        }
+        for other in ["within 600 within 300", "acr:2 acr:2", "acr:2 read acr:2", "read or within 6 within 6"]
+        {
+            check(other, "second of its kind");
+        }
+    }
+
+    /// A line needs an authentication that is new enough, by two factors, or both.
+    #[test]
+    fn authentications_are_compared() {
+        let check = |text: &str, claims: &Value, expected: Result<(), RouteDenial>| {
+            let words: Vec<&str> = text.split(' ').collect();
+            let needs = parse(&words).unwrap();
+            assert_eq!(admit(&needs, "read", claims.as_object(), NOW), expected, "{text} {claims}");
+        };
+        let aged = |age: u64, acr: &str| json!({ "auth_time": 10_000 - age, "acr": acr });
+        for (text, claims, is_met) in [
+            ("within 300", aged(0, "1"), true),
+            ("within 300", aged(300, "1"), true),
+            ("within 300", aged(301, "2"), false),
+            ("within 300", json!({ "auth_time": 10_030 }), true),
+            ("within 300", json!({}), false),
+            ("within 300", json!({ "auth_time": "9999" }), false),
+            ("within 300", json!({ "auth_time": -1 }), false),
+            ("acr:2", aged(9_000, "2"), true),
+            ("acr:2", aged(0, "1"), false),
+            ("acr:2", json!({}), false),
+            ("acr:2", json!({ "acr": 2 }), false),
+            ("acr:2 within 300", aged(300, "2"), true),
+            ("acr:2 within 300", aged(301, "2"), false),
+            ("acr:2 within 300", aged(0, "1"), false),
+            ("read acr:2 within 300", aged(0, "2"), true),
+            ("within 300", json!({ "auth_time": 10_031 }), false),
+            ("within 600 or within 300", aged(600, "1"), true),
+            ("within 300 or acr:2", aged(9_000, "2"), true),
+        ] {
+            check(text, &claims, if is_met { Ok(()) } else { Err(RouteDenial::StepUpNeeded) });
+        }
+        // A machine client has no user who could authenticate.
+        let machine = json!({ "sub": "client_a", "client_id": "client_a" });
+        check("within 300", &machine, Err(NoUser));
+        check("acr:2", &machine, Err(NoUser));
+        check("write acr:2", &machine, Err(ScopeMissing));
+        check("within 300 or read", &machine, Ok(()));
+        check("within 300", &json!({ "sub": "usr_a", "client_id": "web" }), Err(RouteDenial::StepUpNeeded));
+        // A new authentication does not help without the scope or the claim.
+        check("write within 300", &aged(301, "1"), Err(ScopeMissing));
+        check("claim:tenant within 300", &aged(301, "1"), Err(ClaimMissing));
+        check("write or read acr:2", &aged(0, "1"), Err(RouteDenial::StepUpNeeded));
+        check("read acr:2 or claim:tenant", &aged(0, "1"), Err(RouteDenial::StepUpNeeded));
     }
 }

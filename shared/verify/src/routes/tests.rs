@@ -45,7 +45,8 @@ fn a_line_can_need_claims() {
         (json!({ "tenant": "acme", "region": ["eu", "us"] }), "GET /reports/eu", Ok(())),
         (json!({ "region": "eu" }), "GET /reports/eu", Err(ClaimMissing)),
     ] {
-        let bearer = |scope| Bearer::Token { scope, claims: claims.as_object() };
+        let bearer =
+            |scope| Bearer::Token { scope, claims: claims.as_object(), now: Timestamp::from_seconds(9) };
         assert_eq!(routes.decide(target(request), bearer("reports")), expected, "{claims} {request}");
         let cached = as_iam(&routes.permissions(bearer("reports"), false), target(request));
         assert_eq!(cached, expected.is_ok(), "{claims} {request}");
@@ -408,7 +409,7 @@ proptest! {
         let parsed = Routes::parse(&format!("{}\n{default}", lines.join("\n")));
         prop_assume!(parsed.is_ok());
         let routes = parsed.unwrap().of("anything").clone();
-        let bearer = scope.map_or(Bearer::Anonymous, |scope| Bearer::Token { scope, claims: claims.as_object() });
+        let bearer = scope.map_or(Bearer::Anonymous, |scope| Bearer::Token { scope, claims: claims.as_object(), now: Timestamp::from_seconds(9) });
         for (request, connect) in &requests {
             let target = target(request);
             let cached = as_iam(&routes.permissions(bearer, *connect), target);

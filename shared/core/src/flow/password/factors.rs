@@ -11,7 +11,7 @@ use crate::account::Email;
 use crate::client::Client;
 use crate::factor::totp::{Totp, uri};
 use crate::factor::{EnrolledTotp, bound_to, recovery};
-use crate::flow::error::{Problem, require_account, require_live};
+use crate::flow::error::{Problem, fresh, require_account, require_live};
 use crate::flow::issue::exposed;
 use crate::flow::outcome::Outcome;
 use crate::ports::context::Principal;
@@ -19,10 +19,11 @@ use crate::ports::event::{Event, FactorsChange};
 use crate::ports::mail::{FactorNotice, Language, MailRequest, NOTICE_LIFETIME, Occasion};
 use crate::ports::store::{FactorChange, FactorEdit, FactorStore, User, UserStatus};
 use crate::secret::SecretString;
-use crate::session::{DeadCause, EndReason, Session};
+use crate::session::{DeadCause, EndReason};
 use crate::token::mail::OutboxId;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::routes::Challenge;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -112,7 +113,6 @@ fn all_exposed<S: Serializer>(codes: &[SecretString], serializer: S) -> Result<S
 /// The caller, whose session is live.
 struct Owner<'a> {
     principal: Principal,
-    session: Session,
     user: User,
     client: &'a Client,
     now: Timestamp,
@@ -147,14 +147,8 @@ impl<S: FactorStore> ChangePassword<S> {
             });
         }
         // A user who has a factor has to have shown it.
-        let (authentication, needs_two) = (owner.session.authentication, user.factors.is_enrolled());
-        let is_fresh = owner.now.since(authentication.at) <= FRESH;
-        if !is_fresh || needs_two && !authentication.methods.are_two_factors() {
-            return Err(Problem::InsufficientAuthentication {
-                max_age: FRESH,
-                acr: if needs_two { "2" } else { "1" },
-            });
-        }
+        let needed = Challenge { two_factors: user.factors.is_enrolled(), max_age: Some(FRESH.as_secs()) };
+        fresh(owner.principal, needed, owner.now)?;
         match &request.operation {
             FactorsOperation::Show | FactorsOperation::BeginTotp => self.begin(&owner),
             FactorsOperation::ConfirmTotp { enrolment, code } => {
@@ -200,7 +194,7 @@ impl<S: FactorStore> ChangePassword<S> {
         // Another user can have this name by now.
         let is_same = |user: &User| user.id == principal.user && user.status == UserStatus::Enabled;
         let user = user.filter(is_same).ok_or(Problem::NoUser)?;
-        Ok(Owner { principal, session, user, client, now })
+        Ok(Owner { principal, user, client, now })
     }
 
     /// A new secret, with its token.
