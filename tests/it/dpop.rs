@@ -7,12 +7,11 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
-use crate::key::Key;
 use crate::throttle::write_units;
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
+use daypass_authorizer::{Authorizer, Error, ProofTable};
 use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
 };
@@ -20,12 +19,17 @@ use daypass_core::ports::context::Principal;
 use daypass_core::ports::event::{ClientRefusal, Event, Refusal};
 use daypass_core::session::DeadCause;
 use daypass_runtime::OsEntropy;
+use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
-use daypass_testkit::{Answer, event};
+use daypass_testkit::recorder::Action;
+use daypass_tests::key::Key;
 use daypass_tests::service::{PASSWORD, Service, post};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
+use daypass_verifier::config::authorizer;
 use daypass_verifier::jose::dpop::Thumbprint;
+use daypass_verifier::ports::follow::NotFollowed;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
@@ -96,13 +100,12 @@ impl Device {
 
     /// Whether a guarded route of an HTTP API accepts an access token with a fresh proof of this key.
     fn passes(&self, service: &Service, token: &str) -> bool {
-        let mut claims = self.claims(service, "GET", "https://api.example.com/guarded");
-        claims["ath"] = json!(BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()));
-        let mut event = event::authorizer(token);
-        event["headers"] = json!({ "authorization": format!("DPoP {token}"), "dpop": self.key.jwt(&self.key.proof_header(), &claims) });
-        event["rawPath"] = json!("/guarded");
-        event["requestContext"] = json!({ "domainName": "api.example.com" });
-        service.authorize(&event)["isAuthorized"] == true
+        service.authorize(&self.call(service, token))["isAuthorized"] == true
+    }
+
+    /// The event of a guarded call with a fresh proof.
+    fn call(&self, service: &Service, token: &str) -> Value {
+        service.call_with(&self.key, token)
     }
 }
 
@@ -217,9 +220,14 @@ async fn a_proof_costs_no_request() {
     let (_db, service) = service().await;
     let device = Device::new();
     let plain = service.login("alice").await;
-    let login_operations = operations(&service);
+    let sorted = |service: &Service| {
+        let mut operations = operations(service);
+        operations.sort();
+        operations
+    };
+    let login_operations = sorted(&service);
     let bound = device.login(&service, "web").await;
-    assert_eq!(operations(&service), login_operations, "the nonce costs nothing, and comes before any hash");
+    assert_eq!(sorted(&service), login_operations, "the nonce costs nothing, and comes before any hash");
     let refreshed = service.refresh(&plain.refresh_token()).await;
     let cost = |service: &Service| {
         let exchanges = service.bench.recorder.take();
@@ -401,6 +409,77 @@ async fn a_change_of_the_password_keeps_the_key() {
     assert!(device.passes(&service, &changed.access_token()));
     assert_eq!(service.refresh(&changed.refresh_token()).await.outcome(), invalid_proof());
     assert_eq!(device.refresh(&service, &changed.refresh_token()).await.status, 200);
+}
+
+/// invariant: On a route with `dpop once`, no two processes accept the same proof, and without the table of used proofs the
+/// answer is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_is_accepted_once_in_all_processes() {
+    let (db, service) = service().await;
+    let device = Device::new();
+    let token = device.login(&service, "web").await.access_token();
+    let process = |routes: &str, endpoint: &str| {
+        let jwks = service.keys.jwks().to_json().unwrap();
+        let settings = |name: &str| match name {
+            "DAYPASS_ISSUER" => Some(ISSUER.to_owned()),
+            "DAYPASS_AUDIENCE" => Some("https://api.example.com".to_owned()),
+            "DAYPASS_JWKS" => Some(jwks.clone()),
+            "DAYPASS_ROUTES" => Some(routes.to_owned()),
+            "DAYPASS_PROOFS_TABLE" => Some(service.bench.tables.attempts.clone()),
+            _ => None,
+        };
+        let table = ProofTable::new(&service.bench.tables.attempts, |name| match name {
+            "AWS_REGION" => Some("us-east-1".to_owned()),
+            "AWS_ENDPOINT_URL_DYNAMODB" => Some(endpoint.to_owned()),
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
+            _ => None,
+        });
+        let context = daypass_verifier::ports::context::Context {
+            clock: Box::new(service.clock.clone()),
+            entropy: Box::new(OsEntropy),
+            journal: Box::new(service.journal.clone()),
+        };
+        let config = authorizer::read(settings).unwrap();
+        Authorizer::new(config, None, NotFollowed, context).unwrap().with_proof_table(Some(table.unwrap()))
+    };
+    let ask = async |authorizer: &Authorizer<NotFollowed>, event: &Value| {
+        let answer = authorizer.handle(event).await;
+        answer.map(|answer| serde_json::to_value(answer).unwrap()["isAuthorized"] == true)
+    };
+    let (once, each) = ("GET /guarded needs dpop once", "GET /guarded needs dpop");
+    let recorded = service.bench.recorder.url().to_owned();
+    let processes: Vec<_> = (0..16).map(|_| process(once, &recorded)).collect();
+    let _ = operations(&service);
+    for _ in 0..3 {
+        let event = device.call(&service, &token);
+        let answers = join_all(processes.iter().map(|process| ask(process, &event))).await;
+        let allowed = answers.iter().filter(|answer| **answer == Ok(true)).count();
+        assert_eq!((allowed, answers.iter().filter(|answer| answer.is_err()).count()), (1, 0));
+    }
+    let exchanges = service.bench.recorder.take();
+    assert_eq!(exchanges.len(), 48);
+    assert!(exchanges.iter().all(|exchange| exchange.operation == "PutItem"));
+    // Each process for itself accepts the proof, without a request.
+    let (one, other) = (process(each, &recorded), process(each, &recorded));
+    let event = device.call(&service, &token);
+    assert_eq!((ask(&one, &event).await, ask(&one, &event).await), (Ok(true), Ok(false)));
+    assert_eq!((ask(&other, &event).await, operations(&service).len()), (Ok(true), 0));
+    // A repeated request of the process itself is no replay; a table that does not answer is an error.
+    let lost = process(once, &recorded);
+    assert_eq!(ask(&lost, &device.call(&service, &token)).await, Ok(true));
+    service.bench.recorder.next(1, Action::DropAnswer);
+    assert_eq!(ask(&lost, &device.call(&service, &token)).await, Ok(true), "over the kept connection");
+    assert_eq!(operations(&service), ["PutItem"; 3]);
+    service.bench.recorder.next(1, Action::refuse(400, "ProvisionedThroughputExceededException"));
+    assert_eq!(ask(&lost, &device.call(&service, &token)).await, Err(Error::ProofTable));
+    let lines = service.journal.take_lines().join("\n");
+    assert!(
+        lines.contains("ProvisionedThroughputExceededException") && lines.contains("use_proof"),
+        "{lines}"
+    );
+    drop(db);
+    let gone = process(once, "http://127.0.0.1:9");
+    assert_eq!(ask(&gone, &device.call(&service, &token)).await, Err(Error::ProofTable));
 }
 
 /// Two proofs, in two headers or in one.

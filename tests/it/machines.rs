@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
-use crate::key::Key;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -16,6 +15,7 @@ use daypass_runtime::OsEntropy;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
+use daypass_tests::key::Key;
 use daypass_tests::service::{PASSWORD, Service, post, request};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;

@@ -19,7 +19,6 @@ mod expiry;
 mod factors;
 mod flows;
 mod imports;
-mod key;
 mod machines;
 mod migration;
 mod model;

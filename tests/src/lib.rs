@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod contract;
+pub mod key;
 pub mod mailroom;
 pub mod model;
 pub mod openapi;

@@ -2,8 +2,10 @@
 //! password hashes are counted. The store behind them is a real DynamoDB API, with a recorder in between.
 
 use crate::bench::{Bench, NOW};
+use crate::key::Key;
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
+use data_encoding::BASE64URL_NOPAD;
 use daypass_admin::ClientDocument;
 use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
@@ -31,6 +33,7 @@ use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
+use daypass_core::token::nonce;
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
 use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
@@ -41,13 +44,14 @@ use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
 use daypass_verifier::config::authorizer;
+use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::jwk::Algorithm;
 use daypass_verifier::ports::context::{self, Caller};
 use daypass_verifier::ports::event::Event as VerifierEvent;
 use daypass_verifier::ports::follow::NotFollowed;
 use daypass_verifier::ports::journal::Journal;
 use futures_util::FutureExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -175,6 +179,8 @@ pub struct Service {
     pub journal: Recorded,
     /// Number of passwords that were hashed.
     pub hashes: Arc<AtomicUsize>,
+    /// The keys of clients, with which a bound access token is presented.
+    pub client_keys: Vec<Arc<Key>>,
     /// The key set of all functions.
     pub keys: Document,
     login: Login<DynamoDb>,
@@ -312,6 +318,7 @@ impl Service {
             journal: journal.clone(),
             bench,
             hashes,
+            client_keys: Vec::new(),
             keys,
             proxy,
             quick: content,
@@ -505,8 +512,10 @@ impl Service {
         let answer = self.authorized(access_token);
         assert_eq!(answer["isAuthorized"], true, "the authorizer denied it");
         let claim = |name: &str| answer["context"][name].as_str().unwrap();
+        let key = answer["context"]["jkt"].as_str().and_then(Thumbprint::parse);
         let context = &answer["context"];
         let principal = Principal::parse(claim("sub"), claim("sid"), context["account"] == true).unwrap();
+        let principal = Principal { key, ..principal };
         principal.authenticated(context["auth_time"].as_u64(), context["acr"].as_str())
     }
 
@@ -517,7 +526,33 @@ impl Service {
     }
 
     fn authorized(&self, access_token: &str) -> Value {
-        self.authorize(&event::authorizer(access_token))
+        let payload = access_token.split('.').nth(1).unwrap_or_default();
+        let claims = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap_or_default();
+        let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
+        let key = self.client_keys.iter().find(|key| claims["cnf"]["jkt"] == key.jwk().kid());
+        let event = key.map(|key| self.call_with(key, access_token));
+        self.authorize(&event.unwrap_or_else(|| event::authorizer(access_token)))
+    }
+
+    /// The event of an HTTP API for a guarded call with a fresh DPoP proof of this key.
+    #[must_use]
+    pub fn call_with(&self, key: &Key, access_token: &str) -> Value {
+        let (host, path) = ("api.example.com", "/guarded");
+        let now = self.clock.now();
+        let proof = key.proof("GET", &format!("https://{host}{path}"), now, None, Some(access_token));
+        let mut event = event::authorizer(access_token);
+        event["headers"] = json!({ "authorization": format!("DPoP {access_token}"), "dpop": proof });
+        event["rawPath"] = json!(path);
+        event["requestContext"] = json!({ "domainName": host });
+        event
+    }
+
+    /// A fresh DPoP proof of this key for a token endpoint.
+    #[must_use]
+    pub fn proof(&self, key: &Key, path: &str) -> String {
+        let (issuer, now) = (&self.refresh.issuer, self.clock.now());
+        let nonce = nonce::current(&issuer.refresh_keys, &issuer.signer.issuer, now);
+        key.proof("POST", &issuer.signer.issuer.endpoint(path), now, Some(&nonce), None)
     }
 
     /// The answer of the authorizer to an event of an HTTP API.

@@ -1,6 +1,6 @@
 //! The `authorizer` binary: public keys and, if configured, the client of the revocation feed.
 
-use daypass_authorizer::{Authorizer, fetch_from, serve};
+use daypass_authorizer::{Authorizer, ProofTable, fetch_from, serve};
 use daypass_feed_client::FeedClient;
 use daypass_runtime::{context, environment, start};
 use daypass_verifier::config;
@@ -12,12 +12,16 @@ async fn main() -> ExitCode {
     start(async {
         let config = config::authorizer::read(environment)?;
         let fetch = fetch_from(&config.keys)?;
+        let table = config.proofs_table.as_deref().filter(|_| config.routes.accept_proofs_once());
+        let table = table.map(|table| ProofTable::new(table, environment)).transpose()?;
         // Two types of authorizer: without a feed, no request looks for one.
         match config.revocations.clone() {
-            None => serve(Authorizer::new(config, fetch, NotFollowed, context())?).await,
+            None => {
+                serve(Authorizer::new(config, fetch, NotFollowed, context())?.with_proof_table(table)).await
+            }
             Some(feed) => {
                 let client = FeedClient::new(config.issuer.clone(), &feed)?;
-                serve(Authorizer::new(config, fetch, client, context())?).await
+                serve(Authorizer::new(config, fetch, client, context())?.with_proof_table(table)).await
             }
         }
     })

@@ -11,6 +11,8 @@ pub enum Error {
     NoKeys,
     /// The list of revocations is stale, and the configuration is `closed`.
     StaleRevocations,
+    /// The table of used proofs does not answer, and the route accepts each proof once.
+    ProofTable,
 }
 
 impl fmt::Display for Error {
@@ -18,6 +20,7 @@ impl fmt::Display for Error {
         f.write_str(match self {
             Self::Unauthorized => "Unauthorized",
             Self::NoKeys => "no keys to verify with: the issuer has not answered yet",
+            Self::ProofTable => "the table of used proofs does not answer",
             Self::StaleRevocations => "the list of revocations is too old: the feed does not answer",
         })
     }

@@ -12,6 +12,7 @@ mod arn;
 mod error;
 mod event;
 mod keys;
+mod once;
 mod pruned;
 mod replay;
 mod serve;
@@ -22,6 +23,7 @@ pub use error::Error;
 use event::is_warm_up;
 pub use event::{Api, Credentials, Event, Scheme};
 pub use keys::{Fetch, FetchResult, fetch_from};
+pub use once::ProofTable;
 pub use pruned::Pruned;
 pub use serve::serve;
 
@@ -48,6 +50,7 @@ pub struct Authorizer<F> {
     routes: Routes,
     dpop_origins: Vec<String>,
     used: Used,
+    once: Option<ProofTable>,
     http_answer: HttpAnswer,
     context_claims: Vec<String>,
     context: Context,
@@ -83,10 +86,17 @@ impl<F: Follow> Authorizer<F> {
             routes,
             dpop_origins,
             used: Used::default(),
+            once: None,
             http_answer,
             context_claims,
             context,
         })
+    }
+
+    /// Keeps the used proofs of routes with `dpop once` in this table.
+    #[must_use]
+    pub fn with_proof_table(self, table: Option<ProofTable>) -> Self {
+        Self { once: table, ..self }
     }
 
     /// Fetches keys and revocations before the first request, in parallel.
@@ -97,7 +107,8 @@ impl<F: Follow> Authorizer<F> {
     /// Decides one request. A warm-up event is answered with a denial, and not with an error, which Lambda would retry.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] where the calling API turns it into 401; [`Error::NoKeys`]; [`Error::StaleRevocations`].
+    /// [`Error::Unauthorized`] where the calling API turns it into 401; [`Error::NoKeys`]; [`Error::StaleRevocations`];
+    /// [`Error::ProofTable`].
     pub async fn handle(&self, event: &serde_json::Value) -> Result<Answer, Error> {
         if is_warm_up(event) {
             self.context.journal.record(&JournalEvent::FunctionWarmed {}, &Caller::default());
@@ -148,10 +159,13 @@ impl<F: Follow> Authorizer<F> {
                 Ok(Outcome::Refused)
             }
             Ok(verified) => {
-                if let Err(cause) = self.check_binding(event, scheme, token, &verified, now) {
-                    self.deny(cause, owner(&verified), caller);
-                    return Ok(Outcome::Refused);
-                }
+                let proof = match self.check_binding(event, scheme, token, &verified, now) {
+                    Ok(proof) => proof,
+                    Err(cause) => {
+                        self.deny(cause, owner(&verified), caller);
+                        return Ok(Outcome::Refused);
+                    }
+                };
                 match self.revocations.lookup(&verified.session, &self.context, caller).await {
                     Lookup::Live => {}
                     Lookup::Ended => {
@@ -168,6 +182,13 @@ impl<F: Follow> Authorizer<F> {
                         return Ok(Outcome::Refused);
                     }
                 }
+                // Last, because it costs a request.
+                if let Some(proof) = proof.filter(|_| at_hand.is_ok() && table.accepts_proofs_once(target))
+                    && !self.is_new_everywhere(&proof, now, caller).await?
+                {
+                    self.deny(Denial::Proof(ProofFault::ProofReplayed), owner(&verified), caller);
+                    return Ok(Outcome::Refused);
+                }
                 Ok(Outcome::Token(Box::new(verified), now, at_hand))
             }
             Err(Unverified::Rejected(rejected)) => {
@@ -178,7 +199,19 @@ impl<F: Follow> Authorizer<F> {
         }
     }
 
-    /// Checks that the scheme fits the token, and that a bound token comes with a new proof of its key.
+    /// Whether no process has accepted the proof before.
+    async fn is_new_everywhere(&self, proof: &Proof, now: Timestamp, caller: &Caller) -> Result<bool, Error> {
+        let is_new = match &self.once {
+            Some(table) => table.is_new(proof, now, self.context.entropy.as_ref()).await,
+            None => Err("the route needs `dpop once`, and there is no table of used proofs".to_owned()),
+        };
+        is_new.map_err(|detail| {
+            self.context.journal.record(&JournalEvent::Failure { during: "use_proof", detail }, caller);
+            Error::ProofTable
+        })
+    }
+
+    /// Checks that the scheme fits the token, and that a bound token comes with a new proof of its key. Returns this proof.
     fn check_binding(
         &self,
         event: &Event<'_>,
@@ -186,9 +219,9 @@ impl<F: Follow> Authorizer<F> {
         token: &str,
         verified: &Verified,
         now: Timestamp,
-    ) -> Result<(), Denial> {
+    ) -> Result<Option<Proof>, Denial> {
         let key = match (scheme, verified.key) {
-            (Scheme::Bearer, None) => return Ok(()),
+            (Scheme::Bearer, None) => return Ok(None),
             (Scheme::Bearer, Some(_)) => return Err(Denial::Scheme(BadScheme::BoundTokenAsBearer)),
             (Scheme::Dpop, None) => return Err(Denial::Scheme(BadScheme::BearerTokenAsDpop)),
             (Scheme::Dpop, Some(key)) => key,
@@ -214,7 +247,7 @@ impl<F: Follow> Authorizer<F> {
         if !self.used.is_new(&proof, now) {
             return Err(Denial::Proof(ProofFault::ProofReplayed));
         }
-        Ok(())
+        Ok(Some(proof))
     }
 
     /// The response for a verified token, or for a request without a token to a public route.

@@ -182,6 +182,7 @@ fn with_keys(
         keys,
         max_token_lifetime: Duration::from_secs(600),
         routes,
+        proofs_table: None,
         dpop_origins: settings.dpop_origins.iter().map(|&origin| origin.to_owned()).collect(),
         http_answer: settings.http_answer.unwrap_or(HttpAnswer::Simple),
         context_claims: settings.context_claims.iter().map(|&name| name.to_owned()).collect(),

@@ -1,7 +1,8 @@
 //! Repeated requests to one address, over one connection.
 
-use crate::{Document, Failed, Open};
-use http::{HeaderMap, StatusCode, Uri};
+use crate::{Body, Document, Failed, Open, Response, broken};
+use http::header::{HeaderName, IF_NONE_MATCH};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -20,6 +21,17 @@ pub struct Question<'a> {
     pub if_none_match: Option<&'a str>,
     /// Whether to use the connection of the last request. Do not reuse it after a pause: while Lambda freezes the process,
     /// NATs and load balancers may silently drop the connection.
+    pub reuse: bool,
+}
+
+/// The content of a `POST`.
+#[derive(Debug, Clone)]
+pub struct Post<'a> {
+    /// Headers in addition to `Host`, `Accept` and `User-Agent`.
+    pub headers: &'a [(HeaderName, String)],
+    /// The body.
+    pub body: Vec<u8>,
+    /// As [`Question::reuse`].
     pub reuse: bool,
 }
 
@@ -49,34 +61,65 @@ impl Channel {
     /// [`Failed`], also for a status other than 200 and 304.
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, Failed> {
         let deadline = self.document.deadline;
-        tokio::time::timeout(deadline, self.exchange(question))
-            .await
-            .unwrap_or(Err(Failed::TimedOut(deadline)))
+        let ask = async {
+            let request = || {
+                let request = self.document.request(&Method::GET, question.query);
+                let request = match question.if_none_match {
+                    Some(tag) => request.header(IF_NONE_MATCH, tag),
+                    None => request,
+                };
+                request.body(Body::default()).map_err(|error| broken(&error))
+            };
+            let (status, headers, body) = self.exchange(request, question.reuse).await?;
+            match status {
+                StatusCode::OK | StatusCode::NOT_MODIFIED => {
+                    Ok(Answer { unchanged: status == StatusCode::NOT_MODIFIED, headers, body })
+                }
+                other => Err(Failed::Status(other)),
+            }
+        };
+        tokio::time::timeout(deadline, ask).await.unwrap_or(Err(Failed::TimedOut(deadline)))
     }
 
-    async fn exchange(&self, question: Question<'_>) -> Result<Answer, Failed> {
-        let Question { query, if_none_match, reuse } = question;
+    /// Sends a `POST`. The peer may get it twice. Returns status and body, whatever the status.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub async fn post(&self, post: Post<'_>) -> Result<(StatusCode, Vec<u8>), Failed> {
+        let deadline = self.document.deadline;
+        let request = || {
+            let mut request = self.document.request(&Method::POST, None);
+            for (name, value) in post.headers {
+                request = request.header(name, value);
+            }
+            request.body(Body::new(post.body.clone().into())).map_err(|error| broken(&error))
+        };
+        let sent = tokio::time::timeout(deadline, self.exchange(request, post.reuse)).await;
+        sent.unwrap_or(Err(Failed::TimedOut(deadline))).map(|(status, _, body)| (status, body))
+    }
+
+    async fn exchange(
+        &self,
+        request: impl Fn() -> Result<Request<Body>, Failed>,
+        reuse: bool,
+    ) -> Result<Response, Failed> {
         let mut kept = self.kept.lock().await;
         // Taken out, so that a cancelled request leaves no partly read response to the next one.
         if let Some(mut open) = kept.take().filter(|open| reuse && !open.sender.is_closed()) {
-            match self.document.exchange(&mut open, query, if_none_match).await {
+            match self.document.exchange(&mut open, request()?).await {
                 Err(Failed::Connection(_)) => {}
-                answer => return Ok(keep(&mut kept, open, answer?)),
+                response => {
+                    let response = response?;
+                    *kept = Some(open);
+                    return Ok(response);
+                }
             }
         }
         let mut open = self.document.open().await?;
-        let answer = self.document.exchange(&mut open, query, if_none_match).await?;
-        Ok(keep(&mut kept, open, answer))
+        let response = self.document.exchange(&mut open, request()?).await?;
+        *kept = Some(open);
+        Ok(response)
     }
-}
-
-fn keep(
-    kept: &mut Option<Open>,
-    open: Open,
-    (status, headers, body): (StatusCode, HeaderMap, Vec<u8>),
-) -> Answer {
-    *kept = Some(open);
-    Answer { unchanged: status == StatusCode::NOT_MODIFIED, headers, body }
 }
 
 impl std::fmt::Debug for Channel {

@@ -10,15 +10,17 @@ mod put;
 mod tests;
 mod tls;
 
-pub use channel::{Answer, Channel, Question};
+pub use channel::{Answer, Channel, Post, Question};
 pub use put::put;
 
-use http::header::{ACCEPT, HOST, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::request::Builder;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -27,8 +29,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// A request has no body.
-type NoBody = Empty<&'static [u8]>;
+/// The body of a request.
+type Body = Full<VecDeque<u8>>;
+
+/// A response: its status, headers and body.
+type Response = (StatusCode, HeaderMap, Vec<u8>);
 
 /// A plain or a TLS connection, so that the code of hyper is compiled only once.
 trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -82,7 +87,9 @@ impl Document {
 
     /// Opens a new connection each time. Between two requests, Lambda can freeze the process for longer than the peer waits.
     async fn fetch(&self) -> Result<Vec<u8>, Failed> {
-        let (status, _, body) = self.exchange(&mut self.open().await?, None, None).await?;
+        let request = self.request(&Method::GET, None).body(Body::default());
+        let request = request.map_err(|error| broken(&error))?;
+        let (status, _, body) = self.exchange(&mut self.open().await?, request).await?;
         if status == StatusCode::OK { Ok(body) } else { Err(Failed::Status(status)) }
     }
 
@@ -94,29 +101,23 @@ impl Document {
         Ok(Open { sender, _connection: connection })
     }
 
-    /// Sends one request and returns a response of 200 with its body, or of 304. After an error, the connection cannot be used.
-    async fn exchange(
-        &self,
-        open: &mut Open,
-        query: Option<&str>,
-        if_none_match: Option<&str>,
-    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failed> {
+    /// A request to the address, with the headers of all requests.
+    fn request(&self, method: &Method, query: Option<&str>) -> Builder {
         let path = self.uri.path();
         let target = query.map(|query| format!("{path}?{query}"));
-        let mut request = Request::get(target.as_deref().unwrap_or(path))
+        Request::builder()
+            .method(method)
+            .uri(target.as_deref().unwrap_or(path))
             .header(HOST, self.uri.authority().map_or("", |authority| authority.as_str()))
             .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")));
-        if let Some(tag) = if_none_match {
-            request = request.header(IF_NONE_MATCH, tag);
-        }
-        let request = request.body(NoBody::new()).map_err(|error| broken(&error))?;
+            .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Sends one request. After an error, the connection cannot be used.
+    async fn exchange(&self, open: &mut Open, request: Request<Body>) -> Result<Response, Failed> {
         open.sender.ready().await.map_err(|error| broken(&error))?;
         let response = open.sender.send_request(request).await.map_err(|error| broken(&error))?;
         let (head, body) = response.into_parts();
-        if !matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
-            return Err(Failed::Status(head.status));
-        }
         match Limited::new(body, self.most).collect().await {
             Ok(body) => Ok((head.status, head.headers, body.to_bytes().into())),
             Err(error) if error.is::<LengthLimitError>() => Err(Failed::TooLarge(self.most)),
@@ -137,7 +138,7 @@ impl Document {
 
 /// An open HTTP connection.
 struct Open {
-    sender: http1::SendRequest<NoBody>,
+    sender: http1::SendRequest<Body>,
     _connection: AbortOnDrop,
 }
 

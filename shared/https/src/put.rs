@@ -1,12 +1,8 @@
 //! A single `PUT` of a small document.
 
-use crate::{AbortOnDrop, Document, Failed, broken};
+use crate::{Body, Document, Failed, broken};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{Request, Uri};
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Sends `body` to `uri`, including its query, within `deadline`. Sends no content type, because the signature in the response
@@ -25,11 +21,9 @@ async fn send(document: &Document, body: Vec<u8>) -> Result<(), Failed> {
         .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
         .header(USER_AGENT, concat!("daypass/", env!("CARGO_PKG_VERSION")))
         .header(CONTENT_LENGTH, body.len())
-        .body(Full::new(VecDeque::from(body)))
+        .body(Body::new(body.into()))
         .map_err(|error| broken(&error))?;
-    let connection = TokioIo::new(document.connect().await?);
-    let (mut sender, connection) = http1::handshake(connection).await.map_err(|error| broken(&error))?;
-    let _connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-    let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    let response = document.open().await?.sender.send_request(request).await;
+    let response = response.map_err(|error| broken(&error))?;
     if response.status().is_success() { Ok(()) } else { Err(Failed::Status(response.status())) }
 }

@@ -13,6 +13,7 @@ use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use daypass_tests::bench::NOW;
+use daypass_tests::key::Key;
 use daypass_tests::mailroom::{Mailroom, aws_at, token_and_code};
 use daypass_tests::openapi::{Shown, description};
 use daypass_tests::service::{PASSWORD, Service, operator, post, request};
@@ -116,6 +117,7 @@ async fn every_listed_response_is_seen() {
     let (clients, machines) = machine_clients();
     pages.set_machines(clients);
     machine_tokens(&mut seen, &pages, &machines).await;
+    proofs(&mut seen, &pages).await;
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
     factors::walk(&mut seen, &pages, &db.url()).await;
@@ -171,6 +173,19 @@ async fn documents(seen: &mut Seen, service: &Service) {
         seen.see(service, request(method, "/revocations")).await;
         seen.see(service, request(method, "/revocations?after=x")).await;
         seen.see(service, with(request(method, "/revocations"), &[("if-none-match", "*")])).await;
+    }
+}
+
+/// DPoP proofs: a malformed one, and one without a nonce.
+async fn proofs(seen: &mut Seen, service: &Service) {
+    let key = Key::es256();
+    for path in ["/login", "/login/factor", "/refresh", "/token"] {
+        let claims = json!({
+            "jti": "1", "htm": "POST", "htu": format!("https://id.example.com{path}"), "iat": NOW.seconds(),
+        });
+        for proof in ["x", &key.jwt(&key.proof_header(), &claims)] {
+            seen.see(service, with(post(path, "application/json", "{}"), &[("dpop", proof)])).await;
+        }
     }
 }
 

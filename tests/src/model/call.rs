@@ -8,6 +8,17 @@ pub type Key = u8;
 /// The network that a request comes from, as the trusted proxy tells it: 0 is that of the owner.
 pub type Place = u8;
 
+/// The DPoP proof of a refresh, where the session is bound to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Of the key of the session.
+    Own,
+    /// Of another key.
+    Other,
+    /// None.
+    Missing,
+}
+
 /// One request to a function, or one command of an operator. Users, sessions and links are identified by their index in the
 /// model.
 #[derive(Debug, Clone)]
@@ -37,6 +48,8 @@ pub enum Call {
         key: Option<Key>,
         /// The network of the client.
         place: Place,
+        /// The proof, where the session is bound to a key.
+        proof: Proof,
     },
     /// A revocation: `POST /revoke`.
     Revoke {
@@ -108,7 +121,7 @@ impl Call {
     /// A refresh with only its token.
     #[must_use]
     pub const fn refresh(session: usize, link: usize, key: Option<Key>) -> Self {
-        Self::Refresh { session, link, client: None, scope: None, key, place: 0 }
+        Self::Refresh { session, link, client: None, scope: None, key, place: 0, proof: Proof::Own }
     }
 
     /// Whether the model has the outcomes of both calls at once. A change of the password, a new scope and new claims take several
@@ -211,6 +224,8 @@ pub enum Why {
     Ended,
     /// The session belongs to another client.
     OtherClient,
+    /// The session is bound to a key, and the request has no proof of it.
+    OtherKey,
     /// The session has expired.
     Expired,
     /// The token was used before, and its successor may be with another party.
@@ -232,6 +247,7 @@ impl Ruling {
             Self::Refused(Why::Absent) => "refused: no such session",
             Self::Refused(Why::Ended) => "refused: ended",
             Self::Refused(Why::OtherClient) => "refused: another client's",
+            Self::Refused(Why::OtherKey) => "refused: another key",
             Self::Refused(Why::Expired) => "refused: session expired",
             Self::Refused(Why::Theft) => "theft noticed",
             Self::Scope => "scope refused",

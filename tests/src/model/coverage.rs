@@ -49,7 +49,7 @@ pub fn fault_name(fault: Fault) -> Option<&'static str> {
 }
 
 /// Outcomes that the walks of the gate reach, each at least ten times.
-pub const ALWAYS: [(&str, &str); 45] = [
+pub const ALWAYS: [(&str, &str); 46] = [
     ("login", "logged in"),
     ("login", "credentials refused"),
     ("refresh, current", "rotated"),
@@ -69,6 +69,7 @@ pub const ALWAYS: [(&str, &str); 45] = [
     ("refresh, current", "refused: token expired"),
     ("refresh, current", "refused: no such session"),
     ("refresh, current, another client", "refused: another client's"),
+    ("refresh, another key", "refused: another key"),
     ("refresh, current, scope never granted", "scope refused"),
     ("refresh, predecessor", "refused: token expired"),
     ("refresh, predecessor", "refused: no such session"),

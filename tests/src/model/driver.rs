@@ -5,7 +5,7 @@ mod observe;
 mod send;
 mod stored;
 
-use super::call::{Call, Grant, How, Key, Outcome, Place, Ruling, Seen, Why};
+use super::call::{Call, Grant, How, Key, Outcome, Place, Proof, Ruling, Seen, Why};
 use super::coverage::{self, Coverage};
 use super::mutants::Seeded;
 use super::reference::{self, Reference, Time};
@@ -13,6 +13,7 @@ use super::turns::Turns;
 use super::walk::{Advance, Fault, Op, Part, PasswordIs, Pick, Process};
 use super::walk::{Setting, Skew, Step, Theft, Walk, Which};
 use super::{Failure, Property, failed};
+use crate::key::Key as ProofKey;
 use crate::service::{PASSWORD, Service, post, quick_hash};
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64URL_NOPAD;
@@ -28,8 +29,8 @@ use daypass_verifier::base::time::Clock;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The passwords that users have in turn, and one that no user has.
@@ -155,7 +156,12 @@ struct Journey<'a> {
 }
 
 impl<'a> Journey<'a> {
-    async fn start(world: &'a World, functions: Processes, walk: &Walk, bug: Option<&Seeded>) -> Self {
+    async fn start(world: &'a World, mut functions: Processes, walk: &Walk, bug: Option<&Seeded>) -> Self {
+        // That of all clients, and that of a thief.
+        let keys = [ProofKey::es256(), ProofKey::es256()].map(Arc::new);
+        for function in &mut functions {
+            function.client_keys = keys.to_vec();
+        }
         let mut users = Vec::new();
         for _ in 0..walk.users {
             let name = format!("user-{}", world.names.fetch_add(1, Ordering::Relaxed));
@@ -298,7 +304,10 @@ impl<'a> Journey<'a> {
     ) -> Result<(), Failure> {
         let Some(session) = self.pick(pick) else { return Ok(()) };
         let refresh = |link| Call::refresh(session, link, key);
-        let stolen = |link| Call::Refresh { session, link, client: None, scope: None, key, place: 1 };
+        let stolen = |link| {
+            let proof = Proof::Own;
+            Call::Refresh { session, link, client: None, scope: None, key, place: 1, proof }
+        };
         for process in [0, 1] {
             if let Some(newest) = self.link(session, Which::Newest) {
                 self.single(process, refresh(newest), Fault::None).await?;

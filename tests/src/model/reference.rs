@@ -25,7 +25,7 @@
 mod account;
 pub mod chain;
 
-use super::call::{Call, Grant, How, Key, Outcome, Place, Ruling, Seen, Why};
+use super::call::{Call, Grant, How, Key, Outcome, Place, Proof, Ruling, Seen, Why};
 use super::{Failure, Property, failed};
 use crate::model::walk::{Fault, Part, Setting};
 use chain::{Access, Chain, Link};
@@ -51,6 +51,12 @@ const GRANTED: [&str; 2] = ["orders:read", "orders:write"];
 pub const NARROW: (&str, &str) = ("narrow", "orders:read");
 /// The client of a request that names none.
 pub const DEFAULT_CLIENT: &str = "web";
+
+/// Whether the client of this user sends DPoP proofs, so that all sessions of the user are bound to its key.
+#[must_use]
+pub const fn is_bound(user: usize) -> bool {
+    user.is_multiple_of(2)
+}
 
 /// State of a user.
 #[derive(Debug, Clone)]
@@ -137,6 +143,7 @@ impl Reference {
         self.idle.map_or(absolute_end, |idle| whole_seconds(now + idle).min(absolute_end))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
     fn meaning(
         &self,
         session: usize,
@@ -144,6 +151,7 @@ impl Reference {
         client: Option<&str>,
         scope: Option<&str>,
         key: Option<Key>,
+        proof: Proof,
         now: Time,
     ) -> Meaning {
         let chain = &self.chains[session];
@@ -158,6 +166,9 @@ impl Reference {
         }
         if client.is_some_and(|client| client != chain.client) {
             return Meaning::No(Why::OtherClient);
+        }
+        if is_bound(chain.user) && proof != Proof::Own {
+            return Meaning::No(Why::OtherKey);
         }
         if now >= chain.expires() {
             return Meaning::No(Why::Expired);
@@ -182,10 +193,10 @@ impl Reference {
             Call::Login { user, password, client, scope } => {
                 self.login(user, password, client, scope, now, fault).into()
             }
-            Call::Refresh { session, link, client, scope, key, place } => {
+            Call::Refresh { session, link, client, scope, key, place, proof } => {
                 // Without a proxy, no request of a walk has an address.
                 let place = if self.proxy { place } else { 0 };
-                self.refresh(session, link, client, scope, key, place, now, fault)
+                self.refresh(session, link, client, scope, key, place, proof, now, fault)
             }
             Call::Change { session, link, current, new } => {
                 self.change_password(session, link, current, new, now, fault).into()
@@ -303,10 +314,11 @@ impl Reference {
         scope: Option<&'static str>,
         key: Option<Key>,
         place: Place,
+        proof: Proof,
         now: Time,
         fault: Fault,
     ) -> Outcome {
-        let meaning = self.meaning(session, link, client, scope, key, now);
+        let meaning = self.meaning(session, link, client, scope, key, proof, now);
         // Rejected before any request to DynamoDB.
         if matches!(meaning, Meaning::No(Why::TokenExpired)) {
             return Ruling::Refused(Why::TokenExpired).into();
@@ -473,8 +485,11 @@ impl Reference {
             }
         }
         for (refresh, ending) in [(0, 1), (1, 0)] {
-            if let Call::Refresh { session, link, client, scope, key, .. } = *calls[refresh].0
-                && matches!(self.meaning(session, link, client, scope, key, calls[refresh].1), Meaning::Theft)
+            if let Call::Refresh { session, link, client, scope, key, proof, .. } = *calls[refresh].0
+                && matches!(
+                    self.meaning(session, link, client, scope, key, proof, calls[refresh].1),
+                    Meaning::Theft
+                )
             {
                 let (after, mut outcomes) = in_order(ending);
                 let otherwise = after.chains[session].ended.first().is_some_and(|end| end.why != "reuse");
@@ -525,6 +540,9 @@ impl Reference {
                 }
                 return Ok(());
             }
+            (Ruling::Refused(Why::OtherKey), Seen::Status(400, code)) if code == "invalid_dpop_proof" => {
+                return Ok(());
+            }
             (Ruling::Refused(_), Seen::Status(400, code)) if code == "invalid_grant" => return Ok(()),
             (Ruling::Scope, Seen::Status(400, code)) if code == "invalid_scope" => return Ok(()),
             (Ruling::NoAccount, Seen::Status(403, code)) if code == "insufficient_scope" => return Ok(()),
@@ -564,7 +582,7 @@ impl Reference {
             Why::Ended if chain.ended.iter().any(|end| end.why == "reuse") => Property::Theft,
             Why::TokenExpired | Why::Expired if now >= chain.absolute_end => Property::AbsoluteEnd,
             Why::TokenExpired | Why::Expired | Why::Ended | Why::Absent => Property::Dead,
-            Why::OtherClient => Property::Answer,
+            Why::OtherClient | Why::OtherKey => Property::Answer,
         }
     }
 

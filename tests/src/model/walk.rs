@@ -203,6 +203,10 @@ pub enum Ask {
     Narrower,
     /// A scope that was never granted, together with one that was.
     NeverGranted,
+    /// No proof, where the session is bound to a key.
+    NoProof,
+    /// A proof of another key, where the session is bound to one.
+    OtherKey,
 }
 
 /// The target of the clock: a time in the life of a session, or just before it.
@@ -268,6 +272,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         2 => Just(Ask::OtherClient),
         1 => Just(Ask::Narrower),
         2 => Just(Ask::NeverGranted),
+        1 => Just(Ask::NoProof),
+        2 => Just(Ask::OtherKey),
     ]
 }
 

@@ -30,6 +30,11 @@ settings! {
     /// * /health public; default deny. Empty: a valid token may call everything.
     ROUTES = "DAYPASS_ROUTES";
 
+    /// Name of the DynamoDB table in which routes with `dpop once` keep used proofs: key attribute "key" (S), TTL attribute
+    /// "expires_at". The role of the function needs dynamodb:PutItem for keys that begin with "proof#". Empty: no such
+    /// routes.
+    PROOFS_TABLE = "DAYPASS_PROOFS_TABLE";
+
     /// "simple" for HTTP APIs with EnableSimpleResponses, "policy" for those without. REST and WebSocket APIs always
     /// get policies.
     HTTP_ANSWER = "DAYPASS_HTTP_ANSWER";
@@ -69,6 +74,7 @@ tables! {
         keys: KeySource = key_source(JWKS, JWKS_URL, JWKS_INTERVAL_SECONDS, JWKS_MAX_AGE_SECONDS);
         max_token_lifetime: Duration = Reader::seconds(MAX_ACCESS_TOKEN_SECONDS);
         routes: Routes = routes(ROUTES);
+        proofs_table: Option<String> = proofs_table(PROOFS_TABLE, ROUTES);
         dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         http_answer: HttpAnswer = http_answer(HTTP_ANSWER);
         context_claims: Vec<String> = context_claims(CONTEXT_CLAIMS);
@@ -117,6 +123,25 @@ pub enum HttpAnswer {
 
 fn routes(reader: &mut Reader<'_>, setting: &Text) -> Option<Routes> {
     reader.optional(setting, Routes::default(), Routes::parse)
+}
+
+/// The table of used proofs; `Some(None)` without one, if no route needs it.
+fn proofs_table(reader: &mut Reader<'_>, setting: &Text, routes: &Text) -> Option<Option<String>> {
+    // A wrong route table is reported by `routes`.
+    let needed = reader.get(routes.name).and_then(|text| Routes::parse(&text).ok());
+    let needed = needed.is_some_and(|routes| routes.accept_proofs_once());
+    let table = reader.optional(setting, None, |name| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        if (3..=255).contains(&name.len()) && name.bytes().all(legal) {
+            Ok(Some(name.to_owned()))
+        } else {
+            Err("is not 3 to 255 of A-Z a-z 0-9 _ . -".to_owned())
+        }
+    })?;
+    if needed && table.is_none() {
+        return reader.problem(format!("{} has `dpop once`, and {} is not set", routes.name, setting.name));
+    }
+    Some(table)
 }
 
 fn http_answer(reader: &mut Reader<'_>, setting: &Text) -> Option<HttpAnswer> {
@@ -286,6 +311,10 @@ mod tests {
         let slow = [url, ("DAYPASS_JWKS_INTERVAL_SECONDS", "3600"), ("DAYPASS_JWKS_MAX_AGE_SECONDS", "60")];
         assert!(read(&slow).unwrap_err().to_string().contains("is more than DAYPASS_JWKS_MAX_AGE_SECONDS"));
         check("DAYPASS_ROUTES", "GET /a needs a\nGET b public", "line 2");
+        check("DAYPASS_ROUTES", "GET /a needs dpop once", "DAYPASS_PROOFS_TABLE is not set");
+        check("DAYPASS_PROOFS_TABLE", "a table", "3 to 255");
+        check("DAYPASS_DPOP_ORIGINS", "http://api.example.com", "https://");
+        check("DAYPASS_DPOP_ORIGINS", "https://api.example.com?x", "no query");
         check("DAYPASS_HTTP_ANSWER", "iam", "`simple` or `policy`");
         check("DAYPASS_CONTEXT_CLAIMS", "jti claims", "`claims`");
         check("DAYPASS_CONTEXT_CLAIMS", "jti jti", "twice");

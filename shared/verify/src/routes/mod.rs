@@ -22,6 +22,7 @@
 //! or boolean, or an array with this string.
 //!
 //! `dpop` needs a token that is bound to a key (RFC 9449). The authorizer checks the proof of each such token, on all routes.
+//! `dpop once` also needs that no process has accepted the proof before.
 //! `acr:2` needs an authentication by two factors, and `within SECONDS` one that is at most so old.
 //!
 //! The lines after `api ID` hold for the API of that id alone. The lines before the first of them hold for every other API;
@@ -251,6 +252,13 @@ impl Routes {
         if problems.is_empty() { Ok(routes) } else { Err(format!("is wrong: {}", problems.join("; "))) }
     }
 
+    /// Whether a line of any table accepts each proof once in all processes.
+    #[must_use]
+    pub fn accept_proofs_once(&self) -> bool {
+        let tables = std::iter::once(&self.general).chain(self.of_apis.values());
+        tables.flat_map(|table| &table.lines).any(|line| line.who.accepts_proofs_once())
+    }
+
     /// The table of the API with this id.
     #[must_use]
     pub fn of(&self, api: &str) -> &Table {
@@ -384,6 +392,12 @@ impl Table {
             .fold(Challenge::default(), Challenge::and)
     }
 
+    /// Whether a line that matches the request accepts each proof once in all processes.
+    #[must_use]
+    pub fn accepts_proofs_once(&self, target: Target<'_>) -> bool {
+        self.lines.iter().any(|line| line.who.accepts_proofs_once() && line.pattern.matches(target))
+    }
+
     /// Everything that a bearer may do, for a policy that API Gateway caches and applies to every route. `connect` is true for
     /// a WebSocket API, whose policy has the lines with `$connect` alone. Other policies have the other lines.
     #[must_use]
@@ -493,6 +507,10 @@ fn parse_path(path: &str) -> Result<String, String> {
 }
 
 impl Who {
+    fn accepts_proofs_once(&self) -> bool {
+        matches!(self, Self::Needs(alternatives) if needs::accept_proofs_once(alternatives))
+    }
+
     fn admits(&self, bearer: Bearer<'_>) -> Result<(), RouteDenial> {
         match (self, bearer) {
             (Self::Denied, _) => Err(RouteDenial::NoRoute),

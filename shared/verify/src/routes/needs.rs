@@ -28,6 +28,9 @@ const MAX_AGE: u64 = 30 * 86_400;
 /// The need of a key that the token is bound to.
 const DPOP: &str = "dpop";
 
+/// Follows [`DPOP`] if each proof is accepted once in all processes.
+const ONCE: &str = "once";
+
 /// Longest name of a claim, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -39,7 +42,10 @@ pub(super) enum Need {
     /// A claim, with this value if there is one.
     Claim { name: String, value: Option<String> },
     /// A key that the token is bound to. The authorizer has checked the proof of each such token.
-    Dpop,
+    Dpop {
+        /// Whether each proof is accepted once in all processes, and not only once in each.
+        once: bool,
+    },
     /// The claim `acr` of two factors.
     TwoFactors,
     /// The claim `auth_time`, at most so many seconds ago.
@@ -68,7 +74,12 @@ fn alternative(words: &[&str]) -> Result<Vec<Need>, String> {
         } else if *word == WITHIN {
             Need::within(words.next().copied().unwrap_or_default())?
         } else if *word == DPOP {
-            Need::Dpop
+            let mut rest = words.clone();
+            let once = rest.next() == Some(&ONCE);
+            if once {
+                words = rest;
+            }
+            Need::Dpop { once }
         } else {
             scopes.push(*word);
             continue;
@@ -82,6 +93,11 @@ fn alternative(words: &[&str]) -> Result<Vec<Need>, String> {
     let scope = Scope::parse(&scopes.join(" ")).map_err(|_| "that is no scope (RFC 6749 §3.3)".to_owned())?;
     needs.extend(scope.words().map(|word| Need::Scope(word.to_owned())));
     Ok(needs.into_iter().collect())
+}
+
+/// Whether an alternative accepts each proof once in all processes.
+pub(super) fn accept_proofs_once(alternatives: &[Vec<Need>]) -> bool {
+    alternatives.iter().flatten().any(|need| matches!(need, Need::Dpop { once: true }))
 }
 
 /// Whether all needs of one alternative are met.
@@ -141,7 +157,7 @@ impl Need {
         match self {
             Self::Scope(_) => Lack::Scope,
             Self::Claim { .. } => Lack::Claim,
-            Self::Dpop => Lack::Key,
+            Self::Dpop { .. } => Lack::Key,
             Self::TwoFactors | Self::Within(_) => Lack::Authentication,
         }
     }
@@ -190,7 +206,7 @@ impl Need {
                 let needed = Challenge { two_factors: false, max_age: Some(*seconds) };
                 needed.is_met(at.map(Timestamp::from_seconds), false, now)
             }
-            Self::Dpop => claims.is_some_and(|claims| claims.contains_key("cnf")),
+            Self::Dpop { .. } => claims.is_some_and(|claims| claims.contains_key("cnf")),
             Self::Scope(word) => scope.split(' ').any(|held| held == word),
             Self::Claim { name, value } => {
                 let claim = claims.and_then(|claims| claims.get(name));
@@ -235,7 +251,8 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scope(word) => f.write_str(word),
-            Self::Dpop => f.write_str(DPOP),
+            Self::Dpop { once: false } => f.write_str(DPOP),
+            Self::Dpop { once: true } => write!(f, "{DPOP} {ONCE}"),
             Self::Claim { name, value: None } => write!(f, "{CLAIM}{name}"),
             Self::Claim { name, value: Some(value) } => write!(f, "{CLAIM}{name}={value}"),
             Self::TwoFactors => write!(f, "{ACR}{TWO_FACTORS}"),

@@ -1,8 +1,8 @@
 //! Selection of users, sessions and tokens for a step.
 
 use super::Journey;
-use crate::model::call::Call;
-use crate::model::reference::{DEFAULT_CLIENT, NARROW};
+use crate::model::call::{Call, Proof};
+use crate::model::reference::{DEFAULT_CLIENT, NARROW, is_bound};
 use crate::model::walk::{Ask, Client, Credential, Op, PasswordIs, Pick, Scope, Which};
 
 impl Journey<'_> {
@@ -46,7 +46,7 @@ impl Journey<'_> {
                 Ask::OwnClient => Some(own),
                 Ask::OtherClient if own == NARROW.0 => Some(DEFAULT_CLIENT),
                 Ask::OtherClient => Some(NARROW.0),
-                Ask::Plain | Ask::Narrower | Ask::NeverGranted => None,
+                Ask::Plain | Ask::Narrower | Ask::NeverGranted | Ask::NoProof | Ask::OtherKey => None,
             }
         };
         Some(match op {
@@ -76,7 +76,12 @@ impl Journey<'_> {
                 let scope = match ask {
                     Ask::Narrower => Some(NARROW.1),
                     Ask::NeverGranted => Some("orders:delete orders:read"),
-                    Ask::Plain | Ask::OwnClient | Ask::OtherClient => None,
+                    Ask::Plain | Ask::OwnClient | Ask::OtherClient | Ask::NoProof | Ask::OtherKey => None,
+                };
+                let proof = match ask {
+                    Ask::NoProof => Proof::Missing,
+                    Ask::OtherKey => Proof::Other,
+                    _ => Proof::Own,
                 };
                 Call::Refresh {
                     session,
@@ -85,6 +90,7 @@ impl Journey<'_> {
                     scope,
                     key,
                     place,
+                    proof,
                 }
             }
             Op::Revoke(pick, credential, ask, all) => {
@@ -122,6 +128,11 @@ impl Journey<'_> {
     pub(super) fn kind(&self, call: &Call) -> &'static str {
         match call {
             Call::Login { .. } => "login",
+            Call::Refresh { session, proof: Proof::Other | Proof::Missing, .. }
+                if is_bound(self.model.chains[*session].user) =>
+            {
+                "refresh, another key"
+            }
             Call::Refresh { session, link, client, scope, .. } => {
                 let chain = &self.model.chains[*session];
                 let other = client.is_some_and(|client| client != chain.client);

@@ -38,6 +38,9 @@ impl Journey<'_> {
     async fn send(&self, process: Process, call: &Call, secret: Option<&str>) -> Seen {
         let function = &self.functions[process];
         let (mut request, place) = self.request(call);
+        if let Some(proof) = self.proof(function, call, request.uri().path()) {
+            request.headers_mut().insert("dpop", proof.parse().unwrap());
+        }
         if self.model.proxy {
             let address = format!("[2001:db8:{:x}:{place}::1]:443", self.networks % 0x10000);
             let headers = [("cloudfront-viewer-address", Some(&*address)), ("x-daypass-proxy", secret)];
@@ -58,6 +61,21 @@ impl Journey<'_> {
         answer(&function.send(request).await)
     }
 
+    /// The DPoP proof of a call; `None` if its client sends none.
+    fn proof(&self, function: &Service, call: &Call, path: &str) -> Option<String> {
+        let (user, proof) = match call {
+            Call::Login { user, .. } => (*user, Proof::Own),
+            Call::Refresh { session, proof, .. } => (self.model.chains[*session].user, *proof),
+            _ => return None,
+        };
+        let key = match proof {
+            Proof::Own => &function.client_keys[0],
+            Proof::Other => &function.client_keys[1],
+            Proof::Missing => return None,
+        };
+        reference::is_bound(user).then(|| function.proof(key, path))
+    }
+
     /// The request of a call, and the network that it comes from.
     fn request(&self, call: &Call) -> (Request, Place) {
         let form = |path, form: String| post(path, "application/x-www-form-urlencoded", form);
@@ -72,7 +90,7 @@ impl Journey<'_> {
                 }
                 (post("/login", "application/json", body.to_string()), 0)
             }
-            Call::Refresh { session, link, client, scope, key, place } => {
+            Call::Refresh { session, link, client, scope, key, place, proof: _ } => {
                 let text = self.model.chains[*session].links[*link].text.as_deref().unwrap_or_default();
                 let mut body = format!("grant_type=refresh_token&refresh_token={text}");
                 for (name, value) in [("client_id", client), ("scope", scope)] {

@@ -39,6 +39,30 @@ pub const ROTATION: &[Mutant] = &[
         answer: no_answer,
     },
     Mutant {
+        name: "rotate-for-any-key",
+        wrong: "the rotation does not ask for the key of the session: a thief of the refresh token rotates it",
+        request: |_, request| {
+            if request.is_rotation() {
+                request.without_condition("#bound_to");
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
+        name: "login-binds-nothing",
+        wrong: "a login with a proof opens a session that is not bound to the key",
+        request: |_, request| {
+            for action in request.body["TransactItems"].as_array_mut().into_iter().flatten() {
+                if let Some(item) = action["Put"]["Item"].as_object_mut() {
+                    item.remove("jkt");
+                }
+            }
+            None
+        },
+        answer: no_answer,
+    },
+    Mutant {
         name: "rotate-for-any-scope",
         wrong: "the rotation does not ask whether the scope was granted: a client widens its access token",
         request: |_, request| {

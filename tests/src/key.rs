@@ -6,27 +6,38 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use daypass_runtime::OsEntropy;
+use daypass_verifier::base::entropy::random;
+use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwk;
 use serde_json::{Value, json};
 
 /// A private key of a client.
-pub(crate) enum Key {
+pub enum Key {
+    /// On P-256.
     Es256(EcdsaKeyPair),
+    /// Ed25519.
     EdDsa(Ed25519KeyPair),
+    /// RSA.
     Rs256(RsaKeyPair),
 }
 
 impl Key {
-    pub(crate) fn es256() -> Self {
+    /// A fresh key on P-256.
+    #[must_use]
+    pub fn es256() -> Self {
         Self::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
-    pub(crate) fn jwk(&self) -> Jwk {
+    /// The public key, with its thumbprint as `kid`.
+    #[must_use]
+    pub fn jwk(&self) -> Jwk {
         match self {
             Self::Es256(pair) => {
                 let point = pair.public_key().as_ref();
@@ -53,21 +64,46 @@ impl Key {
         }
     }
 
-    pub(crate) fn jwt(&self, header: &Value, claims: &Value) -> String {
+    /// A signed JWT.
+    #[must_use]
+    pub fn jwt(&self, header: &Value, claims: &Value) -> String {
         let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let input = format!("{}.{}", encode(header), encode(claims));
         format!("{input}.{}", BASE64URL_NOPAD.encode(&self.sign(input.as_bytes())))
     }
 
     /// The header of a client assertion.
-    pub(crate) fn header(&self) -> Value {
+    #[must_use]
+    pub fn header(&self) -> Value {
         let jwk = self.jwk();
         json!({ "alg": jwk.algorithm().as_str(), "kid": jwk.kid() })
     }
 
     /// The header of a DPoP proof.
-    pub(crate) fn proof_header(&self) -> Value {
+    #[must_use]
+    pub fn proof_header(&self) -> Value {
         let jwk = self.jwk();
         json!({ "typ": "dpop+jwt", "alg": jwk.algorithm().as_str(), "jwk": jwk })
+    }
+
+    /// A fresh DPoP proof, with the nonce of a token endpoint or for the access token of a guarded call.
+    #[must_use]
+    pub fn proof(
+        &self,
+        method: &str,
+        url: &str,
+        now: Timestamp,
+        nonce: Option<&str>,
+        token: Option<&str>,
+    ) -> String {
+        let jti = HEXLOWER.encode(&random::<16>(&OsEntropy));
+        let mut claims = json!({ "jti": jti, "htm": method, "htu": url, "iat": now.seconds() });
+        if let Some(nonce) = nonce {
+            claims["nonce"] = json!(nonce);
+        }
+        if let Some(token) = token {
+            claims["ath"] = json!(BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()));
+        }
+        self.jwt(&self.proof_header(), &claims)
     }
 }
