@@ -255,7 +255,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
     );
     // ended_since: the index and not the table.
     check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
-    check(&template, "authorizer", &[]);
+    // Used proofs.
+    check(&template, "authorizer", &["dynamodb:PutItem AttemptsTable"]);
     check(&template, "discovery", &["secretsmanager:GetSecretValue JwksSecret", "kms:Decrypt KmsKeyArn"]);
     let verbs = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
     let secrets = ["SigningKeysSecret", "RefreshKeysSecret", "PeppersSecret"];
@@ -365,6 +366,7 @@ fn tables_and_secrets_reach_the_functions_that_may_use_them() {
             ("DAYPASS_SESSIONS_TABLE", "SessionsTable"),
             ("DAYPASS_ATTEMPTS_TABLE", "AttemptsTable"),
             ("DAYPASS_OUTBOX_TABLE", "OutboxTable"),
+            ("DAYPASS_PROOFS_TABLE", "AttemptsTable"),
         ] {
             if let Some(value) = environment.get(variable) {
                 assert_eq!(value, &json!({ "Ref": table }), "{binary}: {variable}");
