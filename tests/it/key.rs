@@ -6,11 +6,15 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use data_encoding::BASE64URL_NOPAD;
+use daypass_runtime::{OsEntropy, SystemClock};
+use daypass_verifier::base::entropy::random;
+use daypass_verifier::base::time::Clock;
 use daypass_verifier::jose::jwk::Jwk;
 use serde_json::{Value, json};
 
@@ -70,4 +74,14 @@ impl Key {
         let jwk = self.jwk();
         json!({ "typ": "dpop+jwt", "alg": jwk.algorithm().as_str(), "jwk": jwk })
     }
+}
+
+/// The claims of a DPoP proof of this moment, for a guarded call with its access token.
+pub(crate) fn proof_claims(method: &str, url: &str, token: Option<&str>) -> Value {
+    let jti = BASE64URL_NOPAD.encode(&random::<16>(&OsEntropy));
+    let mut claims = json!({ "jti": jti, "htm": method, "htu": url, "iat": SystemClock.now().seconds() });
+    if let Some(token) = token {
+        claims["ath"] = json!(BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()));
+    }
+    claims
 }
