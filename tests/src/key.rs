@@ -96,14 +96,21 @@ impl Key {
         nonce: Option<&str>,
         token: Option<&str>,
     ) -> String {
-        let jti = HEXLOWER.encode(&random::<16>(&OsEntropy));
-        let mut claims = json!({ "jti": jti, "htm": method, "htu": url, "iat": now.seconds() });
+        let mut claims = proof_claims(method, url, now, token);
         if let Some(nonce) = nonce {
             claims["nonce"] = json!(nonce);
         }
-        if let Some(token) = token {
-            claims["ath"] = json!(BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()));
-        }
         self.jwt(&self.proof_header(), &claims)
     }
+}
+
+/// The claims of a fresh DPoP proof, for a guarded call with its access token.
+#[must_use]
+pub fn proof_claims(method: &str, url: &str, now: Timestamp, token: Option<&str>) -> Value {
+    let jti = HEXLOWER.encode(&random::<16>(&OsEntropy));
+    let mut claims = json!({ "jti": jti, "htm": method, "htu": url, "iat": now.seconds() });
+    if let Some(token) = token {
+        claims["ath"] = json!(BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()));
+    }
+    claims
 }

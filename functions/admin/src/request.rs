@@ -60,6 +60,7 @@ pub(crate) struct NewClient {
     audience: Option<String>,
     access_token_seconds: Option<u32>,
     introspect: bool,
+    require_dpop: bool,
     public_key: Option<Jwk>,
 }
 
@@ -70,6 +71,7 @@ impl NewClient {
         client.audience = self.audience;
         client.access_token_seconds = self.access_token_seconds;
         client.introspect = self.introspect;
+        client.require_dpop = self.require_dpop;
         (client, self.public_key)
     }
 }
@@ -140,6 +142,7 @@ struct ClientBody {
     audience: Option<String>,
     access_token_seconds: Option<u32>,
     introspect: Option<bool>,
+    require_dpop: Option<bool>,
     public_key: Option<Value>,
 }
 
@@ -357,6 +360,7 @@ fn client(body: ClientBody) -> Result<NewClient, ApiError> {
         audience: body.audience,
         access_token_seconds: body.access_token_seconds,
         introspect: body.introspect.unwrap_or(false),
+        require_dpop: body.require_dpop.unwrap_or(false),
         public_key: body.public_key.map(jwk).transpose()?,
     })
 }

@@ -45,6 +45,9 @@ enum Verb {
         /// Allow it to ask about tokens (POST /introspect)
         #[arg(long)]
         introspect: bool,
+        /// Issue tokens for requests with a DPoP proof only, bound to the key of the proof (RFC 9449)
+        #[arg(long)]
+        require_dpop: bool,
         #[command(flatten)]
         key: KeyArgs,
     },
@@ -117,11 +120,12 @@ pub(crate) async fn run(
     let clients = Clients { admin: target.admin(), document: &document };
     let refuse = |error: ClientError| failure(&error, &target);
     match args.verb {
-        Verb::Create { name, scope, audience, access_token_seconds, introspect, key } => {
+        Verb::Create { name, scope, audience, access_token_seconds, introspect, require_dpop, key } => {
             let mut client = Machine::new(name, &scope, SystemClock.now());
             client.audience = audience;
             client.access_token_seconds = access_token_seconds;
             client.introspect = introspect;
+            client.require_dpop = require_dpop;
             shown(output, &clients.create(client, key.read()?).await.map_err(refuse)?, "Created")
         }
         Verb::List => list(output, &clients.list().await.map_err(refuse)?),

@@ -97,6 +97,7 @@ impl Stack {
         let post = PostOffice::open()?;
         let mut variables = variables([&url, &plain_url], &store, &keys, &tables, &folder)?;
         variables.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), post.url().to_owned());
+        variables.insert("DAYPASS_DPOP_ORIGINS".to_owned(), format!("{url} {plain_url}"));
         variables.extend(settings.variables.clone());
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;

@@ -1,6 +1,7 @@
 // Middleware for Express: verifies access tokens of Daypass, and rejects those of revoked sessions.
 import { createHash } from "node:crypto";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
+import { Proofs } from "./dpop.mjs";
 
 /** Follows the revocation feed in the background. */
 class RevocationFeed {
@@ -67,7 +68,7 @@ class RevocationFeed {
 }
 
 /** A function that makes the middleware of a route: `guard("orders:read")`. The claims of the caller are `request.auth`. */
-export async function daypass({ issuer, audience, algorithms, ...feedOptions }) {
+export async function daypass({ issuer, audience, algorithms, dpopOrigins = [], ...feedOptions }) {
   // jose checks no audience and no algorithm that is undefined.
   for (const [name, value] of Object.entries({ issuer, audience, algorithms })) {
     if (!value?.length) throw new Error(`${name} is not set`);
@@ -77,25 +78,33 @@ export async function daypass({ issuer, audience, algorithms, ...feedOptions }) 
   const checks = { issuer, audience, algorithms, typ: "at+jwt", requiredClaims, clockTolerance: 30 };
   const feed = new RevocationFeed({ issuer, ...feedOptions });
   await feed.follow();
+  const proofs = new Proofs(dpopOrigins);
 
   return (scope) => async (request, response, next) => {
     // RFC 6750 §3.1. Without a token, the challenge names no error.
     const reject = (status, challenge) => response.status(status).set("www-authenticate", challenge).end();
-    const [, token] = /^Bearer +([\w.~+/=-]+)$/i.exec(request.headers.authorization ?? "") ?? [];
+    const [, scheme, token] = /^(Bearer|DPoP) +([\w.~+/=-]+)$/i.exec(request.headers.authorization ?? "") ?? [];
     if (!token) return reject(401, "Bearer");
+    const isBound = scheme.toLowerCase() === "dpop";
+    const challenge = (error) => `${isBound ? "DPoP" : "Bearer"} error="${error}"`;
     try {
       const { payload } = await jwtVerify(token, keys, checks);
+      // Otherwise a thief could present a bound token as a bearer token (RFC 9449 §7.2).
+      if (isBound ? !payload.cnf?.jkt : payload.cnf) return reject(401, challenge("invalid_token"));
+      if (isBound && !(await proofs.accepts(request, token, payload.cnf.jkt))) {
+        return reject(401, challenge("invalid_dpop_proof"));
+      }
       const hasEnded = feed.hasEnded(payload.sid);
       if (hasEnded === undefined) return response.status(503).end();
-      if (hasEnded) return reject(401, 'Bearer error="invalid_token"');
+      if (hasEnded) return reject(401, challenge("invalid_token"));
       if (!(payload.scope ?? "").split(" ").includes(scope)) {
-        return reject(403, `Bearer error="insufficient_scope", scope="${scope}"`);
+        return reject(403, `${challenge("insufficient_scope")}, scope="${scope}"`);
       }
       request.auth = payload;
     } catch (error) {
       // The fetch of the keys fails with another error: the token may be valid.
       const isRejected = error instanceof errors.JOSEError && !UNAVAILABLE.includes(error.code);
-      return isRejected ? reject(401, 'Bearer error="invalid_token"') : response.status(503).end();
+      return isRejected ? reject(401, challenge("invalid_token")) : response.status(503).end();
     }
     next();
   };

@@ -8,10 +8,11 @@ import re
 import threading
 import time
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib import request as http
 
 import jwt
-from fastapi import Header, HTTPException
+from dpop import Proofs
+from fastapi import HTTPException, Request
 from fastapi.security import SecurityScopes
 
 
@@ -56,7 +57,7 @@ class RevocationFeed:
         query = self._after and f"?after={self._after}"
         headers = {"If-None-Match": self._tag} if self._tag else {}
         try:
-            with urlopen(Request(self.url + query, headers=headers), timeout=2) as answer:
+            with http.urlopen(http.Request(self.url + query, headers=headers), timeout=2) as answer:
                 page, answered = json.load(answer), answer.headers
         except HTTPError as error:
             if error.code == 400:  # The feed rejects the cursor: fetch the whole list next time.
@@ -95,7 +96,15 @@ class Daypass:
     """A dependency with the claims of the caller: `Security(daypass, scopes=["orders:read"])`."""
 
     def __init__(
-        self, issuer, audience, algorithms, revocations_url=None, interval=5, when_stale="open", stale_seconds=60
+        self,
+        issuer,
+        audience,
+        algorithms,
+        dpop_origins=(),
+        revocations_url=None,
+        interval=5,
+        when_stale="open",
+        stale_seconds=60,
     ):
         self.checks = {
             "issuer": issuer,
@@ -105,27 +114,37 @@ class Daypass:
             "options": {"require": ["sub", "client_id", "sid", "iat", "exp"]},
         }
         self.keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", timeout=2)
+        self.proofs = Proofs(dpop_origins)
         url = revocations_url or f"{issuer}/revocations"
         self.feed = RevocationFeed(issuer, url, interval, when_stale, stale_seconds)
 
     # Not `async`: FastAPI runs it in a thread, where it may wait for the keys.
-    def __call__(self, needed: SecurityScopes, authorization: str = Header("")):
-        match = re.fullmatch(r"Bearer +([\w.~+/=-]+)", authorization, re.IGNORECASE | re.ASCII)
+    def __call__(self, needed: SecurityScopes, request: Request):
+        authorization = request.headers.get("authorization", "")
+        match = re.fullmatch(r"(Bearer|DPoP) +([\w.~+/=-]+)", authorization, re.IGNORECASE | re.ASCII)
         if not match:
             raise rejection(401, "Bearer")  # RFC 6750 §3.1: without a token, the challenge names no error.
+        is_bound = match[1].lower() == "dpop"
+        scheme = "DPoP" if is_bound else "Bearer"
+        invalid = rejection(401, f'{scheme} error="invalid_token"')
         try:
-            token = self.verify(match[1])
+            token = self.verify(match[2])
             has_ended = self.feed.has_ended(token["sid"])
         except jwt.PyJWKClientConnectionError:
             raise HTTPException(503) from None
         except (jwt.PyJWTError, TypeError):
-            raise rejection(401, 'Bearer error="invalid_token"') from None
+            raise invalid from None
+        # Otherwise a thief could present a bound token as a bearer token (RFC 9449 §7.2).
+        if is_bound != ("cnf" in token):
+            raise invalid
+        if is_bound and not self.proofs.accepts(request, match[2], token["cnf"].get("jkt")):
+            raise rejection(401, 'DPoP error="invalid_dpop_proof"')
         if has_ended is None:
             raise HTTPException(503)
         if has_ended:
-            raise rejection(401, 'Bearer error="invalid_token"')
+            raise invalid
         if not set(needed.scopes) <= set(token.get("scope", "").split()):
-            raise rejection(403, f'Bearer error="insufficient_scope", scope="{needed.scope_str}"')
+            raise rejection(403, f'{scheme} error="insufficient_scope", scope="{needed.scope_str}"')
         return token
 
     def verify(self, token):

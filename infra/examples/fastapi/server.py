@@ -11,6 +11,8 @@ daypass = Daypass(
     issuer=env["DAYPASS_ISSUER"],
     audience=env["DAYPASS_AUDIENCE"],
     algorithms=["ES256"],  # The `signing_algorithm` of the stack.
+    # The URLs before the path, by which clients with bound tokens call this server.
+    dpop_origins=env.get("DAYPASS_DPOP_ORIGINS", "").split(),
     revocations_url=env.get("DAYPASS_REVOCATIONS_URL"),
     interval=int(env.get("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", 5)),
     when_stale=env.get("DAYPASS_REVOCATIONS_WHEN_STALE", "open"),

@@ -216,6 +216,8 @@ pub struct ClientView<'a> {
     pub access_token_seconds: Option<u32>,
     /// Whether it may ask about tokens.
     pub introspect: bool,
+    /// Whether each of its tokens is bound to a key (RFC 9449).
+    pub require_dpop: bool,
     /// One or two keys or secrets.
     pub keys: Vec<KeyView<'a>>,
 }
@@ -242,6 +244,7 @@ impl<'a> From<&'a Machine> for ClientView<'a> {
             audience: client.audience.as_deref(),
             access_token_seconds: client.access_token_seconds,
             introspect: client.introspect,
+            require_dpop: client.require_dpop,
             keys: client.keys.iter().map(KeyView::from).collect(),
         }
     }

@@ -136,9 +136,19 @@ fn both_make_the_same_changes_of_clients() {
     };
     let settings = json!({
         "name": "api", "scope": "a b", "audience": "x", "access_token_seconds": 60, "introspect": true,
+        "require_dpop": true,
     });
     let new = by_api("POST", "/admin/clients", Some(settings));
-    let args = ["--scope", "a b", "--audience", "x", "--access-token-seconds", "60", "--introspect"];
+    let args = [
+        "--scope",
+        "a b",
+        "--audience",
+        "x",
+        "--access-token-seconds",
+        "60",
+        "--introspect",
+        "--require-dpop",
+    ];
     let created = cli(&[&["create", "cli"][..], &args].concat());
     for (one, id) in [(&new, "client_api"), (&created, "client_cli")] {
         assert_eq!(one["client_id"], id);
@@ -153,6 +163,7 @@ fn both_make_the_same_changes_of_clients() {
     assert_eq!(listed, cli(&["list"]));
     let clients = listed["clients"].as_array().unwrap();
     assert_eq!(alike_client(&clients[0]), alike_client(&clients[1]));
+    assert_eq!(clients[0]["require_dpop"], true);
 
     let key = new["key"].as_str().unwrap();
     let one = by_api("DELETE", &format!("/admin/client?client_id=client_api&key={key}"), None);

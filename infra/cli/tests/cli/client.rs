@@ -59,6 +59,7 @@ async fn a_client_from_its_creation_to_its_end() {
             "--audience",
             "x",
             "--introspect",
+            "--require-dpop",
         ])
         .json();
     assert_eq!(created["client_id"], "client_billing");
@@ -72,6 +73,7 @@ async fn a_client_from_its_creation_to_its_end() {
         (&shown["scope"], &shown["audience"], &shown["introspect"]),
         (&json!("orders:read orders:write"), &json!("x"), &json!(true))
     );
+    assert_eq!((&shown["require_dpop"], stored.require_dpop), (&json!(true), true));
     assert_eq!(shown["keys"][0]["method"], "client_secret_basic");
     assert!(!listed.to_string().contains("sha256") && !listed.to_string().contains(secret), "shown once");
 
@@ -105,6 +107,7 @@ async fn bad_input_is_named_and_changes_nothing() {
     let file = |name: &str, text: &str| std::fs::write(bench.folder.path().join(name), text).unwrap();
     bench.command(&["create", "jobs"]).ok();
     let before = bench.document();
+    assert!(!before.clients[0].require_dpop);
     for (args, expected) in [
         (&["create", "Jobs"][..], "a client id is client_ and 1 to 48 of a-z 0-9 -"),
         (&["create", "x", "--scope", "a  b"], "a scope is words"),

@@ -1,5 +1,6 @@
 //! Middleware for axum: verifies access tokens of Daypass, and rejects those of revoked sessions.
 
+use crate::proofs::Proofs;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, ETAG, WWW_AUTHENTICATE};
@@ -36,6 +37,7 @@ pub(crate) struct Guard(Arc<Shared>);
 struct Shared {
     issuer: Issuer,
     audience: String,
+    proofs: Proofs,
     keys: Document,
     feed: Channel,
     interval: Duration,
@@ -48,7 +50,13 @@ impl Guard {
     ///
     /// # Errors
     /// A URL is malformed, or the keys cannot be fetched. A feed that fails is no error: `limits` decides.
-    pub(crate) async fn start(issuer: &str, audience: String, feed: &str, limits: Limits) -> Result<Self> {
+    pub(crate) async fn start(
+        issuer: &str,
+        audience: String,
+        proofs: Proofs,
+        feed: &str,
+        limits: Limits,
+    ) -> Result<Self> {
         let keys =
             Document::new(format!("{issuer}/.well-known/jwks.json").parse()?, DEADLINE, MAX_KEYS_BYTES)?;
         let issuer = Issuer::parse(issuer)?;
@@ -56,6 +64,7 @@ impl Guard {
         let guard = Self(Arc::new(Shared {
             issuer,
             audience,
+            proofs,
             keys,
             feed: Channel::new(feed.parse()?, DEADLINE, MAX_ANSWER_BYTES)?,
             interval: limits.interval,
@@ -145,29 +154,39 @@ pub(crate) async fn require(
     next: Next,
 ) -> Response {
     // RFC 6750 §3.1. Without a token, the challenge names no error.
-    let Some(token) = bearer(request.headers()) else {
+    let Some((scheme, token)) = credentials(request.headers()) else {
         return reject(StatusCode::UNAUTHORIZED, "Bearer");
     };
-    let invalid = || reject(StatusCode::UNAUTHORIZED, "Bearer error=\"invalid_token\"");
-    let verified = shared.verifier.read().unwrap_or_else(PoisonError::into_inner).verify(token, now());
-    let Ok(verified) = verified else { return invalid() };
+    let challenge = |error| format!("{scheme} error=\"{error}\"");
+    let rejected = |error| reject(StatusCode::UNAUTHORIZED, &challenge(error));
+    let verified = shared.verifier.read().unwrap_or_else(PoisonError::into_inner).examine(token, now());
+    let Ok(verified) = verified else { return rejected("invalid_token") };
+    match (scheme, verified.key) {
+        ("Bearer", None) => {}
+        ("DPoP", Some(key)) if shared.proofs.accepts(&request, token, key, now()) => {}
+        ("DPoP", Some(_)) => return rejected("invalid_dpop_proof"),
+        // Otherwise a thief could present a bound token as a bearer token (RFC 9449 §7.2).
+        _ => return rejected("invalid_token"),
+    }
     let state = shared.revoked().lookup(&verified.session, now());
     match state {
         Lookup::Live => {}
-        Lookup::Ended => return invalid(),
+        Lookup::Ended => return rejected("invalid_token"),
         Lookup::Stale => return status(StatusCode::SERVICE_UNAVAILABLE),
     }
     if !verified.scope.split(' ').any(|word| word == scope) {
-        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        let challenge = format!("{}, scope=\"{scope}\"", challenge("insufficient_scope"));
         return reject(StatusCode::FORBIDDEN, &challenge);
     }
     request.extensions_mut().insert(verified);
     next.run(request).await
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The scheme and the access token.
+fn credentials(headers: &HeaderMap) -> Option<(&'static str, &str)> {
     let (scheme, token) = text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
+    let scheme = ["Bearer", "DPoP"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    Some((scheme, token.trim_start_matches(' ')))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

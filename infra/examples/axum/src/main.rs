@@ -1,6 +1,7 @@
 //! A resource server: orders that users and machine clients read and write.
 
 mod guard;
+mod proofs;
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
@@ -8,6 +9,7 @@ use axum::{Extension, Router};
 use daypass_verifier::jose::verify::Verified;
 use daypass_verifier::revocation::{Limits, WhenStale};
 use guard::{Guard, Result, require};
+use proofs::Proofs;
 use std::time::Duration;
 
 #[tokio::main]
@@ -27,7 +29,9 @@ async fn main() -> Result<()> {
             Some(other) => Err(format!("DAYPASS_REVOCATIONS_WHEN_STALE is {other}, not open or closed"))?,
         },
     };
-    let guard = Guard::start(&issuer, audience, &url, limits).await?;
+    // The URLs before the path, by which clients with bound tokens call this server.
+    let proofs = Proofs::new(&variable("DAYPASS_DPOP_ORIGINS").unwrap_or_default());
+    let guard = Guard::start(&issuer, audience, proofs, &url, limits).await?;
     let needs = |scope| from_fn_with_state((guard.clone(), scope), require);
     let app = Router::new()
         .route("/orders", get(orders).layer(needs("orders:read")))

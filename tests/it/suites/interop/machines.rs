@@ -1,10 +1,10 @@
 //! Machine clients: registered by `daypass client`, used by OAuth clients of others.
 
-use super::Whole;
 use super::oauth2_client::{refused, scope_of, send, version};
 use super::programs::Covered;
+use super::{CLIENT_ID, Whole};
 use daypass_core::keys::Document;
-use daypass_dev::{DEMO_SCOPE, Stack};
+use daypass_dev::{DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Stack};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::functions;
 use daypass_verifier::base::time::Clock;
@@ -66,7 +66,8 @@ pub(crate) async fn until_known(
     }
 }
 
-/// The input of a program: two clients, each with two keys after a rotation, and a revoked key.
+/// The input of a program: two clients, each with two keys after a rotation, and a revoked key; a client whose tokens must be bound to
+/// a key; and the login of a user.
 pub(crate) async fn case(whole: &Whole) -> Value {
     let stack = &whole.stack;
     let keys: Vec<Key> = (0..3).map(|_| Key::new(whole.algorithm)).collect();
@@ -91,10 +92,15 @@ pub(crate) async fn case(whole: &Whole) -> Value {
             }
         }
     }
+    let create = ["create", "client_bound", "--scope", DEMO_SCOPE, "--require-dpop"];
+    let bound = daypass_client(stack, &create).await["client_secret"].clone();
     let expected = [StatusCode::UNAUTHORIZED, StatusCode::OK, StatusCode::OK];
     let known: Vec<_> = secrets.iter().map(|secret| secret.as_str().unwrap()).zip(expected).collect();
     until_known(stack, "/token", GRANT, "client_secrets", &known).await;
     until_known(stack, "/introspect", [("token", "unknown")], "client_secrets", &known).await;
+    // Without a proof.
+    let known = [(bound.as_str().unwrap(), StatusCode::BAD_REQUEST)];
+    until_known(stack, "/token", GRANT, "client_bound", &known).await;
     let user = whole.case().await;
     let private: Vec<Value> =
         keys.iter().map(|key| json!({ "kid": key.public["kid"], "pkcs8": key.pkcs8 })).collect();
@@ -110,6 +116,9 @@ pub(crate) async fn case(whole: &Whole) -> Value {
         "scope": user["scope"],
         "narrower_scope": user["narrower_scope"],
         "wider_scope": user["wider_scope"],
+        "bound_client": "client_bound",
+        "bound_secret": bound,
+        "login": { "username": DEMO_USER, "password": DEMO_PASSWORD, "client_id": CLIENT_ID },
         "user": user["subject"],
         "user_token": user["good"],
         "forged_token": user["refused"]["changed_signature"],

@@ -11,6 +11,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+mod bound;
 mod hashes;
 mod machines;
 mod migration;

@@ -48,11 +48,19 @@ const MACHINE: &[&str] = &[
     "private_key_introspection",
 ];
 
-/// The programs of machine clients.
+/// The cases of a client with DPoP: both grants, the repeat for a nonce, and what is denied.
+const BOUND: &[&str] =
+    &["refresh", "client_credentials", "nonce", "guarded_call", "without_proof", "another_key"];
+
+/// The programs of machine clients, and those with DPoP.
 pub(crate) const MACHINES: &[Source] = &[
     Source::Node("client-credentials.mjs"),
     Source::Python("client_credentials.py"),
     Source::GoClientCredentials,
+    Source::Node("dpop.mjs"),
+    Source::Node("jose-dpop.mjs"),
+    Source::Node("openid-client-dpop.mjs"),
+    Source::Python("client_dpop.py"),
 ];
 
 /// The programs, by language and file.
@@ -146,6 +154,9 @@ impl Program {
             Source::Node("openid-client.mjs" | "appauth.mjs") | Source::Python("client_authlib.py") => CLIENT,
             Source::Node("amplify.mjs") => APPLICATION,
             Source::Node("client-credentials.mjs") | Source::Python("client_credentials.py") => MACHINE,
+            Source::Node("openid-client-dpop.mjs") | Source::Python("client_dpop.py") => BOUND,
+            Source::Node("dpop.mjs") => &["ES256", "Ed25519", "RS256"],
+            Source::Node("jose-dpop.mjs") => &["ES256", "EdDSA", "Ed25519", "RS256"],
             // The library knows neither private keys nor introspection.
             Source::GoClientCredentials => MACHINE.split_at(3).0,
             _ => VERIFIER,

@@ -4,7 +4,7 @@
 use super::machines::{GRANT, daypass_client, until_known};
 use super::programs::tool;
 use super::tokens::Refused;
-use super::{tell, tokens};
+use super::{bound, tell, tokens};
 use crate::suites::revocation::feed::{Feed, Mode};
 use daypass_dev::{AUDIENCE, DEMO_PASSWORD, DEMO_SCOPE, DEMO_USER, Runner, Settings, Stack};
 use daypass_testkit::depth::is_full;
@@ -33,10 +33,10 @@ const REJECTED: (u16, &str) = (401, INVALID);
 const UNAVAILABLE: (u16, &str) = (503, "");
 
 /// A running example.
-struct Example {
+pub(super) struct Example {
     name: String,
     is_closed: bool,
-    url: String,
+    pub(super) url: String,
     http: reqwest::Client,
     _process: Child,
 }
@@ -48,6 +48,7 @@ impl Example {
         let process = Command::new(&words[0])
             .args(&words[1..])
             .envs([("DAYPASS_ISSUER", stack.url()), ("DAYPASS_AUDIENCE", AUDIENCE), ("PORT", port.as_str())])
+            .env("DAYPASS_DPOP_ORIGINS", format!("http://127.0.0.1:{port}"))
             .env("DAYPASS_REVOCATIONS_URL", feed.url())
             .env("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", INTERVAL.as_secs().to_string())
             .env("DAYPASS_REVOCATIONS_STALE_SECONDS", STALE.as_secs().to_string())
@@ -69,8 +70,11 @@ impl Example {
     }
 
     /// Status and challenge of a response.
-    async fn ask(&self, method: Method, authorization: &str) -> (u16, String) {
+    async fn ask(&self, method: Method, authorization: &str, proofs: &[String]) -> (u16, String) {
         let mut request = self.http.request(method, &self.url);
+        for proof in proofs {
+            request = request.header("dpop", proof);
+        }
         if !authorization.is_empty() {
             request = request.header("authorization", authorization);
         }
@@ -80,7 +84,19 @@ impl Example {
     }
 
     async fn check(&self, what: &str, method: Method, authorization: &str, expected: (u16, &str)) {
-        let (status, challenge) = self.ask(method, authorization).await;
+        self.check_with(what, method, authorization, &[], expected).await;
+    }
+
+    /// As [`Example::check`], with these headers `DPoP`.
+    pub(super) async fn check_with(
+        &self,
+        what: &str,
+        method: Method,
+        authorization: &str,
+        proofs: &[String],
+        expected: (u16, &str),
+    ) {
+        let (status, challenge) = self.ask(method, authorization, proofs).await;
         assert_eq!((status, challenge.as_str()), expected, "{}: {what}", self.name);
     }
 
@@ -89,7 +105,7 @@ impl Example {
         let started = Instant::now();
         loop {
             let sent = started.elapsed();
-            let (status, challenge) = self.ask(Method::GET, &bearer(token)).await;
+            let (status, challenge) = self.ask(Method::GET, &bearer(token), &[]).await;
             if (status, challenge.as_str()) == expected {
                 return sent;
             }
@@ -171,6 +187,8 @@ async fn the_resource_servers_of_the_guide() {
     assert_eq!(tokens::claims(&user)["scope"], DEMO_SCOPE);
     let refused = Refused { good: &user, keys: world.stack.keys(), algorithm: Algorithm::Es256 }.all();
 
+    let bound = bound::tokens(&world.stack).await;
+
     join_all(examples.iter().map(|one| one.until("a valid token", &user, ACCEPTED))).await;
     // On a slow machine, the list of the others may be stale for a moment.
     for example in examples.iter().filter(|example| !example.is_closed) {
@@ -186,6 +204,7 @@ async fn the_resource_servers_of_the_guide() {
         for (name, token) in &refused {
             example.check(name, Method::GET, &bearer(token.as_str().unwrap()), REJECTED).await;
         }
+        bound::check(example, &bound, &user).await;
     }
 
     world.revoke(&other).await;
