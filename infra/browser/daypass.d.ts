@@ -8,6 +8,11 @@ export interface DaypassOptions {
   scope?: string;
   /** More origins that {@link Daypass.fetch} may send the access token to. It always may to those of `url` and of the page. */
   origins?: string[];
+  /**
+   * Binds tokens to a key of this browser, which no script can read
+   * ([DPoP](https://www.rfc-editor.org/rfc/rfc9449)). A copied token is then of no use elsewhere. Default: bearer tokens.
+   */
+  dpop?: boolean;
   /** Replaces the browser's `fetch`. */
   fetch?: typeof globalThis.fetch;
 }
@@ -81,6 +86,7 @@ export class DaypassError extends Error {
    * - `foreign_origin`: the access token must not be sent to that URL
    * - `insecure_context`: the page is neither on `https://` nor on `http://localhost`
    * - `no_browser`: the code runs on a server, where there is no session
+   * - `no_key`: the browser does not keep the key that the option `dpop` needs, because IndexedDB is not available
    */
   readonly error: string;
   /** `token` or `refresh_token` if the server got no token: the browser has no cookie. */
@@ -146,7 +152,7 @@ export class Daypass extends EventTarget {
   /** Changes the address of the user, with or without a session. Rejects like {@link Daypass.confirmSignup}. */
   confirmEmail(confirmation: DaypassConfirmation): Promise<void>;
   /**
-   * Ends the session, or with `everywhere` all sessions of the user.
+   * Ends the session, or with `everywhere` all sessions of the user. Deletes the key of the option `dpop`.
    *
    * Rejects with {@link DaypassError} if the server did not confirm it: the cookie is still there, and the user is still
    * logged in. With `everywhere` it rejects as `signed_out` if this session had already ended: the browser is signed out, and
@@ -155,7 +161,7 @@ export class Daypass extends EventTarget {
   logout(options?: { everywhere?: boolean }): Promise<void>;
   /**
    * As the global [`fetch`](https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token in the
-   * `Authorization` header.
+   * `Authorization` header, and with a proof in the header `DPoP` if the token is bound to a key.
    *
    * Renews the token shortly before it expires. Renews it also after a 401 or 403, and after an error on another origin,
    * which may be a 401 or 403 without CORS headers. It then repeats the request once: any request that got a response, and

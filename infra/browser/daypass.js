@@ -48,6 +48,7 @@ const timeout = (seconds) => AbortSignal.timeout(seconds * 1000);
  * @property {string} scope separated by spaces
  * @property {number} lifetime
  * @property {number} expiresAt by the clock of this tab
+ * @property {CryptoKeyPair} [key] whose proofs the token needs. Undefined for a bearer token.
  */
 
 /**
@@ -120,6 +121,53 @@ const hasTimeLeft = ({ expiresAt }) => expiresAt - now() > MIN_TIME_LEFT;
 /** How long before its expiry a token is renewed. */
 const renewalLead = ({ lifetime }) => Math.min(MAX_RENEWAL_LEAD, lifetime / 10) * jitter();
 
+const utf8 = (text) => new TextEncoder().encode(text);
+
+/** https://www.rfc-editor.org/rfc/rfc4648#section-5, without padding */
+const base64url = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+const ES256 = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+/** A DPoP proof: https://www.rfc-editor.org/rfc/rfc9449#section-4.2 */
+async function prove({ privateKey, publicKey }, claims) {
+  const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", publicKey);
+  const header = { typ: "dpop+jwt", alg: "ES256", jwk: { kty, crv, x, y } };
+  const text = [header, claims].map((part) => base64url(utf8(JSON.stringify(part)))).join(".");
+  return text + "." + base64url(await crypto.subtle.sign(ES256, privateKey, utf8(text)));
+}
+
+/**
+ * The key pair in the database of this name. Scripts can use the private key, and cannot read it.
+ *
+ * A new pair is made each time, because a transaction does not wait for that. Transactions run one after the other, in all tabs:
+ * the first one stores its pair, and the others get that one.
+ *
+ * https://developer.mozilla.org/en-US/docs/Web/API/IndexedDB_API
+ */
+async function storedKey(name) {
+  const made = await crypto.subtle.generateKey(ES256, false, ["sign"]);
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open(name);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("key");
+    opening.onerror = reject;
+    opening.onsuccess = () => {
+      const transaction = opening.result.transaction("key", "readwrite");
+      const store = transaction.objectStore("key");
+      const reading = store.get(0);
+      reading.onsuccess = () => {
+        if (!reading.result) store.put(made, 0);
+      };
+      transaction.oncomplete = () => resolve(reading.result ?? made);
+      transaction.onabort = reject;
+      // After the transaction. An open database would delay its deletion.
+      opening.result.close();
+    };
+  }).catch(() => {
+    throw new DaypassError({ error: "no_key" });
+  });
+}
+
 /**
  * The session of this browser with one API. All tabs of the origin share it.
  *
@@ -166,6 +214,10 @@ export class Daypass extends EventTarget {
   #rejectionPauseEnd = 0;
   /** `localStorage`, or an object where the page may not use it. */
   #storage;
+  /** The last nonce of the server, for tabs without `localStorage`. */
+  #nonce;
+  /** How far the clock of the server is ahead of this machine's, as far as this tab can tell. */
+  #skew = 0;
 
   /** How often the token or `#renewalError` was set, by this tab or by a message. */
   #updates = 0;
@@ -178,6 +230,7 @@ export class Daypass extends EventTarget {
    * @param {string} options.clientId a client with `"transport": "cookie"`
    * @param {string} [options.scope] for the login, separated by spaces
    * @param {string[]} [options.origins] further origins that `fetch` may send the access token to
+   * @param {boolean} [options.dpop] whether tokens are bound to a key of this browser (https://www.rfc-editor.org/rfc/rfc9449)
    * @param {typeof globalThis.fetch} [options.fetch] used instead of the browser's
    * @throws {DaypassError} `insecure_context` where browsers would not keep the cookie
    *   (https://developer.mozilla.org/en-US/docs/Web/Security/Secure_Contexts)
@@ -254,9 +307,9 @@ export class Daypass extends EventTarget {
       // The token may have expired during the wait for the lock.
       if (this.#accessToken && !hasTimeLeft(this.#accessToken)) await this.#refreshOrThrow();
       this.#needsSession(sessionId);
-      const headers = { authorization: "Bearer " + this.#accessToken?.value };
       try {
-        this.#publish(await this.#requestToken("/password", { current_password, new_password }, headers), "password");
+        const body = { current_password, new_password };
+        this.#publish(await this.#requestToken("/password", body, {}, this.#accessToken), "password");
       } catch (error) {
         const isRepeat = this.#unconfirmedSessionId === sessionId;
         const isUnanswered = error.error === "unreachable";
@@ -362,13 +415,15 @@ export class Daypass extends EventTarget {
         hadEnded = true;
       }
       this.#publish(null, "logout");
+      if (this.#options.dpop) indexedDB.deleteDatabase(this.#name);
       if (everywhere && hadEnded) throw signedOutError();
     });
   }
 
   /**
-   * As the global `fetch` (https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token as bearer
-   * token (https://www.rfc-editor.org/rfc/rfc6750#section-2.1). A rejected request is repeated once with a new token.
+   * As the global `fetch` (https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token
+   * (https://www.rfc-editor.org/rfc/rfc6750#section-2.1, https://www.rfc-editor.org/rfc/rfc9449#section-7.1). A rejected request is
+   * repeated once with a new token.
    *
    * @param {RequestInfo | URL} input
    * @param {RequestInit} [init]
@@ -422,7 +477,8 @@ export class Daypass extends EventTarget {
   /** Sends a copy, so that the request can be repeated. */
   async #send(request, accessToken) {
     const copy = request.clone();
-    copy.headers.set("authorization", "Bearer " + accessToken.value);
+    const headers = await this.#authorization(accessToken, copy);
+    for (const name in headers) copy.headers.set(name, headers[name]);
     // Detached from `#options`: the browser's `fetch` throws when it is called as a method of another object.
     const { fetch } = this.#options;
     return fetch(copy);
@@ -499,6 +555,11 @@ export class Daypass extends EventTarget {
     return result;
   }
 
+  /** Whether the session needs proofs that this page or this browser cannot make. */
+  #cannotProve({ error }) {
+    return this.#options.dpop ? error === "no_key" && !this.#accessToken : error === "invalid_dpop_proof";
+  }
+
   /** Exchanges the refresh token in the cookie: https://www.rfc-editor.org/rfc/rfc6749#section-6. Never rejects. */
   async #refresh() {
     const headers = { "idempotency-key": this.#idempotencyKey() };
@@ -506,7 +567,7 @@ export class Daypass extends EventTarget {
     try {
       accessToken = await this.#requestToken("/refresh", { grant_type: "refresh_token" }, headers);
     } catch (error) {
-      if (!endsSession(error)) {
+      if (!endsSession(error) && !this.#cannotProve(error)) {
         this.#broadcast({ type: "failure", error: { ...error } });
         this.#onFailure(error);
         return;
@@ -540,12 +601,58 @@ export class Daypass extends EventTarget {
     }
   }
 
-  /** @returns {Promise<AccessToken>} from a response as in https://www.rfc-editor.org/rfc/rfc6749#section-5.1 */
-  async #requestToken(path, body, headers) {
+  /**
+   * The headers of one request: the access token, a new proof of its key, or both. Proofs without a token are for the server that
+   * issues tokens, and have its nonce.
+   *
+   * @param {Partial<AccessToken>} holder
+   */
+  async #authorization({ key, value }, { method, url }) {
+    const scheme = (name) => (value ? { authorization: `${name} ${value}` } : {});
+    if (!key) return scheme("Bearer");
+    const ath = value && base64url(await crypto.subtle.digest("SHA-256", utf8(value)));
+    const nonce = value ? undefined : this.#lastNonce();
+    const iat = Math.floor(Date.now() / 1000 + this.#skew);
+    const claims = { jti: crypto.randomUUID(), htm: method, htu: url.split(/[?#]/)[0], iat, ath, nonce };
+    return { ...scheme("DPoP"), dpop: await prove(key, claims) };
+  }
+
+  /** The last nonce that a tab received. */
+  #lastNonce(received) {
+    const name = `${this.#name} nonce`;
+    this.#nonce = received ?? this.#nonce;
+    try {
+      if (received) localStorage[name] = received;
+      return localStorage[name] ?? this.#nonce;
+    } catch {
+      // Storage is blocked or full.
+      return this.#nonce;
+    }
+  }
+
+  /**
+   * Requests an access token.
+   *
+   * @param {AccessToken | null} [presented] authorizes the request. Without it, the password or the cookie does.
+   * @returns {Promise<AccessToken>} from a response as in https://www.rfc-editor.org/rfc/rfc6749#section-5.1
+   */
+  async #requestToken(path, body, headers = {}, presented = null) {
+    const { url, dpop } = this.#options;
+    const holder = presented ?? { key: dpop && (await storedKey(this.#name)) };
     // The lifetime counts from before the request: the token must not look younger than it is.
     const sentAt = now();
-    const response = await this.#request(path, body, headers);
+    const request = async () => {
+      const authorization = await this.#authorization(holder, { method: "POST", url: url + path });
+      return this.#request(path, body, { ...headers, ...authorization });
+    };
+    const response = await request().catch((error) => {
+      // The response had a nonce, and perhaps the time: a proof with these can be valid.
+      const isNew = error.error === "use_dpop_nonce" || (error.error === "invalid_dpop_proof" && this.#skew);
+      if (!holder.key || !isNew) throw error;
+      return request();
+    });
     return {
+      key: holder.key,
       value: response.access_token,
       sessionId: response.session_id,
       scope: response.scope,
@@ -567,7 +674,7 @@ export class Daypass extends EventTarget {
 
   /** Posts JSON, with the cookie. Returns the JSON of a successful response, and rejects with a `DaypassError` otherwise. */
   async #request(path, body, headers, send = this.#options.fetch) {
-    const { url, clientId: client_id } = this.#options;
+    const { url, clientId: client_id, dpop } = this.#options;
     let response, json;
     try {
       response = await send(url + path, {
@@ -582,6 +689,12 @@ export class Daypass extends EventTarget {
     } catch (error) {
       if (error instanceof DaypassError) throw error;
       // No response, or only a part of it.
+    }
+    const received = (name) => response?.headers.get(name);
+    if (dpop && response) {
+      this.#lastNonce(received("dpop-nonce") ?? undefined);
+      // A page can read it where page and API have one origin. NaN otherwise.
+      this.#skew = (Date.parse(received("date")) - Date.now()) / 1000 || 0;
     }
     if (json && response?.ok) return json;
     // https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, in seconds: the server sends no dates.

@@ -10,6 +10,7 @@ const options: DaypassOptions = {
   clientId: "web",
   scope: "orders:read",
   origins: ["https://orders.example.com"],
+  dpop: true,
   fetch: (input, init) => fetch(input, init),
 };
 export const daypass = new Daypass(options);
@@ -18,6 +19,8 @@ new Daypass({ url: "https://api.example.com", clientId: "web" });
 new Daypass({ url: "https://api.example.com" });
 // @ts-expect-error: it is `clientId` here
 new Daypass({ url: "https://api.example.com", clientId: "web", client_id: "web" });
+// @ts-expect-error: the module makes the key
+new Daypass({ url: "https://api.example.com", clientId: "web", dpop: "key" });
 // @ts-expect-error: a list of origins
 new Daypass({ url: "https://api.example.com", clientId: "web", origins: "https://orders.example.com" });
 

@@ -118,6 +118,16 @@ export class World {
     return this.#timers.size;
   }
 
+  /** Runs all promises, and the bodies of requests and responses. */
+  async settle() {
+    for (let i = 0; i < 4; i++) await turnOfTheLoop();
+  }
+
+  /** Serves a request of the module to a path. */
+  async respond(request, serve) {
+    return serve();
+  }
+
   /** Expires all access tokens, as after a sleep in which the clock of the page stopped. */
   age() {
     this.#tokens.clear();
@@ -127,8 +137,7 @@ export class World {
   async pass(ms) {
     const end = this.now + ms;
     for (;;) {
-      // For promises, and the bodies of requests and responses.
-      for (let i = 0; i < 4; i++) await turnOfTheLoop();
+      await this.settle();
       const [id, next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
       if (!next || next.at > end) break;
       this.#timers.delete(id);
@@ -198,7 +207,7 @@ export class World {
   async #answer(input, init) {
     const request = new Request(input, init);
     const path = new URL(request.url).pathname;
-    const bearer = request.headers.get("authorization")?.replace("Bearer ", "");
+    const bearer = request.headers.get("authorization")?.replace(/^(Bearer|DPoP) /, "");
     const text = await request.text();
     const key = request.headers.get("idempotency-key");
     this.requests.push({ path, bearer, key, text, at: this.now, request });
@@ -210,7 +219,7 @@ export class World {
     });
     if (this.faultOfApi && bearer) throw this.faultOfApi;
     const cookie = this.cookie;
-    const answer = this.#serve(path, text, key, bearer);
+    const answer = await this.respond(request, () => this.#serve(path, text, key, bearer));
     if (bearer && !answer.ok && !this.cors && !request.url.startsWith(location.origin)) throw new TypeError("no CORS");
     const fault = path === "/guarded" ? null : this.faults.shift();
     if (!fault) return answer;
