@@ -226,6 +226,8 @@ sample_events! {
     SessionReplaced { user, session, replaced, client }
     PasswordChanged { user, session }
     PasswordRefused { cause, user, session }
+    Reauthenticated { user, session, two_factors }
+    ReauthenticationRefused { cause, user, session }
     MailRequested { purpose, mail, client }
     MailThrottled { limit, retry_after }
     MailRefused { cause, mail }

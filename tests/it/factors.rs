@@ -31,30 +31,30 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const HOME: &str = "192.0.2.1";
+pub(crate) const HOME: &str = "192.0.2.1";
 const AWAY: &str = "198.51.100.7";
-const STEP: Duration = Duration::from_secs(30);
+pub(crate) const STEP: Duration = Duration::from_secs(30);
 const CLIENTS: &str = r#"[
     {"client_id":"web"},
     {"client_id":"strict","require_mfa":true,"account_url":"https://app.example.com/account"}
 ]"#;
 
-async fn service(settings: &[(&str, &str)]) -> (Embedded, Service) {
+pub(crate) async fn service(settings: &[(&str, &str)]) -> (Embedded, Service) {
     let embedded = Embedded::start(None).unwrap();
     let settings = [&[("DAYPASS_CLIENTS", CLIENTS)], settings].concat();
     let service = Service::quick(&embedded.url(), &settings).await;
     (embedded, service)
 }
 
-fn outcome(status: u16, error: &str) -> (u16, String) {
+pub(crate) fn outcome(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
 /// A user with an app, and the recovery codes of the enrolment.
-struct Enrolled {
-    user: User,
-    totp: Totp,
-    codes: Vec<String>,
+pub(crate) struct Enrolled {
+    pub(crate) user: User,
+    pub(crate) totp: Totp,
+    pub(crate) codes: Vec<String>,
 }
 
 /// The app that has scanned the code of an enrolment.
@@ -80,7 +80,7 @@ fn codes(answer: &Answer) -> Vec<String> {
     codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
-async fn enrolled(service: &Service, name: &str) -> Enrolled {
+pub(crate) async fn enrolled(service: &Service, name: &str) -> Enrolled {
     let user = service.quick_user(name).await;
     let login = service.login_from(HOME, name, PASSWORD).await;
     let (totp, confirmed) = enrol(service, &login.access_token(), json!({})).await;
@@ -89,18 +89,24 @@ async fn enrolled(service: &Service, name: &str) -> Enrolled {
     Enrolled { user, totp, codes: codes(&confirmed) }
 }
 
-fn json_post(path: &str, body: &Value) -> daypass_core::http::request::Request {
+pub(crate) fn json_post(path: &str, body: &Value) -> daypass_core::http::request::Request {
     post(path, "application/json", body.to_string())
 }
 
 /// The first step from an address. Panics unless it asks for a factor.
-async fn first_step(service: &Service, address: &str, name: &str) -> String {
+pub(crate) async fn first_step(service: &Service, address: &str, name: &str) -> String {
     let answer = service.login_from(address, name, PASSWORD).await;
     assert_eq!(answer.outcome(), outcome(403, "mfa_required"), "{answer:?}");
     answer.text("mfa_token")
 }
 
-async fn second_step(service: &Service, address: &str, token: &str, name: &str, code: &str) -> Answer {
+pub(crate) async fn second_step(
+    service: &Service,
+    address: &str,
+    token: &str,
+    name: &str,
+    code: &str,
+) -> Answer {
     let body = json!({ "mfa_token": token, name: code });
     service.send(from(address, json_post("/login/factor", &body))).await
 }

@@ -27,6 +27,7 @@ mod oracle;
 mod overdue;
 mod password;
 mod proxy;
+mod reauthentication;
 mod release;
 mod replacement;
 mod requests;

@@ -409,7 +409,9 @@ impl Service {
             "/signup" | "/signup/confirm" | "/recover" | "/recover/confirm" | "/email/confirm" => {
                 daypass_account::handle(&self.account, request).boxed()
             }
-            "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
+            "/password" | "/email" | "/reauthenticate" => {
+                daypass_password::handle(&self.password, request).boxed()
+            }
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
             path if path.starts_with("/factors") => daypass_password::handle(&self.password, request).boxed(),
             path if path.starts_with("/admin/") => {

@@ -1,9 +1,11 @@
 //! `POST /password` and `POST /email`, behind the authorizer: users change their password and get a new session in place of all
-//! others, or ask for another e-mail address. `/factors…`: users list and change their second factors.
+//! others, or ask for another e-mail address. `POST /reauthenticate`: users authenticate again. `/factors…`: users list and change
+//! their second factors.
 
 use daypass_core::client::Transport;
 use daypass_core::flow::password::email::EmailRequest;
 use daypass_core::flow::password::factors::{FactorsAnswer, FactorsRequest};
+use daypass_core::flow::password::reauthenticate::ReauthenticationRequest;
 use daypass_core::flow::password::{ChangePassword, PasswordRequest};
 use daypass_core::http::answer::{Response, record, refuse, respond, respond_with, respond_without_body};
 use daypass_core::http::browser::respond_with_tokens;
@@ -16,7 +18,7 @@ use http::StatusCode;
 /// The methods of the function, for CORS.
 pub const METHODS: &str = "GET, POST, DELETE";
 
-/// Answers a change of the password, a request for another address, or one about second factors.
+/// Answers a change of the password, a request for another address, a reauthentication, or a request about second factors.
 pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, request: Request) -> Response {
     let (clients, context) = (&password.config.clients, &password.context);
     with_cors(clients, METHODS, request, async |mut request| {
@@ -27,6 +29,12 @@ pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, reque
                     let result = record(password.request_address(parsed).await, context, &caller);
                     respond_with(StatusCode::ACCEPTED, result)
                 }
+                Err(error) => refuse(context, error, &caller),
+            };
+        }
+        if request.uri().path().ends_with("/reauthenticate") {
+            return match ReauthenticationRequest::parse(&mut request) {
+                Ok(parsed) => respond(record(password.reauthenticate(parsed).await, context, &caller)),
                 Err(error) => refuse(context, error, &caller),
             };
         }

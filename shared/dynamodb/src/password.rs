@@ -4,15 +4,18 @@ use crate::DynamoDb;
 use crate::connect::REVOKE_ALL_TIMEOUT;
 use crate::error::failure;
 use crate::item::{
-    self, CHANGED_BY, DISABLED, ID, KNOWN, PASSWORD_HASH, PASSWORD_VERSION, UPDATED_AT, USERNAME,
+    self, ABSOLUTE_END, AUTHENTICATION, CHANGED_BY, DISABLED, EXPIRES_AT, ID, KNOWN, PASSWORD_HASH,
+    PASSWORD_VERSION, REVOKED_AT, SESSION, UPDATED_AT, USERNAME,
 };
 use crate::store::{
-    Conditional, Moment, USER_REASON, as_action, conditional, met_session, names, other_reason, put_session,
-    refused, same_user, values,
+    Conditional, LIVE, Moment, SESSION_REASON, USER_REASON, as_action, conditional, met_session, names,
+    other_reason, put_session, refused, same_user, values,
 };
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::ports::store::{PasswordChange, PasswordStore, Replaced, Replacement, StoreError};
+use daypass_core::ports::store::{
+    PasswordChange, PasswordStore, Reauthenticated, Reauthentication, Replaced, Replacement, StoreError,
+};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
 use daypass_verifier::base::time::Timestamp;
@@ -118,5 +121,53 @@ impl PasswordStore for DynamoDb {
         }
         other_reason(cancelled)?;
         Ok(Replaced::Ended)
+    }
+
+    async fn reauthenticate(&self, renewal: &Reauthentication<'_>) -> Result<Reauthenticated, StoreError> {
+        let Reauthentication { user, session, authentication, factor, now } = renewal;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.sessions)
+            .set_key(Some(item::session_key(session.user, session.session)))
+            .update_expression("SET #auth = :auth")
+            .condition_expression(format!("attribute_exists(#session) AND {LIVE}"))
+            .set_expression_attribute_names(names(&[
+                SESSION,
+                AUTHENTICATION,
+                REVOKED_AT,
+                EXPIRES_AT,
+                ABSOLUTE_END,
+            ]))
+            .set_expression_attribute_values(values([
+                ("auth", item::authentication(*authentication, session.created_at)),
+                ("now", item::precise(*now)),
+            ]));
+        if factor.is_none() {
+            return Ok(match conditional(update).await? {
+                Conditional::Done(_) => Reauthenticated::Now,
+                Conditional::Refused(_) => Reauthenticated::Ended,
+            });
+        }
+        let sent = self
+            .client
+            .transact_write_items()
+            .transact_items(as_action(&update)?)
+            .transact_items(same_user(self.users_table()?, user, std::iter::empty(), *factor)?)
+            .send()
+            .await;
+        let Err(error) = sent else { return Ok(Reauthenticated::Now) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+        else {
+            return Err(failure("TransactWriteItems", &error));
+        };
+        if refused(cancelled, SESSION_REASON).is_some() {
+            return Ok(Reauthenticated::Ended);
+        }
+        if refused(cancelled, USER_REASON).is_some() {
+            return Ok(Reauthenticated::Overtaken);
+        }
+        other_reason(cancelled)?;
+        Err(StoreError::Broken("TransactWriteItems: cancelled without a reason".to_owned()))
     }
 }

@@ -38,7 +38,8 @@ use tokio::time::Instant;
 pub(crate) const REVOKE_CONCURRENCY: usize = 16;
 
 /// The filter of live sessions: [`Session::is_live`] as an expression.
-const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now";
+pub(crate) const LIVE: &str =
+    "attribute_not_exists(#revoked_at) AND #expires_at > :now AND #absolute_end > :now";
 
 /// Most operands of one `IN` ("Constraints in DynamoDB", expression parameters).
 const MAX_IN_OPERANDS: usize = 100;

@@ -414,6 +414,18 @@ async fn second_factor(w: &mut Walk) {
     w.expect(&[
         &json!({ "event": "factors.changed", "change": "totp_enrolled", "user": user, "level": "WARN" }),
     ]);
+    let other = codes["recovery_codes"][1].as_str().unwrap().to_owned();
+    w.secrets.push(other.clone());
+    let refused = json!({ "event": "session.reauthentication_refused", "cause": "wrong_code", "user": user });
+    let used = json!({ "event": "login.recovery_code_used", "user": user, "left": 9, "level": "WARN" });
+    let done = json!({ "event": "session.reauthenticated", "user": user, "two_factors": true });
+    for (code, lines) in [("0", &[&refused][..]), (&other, &[&used, &done])] {
+        let body = json!({ "current_password": PASSWORD, "recovery_code": code });
+        let mut again = json("/reauthenticate", body);
+        again.extensions_mut().insert(principal);
+        w.send(again).await;
+        w.expect(lines);
+    }
     let required = json!({ "event": "login.mfa_required", "user": user, "client": "web" });
     let first = w.login("marker-second", PASSWORD, &required).await;
     w.secrets.push(first.text("mfa_token"));
@@ -424,7 +436,7 @@ async fn second_factor(w: &mut Walk) {
     let body = json!({ "mfa_token": first.text("mfa_token"), "recovery_code": recovery });
     w.send(json("/login/factor", body)).await;
     w.expect(&[
-        &json!({ "event": "login.recovery_code_used", "user": user, "left": 9, "level": "WARN" }),
+        &json!({ "event": "login.recovery_code_used", "user": user, "left": 8, "level": "WARN" }),
         &json!({ "event": "login.succeeded", "user": user, "client": "web" }),
     ]);
 }

@@ -35,7 +35,8 @@ const MAILS: [(&str, bool); 6] = [
     ("/email/confirm", false),
 ];
 /// The operations about second factors.
-const FACTORS: [(&str, &str); 5] = [
+const FACTORS: [(&str, &str); 6] = [
+    ("POST", "/reauthenticate"),
     ("GET", "/factors"),
     ("POST", "/factors/totp"),
     ("DELETE", "/factors/totp"),

@@ -73,6 +73,8 @@ fn routes_lead_to_their_functions() {
         ("OPTIONS /password", "password", Guard::None),
         ("ANY /email", "password", Guard::Authorizer),
         ("OPTIONS /email", "password", Guard::None),
+        ("ANY /reauthenticate", "password", Guard::Authorizer),
+        ("OPTIONS /reauthenticate", "password", Guard::None),
         ("ANY /email/confirm", "account", Guard::None),
         ("ANY /recover", "account", Guard::None),
         ("ANY /recover/confirm", "account", Guard::None),
@@ -111,6 +113,7 @@ fn a_flood_at_one_route_starves_only_that_route() {
             "ANY /login/factor",
             "ANY /factors/{operation+}",
             "ANY /password",
+            "ANY /reauthenticate",
             "ANY /admin/{operation+}",
             "ANY /email",
             "ANY /recover",
@@ -293,9 +296,8 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    let expected =
-        "one for each function, three more for /email, /factors and /token, and three for `account`";
-    assert_eq!(granted.len(), 15, "{expected}");
+    let expected = "one for each function, four more for /email, /factors, /reauthenticate and /token, and three for `account`";
+    assert_eq!(granted.len(), 16, "{expected}");
 }
 
 #[test]

@@ -242,7 +242,6 @@ fn a_route_can_need_a_recent_authentication() {
                 assert_eq!((&context["auth_time"], &context["acr"]), (&at, &json!(acr)), "{case}");
                 let member = |name: &str| context.get(name).cloned();
                 let if_denied = |value: Value| (!allowed).then_some(value);
-                assert_eq!(member("error"), if_denied("insufficient_user_authentication".into()), "{case}");
                 assert_eq!(member("acr_values"), if_denied("2".into()), "{case}");
                 assert_eq!(member("max_age"), if_denied(300.into()), "{case}");
                 let header =
@@ -267,8 +266,14 @@ fn a_route_can_need_a_recent_authentication() {
         let (none, machine) = (Value::Null, json!("client_a"));
         let nothing: [(&str, &Value); 2] = [("auth_time", &none), ("acr", &none)];
         let of_machine = [nothing[0], nothing[1], ("sub", &machine), ("client_id", &machine)];
-        for (claims, cause, error) in [
-            (&nothing[..], RouteDenial::StepUpNeeded, Some(json!("insufficient_user_authentication"))),
+        for (claims, cause, challenge) in [
+            (
+                &nothing[..],
+                RouteDenial::StepUpNeeded,
+                Some(json!(
+                    "Bearer error=\"insufficient_user_authentication\", acr_values=\"2\", max_age=\"300\""
+                )),
+            ),
             (&of_machine[..], RouteDenial::NoUser, None),
         ] {
             let bearer = json!(format!("Bearer {}", fixture.issuer.token_with_all(claims)));
@@ -279,7 +284,11 @@ fn a_route_can_need_a_recent_authentication() {
                     Some(false),
                     "{api:?} {cause:?}"
                 );
-                assert_eq!(answer.unwrap()["context"].get("error").cloned(), error, "{api:?} {cause:?}");
+                assert_eq!(
+                    answer.unwrap()["context"].get("challenge").cloned(),
+                    challenge,
+                    "{api:?} {cause:?}"
+                );
                 let events = fixture.journal.take();
                 let is_cause = |event: &JournalEvent| matches!(event, JournalEvent::AuthorizeDenied { cause: Denial::Route(given), .. } if *given == cause);
                 assert!(events.len() == 1 && is_cause(&events[0]), "{api:?} {events:?}");

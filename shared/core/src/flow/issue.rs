@@ -65,6 +65,18 @@ pub struct TokenResponse {
     pub(crate) cookie: Option<(SecretString, Duration)>,
 }
 
+/// The body of a response with an access token alone.
+#[derive(Debug, Serialize)]
+pub struct AccessTokenResponse {
+    #[serde(serialize_with = "exposed")]
+    access_token: SecretString,
+    token_type: &'static str,
+    /// Seconds until the access token expires.
+    expires_in: u64,
+    scope: Scope,
+    session_id: SessionId,
+}
+
 impl TokenResponse {
     /// The response of a login, with the token of the device.
     pub(crate) fn on_device(self, token: SecretString, transport: Transport) -> Self {
@@ -129,6 +141,34 @@ impl TokenIssuer {
             Transport::Body => (Some(token), None),
             Transport::Cookie => (None, Some((token, lifetime))),
         };
+        let access = self.issue_access(session, scope, account, now, entropy)?;
+        Ok(TokenResponse {
+            access_token: access.access_token,
+            token_type: access.token_type,
+            expires_in: access.expires_in,
+            refresh_token,
+            refresh_expires_in: lifetime.as_secs(),
+            scope: access.scope,
+            session_id: access.session_id,
+            mfa_enrolment_required: false,
+            device_token: None,
+            device_cookie: None,
+            cookie,
+        })
+    }
+
+    /// An access token of `session`, as in [`TokenIssuer::issue`].
+    ///
+    /// # Errors
+    /// [`KeyError`] when the signing key cannot sign.
+    pub fn issue_access(
+        &self,
+        session: &Session,
+        scope: Scope,
+        account: bool,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<AccessTokenResponse, KeyError> {
         let grant = Grant {
             user: session.user,
             session: session.session,
@@ -140,18 +180,12 @@ impl TokenIssuer {
             key: holder.key,
             session_end: session.expires_at,
         };
-        Ok(TokenResponse {
+        Ok(AccessTokenResponse {
             access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),
             token_type: token_type(holder.key.as_ref()),
             expires_in: self.signer.lifetime(&grant, now),
-            refresh_token,
-            refresh_expires_in: lifetime.as_secs(),
             scope,
             session_id: session.session,
-            mfa_enrolment_required: false,
-            device_token: None,
-            device_cookie: None,
-            cookie,
         })
     }
 }

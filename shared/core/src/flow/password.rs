@@ -16,6 +16,7 @@
 
 pub mod email;
 pub mod factors;
+pub mod reauthenticate;
 
 use crate::account::claims::Claims;
 use crate::client::{Client, Transport};
@@ -247,6 +248,47 @@ impl<S: PasswordStore> ChangePassword<S> {
             require_live(principal, Some(&session), now)?;
         }
         Ok(Asking { principal, session, name, client, opened, now })
+    }
+
+    /// The caller of a request that replaces no session. The session must be live.
+    async fn caller(&self, principal: Option<Principal>) -> Result<Asking<'_>, Problem> {
+        let principal = require_account(principal)?;
+        let now = self.context.clock.now();
+        let over = |cause| Problem::SessionOver { cause, principal };
+        let found = self.store.session_and_name(principal.user, principal.session).await;
+        let found = found.map_err(Problem::store("session_and_name"))?;
+        let (session, name) = found.ok_or(over(DeadCause::Absent))?;
+        let client = self.config.clients.find(Some(session.client.as_str()));
+        let client = client.ok_or(over(DeadCause::ClientGone))?;
+        require_live(principal, Some(&session), now)?;
+        Ok(Asking { principal, session, name, client, opened: None, now })
+    }
+
+    /// Counts the attempt and checks the current password. The slot of the attempt stays taken.
+    async fn check_current(
+        &self,
+        asking: &Asking<'_>,
+        throttle: &Throttle<'_, S>,
+        current: &Password,
+        events: &mut Vec<Event>,
+    ) -> Result<(Admitted, User), Problem> {
+        let mut admitted = throttle.admit(&asking.name).await?;
+        // Another user can have this name by now.
+        let is_same = |user: &User| user.id == asking.principal.user && user.status == UserStatus::Enabled;
+        let Some(user) = admitted.user.take().filter(is_same) else {
+            events.push(asking.refused(PasswordRefusal::NoUser));
+            return Err(Problem::NoUser);
+        };
+        let cause = match self.hasher.check(current, Some(&user.password_hash), &self.peppers) {
+            PasswordCheck::Match { .. } => return Ok((admitted, user)),
+            PasswordCheck::Mismatch => PasswordRefusal::WrongPassword,
+            PasswordCheck::Unusable(detail) => {
+                events.push(Event::failure("check_password", &detail));
+                PasswordRefusal::UnusableHash
+            }
+        };
+        events.push(asking.refused(cause));
+        Err(Problem::WrongPassword)
     }
 
     /// Checks the new password against all rules. The rule about the name needs the name of the user.

@@ -65,6 +65,7 @@ pub fn refusal(error: &ApiError) -> Response {
         }
         ApiError::InsufficientAuthentication(challenge) => {
             let mut body = challenge.members();
+            body.insert("error".to_owned(), code.into());
             body.insert("error_description".to_owned(), description.into());
             body.into()
         }

@@ -8,6 +8,7 @@ use crate::flow::introspect::IntrospectRequest;
 use crate::flow::login::LoginRequest;
 use crate::flow::login::factor::{FactorProof, FactorRequest};
 use crate::flow::password::PasswordRequest;
+use crate::flow::password::reauthenticate::ReauthenticationRequest;
 use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
@@ -31,6 +32,8 @@ use zeroize::Zeroizing;
 
 /// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
+
+const EITHER_CODE: ApiError = ApiError::InvalidRequest("Send either a code or a recovery_code.");
 
 /// A username as typed, of at most [`MAX_TYPED_NAME_BYTES`].
 struct TypedName(String);
@@ -109,6 +112,14 @@ struct PasswordBody {
     new_password: Parameter<Password>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReauthenticationBody {
+    current_password: Parameter<Password>,
+    code: Parameter<SecretString>,
+    recovery_code: Parameter<SecretString>,
+}
+
 impl LoginRequest {
     /// Parses the request of one of `clients`. `hasher` normalises the username.
     ///
@@ -168,11 +179,7 @@ impl FactorRequest {
         let key = proofs.key_of(request)?;
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
-        let proof = match (body.code.text()?, body.recovery_code.text()?) {
-            (Some(code), None) => FactorProof::OneTimeCode(code),
-            (None, Some(code)) => FactorProof::RecoveryCode(code),
-            _ => return Err(ApiError::InvalidRequest("Send either a code or a recovery_code.")),
-        };
+        let proof = factor(body.code, body.recovery_code)?.ok_or(EITHER_CODE)?;
         let caller = caller_of(request);
         Ok(Self {
             token,
@@ -380,6 +387,37 @@ impl PasswordRequest {
                 "The new password is longer than 1024 characters.",
             )?,
         })
+    }
+}
+
+impl ReauthenticationRequest {
+    /// Parses the request.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of a malformed request.
+    pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
+        let body: ReauthenticationBody = body::read(request, Accepts::Json)?;
+        Ok(Self {
+            principal: principal_of(request),
+            current: body.current_password.required(
+                "The current password is missing.",
+                "The current password is longer than 1024 characters.",
+            )?,
+            factor: factor(body.code, body.recovery_code)?,
+        })
+    }
+}
+
+/// The second factor of a body, if it has one.
+fn factor(
+    code: Parameter<SecretString>,
+    recovery_code: Parameter<SecretString>,
+) -> Result<Option<FactorProof>, ApiError> {
+    match (code.text()?, recovery_code.text()?) {
+        (None, None) => Ok(None),
+        (Some(code), None) => Ok(Some(FactorProof::OneTimeCode(code))),
+        (None, Some(code)) => Ok(Some(FactorProof::RecoveryCode(code))),
+        (Some(_), Some(_)) => Err(EITHER_CODE),
     }
 }
 

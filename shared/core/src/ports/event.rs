@@ -262,7 +262,18 @@ pub enum Event {
         replaced: SessionId,
         client: ClientId,
     },
-    /// A change of the password was rejected.
+    /// The user of a session authenticated again.
+    #[serde(rename = "session.reauthenticated")]
+    Reauthenticated {
+        user: UserId,
+        session: SessionId,
+        /// Whether the user showed two factors.
+        two_factors: bool,
+    },
+    /// The second factor of a reauthentication was rejected.
+    #[serde(rename = "session.reauthentication_refused")]
+    ReauthenticationRefused { cause: FactorFault, user: UserId, session: SessionId },
+    /// The current password was wrong, or a change of the password was rejected.
     #[serde(rename = "password.refused")]
     PasswordRefused { cause: PasswordRefusal, user: UserId, session: SessionId },
     /// An endpoint asked for a mail. Whether one is sent is known to the mailer alone.
@@ -624,6 +635,8 @@ impl Record for Event {
             | Self::SessionReplaced { .. }
             | Self::PasswordChanged { .. }
             | Self::PasswordRefused { .. }
+            | Self::Reauthenticated { .. }
+            | Self::ReauthenticationRefused { .. }
             | Self::MailRequested { .. }
             | Self::MailRefused { .. }
             | Self::MailSent { .. }

@@ -2,6 +2,7 @@
 
 use crate::account::Email;
 use crate::account::address::EmailAddress;
+use crate::account::authentication::Authentication;
 use crate::account::claims::Claims;
 use crate::client::machine::MachineId;
 use crate::factor::recovery::RecoveryDigest;
@@ -359,6 +360,39 @@ pub trait PasswordStore: AttemptStore {
         &self,
         replacement: &Replacement<'_>,
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
+
+    /// Sets the authentication of a live session with one conditional write, or with a transaction that uses a second factor up.
+    fn reauthenticate(
+        &self,
+        renewal: &Reauthentication<'_>,
+    ) -> impl Future<Output = Result<Reauthenticated, StoreError>> + Send;
+}
+
+/// A new authentication of a session.
+#[derive(Debug)]
+pub struct Reauthentication<'a> {
+    /// The user against whom the password was checked. With a second factor, the store writes only if the user has not changed, as
+    /// for [`NewSession`].
+    pub user: &'a User,
+    /// The session as read before. The store writes only if it is still live.
+    pub session: &'a Session,
+    /// The authentication that the session gets.
+    pub authentication: Authentication,
+    /// The second factor that the user showed. The store writes only if no other request has used it.
+    pub factor: Option<UsedFactor<'a>>,
+    /// The time of the write, at which the session must be live.
+    pub now: Timestamp,
+}
+
+/// The result of [`PasswordStore::reauthenticate`]. Only the first case writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reauthenticated {
+    /// The session has the new authentication.
+    Now,
+    /// The session has ended.
+    Ended,
+    /// Another request used the second factor, or the user has changed.
+    Overtaken,
 }
 
 /// The users table, as flows that know the name read it.

@@ -34,13 +34,12 @@ impl Challenge {
         (two_factors || !self.two_factors) && self.max_age.is_none_or(is_recent)
     }
 
-    /// The challenge as members of a JSON object: `error`, and `acr_values` and `max_age` if they are there.
+    /// The parameters of the challenge as members of a JSON object: `acr_values` and `max_age`, if they are there.
     #[must_use]
     pub fn members(&self) -> Map<String, Value> {
         let acr = self.acr_values().map(|acr| ("acr_values", acr.into()));
         let max_age = self.max_age.map(|seconds| ("max_age", seconds.into()));
-        let all = [Some(("error", Self::ERROR.into())), acr, max_age];
-        all.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
+        [acr, max_age].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// A challenge that meets both.

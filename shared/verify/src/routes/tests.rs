@@ -375,6 +375,8 @@ fn line() -> impl Strategy<Value = String> {
         "needs x or z",
         "needs claim:t",
         "needs x claim:t=a or y",
+        "needs acr:2",
+        "needs x within 5 or acr:2",
     ]);
     prop_oneof![
         9 => (method, line_path(), who.clone()).prop_map(|(method, path, who)| format!("{method} {path} {who}")),
@@ -403,7 +405,7 @@ proptest! {
         lines in prop::collection::vec(line(), 1..6),
         default in prop::sample::select(vec!["", "default deny", "default any-token"]),
         scope in prop::option::of(prop::sample::select(vec!["", "x", "y", "x y", "z", "x y z"])),
-        claims in prop::sample::select(vec![json!({}), json!({ "t": "a" }), json!({ "t": ["a", "b"] }), json!({ "t": "b" })]),
+        claims in prop::sample::select(vec![json!({}), json!({ "t": "a" }), json!({ "t": ["a", "b"] }), json!({ "t": "b", "acr": "2" }), json!({ "auth_time": 4 }), json!({ "auth_time": 3, "acr": "1" })]),
         requests in prop::collection::vec(request(), 1..20),
     ) {
         let parsed = Routes::parse(&format!("{}\n{default}", lines.join("\n")));

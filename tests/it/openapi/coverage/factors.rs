@@ -40,7 +40,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let narrow = json!({ "username": "erin", "password": PASSWORD, "scope": "orders:read" });
     let narrow = token_of(&seen.json(service, "/login", narrow).await, "access_token");
     for (method, path) in FACTORS {
-        let body = json!({ "enrolment_token": "x", "code": "x" });
+        let body = json!({ "current_password": PASSWORD, "enrolment_token": "x", "code": "x" });
         seen.see(service, sent(method, path, &body)).await;
         let mut denied = sent(method, path, &body);
         denied.extensions_mut().insert(service.principal(&narrow));
@@ -52,7 +52,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
         service.bench.recorder.always(Action::Pass);
         seen.see(service, authorized(sent(method, path, &body))).await;
         if method == "POST" {
-            for body in [r#"{"client_secret":"s"}"#, r#"{"end_other_sessions":1}"#] {
+            for body in [r#"{"client_secret":"s"}"#, r#"{"end_other_sessions":1,"code":1}"#] {
                 seen.see(service, authorized(post(path, "application/json", body))).await;
             }
             seen.see(service, authorized(post(path, "text/plain", "x"))).await;
@@ -69,6 +69,19 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
         seen.see(service, authorized(sent("POST", "/factors/totp/confirm", &body))).await;
     }
     seen.see(service, authorized(request("GET", "/factors"))).await;
+
+    // A second factor is needed, wrong or right. Last, the limit of the session.
+    let again = |password: &str, code: Option<&str>| {
+        let body = json!({ "current_password": password, "code": code });
+        authorized(sent("POST", "/reauthenticate", &body))
+    };
+    seen.see(service, again(PASSWORD, None)).await;
+    seen.see(service, again("not the password", None)).await;
+    service.clock.advance(Duration::from_secs(30));
+    seen.see(service, again(PASSWORD, Some(&totp.code_at(service.clock.now())))).await;
+    for _ in 0..6 {
+        seen.see(service, again(PASSWORD, Some("0"))).await;
+    }
 
     // The second step.
     let first = seen.json(service, "/login", login("dave", PASSWORD)).await;

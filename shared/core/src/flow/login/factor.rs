@@ -11,12 +11,14 @@ use crate::flow::error::{Problem, Throttled};
 use crate::flow::issue::{TokenResponse, exposed};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::remember;
+use crate::keys::FactorKeys;
 use crate::ports::event::{Event, FactorFault, FactorRefusal};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
 use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
 use crate::token::device::Device;
 use crate::token::mfa::{LIFETIME, MfaToken, MfaTokenError};
+use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -63,13 +65,15 @@ pub enum FactorProof {
 }
 
 /// A factor that is right, before the store has used it up.
-enum Shown {
+#[derive(Debug)]
+pub(crate) enum Shown {
     OneTimeCode { step: u64, resealed: Option<Vec<u8>> },
     RecoveryCode(recovery::RecoveryDigest),
 }
 
 impl Shown {
-    fn used(&self) -> UsedFactor<'_> {
+    /// What the transaction uses up.
+    pub(crate) fn used(&self) -> UsedFactor<'_> {
         match self {
             Self::OneTimeCode { step, resealed } => {
                 UsedFactor::OneTimeCode { step: *step, resealed: resealed.as_deref() }
@@ -179,7 +183,8 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             events.push(refused(FactorFault::ScopeNotGranted));
             return Err(Problem::ScopeNotGranted);
         }
-        let shown = match self.check_factor(&request.proof, &user, now, events) {
+        let (keys, entropy) = (&self.factor_keys, self.context.entropy.as_ref());
+        let shown = match check_factor(&request.proof, &user, keys, entropy, now, events) {
             Ok(shown) => shown,
             Err(cause) => {
                 events.push(refused(cause));
@@ -210,40 +215,41 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         }
         self.answer(&opens, &session, events).await
     }
+}
 
-    /// Whether the factor is that of the user.
-    fn check_factor(
-        &self,
-        proof: &FactorProof,
-        user: &User,
-        now: Timestamp,
-        events: &mut Vec<Event>,
-    ) -> Result<Shown, FactorFault> {
-        let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
-        match proof {
-            FactorProof::OneTimeCode(code) => {
-                let context = bound_to(user.id);
-                let opened = self.factor_keys.open(&enrolled.sealed, &context);
-                let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
-                let (Some(opened), Some(totp)) = (opened, totp) else {
-                    events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
-                    return Err(FactorFault::Unreadable);
-                };
-                let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
-                    let is_old = totp.accept(code.expose(), now, 0).is_some();
-                    return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
-                };
-                let entropy = self.context.entropy.as_ref();
-                // If it cannot be encrypted again, the old form stays.
-                let resealed = opened
-                    .outdated
-                    .then(|| self.factor_keys.seal(opened.plain.expose(), &context, entropy).ok());
-                Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
-            }
-            FactorProof::RecoveryCode(code) => {
-                let found = recovery::find(code.expose(), user.id, &self.factor_keys, &user.factors.recovery);
-                found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
-            }
+/// Whether the factor is that of the user. A one-time code must be later than the last accepted one.
+///
+/// # Errors
+/// The fault of the factor.
+pub(crate) fn check_factor(
+    proof: &FactorProof,
+    user: &User,
+    keys: &FactorKeys,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) -> Result<Shown, FactorFault> {
+    let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
+    match proof {
+        FactorProof::OneTimeCode(code) => {
+            let context = bound_to(user.id);
+            let opened = keys.open(&enrolled.sealed, &context);
+            let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
+            let (Some(opened), Some(totp)) = (opened, totp) else {
+                events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
+                return Err(FactorFault::Unreadable);
+            };
+            let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
+                let is_old = totp.accept(code.expose(), now, 0).is_some();
+                return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
+            };
+            // If it cannot be encrypted again, the old form stays.
+            let resealed = opened.outdated.then(|| keys.seal(opened.plain.expose(), &context, entropy).ok());
+            Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
+        }
+        FactorProof::RecoveryCode(code) => {
+            let found = recovery::find(code.expose(), user.id, keys, &user.factors.recovery);
+            found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
         }
     }
 }
