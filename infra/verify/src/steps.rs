@@ -239,7 +239,7 @@ fn deny(_: &Plan) -> Result<()> {
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
-const TEMPLATES: [&str; 9] = [
+const TEMPLATES: [&str; 10] = [
     "template.yaml",
     "infra/api.yaml",
     "infra/mail.yaml",
@@ -248,6 +248,7 @@ const TEMPLATES: [&str; 9] = [
     "infra/authorizer.yaml",
     "infra/recovery/kept.yaml",
     "infra/examples/guarded-api/template.yaml",
+    "infra/examples/orders/template.yaml",
     "infra/rehearsal/apis.yaml",
 ];
 
