@@ -141,7 +141,7 @@ impl TokenIssuer {
             Transport::Body => (Some(token), None),
             Transport::Cookie => (None, Some((token, lifetime))),
         };
-        let access = self.issue_access(session, scope, account, now, entropy)?;
+        let access = self.issue_access(session, scope, account, holder.key, now, entropy)?;
         Ok(TokenResponse {
             access_token: access.access_token,
             token_type: access.token_type,
@@ -166,6 +166,7 @@ impl TokenIssuer {
         session: &Session,
         scope: Scope,
         account: bool,
+        key: Option<Thumbprint>,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<AccessTokenResponse, KeyError> {
@@ -177,12 +178,12 @@ impl TokenIssuer {
             claims: session.claims.clone(),
             account,
             authentication: session.authentication,
-            key: holder.key,
+            key,
             session_end: session.expires_at,
         };
         Ok(AccessTokenResponse {
             access_token: SecretString::new(self.signer.issue(&grant, now, entropy)?),
-            token_type: token_type(holder.key.as_ref()),
+            token_type: token_type(key.as_ref()),
             expires_in: self.signer.lifetime(&grant, now),
             scope,
             session_id: session.session,

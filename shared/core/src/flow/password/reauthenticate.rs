@@ -96,6 +96,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         events.push(Event::Reauthenticated { user: user.id, session, two_factors });
         let scope = asking.client.narrow(&asking.session.scope);
         let session = Session { authentication, ..asking.session.clone() };
-        self.issuer.issue_access(&session, scope, session.account, now, entropy).map_err(Problem::Sign)
+        let (account, key) = (session.account, asking.principal.key);
+        self.issuer.issue_access(&session, scope, account, key, now, entropy).map_err(Problem::Sign)
     }
 }
