@@ -190,7 +190,7 @@ fn the_configuration_reference_is_up_to_date() {
 // ---- invariants ----------------------------------------------------------------------------------------------------
 
 /// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
-const AREAS: [(&str, &[&str]); 13] = [
+const AREAS: [(&str, &[&str]); 14] = [
     ("Boundaries", &["tests/it/boundaries.rs"]),
     (
         "Sessions and refresh",
@@ -214,6 +214,7 @@ const AREAS: [(&str, &[&str]); 13] = [
             "tests/src/contract/address.rs",
         ],
     ),
+    ("Passkeys", &["shared/core/src/passkey/"]),
     ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (
         "Passwords and rate limits",
