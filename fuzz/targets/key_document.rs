@@ -1,7 +1,7 @@
 //! Key documents, as functions and operators read them.
 #![no_main]
 
-use daypass_core::keys::{Document, Peppers, RefreshKeys, SigningKeys};
+use daypass_core::keys::{Document, FactorKeys, Peppers, RefreshKeys, SigningKeys};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -13,7 +13,9 @@ fuzz_target!(|input: &[u8]| {
     // `Debug` is what a log could print.
     let shown = format!("{document:?}");
     let json: Value = serde_json::from_str(&printed).unwrap();
-    for (section, member) in [("signing", "private"), ("refresh", "key"), ("peppers", "key")] {
+    for (section, member) in
+        [("signing", "private"), ("refresh", "key"), ("peppers", "key"), ("factors", "key")]
+    {
         for entry in json[section].as_array().into_iter().flatten() {
             let secret = entry[member].as_str().unwrap_or_default();
             // An input can have its secret as a `kid` too.
@@ -22,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let _ = (SigningKeys::from_document(&document), RefreshKeys::from_document(&document));
-    let _ = Peppers::from_document(&document);
+    let _ = (Peppers::from_document(&document), FactorKeys::from_document(&document));
     let mut merged = document.clone();
     merged.merge(again);
     let _ = (merged.jwks(), merged.adopt_peppers_of(&document));

@@ -19,7 +19,7 @@ from expanded import ROOT, deployed  # noqa: E402
 from iam_matrix import MAY, operations  # noqa: E402
 
 ACCOUNT, REGION, OTHER = "123456789012", "eu-west-1", "999999999999"
-SECRETS = {"signing keys": "SigningKeys", "refresh keys": "RefreshKeys", "peppers": "Peppers", "public keys": "Jwks"}
+SECRETS = {"signing keys": "SigningKeys", "refresh keys": "RefreshKeys", "peppers": "Peppers", "public keys": "Jwks", "machine clients": "Machines"}
 SECRET_ACTIONS = {
     "read": "GetSecretValue",
     "delete": "DeleteSecret",
@@ -97,7 +97,7 @@ def roles(resolver):
     operated = dict(OPERATIONS)
     for words, name in SECRETS.items():
         operated |= {f"{verb} the {words}": (f"secretsmanager:{action}", f"{name}Secret") for verb, action in SECRET_ACTIONS.items()}
-    names = set(operations({f"{name}TableName": "" for name in ("Users", "Sessions", "Attempts", "Outbox")} | {f"{name}SecretArn": "" for name in ("SigningKeys", "RefreshKeys", "Peppers")} | {"RotateKeysFunctionName": ""}, ""))
+    names = set(operations({f"{name}TableName": "" for name in ("Users", "Sessions", "Attempts", "Outbox")} | {f"{name}SecretArn": "" for name in ("SigningKeys", "RefreshKeys", "Peppers", "Machines")} | {"RotateKeysFunctionName": ""}, ""))
     if names != set(operated):
         raise SystemExit(f"rights.py does not know {sorted(names ^ set(operated))}")
     for function, may in MAY.items():

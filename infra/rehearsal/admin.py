@@ -36,6 +36,7 @@ def check(url):
         if refused.code != 403:
             raise SystemExit(f"a request without a signature got {refused.code}") from refused
     user = f"/admin/user?username={NAME.replace('@', '%40')}"
+    client = "client_id=client_provisioned"
     steps = [
         ("POST", "/admin/users", {"username": NAME, "scope": "a b"}, 200),
         ("POST", "/admin/users", {"username": NAME}, 409),
@@ -46,6 +47,11 @@ def check(url):
         ("GET", "/admin/users?limit=1000", None, 200),
         ("DELETE", user, None, 200),
         ("GET", user, None, 404),
+        ("POST", "/admin/clients", {"name": "provisioned"}, 200),
+        ("POST", f"/admin/client/keys?{client}", {}, 200),
+        ("POST", f"/admin/client/keys?{client}", {}, 409),
+        ("GET", "/admin/clients", None, 200),
+        ("DELETE", f"/admin/client?{client}", None, 200),
     ]
     for method, path, body, expected in steps:
         status, answer = signed(url, method, path, body)

@@ -50,6 +50,24 @@ def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):
     return {"DAYPASS_URL": url, "DAYPASS_USERNAME": USERNAME, "DAYPASS_PASSWORD": PASSWORD}
 
 
+def machine_clients(aws, stack):
+    """Two machine clients, of which one may introspect, and the command that revokes the other. Returns variables of the suite."""
+    outputs = aws.outputs(stack)
+    variables = {"DAYPASS_MACHINES": outputs["MachinesSecretArn"], "DAYPASS_SESSIONS_TABLE": outputs["SessionsTableName"]}
+
+    def create(*arguments):
+        created = json.loads(aws.run("client", "create", *arguments, "--json", variables=variables))
+        return f"{created['client_id']}:{created['client_secret']}"
+
+    revoke = ["env", *(f"{name}={value}" for name, value in (aws.identity | variables).items())]
+    revoke += [str(aws.daypass), "client", "revoke", "client_rehearsed"]
+    return {
+        "DAYPASS_CLIENT": create("rehearsed", "--scope", "orders:read"),
+        "DAYPASS_INTROSPECTING_CLIENT": create("introspects", "--introspect"),
+        "DAYPASS_REVOKE_CLIENT": "\n".join(revoke),
+    }
+
+
 def guarded_apis(aws, daypass, url, caches, examples=(), follow=True):
     """Every kind of API behind the authorizer, once for each cache. Returns a line for each, for the suite."""
     with urlopen(f"{url}/.well-known/jwks.json") as answer:
@@ -84,6 +102,7 @@ def main():
     usual["DAYPASS_PUBLISHED_SECONDS"] = str(PUBLISHED_SECONDS)
     rotate = [sys.executable, str(Path(__file__).with_name("rotate.py")), endpoint, "daypass"]
     usual["DAYPASS_ROTATE"] = "\n".join(rotate)
+    usual |= machine_clients(aws, "daypass")
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
@@ -110,7 +129,7 @@ def main():
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
-    stacks = [(usual, ["called_back", "rotation"]), (brief, ["window"])]
+    stacks = [(usual, ["called_back", "machines", "rotation"]), (brief, ["window"])]
     print(json.dumps([{"variables": variables, "modules": modules} for variables, modules in stacks]))
 
 

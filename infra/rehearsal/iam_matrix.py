@@ -42,6 +42,7 @@ def operations(outputs, public):
         "signing keys": outputs["SigningKeysSecretArn"],
         "refresh keys": outputs["RefreshKeysSecretArn"],
         "peppers": outputs["PeppersSecretArn"],
+        "machine clients": outputs["MachinesSecretArn"],
     }
     table = {
         "read a user": lambda aws: aws("dynamodb").get_item(TableName=users, Key=USER),
@@ -113,7 +114,8 @@ MAY = {
         "forget attempts",
         *(f"read the {key}" for key in KEYS),
     ],
-    "Refresh": ["change a session", "read the signing keys", "read the refresh keys"],
+    "Refresh": ["change a session", "read the signing keys", "read the refresh keys", "read the machine clients"],
+    "Introspect": ["read a session", "read the machine clients", "read the public keys"],
     "Revoke": ["find sessions", "change a session", "read the refresh keys", "read the public keys"],
     "Sessions": ["read a session", "find sessions", "change a session"],
     "Password": [
@@ -153,6 +155,9 @@ MAY = {
         "change a session",
         "ask for a mail",
         "read the peppers",
+        "read the machine clients",
+        "write the machine clients",
+        "move a label of the machine clients",
     ],
     "Authorizer": [],
     "Revocations": ["read what ended"],

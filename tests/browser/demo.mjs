@@ -334,7 +334,7 @@ test("over HTTPS, in a browser that trusts the certificate", async () => {
       assert.equal(await page.evaluate(() => isSecureContext), true);
       const metadata = await page.evaluate(async () => (await fetch("/.well-known/openid-configuration")).json());
       assert.equal(metadata.issuer, own);
-      assert.equal(metadata.token_endpoint, `${own}/refresh`);
+      assert.equal(metadata.token_endpoint, `${own}/token`);
       const session = await page.locator("#who-sid").textContent();
       for (const url of [own, second]) {
         const again = await open(context, url);

@@ -426,3 +426,73 @@ async fn the_log_has_no_secrets() {
         assert!(marks.iter().all(|mark| !line.contains(mark)) && !line.contains("argon2"), "{line}");
     }
 }
+
+/// From its creation to its revocation, with what each step writes into the audit trail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_client_by_the_admin_api() {
+    let (_db, service) = service().await;
+    let audit = |expected: &[(AdminAction, &str, bool)]| {
+        let changed = |event| match event {
+            Event::AdminChanged { action, client, complete, .. } => {
+                Some((action, client.unwrap().to_string(), complete))
+            }
+            _ => None,
+        };
+        let found: Vec<_> = service.journal.take().into_iter().filter_map(changed).collect();
+        let found: Vec<_> =
+            found.iter().map(|(action, client, complete)| (*action, client.as_str(), *complete)).collect();
+        assert_eq!(found, expected);
+    };
+    let new = done(&service, "POST", "/admin/clients", Some(&json!({ "name": "jobs" }))).await;
+    audit(&[(AdminAction::ClientCreated, "client_jobs", true)]);
+    let keys = "/admin/client/keys?client_id=client_jobs";
+    let second = done(&service, "POST", keys, Some(&json!({}))).await;
+    audit(&[(AdminAction::ClientRotated, "client_jobs", true)]);
+    assert_ne!(new["client_secret"], second["client_secret"]);
+    for (method, path, body, expected) in [
+        ("POST", "/admin/clients", Some(json!({ "name": "jobs" })), (409, "already_exists")),
+        ("POST", keys, Some(json!({})), (409, "already_exists")),
+        ("POST", "/admin/clients", Some(json!({ "name": "A" })), (400, "invalid_request")),
+        ("POST", "/admin/clients", Some(json!({ "name": "a", "audience": "a b" })), (400, "invalid_request")),
+        (
+            "POST",
+            "/admin/clients",
+            Some(json!({ "name": "a", "access_token_seconds": 59 })),
+            (400, "invalid_request"),
+        ),
+        (
+            "POST",
+            "/admin/clients",
+            Some(json!({ "name": "a", "public_key": { "kty": "oct", "k": "AA" } })),
+            (400, "invalid_request"),
+        ),
+        ("POST", "/admin/clients", Some(json!({ "name": "a", "secret": "mine" })), (400, "invalid_request")),
+        (
+            "DELETE",
+            "/admin/client?client_id=client_jobs&key=key_0000000000000000",
+            None,
+            (404, "invalid_request"),
+        ),
+        ("DELETE", "/admin/client?client_id=client_other", None, (404, "invalid_request")),
+    ] {
+        let answer = service.operate(method, path, body.as_ref()).await;
+        assert_eq!(answer.outcome(), (expected.0, expected.1.to_owned()), "{method} {path} {body:?}");
+    }
+    audit(&[]);
+    // The tokens end before the keys go, so an interrupted revocation is repeated, and recorded as incomplete.
+    service.bench.recorder.always(Action::refuse(400, "AccessDeniedException"));
+    let one = format!("/admin/client?client_id=client_jobs&key={}", new["key"].as_str().unwrap());
+    assert_eq!(service.operate("DELETE", &one, None).await.status, 500);
+    audit(&[(AdminAction::ClientRevoked, "client_jobs", false)]);
+    service.bench.recorder.always(Action::Pass);
+    done(&service, "DELETE", &one, None).await;
+    let only = format!("/admin/client?client_id=client_jobs&key={}", second["key"].as_str().unwrap());
+    assert_eq!(service.operate("DELETE", &only, None).await.status, 400);
+    let ended = done(&service, "DELETE", "/admin/client?client_id=client_jobs", None).await;
+    assert_eq!(ended["keys"], json!([second["key"]]));
+    audit(&[
+        (AdminAction::ClientRevoked, "client_jobs", true),
+        (AdminAction::ClientRevoked, "client_jobs", true),
+    ]);
+    assert_eq!(done(&service, "GET", "/admin/clients", None).await, json!({ "clients": [] }));
+}

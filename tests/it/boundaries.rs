@@ -134,9 +134,9 @@ fn core_names_nothing_ambient() {
 const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "config", "testing"];
 
 /// The layers of core, which stand on those of the verifier.
-const CORE: [&str; 13] = [
-    "secret", "keys", "account", "token", "client", "throttle", "session", "passkey", "ports", "config",
-    "flow", "http", "testing",
+const CORE: [&str; 14] = [
+    "secret", "keys", "account", "factor", "token", "client", "throttle", "session", "passkey", "ports",
+    "config", "flow", "http", "testing",
 ];
 
 #[test]
@@ -297,7 +297,8 @@ fn what_fetches_keys_is_apart() {
         let names = |(_, dependencies): &(&String, &BTreeSet<String>)| dependencies.contains(name);
         named.iter().filter(names).map(|(name, _)| name.as_str()).collect()
     };
-    let https = ["daypass-authorizer", "daypass-feed-client", "daypass-floor", "daypass-rotate-keys"];
+    let https =
+        ["daypass-authorizer", "daypass-axum", "daypass-feed-client", "daypass-floor", "daypass-rotate-keys"];
     assert_eq!(who("daypass-https"), https);
     assert_eq!(who("daypass-feed-client"), ["daypass-authorizer-function"]);
     assert_eq!(who("rustls-native-certs"), ["daypass-https"]);
@@ -318,6 +319,13 @@ fn what_fetches_keys_is_apart() {
     ] {
         assert!(!linked.contains(client), "{client}");
     }
+}
+
+/// invariant: `introspect` links no password hasher.
+#[test]
+fn introspection_checks_no_password() {
+    let linked = linked_into("daypass-introspect");
+    assert!(!linked.contains("daypass-passwords") && !linked.contains("argon2"));
 }
 
 /// Its route is public, so it must not be able to write a table or check a password.

@@ -190,7 +190,7 @@ fn the_configuration_reference_is_up_to_date() {
 // ---- invariants ----------------------------------------------------------------------------------------------------
 
 /// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
-const AREAS: [(&str, &[&str]); 14] = [
+const AREAS: [(&str, &[&str]); 15] = [
     ("Boundaries", &["tests/it/boundaries.rs"]),
     (
         "Sessions and refresh",
@@ -215,6 +215,7 @@ const AREAS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("Passkeys", &["shared/core/src/passkey/"]),
+    ("Second factors", &["shared/core/src/factor", "shared/core/src/keys/factors", "tests/it/factors.rs"]),
     ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (
         "Passwords and rate limits",
@@ -399,10 +400,11 @@ fn present() -> Vec<Document> {
 pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
     use ApiError::{
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
-        InsufficientScope, InvalidGrant, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused,
-        MethodNotAllowed, NoOperator, NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
-        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongPassword,
+        FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidClient, InvalidGrant,
+        InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator,
+        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
+        SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
+        UnsupportedMediaType, WrongCode, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -418,12 +420,17 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         OriginNotAllowed,
         NotThroughProxy(""),
         ClientAuthentication,
+        InvalidClient,
+        UnauthorizedClient,
         InvalidScope,
         WrongPassword,
         PasswordRefused(""),
         MailRefused,
         SignUpNotAllowed,
         MailOff,
+        WrongCode,
+        InsufficientAuthentication(0, "1"),
+        FactorRequired,
         InvalidToken,
         InsufficientScope,
         NoOperator,
@@ -448,8 +455,13 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | OriginNotAllowed
             | NotThroughProxy(_)
             | ClientAuthentication
+            | InvalidClient
+            | UnauthorizedClient
             | InvalidScope
             | WrongPassword
+            | WrongCode
+            | InsufficientAuthentication(..)
+            | FactorRequired
             | PasswordRefused(_)
             | MailRefused
             | SignUpNotAllowed
@@ -464,7 +476,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | ServerError => {}
         }
     }
-    all.iter().map(|error| (status(error).as_u16(), error.text().0)).collect()
+    // The answer of the first step of a login, which is no failure.
+    let second_step = (403, "mfa_required");
+    all.iter().map(|error| (status(error).as_u16(), error.text().0)).chain([second_step]).collect()
 }
 
 #[test]

@@ -11,15 +11,18 @@
 mod walk;
 
 use daypass_core::account::Undeliverable;
+use daypass_core::client::machine::{CredentialId, MachineId, Unauthenticated};
 use daypass_core::http::request::Request;
 use daypass_core::ports::event::{
-    AdminAction, Event, Ignored, LoginFailure, MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
+    AdminAction, ClientRefusal, Event, FactorFault, FactorRefusal, FactorsChange, Ignored, LoginFailure,
+    MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::{Exhausted, MailLimit};
 use daypass_core::token::mail::{MailTokenError, OutboxId, Purpose};
+use daypass_core::token::mfa::MfaTokenError;
 use daypass_core::token::refresh::RefreshTokenError;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
@@ -63,6 +66,8 @@ sample! {
     UserId => [Self::from_bytes([1; 16])],
     SessionId => [Self::from_bytes([2; 16])],
     ClientId => [Self::parse("web").unwrap()],
+    MachineId => [Self::parse("client_billing").unwrap()],
+    CredentialId => [Self::parse("key_0123456789abcdef").unwrap()],
     u32 => [7],
     u64 => [420],
     bool => [false, true],
@@ -88,9 +93,10 @@ sample_units! {
         OldSecondFactor, OldTemporaryPassword, OldUnconfirmed, OldResetRequired, OldDenied,
     }
     AdminAction {
-        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, Removed, SessionEnded, SessionsEnded,
+        Added, Invited, Enabled, Disabled, ScopeSet, ClaimsSet, EmailSet, PasswordSet, MfaSet, FactorsReset, Removed, SessionEnded, SessionsEnded,
+        ClientCreated, ClientRotated, ClientRevoked,
     }
-    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem }
+    Exhausted { AccountAndAddress, AccountAndDevice, Session, Address, Account, OldSystem, SecondFactor }
     PasswordRefusal { WrongPassword, UnusableHash, NewPassword, UserChanged, NoUser }
     Repeat { OwnRetry, Grace }
     ReuseCause { AfterGrace, SuccessorUsed }
@@ -104,7 +110,13 @@ sample_units! {
     MailFault { OtherPurpose, WrongCode, Absent, ForgedSubject, Outdated }
     MailSkipped { UnknownUser, Disabled, Unverified, Undeliverable, Taken, Sent, Expired, NoClient }
     MailLimit { Address, Network, Code }
-    MailKind { SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation }
+    MailKind {
+        SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation, FactorEnrolled, FactorRemoved, RecoveryCodes,
+        FactorsReset,
+    }
+    MfaTokenError { Malformed, UnknownKey, Forged, Expired }
+    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
+    FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced }
     Purpose { Reset, SignUp, Address, Invitation }
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
@@ -136,7 +148,31 @@ sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
+    FactorRefusal { Token, Factor }
     Denial { AuthorizationHeader, Token, Session, Route }
+}
+
+impl Sample for Unauthenticated {
+    fn samples() -> Vec<Self> {
+        let _all_listed = |value: Self| match value {
+            Self::NoCredential | Self::UnknownClient | Self::WrongSecret | Self::OtherClient => {}
+            Self::Assertion(_) => {}
+        };
+        let mut all = vec![Self::NoCredential, Self::UnknownClient, Self::WrongSecret, Self::OtherClient];
+        all.extend(Rejection::samples().into_iter().map(Self::Assertion));
+        all
+    }
+}
+
+impl Sample for ClientRefusal {
+    fn samples() -> Vec<Self> {
+        let _all_listed = |value: Self| match value {
+            Self::ScopeNotGranted | Self::IntrospectionNotAllowed | Self::Unauthenticated(_) => {}
+        };
+        let mut all = vec![Self::ScopeNotGranted, Self::IntrospectionNotAllowed];
+        all.extend(Unauthenticated::samples().into_iter().map(Self::Unauthenticated));
+        all
+    }
 }
 
 /// Samples of every event. A missing variant or field does not compile. Each field has each of its values in some sample.
@@ -165,7 +201,13 @@ sample_events! {
     LoginSucceeded { user, session, client }
     LoginMigrated { user, client, created, email_taken }
     LoginFailed { cause, account, client, user }
+    LoginMfaRequired { user, client }
+    LoginFactorRefused { cause, user, client }
+    RecoveryCodeUsed { user, session, left }
+    FactorsChanged { change, user, session }
     LoginThrottled { limit, account, client, user, retry_after }
+    ClientTokenIssued { client, key, session }
+    ClientRefused { cause, client }
     Rotated { user, session, client, generation }
     Repeated { user, session, client, generation, cause, age }
     OtherNetwork { user, session, client, generation, age }
@@ -193,7 +235,7 @@ sample_events! {
     KeysLoaded { section, kid, age }
     KeysRotated { section, kid, next }
     KeysCut { section, kid, next }
-    AdminChanged { operator, action, user, session, complete }
+    AdminChanged { operator, action, user, session, client, complete }
     RequestRefused { error, description }
     Failure { during, detail }
 }
@@ -229,7 +271,7 @@ struct Shape {
 }
 
 /// Fields whose possible values the document lists.
-const LISTED: [&str; 4] = ["cause", "reason", "limit", "action"];
+const LISTED: [&str; 5] = ["cause", "reason", "limit", "action", "change"];
 
 fn caller() -> Caller {
     Caller {

@@ -137,7 +137,11 @@ fn routes_are_those_of_the_template_and_of_the_gateway() {
     let guards = description().operations().map(|(path, method, operation)| {
         let needs = |scheme: &str| operation["security"] == json!([{ scheme: [] }]);
         let guard = guard(needs("accessToken"), needs("iam"));
-        let greedy = [("/.well-known/", "/.well-known/{document+}"), ("/admin/", "/admin/{operation+}")];
+        let greedy = [
+            ("/.well-known/", "/.well-known/{document+}"),
+            ("/admin/", "/admin/{operation+}"),
+            ("/factors/", "/factors/{operation+}"),
+        ];
         let path = greedy.iter().find(|(start, _)| path.starts_with(start)).map_or(path, |(_, route)| route);
         let own = (format!("{} {path}", method.to_uppercase()), guard);
         if gateway.contains(&own) { own } else { (format!("ANY {path}"), guard) }

@@ -101,6 +101,10 @@ impl Store for Leaky {
         self.store.open_session(new).await
     }
 
+    async fn renew_hash(&self, user: &User, hash: &str) -> Result<(), StoreError> {
+        self.store.renew_hash(user, hash).await
+    }
+
     async fn rotate(&self, request: &RotationRequest<'_>) -> Result<Rotation, StoreError> {
         self.store.rotate(request).await
     }

@@ -206,8 +206,8 @@ async fn discovery_documents() {
         let metadata = get(path).await.json();
         assert_eq!(metadata["issuer"], "https://id.example.com");
         assert_eq!(metadata["jwks_uri"], "https://id.example.com/.well-known/jwks.json");
-        assert_eq!(metadata["token_endpoint"], "https://id.example.com/refresh");
-        assert_eq!(metadata["grant_types_supported"], json!(["refresh_token"]));
+        assert_eq!(metadata["token_endpoint"], "https://id.example.com/token");
+        assert_eq!(metadata["grant_types_supported"], json!(["refresh_token", "client_credentials"]));
         assert!(metadata.get("authorization_endpoint").is_none());
     }
     assert_eq!(get("/.well-known/other").await.status, 404);

@@ -2,13 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+use data_encoding::BASE64;
+use daypass_core::client::machine::{
+    Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
+};
 use daypass_gateway::template::parse;
+use daypass_runtime::OsEntropy;
 use daypass_scale::cost::{
-    AUTHORIZE, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation, PLATFORM_LOG_BYTES, REFRESH, REVOKE,
+    AUTHORIZE, CLIENT_TOKEN, INTROSPECT, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation, PLATFORM_LOG_BYTES,
+    REFRESH, REVOKE,
 };
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Exchange;
-use daypass_tests::service::{PASSWORD, Service};
+use daypass_tests::bench::NOW;
+use daypass_tests::service::{PASSWORD, Service, post};
+use daypass_verifier::base::scope::Scope;
 use serde_json::Value;
 use std::path::Path;
 
@@ -32,7 +40,10 @@ fn units(exchanges: &[Exchange], writes: bool) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_units_and_log_bytes_are_those_of_the_wire() {
     let embedded = Embedded::start(None).unwrap();
-    let service = Service::quick(&embedded.url(), &[]).await;
+    let mut service = Service::quick(&embedded.url(), &[]).await;
+    let (document, header) = machine();
+    service.set_machines(document);
+    let service = service;
     service.quick_user("alice").await;
     service.bench.recorder.ask_capacity(true);
     let _ = service.journal.take();
@@ -45,7 +56,11 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
         // CloudWatch counts 26 more bytes for each line.
         let logged: usize = service.journal.take_lines().iter().map(|line| line.len() + 26).sum();
         let ours = operation.log_bytes - PLATFORM_LOG_BYTES;
-        assert!(logged > 0 && logged as u128 <= ours, "{}: {logged} of {ours} bytes", operation.name);
+        assert!(
+            (logged > 0) == (ours > 0) && logged as u128 <= ours,
+            "{}: {logged} of {ours}",
+            operation.name
+        );
     };
     // The first login is from an unknown address.
     assert_eq!(service.login_from(HOME, "alice", PASSWORD).await.status, 200);
@@ -56,12 +71,41 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
     check(&LOGIN_ELSEWHERE);
     let refreshed = service.refresh(&login.refresh_token()).await;
     check(&REFRESH);
+    let of_client = async |path: &str, body: String| {
+        let mut request = post(path, "application/x-www-form-urlencoded", body);
+        request.headers_mut().insert("authorization", header.parse().unwrap());
+        let answer = service.send(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    };
+    let token = of_client("/token", "grant_type=client_credentials".to_owned()).await.access_token();
+    check(&CLIENT_TOKEN);
+    for token in [token, refreshed.access_token()] {
+        of_client("/introspect", format!("token={token}")).await;
+        check(&INTROSPECT);
+    }
     assert_eq!(service.revoke(&refreshed.refresh_token()).await.status, 200);
     check(&REVOKE);
     assert!(service.lets_through(&login.access_token()));
     assert_eq!(service.bench.recorder.take().len(), 0, "the authorizer sends no request");
     assert_eq!(service.journal.take_lines(), Vec::<String>::new(), "and logs nothing");
     assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads, AUTHORIZE.log_bytes), (0, 0, 0));
+}
+
+/// A document with one machine client, and its `Authorization` header.
+fn machine() -> (MachineDocument, String) {
+    let secret = new_secret(&OsEntropy).expose().to_owned();
+    let mut client = Machine::new(MachineId::parse("client_jobs").unwrap(), &Scope::default(), NOW);
+    client.introspect = true;
+    client.keys.push(Credential {
+        id: CredentialId::generate(&OsEntropy),
+        created_at: 1,
+        jwk: None,
+        secret_sha256: Some(SecretDigest::of(&secret)),
+    });
+    let mut document = MachineDocument::new();
+    document.clients.push(client);
+    (document, format!("Basic {}", BASE64.encode(format!("client_jobs:{secret}").as_bytes())))
 }
 
 #[test]
@@ -77,6 +121,8 @@ fn the_memory_is_that_of_the_template() {
         ("LoginFunction", LOGIN_KNOWN),
         ("LoginFunction", LOGIN_ELSEWHERE),
         ("RefreshFunction", REFRESH),
+        ("RefreshFunction", CLIENT_TOKEN),
+        ("IntrospectFunction", INTROSPECT),
         ("RevokeFunction", REVOKE),
         ("AuthorizerFunction", AUTHORIZE),
     ] {

@@ -4,9 +4,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::{AsyncSleep, BehaviorVersion, Config, Credentials, Region, Sleep};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_core::account::MAX_SESSION_BYTES;
+use daypass_core::account::authentication::{Authentication, Method, Methods};
 use daypass_core::account::claims::Claims;
+use daypass_core::account::{AUTHENTICATION_BYTES, MAX_SESSION_BYTES};
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::flow::login::MAX_DEVICE_BYTES;
 use daypass_core::ports::store::{NewSession, Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{NetworkDigest, Presented, RotationRequest, Session};
@@ -122,7 +124,7 @@ impl Bench {
 
     /// Opens this session, as a login does.
     pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
-        let new = NewSession { session, user, rehash: None, known: None, settle: "settled" };
+        let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: "settled" };
         self.store.open_session(&new).await
     }
 
@@ -189,6 +191,7 @@ pub fn user(name: &str) -> User {
         scope: scope("orders:read orders:write"),
         email: None,
         claims: Claims::default(),
+        factors: Factors::default(),
         created_at: after(1),
         updated_at: after(20),
     }
@@ -212,6 +215,7 @@ pub fn session(user: &User) -> Session {
         scope: user.scope.clone(),
         claims: user.claims.clone(),
         account: true,
+        authentication: Authentication::new(after(123), Methods::PASSWORD),
         ended: None,
         device: Some("curl/8.5.0".to_owned()),
     }
@@ -230,13 +234,14 @@ pub fn largest_session(user: &User) -> Session {
     // As many words as a scope may have, in the longest text.
     let mut words: Vec<String> = (1..Scope::MAX_WORDS).map(|n| format!("{n:07}")).collect();
     words.push("x".repeat(Scope::MAX_BYTES - words.join(" ").len() - 1));
-    let rest = MAX_SESSION_BYTES - Scope::MAX_BYTES - user.username.as_str().len();
+    let rest = MAX_SESSION_BYTES - AUTHENTICATION_BYTES - Scope::MAX_BYTES - user.username.as_str().len();
     let device = rest.min(MAX_DEVICE_BYTES);
     Session {
         client: client(&"c".repeat(ClientId::MAX_BYTES)),
         scope: scope(&words.join(" ")),
         claims: claims_of(rest - device),
         account: false,
+        authentication: Authentication::new(after(123), Methods::of(&Method::ALL)),
         device: Some("d".repeat(device)),
         ..session(user)
     }

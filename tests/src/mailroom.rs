@@ -23,18 +23,24 @@ pub struct Mailroom {
     seen: Mutex<BTreeSet<String>>,
 }
 
+/// Credentials and region of a fake AWS service at this URL.
+#[must_use]
+pub fn aws_at(url: &str) -> SdkConfig {
+    let credentials = Credentials::new("key", "secret", None, None, "daypass_tests");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(url)
+        .http_client(https_client(ProxyConfig::disabled))
+        .build()
+}
+
 impl Mailroom {
     /// The mailer of the service, whose tables are on the DynamoDB at this URL.
     pub async fn of(service: &Service, dynamodb: &str) -> Self {
         let (ses, bench) = (Ses::start().await.unwrap(), service.bench.again(dynamodb).await);
-        let credentials = Credentials::new("key", "secret", None, None, "daypass_tests::mailroom");
-        let aws = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .endpoint_url(ses.url())
-            .http_client(https_client(ProxyConfig::disabled))
-            .build();
+        let aws = aws_at(ses.url());
         let config = service.mailer.clone();
         let sender = daypass_mail::Ses::new(
             &aws,

@@ -4,12 +4,18 @@
 use crate::bench::{Bench, NOW};
 use crate::openapi::assert_described;
 use argon2::PasswordHasher as _;
+use daypass_admin::ClientDocument;
 use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
+use daypass_aws::SdkConfig;
 use daypass_core::account::claims::Claims;
+use daypass_core::client::machine::{MachineDocument, Machines, Registry};
 use daypass_core::config::{self, MailerConfig};
+use daypass_core::factor::Factors;
 use daypass_core::flow::account::Account;
+use daypass_core::flow::client_credentials::ClientCredentials;
 use daypass_core::flow::feed::Revocations;
+use daypass_core::flow::introspect::Introspect;
 use daypass_core::flow::login::Login;
 use daypass_core::flow::password::ChangePassword;
 use daypass_core::flow::refresh::Refresh;
@@ -174,6 +180,7 @@ pub struct Service {
     login: Login<DynamoDb>,
     refresh: Refresh<DynamoDb>,
     revoke: Revoke<DynamoDb>,
+    introspect: Introspect<DynamoDb>,
     sessions: Sessions<DynamoDb>,
     password: ChangePassword<DynamoDb>,
     /// The flows of the function `account`.
@@ -186,6 +193,8 @@ pub struct Service {
     discovery: Discovery,
     proxy: Option<ProxySecrets>,
     quick: bool,
+    /// Holds the file of the machine clients.
+    _machines: tempfile::TempDir,
 }
 
 impl Service {
@@ -262,11 +271,24 @@ impl Service {
             .migrate_from
             .as_ref()
             .map(|from| daypass_migration::connect(from, endpoint.as_deref(), &login.issuer, &keys).unwrap());
+        let machines = tempfile::tempdir().unwrap();
         Self {
             login: Login { old_system, ..Login::new(login, &keys, store(), hasher(), context()).unwrap() },
-            refresh: Refresh::new(config::refresh(lookup).unwrap(), &keys, store(), context()).unwrap(),
+            refresh: {
+                let config = config::refresh(lookup).unwrap();
+                let clients = ClientCredentials::new(&config.issuer, no_machines());
+                Refresh { clients, ..Refresh::new(config, &keys, store(), context()).unwrap() }
+            },
             revoke: Revoke::new(config::revoke(lookup).unwrap(), &keys, &keys.jwks(), store(), context())
                 .unwrap(),
+            introspect: Introspect::new(
+                &config::introspect(lookup).unwrap(),
+                &keys.jwks(),
+                no_machines(),
+                store(),
+                context(),
+            )
+            .unwrap(),
             sessions: Sessions::new(config::sessions(lookup).unwrap(), store(), context()),
             account: Account::new(config::account(lookup).unwrap(), &keys, store(), hasher(), context())
                 .unwrap(),
@@ -274,6 +296,10 @@ impl Service {
             password: ChangePassword::new(password, &keys, store(), hasher(), context()).unwrap(),
             admin: AdminApi {
                 store: store(),
+                clients: ClientDocument {
+                    source: machines.path().join("machines.json").display().to_string(),
+                    aws: SdkConfig::builder().build(),
+                },
                 peppers: Peppers::from_document(&keys).unwrap(),
                 passwords: Passwords::standard(),
                 context: context(),
@@ -289,6 +315,7 @@ impl Service {
             keys,
             proxy,
             quick: content,
+            _machines: machines,
         }
     }
 
@@ -296,6 +323,19 @@ impl Service {
     pub async fn redeployed(&self, dynamodb: &str, settings: &[(&str, &str)]) -> Self {
         let bench = self.bench.again(dynamodb).await;
         Self::over(bench, self.keys.clone(), settings, self.quick)
+    }
+
+    /// The document that the Admin API changes: a file, unless a test sets another one.
+    pub fn client_document(&mut self) -> &mut ClientDocument {
+        &mut self.admin.clients
+    }
+
+    /// Gives these machine clients to the functions, as a process that reads them now.
+    pub fn set_machines(&mut self, document: MachineDocument) {
+        let registry = Registry::new(Machines::new(document).unwrap(), self.clock.now());
+        let issuer = &self.refresh.config.issuer;
+        self.refresh.clients = ClientCredentials::new(issuer, registry.clone());
+        self.introspect.clients = ClientCredentials::new(issuer, registry);
     }
 
     /// Time, randomness and log of another function of the stack.
@@ -332,6 +372,7 @@ impl Service {
             scope: Scope::parse("orders:read orders:write").unwrap(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             created_at: self.clock.now(),
             updated_at: self.clock.now(),
         };
@@ -354,14 +395,16 @@ impl Service {
         }
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
-            "/login" => daypass_login::handle(&self.login, request).boxed(),
-            "/refresh" => daypass_refresh::handle(&self.refresh, request).boxed(),
+            "/login" | "/login/factor" => daypass_login::handle(&self.login, request).boxed(),
+            "/refresh" | "/token" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
+            "/introspect" => daypass_introspect::handle(&self.introspect, request).boxed(),
             "/signup" | "/signup/confirm" | "/recover" | "/recover/confirm" | "/email/confirm" => {
                 daypass_account::handle(&self.account, request).boxed()
             }
             "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
             "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if path.starts_with("/factors") => daypass_password::handle(&self.password, request).boxed(),
             path if path.starts_with("/admin/") => {
                 daypass_admin_function::handle(&self.admin, request).boxed()
             }
@@ -477,6 +520,11 @@ impl Service {
         let answer = self.authorizer.handle(&event).now_or_never().unwrap();
         serde_json::to_value(answer.unwrap()).unwrap()
     }
+}
+
+/// The registry of a stack that has no machine clients.
+fn no_machines() -> Registry {
+    Registry::new(Machines::new(MachineDocument::new()).unwrap(), NOW)
 }
 
 /// A PHC string with the weakest parameters of argon2id and no pepper.

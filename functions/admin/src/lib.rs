@@ -1,11 +1,15 @@
-//! `/admin/…`, behind IAM: operators add, read and change users, and end sessions. The operations are those of the command
+//! `/admin/…`, behind IAM: operators manage users, sessions and machine clients. The operations are those of the command
 //! `daypass`.
 
 mod request;
 
 use data_encoding::BASE64URL_NOPAD;
 use daypass_admin::view::{SessionDetail, SessionView, SessionsEnded, UserView};
-use daypass_admin::{Admin, AdminError, NewUser, require_room};
+use daypass_admin::{
+    Admin, AdminError, ClientDocument, ClientError, ClientView, Clients, NewKeyView, NewUser, RevokedView,
+    require_room,
+};
+use daypass_core::client::machine::MachineId;
 use daypass_core::http::answer::{Response, refusal, refuse, respond};
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{Request, caller_of, operator_of};
@@ -14,8 +18,10 @@ use daypass_core::ports::context::{Context, Operator};
 use daypass_core::ports::event::{AdminAction, Event};
 use daypass_core::ports::hasher::PasswordHasher;
 use daypass_core::ports::store::{StoreError, User, UserStatus};
+use daypass_core::ports::vault::VaultError;
 use daypass_core::secret::Password;
 use daypass_dynamodb::DynamoDb;
+use daypass_key_loader::{LoadError, MachinesError};
 use daypass_passwords::Passwords;
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
 use daypass_verifier::ports::context::Caller;
@@ -34,6 +40,8 @@ const MAX_SESSIONS: usize = 1000;
 pub struct AdminApi {
     /// The users and sessions tables, and the outbox.
     pub store: DynamoDb,
+    /// The machine clients.
+    pub clients: ClientDocument,
     /// The peppers of new password hashes.
     pub peppers: Peppers,
     /// The hasher of new passwords.
@@ -77,6 +85,7 @@ struct Step<'a> {
     action: AdminAction,
     user: Option<UserId>,
     session: Option<SessionId>,
+    client: Option<MachineId>,
     progress: Progress,
 }
 
@@ -90,11 +99,11 @@ enum Progress {
 
 impl Drop for Step<'_> {
     fn drop(&mut self) {
-        let (action, user, session) = (self.action, self.user, self.session);
+        let (action, user, session, client) = (self.action, self.user, self.session, self.client.take());
         let complete = self.progress == Progress::Complete;
         if self.progress != Progress::Unchanged {
             let operator = self.turn.operator.arn.clone();
-            let event = Event::AdminChanged { operator, action, user, session, complete };
+            let event = Event::AdminChanged { operator, action, user, session, client, complete };
             self.turn.api.context.journal.record(&event, &self.turn.caller);
         }
     }
@@ -104,6 +113,10 @@ impl Turn<'_> {
     fn admin(&self) -> Admin<'_> {
         let Context { clock, entropy, .. } = &self.api.context;
         Admin { store: &self.api.store, clock: clock.as_ref(), entropy: entropy.as_ref() }
+    }
+
+    fn clients(&self) -> Clients<'_> {
+        Clients { admin: self.admin(), document: &self.api.clients }
     }
 
     async fn run(&self, operation: Operation) -> Result<Value, ApiError> {
@@ -128,6 +141,16 @@ impl Turn<'_> {
                 let user = self.read(admin.user(&name).await)?;
                 let removed = self.step(AdminAction::Removed, user.id, admin.remove(&name)).await?;
                 Ok(changed(&removed))
+            }
+            Operation::ResetFactors(name, language) => {
+                let user = self.read(admin.user(&name).await)?;
+                let resetting = admin.reset_factors(&name, language);
+                let reset = self.step(AdminAction::FactorsReset, user.id, resetting).await?;
+                Ok(json!({
+                    "user": UserView::from(&reset.user),
+                    "sessions_ended": reset.ended,
+                    "mail": reset.mail,
+                }))
             }
             Operation::Sessions(whose) => {
                 let user_id = self.user_id(whose).await?;
@@ -160,6 +183,29 @@ impl Turn<'_> {
                 };
                 let ended = self.read(outcome)?;
                 body(&SessionsEnded { user_id, ended: u32::from(ended) })
+            }
+            Operation::Clients => {
+                let clients = self.read_client(self.clients().list().await)?;
+                let clients: Vec<ClientView<'_>> = clients.iter().map(ClientView::from).collect();
+                Ok(json!({ "clients": clients }))
+            }
+            Operation::CreateClient(new) => {
+                let (client, key) = new.machine(admin.clock.now());
+                let (id, clients) = (client.client_id.clone(), self.clients());
+                let new =
+                    self.client_step(AdminAction::ClientCreated, &id, clients.create(client, key)).await?;
+                body(&NewKeyView::from(&new))
+            }
+            Operation::RotateClient(id, key) => {
+                let clients = self.clients();
+                let new = self.client_step(AdminAction::ClientRotated, &id, clients.rotate(&id, key)).await?;
+                body(&NewKeyView::from(&new))
+            }
+            Operation::RevokeClient(id, key) => {
+                let clients = self.clients();
+                let revoking = clients.revoke(&id, key.as_ref());
+                let keys = self.client_step(AdminAction::ClientRevoked, &id, revoking).await?;
+                body(&RevokedView { client_id: &id, keys: &keys })
             }
         }
     }
@@ -236,6 +282,10 @@ impl Turn<'_> {
                 _ => {}
             }
         }
+        if let Some(required) = change.mfa_required {
+            let setting = admin.require_mfa(name, required);
+            user = self.step(AdminAction::MfaSet, user.id, setting).await?;
+        }
         if let Some(status) = change.status {
             let action = match status {
                 UserStatus::Enabled => AdminAction::Enabled,
@@ -265,8 +315,28 @@ impl Turn<'_> {
         self.read(outcome)
     }
 
+    /// Does a change of a machine client, and records it.
+    async fn client_step<T>(
+        &self,
+        action: AdminAction,
+        client: &MachineId,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ApiError> {
+        let mut step = self.begin(action, None);
+        step.client = Some(client.clone());
+        let outcome = work.await;
+        step.progress = match &outcome {
+            Ok(_) => Progress::Complete,
+            Err(ClientError::Document(MachinesError::Unusable(_))) => Progress::Unchanged,
+            Err(ClientError::Store(_) | ClientError::Document(_)) => Progress::Begun,
+            Err(_) => Progress::Unchanged,
+        };
+        drop(step);
+        self.read_client(outcome)
+    }
+
     fn begin(&self, action: AdminAction, user: Option<UserId>) -> Step<'_> {
-        Step { turn: self, action, user, session: None, progress: Progress::Begun }
+        Step { turn: self, action, user, session: None, client: None, progress: Progress::Begun }
     }
 
     /// The value of an operation, or its error in the HTTP contract. Records a failure.
@@ -292,6 +362,35 @@ impl Turn<'_> {
                 AdminError::Store(StoreError::Unavailable(_)) => ApiError::TemporarilyUnavailable,
                 AdminError::Hash(_) | AdminError::Store(StoreError::Broken(_)) => ApiError::ServerError,
             }
+        })
+    }
+
+    /// As [`Turn::read`], for machine clients.
+    fn read_client<T>(&self, outcome: Result<T, ClientError>) -> Result<T, ApiError> {
+        outcome.map_err(|error| match error {
+            ClientError::Store(cause) => {
+                self.read::<T>(Err(cause.into())).err().unwrap_or(ApiError::ServerError)
+            }
+            ClientError::Document(MachinesError::Unusable(_)) => ApiError::InvalidRequest(
+                "The audience is not 1 to 200 printable characters, or there are too many clients.",
+            ),
+            ClientError::Document(cause) => {
+                self.failed(cause.to_string());
+                match cause {
+                    MachinesError::Load(LoadError::Unavailable(..))
+                    | MachinesError::Vault(VaultError::Failed { .. }) => ApiError::TemporarilyUnavailable,
+                    _ => ApiError::ServerError,
+                }
+            }
+            ClientError::Unknown(_) | ClientError::UnknownKey(..) => ApiError::NotFound,
+            ClientError::Exists(_) => ApiError::AlreadyExists("Another machine client has this name."),
+            ClientError::TwoKeys(_) => {
+                ApiError::AlreadyExists("The client has two keys: revoke one of them.")
+            }
+            ClientError::OnlyKey(..) => {
+                ApiError::InvalidRequest("It is the only key of the client: revoke the client instead.")
+            }
+            ClientError::Busy => ApiError::TemporarilyUnavailable,
         })
     }
 

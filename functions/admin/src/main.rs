@@ -1,5 +1,6 @@
 //! The `admin` binary: the tables, the peppers and password hashing for the operations.
 
+use daypass_admin::ClientDocument;
 use daypass_admin_function::{AdminApi, handle};
 use daypass_aws::SdkConfig;
 use daypass_core::config::{self, AdminConfig};
@@ -37,5 +38,6 @@ async fn build(
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
     let passwords = Passwords::configured(config::lookup(&environment))?;
-    Ok(AdminApi { store, peppers: Peppers::from_document(&keys?)?, passwords, context: context() })
+    let clients = ClientDocument { source: config.machines.unwrap_or_default(), aws };
+    Ok(AdminApi { store, clients, peppers: Peppers::from_document(&keys?)?, passwords, context: context() })
 }

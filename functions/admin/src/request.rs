@@ -5,6 +5,7 @@ use daypass_admin::Invitation;
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
+use daypass_core::client::machine::{CredentialId, Machine, MachineId};
 use daypass_core::http::body::read_strict;
 use daypass_core::http::error::ApiError;
 use daypass_core::http::request::Request;
@@ -15,6 +16,8 @@ use daypass_dynamodb::Cursor;
 use daypass_passwords::Passwords;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use daypass_verifier::jose::jwk::Jwk;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -27,17 +30,48 @@ const CURSOR_VERSION: u8 = 1;
 
 /// What an operator asks for.
 pub(crate) enum Operation {
-    Users { after: Option<Cursor>, limit: u32 },
+    Users {
+        after: Option<Cursor>,
+        limit: u32,
+    },
     Add(Addition),
     Invite(Invitation),
     User(Username),
     Change(Username, Change),
     SetPassword(Username, Password),
+    ResetFactors(Username, Language),
     Remove(Username),
     Sessions(Whose),
     EndSessions(Whose),
     Session(Whose, SessionId),
     EndSession(Whose, SessionId),
+    Clients,
+    CreateClient(NewClient),
+    /// A second key: this public one, or a new secret.
+    RotateClient(MachineId, Option<Jwk>),
+    /// The key, or the client.
+    RevokeClient(MachineId, Option<CredentialId>),
+}
+
+/// A machine client to create.
+pub(crate) struct NewClient {
+    id: MachineId,
+    scope: Scope,
+    audience: Option<String>,
+    access_token_seconds: Option<u32>,
+    introspect: bool,
+    public_key: Option<Jwk>,
+}
+
+impl NewClient {
+    /// The client without a key, and its public key if it has one.
+    pub(crate) fn machine(self, now: Timestamp) -> (Machine, Option<Jwk>) {
+        let mut client = Machine::new(self.id, &self.scope, now);
+        client.audience = self.audience;
+        client.access_token_seconds = self.access_token_seconds;
+        client.introspect = self.introspect;
+        (client, self.public_key)
+    }
 }
 
 /// A user to add. Without a password, the user gets an unknown one.
@@ -55,6 +89,7 @@ pub(crate) struct Change {
     pub(crate) scope: Option<Scope>,
     pub(crate) email: Option<Option<Email>>,
     pub(crate) claims: Option<Claims>,
+    pub(crate) mfa_required: Option<bool>,
 }
 
 /// The user of sessions. A removed user has an id and no name.
@@ -94,6 +129,24 @@ struct ChangeBody {
     email: Option<Option<String>>,
     email_verified: Option<bool>,
     claims: Option<Map<String, Value>>,
+    mfa_required: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientBody {
+    name: String,
+    scope: Option<String>,
+    audience: Option<String>,
+    access_token_seconds: Option<u32>,
+    introspect: Option<bool>,
+    public_key: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyBody {
+    public_key: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -139,10 +192,31 @@ impl Operation {
                 Self::SetPassword(username, password)
             }
             ("user/password", _) => return Err(ApiError::MethodNotAllowed("PUT")),
+            ("user/factors", "DELETE") => {
+                let username = query.username(passwords)?;
+                Self::ResetFactors(username, query.language()?)
+            }
+            ("user/factors", _) => return Err(ApiError::MethodNotAllowed("DELETE")),
             ("sessions", "GET") => Self::Sessions(query.whose(passwords)?),
             ("sessions", "DELETE") => Self::EndSessions(query.whose(passwords)?),
             ("session", "GET") => Self::Session(query.whose(passwords)?, query.session()?),
             ("session", "DELETE") => Self::EndSession(query.whose(passwords)?, query.session()?),
+            ("clients", "GET") => Self::Clients,
+            ("clients", "POST") => Self::CreateClient(client(read_strict(request)?)?),
+            ("clients", _) => return Err(ApiError::MethodNotAllowed("GET, POST")),
+            ("client/keys", "POST") => {
+                let KeyBody { public_key } = read_strict(request)?;
+                Self::RotateClient(query.client()?, public_key.map(jwk).transpose()?)
+            }
+            ("client/keys", _) => return Err(ApiError::MethodNotAllowed("POST")),
+            ("client", "DELETE") => {
+                let key = query.take("key").map(|text| {
+                    CredentialId::parse(&text)
+                        .ok_or(ApiError::InvalidRequest("The key is not key_ and 16 hexadecimal digits."))
+                });
+                Self::RevokeClient(query.client()?, key.transpose()?)
+            }
+            ("client", _) => return Err(ApiError::MethodNotAllowed("DELETE")),
             ("sessions" | "session", _) => return Err(ApiError::MethodNotAllowed("GET, DELETE")),
             _ => return Err(ApiError::NotFound),
         };
@@ -196,6 +270,18 @@ impl Query {
         let text = self.take("session_id").ok_or(ApiError::InvalidRequest("The session_id is missing."))?;
         SessionId::parse(&text)
             .ok_or(ApiError::InvalidRequest("The session_id is not ses_ and 32 hexadecimal digits."))
+    }
+
+    fn client(&mut self) -> Result<MachineId, ApiError> {
+        let text = self.take("client_id").ok_or(ApiError::InvalidRequest("The client_id is missing."))?;
+        MachineId::parse(&text)
+            .ok_or(ApiError::InvalidRequest("The client_id is not client_ and 1 to 48 of a-z 0-9 -."))
+    }
+
+    fn language(&mut self) -> Result<Language, ApiError> {
+        let Some(tag) = self.take("language") else { return Ok(Language::default()) };
+        Language::parse(&tag)
+            .ok_or(ApiError::InvalidRequest("The language is not a tag such as en or de-CH."))
     }
 
     fn end(self) -> Result<(), ApiError> {
@@ -260,6 +346,27 @@ fn invitation(body: InviteBody) -> Result<Invitation, ApiError> {
     })
 }
 
+fn client(body: ClientBody) -> Result<NewClient, ApiError> {
+    let id = MachineId::parse(&format!("{}{}", MachineId::PREFIX, body.name));
+    if body.access_token_seconds.is_some_and(|seconds| !Machine::LIFETIME.contains(&seconds)) {
+        return Err(ApiError::InvalidRequest("The access_token_seconds are not a number from 60 to 600."));
+    }
+    Ok(NewClient {
+        id: id.ok_or(ApiError::InvalidRequest("The name is not 1 to 48 of a-z 0-9 -."))?,
+        scope: body.scope.as_deref().map(scope).transpose()?.unwrap_or_default(),
+        audience: body.audience,
+        access_token_seconds: body.access_token_seconds,
+        introspect: body.introspect.unwrap_or(false),
+        public_key: body.public_key.map(jwk).transpose()?,
+    })
+}
+
+fn jwk(value: Value) -> Result<Jwk, ApiError> {
+    daypass_admin::public_key(value).map_err(|_| {
+        ApiError::InvalidRequest("The public_key is not the public JWK of an ES256, EdDSA or RS256 key.")
+    })
+}
+
 fn address(text: &str) -> Result<EmailAddress, ApiError> {
     EmailAddress::parse(text)
         .map_err(|_| ApiError::InvalidRequest("The email is not an address that Daypass accepts."))
@@ -274,9 +381,10 @@ fn change(body: ChangeBody) -> Result<Change, ApiError> {
         scope: body.scope.as_deref().map(scope).transpose()?,
         email: email(body.email, body.email_verified)?,
         claims: claims(body.claims)?,
+        mfa_required: body.mfa_required,
     };
     match change {
-        Change { status: None, scope: None, email: None, claims: None } => {
+        Change { status: None, scope: None, email: None, claims: None, mfa_required: None } => {
             Err(ApiError::InvalidRequest("The body changes nothing."))
         }
         change => Ok(change),

@@ -1,8 +1,11 @@
-//! `POST /login`: a username and a password become a session with two tokens.
+//! `POST /login`: a username and a password become a session with two tokens. `POST /login/factor`: the second step of users with a
+//! second factor.
 
+use daypass_core::client::Transport;
+use daypass_core::flow::login::factor::FactorRequest;
 use daypass_core::flow::login::{Login, LoginRequest};
 use daypass_core::http::answer::{Response, record, refuse};
-use daypass_core::http::browser::respond_with_tokens;
+use daypass_core::http::browser::{respond_to_login, respond_with_tokens};
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::store::{AddressStore, AttemptStore, Store};
@@ -16,17 +19,27 @@ pub const METHODS: &str = "POST";
 /// learn from the read latency whether a user exists.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Answers a login.
+/// Answers a step of a login.
 pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, request: Request) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
+        if request.uri().path().ends_with("/factor") {
+            return match FactorRequest::parse(&mut request, clients) {
+                Ok(parsed) => {
+                    let result = record(login.complete(parsed).await, &login.context, &caller);
+                    // The request presents no refresh token.
+                    respond_with_tokens(result, Transport::Body)
+                }
+                Err(error) => refuse(&login.context, error, &caller),
+            };
+        }
         match LoginRequest::parse(&mut request, clients, login.hasher.as_ref()) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 let result = record(login.run(parsed).await, &login.context, &caller);
-                respond_with_tokens(result, transport)
+                respond_to_login(result, transport)
             }
             Err(error) => refuse(&login.context, error, &caller),
         }

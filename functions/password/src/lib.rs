@@ -1,22 +1,23 @@
 //! `POST /password` and `POST /email`, behind the authorizer: users change their password and get a new session in place of all
-//! others, or ask for another e-mail address.
+//! others, or ask for another e-mail address. `/factors…`: users list and change their second factors.
 
 use daypass_core::client::Transport;
 use daypass_core::flow::password::email::EmailRequest;
+use daypass_core::flow::password::factors::{FactorsAnswer, FactorsRequest};
 use daypass_core::flow::password::{ChangePassword, PasswordRequest};
-use daypass_core::http::answer::{Response, record, refuse, respond_with};
+use daypass_core::http::answer::{Response, record, refuse, respond, respond_with, respond_without_body};
 use daypass_core::http::browser::respond_with_tokens;
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::request::{Request, caller_of};
 use daypass_core::ports::mail::Outbox;
-use daypass_core::ports::store::PasswordStore;
+use daypass_core::ports::store::FactorStore;
 use http::StatusCode;
 
 /// The methods of the function, for CORS.
-pub const METHODS: &str = "POST";
+pub const METHODS: &str = "GET, POST, DELETE";
 
-/// Answers a change of the password, or a request for another address.
-pub async fn handle<S: PasswordStore + Outbox>(password: &ChangePassword<S>, request: Request) -> Response {
+/// Answers a change of the password, a request for another address, or one about second factors.
+pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, request: Request) -> Response {
     let (clients, context) = (&password.config.clients, &password.context);
     with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
@@ -26,6 +27,15 @@ pub async fn handle<S: PasswordStore + Outbox>(password: &ChangePassword<S>, req
                     let result = record(password.request_address(parsed).await, context, &caller);
                     respond_with(StatusCode::ACCEPTED, result)
                 }
+                Err(error) => refuse(context, error, &caller),
+            };
+        }
+        if request.uri().path().contains("/factors") {
+            return match FactorsRequest::parse(&mut request) {
+                Ok(parsed) => match record(password.factors(parsed).await, context, &caller) {
+                    Ok(FactorsAnswer::Removed) => respond_without_body(Ok(())),
+                    result => respond(result),
+                },
                 Err(error) => refuse(context, error, &caller),
             };
         }

@@ -6,8 +6,10 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, RefreshKeys};
 use daypass_core::ports::store::{NewSession, Store, User, UserStatus};
 use daypass_core::session::Session;
@@ -261,6 +263,7 @@ async fn open_session(url: &str) -> Session {
         scope: Scope::parse("orders:read").unwrap(),
         email: None,
         claims: Claims::default(),
+        factors: Factors::default(),
         created_at: now,
         updated_at: now,
     };
@@ -275,6 +278,7 @@ async fn open_session(url: &str) -> Session {
         named: false,
         network: None,
         account: true,
+        authentication: Authentication::new(now, Methods::PASSWORD),
         created_at: now,
         expires_at: end,
         absolute_end: end,
@@ -284,7 +288,14 @@ async fn open_session(url: &str) -> Session {
         ended: None,
         device: None,
     };
-    let new = NewSession { session: &session, user: &user, rehash: None, known: None, settle: "settled" };
+    let new = NewSession {
+        session: &session,
+        user: &user,
+        rehash: None,
+        known: None,
+        factor: None,
+        settle: "settled",
+    };
     assert_eq!(store.open_session(&new).await, Ok(true));
     session
 }

@@ -7,6 +7,7 @@ use crate::token::{AUDIENCE, ISSUER, Ticket, get_revocations};
 use anyhow::{Context, Result, anyhow};
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::store::{self, UserStatus};
 use daypass_core::secret::Password;
@@ -223,6 +224,7 @@ fn stored_user(keys: &Document, number: u8, name: &str) -> Result<store::User> {
         scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
         email: None,
         claims: Claims::default(),
+        factors: Factors::default(),
         created_at: now,
         updated_at: now,
     })

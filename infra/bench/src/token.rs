@@ -1,6 +1,7 @@
 //! The event of every measured function, with a valid token.
 
 use anyhow::{Context, Result, anyhow};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
@@ -47,6 +48,7 @@ impl Ticket {
             scope: Scope::parse("orders:read orders:write").ok().context("the scope is malformed")?,
             claims: Claims::default(),
             account: false,
+            authentication: Authentication::new(now, Methods::PASSWORD),
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         let token = signer.issue(&grant, now, &OsEntropy)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Variables that select a store or a key set. Any of them disables the local stack. Variables that select nothing,
 /// such as `AWS_CA_BUNDLE`, are not in the list.
-const CHOOSING: [&str; 17] = [
+const CHOOSING: [&str; 18] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONFIG_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -23,6 +23,7 @@ const CHOOSING: [&str; 17] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "DAYPASS_ATTEMPTS_TABLE",
     "DAYPASS_KEYS",
+    "DAYPASS_MACHINES",
     "DAYPASS_SESSIONS_TABLE",
     "DAYPASS_USERS_TABLE",
 ];

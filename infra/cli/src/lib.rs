@@ -7,6 +7,7 @@
 //! machine sees arguments and the shell keeps them in its history.
 
 mod aws;
+mod client;
 mod config;
 mod dev_stack;
 mod doctor;
@@ -67,6 +68,8 @@ enum Command {
     User(user::Args),
     /// Manage sessions: list, show, revoke
     Session(session::Args),
+    /// Manage machine clients: create, list, rotate, revoke
+    Client(client::Args),
     /// Manage key sets: generate, adopt, show
     Key(key::Args),
     /// Check a deployed stack: quotas, issuer, keys, feed, tables and a login
@@ -119,7 +122,7 @@ fn run(
         };
         let of_stack = match (stack, &command) {
             (Some(_), Command::Key(args)) if args.needs_no_stack() => None,
-            (Some(name), Command::User(_) | Command::Session(_) | Command::Key(_)) => {
+            (Some(name), Command::User(_) | Command::Session(_) | Command::Client(_) | Command::Key(_)) => {
                 environment.without_names()?;
                 Some(Stack::read(&Aws::of(environment).await?, name).await?.variables(secrets))
             }
@@ -129,6 +132,7 @@ fn run(
         match command {
             Command::User(args) => user::run(args, environment, output).await,
             Command::Session(args) => session::run(args, environment, output).await,
+            Command::Client(args) => client::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
             Command::Doctor(args) => doctor::run(args, stack, environment, output).await,
             Command::Config(args) => config::run(args, output),

@@ -5,10 +5,11 @@ use crate::output::{Failure, quoted};
 use std::collections::BTreeMap;
 
 /// Variables of the commands, and the outputs with their values.
-const VARIABLES: [(&str, &str); 4] = [
+const VARIABLES: [(&str, &str); 5] = [
     ("DAYPASS_USERS_TABLE", "UsersTableName"),
     ("DAYPASS_SESSIONS_TABLE", "SessionsTableName"),
     ("DAYPASS_ATTEMPTS_TABLE", "AttemptsTableName"),
+    ("DAYPASS_MACHINES", "MachinesSecretArn"),
     ("DAYPASS_OUTBOX_TABLE", "OutboxTableName"),
 ];
 

@@ -210,6 +210,22 @@ impl Target {
         load(&sources(named), environment).await
     }
 
+    /// The source of the machine clients: that of `DAYPASS_MACHINES`, or that of the local stack.
+    pub(crate) fn machines(&self, environment: &Environment<'_>) -> Result<String, Failure> {
+        let named = match &self.choice {
+            Choice::Dev(dev) => dev.variable("DAYPASS_MACHINES"),
+            Choice::Endpoint(_) | Choice::Variables(_) | Choice::Nothing => {
+                environment.get("DAYPASS_MACHINES")
+            }
+        };
+        named.ok_or_else(|| {
+            Failure::new(
+                "no document of machine clients is named",
+                "name a stack with --stack, which must be up to date, or set DAYPASS_MACHINES to the ARN of its secret or to a file",
+            )
+        })
+    }
+
     /// The error of the store for the operator, with the next step.
     pub(crate) fn failure(&self, error: &StoreError) -> Failure {
         match error {

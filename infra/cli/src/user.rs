@@ -10,6 +10,7 @@ use daypass_admin::{AdminError, NewUser};
 use daypass_core::account::claims::Claims;
 use daypass_core::config;
 use daypass_core::keys::Peppers;
+use daypass_core::ports::mail::Language;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::{Cursor, ScopeChange};
 use daypass_passwords::Passwords;
@@ -26,6 +27,7 @@ mod calibrate;
 mod credentials;
 mod everyone;
 pub(crate) mod export;
+mod factors;
 mod filter;
 pub(crate) mod import;
 mod invite;
@@ -132,6 +134,21 @@ enum Verb {
         #[arg(value_name = "JSON", value_parser = attributes::claims)]
         claims: Claims,
     },
+    /// Require a second factor of a user, or no longer; sessions stay
+    RequireMfa {
+        /// Username
+        name: String,
+        /// Whether it is required
+        switch: factors::Switch,
+    },
+    /// Remove all second factors of a user, end the user's sessions and send a notice
+    ResetFactors {
+        /// Username
+        name: String,
+        /// Language of the notice
+        #[arg(long, value_name = "TAG", default_value = "en", value_parser = invite::language)]
+        language: Language,
+    },
     /// Measure password hashes on this machine, and estimate their time and price in Lambda
     Calibrate(calibrate::Args),
     /// Remove a user and end the user's sessions
@@ -205,6 +222,12 @@ pub(crate) async fn run(
         }
         Verb::SetClaims { name, claims } => {
             attributes::set_claims(&target, output, &username(&name)?, &claims).await
+        }
+        Verb::RequireMfa { name, switch } => {
+            factors::require(&target, output, &username(&name)?, switch).await
+        }
+        Verb::ResetFactors { name, language } => {
+            factors::reset(&target, output, &username(&name)?, language).await
         }
         Verb::Remove { name, yes } => remove(&target, output, &username(&name)?, yes).await,
     }

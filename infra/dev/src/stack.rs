@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 /// Files in a stack's folder.
 const KEYS: &str = "keys.json";
+const MACHINES: &str = "machines.json";
 const DATABASE: &str = "dynamodb.db";
 const FUNCTION_LOG: &str = "functions.log";
 const BUILD_LOG: &str = "build.log";
@@ -277,7 +278,7 @@ fn take(folder: &Path) -> Result<File, StackError> {
 
 fn forget(folder: &Path) -> Result<(), StackError> {
     let database = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")];
-    for file in database.iter().map(String::as_str).chain([KEYS]) {
+    for file in database.iter().map(String::as_str).chain([KEYS, MACHINES]) {
         match fs::remove_file(folder.join(file)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(folder, &error)),
             _ => {}
@@ -340,6 +341,9 @@ fn variables(
         ("DAYPASS_ISSUER", url),
         ("DAYPASS_JWKS", &jwks),
         ("DAYPASS_KEYS", &key_file),
+        // So that a new machine client works at once.
+        ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
+        ("DAYPASS_MACHINES", &folder.join(MACHINES).display().to_string()),
         ("DAYPASS_MAIL_FROM", MAIL_FROM),
         ("DAYPASS_OUTBOX_TABLE", OUTBOX),
         ("DAYPASS_REVOCATIONS_URL", &format!("{plain_url}/revocations")),

@@ -5,6 +5,7 @@ use super::error::StackError;
 use super::wait::wait_for;
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::{StoreError, User, UserStatus};
@@ -101,6 +102,7 @@ impl DevStore {
                     scope: Scope::parse(DEMO_SCOPE).map_err(|_| unusable(&"its scope is malformed"))?,
                     email: None,
                     claims: Claims::default(),
+                    factors: Factors::default(),
                     created_at: now,
                     updated_at: now,
                 };

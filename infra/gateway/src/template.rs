@@ -353,6 +353,8 @@ Resources:
         for (key, function, authorizer) in [
             ("ANY /login", "login", None),
             ("ANY /refresh", "refresh", None),
+            ("ANY /token", "refresh", None),
+            ("ANY /introspect", "introspect", None),
             ("ANY /revoke", "revoke", None),
             ("ANY /sessions", "sessions", Some(name)),
             ("ANY /sessions/{id}", "sessions", Some(name)),

@@ -83,6 +83,12 @@ pub const REFRESH: Operation = Operation {
     log_bytes: PLATFORM_LOG_BYTES + 350,
     polls: 0,
 };
+/// A token of a machine client: no request to DynamoDB.
+pub const CLIENT_TOKEN: Operation =
+    Operation { name: "token of a machine client", milliseconds: 3, writes: 0, ..REFRESH };
+/// An introspection. It logs nothing but Lambda's lines.
+pub const INTROSPECT: Operation =
+    Operation { name: "introspection", writes: 0, reads: 1, log_bytes: PLATFORM_LOG_BYTES, ..REFRESH };
 pub const REVOKE: Operation = Operation { name: "revoke", writes: 2, ..REFRESH };
 /// A guarded request. The request of the API itself is not ours. One poll of the feed serves 50 requests.
 pub const AUTHORIZE: Operation = Operation {
@@ -97,7 +103,8 @@ pub const AUTHORIZE: Operation = Operation {
     polls: 20_000,
 };
 
-pub const OPERATIONS: [Operation; 5] = [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, REVOKE, AUTHORIZE];
+pub const OPERATIONS: [Operation; 7] =
+    [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, CLIENT_TOKEN, INTROSPECT, REVOKE, AUTHORIZE];
 
 /// A bill by line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,8 +159,8 @@ pub mod usage {
     pub const REQUESTS: u128 = 1_000;
     /// Bytes in the tables: the user's item, and sessions of the last 180 days.
     pub const STORED_BYTES: u128 = 4_000;
-    /// Secrets: signing keys, refresh keys, peppers, and the public half.
-    pub const SECRETS: u128 = 4;
+    /// Secrets: signing keys, refresh keys, peppers, the public half, and the machine clients.
+    pub const SECRETS: u128 = 5;
     /// Cold starts that read secrets, per million logins and refreshes.
     pub const STARTS_PER_MILLION: u128 = 1_000;
 }

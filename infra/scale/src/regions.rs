@@ -3,6 +3,7 @@
 
 use crate::seeded::Seeded;
 use crate::table::{self, percent, whole};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::session::{
     EndReason, Ended, NetworkDigest, Presented, RotationRequest, Session, Verdict, judge,
@@ -80,6 +81,7 @@ impl World {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            authentication: Authentication::new(start, Methods::PASSWORD),
             ended: None,
             device: None,
         };

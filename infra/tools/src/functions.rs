@@ -1,10 +1,16 @@
 //! The functions of Daypass. Every other list of them is made from this one, or compared with it by a test.
 
 /// All functions of the stack.
-pub const FUNCTIONS: [Function; 12] = [
+pub const FUNCTIONS: [Function; 13] = [
     Function { package: "daypass-login", binary: "login", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-refresh", binary: "refresh", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-revoke", binary: "revoke", trigger: Trigger::Http, budget: WITH_AWS },
+    Function {
+        package: "daypass-introspect",
+        binary: "introspect",
+        trigger: Trigger::Http,
+        budget: WITH_AWS,
+    },
     Function { package: "daypass-sessions", binary: "sessions", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-password", binary: "password", trigger: Trigger::Http, budget: WITH_AWS },
     Function { package: "daypass-account", binary: "account", trigger: Trigger::Http, budget: WITH_AWS },

@@ -44,14 +44,17 @@ pub use server::{Server, answers_http, free_port};
 /// Installations failed. The error has one paragraph for each registry.
 pub fn install_all() -> Result<()> {
     let interop = workspace_root().join("tests/interop");
+    let examples = workspace_root().join("infra/examples");
     let python = || {
         python::install()?;
         sam()?;
+        python_packages("fastapi", &examples.join("fastapi/requirements.txt"))?;
         python_packages("interop-python", &interop.join("python/requirements.txt")).map(drop)
     };
     let npm = || {
         npm_packages("browser", &workspace_root().join("infra/browser"))?;
         node::packages()?;
+        npm_packages("express", &examples.join("express"))?;
         npm_packages("interop-node", &interop.join("node")).map(drop)
     };
     let maven = || {

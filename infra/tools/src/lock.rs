@@ -19,7 +19,12 @@ use crate::{dynamodb_local, maven, target_dir, workspace_root};
 /// A program is missing, or a requirement cannot be resolved.
 pub fn lock(upgrade: bool) -> Result<()> {
     let root = workspace_root();
-    let python = ["infra/examples/github-actions", "infra/tools/python", "tests/interop/python"];
+    let python = [
+        "infra/examples/fastapi",
+        "infra/examples/github-actions",
+        "infra/tools/python",
+        "tests/interop/python",
+    ];
     for folder in python.map(|folder| root.join(folder)) {
         for requirements in files(&folder, "in")? {
             lock_python(&folder, &requirements, upgrade)?;
@@ -28,6 +33,7 @@ pub fn lock(upgrade: bool) -> Result<()> {
     let node = [
         "infra/browser",
         "infra/examples/cdk",
+        "infra/examples/express",
         "infra/examples/serverless",
         "infra/tools/node",
         "tests/interop/node",

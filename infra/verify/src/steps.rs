@@ -359,7 +359,12 @@ fn interop(plan: &Plan) -> Result<()> {
     let python = python_packages("interop-python", &folder.join("python/requirements.txt"))?;
     let go = go_program("interop-go", &folder.join("go"))?;
     let java = java_libraries("interop-java", &folder.join("java"))?;
+    let examples = workspace_root().join("infra/examples");
+    let express = npm_packages("express", &examples.join("express"))?;
+    let fastapi = python_packages("fastapi", &examples.join("fastapi/requirements.txt"))?;
     suite(plan, "interop")?
+        .env("DAYPASS_TEST_EXPRESS", express)
+        .env("DAYPASS_TEST_FASTAPI", fastapi)
         .env("DAYPASS_TEST_NODE_PROGRAMS", node)
         .env("DAYPASS_TEST_PYTHON", python)
         .env("DAYPASS_TEST_GO_PROGRAM", go)

@@ -1,13 +1,19 @@
-//! What operators do with users and sessions: the operations behind the command `daypass` and the Admin API.
+//! What operators do with users, sessions and machine clients: the operations behind the command `daypass` and the Admin API.
 //!
 //! Each operation that changes something can be repeated. To finish an interrupted one, repeat it.
 
+mod clients;
+mod factors;
 mod invite;
 mod scope;
 mod sessions;
 mod users;
 pub mod view;
 
+pub use clients::{
+    ClientDocument, ClientError, ClientView, Clients, KeyView, NewKey, NewKeyView, RevokedView, public_key,
+};
+pub use factors::FactorsReset;
 pub use invite::{Invitation, Invited};
 pub use scope::{ScopeRefused, scope};
 pub use users::{NewUser, Page, require_room};

@@ -3,6 +3,7 @@
 use crate::{Admin, AdminError};
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, session_room};
+use daypass_core::factor::Factors;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
@@ -67,6 +68,7 @@ impl Admin<'_> {
             scope: new.scope,
             email: new.email,
             claims: new.claims,
+            factors: Factors::default(),
             created_at: now,
             updated_at: now,
         };
@@ -134,7 +136,7 @@ impl Admin<'_> {
     /// [`AdminError::UnknownUser`], [`AdminError::AddressTaken`] and [`AdminError::Store`].
     pub async fn set_email(&self, username: &Username, email: Option<&Email>) -> Result<User, AdminError> {
         match self.store.set_email(username, email, self.clock.now()).await? {
-            EmailChange::Changed(user) => Ok(user),
+            EmailChange::Changed(user) => Ok(*user),
             EmailChange::Taken => Err(AdminError::AddressTaken),
             EmailChange::NoUser => known(username, None),
         }
@@ -165,6 +167,6 @@ pub fn require_room(username: &Username, scope: &Scope, claims: &Claims) -> Resu
     Ok(session_room(username, scope, claims).map(drop)?)
 }
 
-fn known<T>(username: &Username, found: Option<T>) -> Result<T, AdminError> {
+pub(crate) fn known<T>(username: &Username, found: Option<T>) -> Result<T, AdminError> {
     found.ok_or_else(|| AdminError::UnknownUser(username.clone()))
 }

@@ -2,6 +2,7 @@
 
 use daypass_core::account::Undeliverable;
 use daypass_core::account::claims::Claims;
+use daypass_core::factor::FactorKind;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
@@ -9,7 +10,7 @@ use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 
-/// A user: every attribute except the password hash.
+/// A user: every attribute except the password hash and the secrets of second factors.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the members are those of `User`")]
 pub struct UserView<'a> {
@@ -25,6 +26,12 @@ pub struct UserView<'a> {
     pub email_undeliverable: Option<Undeliverable>,
     #[serde(skip_serializing_if = "Claims::is_empty")]
     pub claims: &'a Claims,
+    /// Only for a user with a second factor.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub factors: Vec<FactorKind>,
+    /// Only for a user who must have one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mfa_required: bool,
     pub password_version: u32,
     pub created_at: u64,
     pub updated_at: u64,
@@ -41,6 +48,8 @@ impl<'a> From<&'a User> for UserView<'a> {
             email_verified: user.email.as_ref().map(|email| email.verified),
             email_undeliverable: user.email.as_ref().and_then(|email| email.undeliverable),
             claims: &user.claims,
+            factors: user.factors.kinds(),
+            mfa_required: user.factors.required,
             password_version: user.password_version,
             created_at: user.created_at.seconds(),
             updated_at: user.updated_at.seconds(),

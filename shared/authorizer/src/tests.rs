@@ -8,6 +8,7 @@ use super::*;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
@@ -99,6 +100,7 @@ impl TestIssuer {
             scope: Scope::parse(scope).unwrap(),
             claims: Claims::default(),
             account: false,
+            authentication: Authentication::new(NOW, Methods::PASSWORD),
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &OsEntropy).unwrap()

@@ -8,6 +8,7 @@
 //! The four take turns, so that a busy machine slows all alike. Each figure is the median of its rounds.
 
 use data_encoding::BASE64URL_NOPAD;
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
 use daypass_core::token::access::{Grant, Signer};
@@ -68,6 +69,7 @@ fn measure(algorithm: Algorithm) -> Result<[Duration; 4], Box<dyn Error>> {
     };
     let grant = Grant {
         account: true,
+        authentication: Authentication::new(now, Methods::PASSWORD),
         claims: Claims::default(),
         user: UserId::from_bytes([1; 16]),
         session: SessionId::from_bytes([2; 16]),

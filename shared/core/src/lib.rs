@@ -3,8 +3,8 @@
 //! The modules are layers. Each names only those before it in this list, and `tests/it/boundaries.rs` holds that:
 //!
 //! 1. [`secret`]: passwords and keys, which no log shows.
-//! 2. [`keys`]: the key set, its signing keys, refresh keys and peppers, and their rotation.
-//! 3. [`account`], [`token`], [`client`], [`throttle`], [`session`], [`passkey`]: the rules, each by itself.
+//! 2. [`keys`]: the key set, its signing keys, refresh keys, peppers and keys of second factors, and their rotation.
+//! 3. [`account`], [`factor`], [`token`], [`client`], [`throttle`], [`session`], [`passkey`]: the rules, each by itself.
 //! 4. [`ports`]: the store, the password hasher, Secrets Manager, and what is logged.
 //! 5. [`config`]: what each function reads from its environment.
 //! 6. [`flow`]: login, refresh, revocation, sessions, change of password, revocation feed and key rotation.
@@ -19,6 +19,7 @@
 pub mod account;
 pub mod client;
 pub mod config;
+pub mod factor;
 pub mod flow;
 pub mod http;
 pub mod keys;

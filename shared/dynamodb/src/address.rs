@@ -43,7 +43,7 @@ pub enum Addition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EmailChange {
     /// The user as it is now.
-    Changed(User),
+    Changed(Box<User>),
     /// Another user has this address, or has it as name. Nothing was written.
     Taken,
     /// There is no such user.
@@ -108,12 +108,13 @@ impl DynamoDb {
             let Some(user) = self.read_user(username).await? else { return Ok(EmailChange::NoUser) };
             // An earlier try may have written, and its response was lost.
             if user.email.as_ref() == email {
-                return Ok(EmailChange::Changed(user));
+                return Ok(EmailChange::Changed(Box::new(user)));
             }
             let parts = self.email_change(&Holder::from(&user), email, now)?;
             let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
             let Err(error) = sent else {
-                return Ok(EmailChange::Changed(User { email: email.cloned(), updated_at: now, ..user }));
+                let user = User { email: email.cloned(), updated_at: now, ..user };
+                return Ok(EmailChange::Changed(Box::new(user)));
             };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
@@ -294,8 +295,8 @@ impl DynamoDb {
             }
         };
         Ok(match created {
-            Created::Done => Creation::Stored(user.clone()),
-            Created::NameTaken(Some(item)) => Creation::Stored(item::to_user(&item)?),
+            Created::Done => Creation::Stored(Box::new(user.clone())),
+            Created::NameTaken(Some(item)) => Creation::Stored(Box::new(item::to_user(&item)?)),
             Created::NameTaken(None) => Creation::NameTaken,
             Created::AddressTaken => Creation::AddressTaken,
         })

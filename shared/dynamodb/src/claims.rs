@@ -7,7 +7,7 @@ use crate::item::{self, CLAIMS, DEVICE, Item, UPDATED_AT, USERNAME};
 use crate::scope::Step;
 use crate::store::{Moment, names, values};
 use daypass_core::account::claims::Claims;
-use daypass_core::account::session_room;
+use daypass_core::account::device_room;
 use daypass_core::ports::store::{StoreError, User};
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
@@ -23,7 +23,7 @@ pub struct ClaimsChange {
 
 impl DynamoDb {
     /// Sets the claims of a user and of every live session. Returns `None` if there is no such user. The caller checks that name,
-    /// scope and claims fit into a session ([`session_room`]).
+    /// scope and claims fit into a session ([`session_room`](daypass_core::account::session_room)).
     ///
     /// Costs a write unit of the user and of each live session, two queries of the sessions and a read of the user. The second
     /// query finds sessions of transactions that committed just before the change, as in `DynamoDb::set_scope`. The read finds
@@ -66,7 +66,7 @@ impl DynamoDb {
     /// Gives every live session the claims of its user. Returns how many sessions had others.
     async fn update_sessions(&self, user: &User, now: Moment) -> Result<u32, StoreError> {
         let claims = item::claims_text(&user.claims);
-        let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0);
+        let room = device_room(&user.username, &user.scope, &user.claims);
         let step = |mut item: Item| {
             let (had, device) = (item.remove(CLAIMS), item.remove(DEVICE));
             if had == claims {

@@ -1,13 +1,19 @@
 //! Conversion of users and sessions to items and back. Reading is strict: the error names a missing or malformed attribute.
 
+mod factors;
 mod mail;
+mod reader;
 
+use factors::from_factors;
+pub(crate) use factors::recovery_set_of;
 pub(crate) use mail::{SUBJECT, SUBJECT_MAC, from_mail_request, outbox_key, to_mail_request, to_subject};
+use reader::Reader;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
-use daypass_core::account::{Email, Undeliverable};
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, NetworkDigest, Session};
@@ -33,6 +39,10 @@ pub(crate) const CHANGED_BY: &str = "changed_by";
 pub(crate) const EMAIL: &str = "email";
 pub(crate) const EMAIL_VERIFIED: &str = "email_verified";
 pub(crate) const EMAIL_UNDELIVERABLE: &str = "email_undeliverable";
+pub(crate) const TOTP: &str = "totp";
+pub(crate) const TOTP_STEP: &str = "totp_step";
+pub(crate) const RECOVERY: &str = "recovery";
+pub(crate) const MFA: &str = "mfa";
 // A session of such a user has this attribute too.
 pub(crate) const CLAIMS: &str = "claims";
 
@@ -46,6 +56,7 @@ pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
 pub(crate) const ACCOUNT: &str = "acct";
+pub(crate) const AUTHENTICATION: &str = "auth";
 pub(crate) const NAMED: &str = "named";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const CREATED_AT: &str = "created_at";
@@ -252,6 +263,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if !session.account {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
+    if session.authentication != by_password(session.created_at) {
+        put(AUTHENTICATION, authentication(session.authentication, session.created_at));
+    }
     if session.named {
         put(NAMED, AttributeValue::Bool(true));
     }
@@ -270,13 +284,39 @@ pub(crate) fn from_session(session: &Session) -> Item {
     item
 }
 
+/// The authentication of a session without the attribute: the password at the login. Sessions of earlier versions have none.
+fn by_password(created_at: Timestamp) -> Authentication {
+    Authentication::new(created_at, Methods::PASSWORD)
+}
+
+/// The stored form of an authentication: the bits of its methods, and the seconds since the epoch in four bytes unless they are
+/// those of the login. [`AUTHENTICATION_BYTES`](daypass_core::account::AUTHENTICATION_BYTES) is the room of the largest one.
+pub(crate) fn authentication(authentication: Authentication, created_at: Timestamp) -> AttributeValue {
+    let mut bytes = vec![authentication.methods.bits()];
+    if authentication.at.seconds() != created_at.seconds() {
+        // Enough until the year 2106.
+        let seconds = u32::try_from(authentication.at.seconds()).unwrap_or(u32::MAX);
+        bytes.extend(seconds.to_be_bytes());
+    }
+    binary(&bytes)
+}
+
+fn to_authentication(bytes: &[u8], created_at: Timestamp) -> Option<Authentication> {
+    let (methods, at) = bytes.split_first()?;
+    let at = match at {
+        [] => created_at,
+        _ => Timestamp::from_seconds(u32::from_be_bytes(at.try_into().ok()?).into()),
+    };
+    Some(Authentication::new(at, Methods::from_bits(*methods)))
+}
+
 /// Reads a session.
 ///
 /// The stored `expires_at` may be later than the absolute end (see `rotation`). The earlier of both becomes the expiry of the
 /// [`Session`]. In an ended session it is the time of the removal (see `ending`), so the expiry is the absolute end.
 pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
     let read = Reader { table: "sessions", item };
-    let absolute_end = read.time(ABSOLUTE_END)?;
+    let (created_at, absolute_end) = (read.time(CREATED_AT)?, read.time(ABSOLUTE_END)?);
     let expires_at = read.time(EXPIRES_AT)?.min(absolute_end);
     let revoked_at = read.optional(REVOKED_AT, Reader::time)?;
     let ended = match revoked_at {
@@ -291,13 +331,18 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         attempt: read.optional(ATTEMPT, |read, name| read.bytes(name, AttemptId::from_bytes))?,
         named: read.optional(NAMED, Reader::flag)?.unwrap_or(false),
         network: read.optional(NETWORK, |read, name| read.bytes(name, NetworkDigest::from_bytes))?,
-        created_at: read.time(CREATED_AT)?,
+        created_at,
         expires_at: if ended.is_some() { absolute_end } else { expires_at },
         absolute_end,
         client: read.parsed(CLIENT, ClientId::parse)?,
         scope: read.scope()?,
         claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
+        authentication: read
+            .optional(AUTHENTICATION, |read, name| {
+                read.bytes(name, |bytes| to_authentication(bytes, created_at))
+            })?
+            .unwrap_or_else(|| by_password(created_at)),
         ended,
         device: read.optional(DEVICE, Reader::text)?.map(str::to_owned),
     })
@@ -330,6 +375,7 @@ pub(crate) fn from_user(user: &User) -> Item {
     put_claims(&mut item, &user.claims);
     put_scope(&mut item, &user.scope);
     item.extend(user.email.iter().flat_map(from_email));
+    item.extend(from_factors(&user.factors));
     item
 }
 
@@ -357,110 +403,19 @@ pub(crate) fn to_user(item: &Item) -> Result<User, StoreError> {
         scope: read.scope()?,
         email: read.email()?,
         claims: read.claims()?,
+        factors: read.factors()?,
         created_at: read.time(CREATED_AT)?,
         updated_at: read.time(UPDATED_AT)?,
     })
 }
 
-/// Reads attributes. Its errors name the attribute that is missing or malformed.
-struct Reader<'a> {
-    table: &'static str,
-    item: &'a Item,
-}
-
-impl<'a> Reader<'a> {
-    fn odd(&self, name: &str) -> StoreError {
-        StoreError::Broken(format!(
-            "an item of the {} table has no readable attribute `{name}`: was it written by something else?",
-            self.table
-        ))
-    }
-
-    fn text(&self, name: &str) -> Result<&'a str, StoreError> {
-        let value = self.item.get(name).and_then(|value| value.as_s().ok());
-        value.map(String::as_str).ok_or_else(|| self.odd(name))
-    }
-
-    fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
-        parse(self.text(name)?).ok_or_else(|| self.odd(name))
-    }
-
-    fn digits(&self, name: &str) -> Result<&'a str, StoreError> {
-        let value = self.item.get(name).and_then(|value| value.as_n().ok());
-        value.map(String::as_str).ok_or_else(|| self.odd(name))
-    }
-
-    fn number(&self, name: &str) -> Result<u32, StoreError> {
-        self.digits(name)?.parse().map_err(|_| self.odd(name))
-    }
-
-    fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
-        parse_time(self.digits(name)?).ok_or_else(|| self.odd(name))
-    }
-
-    fn flag(&self, name: &str) -> Result<bool, StoreError> {
-        let value = self.item.get(name).and_then(|value| value.as_bool().ok());
-        value.copied().ok_or_else(|| self.odd(name))
-    }
-
-    fn bytes<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
-        let value = self.item.get(name).and_then(|value| value.as_b().ok());
-        value.and_then(|bytes| parse(bytes.as_ref())).ok_or_else(|| self.odd(name))
-    }
-
-    fn scope(&self) -> Result<Scope, StoreError> {
-        let Some(value) = self.item.get(SCOPE) else { return Ok(Scope::default()) };
-        let words = value.as_ss().map_err(|_| self.odd(SCOPE))?;
-        Scope::parse(&words.join(" ")).map_err(|_| self.odd(SCOPE))
-    }
-
-    fn email(&self) -> Result<Option<Email>, StoreError> {
-        let Some(address) = self.optional(EMAIL, |read, name| {
-            // An address that is not normalised would not be found by its claim.
-            read.parsed(name, |text| {
-                EmailAddress::parse(text).ok().filter(|address| address.as_str() == text)
-            })
-        })?
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Email {
-            address,
-            verified: self.flag(EMAIL_VERIFIED)?,
-            undeliverable: self
-                .optional(EMAIL_UNDELIVERABLE, |read, name| read.parsed(name, Undeliverable::parse))?,
-        }))
-    }
-
-    fn claims(&self) -> Result<Claims, StoreError> {
-        let claims =
-            self.optional(CLAIMS, |read, name| read.parsed(name, |text| Claims::stored(text).ok()))?;
-        Ok(claims.unwrap_or_default())
-    }
-
-    fn optional<T>(
-        &self,
-        name: &str,
-        read: impl Fn(&Self, &str) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        if self.item.contains_key(name) { read(self, name).map(Some) } else { Ok(None) }
-    }
-}
-
-/// Reads seconds with up to three decimals. DynamoDB drops trailing zeros: `.120` comes back as `.12`.
-fn parse_time(number: &str) -> Option<Timestamp> {
-    let (seconds, decimals) = number.split_once('.').unwrap_or((number, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let millis: u64 = format!("{decimals:0<3}").parse().ok()?;
-    let seconds: u64 = seconds.parse().ok()?;
-    Some(Timestamp::from_millis(seconds.checked_mul(1000)?.checked_add(millis)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daypass_core::account::Undeliverable;
+    use daypass_core::account::authentication::Method;
+    use daypass_core::factor::recovery::RecoveryDigest;
+    use daypass_core::factor::{EnrolledTotp, Factors};
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_926_785_120);
 
@@ -480,6 +435,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
+            authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
             device: Some("curl/8".to_owned()),
         }
@@ -499,6 +455,11 @@ mod tests {
                 undeliverable: Some(Undeliverable::Bounced),
             }),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
+            factors: Factors {
+                totp: Some(EnrolledTotp { sealed: vec![1; 60], step: 60_000_000 }),
+                recovery: [1, 2].map(|n| RecoveryDigest::from_bytes(&[n; 16]).unwrap()).into(),
+                required: true,
+            },
             created_at: NOW,
             updated_at: NOW,
         }
@@ -516,11 +477,21 @@ mod tests {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            authentication: by_password(session().created_at),
             ended: None,
             device: None,
             ..session()
         };
-        assert_eq!(to_session(&from_session(&bare)), Ok(bare));
+        let item = from_session(&bare);
+        assert!(!item.contains_key(AUTHENTICATION), "as in the items of earlier versions");
+        assert_eq!(to_session(&item), Ok(bare.clone()));
+        let later = Authentication::new(NOW + std::time::Duration::from_secs(600), Methods::PASSWORD);
+        for (authentication, bytes) in [(later, 5), (by_password(NOW), 0), (session().authentication, 1)] {
+            let opened = Session { authentication, ..bare.clone() };
+            let item = from_session(&opened);
+            assert_eq!(item.get(AUTHENTICATION).map_or(0, |auth| auth.as_b().unwrap().as_ref().len()), bytes);
+            assert_eq!(to_session(&item), Ok(opened));
+        }
     }
 
     #[test]
@@ -531,6 +502,7 @@ mod tests {
             scope: Scope::default(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             ..user()
         };
         assert!(to_user(&from_user(&bare)) == Ok(bare));
@@ -593,6 +565,7 @@ mod tests {
                             ROTATED_AT,
                             ATTEMPT,
                             ACCOUNT,
+                            AUTHENTICATION,
                             NAMED,
                             NETWORK,
                             REVOKED_AT,
@@ -605,6 +578,9 @@ mod tests {
                             EMAIL_UNDELIVERABLE,
                             CLAIMS,
                             PASSWORD_HASH,
+                            TOTP,
+                            RECOVERY,
+                            MFA,
                             USERNAME
                         ]
                         .contains(&name),
@@ -628,23 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_their_milliseconds_through_a_database_that_trims_zeros() {
-        for (text, millis) in [
-            ("1763926785", Some(1_763_926_785_000)),
-            ("1763926785.1", Some(1_763_926_785_100)),
-            ("1763926785.12", Some(1_763_926_785_120)),
-            ("1763926785.007", Some(1_763_926_785_007)),
-            ("1763926785.0071", None),
-            ("1763926785.+1", None),
-            ("-1", None),
-            ("1e9", None),
-            ("", None),
-            (".5", None),
-            ("99999999999999999999", None),
-            ("18446744073709551615", None),
-        ] {
-            assert_eq!(parse_time(text).map(Timestamp::millis), millis, "{text}");
-        }
+    fn times_are_numbers_of_seconds() {
         assert_eq!(precise(NOW), AttributeValue::N("1763926785.120".to_owned()));
         assert_eq!(seconds(NOW), AttributeValue::N("1763926785".to_owned()));
     }

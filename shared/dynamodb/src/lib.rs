@@ -14,7 +14,9 @@ mod connect;
 mod empty;
 mod ended;
 mod error;
+mod factors;
 mod item;
+mod machine;
 mod moving;
 mod outbox;
 mod password;
@@ -46,7 +48,7 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// For `refresh`, `revoke`, `sessions` and `revocations`, which use only the sessions table.
+    /// For `refresh`, `revoke`, `introspect`, `sessions` and `revocations`, which use only the sessions table.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None, outbox: None }

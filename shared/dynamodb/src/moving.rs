@@ -203,7 +203,9 @@ fn compare(met: &Item, user: &User, origin: Origin) -> Import {
         let ours = !origin.with_id && found.as_ref() == Some(user);
         return if ours { Import::Added } else { Import::Unchanged };
     }
-    // An exported user that is imported into the same stack again.
-    let same = found.is_some_and(|found| User { updated_at: user.updated_at, ..found } == *user);
+    // An exported user that is imported into the same stack again. An export has no second factors.
+    let same = found.is_some_and(|found| {
+        User { updated_at: user.updated_at, factors: user.factors.clone(), ..found } == *user
+    });
     if same { Import::Unchanged } else { Import::Taken }
 }

@@ -18,9 +18,9 @@ use daypass_core::ports::mail::{
     AccountStore, AddressChange, Begin, MAX_TRIES, MailRequest, MailerStore, NewAccount, Outbox,
     PasswordReset, Reset, SignedSubject,
 };
-use daypass_core::ports::store::{AddressOwner, StoreError, User};
+use daypass_core::ports::store::{AddressOwner, StoreError};
 use daypass_core::token::mail::OutboxId;
-use daypass_verifier::base::ids::{AttemptId, Username};
+use daypass_verifier::base::ids::AttemptId;
 use serde_json::Value;
 
 // Attributes of an item of the outbox that the mailer writes. It also has `attempt`, `subject` and `subject_mac`.
@@ -63,8 +63,18 @@ impl DynamoDb {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
+    /// The part that asks for a notice.
+    pub(crate) fn requesting(&self, notice: &MailRequest) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(self.outbox_table()?)
+            .set_item(Some(item::from_mail_request(notice)))
+            .build()
+            .map_err(|error| bug(&error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
     /// Sends a transaction. Returns `false` if a condition cancelled it.
-    async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+    pub(crate) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
         let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
         let Err(error) = sent else { return Ok(true) };
         match error.as_service_error() {
@@ -170,23 +180,12 @@ impl AccountStore for DynamoDb {
         let email = Email { address: change.new.clone(), verified: true, undeliverable: None };
         let mut parts = self.email_change(&holder, Some(&email), change.now)?;
         parts.push(self.using_up(change.mail)?);
-        if let Some(notice) = change.notice {
-            let put = Put::builder()
-                .table_name(self.outbox_table()?)
-                .set_item(Some(item::from_mail_request(notice)))
-                .build()
-                .map_err(|error| bug(&error))?;
-            parts.push(TransactWriteItem::builder().put(put).build());
-        }
+        parts.extend(change.notice.map(|notice| self.requesting(notice)).transpose()?);
         self.transact(parts).await
     }
 }
 
 impl MailerStore for DynamoDb {
-    async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        self.read_user(username).await
-    }
-
     async fn begin_mail(
         &self,
         id: OutboxId,

@@ -101,7 +101,7 @@ impl PasswordStore for DynamoDb {
             .client
             .transact_write_items()
             .transact_items(put_session(&self.tables.sessions, opens, user)?)
-            .transact_items(same_user(self.users_table()?, user, std::iter::empty())?)
+            .transact_items(same_user(self.users_table()?, user, std::iter::empty(), None)?)
             .transact_items(as_action(&ending)?)
             .send()
             .await;

@@ -5,8 +5,8 @@ use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
     self, ABSOLUTE_END, ATTEMPT, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET, EXPIRES_AT,
-    GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, REVOKED_AT,
-    REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, USER, USERNAME,
+    GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, RECOVERY, REVOKED_AT,
+    REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, TOTP, TOTP_STEP, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use daypass_core::ports::store::{
-    Creation, Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, User,
+    Creation, Ending, NewSession, Revocation, Rotation, SessionStore, Store, StoreError, UsedFactor, User,
 };
 use daypass_core::session::limit::{LastUse, surplus};
 use daypass_core::session::{EndReason, RotationRequest, Session};
@@ -44,7 +44,7 @@ const LIVE: &str = "attribute_not_exists(#revoked_at) AND #expires_at > :now AND
 const MAX_IN_OPERANDS: usize = 100;
 
 /// Time from an ending to the removal of the item by TTL. No feed names a session for longer.
-const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
+pub(crate) const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// Attribute names with their placeholders, `#name`.
 pub(crate) fn names(attributes: &[&str]) -> Option<HashMap<String, String>> {
@@ -313,7 +313,12 @@ impl Store for DynamoDb {
             .client
             .transact_write_items()
             .transact_items(put_session(&self.tables.sessions, new.session, new.user)?)
-            .transact_items(same_user(self.users_table()?, new.user, changes.into_iter().flatten())?)
+            .transact_items(same_user(
+                self.users_table()?,
+                new.user,
+                changes.into_iter().flatten(),
+                new.factor,
+            )?)
             .transact_items(settle(self.attempts_table()?, new.settle)?)
             .send()
             .await;
@@ -326,6 +331,21 @@ impl Store for DynamoDb {
                 _ => Err(failure("TransactWriteItems", &error)),
             },
         }
+    }
+
+    async fn renew_hash(&self, user: &User, hash: &str) -> Result<(), StoreError> {
+        let changes = [(PASSWORD_HASH, item::text(hash))];
+        let update = as_update(same_user(self.users_table()?, user, changes.into_iter(), None)?)?;
+        let request = self
+            .client
+            .update_item()
+            .set_table_name(Some(update.table_name))
+            .set_key(Some(update.key))
+            .update_expression(update.update_expression)
+            .set_condition_expression(update.condition_expression)
+            .set_expression_attribute_names(update.expression_attribute_names)
+            .set_expression_attribute_values(update.expression_attribute_values);
+        conditional(request).await.map(drop)
     }
 
     async fn rotate(&self, request: &RotationRequest<'_>) -> Result<Rotation, StoreError> {
@@ -475,22 +495,31 @@ pub(crate) fn put_session(
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// Cancels the transaction if the user has changed since the password was checked. A new hash of the same password does not
-/// raise the password version. Otherwise makes these changes to the user.
+/// The update of a part that changes a user.
+fn as_update(action: TransactWriteItem) -> Result<Update, StoreError> {
+    action.update.ok_or_else(|| StoreError::Broken("a part of a transaction is no update".to_owned()))
+}
+
+/// Cancels the transaction if the user has changed since the password was checked, or another login has used the second factor. A
+/// new hash of the same password does not raise the password version. Otherwise makes these changes to the user, and uses the
+/// factor up.
 pub(crate) fn same_user(
     table: &str,
     user: &User,
     changes: impl Iterator<Item = (&'static str, AttributeValue)>,
+    factor: Option<UsedFactor<'_>>,
 ) -> Result<TransactWriteItem, StoreError> {
     let scope = item::scope_set(&user.scope);
     let same_scope = if scope.is_some() { "#scope = :scope" } else { "attribute_not_exists(#scope)" };
     let claims = item::claims_text(&user.claims);
     let same_claims = if claims.is_some() { "#claims = :claims" } else { "attribute_not_exists(#claims)" };
-    let condition = format!(
+    let totp = user.factors.totp.as_ref().map(|totp| item::binary(&totp.sealed));
+    let same_totp = if totp.is_some() { "#totp = :totp_read" } else { "attribute_not_exists(#totp)" };
+    let mut condition = format!(
         "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-         AND #disabled = :disabled AND {same_scope} AND {same_claims}"
+         AND #disabled = :disabled AND {same_scope} AND {same_claims} AND {same_totp}"
     );
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS];
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS, TOTP];
     let key = item::user_key(&user.username);
     let expected = values([
         ("id", item::text(user.id.to_string())),
@@ -500,11 +529,21 @@ pub(crate) fn same_user(
     let expected = expected.map(|expected| {
         let scope = scope.map(|scope| (":scope".to_owned(), scope));
         let claims = claims.map(|claims| (":claims".to_owned(), claims));
-        expected.into_iter().chain(scope).chain(claims).collect::<Item>()
+        let totp = totp.map(|totp| (":totp_read".to_owned(), totp));
+        expected.into_iter().chain(scope).chain(claims).chain(totp).collect::<Item>()
     });
     let action = TransactWriteItem::builder();
-    let mut changes = changes.peekable();
-    if changes.peek().is_none() {
+    let mut changes: Vec<_> = changes.collect();
+    if let Some(UsedFactor::OneTimeCode { step, resealed }) = factor {
+        condition.push_str(" AND #totp_step < :totp_step");
+        changes.push((TOTP_STEP, item::number(step)));
+        changes.extend(resealed.map(|sealed| (TOTP, item::binary(sealed))));
+    }
+    let used_code = match factor {
+        Some(UsedFactor::RecoveryCode(digest)) => Some(digest),
+        Some(UsedFactor::OneTimeCode { .. }) | None => None,
+    };
+    if changes.is_empty() && used_code.is_none() {
         let check = ConditionCheck::builder()
             .table_name(table)
             .set_key(Some(key))
@@ -518,9 +557,17 @@ pub(crate) fn same_user(
     let mut update = Update::builder()
         .table_name(table)
         .set_key(Some(key))
-        .condition_expression(condition)
         .set_expression_attribute_names(names(&attributes))
         .set_expression_attribute_values(expected);
+    let mut expression = String::new();
+    if let Some(digest) = used_code {
+        condition.push_str(" AND contains(#recovery, :used_code)");
+        expression.push_str("DELETE #recovery :used_codes");
+        update = update
+            .expression_attribute_names("#recovery", RECOVERY)
+            .expression_attribute_values(":used_code", item::binary(digest.as_bytes()))
+            .expression_attribute_values(":used_codes", item::recovery_set_of(&[digest]));
+    }
     let mut assignments = Vec::new();
     for (name, value) in changes {
         assignments.push(format!("#{name} = :{name}"));
@@ -528,7 +575,10 @@ pub(crate) fn same_user(
             .expression_attribute_names(format!("#{name}"), name)
             .expression_attribute_values(format!(":{name}"), value);
     }
-    let update = update.update_expression(format!("SET {}", assignments.join(", ")));
+    if !assignments.is_empty() {
+        expression = format!("SET {} {expression}", assignments.join(", "));
+    }
+    let update = update.condition_expression(condition).update_expression(expression);
     Ok(action.update(update.build().map_err(|error| bug(&error))?).build())
 }
 
@@ -545,13 +595,16 @@ fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
 /// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user has
 /// changed or the session has ended.
 fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
+    let met = met_session(error)?;
+    // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
+    if met.is_some() && met == Some(item::to_session(&item::from_session(session))?) {
+        return Ok(true);
+    }
     if refused(error, USER_REASON).is_some() {
         return Ok(false);
     }
     other_reason(error)?;
-    match met_session(error)? {
-        // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
-        Some(met) if met == item::to_session(&item::from_session(session))? => Ok(true),
+    match met {
         Some(met) if met.ended.is_some() => Ok(false),
         _ => Err(StoreError::Broken("TransactWriteItems: another session has this id".to_owned())),
     }

@@ -4,8 +4,10 @@
 //! secrets that it needs: `revoke`, for example, only that of the refresh keys. The public keys have a separate secret, for
 //! functions that must not read the private ones.
 
+mod machines;
 mod vault;
 
+pub use machines::{MachinesError, StoredMachines, machines};
 pub use vault::SecretsManager;
 
 use aws_credential_types::provider::error::CredentialsError;

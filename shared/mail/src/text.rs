@@ -84,6 +84,42 @@ const fn english(kind: MailKind) -> Words {
             action: "Create the account",
             after: &["The link is valid for seven days."],
         },
+        MailKind::FactorEnrolled => Words {
+            subject: "Two-step sign-in is on",
+            before: &[
+                "Your account at {service} now asks for a one-time code after the password.",
+                "If this was not you, contact {service} at once.",
+            ],
+            action: "Go to {service}",
+            after: &[],
+        },
+        MailKind::FactorRemoved => Words {
+            subject: "Two-step sign-in is off",
+            before: &[
+                "Your account at {service} no longer asks for a one-time code after the password.",
+                "If this was not you, contact {service} at once.",
+            ],
+            action: "Go to {service}",
+            after: &[],
+        },
+        MailKind::RecoveryCodes => Words {
+            subject: "You have new recovery codes",
+            before: &[
+                "Your account at {service} has new recovery codes. The former ones no longer work.",
+                "If this was not you, contact {service} at once.",
+            ],
+            action: "Go to {service}",
+            after: &[],
+        },
+        MailKind::FactorsReset => Words {
+            subject: "Two-step sign-in was reset",
+            before: &[
+                "An operator of {service} removed the second factors of your account and signed you out on all devices.",
+                "If you did not ask for this, contact {service} at once.",
+            ],
+            action: "Go to {service}",
+            after: &[],
+        },
     }
 }
 
@@ -141,6 +177,42 @@ const fn german(kind: MailKind) -> Words {
             before: &["Sie sind eingeladen, ein Konto bei {service} anzulegen."],
             action: "Konto anlegen",
             after: &["Der Link gilt sieben Tage."],
+        },
+        MailKind::FactorEnrolled => Words {
+            subject: "Die Anmeldung in zwei Schritten ist an",
+            before: &[
+                "Ihr Konto bei {service} fragt nach dem Passwort jetzt nach einem Einmalcode.",
+                "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
+        },
+        MailKind::FactorRemoved => Words {
+            subject: "Die Anmeldung in zwei Schritten ist aus",
+            before: &[
+                "Ihr Konto bei {service} fragt nach dem Passwort nicht mehr nach einem Einmalcode.",
+                "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
+        },
+        MailKind::RecoveryCodes => Words {
+            subject: "Sie haben neue Wiederherstellungscodes",
+            before: &[
+                "Ihr Konto bei {service} hat neue Wiederherstellungscodes. Die früheren gelten nicht mehr.",
+                "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
+        },
+        MailKind::FactorsReset => Words {
+            subject: "Die Anmeldung in zwei Schritten wurde zurückgesetzt",
+            before: &[
+                "Ein Betreiber von {service} hat die zweiten Faktoren Ihres Kontos entfernt und Sie auf allen Geräten abgemeldet.",
+                "Wenn Sie nicht darum gebeten haben, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
         },
     }
 }

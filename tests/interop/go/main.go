@@ -1,4 +1,5 @@
 // Verifies access tokens of Daypass as a resource server in Go does: with golang-jwt, and keyfunc, which brings it the key set.
+// With the argument `clientcredentials`, it is a machine client.
 //
 // The case comes on standard input, the line about it goes to standard output: see ../README.md.
 package main
@@ -47,6 +48,10 @@ var refusals = []struct {
 
 func main() {
 	log.SetFlags(0)
+	if len(os.Args) > 1 && os.Args[1] == "clientcredentials" {
+		clientCredentials()
+		return
+	}
 	must(json.NewDecoder(os.Stdin).Decode(&input))
 	keys, err := keyfunc.NewDefault([]string{jwksURI()})
 	must(err)
@@ -74,25 +79,35 @@ func main() {
 		}
 		cases = append(cases, refusal.name)
 	}
+	covered(library, cases)
+}
+
+// covered tells the test which cases have passed.
+func covered(library string, cases []string) {
 	must(json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"library": library, "version": version(), "cases": cases,
+		"library": library, "version": version(library), "cases": cases,
 	}))
 }
 
 // jwksURI is what the discovery document says.
 func jwksURI() string {
-	response, err := http.Get(input.Issuer + "/.well-known/openid-configuration")
-	must(err)
-	defer response.Body.Close()
 	var metadata struct {
 		JwksURI string `json:"jwks_uri"`
 	}
-	must(json.NewDecoder(response.Body).Decode(&metadata))
+	discover(input.Issuer, &metadata)
 	return metadata.JwksURI
 }
 
+// discover reads the discovery document.
+func discover(issuer string, metadata any) {
+	response, err := http.Get(issuer + "/.well-known/openid-configuration")
+	must(err)
+	defer response.Body.Close()
+	must(json.NewDecoder(response.Body).Decode(metadata))
+}
+
 // version is the library's, as it was linked.
-func version() string {
+func version(library string) string {
 	build, _ := debug.ReadBuildInfo()
 	for _, module := range build.Deps {
 		if module.Path == library {

@@ -1,8 +1,14 @@
 //! Requests that cause every event of requests. Each line agrees with the document, and holds no secret.
 
 use super::*;
+use daypass_core::client::machine::{Credential, Machine, MachineDocument, SecretDigest, new_secret};
+use daypass_core::factor::totp::{Totp, TotpHash};
+use daypass_core::secret::Secret;
+use daypass_runtime::OsEntropy;
 use daypass_testkit::cognito::{Cognito, Fault};
 use daypass_tests::mailroom::{Mailroom, token_and_code};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
 
 /// Headers of the caller, which must not appear in any line. Addresses in them must not become the `source_ip`.
 const HEADERS: [(&str, &str); 9] = [
@@ -97,6 +103,22 @@ impl Walk {
         let now = daypass_verifier::base::time::Clock::now(&self.service.clock);
         self.service.bench.store.set_status(&name, status, now).await.unwrap().unwrap();
     }
+}
+
+/// A document with one machine client, and its secret.
+fn machines() -> (MachineDocument, String) {
+    let secret = new_secret(&OsEntropy).expose().to_owned();
+    let id = MachineId::parse("client_jobs").unwrap();
+    let mut client = Machine::new(id, &Scope::default(), Timestamp::from_seconds(1));
+    client.keys.push(Credential {
+        id: CredentialId::generate(&OsEntropy),
+        created_at: 1,
+        jwk: None,
+        secret_sha256: Some(SecretDigest::of(&secret)),
+    });
+    let mut document = MachineDocument::new();
+    document.clients.push(client);
+    (document, secret)
 }
 
 /// Causes every event that a request can cause, and compares its fields: session, client, cause. No line contains a token,
@@ -260,6 +282,27 @@ async fn a_walk_past_every_event() {
     w.lines.extend(denied);
 
     mails(w, &db.url()).await;
+    // A machine client.
+    let (document, secret) = machines();
+    w.service.set_machines(document);
+    w.secrets.push(secret.clone());
+    let none = json!({ "event": "client.refused", "cause": "no_credential", "client": null });
+    w.form("/token", "grant_type=client_credentials", &[&none]).await;
+    for (body, expected) in [
+        ("grant_type=client_credentials", json!({ "event": "client.token_issued", "client": "client_jobs" })),
+        (
+            "grant_type=client_credentials&scope=marker",
+            json!({ "event": "client.refused", "cause": "scope_not_granted", "client": "client_jobs" }),
+        ),
+    ] {
+        let mut request = post("/token", "application/x-www-form-urlencoded", body);
+        let credentials = data_encoding::BASE64.encode(format!("client_jobs:{secret}").as_bytes());
+        request.headers_mut().insert("authorization", format!("Basic {credentials}").parse().unwrap());
+        request.extensions_mut().insert(caller());
+        w.service.send(request).await;
+        w.expect(&[&expected]);
+    }
+    second_factor(w).await;
 
     // A user of the old system.
     decide(r#"{"ok":true}"#);
@@ -345,6 +388,45 @@ async fn mails(w: &mut Walk, dynamodb: &str) {
     let token = token_of(w, &room).await;
     w.send(json("/email/confirm", json!({ "token": token }))).await;
     w.expect(&[&json!({ "event": "email.changed", "user": user })]);
+}
+
+/// Enrolment of one-time codes, and the two steps of a login.
+async fn second_factor(w: &mut Walk) {
+    let user = json!(w.service.quick_user("marker-second").await.id);
+    let json = |path: &str, body: Value| post(path, "application/json", body.to_string());
+    let login =
+        w.login("marker-second", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
+    let principal = w.service.principal(&login.access_token());
+    let mut begin = json("/factors/totp", json!({}));
+    begin.extensions_mut().insert(principal);
+    let begun = w.send(begin).await.json();
+    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
+    let secret = data_encoding::BASE32_NOPAD.decode(text("secret").as_bytes()).unwrap();
+    let totp = Totp::imported(TotpHash::Sha1, 6, 30, Secret::new(secret)).unwrap();
+    let code = totp.code_at(daypass_verifier::base::time::Clock::now(&w.service.clock));
+    w.secrets.extend([text("secret"), text("enrolment_token")]);
+    let mut confirm =
+        json("/factors/totp/confirm", json!({ "enrolment_token": text("enrolment_token"), "code": code }));
+    confirm.extensions_mut().insert(principal);
+    let codes = w.send(confirm).await.json();
+    let recovery = codes["recovery_codes"][0].as_str().unwrap().to_owned();
+    w.secrets.push(recovery.clone());
+    w.expect(&[
+        &json!({ "event": "factors.changed", "change": "totp_enrolled", "user": user, "level": "WARN" }),
+    ]);
+    let required = json!({ "event": "login.mfa_required", "user": user, "client": "web" });
+    let first = w.login("marker-second", PASSWORD, &required).await;
+    w.secrets.push(first.text("mfa_token"));
+    w.send(json("/login/factor", json!({ "mfa_token": first.text("mfa_token"), "code": code }))).await;
+    w.expect(&[
+        &json!({ "event": "login.factor_refused", "cause": "used_code", "user": user, "client": "web" }),
+    ]);
+    let body = json!({ "mfa_token": first.text("mfa_token"), "recovery_code": recovery });
+    w.send(json("/login/factor", body)).await;
+    w.expect(&[
+        &json!({ "event": "login.recovery_code_used", "user": user, "left": 9, "level": "WARN" }),
+        &json!({ "event": "login.succeeded", "user": user, "client": "web" }),
+    ]);
 }
 
 /// The token of the newest mail. The lines of the mailer hold no secret either.

@@ -1,11 +1,22 @@
 //! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
 
+mod factors;
+
+use data_encoding::BASE64;
+use daypass_admin::ClientDocument;
+use daypass_core::client::machine::{
+    Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
+};
 use daypass_core::http::request::Request;
+use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
-use daypass_tests::mailroom::{Mailroom, token_and_code};
+use daypass_testkit::secrets_manager::{ARN, SecretsManager};
+use daypass_tests::bench::NOW;
+use daypass_tests::mailroom::{Mailroom, aws_at, token_and_code};
 use daypass_tests::openapi::{Shown, description};
 use daypass_tests::service::{PASSWORD, Service, operator, post, request};
+use daypass_verifier::base::scope::Scope;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,6 +32,14 @@ const MAILS: [(&str, bool); 6] = [
     ("/recover/confirm", false),
     ("/email", true),
     ("/email/confirm", false),
+];
+/// The operations about second factors.
+const FACTORS: [(&str, &str); 5] = [
+    ("GET", "/factors"),
+    ("POST", "/factors/totp"),
+    ("DELETE", "/factors/totp"),
+    ("POST", "/factors/totp/confirm"),
+    ("POST", "/factors/recovery-codes"),
 ];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
@@ -85,7 +104,7 @@ fn token_of(answer: &Value, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_listed_response_is_seen() {
     let db = Embedded::start(None).unwrap();
-    let pages = Service::quick(&db.url(), &[("DAYPASS_CLIENTS", CLIENTS)]).await;
+    let mut pages = Service::quick(&db.url(), &[("DAYPASS_CLIENTS", CLIENTS)]).await;
     let plain = Service::quick(&db.url(), &[("DAYPASS_ISSUER", "https://id.example.com/auth")]).await;
     let mut seen = Seen::default();
     for name in ["alice", "bob", "carol"] {
@@ -94,10 +113,15 @@ async fn every_listed_response_is_seen() {
     preflights(&mut seen, &pages, &plain).await;
     documents(&mut seen, &plain).await;
     tokens(&mut seen, &pages).await;
+    let (clients, machines) = machine_clients();
+    pages.set_machines(clients);
+    machine_tokens(&mut seen, &pages, &machines).await;
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
+    factors::walk(&mut seen, &pages, &db.url()).await;
     administration(&mut seen, &pages).await;
-    failures(&mut seen, &pages).await;
+    without_clients(&mut seen, &mut pages).await;
+    failures(&mut seen, &pages, &machines).await;
     let guarded = Service::quick(&db.url(), &[("DAYPASS_PROXY_SECRET", &"s".repeat(32))]).await;
     beside_the_proxy(&mut seen, &guarded).await;
     let silent = pages.redeployed(&db.url(), &[("DAYPASS_MAIL_FROM", "")]).await;
@@ -124,7 +148,8 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
     let mails = MAILS.map(|(path, _)| path);
-    for path in ["/login", "/refresh", "/revoke", "/password", "/sessions", SESSION].into_iter().chain(mails)
+    let others = ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION];
+    for path in others.into_iter().chain(mails).chain(["/login/factor"]).chain(FACTORS.map(|(_, path)| path))
     {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
@@ -194,6 +219,56 @@ async fn tokens(seen: &mut Seen, service: &Service) {
     seen.json(service, "/revoke", revoke("client_id", "unknown")).await;
     seen.json(service, "/revoke", json!({ "token": "x", "all": true })).await;
     seen.json(service, "/revoke", revoke("all", "true")).await;
+}
+
+/// A document with a client that may introspect and one that may not, and their `Authorization` headers.
+fn machine_clients() -> (MachineDocument, Vec<String>) {
+    let mut document = MachineDocument::new();
+    let headers = ["asks", "jobs"].map(|name| {
+        let secret = new_secret(&OsEntropy).expose().to_owned();
+        let id = MachineId::parse(&format!("client_{name}")).unwrap();
+        let mut client = Machine::new(id, &Scope::parse("orders:read").unwrap(), NOW);
+        client.introspect = name == "asks";
+        client.keys.push(Credential {
+            id: CredentialId::generate(&OsEntropy),
+            created_at: 1,
+            jwk: None,
+            secret_sha256: Some(SecretDigest::of(&secret)),
+        });
+        document.clients.push(client);
+        format!("Basic {}", BASE64.encode(format!("client_{name}:{secret}").as_bytes()))
+    });
+    (document, headers.into())
+}
+
+/// `/token` and `/introspect`. `headers` are those of the two clients.
+async fn machine_tokens(seen: &mut Seen, service: &Service, headers: &[String]) {
+    for path in ["/token", "/introspect"] {
+        seen.see(service, post(path, "application/json", vec![b' '; 20_000])).await;
+        seen.see(service, post(path, "text/plain", "x")).await;
+        seen.json(service, path, json!({})).await;
+        seen.json(service, path, json!({ "client_secret": "s" })).await;
+    }
+    let by = |index: usize, path: &str, body: &Value| {
+        let request = post(path, "application/json", body.to_string());
+        with(request, &[("authorization", headers[index].as_str())])
+    };
+    let client = |scope: &str| json!({ "grant_type": "client_credentials", "scope": scope });
+    let token = seen.see(service, by(0, "/token", &client("orders:read"))).await;
+    seen.see(service, by(0, "/token", &client("orders:write"))).await;
+    seen.json(service, "/token", json!({ "grant_type": "password" })).await;
+    let refresh =
+        |client: &str| json!({ "grant_type": "refresh_token", "refresh_token": "x", "client_id": client });
+    seen.json(service, "/token", refresh("web")).await;
+    seen.json(service, "/token", refresh("unknown")).await;
+    let cookie = [("cookie", "__Host-daypass_refresh=x"), ("origin", "https://elsewhere.example")];
+    let body = r#"{"grant_type":"refresh_token"}"#;
+    seen.see(service, with(post("/token", "application/json", body), &cookie)).await;
+    let token = json!({ "token": token_of(&token, "access_token") });
+    for index in [0, 1] {
+        seen.see(service, by(index, "/introspect", &token)).await;
+        seen.see(service, by(index, "/introspect", &json!({}))).await;
+    }
 }
 
 /// `/sessions` and `/password`.
@@ -272,11 +347,16 @@ async fn administration(seen: &mut Seen, service: &Service) {
             "/admin/user/password",
             r#"{"password":"a longer and better password"}"#,
         ),
+        ("DELETE", "/admin/user/factors?username=managed", "/admin/user/factors", ""),
         ("GET", &sessions, "/admin/sessions", ""),
         ("GET", &session, "/admin/session", ""),
         ("DELETE", &session, "/admin/session", ""),
         ("DELETE", &sessions, "/admin/sessions", ""),
         ("DELETE", "/admin/user?username=managed", "/admin/user", ""),
+        ("GET", "/admin/clients", "/admin/clients?x", ""),
+        ("POST", "/admin/clients", "/admin/clients?x", r#"{"name":"billing"}"#),
+        ("POST", "/admin/client/keys?client_id=client_billing", "/admin/client/keys", "{}"),
+        ("DELETE", "/admin/client?client_id=client_billing", "/admin/client?client_id=x", ""),
     ];
     let json = "application/json";
     for (method, path, malformed, body) in &operations {
@@ -302,6 +382,13 @@ async fn administration(seen: &mut Seen, service: &Service) {
         ("PATCH", "/admin/user?username=managed", r#"{"scope":"\""}"#),
         ("PATCH", "/admin/user?username=managed", r#"{"email":"added@example.com"}"#),
         ("PUT", "/admin/user/password?username=managed", r#"{"password":"short"}"#),
+        ("POST", "/admin/clients", r#"{"name":"x","scope":"\""}"#),
+        ("POST", "/admin/clients", r#"{"name":"twice"}"#),
+        ("POST", "/admin/clients", r#"{"name":"twice"}"#),
+        ("POST", "/admin/client/keys?client_id=client_twice", "{}"),
+        ("POST", "/admin/client/keys?client_id=client_twice", "{}"),
+        ("POST", "/admin/client/keys?client_id=client_nobody", "{}"),
+        ("DELETE", "/admin/client?client_id=client_nobody", ""),
     ] {
         // The address must be there before it can be taken.
         if path.contains("managed") && body.contains("added@") {
@@ -323,12 +410,37 @@ async fn administration(seen: &mut Seen, service: &Service) {
     }
 }
 
+/// The Admin API while the document of machine clients cannot be read.
+async fn without_clients(seen: &mut Seen, service: &mut Service) {
+    let operations = [
+        ("GET", "/admin/clients", ""),
+        ("POST", "/admin/clients", r#"{"name":"billing"}"#),
+        ("POST", "/admin/client/keys?client_id=client_billing", "{}"),
+        ("DELETE", "/admin/client?client_id=client_billing", ""),
+    ];
+    let secrets = SecretsManager::start("not a document".to_owned()).await.unwrap();
+    *service.client_document() = ClientDocument { source: ARN.to_owned(), aws: aws_at(secrets.url()) };
+    for answers in [false, true] {
+        if answers {
+            secrets.answer();
+        }
+        for (method, path, body) in operations {
+            seen.see(service, operated(method, path, "application/json", body)).await;
+        }
+    }
+}
+
 async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
-    for (method, path) in [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password")] {
+    for (method, path) in
+        [("GET", "/sessions"), ("DELETE", SESSION), ("POST", "/password"), ("POST", "/introspect")]
+    {
         seen.see(service, request(method, path)).await;
     }
     for (path, _) in MAILS {
         seen.see(service, request("POST", path)).await;
+    }
+    for (method, path) in FACTORS.into_iter().chain([("POST", "/login/factor")]) {
+        seen.see(service, request(method, path)).await;
     }
 }
 
@@ -429,7 +541,8 @@ async fn without_mails(seen: &mut Seen, service: &Service) {
 }
 
 /// Each operation that reads or writes a table, while the store is unavailable and while it is broken.
-async fn failures(seen: &mut Seen, service: &Service) {
+/// `headers` are those of the machine clients.
+async fn failures(seen: &mut Seen, service: &Service, headers: &[String]) {
     let tokens = seen.json(service, "/login", login("carol", PASSWORD)).await;
     let principal = service.principal(&token_of(&tokens, "access_token"));
     let token = token_of(&tokens, "refresh_token");
@@ -453,6 +566,7 @@ async fn failures(seen: &mut Seen, service: &Service) {
         ("/email/confirm", code(2)),
         ("/login", login("carol", PASSWORD)),
         ("/refresh", json!({ "grant_type": "refresh_token", "refresh_token": token })),
+        ("/token", json!({ "grant_type": "refresh_token", "refresh_token": token })),
         ("/revoke", json!({ "token": token })),
         (
             "/password",
@@ -466,6 +580,9 @@ async fn failures(seen: &mut Seen, service: &Service) {
             request.extensions_mut().insert(principal);
             seen.see(service, request).await;
         }
+        let token = json!({ "token": token_of(&tokens, "access_token") }).to_string();
+        let asks = post("/introspect", "application/json", token);
+        seen.see(service, with(asks, &[("authorization", headers[0].as_str())])).await;
         let others =
             [("GET", "/sessions"), ("DELETE", SESSION), ("GET", "/revocations"), ("HEAD", "/revocations")];
         for (method, path) in others {

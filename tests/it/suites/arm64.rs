@@ -189,6 +189,8 @@ async fn a_day_in_the_life() {
     assert_eq!(dead.outcome(), (400, "invalid_grant".to_owned()));
     let feed = functions.ask("revocations", "GET", "/revocations", &Value::Null, None).await;
     assert_ne!(feed.text("sessions"), "", "the feed tells the session that ended: {feed:?}");
+    let refused = functions.ask("introspect", "POST", "/introspect", &json!({ "token": token }), None).await;
+    assert_eq!(refused.outcome(), (401, "invalid_client".to_owned()));
     let keys = functions.ask("discovery", "GET", "/.well-known/jwks.json", &Value::Null, None).await;
     assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
 

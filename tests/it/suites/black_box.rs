@@ -18,6 +18,7 @@ mod watch;
 
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::keys::Peppers;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::Password;
@@ -233,6 +234,7 @@ impl Whole {
                 scope: Scope::parse("orders:read").unwrap(),
                 email: None,
                 claims: Claims::default(),
+                factors: Factors::default(),
                 created_at: now,
                 updated_at: now,
             };

@@ -58,7 +58,14 @@ fn routes_lead_to_their_functions() {
     // IAM knows operators.
     let expected = [
         ("ANY /login", "login", Guard::None),
+        ("ANY /login/factor", "login", Guard::None),
+        ("ANY /factors", "password", Guard::Authorizer),
+        ("ANY /factors/{operation+}", "password", Guard::Authorizer),
+        ("OPTIONS /factors", "password", Guard::None),
+        ("OPTIONS /factors/{operation+}", "password", Guard::None),
         ("ANY /refresh", "refresh", Guard::None),
+        ("ANY /token", "refresh", Guard::None),
+        ("ANY /introspect", "introspect", Guard::None),
         ("ANY /revoke", "revoke", Guard::None),
         ("ANY /sessions", "sessions", Guard::Authorizer),
         ("ANY /sessions/{id}", "sessions", Guard::Authorizer),
@@ -101,6 +108,8 @@ fn a_flood_at_one_route_starves_only_that_route() {
         assert!(total <= 5_000, "{limit}: {total}");
         for hashing in [
             "ANY /login",
+            "ANY /login/factor",
+            "ANY /factors/{operation+}",
             "ANY /password",
             "ANY /admin/{operation+}",
             "ANY /email",
@@ -238,7 +247,11 @@ fn announced_endpoints_have_routes() {
     let routes = routes();
     let path =
         |member: &str| text(&metadata[member]).strip_prefix(config.issuer.as_str()).unwrap().to_owned();
-    for (member, binary) in [("token_endpoint", "refresh"), ("revocation_endpoint", "revoke")] {
+    for (member, binary) in [
+        ("token_endpoint", "refresh"),
+        ("revocation_endpoint", "revoke"),
+        ("introspection_endpoint", "introspect"),
+    ] {
         assert!(
             routes.contains(&(format!("ANY {}", path(member)), binary.to_owned(), Guard::None)),
             "{member} is not the route of {binary}"
@@ -261,7 +274,8 @@ fn api_gateway_may_call_each_function_on_its_routes() {
     let mut granted = BTreeSet::new();
     for (id, permission) in api.resources("AWS::Lambda::Permission") {
         let permission = &permission["Properties"];
-        if permission["InvokedViaFunctionUrl"] == json!(true) {
+        let by_url = permission["InvokedViaFunctionUrl"] == json!(true);
+        if by_url || permission["Action"] == "lambda:InvokeFunctionUrl" {
             continue;
         }
         assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
@@ -279,7 +293,9 @@ fn api_gateway_may_call_each_function_on_its_routes() {
         });
         assert!(covered, "{route}");
     }
-    assert_eq!(granted.len(), 12, "one for each function, one more for /email, and three for `account`");
+    let expected =
+        "one for each function, three more for /email, /factors and /token, and three for `account`";
+    assert_eq!(granted.len(), 15, "{expected}");
 }
 
 #[test]

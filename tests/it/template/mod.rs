@@ -203,7 +203,7 @@ fn resources_of_released_stacks_keep_their_types() {
             kept += 1;
         }
     }
-    assert!(kept > 40, "{kept} resources");
+    assert!(kept >= 39, "{kept} resources");
 }
 
 /// A failed first deployment is deleted with its secrets. Tables are protected from deletion, so they stay.

@@ -152,7 +152,7 @@ fn expired_tokens_are_no_function_errors() {
     let filter = &template.resource("AuthorizerErrorFilter")["Properties"];
     let pattern = text(&filter["FilterPattern"]);
     assert!(pattern.contains("timeout") && !pattern.contains("Unauthorized"), "{pattern}");
-    let alarm = template.resource("FunctionErrorsAlarm").to_string();
+    let alarm = template.resource("GuardErrorsAlarm").to_string();
     assert!(alarm.contains(text(&filter["MetricTransformations"][0]["MetricName"])), "{alarm}");
 }
 

@@ -109,7 +109,19 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:UpdateItem SessionsTable",
             "secretsmanager:GetSecretValue SigningKeysSecret",
             "secretsmanager:GetSecretValue RefreshKeysSecret",
+            "secretsmanager:GetSecretValue MachinesSecret",
             "secretsmanager:GetSecretValue ClientsSecretArn",
+            "kms:Decrypt KmsKeyArn",
+        ],
+    );
+    check(
+        &template,
+        "introspect",
+        &[
+            // stored_session, is_revoked.
+            "dynamodb:GetItem SessionsTable",
+            "secretsmanager:GetSecretValue MachinesSecret",
+            "secretsmanager:GetSecretValue JwksSecret",
             "kms:Decrypt KmsKeyArn",
         ],
     );
@@ -177,14 +189,18 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:DeleteItem UsersTable",
             "dynamodb:UpdateItem UsersTable",
-            // sessions, stored_session, and the changes and ends of sessions.
+            // sessions, stored_session, and the changes and ends of sessions; revoke_machine.
             "dynamodb:Query SessionsTable",
             "dynamodb:GetItem SessionsTable",
             "dynamodb:UpdateItem SessionsTable",
             // request_mail, for an invitation.
             "dynamodb:PutItem OutboxTable",
             "secretsmanager:GetSecretValue PeppersSecret",
+            "secretsmanager:GetSecretValue MachinesSecret",
+            "secretsmanager:PutSecretValue MachinesSecret",
+            "secretsmanager:UpdateSecretVersionStage MachinesSecret",
             "kms:Decrypt KmsKeyArn",
+            "kms:GenerateDataKey KmsKeyArn",
         ],
     );
     check(
@@ -329,7 +345,7 @@ fn roles_belong_to_one_function_each() {
 #[test]
 fn tables_and_secrets_reach_the_functions_that_may_use_them() {
     /// Variables that name a secret, besides those whose name says so.
-    const OTHERS: [&str; 2] = ["DAYPASS_JWKS", "DAYPASS_CLIENTS"];
+    const OTHERS: [&str; 3] = ["DAYPASS_JWKS", "DAYPASS_CLIENTS", "DAYPASS_MACHINES"];
     let template = Template::read();
     for binary in template.functions().into_keys() {
         let environment = template.environment(binary);

@@ -44,9 +44,9 @@ pub async fn a_user_reads_back(bench: &Bench) {
 pub async fn a_migrated_user_is_created_once(bench: &Bench) {
     let ada = User { scope: scope("a b"), ..user("ada") };
     bench.recorder.next(1, Action::DropAnswer);
-    assert!(bench.store.create_user(&ada).await == Ok(Creation::Stored(ada.clone())));
+    assert!(bench.store.create_user(&ada).await == Ok(Creation::Stored(Box::new(ada.clone()))));
     let other = User { id: UserId::from_bytes([9; 16]), ..ada.clone() };
-    assert!(bench.store.create_user(&other).await == Ok(Creation::Stored(ada.clone())));
+    assert!(bench.store.create_user(&other).await == Ok(Creation::Stored(Box::new(ada.clone()))));
     assert!(bench.store.user(&ada.username).await == Ok(Some(ada)));
 }
 
@@ -169,7 +169,7 @@ pub async fn known_addresses_are_kept_with_the_user(bench: &Bench) {
     let list = [1_u8, 2].map(|n| KnownAddress { key: [n; 16], until: after(u64::from(n) * 1_000) });
     for known in [Some(list.as_slice()), None] {
         let opened = session(&ada);
-        let new = NewSession { session: &opened, user: &ada, rehash: None, known, settle: "k" };
+        let new = NewSession { session: &opened, user: &ada, rehash: None, known, factor: None, settle: "k" };
         assert_eq!(bench.store.open_session(&new).await, Ok(true));
         let begun = bench.store.begin(&ada.username, &counter("k", 5), attempt_id()).await.unwrap();
         assert_eq!(begun.known, list);
@@ -183,7 +183,14 @@ pub async fn a_new_password_forgets_known_addresses(bench: &Bench) {
     let list = [KnownAddress { key: [1; 16], until: after(1_000) }];
     for by_operator in [false, true] {
         let opened = session(&ada);
-        let new = NewSession { session: &opened, user: &ada, rehash: None, known: Some(&list), settle: "k" };
+        let new = NewSession {
+            session: &opened,
+            user: &ada,
+            rehash: None,
+            known: Some(&list),
+            factor: None,
+            settle: "k",
+        };
         assert_eq!(bench.store.open_session(&new).await, Ok(true));
         if by_operator {
             assert!(bench.store.set_password(&ada.username, "by the operator", NOW).await.unwrap().is_some());
@@ -251,7 +258,7 @@ pub async fn a_user_who_changed_meanwhile_opens_nothing(bench: &Bench) {
             let settle = met.username.as_str();
             store.count(&counter(settle, LIMIT), attempt_id()).await.unwrap();
             let session = session(&met);
-            let new = NewSession { session: &session, user: &met, rehash, known: None, settle };
+            let new = NewSession { session: &session, user: &met, rehash, known: None, factor: None, settle };
             assert_eq!(store.open_session(&new).await, Ok(false), "{}", met.username);
             assert_eq!(bench.stored(&session).await, None, "{}", met.username);
             assert!(bench.attempts(settle).await.is_some(), "{}: the attempt still counts", met.username);
@@ -269,6 +276,7 @@ pub async fn a_new_hash_is_stored_with_the_session(bench: &Bench) {
         user: &ada,
         rehash: Some("$argon2id$rehashed"),
         known: None,
+        factor: None,
         settle: "settled",
     };
     assert_eq!(bench.store.open_session(&renewed).await, Ok(true));

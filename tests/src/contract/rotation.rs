@@ -207,7 +207,8 @@ pub async fn scope_is_checked_by_the_write(bench: &Bench) {
         client: Some(largest.client.clone()),
         ..present(&largest, 0)
     };
-    rotated(bench.rotate(&all, NOW).await);
+    let copied = rotated(bench.rotate(&all, NOW).await).authentication;
+    assert_eq!(copied, largest.authentication, "a refresh is no authentication");
 }
 
 /// With an idle limit, each rotation sets a new expiry, at most the absolute end. Each is one request.

@@ -6,6 +6,7 @@ use crate::bench::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::account::MAX_SESSION_BYTES;
+use daypass_core::account::authentication::{Authentication, Method, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::ports::store::{AttemptStore, NewSession, Store, User};
 use daypass_core::session::{EndReason, Presented, Session};
@@ -13,7 +14,7 @@ use daypass_core::throttle::{Attempt, KnownAddress};
 use daypass_dynamodb::Addition;
 use daypass_testkit::recorder::Exchange;
 use daypass_testkit::trips::{in_waves, round_trips};
-use daypass_verifier::base::ids::{ClientId, Username};
+use daypass_verifier::base::ids::{ClientId, SessionId, Username};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -71,7 +72,17 @@ pub async fn the_largest_session_costs_one_write_unit(bench: &Bench) {
     let claiming = user(&"m".repeat(100));
     let scope = scope(&"s".repeat(MAX_SESSION_BYTES - Claims::MAX_BYTES - 100));
     let opened = Session { claims, scope, device: None, ..largest_session(&claiming) };
-    weigh_largest(bench, &claiming, opened, &["device"]).await;
+    weigh_largest(bench, &claiming, opened.clone(), &["device"]).await;
+    // With the time of a later authentication, which only a session with the right to the account has.
+    let authentication = Authentication::new(after(9_000), Methods::of(&Method::ALL));
+    for (index, opened) in [opened, largest_session(&all)].into_iter().enumerate() {
+        let user = user(&format!("{index}{}", "n".repeat(99)));
+        let session = SessionId::from_bytes([7; 16]);
+        let opened = Session { user: user.id, session, account: true, authentication, ..opened };
+        let absent: Vec<&str> =
+            opened.device.is_none().then_some("device").into_iter().chain(["acct"]).collect();
+        weigh_largest(bench, &user, opened, &absent).await;
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "how much room is left")]
@@ -121,6 +132,7 @@ async fn weigh_largest(bench: &Bench, user: &User, opened: Session, absent: &[&s
         "absolute_end",
         "acct",
         "attempt",
+        "auth",
         "claims",
         "client",
         "created_at",
@@ -173,7 +185,7 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     let Attempt::Counted(ticket) = begun.attempt else { unreachable!("the first attempt") };
     let known = [KnownAddress { key: *b"marker-of-16-byt", until: NOW }];
     let (rehash, known) = (Some("marker-hash"), Some(known.as_slice()));
-    let new = NewSession { session: &opened, user: &ada, rehash, known, settle: "marker-key" };
+    let new = NewSession { session: &opened, user: &ada, rehash, known, factor: None, settle: "marker-key" };
     assert_eq!(store.open_session(&new).await, Ok(true));
     let presented = Presented {
         client: Some(opened.client.clone()),

@@ -36,7 +36,7 @@ fn client(text: &str) -> Result<ClientId, String> {
     ClientId::parse(text).ok_or_else(|| "not a client id".to_owned())
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     Language::parse(text).ok_or_else(|| "not a language tag such as en or de-CH".to_owned())
 }
 

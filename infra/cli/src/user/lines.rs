@@ -119,7 +119,7 @@ impl<R: Read> Lines<R> {
             return Ok(Some(line));
         }
         if line.number == 1 {
-            self.delimiter = delimiter(&line.text);
+            self.delimiter = declared_delimiter(&line.text).unwrap_or_else(|| delimiter(&line.text));
         }
         let (mut text, mut more) = (line.text.clone(), VecDeque::new());
         while line.problem.is_none() && has_open_quote(&text, self.delimiter) {
@@ -204,6 +204,16 @@ pub(crate) fn delimiter(heading: &str) -> u8 {
     let count = |delimiter: &u8| heading.bytes().filter(|byte| byte == delimiter).count();
     // Of equal counts, the last one wins.
     [b'|', b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
+}
+
+/// The delimiter of the line `sep=;`, which Excel writes and reads before the header row.
+pub(crate) fn declared_delimiter(line: &str) -> Option<u8> {
+    match line.trim_matches('"').as_bytes() {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter @ (b',' | b';' | b'|' | b'\t')] => {
+            Some(*delimiter)
+        }
+        _ => None,
+    }
 }
 
 /// Whether a field begins with a quote that no other one closes.

@@ -7,6 +7,7 @@ use super::system::System;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable, session_room};
+use daypass_core::factor::Factors;
 use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
@@ -355,6 +356,7 @@ impl Reading {
             scope: record.scope.unwrap_or_default(),
             email,
             claims: record.claims.unwrap_or_default(),
+            factors: Factors::default(),
             created_at,
             updated_at,
         };

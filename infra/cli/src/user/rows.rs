@@ -1,6 +1,6 @@
 //! Users of a file as rows: of JSON lines, or of CSV.
 
-use super::lines::{Line, delimiter};
+use super::lines::{Line, declared_delimiter, delimiter};
 use super::record::{Row, is_same};
 use super::system::System;
 use crate::output::Failure;
@@ -39,6 +39,8 @@ pub(crate) struct Rows {
     /// Column names of CSV.
     columns: Vec<String>,
     delimiter: u8,
+    /// The delimiter of a line `sep=;` before the header row.
+    declared: Option<u8>,
     /// Whether the beginning of the file was judged.
     begun: bool,
 }
@@ -56,6 +58,7 @@ impl Rows {
             lists_attributes: system == System::Cognito,
             columns: Vec::new(),
             delimiter: b',',
+            declared: None,
             begun: false,
         }
     }
@@ -66,8 +69,16 @@ impl Rows {
     /// # Errors
     /// The file is not of its format.
     pub(crate) fn row(&mut self, line: &Line) -> Result<Option<(Row, Option<String>)>, Failure> {
-        let text = line.text.trim();
+        // A record separator begins each text of a JSON sequence (RFC 7464).
+        let text = line.text.trim().trim_start_matches('\u{1e}');
         if text.is_empty() && line.problem.is_none() {
+            return Ok(None);
+        }
+        if self.format == Format::Csv
+            && !self.begun
+            && let Some(delimiter) = declared_delimiter(&line.text)
+        {
+            self.declared = Some(delimiter);
             return Ok(None);
         }
         if !std::mem::replace(&mut self.begun, true) {
@@ -95,7 +106,7 @@ impl Rows {
         if text.trim().contains('\r') {
             return Err(not_a_table("its lines end with a carriage return alone, as in \"CSV (Macintosh)\""));
         }
-        self.delimiter = delimiter(text);
+        self.delimiter = self.declared.unwrap_or_else(|| delimiter(text));
         self.columns = fields(text, self.delimiter).map_err(|why| not_a_table(&why))?;
         if let [only] = self.columns.as_slice() {
             return Err(not_a_table(&format!(
@@ -228,6 +239,10 @@ fn claims(format: Format, first: &str) -> Result<(), Failure> {
             "is a table that a database client drew for a terminal",
             "export it as CSV, or redirect the output of the client into a file",
         ),
+        (Format::Jsonl, Some('{')) if first.ends_with("},") => is(
+            "has a comma after each JSON object",
+            "remove the commas, for example with `sed 's/,$//' FILE > users.jsonl`, and import that file",
+        ),
         (Format::Jsonl, Some('{')) if first.len() == 1 || !first.ends_with('}') => is(
             "has JSON over several lines",
             "write one object per line, for example with `jq -c '.users[]' FILE > users.jsonl`, and import that file",
@@ -277,6 +292,22 @@ mod tests {
         }
     }
 
+    /// Excel writes and reads the line `sep=;`.
+    #[test]
+    fn a_first_line_can_declare_the_delimiter() {
+        let mut rows = rows(Format::Csv, "sep=;").unwrap();
+        assert_eq!(rows.row(&line(2, "username;password_hash;\"a,b,c,d\"")).unwrap(), None);
+        let (row, problem) = rows.row(&line(3, "ada;$2y$10$x;")).unwrap().unwrap();
+        assert_eq!((&row["username"], problem), (&Value::from("ada"), None));
+    }
+
+    #[test]
+    fn a_json_sequence_is_json_lines() {
+        let mut rows = Rows::new(Format::Jsonl, System::Daypass, None);
+        let (row, problem) = rows.row(&line(1, "\u{1e}{\"username\":\"ada\"}")).unwrap().unwrap();
+        assert_eq!((&row["username"], problem), (&Value::from("ada"), None));
+    }
+
     #[test]
     fn a_file_that_is_not_what_it_claims_has_one_error() {
         for (format, first, error) in [
@@ -292,6 +323,8 @@ mod tests {
             (Format::Csv, "u\0s\0e\0r\0", "no text"),
             (Format::Jsonl, "[", "JSON array"),
             (Format::Jsonl, "{", "over several lines"),
+            (Format::Jsonl, "{\"username\":\"a\"},", "a comma after each JSON object"),
+            (Format::Csv, "\u{fffd}\u{8}", "compressed"),
             (Format::Jsonl, "{\"users\": [", "over several lines"),
             (Format::Jsonl, "username,password_hash", "does not have JSON lines"),
         ] {

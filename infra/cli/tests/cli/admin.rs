@@ -2,7 +2,9 @@
 
 use crate::bench::{Bench, PASSWORD, wait_for};
 use crate::session;
+use daypass_admin::ClientDocument;
 use daypass_admin_function::{AdminApi, handle};
+use daypass_aws::SdkConfig;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Operator;
@@ -14,6 +16,10 @@ fn api(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> (u16, Va
     let keys = Document::parse(&std::fs::read(&bench.keys).unwrap()).unwrap();
     let api = AdminApi {
         store: bench.store.clone(),
+        clients: ClientDocument {
+            source: bench.folder.path().join("machines.json").display().to_string(),
+            aws: SdkConfig::builder().build(),
+        },
         peppers: Peppers::from_document(&keys).unwrap(),
         passwords: Passwords::standard(),
         context: daypass_runtime::context(),
@@ -100,4 +106,60 @@ fn both_make_the_same_changes() {
         alike(&bench.daypass(&["user", "remove", "cli", "--yes"]).json()["user"])
     );
     assert_eq!(api(&bench, "GET", path, None).0, 404);
+}
+
+/// A client or key without what differs between two of them: ids and times.
+fn alike_client(client: &Value) -> Value {
+    let mut client = client.clone();
+    client["client_id"] = Value::Null;
+    client["created_at"] = Value::Null;
+    for key in client["keys"].as_array_mut().unwrap() {
+        key["id"] = Value::Null;
+        key["created_at"] = Value::Null;
+    }
+    client
+}
+
+/// invariant: The Admin API and `daypass` make the same change of a machine client.
+#[test]
+fn both_make_the_same_changes_of_clients() {
+    const JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let bench = Bench::new();
+    std::fs::write(bench.folder.path().join("public.json"), JWK).unwrap();
+    let cli = |args: &[&str]| {
+        bench.daypass(&[&["client"], args].concat()).env("DAYPASS_MACHINES", "machines.json").json()
+    };
+    let by_api = |method, path: &str, body| {
+        let (status, answer) = api(&bench, method, path, body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    };
+    let settings = json!({
+        "name": "api", "scope": "a b", "audience": "x", "access_token_seconds": 60, "introspect": true,
+    });
+    let new = by_api("POST", "/admin/clients", Some(settings));
+    let args = ["--scope", "a b", "--audience", "x", "--access-token-seconds", "60", "--introspect"];
+    let created = cli(&[&["create", "cli"][..], &args].concat());
+    for (one, id) in [(&new, "client_api"), (&created, "client_cli")] {
+        assert_eq!(one["client_id"], id);
+        assert!(one["client_secret"].as_str().unwrap().starts_with("daypass_secret_"), "{one}");
+    }
+    let jwk: Value = serde_json::from_str(JWK).unwrap();
+    let rotated =
+        by_api("POST", "/admin/client/keys?client_id=client_api", Some(json!({ "public_key": jwk })));
+    assert_eq!(rotated.get("client_secret"), None);
+    cli(&["rotate", "client_cli", "--public-key", "public.json"]);
+    let listed = by_api("GET", "/admin/clients", None);
+    assert_eq!(listed, cli(&["list"]));
+    let clients = listed["clients"].as_array().unwrap();
+    assert_eq!(alike_client(&clients[0]), alike_client(&clients[1]));
+
+    let key = new["key"].as_str().unwrap();
+    let one = by_api("DELETE", &format!("/admin/client?client_id=client_api&key={key}"), None);
+    assert_eq!(one["keys"], json!([key]));
+    cli(&["revoke", "client_cli", created["key"].as_str().unwrap()]);
+    let all = by_api("DELETE", "/admin/client?client_id=client_api", None);
+    assert_eq!(all["keys"], json!([rotated["key"]]));
+    assert_eq!(cli(&["list"])["clients"].as_array().unwrap().len(), 1);
+    assert_eq!(api(&bench, "DELETE", "/admin/client?client_id=client_api", None).0, 404);
 }

@@ -11,8 +11,9 @@ fn parse(json: &str) -> Document {
 /// All secrets of a key set: the private halves and the symmetric keys.
 fn secrets(json: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(json).unwrap();
-    let entries =
-        ["signing", "refresh", "peppers"].into_iter().filter_map(|section| document[section].as_array());
+    let entries = ["signing", "refresh", "peppers", "factors"]
+        .into_iter()
+        .filter_map(|section| document[section].as_array());
     let values = entries.flatten().flat_map(|entry| [&entry["private"], &entry["key"]]);
     values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
@@ -36,7 +37,7 @@ fn a_new_key_set_serves_every_function() {
     }
     assert_ne!(generate(folder.path(), &[]), generate(folder.path(), &[]));
     let json = generate(folder.path(), &["--json"]);
-    assert_eq!(secrets(&json).len(), 3, "the document is JSON, for people and for scripts");
+    assert_eq!(secrets(&json).len(), 4, "the document is JSON, for people and for scripts");
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn a_section_stands_alone_and_sections_merge() {
     }
     let merged = daypass(folder.path(), &["key", "show", "signing", "refresh", "peppers"]).json();
     let sections: Vec<_> = merged["keys"].as_array().unwrap().iter().map(|key| &key["section"]).collect();
-    assert_eq!(sections, ["signing", "refresh", "peppers"]);
+    assert_eq!(sections, ["signing", "refresh", "peppers", "factors"]);
     let named =
         daypass(folder.path(), &["key", "show"]).env("DAYPASS_KEYS", " signing  refresh peppers ").json();
     assert_eq!(named, merged);
@@ -88,7 +89,7 @@ fn a_file_is_new_and_only_mine() {
         .fails("the folder of nowhere/keys.json does not exist", "create it first");
 
     let shown = daypass(folder.path(), &["key", "generate", "--out", "second.json"]).json();
-    assert_eq!((&shown["file"], shown["keys"].as_array().unwrap().len()), (&"second.json".into(), 3));
+    assert_eq!((&shown["file"], shown["keys"].as_array().unwrap().len()), (&"second.json".into(), 4));
     let second = std::fs::read_to_string(folder.path().join("second.json")).unwrap();
     for secret in secrets(&json).into_iter().chain(secrets(&second)) {
         assert!(!out.contains(&secret) && !shown.to_string().contains(&secret));
@@ -118,7 +119,7 @@ fn show_gives_no_secret_away() {
         assert_eq!(jwks.lines().count(), 1, "fits into a variable");
 
         let found = secrets(&json);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         for secret in found {
             for text in [&table, &document.to_string(), &jwks] {
                 assert!(!text.contains(&secret), "{text}");

@@ -11,6 +11,7 @@
 mod admin;
 mod attributes;
 mod bench;
+mod client;
 mod cognito;
 mod doctor;
 mod key;

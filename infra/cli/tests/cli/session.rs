@@ -1,4 +1,5 @@
 use crate::bench::{Bench, wait_for};
+use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::ports::store::{NewSession, Store, User};
 use daypass_core::session::{EndReason, Ended, Session};
 use daypass_runtime::{OsEntropy, SystemClock};
@@ -26,6 +27,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
         scope: Scope::parse("orders:read").unwrap(),
         claims: user.claims.clone(),
         account: true,
+        authentication: Authentication::new(created_at, Methods::PASSWORD),
         ended: None,
         device: Some("curl\u{1b}[31m/8".to_owned()),
     };
@@ -34,7 +36,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
 }
 
 fn put(bench: &Bench, user: &User, session: &Session) {
-    let new = NewSession { session, user, rehash: None, known: None, settle: "k" };
+    let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: "k" };
     assert!(wait_for(bench.store.open_session(&new)).unwrap());
 }
 

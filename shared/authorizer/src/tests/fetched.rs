@@ -160,6 +160,7 @@ fn grant() -> Grant {
         scope: Scope::default(),
         claims: Claims::default(),
         account: false,
+        authentication: Authentication::new(NOW, Methods::PASSWORD),
         session_end: Timestamp::from_seconds(9_000_000_000),
     }
 }

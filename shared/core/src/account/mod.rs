@@ -1,6 +1,7 @@
 //! The attributes of a user beside name and password: the e-mail address and the claims.
 
 pub mod address;
+pub mod authentication;
 pub mod claims;
 
 use crate::account::address::EmailAddress;
@@ -50,6 +51,12 @@ impl Undeliverable {
 /// bytes, so that a refresh writes one unit.
 pub const MAX_SESSION_BYTES: usize = 636;
 
+/// Bytes of the authentication in a session item: its name, one byte for the methods and four for the time.
+///
+/// Only sessions with the right to the account store the time, and they have no `acct`. So an item without a device hint stays
+/// within 1,024 bytes, also if name, scope and claims have [`MAX_SESSION_BYTES`].
+pub const AUTHENTICATION_BYTES: usize = 9;
+
 /// Name, scope and claims of a user do not fit into one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -61,7 +68,7 @@ pub struct TooLarge {
     claims: usize,
 }
 
-/// Bytes of a session that a user leaves for the device hint.
+/// Bytes of a session that a user leaves for the authentication and the device hint.
 ///
 /// # Errors
 /// [`TooLarge`] if name, scope and claims have more than [`MAX_SESSION_BYTES`].
@@ -69,6 +76,12 @@ pub fn session_room(username: &Username, scope: &Scope, claims: &Claims) -> Resu
     let (name, scope) = (username.as_str().len(), scope.to_string().len());
     let claims = if claims.is_empty() { 0 } else { claims.to_string().len() };
     MAX_SESSION_BYTES.checked_sub(name + scope + claims).ok_or(TooLarge { name, scope, claims })
+}
+
+/// Bytes of a session that are left for the device hint.
+#[must_use]
+pub fn device_room(username: &Username, scope: &Scope, claims: &Claims) -> usize {
+    session_room(username, scope, claims).unwrap_or(0).saturating_sub(AUTHENTICATION_BYTES)
 }
 
 #[cfg(test)]

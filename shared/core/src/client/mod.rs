@@ -1,5 +1,7 @@
 //! The registered client applications: what each may ask for, how it holds its refresh tokens, and which pages are its own.
 
+pub mod machine;
+
 use daypass_verifier::base::ids::ClientId;
 use daypass_verifier::base::issuer::secure_url;
 use daypass_verifier::base::scope::Scope;
@@ -21,6 +23,8 @@ pub struct Client {
     pub signup: SignUp,
     /// The team's page for sign-up, recovery and change of address: the links of mails begin with it.
     pub account_url: Option<AccountUrl>,
+    /// Whether its users need a second factor.
+    pub require_mfa: bool,
 }
 
 impl Client {
@@ -61,6 +65,8 @@ struct ClientEntry {
     #[serde(default)]
     signup: SignUp,
     account_url: Option<String>,
+    #[serde(default)]
+    require_mfa: bool,
 }
 
 impl Clients {
@@ -118,7 +124,8 @@ impl Clients {
             if signup != SignUp::Off && account_url.is_none() {
                 return Err(format!("`{id}` allows sign-ups and has no account_url"));
             }
-            clients.push(Client { id, scope, transport, origins, signup, account_url });
+            let require_mfa = entry.require_mfa;
+            clients.push(Client { id, scope, transport, origins, signup, account_url, require_mfa });
         }
         let body_clients = clients.iter().filter(|client| client.transport == Transport::Body);
         let body_clients = body_clients.map(|client| client.id.clone()).collect();

@@ -19,8 +19,8 @@ use daypass_verifier::config::{AUDIENCE, ISSUER, JWKS, Lookup, Reader, Sources, 
 use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
-    access_lifetime, clients, clients_secret, configuration_set, idle, limit, limits, mail, migrate_from,
-    proxy, public_keys, rules, secret, sender, sources, table, table_names, templates,
+    access_lifetime, clients, clients_secret, configuration_set, idle, limit, limits, machines, mail,
+    migrate_from, proxy, public_keys, rules, secret, sender, sources, table, table_names, templates,
 };
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub use read::is_secret;
 
 settings! {
     /// The client applications as a JSON array, or the ARN of a secret that holds it. A login without client_id uses the first one. "scope" limits what a
-    /// client may ask for; without it, everything that the user has. Without a list, one client `default`. Example:
+    /// client may ask for; without it, everything that the user has. "require_mfa" requires a second factor. Without a list, one client `default`. Example:
     /// [{"client_id":"web","transport":"body","scope":"orders:read orders:write"}]
     CLIENTS = "DAYPASS_CLIENTS" as JSON;
 
@@ -135,6 +135,9 @@ settings! {
     /// Key sets, separated by spaces: ARNs of secrets, or files. Their sections are merged.
     KEYS = "DAYPASS_KEYS";
 
+    /// The machine clients, as `daypass client` writes them: the ARN of a secret, or a file. Empty: none.
+    MACHINES = "DAYPASS_MACHINES";
+
     /// A warm function reads its keys again when they are older than this, in parallel to requests.
     KEYS_MAX_AGE_SECONDS = "DAYPASS_KEYS_MAX_AGE_SECONDS": 300 in 5..=3600 seconds;
 
@@ -191,6 +194,7 @@ tables! {
         idle: Option<Duration> = idle(IDLE_SECONDS);
         grace: Duration = Reader::seconds(GRACE_SECONDS);
         sessions_table: String = table(SESSIONS_TABLE);
+        machines: Option<String> = machines(MACHINES);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     }
@@ -204,6 +208,17 @@ tables! {
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
         keys: Vec<String> = sources(KEYS);
+        keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
+        jwks: PublicKeys = public_keys(JWKS);
+    }
+
+    #[derive(Clone)]
+    "introspect" introspect -> IntrospectConfig {
+        issuer: Issuer = Reader::issuer(ISSUER);
+        audience: String = Reader::audience(AUDIENCE);
+        proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
+        sessions_table: String = table(SESSIONS_TABLE);
+        machines: Option<String> = machines(MACHINES);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
         jwks: PublicKeys = public_keys(JWKS);
     }
@@ -243,6 +258,7 @@ tables! {
         users_table: String = table(USERS_TABLE);
         sessions_table: String = table(SESSIONS_TABLE);
         outbox_table: String = table(OUTBOX_TABLE);
+        machines: Option<String> = machines(MACHINES);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
     } + [ARGON2, IMPORTED_HASHES, MIN_PASSWORD_CHARS]

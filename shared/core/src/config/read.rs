@@ -38,6 +38,11 @@ pub(super) fn clients_secret(reader: &mut Reader<'_>, setting: &Text) -> Option<
     Some(reader.get(setting.name).filter(|list| is_secret(list)))
 }
 
+/// The source of the machine clients; `Some(None)` without one.
+pub(super) fn machines(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<String>> {
+    Some(reader.get(setting.name).filter(|source| !source.trim().is_empty()))
+}
+
 pub(super) fn proxy(reader: &mut Reader<'_>, setting: &Text) -> Option<Option<ProxySecrets>> {
     reader.optional(setting, None, |text| ProxySecrets::parse(text).map(Some))
 }

@@ -56,6 +56,29 @@ pub enum Problem {
     /// The name and the password of a login do not belong to an enabled user.
     #[error("the name and the password belong to no enabled user")]
     BadCredentials,
+    /// A secret of a second factor cannot be encrypted.
+    #[error("a secret of a second factor cannot be encrypted")]
+    Seal(#[source] KeyError),
+    /// The user of the session authenticated too long ago, or by too little.
+    #[error("the authentication of the session is too old or too weak")]
+    InsufficientAuthentication {
+        /// The longest time since the authentication.
+        max_age: Duration,
+        /// The least `acr`.
+        acr: &'static str,
+    },
+    /// The user has no second factor.
+    #[error("the user has no second factor")]
+    NoFactor,
+    /// The user must have a second factor, and cannot remove the last one.
+    #[error("the user must have a second factor")]
+    FactorRequired,
+    /// The user changed during the request.
+    #[error("the user changed during the request")]
+    UserChanged,
+    /// The second factor is wrong or was used.
+    #[error("the second factor is wrong or was used")]
+    WrongCode,
     /// The old system gave no answer. This is never a verdict on a password.
     #[error("the old system gave no answer")]
     Unmigrated(#[source] Unanswered),
@@ -83,6 +106,15 @@ pub enum Problem {
     /// The request asks for more scope than was granted.
     #[error("the scope is not granted")]
     ScopeNotGranted,
+    /// The machine client of the request is not authenticated.
+    #[error("the client is not authenticated")]
+    ClientNotAuthenticated,
+    /// This process has not read the machine clients within the last two hours.
+    #[error("the machine clients could not be read")]
+    MachinesUnread,
+    /// The machine client may not ask about tokens.
+    #[error("the client may not ask about tokens")]
+    IntrospectionNotAllowed,
     /// Mails are off: the setting `mail_from` is not set.
     #[error("the service sends no mails")]
     MailOff,
@@ -136,12 +168,18 @@ impl Problem {
         match self {
             Self::Store { during, source } => Some(Event::failure(during, source)),
             Self::Sign(source) => Some(Event::failure("sign", source)),
+            Self::Seal(source) => Some(Event::failure("seal", source)),
             Self::Unmigrated(source) => Some(Event::failure("migrate", source)),
             Self::HashPassword => Some(Event::failure("hash_password", self)),
+            Self::MachinesUnread => Some(Event::failure("read_machines", self)),
             Self::KeysOverdue => Some(Event::failure("renew_keys", self)),
             Self::AccountNotGranted => Some(Event::RequestRefused {
                 error: "insufficient_scope",
                 description: "The access token has no right to the account.",
+            }),
+            Self::InsufficientAuthentication { .. } => Some(Event::RequestRefused {
+                error: "insufficient_user_authentication",
+                description: "The authentication of the session is too old or too weak.",
             }),
             Self::OriginNotAllowed => Some(Event::RequestRefused {
                 error: "invalid_request",
@@ -165,6 +203,10 @@ impl Problem {
             Self::MailNotSent(_) => Some(Event::failure("send_mail", self)),
             Self::MailRefused(cause, mail) => Some(Event::MailRefused { cause: *cause, mail: *mail }),
             Self::BadCredentials
+            | Self::WrongCode
+            | Self::NoFactor
+            | Self::FactorRequired
+            | Self::UserChanged
             | Self::MailOff
             | Self::NoAccountUrl
             | Self::SignUpNotAllowed
@@ -175,6 +217,8 @@ impl Problem {
             | Self::OtherClient
             | Self::ClientGone
             | Self::ScopeNotGranted
+            | Self::ClientNotAuthenticated
+            | Self::IntrospectionNotAllowed
             | Self::NoSuchSession
             | Self::UnknownCursor => None,
         }

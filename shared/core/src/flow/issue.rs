@@ -36,6 +36,9 @@ pub struct TokenResponse {
     refresh_expires_in: u64,
     scope: Scope,
     session_id: SessionId,
+    /// Whether the session is for the enrolment of a second factor alone. Only in the response of a login.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mfa_enrolment_required: bool,
     /// Only in the response of a login.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
     device_token: Option<SecretString>,
@@ -56,9 +59,14 @@ impl TokenResponse {
         };
         Self { device_token, device_cookie, ..self }
     }
+
+    /// The response of a login whose user has to enrol a second factor first.
+    pub(crate) fn for_enrolment(self) -> Self {
+        Self { mfa_enrolment_required: true, ..self }
+    }
 }
 
-fn exposed<S: Serializer>(token: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn exposed<S: Serializer>(token: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(token.expose())
 }
 
@@ -113,6 +121,7 @@ impl TokenIssuer {
             scope: scope.clone(),
             claims: session.claims.clone(),
             account,
+            authentication: session.authentication,
             session_end: session.expires_at,
         };
         Ok(TokenResponse {
@@ -123,6 +132,7 @@ impl TokenIssuer {
             refresh_expires_in: lifetime.as_secs(),
             scope,
             session_id: session.session,
+            mfa_enrolment_required: false,
             device_token: None,
             device_cookie: None,
             cookie,

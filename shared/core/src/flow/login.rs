@@ -1,4 +1,5 @@
-//! Login: a name and a password become a session.
+//! Login: a name and a password become a session. A user with a second factor gets a token for the second step instead
+//! ([`factor`]).
 //!
 //! From a known address or device a login takes three round trips to the store. The first reads the user and counts the attempt at the
 //! same time, before any hashing. The second is a transaction that opens the session, unless the user has changed meanwhile.
@@ -11,26 +12,33 @@
 //! address that its user has not verified, and no other user can have that name.
 
 use crate::account::address::EmailAddress;
-use crate::account::session_room;
+use crate::account::authentication::{Authentication, Method, Methods};
+use crate::account::claims::Claims;
+use crate::account::device_room;
 use crate::client::{Client, Transport};
 use crate::config::LoginConfig;
+use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
+use crate::flow::login::factor::SecondStep;
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{RENEW_AFTER, Throttle};
-use crate::keys::{Document, KeyError, Peppers};
+use crate::keys::{Document, FactorKeys, KeyError, Peppers};
 use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
-use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, User, UserStatus};
+use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, UsedFactor, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, Opening, Session};
-use crate::throttle::{Limits, Proof};
+use crate::throttle::{KnownAddress, Limits, Proof};
 use crate::token::device::Device;
 use daypass_verifier::base::ids::{AttemptId, SessionId, Username};
 use daypass_verifier::base::scope::Scope;
+use serde::Serialize;
 use std::net::IpAddr;
+
+pub mod factor;
 
 /// Longest device hint in bytes.
 pub const MAX_DEVICE_BYTES: usize = 128;
@@ -62,6 +70,16 @@ impl LoginRequest {
     }
 }
 
+/// The answer to the right password.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum LoginAnswer {
+    /// The tokens of the new session.
+    Tokens(TokenResponse),
+    /// The user has a second factor: no session yet.
+    SecondStep(SecondStep),
+}
+
 /// The result of a password check: whether the stored hash is outdated, or why the login fails.
 pub(crate) type Checked = Result<bool, LoginFailure>;
 
@@ -77,6 +95,8 @@ pub struct Login<S> {
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
+    /// The keys of second factors.
+    pub factor_keys: FactorKeys,
     /// Checks the passwords of users who have no hash yet; `None` without a migration.
     pub old_system: Option<Box<dyn OldSystem>>,
     /// Time, randomness and the log.
@@ -96,22 +116,22 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         context: Context,
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
-        let peppers = Peppers::from_document(keys)?;
+        let (peppers, factor_keys) = (Peppers::from_document(keys)?, FactorKeys::from_document(keys)?);
         // An address stays known for as long as a session from it lives. A login renews the entry of its address once a day.
         let known_for = config.limits.known_for.map(|time| time.max(config.refresh_lifetime + RENEW_AFTER));
         let config = LoginConfig { limits: Limits { known_for, ..config.limits }, ..config };
-        Ok(Self { config, store, hasher, issuer, peppers, old_system: None, context })
+        Ok(Self { config, store, hasher, issuer, peppers, factor_keys, old_system: None, context })
     }
 
-    /// Checks the password and opens a session. An unknown user, a wrong password and a disabled user are one problem, after
-    /// the same work.
-    pub async fn run(&self, request: LoginRequest) -> Outcome<TokenResponse> {
+    /// Checks the password and opens a session, or begins the second step. An unknown user, a wrong password and a disabled user
+    /// are one problem, after the same work. Nothing reveals a second factor before the password was right.
+    pub async fn run(&self, request: LoginRequest) -> Outcome<LoginAnswer> {
         let mut events = Vec::new();
         let answer = self.log_in(request, &mut events).await;
         Outcome::new(answer, events)
     }
 
-    async fn log_in(&self, request: LoginRequest, events: &mut Vec<Event>) -> Result<TokenResponse, Problem> {
+    async fn log_in(&self, request: LoginRequest, events: &mut Vec<Event>) -> Result<LoginAnswer, Problem> {
         let (now, entropy) = (self.context.clock.now(), self.context.entropy.as_ref());
         let client = &request.client;
         let key = self.peppers.counter_key();
@@ -168,43 +188,102 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         // right. If the hash cannot be renewed, the old one stays.
         let rehash =
             outdated.then(|| self.hasher.rehash(&request.password, &self.peppers, entropy)).flatten();
-        let opening = Opening {
+        let migrated = (user.is_marked() && rehash.is_some()).then(|| Event::LoginMigrated {
             user: user.id,
-            session: SessionId::generate(entropy),
             client: client.id.clone(),
-            scope,
-            claims: user.claims.clone(),
-            account,
-            device: request.user_agent.as_deref().and_then(|agent| device_hint(agent, user)),
-        };
-        let session = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
-        let opening = NewSession {
-            session: &session,
+            created: false,
+            email_taken: false,
+        });
+        if user.factors.is_enrolled() {
+            if let Some(hash) = &rehash {
+                // The second step has no password.
+                self.store.renew_hash(user, hash).await.map_err(Problem::store("renew_hash"))?;
+            }
+            events.extend(migrated);
+            throttle.forget(&admitted, events).await;
+            let step = self.second_step(user, client, scope, account, device, admitted.from, events);
+            return Ok(LoginAnswer::SecondStep(step));
+        }
+        let opens = Opens {
             user,
+            client,
+            scope,
+            account,
+            device,
+            user_agent: request.user_agent.as_deref(),
             rehash: rehash.as_deref(),
             known: admitted.known.as_deref(),
+            factor: None,
             settle: &admitted.own.key,
         };
-        if !self.store.open_session(&opening).await.map_err(Problem::store("open_session"))? {
+        let Some(session) = self.open(&opens).await? else {
             events.push(failed(LoginFailure::UserChanged));
             return Err(Problem::BadCredentials);
-        }
+        };
         throttle.give_back(&admitted, events).await;
-        if user.is_marked() && rehash.is_some() {
-            let (user, client) = (user.id, client.id.clone());
-            events.push(Event::LoginMigrated { user, client, created: false, email_taken: false });
-        }
-        events.push(Event::LoginSucceeded {
+        events.extend(migrated);
+        self.answer(&opens, &session, events).await.map(LoginAnswer::Tokens)
+    }
+
+    /// Opens the session of a login in one transaction. `None` if the user has changed, or the second factor was used.
+    ///
+    /// A user who has no second factor and must have one gets a session for the enrolment alone: an hour, without scope and claims,
+    /// and with the right to the account endpoints.
+    async fn open(&self, opens: &Opens<'_>) -> Result<Option<Session>, Problem> {
+        let Opens { user, client, .. } = *opens;
+        let enrols = opens.must_enrol();
+        let methods = match opens.factor {
+            None => Methods::PASSWORD,
+            Some(UsedFactor::OneTimeCode { .. } | UsedFactor::RecoveryCode(_)) => {
+                Methods::of(&[Method::Password, Method::OneTimeCode])
+            }
+        };
+        let now = self.context.clock.now();
+        let opening = Opening {
             user: user.id,
+            session: SessionId::generate(self.context.entropy.as_ref()),
+            client: client.id.clone(),
+            scope: if enrols { Scope::default() } else { opens.scope.clone() },
+            claims: if enrols { Claims::default() } else { user.claims.clone() },
+            account: enrols || opens.account,
+            authentication: Authentication::new(now, methods),
+            device: opens.user_agent.and_then(|agent| device_hint(agent, user)),
+        };
+        let longest = self.config.refresh_lifetime;
+        let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
+        let session = Session::open(opening, now, lifetime, self.config.idle);
+        let new = NewSession {
+            session: &session,
+            user,
+            rehash: opens.rehash,
+            known: opens.known,
+            factor: opens.factor,
+            settle: opens.settle,
+        };
+        let opened = self.store.open_session(&new).await.map_err(Problem::store("open_session"))?;
+        Ok(opened.then_some(session))
+    }
+
+    /// Ends the sessions beyond the limit, and issues the tokens.
+    async fn answer(
+        &self,
+        opens: &Opens<'_>,
+        session: &Session,
+        events: &mut Vec<Event>,
+    ) -> Result<TokenResponse, Problem> {
+        let (client, entropy) = (opens.client, self.context.entropy.as_ref());
+        events.push(Event::LoginSucceeded {
+            user: session.user,
             session: session.session,
             client: client.id.clone(),
         });
-        self.end_surplus(&session, events).await;
-        let scope = session.scope.clone();
-        let tokens = self.issuer.issue(&session, scope, session.account, client.transport, now, entropy);
-        let device = device.unwrap_or_else(|| Device::generate(entropy));
-        let device = SecretString::new(device.token(username, key));
-        Ok(tokens.map_err(Problem::Sign)?.on_device(device, client.transport))
+        self.end_surplus(session, events).await;
+        let (scope, now) = (session.scope.clone(), session.created_at);
+        let tokens = self.issuer.issue(session, scope, session.account, client.transport, now, entropy);
+        let device = opens.device.unwrap_or_else(|| Device::generate(entropy));
+        let device = SecretString::new(device.token(&opens.user.username, self.peppers.counter_key()));
+        let tokens = tokens.map_err(Problem::Sign)?.on_device(device, client.transport);
+        Ok(if opens.must_enrol() { tokens.for_enrolment() } else { tokens })
     }
 
     /// The name of the user who has the typed name as e-mail address, with the address; `None` if the text is a user name.
@@ -246,6 +325,28 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
     }
 }
 
+/// A login that has shown all that it needs.
+struct Opens<'a> {
+    user: &'a User,
+    client: &'a Client,
+    scope: Scope,
+    account: bool,
+    /// The device that the login proved.
+    device: Option<Device>,
+    user_agent: Option<&'a str>,
+    rehash: Option<&'a str>,
+    known: Option<&'a [KnownAddress]>,
+    factor: Option<UsedFactor<'a>>,
+    settle: &'a str,
+}
+
+impl Opens<'_> {
+    /// Whether the user has no second factor and must have one.
+    fn must_enrol(&self) -> bool {
+        self.user.factors.must_enrol(self.client.require_mfa)
+    }
+}
+
 /// Whether this is the verified address of the user.
 fn has_verified(user: &User, address: &EmailAddress) -> bool {
     user.email.as_ref().is_some_and(|email| email.verified && email.address == *address)
@@ -253,6 +354,6 @@ fn has_verified(user: &User, address: &EmailAddress) -> bool {
 
 /// The user agent in printable ASCII, cut to [`MAX_DEVICE_BYTES`] and to the room that the user leaves in the session.
 fn device_hint(user_agent: &str, user: &User) -> Option<String> {
-    let room = session_room(&user.username, &user.scope, &user.claims).unwrap_or(0).min(MAX_DEVICE_BYTES);
+    let room = device_room(&user.username, &user.scope, &user.claims).min(MAX_DEVICE_BYTES);
     (room > 0).then(|| user_agent.chars().filter(|c| matches!(c, ' '..='~')).take(room).collect())
 }

@@ -97,9 +97,11 @@ impl<S: MailerStore, M: MailSender> Mailer<S, M> {
             return Ok(());
         }
         let client = self.config.clients.find(Some(request.client.as_str()));
-        let decision = match client.filter(|client| client.account_url.is_some()) {
-            Some(client) => self.decide(request, client).await?.map(|decided| (client, decided)),
-            None => Err(MailSkipped::NoClient),
+        let decision = match (&request.occasion, client.filter(|client| client.account_url.is_some())) {
+            // It links to nothing that it needs, and an operator has no client.
+            (Occasion::Factors(notice), client) => Ok((client, (notice.kind(), None))),
+            (_, Some(client)) => self.decide(request, client).await?.map(|decided| (Some(client), decided)),
+            (_, None) => Err(MailSkipped::NoClient),
         };
         let (client, (kind, subject)) = match decision {
             Ok(decided) => decided,
@@ -190,14 +192,15 @@ impl<S: MailerStore, M: MailSender> Mailer<S, M> {
                 }
             },
             Occasion::Changed => Ok((MailKind::EmailChanged, None)),
+            Occasion::Factors(notice) => Ok((notice.kind(), None)),
         })
     }
 
-    fn mail(&self, request: &MailRequest, client: &Client, kind: MailKind, permits: bool) -> Mail {
+    fn mail(&self, request: &MailRequest, client: Option<&Client>, kind: MailKind, permits: bool) -> Mail {
         let purpose = request.occasion.purpose().filter(|_| permits);
         let token =
             purpose.map(|purpose| MailToken { purpose, id: request.id, expires_at: request.expires_at });
-        let link = client.account_url.as_ref().map(|url| match token {
+        let link = client.and_then(|client| client.account_url.as_ref()).map(|url| match token {
             Some(token) => {
                 let token = token.link(&self.keys);
                 SecretString::new(format!("{}#{}", url.as_str(), token.expose()))

@@ -5,6 +5,7 @@
 //! created before it.
 
 use crate::account::session_room;
+use crate::factor::Factors;
 use crate::flow::error::{Problem, Throttled};
 use crate::flow::login::{Checked, Login, LoginRequest};
 use crate::flow::throttle::{Admitted, Throttle};
@@ -104,6 +105,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope: first.and_then(|client| client.scope.clone()).unwrap_or_default(),
             email: right.email,
             claims: right.claims,
+            factors: Factors::default(),
             created_at: now,
             updated_at: now,
         };
@@ -121,7 +123,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         let Creation::Stored(stored) = creation else { return Ok(Err(LoginFailure::OtherOldUser)) };
         // The salt is random: with another hash, another login has created the user meanwhile.
         let is_new = stored.password_hash == new.password_hash;
-        let stored = user.insert(stored);
+        let stored = user.insert(*stored);
         if !is_new {
             return Ok(self.check(&request.password, Some(stored), events));
         }

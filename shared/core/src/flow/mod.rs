@@ -1,8 +1,10 @@
 //! The flows: one use case each, from a parsed request to an [`Outcome`](outcome::Outcome).
 
 pub mod account;
+pub mod client_credentials;
 pub mod error;
 pub mod feed;
+pub mod introspect;
 pub mod issue;
 pub mod login;
 pub mod mailer;

@@ -15,14 +15,17 @@
 //! id follows from that of the old one.
 
 pub mod email;
+pub mod factors;
 
+use crate::account::claims::Claims;
 use crate::client::{Client, Transport};
 use crate::config::PasswordConfig;
+use crate::factor::ENROLMENT_SESSION;
 use crate::flow::error::{Problem, require_account, require_live};
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::{Admitted, Throttle};
-use crate::keys::{Document, KeyError, Peppers, RefreshKeys};
+use crate::keys::{Document, FactorKeys, KeyError, Peppers, RefreshKeys};
 use crate::ports::context::{Context, Principal};
 use crate::ports::event::{Event, PasswordRefusal};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
@@ -64,6 +67,8 @@ pub struct ChangePassword<S> {
     pub issuer: TokenIssuer,
     /// The peppers of password hashes.
     pub peppers: Peppers,
+    /// The keys of second factors.
+    pub factor_keys: FactorKeys,
     /// The keys of the tokens of mails.
     pub mail_keys: MailKeys,
     /// Time, randomness and the log.
@@ -101,9 +106,9 @@ impl<S: PasswordStore> ChangePassword<S> {
         context: Context,
     ) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
-        let peppers = Peppers::from_document(keys)?;
+        let (peppers, factor_keys) = (Peppers::from_document(keys)?, FactorKeys::from_document(keys)?);
         let mail_keys = MailKeys::new(RefreshKeys::from_document(keys)?, config.issuer.clone());
-        Ok(Self { config, store, hasher, issuer, peppers, mail_keys, context })
+        Ok(Self { config, store, hasher, issuer, peppers, factor_keys, mail_keys, context })
     }
 
     /// Checks the current password, stores the new one, ends every session and opens another one.
@@ -184,16 +189,22 @@ impl<S: PasswordStore> ChangePassword<S> {
             return Err(over);
         }
         let now = self.context.clock.now();
+        // As in the login: the session is open for an enrolment alone, and so is its successor.
+        let enrols = old.scope.is_empty() && user.factors.must_enrol(asking.client.require_mfa);
+        let longest = self.config.refresh_lifetime;
+        let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
         let opening = Opening {
             user: old.user,
             session: id,
             client: old.client.clone(),
             scope,
-            claims: user.claims.clone(),
+            claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: old.account,
+            // The change proves the password alone, and only at its own time.
+            authentication: old.authentication,
             device: old.device.clone(),
         };
-        let opens = Session::open(opening, now, self.config.refresh_lifetime, self.config.idle);
+        let opens = Session::open(opening, now, lifetime, self.config.idle);
         let replacement = Replacement { user, ends: old.session, reason, opens: &opens };
         match self.store.replace_session(&replacement).await.map_err(Problem::store("replace_session"))? {
             Replaced::Now => Ok(opens),

@@ -3,7 +3,9 @@
 //! A refresh is one conditional write and no read. Forged, truncated and expired tokens are rejected before it.
 
 use crate::client::Transport;
+use crate::client::machine::Registry;
 use crate::config::RefreshConfig;
+use crate::flow::client_credentials::ClientCredentials;
 use crate::flow::error::Problem;
 use crate::flow::issue::{TokenIssuer, TokenResponse};
 use crate::flow::outcome::Outcome;
@@ -55,6 +57,8 @@ pub struct Refresh<S> {
     pub store: S,
     /// Issues the tokens.
     pub issuer: TokenIssuer,
+    /// The other grant of the token endpoint, which sends nothing to the store.
+    pub clients: ClientCredentials,
     /// Time, randomness and the log.
     pub context: Context,
 }
@@ -66,7 +70,8 @@ impl<S: Store> Refresh<S> {
     /// [`KeyError`] when the key set is not usable for refreshes.
     pub fn new(config: RefreshConfig, keys: &Document, store: S, context: Context) -> Result<Self, KeyError> {
         let issuer = TokenIssuer::new(keys, &config.issuer, &config.audience, config.access_lifetime)?;
-        Ok(Self { config, store, issuer, context })
+        let clients = ClientCredentials::new(&config.issuer, Registry::default());
+        Ok(Self { config, store, issuer, clients, context })
     }
 
     /// Rotates the token. The problem is [`Problem::TokenRejected`] only when the token is known to be invalid, never because

@@ -6,7 +6,7 @@
 
 use crate::config::RotateKeysConfig;
 use crate::keys::rotation::{KeyRotationError, Section};
-use crate::keys::{Document, KeyError, Peppers, RefreshKeys, SigningKeys, Status};
+use crate::keys::{Document, FactorKeys, KeyError, Peppers, RefreshKeys, SigningKeys, Status};
 use crate::ports::context::Context;
 use crate::ports::event::Event;
 use crate::ports::vault::{Stage, Vault, VaultError, Which};
@@ -360,6 +360,7 @@ impl<V: Vault> RotateKeys<V> {
         }
         if prepared.has(Section::Peppers) {
             Peppers::from_document(prepared)?;
+            FactorKeys::from_document(prepared)?;
         }
         if prepared.has(Section::Signing) {
             SigningKeys::from_document(prepared)?;

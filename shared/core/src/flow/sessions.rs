@@ -198,6 +198,7 @@ fn listed(mut sessions: Vec<Session>, current: SessionId, now: Timestamp) -> Lis
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::authentication::{Authentication, Methods};
     use crate::account::claims::Claims;
     use crate::config;
     use crate::ports::store::{StoreError, StoredSessions};
@@ -239,6 +240,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::default(),
             account: true,
+            authentication: Authentication::new(seconds_ago(age), Methods::PASSWORD),
             ended: None,
             device: None,
         }

@@ -47,6 +47,8 @@ pub(crate) struct Admitted {
     charge: Vec<Counter>,
     /// The known addresses to store after a success; `None` when the stored ones are up to date.
     pub(crate) known: Option<Vec<KnownAddress>>,
+    /// The keyed hash of name and address, if the address is known.
+    pub(crate) from: Option<[u8; 16]>,
 }
 
 /// How much older than new an entry may be before a login renews it. This limits the writes to one a day and user.
@@ -69,12 +71,14 @@ impl<S: AttemptStore> Throttle<'_, S> {
                 return Err(self.throttled(self.own_limit(), until, &subjects.account, user));
             }
         };
-        let (mut wider, mut charge, mut known) = (Vec::new(), Vec::new(), None);
+        let (mut wider, mut charge, mut known, mut from) = (Vec::new(), Vec::new(), None, None);
         if let (Some(address), Some(limits)) = (&subjects.address, self.wider) {
-            let is_known = matches!(self.proof, Proof::Device(_))
-                || limits.known_for.is_some()
-                    && begun.known.iter().any(|known| known.key == address.known && known.until > self.now);
-            known = self.remember(limits.known_for, &begun.known, address.known);
+            let is_listed = |known: &KnownAddress| known.key == address.known && known.until > self.now;
+            if limits.known_for.is_some() && begun.known.iter().any(is_listed) {
+                from = Some(address.known);
+            }
+            let is_known = matches!(self.proof, Proof::Device(_)) || from.is_some();
+            known = remember(limits.known_for, &begun.known, address.known, self.now);
             for (limit, counter) in [
                 (Exhausted::Address, self.counter(address.counter.clone(), limits.address)),
                 (Exhausted::Account, self.counter(subjects.account.clone(), limits.account)),
@@ -99,6 +103,7 @@ impl<S: AttemptStore> Throttle<'_, S> {
             wider,
             charge,
             known,
+            from,
         })
     }
 
@@ -145,6 +150,12 @@ impl<S: AttemptStore> Throttle<'_, S> {
         self.settle_with(None, &tickets, events).await;
     }
 
+    /// Resets the own counter after a right password that waits for a second factor. The slots of the other two stay taken:
+    /// otherwise a thief of many passwords could try codes at all of them from one address.
+    pub(crate) async fn forget(&self, admitted: &Admitted, events: &mut Vec<Event>) {
+        self.settle_with(Some(&admitted.own.key), &[], events).await;
+    }
+
     /// Resets the own counter and gives back the slots of the other two after a success.
     pub(crate) async fn settle(&self, admitted: &Admitted, events: &mut Vec<Event>) {
         self.settle_with(Some(&admitted.own.key), &admitted.wider, events).await;
@@ -187,25 +198,25 @@ impl<S: AttemptStore> Throttle<'_, S> {
     fn attempt(&self) -> AttemptId {
         AttemptId::generate(self.entropy)
     }
+}
 
-    /// The known addresses with this one among them; `None` when the list says so already.
-    fn remember(
-        &self,
-        known_for: Option<Duration>,
-        known: &[KnownAddress],
-        key: [u8; 16],
-    ) -> Option<Vec<KnownAddress>> {
-        let known_for = known_for?;
-        let until = self.now + known_for;
-        let due = until.before(RENEW_AFTER.min(known_for / 2));
-        if known.iter().any(|known| known.key == key && known.until > due) {
-            return None;
-        }
-        let others = known.iter().filter(|known| known.key != key && known.until > self.now).copied();
-        let mut list: Vec<KnownAddress> = [KnownAddress { key, until }].into_iter().chain(others).collect();
-        // The addresses that were used last stay.
-        list.sort_by_key(|known| std::cmp::Reverse(known.until));
-        list.truncate(MAX_KNOWN);
-        Some(list)
+/// The known addresses with this one among them; `None` when the list says so already.
+pub(crate) fn remember(
+    known_for: Option<Duration>,
+    known: &[KnownAddress],
+    key: [u8; 16],
+    now: Timestamp,
+) -> Option<Vec<KnownAddress>> {
+    let known_for = known_for?;
+    let until = now + known_for;
+    let due = until.before(RENEW_AFTER.min(known_for / 2));
+    if known.iter().any(|known| known.key == key && known.until > due) {
+        return None;
     }
+    let others = known.iter().filter(|known| known.key != key && known.until > now).copied();
+    let mut list: Vec<KnownAddress> = [KnownAddress { key, until }].into_iter().chain(others).collect();
+    // The addresses that were used last stay.
+    list.sort_by_key(|known| std::cmp::Reverse(known.until));
+    list.truncate(MAX_KNOWN);
+    Some(list)
 }

@@ -134,7 +134,7 @@ fn address(parameter: Parameter<String>) -> Result<EmailAddress, ApiError> {
         .map_err(|_| ApiError::InvalidRequest("The email is not an address that this service accepts."))
 }
 
-fn language(parameter: Parameter<String>) -> Result<Language, ApiError> {
+pub(super) fn language(parameter: Parameter<String>) -> Result<Language, ApiError> {
     let Some(tag) = parameter.text()? else { return Ok(Language::default()) };
     Language::parse(&tag).ok_or(ApiError::InvalidRequest("The language is not a tag such as de or de-CH."))
 }

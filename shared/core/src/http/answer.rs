@@ -63,6 +63,9 @@ pub fn refusal(error: &ApiError) -> Response {
         ApiError::NoToken(parameter) => {
             serde_json::json!({ "error": code, "error_description": description, "missing": parameter })
         }
+        ApiError::InsufficientAuthentication(max_age, acr) => serde_json::json!({
+            "error": code, "error_description": description, "max_age": max_age, "acr_values": acr
+        }),
         _ => serde_json::json!({ "error": code, "error_description": description }),
     };
     let mut response = uncached(status(error), body.to_string().into_bytes());
@@ -138,14 +141,19 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::UnknownClient
         | ApiError::InvalidScope
         | ApiError::WrongPassword
+        | ApiError::WrongCode
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused => StatusCode::BAD_REQUEST,
-        ApiError::BadCredentials | ApiError::ClientAuthentication | ApiError::InvalidToken => {
-            StatusCode::UNAUTHORIZED
-        }
-        ApiError::OriginNotAllowed
+        ApiError::BadCredentials
+        | ApiError::ClientAuthentication
+        | ApiError::InvalidClient
+        | ApiError::InvalidToken => StatusCode::UNAUTHORIZED,
+        ApiError::UnauthorizedClient
+        | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InsufficientScope
+        | ApiError::InsufficientAuthentication(..)
+        | ApiError::FactorRequired
         | ApiError::SignUpNotAllowed
         | ApiError::NoOperator => StatusCode::FORBIDDEN,
         ApiError::NotFound | ApiError::MailOff => StatusCode::NOT_FOUND,
@@ -172,7 +180,13 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
             header::WWW_AUTHENTICATE,
             r#"Bearer error="insufficient_scope", scope="daypass:account""#.to_owned(),
         )),
-        ApiError::ClientAuthentication => {
+        ApiError::InsufficientAuthentication(max_age, acr) => Some((
+            header::WWW_AUTHENTICATE,
+            format!(
+                r#"Bearer error="insufficient_user_authentication", acr_values="{acr}", max_age={max_age}"#
+            ),
+        )),
+        ApiError::ClientAuthentication | ApiError::InvalidClient => {
             Some((header::WWW_AUTHENTICATE, r#"Basic realm="daypass""#.to_owned()))
         }
         ApiError::SlowDown(wait) => Some((header::RETRY_AFTER, seconds_rounded_up(*wait))),
@@ -187,10 +201,13 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::AnotherClientsGrant
         | ApiError::UnsupportedGrantType
         | ApiError::UnknownClient
+        | ApiError::UnauthorizedClient
         | ApiError::OriginNotAllowed
         | ApiError::NotThroughProxy(_)
         | ApiError::InvalidScope
         | ApiError::WrongPassword
+        | ApiError::WrongCode
+        | ApiError::FactorRequired
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused
         | ApiError::SignUpNotAllowed
@@ -225,6 +242,8 @@ mod tests {
             ApiError::OriginNotAllowed,
             ApiError::NotThroughProxy("x"),
             ApiError::ClientAuthentication,
+            ApiError::InvalidClient,
+            ApiError::UnauthorizedClient,
             ApiError::InvalidScope,
             ApiError::SlowDown(Duration::from_millis(1001)),
             ApiError::TemporarilyUnavailable,
@@ -236,6 +255,9 @@ mod tests {
             ApiError::AlreadyExists("x"),
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
+            ApiError::WrongCode,
+            ApiError::InsufficientAuthentication(600, "2"),
+            ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),
             ApiError::MailRefused,
             ApiError::SignUpNotAllowed,
@@ -254,7 +276,8 @@ mod tests {
                 matches!(status, 429 | 503),
                 "{error:?}"
             );
-            let challenged = status == 401 || error == ApiError::InsufficientScope;
+            let challenged = status == 401
+                || matches!(error, ApiError::InsufficientScope | ApiError::InsufficientAuthentication(..));
             assert_eq!(response.headers().contains_key("www-authenticate"), challenged, "{error:?}");
         }
         let slow_down = refusal(&ApiError::SlowDown(Duration::from_millis(1001)));

@@ -27,13 +27,15 @@ pub(super) enum Accepts {
 }
 
 /// Parameters that no endpoint accepts in the query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 17] = [
+const BODY_ONLY: [&str; 22] = [
     "username",
     "password",
     "current_password",
     "new_password",
     "client_id",
     "client_secret",
+    "client_assertion",
+    "client_assertion_type",
     "scope",
     "grant_type",
     "refresh_token",
@@ -45,6 +47,9 @@ const BODY_ONLY: [&str; 17] = [
     "language",
     "request",
     "code",
+    "mfa_token",
+    "recovery_code",
+    "enrolment_token",
 ];
 
 /// The body of a POST request, which is taken out of the request and wiped after reading.
@@ -55,6 +60,46 @@ const BODY_ONLY: [&str; 17] = [
 /// # Errors
 /// The first fault, in this order: method, query string, credentials in a header, size, content type, body, `client_secret`.
 pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts) -> Result<T, ApiError> {
+    check_line(request)?;
+    if accepts == Accepts::JsonOrForm && authenticates_a_client(request) {
+        return Err(ApiError::ClientAuthentication);
+    }
+    let (Authentication { client_secret }, body) = read_body(request, accepts)?;
+    if client_secret.text()?.is_some() {
+        return Err(ApiError::ClientAuthentication);
+    }
+    Ok(body)
+}
+
+/// As [`read`], for an endpoint where clients authenticate themselves. The second value is that of the `Authorization` header
+/// with the scheme `Basic`, if it authenticates a client.
+///
+/// # Errors
+/// As [`read`], but `client_secret` in the body is [`ApiError::InvalidClient`], and several headers are `invalid_request`.
+pub(super) fn read_of_client<T: DeserializeOwned>(
+    request: &mut Request,
+) -> Result<(T, Option<SecretString>), ApiError> {
+    check_line(request)?;
+    let basic = if authenticates_a_client(request) {
+        let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (Some(one), None) => {
+                Some(SecretString::new(one.to_str().map_err(|_| ApiError::InvalidClient)?.to_owned()))
+            }
+            _ => return Err(ApiError::InvalidRequest("The Authorization header is there twice.")),
+        }
+    } else {
+        None
+    };
+    let (Authentication { client_secret }, body) = read_body(request, Accepts::JsonOrForm)?;
+    if client_secret.text()?.is_some() {
+        return Err(ApiError::InvalidClient);
+    }
+    Ok((body, basic))
+}
+
+/// Checks the method and the query string.
+fn check_line(request: &Request) -> Result<(), ApiError> {
     if request.method() != http::Method::POST {
         return Err(ApiError::MethodNotAllowed("POST"));
     }
@@ -62,9 +107,13 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts)
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| BODY_ONLY.contains(&name.as_ref())) {
         return Err(ApiError::InvalidRequest("Parameters belong in the body, not in the query string."));
     }
-    if accepts == Accepts::JsonOrForm && authenticates_a_client(request) {
-        return Err(ApiError::ClientAuthentication);
-    }
+    Ok(())
+}
+
+fn read_body<T: DeserializeOwned>(
+    request: &mut Request,
+    accepts: Accepts,
+) -> Result<(Authentication, T), ApiError> {
     if request.body().len() > MAX_BODY_BYTES {
         return Err(ApiError::BodyTooLarge);
     }
@@ -84,11 +133,7 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts)
             ));
         }
     };
-    let Authentication { client_secret } = body.decode()?;
-    if client_secret.text()?.is_some() {
-        return Err(ApiError::ClientAuthentication);
-    }
-    body.decode()
+    Ok((body.decode()?, body.decode()?))
 }
 
 /// The JSON body of a request of an operator, which is taken out of the request and wiped after reading. `T` refuses unknown
@@ -252,6 +297,11 @@ enum Fault {
 const NOT_TEXT: &str = "A parameter that must be text is not.";
 
 impl<T> Parameter<T> {
+    /// A parameter that was read before.
+    pub(super) fn of(value: T) -> Self {
+        Self(Ok(Some(value)))
+    }
+
     /// The value of a parameter whose type takes any text.
     ///
     /// # Errors

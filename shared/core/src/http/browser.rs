@@ -8,11 +8,13 @@
 
 use crate::client::{Clients, Transport};
 use crate::flow::issue::TokenResponse;
-use crate::http::answer::{Response, respond};
+use crate::flow::login::LoginAnswer;
+use crate::http::answer::{Response, respond, respond_with};
 use crate::http::error::ApiError;
 use crate::http::request::{Request, content_type};
 use crate::secret::SecretString;
 use daypass_verifier::base::ids::ClientId;
+use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
 
@@ -129,6 +131,16 @@ pub fn respond_with_tokens(result: Result<TokenResponse, ApiError>, presented: T
         (_, Err(_)) => [None, None],
     };
     with_cookies(respond(result), cookies)
+}
+
+/// The response of a login: that of [`respond_with_tokens`], or 403 with the token for the second step.
+#[must_use]
+pub fn respond_to_login(result: Result<LoginAnswer, ApiError>, transport: Transport) -> Response {
+    match result {
+        Ok(LoginAnswer::Tokens(tokens)) => respond_with_tokens(Ok(tokens), transport),
+        Ok(LoginAnswer::SecondStep(step)) => respond_with(StatusCode::FORBIDDEN, Ok(step)),
+        Err(error) => respond_with_tokens(Err(error), transport),
+    }
 }
 
 /// The response of a revocation. A browser drops its cookie with `200`, and when the token is not valid. With any other response

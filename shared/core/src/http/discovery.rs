@@ -15,6 +15,10 @@ pub const JWKS_MAX_AGE: u32 = 300;
 /// How long clients may keep the metadata, in seconds. It changes only with a deployment.
 pub const METADATA_MAX_AGE: u32 = 3600;
 
+/// The algorithms of client assertions.
+const ASSERTION_ALGORITHMS: [&str; 3] =
+    [Algorithm::Es256.as_str(), Algorithm::EdDsa.as_str(), Algorithm::Rs256.as_str()];
+
 /// The well-known documents, serialised when the keys are read.
 #[derive(Debug)]
 pub struct Discovery {
@@ -32,8 +36,12 @@ struct Metadata<'a> {
     jwks_uri: String,
     token_endpoint: String,
     revocation_endpoint: String,
-    grant_types_supported: [&'a str; 1],
-    token_endpoint_auth_methods_supported: [&'a str; 1],
+    introspection_endpoint: String,
+    grant_types_supported: [&'a str; 2],
+    token_endpoint_auth_methods_supported: [&'a str; 3],
+    token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
+    introspection_endpoint_auth_methods_supported: [&'a str; 2],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 1],
     /// Required by both specifications; empty without an authorization endpoint.
     response_types_supported: [&'a str; 0],
@@ -51,10 +59,15 @@ impl Discovery {
         let metadata = Metadata {
             issuer: issuer.as_str(),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
-            token_endpoint: issuer.endpoint("/refresh"),
+            token_endpoint: issuer.endpoint("/token"),
             revocation_endpoint: issuer.endpoint("/revoke"),
-            grant_types_supported: ["refresh_token"],
-            token_endpoint_auth_methods_supported: ["none"],
+            introspection_endpoint: issuer.endpoint("/introspect"),
+            grant_types_supported: ["refresh_token", "client_credentials"],
+            // `none` is for the applications of users, and the others are for machine clients.
+            token_endpoint_auth_methods_supported: ["none", "private_key_jwt", "client_secret_basic"],
+            token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            introspection_endpoint_auth_methods_supported: ["private_key_jwt", "client_secret_basic"],
+            introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
             revocation_endpoint_auth_methods_supported: ["none"],
             response_types_supported: [],
             subject_types_supported: ["public"],

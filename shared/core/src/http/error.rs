@@ -27,7 +27,9 @@ pub enum ApiError {
     /// The refresh token is another client's. The client gets the texts of [`ApiError::InvalidGrant`], but a browser keeps its
     /// cookie: the token is valid for the client that it belongs to.
     AnotherClientsGrant,
-    /// The `grant_type` is not `refresh_token`.
+    /// The second factor is wrong or was used. The token of the first step stays valid.
+    WrongCode,
+    /// The endpoint does not have this `grant_type`.
     UnsupportedGrantType,
     /// The client is not registered.
     UnknownClient,
@@ -37,6 +39,10 @@ pub enum ApiError {
     NotThroughProxy(&'static str),
     /// The request authenticates the client in the `Authorization` header; clients have no secrets here.
     ClientAuthentication,
+    /// A machine client is not authenticated.
+    InvalidClient,
+    /// The machine client may not ask about tokens.
+    UnauthorizedClient,
     /// The scope is malformed or not granted.
     InvalidScope,
     /// The current password, which a change of the password needs, is wrong. This is neither [`ApiError::InvalidGrant`] nor a
@@ -48,6 +54,10 @@ pub enum ApiError {
     InvalidToken,
     /// The access token has no right to the account endpoints (RFC 6750 §3.1).
     InsufficientScope,
+    /// The user authenticated longer ago than this many seconds, or with a lower `acr` than this (RFC 9470 §3).
+    InsufficientAuthentication(u64, &'static str),
+    /// The user must have a second factor, and cannot remove the last one.
+    FactorRequired,
     /// The link, the code or the request handle of a mail is not valid.
     MailRefused,
     /// The client allows no sign-up without an invitation.
@@ -80,13 +90,26 @@ impl ApiError {
             Self::MethodNotAllowed(_) => ("invalid_request", "The method is not allowed here."),
             Self::BadCredentials => ("invalid_grant", "The user name or the password is wrong."),
             Self::InvalidGrant | Self::AnotherClientsGrant => ("invalid_grant", "The token is not valid."),
-            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type must be refresh_token."),
+            Self::WrongCode => ("wrong_code", "The code is wrong or was used."),
+            Self::InsufficientAuthentication(..) => (
+                "insufficient_user_authentication",
+                "The authentication of the session is too old or too weak.",
+            ),
+            Self::FactorRequired => {
+                ("factor_required", "A second factor is required: enrol another one instead.")
+            }
+            Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type is not supported here."),
             Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
             Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
             Self::NotThroughProxy(text) => ("invalid_request", text),
             Self::ClientAuthentication => {
                 ("invalid_client", "Clients have no secret here: send client_id alone.")
             }
+            Self::InvalidClient => (
+                "invalid_client",
+                "The client is not authenticated: use private_key_jwt or client_secret_basic.",
+            ),
+            Self::UnauthorizedClient => ("unauthorized_client", "The client may not ask about tokens."),
             Self::InvalidScope => ("invalid_scope", "The scope is malformed or not granted."),
             Self::WrongPassword => ("wrong_password", "The current password is wrong."),
             Self::PasswordRefused(text) => ("password_refused", text),
@@ -119,22 +142,28 @@ impl From<&Problem> for ApiError {
             // A failing store or key source is never `invalid_grant`: the client would discard its session.
             Problem::Store { source: StoreError::Unavailable(_), .. }
             | Problem::KeysOverdue
+            | Problem::MachinesUnread
             | Problem::MailNotSent(_)
+            | Problem::UserChanged
             | Problem::Unmigrated(_) => Self::TemporarilyUnavailable,
             Problem::Store { source: StoreError::Broken(_), .. }
             | Problem::Sign(_)
+            | Problem::Seal(_)
             | Problem::HashPassword => Self::ServerError,
             Problem::NoAuthorizer | Problem::SessionOver { .. } | Problem::NoUser => Self::InvalidToken,
             Problem::OriginNotAllowed => Self::OriginNotAllowed,
             Problem::AccountNotGranted => Self::InsufficientScope,
             Problem::Throttled(throttled) => Self::SlowDown(throttled.wait),
             Problem::BadCredentials => Self::BadCredentials,
+            Problem::WrongCode => Self::WrongCode,
             Problem::WrongPassword => Self::WrongPassword,
             Problem::NewPasswordRejected(text) => Self::PasswordRefused(text),
             Problem::TokenRejected => Self::InvalidGrant,
             Problem::OtherClient => Self::AnotherClientsGrant,
             // Not `invalid_grant`: the token is valid, and the client would discard it.
             Problem::ClientGone => Self::UnknownClient,
+            Problem::ClientNotAuthenticated => Self::InvalidClient,
+            Problem::IntrospectionNotAllowed => Self::UnauthorizedClient,
             Problem::ScopeNotGranted => Self::InvalidScope,
             Problem::MailOff => Self::MailOff,
             Problem::NoAccountUrl => {
@@ -143,7 +172,11 @@ impl From<&Problem> for ApiError {
             Problem::SignUpNotAllowed => Self::SignUpNotAllowed,
             Problem::MailThrottled(_, wait) => Self::SlowDown(*wait),
             Problem::MailRefused(..) => Self::MailRefused,
-            Problem::NoSuchSession => Self::NotFound,
+            Problem::InsufficientAuthentication { max_age, acr } => {
+                Self::InsufficientAuthentication(max_age.as_secs(), acr)
+            }
+            Problem::FactorRequired => Self::FactorRequired,
+            Problem::NoSuchSession | Problem::NoFactor => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),
         }
     }

@@ -1,7 +1,11 @@
 //! The requests of the endpoints, from their bodies and headers.
 
+use crate::client::machine::ClientAuthentication;
 use crate::client::{Clients, Transport};
+use crate::flow::client_credentials::ClientCredentialsRequest;
+use crate::flow::introspect::IntrospectRequest;
 use crate::flow::login::LoginRequest;
+use crate::flow::login::factor::{FactorProof, FactorRequest};
 use crate::flow::password::PasswordRequest;
 use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
@@ -12,12 +16,15 @@ use crate::http::error::ApiError;
 use crate::http::request::{Request, caller_of, idempotency_key, keys_are_overdue, principal_of};
 use crate::ports::hasher::PasswordHasher;
 use crate::secret::{Password, SecretString};
+use crate::token::assertion::ASSERTION_TYPE;
 use crate::token::refresh::RefreshToken;
+use data_encoding::BASE64;
 use daypass_verifier::base::ids::SessionId;
 use daypass_verifier::base::scope::Scope;
 use http::Method;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use zeroize::Zeroizing;
 
 /// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
@@ -47,11 +54,40 @@ struct LoginBody {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct FactorBody {
+    mfa_token: Parameter<SecretString>,
+    code: Parameter<SecretString>,
+    recovery_code: Parameter<SecretString>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct RefreshBody {
     grant_type: Parameter<String>,
     refresh_token: Parameter<SecretString>,
     client_id: Parameter<String>,
     scope: Parameter<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenBody {
+    grant_type: Parameter<String>,
+    refresh_token: Parameter<SecretString>,
+    client_id: Parameter<String>,
+    scope: Parameter<String>,
+    client_assertion: Parameter<SecretString>,
+    client_assertion_type: Parameter<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct IntrospectBody {
+    token: Parameter<SecretString>,
+    token_type_hint: Parameter<String>,
+    client_id: Parameter<String>,
+    client_assertion: Parameter<SecretString>,
+    client_assertion_type: Parameter<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -114,6 +150,31 @@ impl LoginRequest {
     }
 }
 
+impl FactorRequest {
+    /// Parses the request. Its client is that of the token.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of a malformed request.
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+        let body: FactorBody = body::read(request, Accepts::Json)?;
+        let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
+        let proof = match (body.code.text()?, body.recovery_code.text()?) {
+            (Some(code), None) => FactorProof::OneTimeCode(code),
+            (None, Some(code)) => FactorProof::RecoveryCode(code),
+            _ => return Err(ApiError::InvalidRequest("Send either a code or a recovery_code.")),
+        };
+        let caller = caller_of(request);
+        Ok(Self {
+            token,
+            proof,
+            cookie_clients: Page::of(request).clients(clients).unwrap_or_default(),
+            source_ip: caller.source_ip,
+            user_agent: caller.user_agent,
+            keys_overdue: keys_are_overdue(request),
+        })
+    }
+}
+
 impl RefreshRequest {
     /// Parses the request of one of `clients`. The token is in the body or in the cookie, and its place decides which clients
     /// it can belong to.
@@ -122,7 +183,10 @@ impl RefreshRequest {
     /// The [`ApiError`] of a malformed request or an unregistered client. With the cookie, the page must be a page of a cookie
     /// client.
     pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
-        let body: RefreshBody = body::read(request, Accepts::JsonOrForm)?;
+        Self::of(body::read(request, Accepts::JsonOrForm)?, request, clients)
+    }
+
+    fn of(body: RefreshBody, request: &Request, clients: &Clients) -> Result<Self, ApiError> {
         if body.grant_type.text()?.ok_or(ApiError::InvalidRequest("The grant_type is missing."))?
             != "refresh_token"
         {
@@ -146,6 +210,104 @@ impl RefreshRequest {
             source_ip: caller_of(request).source_ip,
         })
     }
+}
+
+/// A request to the token endpoint (RFC 6749 §3.2).
+#[derive(Debug)]
+pub enum TokenRequest {
+    /// With a refresh token.
+    Refresh(RefreshRequest),
+    /// Of a machine client.
+    Client(ClientCredentialsRequest),
+}
+
+impl TokenRequest {
+    /// Parses a request. `/refresh` has the grant `refresh_token` alone, whose clients are public. The segments before are a
+    /// stage or the base path of a custom domain.
+    ///
+    /// # Errors
+    /// As [`RefreshRequest::parse`], and the [`ApiError`] of a machine client that names itself twice.
+    pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
+        if !request.uri().path().ends_with("/token") {
+            return RefreshRequest::parse(request, clients).map(Self::Refresh);
+        }
+        let (body, basic) = body::read_of_client::<TokenBody>(request)?;
+        let grant_type =
+            body.grant_type.text()?.ok_or(ApiError::InvalidRequest("The grant_type is missing."))?;
+        if grant_type == "client_credentials" {
+            let client =
+                authentication(basic, body.client_id, body.client_assertion, body.client_assertion_type)?;
+            let scope = body.scope.text()?.as_deref().map(Scope::parse).transpose()?;
+            return Ok(Self::Client(ClientCredentialsRequest { client, scope }));
+        }
+        if basic.is_some() || body.client_assertion.text()?.is_some() {
+            return Err(ApiError::ClientAuthentication);
+        }
+        let (refresh_token, client_id, scope) = (body.refresh_token, body.client_id, body.scope);
+        let body = RefreshBody { grant_type: Parameter::of(grant_type), refresh_token, client_id, scope };
+        RefreshRequest::of(body, request, clients).map(Self::Refresh)
+    }
+}
+
+impl IntrospectRequest {
+    /// Parses a request (RFC 7662 §2.1). The `token_type_hint` must be text and is ignored.
+    ///
+    /// # Errors
+    /// The [`ApiError`] of a malformed request.
+    pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
+        let (body, basic) = body::read_of_client::<IntrospectBody>(request)?;
+        body.token_type_hint.text()?;
+        Ok(Self {
+            client: authentication(basic, body.client_id, body.client_assertion, body.client_assertion_type)?,
+            token: body.token.required("The token is missing.", "The token is not text.")?,
+            keys_overdue: keys_are_overdue(request),
+        })
+    }
+}
+
+/// How a machine client authenticates itself; `None` when it does not.
+///
+/// # Errors
+/// `invalid_request` for two ways at once (RFC 6749 §2.3), and for two clients.
+fn authentication(
+    basic: Option<SecretString>,
+    client_id: Parameter<String>,
+    assertion: Parameter<SecretString>,
+    assertion_type: Parameter<String>,
+) -> Result<Option<ClientAuthentication>, ApiError> {
+    let (client_id, assertion) = (client_id.text()?, assertion.text()?);
+    let assertion_type = assertion_type.text()?;
+    match (basic, assertion) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(ApiError::InvalidRequest("The client authenticates itself in two ways.")),
+        (Some(basic), None) => {
+            let (named, secret) = basic_credentials(basic.expose()).ok_or(ApiError::InvalidClient)?;
+            if client_id.is_some_and(|client_id| client_id != named) {
+                return Err(ApiError::InvalidRequest("The request names two clients."));
+            }
+            Ok(Some(ClientAuthentication::Secret { client_id: named, secret }))
+        }
+        (None, Some(_)) if assertion_type.as_deref() != Some(ASSERTION_TYPE) => {
+            Err(ApiError::InvalidRequest("The client_assertion_type is not that of a JWT."))
+        }
+        (None, Some(assertion)) => Ok(Some(ClientAuthentication::Assertion { assertion, client_id })),
+    }
+}
+
+/// Client id and secret of an `Authorization` header with the scheme `Basic`. Both are form-encoded (RFC 6749 §2.3.1). Many
+/// clients do not encode them, and the characters of ours stay the same.
+fn basic_credentials(header: &str) -> Option<(String, SecretString)> {
+    let encoded = header.get("Basic ".len()..)?.trim();
+    let text = Zeroizing::new(String::from_utf8(BASE64.decode(encoded.as_bytes()).ok()?).ok()?);
+    let (client_id, secret) = text.split_once(':')?;
+    Some((form_decoded(client_id)?, SecretString::new(form_decoded(secret)?)))
+}
+
+fn form_decoded(text: &str) -> Option<String> {
+    let text = Zeroizing::new(format!("={text}"));
+    let mut pairs = form_urlencoded::parse(text.as_bytes());
+    let (_, value) = pairs.next()?;
+    pairs.next().is_none().then(|| value.into_owned())
 }
 
 impl RevokeRequest {

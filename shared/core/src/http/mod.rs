@@ -7,6 +7,7 @@ pub mod browser;
 pub mod cors;
 pub mod discovery;
 pub mod error;
+pub mod factors;
 pub mod feed;
 pub mod forms;
 pub mod proxy;

@@ -1,5 +1,5 @@
-//! The key set: one JSON document with the keys that sign access tokens, the keys that authenticate refresh tokens and
-//! the peppers of password hashes, each with a `kid` and a status.
+//! The key set: one JSON document with the keys that sign access tokens, the keys that authenticate refresh tokens,
+//! the peppers of password hashes and the keys of second factors, each with a `kid` and a status.
 //!
 //! A document may hold only some of the sections, and several documents can be [merged](Document::merge), so that each
 //! function is given no more than it needs: `revoke`, say, only the refresh keys.
@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 mod counter;
+mod factors;
 mod key_pair;
 pub mod rotation;
 
 pub use counter::CounterKey;
+pub use factors::FactorKeys;
 
 /// The version of the document format that this code reads and writes. It rises for a change that breaks readers. A new optional
 /// member does not: readers ignore members that they do not know.
@@ -67,6 +69,9 @@ pub struct Document {
     refresh: Vec<SecretEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     peppers: Vec<SecretEntry>,
+    /// The keys of second factors, in the document of the peppers. Without one, the key follows from the active pepper.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    factors: Vec<SecretEntry>,
     /// The counter key of the section `peppers`: 32 bytes in base64url. Without it, the key follows from the active pepper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counter_key: Option<String>,
@@ -103,7 +108,7 @@ struct SecretEntry {
 /// One key of a document, for display: everything but the key.
 #[derive(Clone, Debug, Serialize)]
 pub struct KeyInfo {
-    /// `signing`, `refresh` or `peppers`.
+    /// `signing`, `refresh`, `peppers` or `factors`.
     pub section: &'static str,
     /// The key's id.
     pub kid: String,
@@ -144,12 +149,20 @@ impl Document {
             }],
             refresh: vec![secret_entry()],
             peppers: vec![secret_entry()],
+            factors: vec![secret_entry()],
             counter_key: Some(CounterKey::generate(entropy)),
         })
     }
 
     const fn empty() -> Self {
-        Self { version: VERSION, signing: vec![], refresh: vec![], peppers: vec![], counter_key: None }
+        Self {
+            version: VERSION,
+            signing: vec![],
+            refresh: vec![],
+            peppers: vec![],
+            factors: vec![],
+            counter_key: None,
+        }
     }
 
     /// Reads a document.
@@ -186,10 +199,11 @@ impl Document {
         self.signing.extend(other.signing);
         self.refresh.extend(other.refresh);
         self.peppers.extend(other.peppers);
+        self.factors.extend(other.factors);
         self.counter_key = self.counter_key.take().or(other.counter_key);
     }
 
-    /// The document cut down to one section, as a secret of its own.
+    /// The document cut down to one section, as a secret of its own. The keys of second factors go with the peppers.
     ///
     /// # Errors
     /// [`KeyError`] when there is no section of that name.
@@ -200,6 +214,7 @@ impl Document {
             "refresh" => part.refresh.clone_from(&self.refresh),
             "peppers" => {
                 part.peppers.clone_from(&self.peppers);
+                part.factors.clone_from(&self.factors);
                 part.counter_key.clone_from(&self.counter_key);
             }
             _ => return Err(bad(format!("`{section}` is no section: take signing, refresh or peppers"))),
@@ -262,7 +277,7 @@ impl Document {
             status: entry.status,
             created_at: entry.created_at,
         });
-        let secrets = [("refresh", &self.refresh), ("peppers", &self.peppers)];
+        let secrets = [("refresh", &self.refresh), ("peppers", &self.peppers), ("factors", &self.factors)];
         let secrets = secrets.into_iter().flat_map(|(section, entries)| {
             entries.iter().map(move |entry| KeyInfo {
                 section,

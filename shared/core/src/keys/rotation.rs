@@ -25,7 +25,7 @@ pub enum Section {
     Signing,
     /// Authenticates refresh tokens.
     Refresh,
-    /// Peppers of password hashes.
+    /// Peppers of password hashes, and the keys of second factors.
     Peppers,
 }
 
@@ -189,6 +189,23 @@ fn fresh<T: Entry>(
     }
 }
 
+/// Retires all entries, and adds an active one and the next one.
+fn retire(
+    entries: &mut Vec<SecretEntry>,
+    rules: Rules,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Result<(), KeyError> {
+    for entry in entries.iter_mut().filter(|entry| entry.status != Status::Retired) {
+        entry.turn(Status::Retired, now);
+    }
+    for status in [Status::Active, Status::Next] {
+        let entry = fresh(entries, status, rules, entropy, now)?;
+        entries.push(entry);
+    }
+    Ok(())
+}
+
 fn pair<T: Entry>(rules: Rules, entropy: &dyn Entropy, now: Timestamp) -> Result<Vec<T>, KeyError> {
     let active = T::new(Status::Active, rules, entropy, now)?;
     let next = fresh(std::slice::from_ref(&active), Status::Next, rules, entropy, now)?;
@@ -212,6 +229,7 @@ impl Document {
             Section::Refresh => document.refresh = pair(rules, entropy, now)?,
             Section::Peppers => {
                 document.peppers = pair(rules, entropy, now)?;
+                document.factors = pair(rules, entropy, now)?;
                 document.counter_key = Some(CounterKey::generate(entropy));
             }
         }
@@ -219,7 +237,7 @@ impl Document {
     }
 
     /// The document after a rotation of every section that it has. Retired signing keys are dropped after a day, retired refresh
-    /// keys after the longest life of a session; peppers never, since a hash may name one for as long as its user stays away. The
+    /// keys after the longest life of a session; peppers and keys of second factors never, since a user may stay away for years. The
     /// counter key stays.
     ///
     /// # Errors
@@ -232,9 +250,11 @@ impl Document {
     ) -> Result<Self, KeyRotationError> {
         let mut document = self.clone();
         document.fix_counter_key()?;
+        document.fix_factor_key()?;
         advance(Section::Signing, &mut document.signing, Some(RETIRED_SIGNING), rules, entropy, now)?;
         advance(Section::Refresh, &mut document.refresh, Some(RETIRED_REFRESH), rules, entropy, now)?;
         advance(Section::Peppers, &mut document.peppers, None, rules, entropy, now)?;
+        advance(Section::Peppers, &mut document.factors, None, rules, entropy, now)?;
         Ok(document)
     }
 
@@ -248,15 +268,15 @@ impl Document {
         }
     }
 
-    /// Whether it comes after `earlier`: every key that is in use there, or will be, is known here. So is every pepper, retired ones
-    /// too: some of those were adopted from another system.
+    /// Whether it comes after `earlier`: every key that is in use there, or will be, is known here. So is every pepper and every
+    /// key of second factors, retired ones too: some peppers were adopted from another system.
     #[must_use]
     pub fn follows(&self, earlier: &Self) -> bool {
         let own = self.summary();
         earlier
             .summary()
             .iter()
-            .filter(|key| key.status != Status::Retired || key.section == Section::Peppers.name())
+            .filter(|key| key.status != Status::Retired || ["peppers", "factors"].contains(&key.section))
             .all(|key| own.iter().any(|other| (other.section, &other.kid) == (key.section, &key.kid)))
     }
 
@@ -264,13 +284,13 @@ impl Document {
     #[must_use]
     pub fn next_since(&self) -> Option<Timestamp> {
         let signing = self.signing.iter().filter(|entry| entry.status == Status::Next).map(Entry::since);
-        let others = self.refresh.iter().chain(&self.peppers);
+        let others = self.refresh.iter().chain(&self.peppers).chain(&self.factors);
         signing.chain(others.filter(|entry| entry.status == Status::Next).map(Entry::since)).max()
     }
 
     /// The document after its keys have leaked, next ones too: a new active key and a new next one in each section that it has.
-    /// Signing and refresh keys are gone at once, and every token of theirs is invalid. Peppers stay as retired ones, because
-    /// stored passwords need them. With the peppers, the counter key is new: all counters start again, and device tokens are
+    /// Signing and refresh keys are gone at once, and every token of theirs is invalid. Peppers and keys of second factors stay as
+    /// retired ones, because stored passwords and secrets need them. With the peppers, the counter key is new: all counters start again, and device tokens are
     /// invalid.
     ///
     /// # Errors
@@ -285,15 +305,9 @@ impl Document {
         }
         if !self.peppers.is_empty() {
             document.counter_key = Some(CounterKey::generate(entropy));
-            for entry in &mut document.peppers {
-                if entry.status != Status::Retired {
-                    entry.turn(Status::Retired, now);
-                }
-            }
-            for status in [Status::Active, Status::Next] {
-                let entry = fresh(&document.peppers, status, rules, entropy, now)?;
-                document.peppers.push(entry);
-            }
+            document.fix_factor_key()?;
+            retire(&mut document.peppers, rules, entropy, now)?;
+            retire(&mut document.factors, rules, entropy, now)?;
         }
         Ok(document)
     }

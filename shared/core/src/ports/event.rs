@@ -4,10 +4,12 @@
 //! of the log: `docs/reference/events.md` states it, and a test compares the two.
 
 use crate::account::Undeliverable;
+use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
 use crate::ports::mail::MailKind;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::{Exhausted, MailLimit};
 use crate::token::mail::{MailTokenError, OutboxId, Purpose};
+use crate::token::mfa::MfaTokenError;
 use crate::token::refresh::RefreshTokenError;
 use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::jose::verify::Rejection;
@@ -46,6 +48,36 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
     },
+    /// The password was right, and the login waits for a second factor.
+    #[serde(rename = "login.mfa_required")]
+    LoginMfaRequired { user: UserId, client: ClientId },
+    /// The second step of a login was rejected.
+    #[serde(rename = "login.factor_refused")]
+    LoginFactorRefused {
+        cause: FactorRefusal,
+        /// The user of the first step, when its token was authentic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The client of the first step, when its token was authentic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<ClientId>,
+    },
+    /// A recovery code opened a session.
+    #[serde(rename = "login.recovery_code_used")]
+    RecoveryCodeUsed {
+        user: UserId,
+        session: SessionId,
+        /// The codes that the user has left.
+        left: u64,
+    },
+    /// A user changed the second factors.
+    #[serde(rename = "factors.changed")]
+    FactorsChanged {
+        change: FactorsChange,
+        user: UserId,
+        /// The session that asked for it.
+        session: SessionId,
+    },
     /// Rate limiting rejected a login or a change of the password before any hashing.
     #[serde(rename = "login.throttled")]
     LoginThrottled {
@@ -67,6 +99,24 @@ pub enum Event {
         client: ClientId,
         /// The generation that the client holds now.
         generation: u32,
+    },
+    /// A machine client got an access token.
+    #[serde(rename = "client.token_issued")]
+    ClientTokenIssued {
+        client: MachineId,
+        /// The key or secret with which it authenticated itself.
+        key: CredentialId,
+        /// The `sid` of all tokens of this client and key.
+        session: SessionId,
+    },
+    /// A machine client was not authenticated, or denied, and no table was asked.
+    #[serde(rename = "client.refused")]
+    ClientRefused {
+        /// The cause, which the response does not reveal.
+        cause: ClientRefusal,
+        /// The client, when it was authenticated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
     },
     /// A superseded token came again and got the same successor.
     #[serde(rename = "refresh.repeated")]
@@ -302,6 +352,9 @@ pub enum Event {
         /// The session that the operator named.
         #[serde(skip_serializing_if = "Option::is_none")]
         session: Option<SessionId>,
+        /// The machine client that the operator named.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<MachineId>,
         /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
         complete: bool,
     },
@@ -350,12 +403,22 @@ pub enum AdminAction {
     EmailSet,
     /// A user has another password, and all sessions ended.
     PasswordSet,
+    /// A second factor is required of a user, or no longer.
+    MfaSet,
+    /// All second factors of a user were removed, and all sessions ended.
+    FactorsReset,
     /// A user was removed, and all sessions ended.
     Removed,
     /// One session was ended.
     SessionEnded,
     /// All sessions of a user were ended.
     SessionsEnded,
+    /// A machine client was created.
+    ClientCreated,
+    /// A machine client has a second key or secret.
+    ClientRotated,
+    /// A machine client, or one of its two keys, was revoked.
+    ClientRevoked,
 }
 
 /// Why a login failed.
@@ -388,6 +451,61 @@ pub enum LoginFailure {
     OldResetRequired,
     /// A rule of the old system denies this user the login.
     OldDenied,
+}
+
+/// Why a request of a machine client was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRefusal {
+    /// The client may not have the scope.
+    ScopeNotGranted,
+    /// The client may not ask about tokens.
+    IntrospectionNotAllowed,
+    /// The client is not authenticated.
+    #[serde(untagged)]
+    Unauthenticated(Unauthenticated),
+}
+
+/// What a user changed among the second factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactorsChange {
+    /// One-time codes were enrolled, or replaced former ones.
+    TotpEnrolled,
+    /// The one-time codes were removed.
+    TotpRemoved,
+    /// There are new recovery codes.
+    RecoveryCodesReplaced,
+}
+
+/// Why the second step of a login was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum FactorRefusal {
+    /// The token of the first step, without a request to the store.
+    Token(MfaTokenError),
+    /// The factor or its user.
+    Factor(FactorFault),
+}
+
+/// What is wrong with a second factor that comes with an authentic token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactorFault {
+    /// The code is wrong.
+    WrongCode,
+    /// The one-time code was right, and was used before.
+    UsedCode,
+    /// Another login used the factor at the same time, or the user changed.
+    Overtaken,
+    /// The password, the status or the id of the user changed since the first step.
+    UserChanged,
+    /// The user has no such factor any more.
+    NoFactor,
+    /// The stored secret cannot be decrypted.
+    Unreadable,
+    /// The scope was taken from the user or the client since the first step.
+    ScopeNotGranted,
 }
 
 /// Why a change of the password was rejected.
@@ -486,11 +604,17 @@ impl Record for Event {
             | Self::MailThrottled { .. }
             | Self::MailRejected { .. }
             | Self::MailUndeliverable { .. }
+            | Self::RecoveryCodeUsed { .. }
+            | Self::FactorsChanged { .. }
             | Self::KeysCut { .. } => Severity::Warning,
             Self::LoginSucceeded { .. }
             | Self::LoginMigrated { .. }
             | Self::LoginFailed { .. }
+            | Self::LoginMfaRequired { .. }
+            | Self::LoginFactorRefused { .. }
             | Self::Rotated { .. }
+            | Self::ClientTokenIssued { .. }
+            | Self::ClientRefused { .. }
             | Self::Repeated { .. }
             | Self::RefreshRefused { .. }
             | Self::SessionEnded { .. }

@@ -6,7 +6,7 @@
 use crate::account::Undeliverable;
 use crate::account::address::EmailAddress;
 use crate::account::claims::Claims;
-use crate::ports::store::{AddressOwner, AddressStore, AttemptStore, StoreError, User};
+use crate::ports::store::{AddressOwner, AddressStore, AttemptStore, StoreError, User, UserStore};
 use crate::secret::SecretString;
 use crate::token::mail::{OutboxId, Purpose};
 use data_encoding::BASE64;
@@ -16,6 +16,7 @@ use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 /// The language of a mail: a primary subtag of BCP 47 in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +77,46 @@ pub enum Occasion {
     },
     /// The user who had this address has another one now.
     Changed,
+    /// The second factors of the user of the address changed.
+    Factors(FactorNotice),
 }
+
+/// What changed among the second factors of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorNotice {
+    /// One-time codes were enrolled.
+    Enrolled,
+    /// One-time codes were removed.
+    Removed,
+    /// There are new recovery codes.
+    RecoveryCodes,
+    /// An operator removed all second factors.
+    Reset,
+}
+
+impl FactorNotice {
+    const ALL: [Self; 4] = [Self::Enrolled, Self::Removed, Self::RecoveryCodes, Self::Reset];
+
+    /// The text of the mail.
+    #[must_use]
+    pub const fn kind(self) -> MailKind {
+        match self {
+            Self::Enrolled => MailKind::FactorEnrolled,
+            Self::Removed => MailKind::FactorRemoved,
+            Self::RecoveryCodes => MailKind::RecoveryCodes,
+            Self::Reset => MailKind::FactorsReset,
+        }
+    }
+
+    /// Reads the stored form, which is the name of the mail; `None` for any other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|notice| notice.kind().as_str() == text)
+    }
+}
+
+/// Time in which a notice is sent.
+pub const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Occasion {
     /// What the mail permits its reader; `None` for a notice.
@@ -87,7 +127,7 @@ impl Occasion {
             Self::Recovery => Some(Purpose::Reset),
             Self::Change { .. } => Some(Purpose::Address),
             Self::Invitation { .. } => Some(Purpose::Invitation),
-            Self::Changed => None,
+            Self::Changed | Self::Factors(_) => None,
         }
     }
 }
@@ -224,13 +264,7 @@ pub struct AddressChange<'a> {
 }
 
 /// Outbox and users, as the mailer uses them. Every verb is safe to repeat. `attempt` is new for each attempt to send.
-pub trait MailerStore: AddressStore {
-    /// The user of that name; strongly consistent.
-    fn user_named(
-        &self,
-        username: &Username,
-    ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
-
+pub trait MailerStore: AddressStore + UserStore {
     /// Writes the subject into the item, unless an earlier attempt has, and counts an attempt to send its mail, of which
     /// [`MAX_TRIES`] are possible.
     fn begin_mail(
@@ -291,12 +325,30 @@ pub enum MailKind {
     EmailChanged,
     /// Invites the reader.
     Invitation,
+    /// Tells of enrolled one-time codes.
+    FactorEnrolled,
+    /// Tells of removed one-time codes.
+    FactorRemoved,
+    /// Tells of new recovery codes.
+    RecoveryCodes,
+    /// Tells that an operator removed all second factors.
+    FactorsReset,
 }
 
 impl MailKind {
     /// All kinds of mails.
-    pub const ALL: [Self; 6] =
-        [Self::SignUp, Self::SignUpExisting, Self::Reset, Self::Email, Self::EmailChanged, Self::Invitation];
+    pub const ALL: [Self; 10] = [
+        Self::SignUp,
+        Self::SignUpExisting,
+        Self::Reset,
+        Self::Email,
+        Self::EmailChanged,
+        Self::Invitation,
+        Self::FactorEnrolled,
+        Self::FactorRemoved,
+        Self::RecoveryCodes,
+        Self::FactorsReset,
+    ];
 
     /// The name, as templates and tags have it.
     #[must_use]
@@ -308,6 +360,10 @@ impl MailKind {
             Self::Email => "email",
             Self::EmailChanged => "email-changed",
             Self::Invitation => "invitation",
+            Self::FactorEnrolled => "factor-enrolled",
+            Self::FactorRemoved => "factor-removed",
+            Self::RecoveryCodes => "recovery-codes",
+            Self::FactorsReset => "factors-reset",
         }
     }
 }

@@ -3,6 +3,10 @@
 use crate::account::Email;
 use crate::account::address::EmailAddress;
 use crate::account::claims::Claims;
+use crate::client::machine::MachineId;
+use crate::factor::recovery::RecoveryDigest;
+use crate::factor::{EnrolledTotp, Factors};
+use crate::ports::mail::MailRequest;
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
@@ -33,6 +37,8 @@ pub struct User {
     pub email: Option<Email>,
     /// The claims of the user's access tokens.
     pub claims: Claims,
+    /// The second factors.
+    pub factors: Factors,
     /// The time when the user was added.
     pub created_at: Timestamp,
     /// The time of the last change of the user, the password or the status.
@@ -60,7 +66,7 @@ pub enum UserStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Creation {
     /// The stored user: the new one, or the one that has the name already.
-    Stored(User),
+    Stored(Box<User>),
     /// The name is the e-mail address of another user. Nothing was written.
     NameTaken,
     /// Another user has the e-mail address, or has it as name. Nothing was written.
@@ -72,15 +78,31 @@ pub enum Creation {
 pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
-    /// The user against whom the password was checked. The session opens only if the password version, the status, the scope
-    /// and the claims are still the same.
+    /// The user against whom the password was checked. The session opens only if the password version, the status, the scope,
+    /// the claims and the enrolled second factor are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
     /// The known addresses of the user, stored in the same transaction.
     pub known: Option<&'a [KnownAddress]>,
+    /// The second factor that the login showed. The session opens only if no other login has used it.
+    pub factor: Option<UsedFactor<'a>>,
     /// The key of the counter that the success resets.
     pub settle: &'a str,
+}
+
+/// A second factor that a login shows. The transaction that opens the session uses it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedFactor<'a> {
+    /// A one-time code.
+    OneTimeCode {
+        /// The time step of the code, which must be later than the stored one.
+        step: u64,
+        /// The secret under a newer key, stored in the same transaction.
+        resealed: Option<&'a [u8]>,
+    },
+    /// The recovery code of this digest, which must still be stored.
+    RecoveryCode(RecoveryDigest),
 }
 
 /// The result of a rotation. Only the first case writes.
@@ -143,9 +165,13 @@ pub trait Store: Send + Sync {
     /// the e-mail address.
     fn create_user(&self, user: &User) -> impl Future<Output = Result<Creation, StoreError>> + Send;
 
-    /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile.
-    /// Returns whether the session was opened.
+    /// Opens a session and resets the counter of the attempt, in one transaction that fails if the user has changed meanwhile,
+    /// or the second factor was used. Returns whether the session was opened.
     fn open_session(&self, new: &NewSession<'_>) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Stores another hash of the same password with one conditional write, before a second factor is shown. Writes nothing
+    /// if the user has changed meanwhile.
+    fn renew_hash(&self, user: &User, hash: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Rotates the session's token with one conditional write.
     fn rotate(
@@ -213,6 +239,16 @@ pub trait SessionStore: Send + Sync {
         reason: EndReason,
         attempt: AttemptId,
     ) -> impl Future<Output = Result<Ending, StoreError>> + Send;
+}
+
+/// The sessions table, as introspection reads it for tokens of machine clients.
+pub trait MachineStore: Send + Sync {
+    /// Whether tokens of this client and `sid` were revoked; strongly consistent.
+    fn is_revoked(
+        &self,
+        client: &MachineId,
+        session: SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// The result of [`SessionStore::stored_sessions`].
@@ -325,10 +361,52 @@ pub trait PasswordStore: AttemptStore {
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
 }
 
+/// The users table, as flows that know the name read it.
+pub trait UserStore: Send + Sync {
+    /// The user of that name; strongly consistent.
+    fn user_named(
+        &self,
+        username: &Username,
+    ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
+}
+
+/// The second factors of a user, as the user changes them.
+pub trait FactorStore: PasswordStore + UserStore {
+    /// Changes the second factors and asks for the notice, in one transaction. Returns `false`, and changes nothing, if the
+    /// password, the status or the enrolled factor changed meanwhile. Safe to repeat.
+    fn change_factors(
+        &self,
+        change: &FactorChange<'_>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// A change of the second factors of a user.
+#[derive(Debug)]
+pub struct FactorChange<'a> {
+    /// The user as read before.
+    pub user: &'a User,
+    /// What changes.
+    pub edit: FactorEdit<'a>,
+    /// The request for the notice to the user.
+    pub notice: Option<&'a MailRequest>,
+}
+
+/// What changes among the second factors of a user.
+#[derive(Debug, Clone, Copy)]
+pub enum FactorEdit<'a> {
+    /// One-time codes, with new recovery codes. They replace the former ones.
+    Enrol(&'a EnrolledTotp, &'a [RecoveryDigest]),
+    /// New recovery codes in place of the former ones.
+    RecoveryCodes(&'a [RecoveryDigest]),
+    /// The one-time codes end, and the recovery codes with them.
+    Remove,
+}
+
 /// A session that takes the place of another one.
 #[derive(Debug)]
 pub struct Replacement<'a> {
-    /// The user with the new password. The store writes only if password version, status, scope and claims are still the same.
+    /// The user with the new password. The store writes only if password version, status, scope, claims and second factor are
+    /// still the same.
     pub user: &'a User,
     /// The session that ends, if it is still live.
     pub ends: SessionId,

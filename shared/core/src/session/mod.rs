@@ -2,6 +2,7 @@
 
 pub mod limit;
 
+use crate::account::authentication::Authentication;
 use crate::account::claims::Claims;
 use crate::keys::CounterKey;
 use crate::throttle::network;
@@ -51,6 +52,8 @@ pub struct Session {
     pub claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub account: bool,
+    /// The last authentication of its user.
+    pub authentication: Authentication,
     /// Set when the session ended early.
     pub ended: Option<Ended>,
     /// The user agent of the login, shortened.
@@ -72,6 +75,8 @@ pub(crate) struct Opening {
     pub(crate) claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub(crate) account: bool,
+    /// The authentication of its user.
+    pub(crate) authentication: Authentication,
     /// The user agent of the login, shortened.
     pub(crate) device: Option<String>,
 }
@@ -189,7 +194,7 @@ impl Session {
 
     /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
     pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
-        let Opening { user, session, client, scope, claims, account, device } = opening;
+        let Opening { user, session, client, scope, claims, account, authentication, device } = opening;
         // Whole seconds, as the token and the TTL attribute carry them.
         let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
         Self {
@@ -207,6 +212,7 @@ impl Session {
             scope,
             claims,
             account,
+            authentication,
             ended: None,
             device,
         }

@@ -1,6 +1,7 @@
 //! The state machine against its table in ARCHITECTURE.md, over every case there is.
 
 use super::*;
+use crate::account::authentication::Methods;
 use crate::ports::store::{Rotation, StoreError};
 use crate::testing::NOW;
 use crate::token::refresh::RefreshToken;
@@ -37,6 +38,7 @@ fn session() -> Session {
         scope: Scope::parse("a b").unwrap(),
         claims: Claims::default(),
         account: true,
+        authentication: Authentication::new(Timestamp::from_seconds(NOW.seconds() - 1000), Methods::PASSWORD),
         ended: None,
         device: None,
     }

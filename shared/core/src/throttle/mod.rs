@@ -79,6 +79,8 @@ pub enum Exhausted {
     Account,
     /// That of the old system, during a migration.
     OldSystem,
+    /// That of the second factor.
+    SecondFactor,
 }
 
 /// Which limit refused a request about a mail.
@@ -184,6 +186,28 @@ impl Subjects {
     }
 }
 
+/// The key of the counter of second factors that a login shows. Attempts from a proved device and from a known address have
+/// counters of their own, so that attempts from elsewhere lock no user out. All others share the counter of the user.
+pub(crate) fn factors_of(key: &CounterKey, username: &Username, sender: FactorSender) -> String {
+    let sender = match sender {
+        FactorSender::Anyone => vec![0],
+        FactorSender::Device(device) => [&[1], device.as_bytes().as_slice()].concat(),
+        FactorSender::KnownAddress(known) => [&[2], known.as_slice()].concat(),
+    };
+    BASE64URL_NOPAD.encode(&key.digest(&[&[10], sender.as_slice(), username.as_str().as_bytes()].concat()))
+}
+
+/// Where the second step of a login comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FactorSender {
+    /// The first step came from an unknown address, or the second one comes from another.
+    Anyone,
+    /// The first step proved this device.
+    Device(Device),
+    /// The keyed hash of name and address, which both steps share and the user knows.
+    KnownAddress([u8; 16]),
+}
+
 /// The key of the counter of mails to an address.
 pub(crate) fn mails_to(key: &CounterKey, address: &EmailAddress) -> String {
     BASE64URL_NOPAD.encode(&key.digest(&[&[7], address.as_str().as_bytes()].concat()))
@@ -273,9 +297,15 @@ mod tests {
             mails_from(key, None),
             codes_of(key, OutboxId::from_bytes([7; 16])),
         ]);
+        for name in ["alice", "bob"] {
+            let name = Username::from_normalised(name.to_owned()).unwrap();
+            let device = FactorSender::Device(Device::generate(&Seeded::new(2)));
+            let senders = [FactorSender::Anyone, device, FactorSender::KnownAddress([7; 16])];
+            all.extend(senders.map(|sender| factors_of(key, &name, sender)));
+        }
         assert!(all.iter().all(|key| key.len() == 43));
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 12);
+        assert_eq!(all.len(), 18);
     }
 }

@@ -1,5 +1,6 @@
 //! Access tokens: JWTs of the profile of RFC 9068, signed here. [`Verifier`](daypass_verifier::jose::verify::Verifier) reads them.
 
+use crate::account::authentication::Authentication;
 use crate::account::claims::Claims as UserClaims;
 use crate::keys::{KeyError, SigningKeys};
 use data_encoding::BASE64URL_NOPAD;
@@ -28,6 +29,8 @@ pub struct Grant {
     pub claims: UserClaims,
     /// Whether it may call the account endpoints: `account`, left out when it may not.
     pub account: bool,
+    /// The last authentication of the session: `auth_time`, `amr` and `acr` (RFC 9068 §2.2.1).
+    pub authentication: Authentication,
     /// When its session expires, in whole seconds: `exp` is no later.
     pub session_end: Timestamp,
 }
@@ -43,6 +46,21 @@ pub struct Signer {
     pub audience: String,
     /// How long a token is good, unless its session expires before: 300 to 600 s.
     pub lifetime: Duration,
+}
+
+/// What the access token of a machine client says.
+#[derive(Debug, Clone)]
+pub struct ClientGrant<'a> {
+    /// The client: `sub` and `client_id` (RFC 9068 §2.2).
+    pub client: &'a str,
+    /// Derived from the client and its key: `sid`.
+    pub session: SessionId,
+    /// What it may be used for: `scope`, left out when empty.
+    pub scope: &'a Scope,
+    /// `aud`; `None` for that of the signer.
+    pub audience: Option<&'a str>,
+    /// The lifetime, if it is shorter than that of the signer.
+    pub lifetime: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +84,13 @@ struct Claims<'a> {
     scope: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     account: bool,
+    /// This and the next two are absent for a machine client, which no person authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<&'static str>,
     /// None of its members has a name of the others: [`UserClaims`] reserves them.
     #[serde(flatten)]
     user: &'a UserClaims,
@@ -95,9 +120,42 @@ impl Signer {
             sid: grant.session.to_string(),
             scope: grant.scope.to_string(),
             account: grant.account,
+            auth_time: Some(grant.authentication.at.seconds()),
+            acr: Some(grant.authentication.methods.acr()),
+            amr: grant.authentication.methods.amr(),
             user: &grant.claims,
         };
         sign(&self.keys, MEDIA_TYPE, &claims)
+    }
+
+    /// A new access token for a machine client, and its lifetime in seconds.
+    ///
+    /// # Errors
+    /// As [`Signer::issue`].
+    pub fn issue_to_client(
+        &self,
+        grant: &ClientGrant<'_>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<(String, u64), KeyError> {
+        let lifetime = grant.lifetime.unwrap_or(self.lifetime).min(self.lifetime).as_secs();
+        let claims = Claims {
+            iss: self.issuer.as_str(),
+            sub: grant.client.to_owned(),
+            aud: grant.audience.unwrap_or(&self.audience),
+            client_id: grant.client,
+            exp: now.seconds() + lifetime,
+            iat: now.seconds(),
+            jti: BASE64URL_NOPAD.encode(&random::<16>(entropy)),
+            sid: grant.session.to_string(),
+            scope: grant.scope.to_string(),
+            account: false,
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
+            user: &UserClaims::default(),
+        };
+        Ok((sign(&self.keys, MEDIA_TYPE, &claims)?, lifetime))
     }
 }
 

@@ -54,6 +54,10 @@ impl Device {
         (named && key.verify(&input(message, username), mac)).then_some(Self(device))
     }
 
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

@@ -2,7 +2,9 @@
 //! tokens of mails.
 
 pub mod access;
+pub mod assertion;
 pub mod device;
 pub mod mail;
+pub mod mfa;
 pub mod migration;
 pub mod refresh;

@@ -6,7 +6,7 @@ use super::{
 };
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
-use daypass_core::ports::mail::{Language, MailRequest, Occasion, SignedSubject};
+use daypass_core::ports::mail::{FactorNotice, Language, MailRequest, Occasion, SignedSubject};
 use daypass_core::ports::store::StoreError;
 use daypass_core::token::mail::OutboxId;
 use daypass_verifier::base::ids::{ClientId, UserId, Username};
@@ -54,6 +54,7 @@ pub(crate) fn from_mail_request(request: &MailRequest) -> Item {
             "invitation"
         }
         Occasion::Changed => "changed",
+        Occasion::Factors(notice) => notice.kind().as_str(),
     };
     put(PURPOSE, text(purpose));
     item
@@ -77,7 +78,10 @@ pub(crate) fn to_mail_request(item: &Item) -> Result<MailRequest, StoreError> {
             claims: read.parsed(CLAIMS, |text| Claims::parse(text).ok())?,
         },
         "changed" => Occasion::Changed,
-        _ => return Err(read.odd(PURPOSE)),
+        other => match FactorNotice::parse(other) {
+            Some(notice) => Occasion::Factors(notice),
+            None => return Err(read.odd(PURPOSE)),
+        },
     };
     Ok(MailRequest {
         id: read.parsed(ID, OutboxId::parse)?,

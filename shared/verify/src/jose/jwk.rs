@@ -121,6 +121,12 @@ impl Jwk {
         Self { kid: sha256_base64url(canonical.as_bytes()), numbers }
     }
 
+    /// The same key with its thumbprint as `kid`.
+    #[must_use]
+    pub fn named_by_thumbprint(self) -> Self {
+        Self::with_thumbprint(self.numbers)
+    }
+
     /// The id of the key.
     #[must_use]
     pub fn kid(&self) -> &str {

@@ -6,7 +6,7 @@
 use crate::base::ids::{SessionId, UserId};
 use crate::base::issuer::Issuer;
 use crate::base::time::{MAX_CLOCK_SKEW, Timestamp};
-use crate::jose::jwk::Jwks;
+use crate::jose::jwk::{Algorithm, Jwk, Jwks};
 use crate::jose::signature::PublicKey;
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::signature::Verifier as _;
@@ -101,17 +101,40 @@ impl From<Rejection> for Rejected {
 /// Verifies access tokens against keys in memory.
 pub struct Verifier {
     issuer: Issuer,
-    audience: String,
+    /// `None` for any audience.
+    audience: Option<String>,
     max_lifetime: Duration,
     keys: Vec<VerifyingKey>,
 }
 
-struct VerifyingKey {
+/// A public key that AWS-LC has parsed, and its `kid`.
+pub struct VerifyingKey {
     kid: String,
     key: PublicKey,
 }
 
 impl VerifyingKey {
+    /// Parses a key.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] when AWS-LC rejects it.
+    pub fn new(jwk: &Jwk) -> Result<Self, UnusableKey> {
+        let key = jwk.public_key().ok_or_else(|| UnusableKey { kid: jwk.kid().to_owned() })?;
+        Ok(Self { kid: jwk.kid().to_owned(), key })
+    }
+
+    /// The id of the key.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm of the key.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.key.algorithm
+    }
+
     /// Checks `signature`, in base64url, over `message`.
     fn check(&self, signature: &str, message: &[u8]) -> Result<(), Rejection> {
         // Canonical base64url, so that one signature has one spelling.
@@ -120,7 +143,13 @@ impl VerifyingKey {
     }
 }
 
-/// A key of the JWKS that AWS-LC rejects.
+impl std::fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VerifyingKey({})", self.kid)
+    }
+}
+
+/// A key that AWS-LC rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableKey {
     /// The `kid` of the key.
@@ -141,14 +170,16 @@ impl Verifier {
     /// # Errors
     /// [`UnusableKey`] when AWS-LC rejects a key of the set.
     pub fn new(issuer: Issuer, audience: String, jwks: &Jwks) -> Result<Self, UnusableKey> {
-        let keys = jwks
-            .iter()
-            .map(|jwk| {
-                let key = jwk.public_key().ok_or_else(|| UnusableKey { kid: jwk.kid().to_owned() })?;
-                Ok(VerifyingKey { kid: jwk.kid().to_owned(), key })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { issuer, audience, max_lifetime: MAX_LIFETIME, keys })
+        Ok(Self { audience: Some(audience), ..Self::of_any_audience(issuer, jwks)? })
+    }
+
+    /// A verifier of the tokens of `issuer` for all audiences, for the issuer itself.
+    ///
+    /// # Errors
+    /// As [`Verifier::new`].
+    pub fn of_any_audience(issuer: Issuer, jwks: &Jwks) -> Result<Self, UnusableKey> {
+        let keys = jwks.iter().map(VerifyingKey::new).collect::<Result<_, _>>()?;
+        Ok(Self { issuer, audience: None, max_lifetime: MAX_LIFETIME, keys })
     }
 
     /// Sets the longest lifetime of a token that the verifier accepts; [`MAX_LIFETIME`] by default.
@@ -188,8 +219,8 @@ impl Verifier {
         }
         let unverified = UnverifiedToken::split(token)?;
         let key = self.key_for(&unverified.header()?)?;
-        key.check(unverified.signature, unverified.signing_input.as_bytes())?;
-        crate::base::json::object(&decode(unverified.payload)?).map_err(|_| Rejection::MalformedClaims)
+        unverified.check(key)?;
+        unverified.payload()
     }
 
     /// The key that the header names.
@@ -197,12 +228,6 @@ impl Verifier {
     /// # Errors
     /// When the header is not that of an access token under this key.
     fn key_for(&self, header: &Map<String, Value>) -> Result<&VerifyingKey, Rejection> {
-        if header.contains_key("crit") || header.contains_key("b64") {
-            return Err(Rejection::CriticalExtension);
-        }
-        if header.contains_key("cty") || header.contains_key("zip") {
-            return Err(Rejection::UnsupportedContent);
-        }
         let typ = text(header, "typ").ok_or(Rejection::WrongType)?;
         // Media types are case-insensitive, and `application/` is optional (RFC 7515 §4.1.9).
         if !typ.eq_ignore_ascii_case(MEDIA_TYPE) && !typ.eq_ignore_ascii_case("application/at+jwt") {
@@ -221,11 +246,11 @@ impl Verifier {
         if text(claims, "iss") != Some(self.issuer.as_str()) {
             return Err(Rejection::WrongIssuer);
         }
+        let is_ours = |one: &str| self.audience.as_ref().is_none_or(|own| own == one);
         let intended = match claims.get("aud") {
-            Some(Value::String(one)) => *one == self.audience,
+            Some(Value::String(one)) => is_ours(one),
             Some(Value::Array(several)) => {
-                several.iter().all(Value::is_string)
-                    && several.iter().any(|one| one == self.audience.as_str())
+                several.iter().all(Value::is_string) && several.iter().filter_map(Value::as_str).any(is_ours)
             }
             _ => false,
         };
@@ -277,8 +302,8 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// The three segments of a JWS in compact form, before any check.
-struct UnverifiedToken<'a> {
+/// The three segments of a JWS in compact form (RFC 7515 §7.1), before any check.
+pub struct UnverifiedToken<'a> {
     signing_input: &'a str,
     header: &'a str,
     payload: &'a str,
@@ -286,7 +311,11 @@ struct UnverifiedToken<'a> {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    fn split(token: &'a str) -> Result<Self, Rejection> {
+    /// Splits a token.
+    ///
+    /// # Errors
+    /// [`Rejection::NotCompact`] when it has not three non-empty segments.
+    pub fn split(token: &'a str) -> Result<Self, Rejection> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(Rejection::NotCompact)?;
         let (header, payload) = signing_input.split_once('.').ok_or(Rejection::NotCompact)?;
         if header.is_empty() || payload.is_empty() || payload.contains('.') || signature.is_empty() {
@@ -295,8 +324,36 @@ impl<'a> UnverifiedToken<'a> {
         Ok(Self { signing_input, header, payload, signature })
     }
 
-    fn header(&self) -> Result<Map<String, Value>, Rejection> {
-        crate::base::json::object(&decode(self.header)?).map_err(|_| Rejection::MalformedHeader)
+    /// The header. No extension and no nested content is supported.
+    ///
+    /// # Errors
+    /// The [`Rejection`] of a header that is malformed or asks for either.
+    pub fn header(&self) -> Result<Map<String, Value>, Rejection> {
+        let header =
+            crate::base::json::object(&decode(self.header)?).map_err(|_| Rejection::MalformedHeader)?;
+        if header.contains_key("crit") || header.contains_key("b64") {
+            return Err(Rejection::CriticalExtension);
+        }
+        if header.contains_key("cty") || header.contains_key("zip") {
+            return Err(Rejection::UnsupportedContent);
+        }
+        Ok(header)
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`Rejection::NotBase64Url`] and [`Rejection::BadSignature`].
+    pub fn check(&self, key: &VerifyingKey) -> Result<(), Rejection> {
+        key.check(self.signature, self.signing_input.as_bytes())
+    }
+
+    /// The claims, which nothing has verified before [`UnverifiedToken::check`].
+    ///
+    /// # Errors
+    /// [`Rejection::NotBase64Url`] and [`Rejection::MalformedClaims`].
+    pub fn payload(&self) -> Result<Map<String, Value>, Rejection> {
+        crate::base::json::object(&decode(self.payload)?).map_err(|_| Rejection::MalformedClaims)
     }
 }
 
@@ -312,12 +369,15 @@ pub fn has_control_character(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+/// The member of this name, if it is text.
+#[must_use]
+pub fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str)
 }
 
 /// A `NumericDate` (RFC 7519 §2) that is not negative: seconds, possibly with a fraction.
-fn numeric_date(value: Option<&Value>) -> Option<Timestamp> {
+#[must_use]
+pub fn numeric_date(value: Option<&Value>) -> Option<Timestamp> {
     let value = value?;
     if let Some(seconds) = value.as_u64() {
         return Some(Timestamp::from_seconds(seconds));

@@ -54,21 +54,21 @@ pub(crate) async fn run(case: &Value, gateway: &str) -> Covered {
     }
 }
 
-type Tried<E> = Result<BasicTokenResponse, BasicRequestTokenError<E>>;
+pub(crate) type Tried<E> = Result<BasicTokenResponse, BasicRequestTokenError<E>>;
 
-fn refused<E: std::error::Error + 'static>(tried: Tried<E>, code: &BasicErrorResponseType) {
+pub(crate) fn refused<E: std::error::Error + 'static>(tried: Tried<E>, code: &BasicErrorResponseType) {
     match tried {
         Err(RequestTokenError::ServerResponse(response)) => assert_eq!(response.error(), code),
         other => panic!("not {code}: {other:?}"),
     }
 }
 
-fn scope_of(answer: &BasicTokenResponse) -> String {
+pub(crate) fn scope_of(answer: &BasicTokenResponse) -> String {
     let words = answer.scopes().unwrap().iter().map(|scope| scope.as_str());
     words.collect::<Vec<_>>().join(" ")
 }
 
-async fn send(
+pub(crate) async fn send(
     http: reqwest::Client,
     request: HttpRequest,
     issuer: String,
@@ -84,7 +84,7 @@ async fn send(
 }
 
 /// Version of the crate in `Cargo.lock`.
-fn version() -> String {
+pub(crate) fn version() -> String {
     let lock = std::fs::read_to_string(workspace_root().join("Cargo.lock")).unwrap();
     let (_, rest) = lock.split_once("name = \"oauth2\"\nversion = \"").unwrap();
     rest.split('"').next().unwrap().to_owned()

@@ -36,6 +36,25 @@ pub(crate) const CLIENT: &[&str] =
 /// The cases of an application whose library calls a guarded API with a token of Daypass.
 const APPLICATION: &[&str] = &["token_provider", "api_call", "forced_refresh", "changed_signature", "revoke"];
 
+/// The cases of a machine client by both methods: a key, the key beside it, a revoked one, and introspection.
+const MACHINE: &[&str] = &[
+    "basic",
+    "basic_rotated",
+    "basic_revoked",
+    "basic_introspection",
+    "private_key",
+    "private_key_rotated",
+    "private_key_revoked",
+    "private_key_introspection",
+];
+
+/// The programs of machine clients.
+pub(crate) const MACHINES: &[Source] = &[
+    Source::Node("client-credentials.mjs"),
+    Source::Python("client_credentials.py"),
+    Source::GoClientCredentials,
+];
+
 /// The programs, by language and file.
 pub(crate) const PROGRAMS: &[Source] = &[
     Source::Node("jose.mjs"),
@@ -55,6 +74,7 @@ pub(crate) enum Source {
     Node(&'static str),
     Python(&'static str),
     Go,
+    GoClientCredentials,
     Java(&'static str),
 }
 
@@ -103,6 +123,7 @@ impl Source {
             Self::Node(file) => vec!["node".into(), tool("DAYPASS_TEST_NODE_PROGRAMS").join(file)],
             Self::Python(file) => vec![tool("DAYPASS_TEST_PYTHON"), sources.join("python").join(file)],
             Self::Go => vec![tool("DAYPASS_TEST_GO_PROGRAM")],
+            Self::GoClientCredentials => vec![tool("DAYPASS_TEST_GO_PROGRAM"), "clientcredentials".into()],
             Self::Java(file) => {
                 let libraries = tool("DAYPASS_TEST_JAVA_LIBRARIES").join("*");
                 vec!["java".into(), "--class-path".into(), libraries, sources.join("java").join(file)]
@@ -112,7 +133,7 @@ impl Source {
     }
 }
 
-fn tool(variable: &str) -> PathBuf {
+pub(crate) fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable);
     path.unwrap_or_else(|| panic!("run `cargo verify --only interop`: it installs what {variable} names"))
         .into()
@@ -124,6 +145,9 @@ impl Program {
         match self.source {
             Source::Node("openid-client.mjs" | "appauth.mjs") | Source::Python("client_authlib.py") => CLIENT,
             Source::Node("amplify.mjs") => APPLICATION,
+            Source::Node("client-credentials.mjs") | Source::Python("client_credentials.py") => MACHINE,
+            // The library knows neither private keys nor introspection.
+            Source::GoClientCredentials => MACHINE.split_at(3).0,
             _ => VERIFIER,
         }
     }

@@ -1,6 +1,6 @@
 //! The time until an authorizer that follows the revocation feed rejects the access token of an ended session.
 
-use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
+use crate::suites::rehearsal::stage::{Api, Stage, variable};
 use daypass_testkit::depth::is_full;
 use futures_util::future::join_all;
 use http::Method;
@@ -15,9 +15,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The polling interval of the authorizers under test.
 fn interval() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "what the stage under test was deployed with")]
-    let seconds = std::env::var("DAYPASS_REVOCATIONS_SECONDS").expect("the stage follows the feed");
-    Duration::from_secs(seconds.parse().unwrap())
+    Duration::from_secs(variable("DAYPASS_REVOCATIONS_SECONDS").parse().unwrap())
 }
 
 /// invariant: A revoked session is rejected within the polling interval and one second. Live sessions are
@@ -31,12 +29,16 @@ async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     let (ended, lives) = (stage.login(Some("orders:read")).await, stage.login(Some("orders:read")).await);
     // Each authorizer is running and has polled the feed.
     for api in &apis {
-        assert_eq!(ask(&stage, api, &ended).await, 200, "{api}");
+        assert_eq!(ask(&stage, api, &ended.bearer()).await, 200, "{api}");
     }
     assert_eq!(stage.revoke(&ended.refresh).await.status, 200);
-    let answered = Instant::now();
+    watch_all(&stage, &apis, &ended.bearer(), &lives.bearer()).await;
+}
 
-    let watched = join_all(apis.iter().map(|api| watch(&stage, api, &ended, &lives, answered))).await;
+/// Sends requests with a token that was revoked just now to all APIs, until they reject it.
+pub(super) async fn watch_all(stage: &Stage, apis: &[&Api], ended: &str, lives: &str) {
+    let answered = Instant::now();
+    let watched = join_all(apis.iter().map(|api| watch(stage, api, ended, lives, answered))).await;
     println!("{:<28}{:>14}{:>12}", "API", "passed until", "then");
     for (api, (last, refusal)) in apis.iter().zip(&watched) {
         println!("{:<28}{:>12.1} s{refusal:>12}", api.to_string(), last.as_secs_f64());
@@ -47,19 +49,13 @@ async fn a_revoked_token_is_refused_within_the_interval_and_a_second() {
     }
 }
 
-async fn ask(stage: &Stage, api: &Api, tokens: &Tokens) -> u16 {
-    stage.ask(api, Method::GET, "/me", Some(&tokens.bearer())).await.status
+pub(super) async fn ask(stage: &Stage, api: &Api, bearer: &str) -> u16 {
+    stage.ask(api, Method::GET, "/me", Some(bearer)).await.status
 }
 
 /// The time of the last accepted request, and the responses to the next ones. Another session of the same user is accepted
 /// throughout.
-async fn watch(
-    stage: &Stage,
-    api: &Api,
-    ended: &Tokens,
-    lives: &Tokens,
-    answered: Instant,
-) -> (Duration, u16) {
+async fn watch(stage: &Stage, api: &Api, ended: &str, lives: &str, answered: Instant) -> (Duration, u16) {
     let (mut last, mut refusal) = (Duration::ZERO, 0);
     // Rejected for the whole rest of the time, so no process of the authorizer accepts it.
     while answered.elapsed() < last + interval() + 3 * MORE {

@@ -114,7 +114,7 @@ async fn what_is_no_request() {
         assert_eq!(answer.outcome(), expected, "{path} {content_type}: {answer:?}");
     }
     for path in ["/login", "/refresh", "/revoke"] {
-        let answer = stage.send_body(stage.to(Method::PUT, path), "x").await;
+        let answer = stage.call(Method::PUT, path, JSON, "x").await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
     }
     assert_eq!(stage.refresh("daypass_rt_forged").await.outcome(), invalid_grant());

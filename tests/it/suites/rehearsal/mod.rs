@@ -11,6 +11,9 @@
 //! - `DAYPASS_REVOCATIONS_SECONDS`: the interval at which all of these authorizers poll the revocation feed. Without it,
 //!   none of them may follow a feed;
 //! - `DAYPASS_ROTATE`: a command that rotates the keys of the stage once, with one argument per line.
+//! - `DAYPASS_CLIENT`, `DAYPASS_INTROSPECTING_CLIENT`: id and secret of a machine client, with a colon between them. The second
+//!   may introspect.
+//! - `DAYPASS_REVOKE_CLIENT`: a command that revokes the first of them, with one argument per line.
 //!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published there before it is used. For the module `rotation`;
 //! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Tests use this only where MiniStack differs from AWS.
 
@@ -27,6 +30,7 @@ mod caches;
 mod called_back;
 mod endpoints;
 mod guards;
+mod machines;
 mod native;
 mod rotation;
 mod stage;

@@ -1,34 +1,16 @@
 //! Keys rotate under load. No session ends, and no valid access token is rejected.
 
-use crate::suites::rehearsal::stage::{Api, Stage, Tokens};
+use crate::suites::rehearsal::stage::{Api, Stage, Tokens, run, variable};
 use daypass_testkit::depth::amount;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Sessions that are refreshed and used all the time.
 const SESSIONS: usize = 4;
-
-fn variable(name: &str) -> String {
-    #[expect(clippy::disallowed_methods, reason = "what the stage under test was deployed with")]
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
-}
-
-/// Rotates the keys of the stage once.
-async fn rotate() {
-    let command = variable("DAYPASS_ROTATE");
-    let rotated = tokio::task::spawn_blocking(move || {
-        let mut lines = command.lines();
-        let mut command = Command::new(lines.next().unwrap());
-        // Writes no compiled modules beside the sources.
-        command.args(lines).env("PYTHONDONTWRITEBYTECODE", "1").status()
-    });
-    assert!(rotated.await.unwrap().unwrap().success(), "the keys were not rotated");
-}
 
 /// Counts of the responses under load.
 #[derive(Debug, Default)]
@@ -117,7 +99,7 @@ async fn nobody_notices_that_keys_rotate() {
         for _ in 0..number {
             // The next key has been published since the deployment, or since the last rotation.
             tokio::time::sleep(wait).await;
-            rotate().await;
+            run(&variable("DAYPASS_ROTATE")).await;
         }
         tokio::time::sleep(wait).await;
         over.store(true, Ordering::Relaxed);

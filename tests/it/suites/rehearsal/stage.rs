@@ -1,5 +1,6 @@
 //! The stage under test, and requests to it.
 
+use data_encoding::BASE64;
 use daypass_testkit::Answer;
 use futures_util::stream::{self, StreamExt};
 use http::request::Builder;
@@ -9,8 +10,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A request body, empty if there is none.
@@ -21,6 +23,24 @@ pub(crate) const JSON: &str = "application/json";
 
 /// Clock difference in seconds that the authorizer permits.
 pub(crate) const LEEWAY_SECONDS: u64 = 30;
+
+/// A variable that describes the stage under test.
+pub(crate) fn variable(name: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "where the stage under test is")]
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `cargo verify --only rehearsal`, which deploys a stage")
+    })
+}
+
+/// Runs a command, whose arguments are lines.
+pub(crate) async fn run(command: &str) {
+    let mut lines = command.lines().map(str::to_owned);
+    let mut command = Command::new(lines.next().unwrap());
+    // Python writes no compiled modules beside the sources.
+    command.args(lines).env("PYTHONDONTWRITEBYTECODE", "1");
+    let done = tokio::task::spawn_blocking(move || command.status());
+    assert!(done.await.unwrap().unwrap().success(), "the command failed");
+}
 
 /// The stage under test.
 pub(crate) struct Stage {
@@ -119,12 +139,6 @@ impl Tokens {
 
 impl Stage {
     pub(crate) fn find() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "where the stage under test is")]
-        let variable = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!("{name} is not set: run `cargo verify --only rehearsal`, which deploys a stage")
-            })
-        };
         let apis = variable("DAYPASS_APIS");
         let apis: Vec<Api> = apis.lines().filter(|line| !line.trim().is_empty()).map(api).collect();
         assert!(apis.iter().any(|api| api.kind.is_guarded()), "DAYPASS_APIS names no guarded API");
@@ -166,9 +180,20 @@ impl Stage {
 
     /// Sends a `POST` request to an endpoint of Daypass. Retries while it is busy, as a client should.
     pub(crate) async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        self.call(Method::POST, path, content_type, body).await
+    }
+
+    /// As [`Stage::post`], with another method.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
         let body = body.into();
         for _ in 0..10 {
-            let request = self.to(Method::POST, path).header("content-type", content_type);
+            let request = self.to(method.clone(), path).header("content-type", content_type);
             let answer = self.send_body(request, body.clone()).await;
             let busy = answer.status == 503;
             // If the first response to a login's transaction is late, the SDK repeats it. If the session was refreshed in
@@ -200,6 +225,39 @@ impl Stage {
 
     pub(crate) async fn revoke(&self, token: &str) -> Answer {
         self.post("/revoke", FORM, format!("token={token}")).await
+    }
+
+    /// The response to the request of a machine client for a token.
+    pub(crate) async fn client_grant(&self) -> Answer {
+        self.as_client("DAYPASS_CLIENT", "/token", "grant_type=client_credentials").await
+    }
+
+    /// An access token of the machine client, as soon as the functions know the client.
+    pub(crate) async fn client_token(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let answer = self.client_grant().await;
+            if answer.status == 200 {
+                return answer.text("access_token");
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{answer:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// What the stage says about a token.
+    pub(crate) async fn introspect(&self, token: &str) -> Value {
+        let answer =
+            self.as_client("DAYPASS_INTROSPECTING_CLIENT", "/introspect", &format!("token={token}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Sends a request as the machine client of a variable (`client_secret_basic`).
+    async fn as_client(&self, client: &str, path: &str, body: &str) -> Answer {
+        let credentials = BASE64.encode(variable(client).as_bytes());
+        let request = self.to(Method::POST, path).header("content-type", FORM);
+        self.send_body(request.header("authorization", format!("Basic {credentials}")), body).await
     }
 
     /// The tokens in a response.

@@ -12,7 +12,7 @@
     reason = "the helpers of a test fail as the test does, and it tells what it measures"
 )]
 
-mod feed;
+pub(crate) mod feed;
 mod load;
 mod stage;
 mod verifiers;

@@ -3,6 +3,7 @@
 use crate::suites::revocation::feed::Feed;
 use daypass_core::account::claims::Claims;
 use daypass_core::config::Tables;
+use daypass_core::factor::Factors;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dev::{Runner, Settings, Stack, StoreChoice};
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
@@ -172,6 +173,7 @@ impl Stage {
             scope: Scope::parse("orders:read").unwrap(),
             email: None,
             claims: Claims::default(),
+            factors: Factors::default(),
             created_at: SystemClock.now(),
             updated_at: SystemClock.now(),
         };

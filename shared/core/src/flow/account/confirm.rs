@@ -4,13 +4,14 @@ use super::Account;
 use super::subject::Subject;
 use crate::account::Email;
 use crate::client::SignUp;
+use crate::factor::Factors;
 use crate::flow::error::Problem;
 use crate::flow::outcome::Outcome;
 use crate::flow::password::RETRIED_WITHIN;
 use crate::ports::event::{Event, MailFault, MailRefusal};
 use crate::ports::hasher::PasswordCheck;
 use crate::ports::mail::{
-    AccountStore, AddressChange, MailRequest, NewAccount, Occasion, PasswordReset, Reset,
+    AccountStore, AddressChange, MailRequest, NOTICE_LIFETIME, NewAccount, Occasion, PasswordReset, Reset,
 };
 use crate::ports::store::{PasswordStore, User, UserStatus};
 use crate::secret::{Password, SecretString};
@@ -19,13 +20,9 @@ use crate::throttle::{Attempt, Counter, Limit, MailLimit, codes_of};
 use crate::token::mail::{MailToken, MailTokenError, OutboxId, Purpose};
 use daypass_verifier::base::ids::{AttemptId, SessionId, UserId, Username};
 use serde::Serialize;
-use std::time::Duration;
 
 /// Codes that can be tried for one mail.
 const CODES: u32 = 5;
-
-/// Time in which the notice to an old address is sent.
-const NOTICE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What proves that the caller reads the mail.
 #[derive(Debug)]
@@ -111,6 +108,7 @@ impl<S: AccountStore + PasswordStore> Account<S> {
             scope,
             email: Some(Email { address, verified: true, undeliverable: None }),
             claims,
+            factors: Factors::default(),
             created_at: now,
             updated_at: now,
         };

@@ -1,6 +1,7 @@
 //! One named test per way to refuse an access token.
 
 use super::*;
+use crate::account::authentication::{Authentication, Method, Methods};
 use crate::keys::Document;
 use crate::testing::{NOW, Seeded};
 use daypass_verifier::jose::jwk::{Jwk, Jwks};
@@ -47,6 +48,7 @@ impl Fixture {
             scope: Scope::parse("a b").unwrap(),
             claims: UserClaims::default(),
             account: false,
+            authentication: Authentication::new(NOW, Methods::PASSWORD),
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         self.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap()
@@ -181,6 +183,30 @@ fn the_crafted_token_of_these_tests_is_good() {
     assert!(fixture.verify(&fixture.with_header(&json!({}))).is_ok());
 }
 
+#[test]
+fn the_authentication_of_the_session_is_in_the_token() {
+    let fixture = es256();
+    let payload = |methods: &[Method]| {
+        let grant = Grant {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            client: ClientId::parse("web").unwrap(),
+            scope: Scope::default(),
+            claims: UserClaims::default(),
+            account: false,
+            authentication: Authentication::new(Timestamp::from_seconds(7), Methods::of(methods)),
+            session_end: Timestamp::from_seconds(9_000_000_000),
+        };
+        let token = fixture.signer.issue(&grant, NOW, &Seeded::new(2)).unwrap();
+        Value::Object(fixture.verify(&token).unwrap().claims)
+    };
+    let password = payload(&[Method::Password]);
+    assert_eq!((&password["auth_time"], &password["acr"]), (&json!(7), &json!("1")));
+    assert_eq!(password["amr"], json!(["pwd"]));
+    let two = payload(&[Method::Password, Method::OneTimeCode]);
+    assert_eq!((&two["acr"], &two["amr"]), (&json!("2"), &json!(["pwd", "otp", "mfa"])));
+}
+
 /// invariant: The claims of a user replace no member of an access token that Daypass sets.
 #[test]
 fn claims_are_members_of_their_own() {
@@ -192,6 +218,7 @@ fn claims_are_members_of_their_own() {
         scope: Scope::parse("a").unwrap(),
         claims: UserClaims::parse(claims).unwrap(),
         account: true,
+        authentication: Authentication::new(NOW, Methods::PASSWORD),
         session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let payload = |claims: &str| {
@@ -224,6 +251,7 @@ fn every_token_has_its_own_jti() {
         scope: Scope::default(),
         claims: UserClaims::default(),
         account: false,
+        authentication: Authentication::new(NOW, Methods::PASSWORD),
         session_end: Timestamp::from_seconds(9_000_000_000),
     };
     let entropy = Seeded::new(3);

@@ -1,0 +1,242 @@
+//! The second step of a login: a token of the first step and a second factor become a session.
+//!
+//! It takes three round trips to the store, as the first step does: the read of the user, in parallel with a slot of the counter;
+//! the transaction; and the read of the live sessions. The transaction uses the factor up: its condition is that the stored time
+//! step is earlier, or that the recovery code is still stored. So a code works once, at any concurrency.
+
+use super::{Login, Opens};
+use crate::client::{Client, Transport};
+use crate::factor::{FactorKind, bound_to, recovery, totp::Totp};
+use crate::flow::error::{Problem, Throttled};
+use crate::flow::issue::{TokenResponse, exposed};
+use crate::flow::outcome::Outcome;
+use crate::flow::throttle::remember;
+use crate::ports::event::{Event, FactorFault, FactorRefusal};
+use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
+use crate::secret::SecretString;
+use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
+use crate::token::device::Device;
+use crate::token::mfa::{LIFETIME, MfaToken, MfaTokenError};
+use daypass_verifier::base::ids::{AttemptId, ClientId};
+use daypass_verifier::base::scope::Scope;
+use daypass_verifier::base::time::Timestamp;
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// The answer to the right password of a user with a second factor, in the form of an error (RFC 6749 §5.2).
+#[derive(Debug, Serialize)]
+pub struct SecondStep {
+    error: &'static str,
+    error_description: &'static str,
+    #[serde(serialize_with = "exposed")]
+    mfa_token: SecretString,
+    /// Seconds until the token expires.
+    expires_in: u64,
+    /// The kinds of factors that the user can show.
+    factors: Vec<FactorKind>,
+}
+
+/// A parsed request for the second step.
+#[derive(Debug)]
+pub struct FactorRequest {
+    /// The token of the first step.
+    pub(crate) token: SecretString,
+    pub(crate) proof: FactorProof,
+    /// The cookie clients that the page of the request may act for.
+    pub(crate) cookie_clients: Vec<ClientId>,
+    pub(crate) source_ip: Option<IpAddr>,
+    pub(crate) user_agent: Option<String>,
+    /// Whether this process could not renew its keys.
+    pub(crate) keys_overdue: bool,
+}
+
+/// The second factor that a request shows.
+#[derive(Debug)]
+pub enum FactorProof {
+    /// A one-time code.
+    OneTimeCode(SecretString),
+    /// A recovery code.
+    RecoveryCode(SecretString),
+}
+
+/// A factor that is right, before the store has used it up.
+enum Shown {
+    OneTimeCode { step: u64, resealed: Option<Vec<u8>> },
+    RecoveryCode(recovery::RecoveryDigest),
+}
+
+impl Shown {
+    fn used(&self) -> UsedFactor<'_> {
+        match self {
+            Self::OneTimeCode { step, resealed } => {
+                UsedFactor::OneTimeCode { step: *step, resealed: resealed.as_deref() }
+            }
+            Self::RecoveryCode(digest) => UsedFactor::RecoveryCode(*digest),
+        }
+    }
+}
+
+impl<S: Store + AttemptStore + AddressStore> Login<S> {
+    /// The answer to the right password of a user with a second factor.
+    #[expect(clippy::too_many_arguments, reason = "each is a member of the token")]
+    pub(super) fn second_step(
+        &self,
+        user: &User,
+        client: &Client,
+        scope: Scope,
+        account: bool,
+        device: Option<Device>,
+        known: Option<[u8; 16]>,
+        events: &mut Vec<Event>,
+    ) -> SecondStep {
+        let now = self.context.clock.now();
+        let token = MfaToken {
+            user: user.id,
+            username: user.username.clone(),
+            client: client.id.clone(),
+            scope,
+            account,
+            password_version: user.password_version,
+            device,
+            known,
+            expires_at: Timestamp::from_seconds((now + LIFETIME).seconds()),
+        };
+        events.push(Event::LoginMfaRequired { user: user.id, client: client.id.clone() });
+        SecondStep {
+            error: "mfa_required",
+            error_description: "The password is right. Show a second factor.",
+            mfa_token: SecretString::new(token.mint(&self.issuer.refresh_keys, &self.config.issuer)),
+            expires_in: LIFETIME.as_secs(),
+            factors: user.factors.kinds(),
+        }
+    }
+
+    /// Checks the second factor and opens the session.
+    pub async fn complete(&self, request: FactorRequest) -> Outcome<TokenResponse> {
+        let mut events = Vec::new();
+        let answer = self.show(&request, &mut events).await;
+        Outcome::new(answer, events)
+    }
+
+    async fn show(&self, request: &FactorRequest, events: &mut Vec<Event>) -> Result<TokenResponse, Problem> {
+        let now = self.context.clock.now();
+        let (keys, issuer) = (&self.issuer.refresh_keys, &self.config.issuer);
+        let token = match MfaToken::read(request.token.expose(), keys, issuer, now) {
+            Ok(token) => token,
+            Err(MfaTokenError::UnknownKey) if request.keys_overdue => return Err(Problem::KeysOverdue),
+            Err(cause) => {
+                let cause = FactorRefusal::Token(cause);
+                events.push(Event::LoginFactorRefused { cause, user: None, client: None });
+                return Err(Problem::TokenRejected);
+            }
+        };
+        let client = self.config.clients.find(Some(token.client.as_str())).ok_or(Problem::ClientGone)?;
+        if client.transport == Transport::Cookie && !request.cookie_clients.contains(&client.id) {
+            return Err(Problem::OriginNotAllowed);
+        }
+        let refused = |cause| Event::LoginFactorRefused {
+            cause: FactorRefusal::Factor(cause),
+            user: Some(token.user),
+            client: Some(client.id.clone()),
+        };
+        let key = self.peppers.counter_key();
+        let subjects = Subjects::of(key, &token.username, request.source_ip, Proof::Nothing);
+        let here = subjects.address.as_ref().map(|address| address.known);
+        let sender = match (token.device, token.known) {
+            (Some(device), _) => FactorSender::Device(device),
+            (None, Some(known)) if here == Some(known) => FactorSender::KnownAddress(known),
+            (None, _) => FactorSender::Anyone,
+        };
+        let (limits, attempt) = (&self.config.limits, AttemptId::generate(self.context.entropy.as_ref()));
+        let counter = Counter { key: factors_of(key, &token.username, sender), limit: limits.pair, now };
+        let begun = self.store.begin(&token.username, &counter, attempt).await;
+        let begun = begun.map_err(Problem::store("begin_factor"))?;
+        if let Attempt::Exhausted(until) = begun.attempt {
+            return Err(Problem::Throttled(Box::new(Throttled {
+                limit: Exhausted::SecondFactor,
+                account: subjects.account,
+                client: client.id.clone(),
+                user: Some(token.user),
+                wait: until.since(now),
+            })));
+        }
+        let is_same = |user: &User| {
+            user.id == token.user
+                && user.status == UserStatus::Enabled
+                && user.password_version == token.password_version
+        };
+        let Some(user) = begun.user.filter(is_same) else {
+            events.push(refused(FactorFault::UserChanged));
+            return Err(Problem::TokenRejected);
+        };
+        if !token.scope.is_within(&client.narrow(&user.scope)) {
+            events.push(refused(FactorFault::ScopeNotGranted));
+            return Err(Problem::ScopeNotGranted);
+        }
+        let shown = match self.check_factor(&request.proof, &user, now, events) {
+            Ok(shown) => shown,
+            Err(cause) => {
+                events.push(refused(cause));
+                return Err(Problem::WrongCode);
+            }
+        };
+        let known = here.and_then(|here| remember(limits.known_for, &begun.known, here, now));
+        let opens = Opens {
+            user: &user,
+            client,
+            scope: token.scope.clone(),
+            account: token.account,
+            device: token.device,
+            user_agent: request.user_agent.as_deref(),
+            rehash: None,
+            known: known.as_deref(),
+            factor: Some(shown.used()),
+            settle: &counter.key,
+        };
+        let Some(session) = self.open(&opens).await? else {
+            events.push(refused(FactorFault::Overtaken));
+            return Err(Problem::WrongCode);
+        };
+        if let Shown::RecoveryCode(_) = shown {
+            let left = user.factors.recovery.len().saturating_sub(1) as u64;
+            events.push(Event::RecoveryCodeUsed { user: user.id, session: session.session, left });
+        }
+        self.answer(&opens, &session, events).await
+    }
+
+    /// Whether the factor is that of the user.
+    fn check_factor(
+        &self,
+        proof: &FactorProof,
+        user: &User,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) -> Result<Shown, FactorFault> {
+        let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
+        match proof {
+            FactorProof::OneTimeCode(code) => {
+                let context = bound_to(user.id);
+                let opened = self.factor_keys.open(&enrolled.sealed, &context);
+                let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
+                let (Some(opened), Some(totp)) = (opened, totp) else {
+                    events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
+                    return Err(FactorFault::Unreadable);
+                };
+                let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
+                    let is_old = totp.accept(code.expose(), now, 0).is_some();
+                    return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
+                };
+                let entropy = self.context.entropy.as_ref();
+                // If it cannot be encrypted again, the old form stays.
+                let resealed = opened
+                    .outdated
+                    .then(|| self.factor_keys.seal(opened.plain.expose(), &context, entropy).ok());
+                Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
+            }
+            FactorProof::RecoveryCode(code) => {
+                let found = recovery::find(code.expose(), user.id, &self.factor_keys, &user.factors.recovery);
+                found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
+            }
+        }
+    }
+}
