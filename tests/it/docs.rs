@@ -402,9 +402,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
         FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidClient, InvalidGrant,
         InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed, NoOperator,
-        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused, ServerError, SignUpNotAllowed,
-        SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient, UnsupportedGrantType,
-        UnsupportedMediaType, WrongCode, WrongPassword,
+        NoToken, NotFound, NotThroughProxy, OriginNotAllowed, PasskeysOff, PasswordRefused, ServerError,
+        SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient,
+        UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPasskey, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -428,6 +428,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         MailRefused,
         SignUpNotAllowed,
         MailOff,
+        PasskeysOff,
+        WrongPasskey,
         WrongCode,
         InsufficientAuthentication(0, "1"),
         FactorRequired,
@@ -460,6 +462,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | InvalidScope
             | WrongPassword
             | WrongCode
+            | WrongPasskey
+            | PasskeysOff
             | InsufficientAuthentication(..)
             | FactorRequired
             | PasswordRefused(_)

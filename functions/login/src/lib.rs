@@ -1,13 +1,16 @@
 //! `POST /login`: a username and a password become a session with two tokens. `POST /login/factor`: the second step of users with a
-//! second factor.
+//! second factor. `POST /login/passkey/options` and `POST /login/passkey`: a passkey becomes a session.
 
 use daypass_core::client::Transport;
 use daypass_core::flow::login::factor::FactorRequest;
+use daypass_core::flow::login::passkey::PasskeyLoginRequest;
 use daypass_core::flow::login::{Login, LoginRequest};
-use daypass_core::http::answer::{Response, record, refuse};
+use daypass_core::http::answer::{Response, record, refuse, respond};
 use daypass_core::http::browser::{respond_to_login, respond_with_tokens};
 use daypass_core::http::cors::with_cors;
+use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{Request, caller_of};
+use daypass_core::ports::passkey::PasskeyStore;
 use daypass_core::ports::store::{AddressStore, AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,12 +23,32 @@ pub const METHODS: &str = "POST";
 const STEP: Duration = Duration::from_millis(20);
 
 /// Answers a step of a login.
-pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, request: Request) -> Response {
+pub async fn handle<S: Store + AttemptStore + AddressStore + PasskeyStore>(
+    login: &Login<S>,
+    request: Request,
+) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
-        if request.uri().path().ends_with("/factor") {
+        let path = request.uri().path();
+        if path.ends_with("/passkey/options") {
+            if request.method().as_str() != METHODS {
+                return refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller);
+            }
+            return respond(record(login.passkey_options(), &login.context, &caller));
+        }
+        if path.ends_with("/passkey") {
+            return match PasskeyLoginRequest::parse(&mut request, clients) {
+                Ok(parsed) => {
+                    let transport = parsed.transport();
+                    let result = record(login.run_with_passkey(parsed).await, &login.context, &caller);
+                    respond_with_tokens(result, transport)
+                }
+                Err(error) => refuse(&login.context, error, &caller),
+            };
+        }
+        if path.ends_with("/factor") {
             return match FactorRequest::parse(&mut request, clients) {
                 Ok(parsed) => {
                     let result = record(login.complete(parsed).await, &login.context, &caller);

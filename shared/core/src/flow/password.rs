@@ -16,6 +16,7 @@
 
 pub mod email;
 pub mod factors;
+pub mod passkeys;
 
 use crate::account::claims::Claims;
 use crate::client::{Client, Transport};

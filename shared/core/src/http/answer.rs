@@ -142,6 +142,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::WrongCode
+        | ApiError::WrongPasskey
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused => StatusCode::BAD_REQUEST,
         ApiError::BadCredentials
@@ -156,7 +157,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::FactorRequired
         | ApiError::SignUpNotAllowed
         | ApiError::NoOperator => StatusCode::FORBIDDEN,
-        ApiError::NotFound | ApiError::MailOff => StatusCode::NOT_FOUND,
+        ApiError::NotFound | ApiError::MailOff | ApiError::PasskeysOff => StatusCode::NOT_FOUND,
         ApiError::AlreadyExists(_) => StatusCode::CONFLICT,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -207,6 +208,8 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::InvalidScope
         | ApiError::WrongPassword
         | ApiError::WrongCode
+        | ApiError::WrongPasskey
+        | ApiError::PasskeysOff
         | ApiError::FactorRequired
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused
@@ -256,6 +259,8 @@ mod tests {
             ApiError::AnotherClientsGrant,
             ApiError::WrongPassword,
             ApiError::WrongCode,
+            ApiError::WrongPasskey,
+            ApiError::PasskeysOff,
             ApiError::InsufficientAuthentication(600, "2"),
             ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),

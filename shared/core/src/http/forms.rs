@@ -13,6 +13,7 @@ use crate::flow::sessions::SessionsRequest;
 use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::browser::{Page, cookie, device_cookie};
 use crate::http::error::ApiError;
+use crate::http::passkey::CredentialJson;
 use crate::http::request::{Request, caller_of, idempotency_key, keys_are_overdue, principal_of};
 use crate::ports::hasher::PasswordHasher;
 use crate::secret::{Password, SecretString};
@@ -58,6 +59,7 @@ struct FactorBody {
     mfa_token: Parameter<SecretString>,
     code: Parameter<SecretString>,
     recovery_code: Parameter<SecretString>,
+    passkey: CredentialJson,
 }
 
 #[derive(Default, Deserialize)]
@@ -158,10 +160,14 @@ impl FactorRequest {
     pub fn parse(request: &mut Request, clients: &Clients) -> Result<Self, ApiError> {
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
-        let proof = match (body.code.text()?, body.recovery_code.text()?) {
-            (Some(code), None) => FactorProof::OneTimeCode(code),
-            (None, Some(code)) => FactorProof::RecoveryCode(code),
-            _ => return Err(ApiError::InvalidRequest("Send either a code or a recovery_code.")),
+        let passkey = (!body.passkey.is_absent()).then_some(body.passkey);
+        let proof = match (body.code.text()?, body.recovery_code.text()?, passkey) {
+            (Some(code), None, None) => FactorProof::OneTimeCode(code),
+            (None, Some(code), None) => FactorProof::RecoveryCode(code),
+            (None, None, Some(passkey)) => FactorProof::Passkey(passkey.assertion()?),
+            _ => {
+                return Err(ApiError::InvalidRequest("Send one of code, recovery_code and passkey."));
+            }
         };
         let caller = caller_of(request);
         Ok(Self {
@@ -358,7 +364,7 @@ impl PasswordRequest {
 }
 
 /// The scope without [`Scope::ACCOUNT`], and whether the request asks for the right to the account endpoints.
-fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
+pub(super) fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
     let mut scope = parameter.text()?.as_deref().map(Scope::parse).transpose()?;
     let account = scope.as_mut().is_none_or(|scope| scope.remove(Scope::ACCOUNT));
     Ok((scope, account))

@@ -10,6 +10,7 @@ pub mod error;
 pub mod factors;
 pub mod feed;
 pub mod forms;
+mod passkey;
 pub mod proxy;
 pub mod request;
 

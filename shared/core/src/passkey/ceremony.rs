@@ -67,8 +67,7 @@ impl Ceremony<'_> {
     pub fn register(&self, response: &Attestation, user: UserId) -> Result<(Credential, Challenge), Fault> {
         let challenge = self.client_data(&response.client_data, Kind::Registration)?;
         let data = AuthenticatorData::parse(&response.authenticator_data)?;
-        // A passkey can be the only factor of a login, so its authenticator must be able to verify its person.
-        self.check_flags(&data, true)?;
+        self.check_flags(&data)?;
         let attested = data.attested.ok_or(Fault::AttestedData)?;
         if attested.credential_id != response.id {
             return Err(Fault::CredentialId);
@@ -80,6 +79,7 @@ impl Ceremony<'_> {
             sign_count: data.sign_count,
             backup_eligible: data.flags.backup_eligible(),
             backed_up: data.flags.backed_up(),
+            verifies_user: data.flags.user_verified(),
         };
         Ok((credential, challenge))
     }
@@ -91,7 +91,7 @@ impl Ceremony<'_> {
     pub fn authenticate<'r>(&self, response: &'r Assertion) -> Result<Presented<'r>, Fault> {
         let challenge = self.client_data(&response.client_data, Kind::Authentication)?;
         let data = AuthenticatorData::parse(&response.authenticator_data)?;
-        self.check_flags(&data, self.purpose == Purpose::Login)?;
+        self.check_flags(&data)?;
         if data.attested.is_some() {
             return Err(Fault::AttestedData);
         }
@@ -99,7 +99,7 @@ impl Ceremony<'_> {
         if self.purpose == Purpose::Login && response.user_handle.is_none() {
             return Err(Fault::UserHandle);
         }
-        Ok(Presented { response, data, challenge })
+        Ok(Presented { response, data, challenge, is_login: self.purpose == Purpose::Login })
     }
 
     fn client_data(&self, bytes: &[u8], kind: Kind) -> Result<Challenge, Fault> {
@@ -107,16 +107,13 @@ impl Ceremony<'_> {
         Challenge::authenticate(&challenge, self.purpose, self.party, self.keys, self.now)
     }
 
-    fn check_flags(&self, data: &AuthenticatorData<'_>, verified: bool) -> Result<(), Fault> {
+    fn check_flags(&self, data: &AuthenticatorData<'_>) -> Result<(), Fault> {
         let flags = data.flags;
         if data.rp_id_hash != self.party.id_hash() {
             return Err(Fault::RelyingParty);
         }
         if !flags.user_present() {
             return Err(Fault::NotPresent);
-        }
-        if verified && !flags.user_verified() {
-            return Err(Fault::NotVerified);
         }
         if flags.backed_up() && !flags.backup_eligible() {
             return Err(Fault::Backup);
@@ -132,6 +129,7 @@ pub struct Presented<'r> {
     data: AuthenticatorData<'r>,
     /// The challenge of the ceremony, which the store has to note.
     pub challenge: Challenge,
+    is_login: bool,
 }
 
 impl Presented<'_> {
@@ -150,6 +148,10 @@ impl Presented<'_> {
         if data.flags.backup_eligible() != stored.backup_eligible {
             return Err(Fault::Backup);
         }
+        // A thief without the PIN can ask the authenticator for a response without user verification.
+        if self.is_login && stored.verifies_user && !data.flags.user_verified() {
+            return Err(Fault::NotVerified);
+        }
         let hash = digest::digest(&digest::SHA256, &response.client_data);
         let message = [response.authenticator_data.as_slice(), hash.as_ref()].concat();
         if !stored.public_key.verifies(&message, &response.signature) {
@@ -163,7 +165,7 @@ impl Presented<'_> {
         Ok(Used {
             sign_count: data.sign_count,
             backed_up: data.flags.backed_up(),
-            user_verified: data.flags.user_verified(),
+            user_verified: stored.verifies_user && data.flags.user_verified(),
         })
     }
 }
@@ -175,6 +177,6 @@ pub struct Used {
     pub sign_count: u32,
     /// Whether the credential has copies on other devices.
     pub backed_up: bool,
-    /// Whether the authenticator has verified its person.
+    /// Whether the authenticator has verified its person, now and at the registration. Then the passkey is two factors.
     pub user_verified: bool,
 }

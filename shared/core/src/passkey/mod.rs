@@ -46,7 +46,7 @@ pub enum Fault {
     RelyingParty,
     /// The flag UP is not set: no person was present.
     NotPresent,
-    /// The flag UV is not set: the authenticator has not verified its person.
+    /// The flag UV is not set: the authenticator has not verified its person, and did so at the registration.
     NotVerified,
     /// The flags of the backup contradict each other, or the registration.
     Backup,
@@ -118,6 +118,9 @@ pub struct Credential {
     pub backup_eligible: bool,
     /// Whether it has done so (flag BS).
     pub backed_up: bool,
+    /// Whether the authenticator verified its person at the registration (flag UV; `uvInitialized` of the specification). It never
+    /// changes: who has found an authenticator without a PIN can set one.
+    pub verifies_user: bool,
 }
 
 impl Credential {

@@ -164,6 +164,7 @@ fn stored(key: &Private) -> Credential {
         sign_count: 4,
         backup_eligible: false,
         backed_up: false,
+        verifies_user: true,
     }
 }
 
@@ -379,15 +380,31 @@ fn nobody_was_present() {
     assert_eq!(world.register(&attestation(&world.creation(), &data)), Err(Fault::NotPresent));
 }
 
-/// Section 7.1 step 16 and section 7.2 step 17.
+/// Section 7.1 step 16 and section 7.2 step 17. A thief can ask an authenticator for a response without its PIN.
 ///
-/// invariant: A passkey that is the only factor of a login has verified its person.
+/// invariant: A passkey that has verified its person at the registration logs in with user verification alone.
 #[test]
-fn user_verification_is_required_where_the_passkey_is_the_only_factor() {
+fn user_verification_is_required_where_the_registration_had_it() {
     let world = World::new();
     world.check_login(UP, |_| {}, Err(Fault::NotVerified));
-    let data = registration_data(UP, &Private::es256().cose());
-    assert_eq!(world.register(&attestation(&world.creation(), &data)), Err(Fault::NotVerified));
+    let data = registration_data(UP | UV, &Private::es256().cose());
+    assert!(world.register(&attestation(&world.creation(), &data)).unwrap().verifies_user);
+}
+
+/// Section 4, `uvInitialized`: a thief can set a PIN on an authenticator that has none.
+///
+/// invariant: A passkey that was registered without user verification is one factor, whatever a later response says.
+#[test]
+fn user_verification_is_no_factor_without_that_of_the_registration() {
+    let world = World::new();
+    let key = Private::es256();
+    let data = registration_data(UP, &key.cose());
+    let credential = world.register(&attestation(&world.creation(), &data)).unwrap();
+    assert!(!credential.verifies_user);
+    for flags in [UP, UP | UV] {
+        let response = assertion(&key, world.get().to_string().into_bytes(), assertion_data(flags, 5));
+        assert_eq!(world.login(&response, &credential).map(|used| used.user_verified), Ok(false));
+    }
 }
 
 /// The password is the other factor. The result states that nobody was verified.

@@ -4,14 +4,19 @@
 //! the transaction; and the read of the live sessions. The transaction uses the factor up: its condition is that the stored time
 //! step is earlier, or that the recovery code is still stored. So a code works once, at any concurrency.
 
+use super::passkey::{RequestOptions, ShownPasskey};
 use super::{Login, Opens};
+use crate::account::authentication::{Method, Methods};
 use crate::client::{Client, Transport};
 use crate::factor::{FactorKind, bound_to, recovery, totp::Totp};
 use crate::flow::error::{Problem, Throttled};
 use crate::flow::issue::{TokenResponse, exposed};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::remember;
+use crate::passkey::ceremony::Assertion;
+use crate::passkey::challenge::Purpose;
 use crate::ports::event::{Event, FactorFault, FactorRefusal};
+use crate::ports::passkey::PasskeyStore;
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
 use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
@@ -34,6 +39,9 @@ pub struct SecondStep {
     expires_in: u64,
     /// The kinds of factors that the user can show.
     factors: Vec<FactorKind>,
+    /// What a page hands to `navigator.credentials.get`, if the user has a passkey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passkey: Option<RequestOptions>,
 }
 
 /// A parsed request for the second step.
@@ -57,12 +65,15 @@ pub enum FactorProof {
     OneTimeCode(SecretString),
     /// A recovery code.
     RecoveryCode(SecretString),
+    /// The response of an authenticator.
+    Passkey(Assertion),
 }
 
 /// A factor that is right, before the store has used it up.
 enum Shown {
     OneTimeCode { step: u64, resealed: Option<Vec<u8>> },
     RecoveryCode(recovery::RecoveryDigest),
+    Passkey(Box<ShownPasskey>),
 }
 
 impl Shown {
@@ -72,11 +83,19 @@ impl Shown {
                 UsedFactor::OneTimeCode { step: *step, resealed: resealed.as_deref() }
             }
             Self::RecoveryCode(digest) => UsedFactor::RecoveryCode(*digest),
+            Self::Passkey(shown) => UsedFactor::Passkey(shown.used()),
+        }
+    }
+
+    fn method(&self) -> Method {
+        match self {
+            Self::OneTimeCode { .. } | Self::RecoveryCode(_) => Method::OneTimeCode,
+            Self::Passkey(shown) => shown.method(),
         }
     }
 }
 
-impl<S: Store + AttemptStore + AddressStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
     /// The answer to the right password of a user with a second factor.
     #[expect(clippy::too_many_arguments, reason = "each is a member of the token")]
     pub(super) fn second_step(
@@ -101,13 +120,19 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             known,
             expires_at: Timestamp::from_seconds((now + LIFETIME).seconds()),
         };
+        let (ids, mut factors) = (&user.factors.passkeys, user.factors.kinds());
+        let party = self.config.passkeys.as_ref().filter(|_| !ids.is_empty());
+        let passkey = party.map(|party| self.options(party, Purpose::SecondFactor(user.id), ids));
+        // The passkeys of a service that has none any more.
+        factors.retain(|kind| *kind != FactorKind::Passkey || passkey.is_some());
         events.push(Event::LoginMfaRequired { user: user.id, client: client.id.clone() });
         SecondStep {
             error: "mfa_required",
             error_description: "The password is right. Show a second factor.",
             mfa_token: SecretString::new(token.mint(&self.issuer.refresh_keys, &self.config.issuer)),
             expires_in: LIFETIME.as_secs(),
-            factors: user.factors.kinds(),
+            factors,
+            passkey,
         }
     }
 
@@ -134,11 +159,12 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         if client.transport == Transport::Cookie && !request.cookie_clients.contains(&client.id) {
             return Err(Problem::OriginNotAllowed);
         }
-        let refused = |cause| Event::LoginFactorRefused {
-            cause: FactorRefusal::Factor(cause),
+        let refused_for = |cause| Event::LoginFactorRefused {
+            cause,
             user: Some(token.user),
             client: Some(client.id.clone()),
         };
+        let refused = |cause| refused_for(FactorRefusal::Factor(cause));
         let key = self.peppers.counter_key();
         let subjects = Subjects::of(key, &token.username, request.source_ip, Proof::Nothing);
         let here = subjects.address.as_ref().map(|address| address.known);
@@ -173,11 +199,15 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             events.push(refused(FactorFault::ScopeNotGranted));
             return Err(Problem::ScopeNotGranted);
         }
-        let shown = match self.check_factor(&request.proof, &user, now, events) {
+        let wrong = || match request.proof {
+            FactorProof::Passkey(_) => Problem::PasskeyRejected,
+            FactorProof::OneTimeCode(_) | FactorProof::RecoveryCode(_) => Problem::WrongCode,
+        };
+        let shown = match self.check_factor(&request.proof, &user, now, events).await? {
             Ok(shown) => shown,
             Err(cause) => {
-                events.push(refused(cause));
-                return Err(Problem::WrongCode);
+                events.push(refused_for(cause));
+                return Err(wrong());
             }
         };
         let known = here.and_then(|here| remember(limits.known_for, &begun.known, here, now));
@@ -190,12 +220,13 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             user_agent: request.user_agent.as_deref(),
             rehash: None,
             known: known.as_deref(),
+            methods: Methods::of(&[Method::Password, shown.method()]),
             factor: Some(shown.used()),
-            settle: &counter.key,
+            settle: Some(&counter.key),
         };
         let Some(session) = self.open(&opens).await? else {
             events.push(refused(FactorFault::Overtaken));
-            return Err(Problem::WrongCode);
+            return Err(wrong());
         };
         if let Shown::RecoveryCode(_) = shown {
             let left = user.factors.recovery.len().saturating_sub(1) as u64;
@@ -204,39 +235,57 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         self.answer(&opens, &session, events).await
     }
 
-    /// Whether the factor is that of the user.
-    fn check_factor(
+    /// Whether the factor is that of the user. A passkey of another user costs no read.
+    async fn check_factor(
         &self,
         proof: &FactorProof,
         user: &User,
         now: Timestamp,
         events: &mut Vec<Event>,
-    ) -> Result<Shown, FactorFault> {
-        let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
-        match proof {
-            FactorProof::OneTimeCode(code) => {
-                let context = bound_to(user.id);
-                let opened = self.factor_keys.open(&enrolled.sealed, &context);
-                let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
-                let (Some(opened), Some(totp)) = (opened, totp) else {
-                    events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
-                    return Err(FactorFault::Unreadable);
-                };
-                let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
-                    let is_old = totp.accept(code.expose(), now, 0).is_some();
-                    return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
-                };
-                let entropy = self.context.entropy.as_ref();
-                // If it cannot be encrypted again, the old form stays.
-                let resealed = opened
-                    .outdated
-                    .then(|| self.factor_keys.seal(opened.plain.expose(), &context, entropy).ok());
-                Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
-            }
+    ) -> Result<Result<Shown, FactorRefusal>, Problem> {
+        let checked = match proof {
+            FactorProof::OneTimeCode(code) => self.check_code(code, user, now, events),
+            FactorProof::RecoveryCode(_) if !user.factors.is_enrolled() => Err(FactorFault::NoFactor),
             FactorProof::RecoveryCode(code) => {
                 let found = recovery::find(code.expose(), user.id, &self.factor_keys, &user.factors.recovery);
                 found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
             }
-        }
+            FactorProof::Passkey(response) if !user.factors.passkeys.contains(&response.id) => {
+                Err(FactorFault::NoFactor)
+            }
+            FactorProof::Passkey(response) => {
+                let checked = self.check_passkey(response, Purpose::SecondFactor(user.id), events).await?;
+                let shown = checked.map(|shown| Shown::Passkey(Box::new(shown)));
+                return Ok(shown.map_err(|(cause, _)| FactorRefusal::Passkey(cause)));
+            }
+        };
+        Ok(checked.map_err(FactorRefusal::Factor))
+    }
+
+    /// Whether the one-time code is that of the user.
+    fn check_code(
+        &self,
+        code: &SecretString,
+        user: &User,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) -> Result<Shown, FactorFault> {
+        let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
+        let context = bound_to(user.id);
+        let opened = self.factor_keys.open(&enrolled.sealed, &context);
+        let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
+        let (Some(opened), Some(totp)) = (opened, totp) else {
+            events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
+            return Err(FactorFault::Unreadable);
+        };
+        let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
+            let is_old = totp.accept(code.expose(), now, 0).is_some();
+            return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
+        };
+        let entropy = self.context.entropy.as_ref();
+        // If it cannot be encrypted again, the old form stays.
+        let resealed =
+            opened.outdated.then(|| self.factor_keys.seal(opened.plain.expose(), &context, entropy).ok());
+        Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
     }
 }
