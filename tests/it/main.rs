@@ -24,6 +24,7 @@ mod model;
 mod openapi;
 mod oracle;
 mod overdue;
+mod passkeys;
 mod password;
 mod proxy;
 mod release;

@@ -31,40 +31,39 @@ pub async fn handle<S: Store + AttemptStore + AddressStore + PasskeyStore>(
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
-        let path = request.uri().path();
-        if path.ends_with("/passkey/options") {
-            if request.method().as_str() != METHODS {
-                return refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller);
-            }
-            return respond(record(login.passkey_options(), &login.context, &caller));
-        }
-        if path.ends_with("/passkey") {
-            return match PasskeyLoginRequest::parse(&mut request, clients) {
+        // The segments before are a stage or the base path of a custom domain.
+        let mut segments = request.uri().path().rsplit('/');
+        match (segments.next(), segments.next()) {
+            (Some("login"), _) => match LoginRequest::parse(&mut request, clients, login.hasher.as_ref()) {
                 Ok(parsed) => {
                     let transport = parsed.transport();
-                    let result = record(login.run_with_passkey(parsed).await, &login.context, &caller);
-                    respond_with_tokens(result, transport)
+                    let result = record(login.run(parsed).await, &login.context, &caller);
+                    respond_to_login(result, transport)
                 }
                 Err(error) => refuse(&login.context, error, &caller),
-            };
-        }
-        if path.ends_with("/factor") {
-            return match FactorRequest::parse(&mut request, clients) {
+            },
+            (Some("factor"), Some("login")) => match FactorRequest::parse(&mut request, clients) {
                 Ok(parsed) => {
                     let result = record(login.complete(parsed).await, &login.context, &caller);
                     // The request presents no refresh token.
                     respond_with_tokens(result, Transport::Body)
                 }
                 Err(error) => refuse(&login.context, error, &caller),
-            };
-        }
-        match LoginRequest::parse(&mut request, clients, login.hasher.as_ref()) {
-            Ok(parsed) => {
-                let transport = parsed.transport();
-                let result = record(login.run(parsed).await, &login.context, &caller);
-                respond_to_login(result, transport)
+            },
+            (Some("passkey"), Some("login")) => match PasskeyLoginRequest::parse(&mut request, clients) {
+                Ok(parsed) => {
+                    let result = record(login.run_with_passkey(parsed).await, &login.context, &caller);
+                    respond_with_tokens(result, Transport::Body)
+                }
+                Err(error) => refuse(&login.context, error, &caller),
+            },
+            (Some("options"), Some("passkey")) if request.method().as_str() == METHODS => {
+                respond(record(login.passkey_options(), &login.context, &caller))
             }
-            Err(error) => refuse(&login.context, error, &caller),
+            (Some("options"), Some("passkey")) => {
+                refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller)
+            }
+            _ => refuse(&login.context, ApiError::NotFound, &caller),
         }
     })
     .await;

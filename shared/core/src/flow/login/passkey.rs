@@ -7,7 +7,7 @@
 
 use super::{Login, Opens};
 use crate::account::authentication::{Method, Methods};
-use crate::client::{Client, Transport};
+use crate::client::Client;
 use crate::flow::error::Problem;
 use crate::flow::issue::TokenResponse;
 use crate::flow::outcome::Outcome;
@@ -32,14 +32,6 @@ pub struct PasskeyLoginRequest {
     /// As in [`LoginRequest`](super::LoginRequest).
     pub(crate) account: bool,
     pub(crate) user_agent: Option<String>,
-}
-
-impl PasskeyLoginRequest {
-    /// How the client of the request holds its refresh token.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        self.client.transport
-    }
 }
 
 /// What a page hands to `navigator.credentials.get` (`PublicKeyCredentialRequestOptionsJSON`).
