@@ -214,7 +214,7 @@ const AREAS: [(&str, &[&str]); 15] = [
             "tests/src/contract/address.rs",
         ],
     ),
-    ("Passkeys", &["shared/core/src/passkey/"]),
+    ("Passkeys", &["shared/core/src/passkey/", "tests/it/passkeys.rs", "tests/src/contract/passkey.rs"]),
     ("Second factors", &["shared/core/src/factor", "shared/core/src/keys/factors", "tests/it/factors.rs"]),
     ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (

@@ -201,7 +201,7 @@ async fn a_passkey_is_a_second_factor() {
             _ => None,
         })
         .collect();
-    assert_eq!(causes[1], FactorRefusal::Passkey(PasskeyRefusal::Response(Fault::Challenge)));
+    assert_eq!(causes[1], FactorRefusal::Passkey(Fault::Challenge));
     let passkey = own.get(&body["passkey"]);
     let done = second(passkey.clone()).await;
     assert_eq!((done.status, &claims(&done)["acr"]), (200, &json!("2")), "{done:?}");

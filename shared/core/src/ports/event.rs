@@ -5,7 +5,7 @@
 
 use crate::account::Undeliverable;
 use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
-use crate::passkey::PasskeyId;
+use crate::passkey::{Fault, PasskeyId};
 use crate::ports::mail::MailKind;
 use crate::ports::passkey::PasskeyRefusal;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
@@ -507,8 +507,8 @@ pub enum FactorRefusal {
     Token(MfaTokenError),
     /// The factor or its user.
     Factor(FactorFault),
-    /// The passkey.
-    Passkey(PasskeyRefusal),
+    /// The response of an authenticator.
+    Passkey(Fault),
 }
 
 /// What is wrong with a second factor that comes with an authentic token.

@@ -16,7 +16,7 @@ use crate::flow::throttle::remember;
 use crate::passkey::ceremony::Assertion;
 use crate::passkey::challenge::Purpose;
 use crate::ports::event::{Event, FactorFault, FactorRefusal};
-use crate::ports::passkey::PasskeyStore;
+use crate::ports::passkey::{PasskeyRefusal, PasskeyStore};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
 use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
@@ -256,7 +256,10 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             FactorProof::Passkey(response) => {
                 let checked = self.check_passkey(response, Purpose::SecondFactor(user.id), events).await?;
                 let shown = checked.map(|shown| Shown::Passkey(Box::new(shown)));
-                return Ok(shown.map_err(|(cause, _)| FactorRefusal::Passkey(cause)));
+                return Ok(shown.map_err(|(cause, _)| match cause {
+                    PasskeyRefusal::Response(fault) => FactorRefusal::Passkey(fault),
+                    PasskeyRefusal::Stored(_) => FactorRefusal::Factor(FactorFault::NoFactor),
+                }));
             }
         };
         Ok(checked.map_err(FactorRefusal::Factor))
