@@ -87,6 +87,7 @@ export class DaypassError extends Error {
    * - `insecure_context`: the page is neither on `https://` nor on `http://localhost`
    * - `no_browser`: the code runs on a server, where there is no session
    * - `no_key`: the browser does not keep the key that the option `dpop` needs, because IndexedDB is not available
+   * - `no_passkeys`: the browser is older than passkeys as JSON (Chrome 129, Firefox 124, Safari 18.4)
    */
   readonly error: string;
   /** `token` or `refresh_token` if the server got no token: the browser has no cookie. */
@@ -115,6 +116,27 @@ export class Daypass extends EventTarget {
   start(): Promise<DaypassState>;
   /** Logs in, for all tabs. Rejects with {@link DaypassError}. */
   login(credentials: { username: string; password: string }): Promise<void>;
+  /**
+   * Logs in with a passkey, for all tabs, without a name.
+   *
+   * With `conditional`, the browser offers the user's passkeys in the list of the field with `autocomplete="username webauthn"`,
+   * and the promise stays pending until the user takes one. A later call, or {@link Daypass.login}, ends the wait: it then
+   * rejects with an `AbortError`.
+   *
+   * Rejects with {@link DaypassError}, such as `wrong_passkey`, or as
+   * [`navigator.credentials.get`](https://developer.mozilla.org/en-US/docs/Web/API/CredentialsContainer/get) does:
+   * `NotAllowedError` if the user cancels.
+   */
+  signInWithPasskey(options?: { conditional?: boolean }): Promise<void>;
+  /**
+   * Registers a passkey under this name. The user must have logged in within ten minutes, and with a second factor if there is
+   * one: otherwise it rejects as `insufficient_user_authentication`.
+   *
+   * Rejects with {@link DaypassError}, or as
+   * [`navigator.credentials.create`](https://developer.mozilla.org/en-US/docs/Web/API/CredentialsContainer/create) does:
+   * `InvalidStateError` if the device has a passkey of the user, `NotAllowedError` if the user cancels.
+   */
+  registerPasskey(name: string): Promise<{ passkeyId: string }>;
   /**
    * Changes the password. All sessions of the user end, and this browser gets a new one.
    *

@@ -218,6 +218,8 @@ export class Daypass extends EventTarget {
   #nonce;
   /** How far the clock of the server is ahead of this machine's, as far as this tab can tell. */
   #skew = 0;
+  /** Ends the question for a passkey that is open: a page can have one. */
+  #passkeyRequest = new AbortController();
 
   /** How often the token or `#renewalError` was set, by this tab or by a message. */
   #updates = 0;
@@ -288,10 +290,58 @@ export class Daypass extends EventTarget {
    * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it
    */
   login({ username, password }) {
+    this.#passkeyRequest.abort();
     return this.#withLock(async () => {
       const { scope } = this.#options;
       this.#publish(await this.#requestToken("/login", { username, password, scope }), "login");
     });
+  }
+
+  /**
+   * Logs in with a passkey, for all tabs, without a name.
+   *
+   * @param {{ conditional?: boolean }} [options] whether the browser offers the passkeys in the list of the form's name field
+   *   (`autocomplete="username webauthn"`) and waits until the user takes one. A later call of this method ends the wait.
+   * @returns {Promise<void>} rejects with a `DaypassError`, or as `navigator.credentials.get` does:
+   *   https://developer.mozilla.org/en-US/docs/Web/API/CredentialsContainer/get
+   */
+  async signInWithPasskey({ conditional = false } = {}) {
+    this.#needsPasskeys();
+    this.#passkeyRequest.abort();
+    const { signal } = (this.#passkeyRequest = new AbortController());
+    let credential;
+    while (!credential) {
+      const json = await this.#request("/login/passkey/options");
+      // A challenge expires while the form is open.
+      const stale = timeout(conditional ? json.timeout / 1250 : 1e6);
+      const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(json);
+      const mediation = conditional ? "conditional" : "optional";
+      credential = await navigator.credentials
+        .get({ publicKey, mediation, signal: AbortSignal.any([signal, stale]) })
+        .catch((error) => {
+          if (signal.aborted || !stale.aborted) throw error;
+        });
+    }
+    await this.#withLock(async () => {
+      const { scope } = this.#options;
+      this.#publish(await this.#requestToken("/login/passkey", { passkey: credential, scope }), "login");
+    });
+  }
+
+  /**
+   * Registers a passkey for the user, who must have logged in within ten minutes.
+   *
+   * @param {string} name in the list of the user
+   * @returns {Promise<{ passkeyId: string }>} rejects with a `DaypassError`, or as `navigator.credentials.create` does
+   */
+  async registerPasskey(name) {
+    this.#needsPasskeys();
+    const send = (url, init) => this.fetch(url, init);
+    const json = await this.#request("/factors/passkeys/options", {}, {}, send);
+    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(json);
+    const passkey = await navigator.credentials.create({ publicKey });
+    const { passkey_id: passkeyId } = await this.#request("/factors/passkeys", { name, passkey }, {}, send);
+    return { passkeyId };
   }
 
   /**
@@ -462,6 +512,11 @@ export class Daypass extends EventTarget {
 
   #needsBrowser() {
     if (isOutsideBrowser()) throw new DaypassError({ error: "no_browser" });
+  }
+
+  #needsPasskeys() {
+    this.#needsBrowser();
+    if (!globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON) throw new DaypassError({ error: "no_passkeys" });
   }
 
   /** Throws unless the session of the browser is still this one. */

@@ -121,6 +121,7 @@ MAY = {
     "Password": [
         "read a user",
         "change a user",
+        "delete a user",
         "open a session",
         "read a session",
         "find sessions",

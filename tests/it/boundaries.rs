@@ -134,9 +134,9 @@ fn core_names_nothing_ambient() {
 const VERIFIER: [&str; 7] = ["base", "jose", "routes", "revocation", "ports", "config", "testing"];
 
 /// The layers of core, which stand on those of the verifier.
-const CORE: [&str; 13] = [
-    "secret", "keys", "account", "factor", "token", "client", "throttle", "session", "ports", "config",
-    "flow", "http", "testing",
+const CORE: [&str; 14] = [
+    "secret", "keys", "account", "factor", "token", "client", "throttle", "session", "passkey", "ports",
+    "config", "flow", "http", "testing",
 ];
 
 #[test]

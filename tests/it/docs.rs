@@ -190,7 +190,7 @@ fn the_configuration_reference_is_up_to_date() {
 // ---- invariants ----------------------------------------------------------------------------------------------------
 
 /// Headings of the page, each with the places of its tests. The longest place that fits takes a test.
-const AREAS: [(&str, &[&str]); 14] = [
+const AREAS: [(&str, &[&str]); 15] = [
     ("Boundaries", &["tests/it/boundaries.rs"]),
     (
         "Sessions and refresh",
@@ -214,6 +214,7 @@ const AREAS: [(&str, &[&str]); 14] = [
             "tests/src/contract/address.rs",
         ],
     ),
+    ("Passkeys", &["shared/core/src/passkey/", "tests/it/passkeys.rs", "tests/src/contract/passkey.rs"]),
     ("Second factors", &["shared/core/src/factor", "shared/core/src/keys/factors", "tests/it/factors.rs"]),
     ("Admin API", &["infra/cli/tests/cli/admin.rs", "infra/rehearsal/admin.py", "tests/it/admin.rs"]),
     (
@@ -401,9 +402,9 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         AlreadyExists, AnotherClientsGrant, BadCredentials, BodyTooLarge, ClientAuthentication,
         FactorRequired, InsufficientAuthentication, InsufficientScope, InvalidClient, InvalidGrant,
         InvalidProof, InvalidRequest, InvalidScope, InvalidToken, MailOff, MailRefused, MethodNotAllowed,
-        NoOperator, NoToken, NonceNeeded, NotFound, NotThroughProxy, OriginNotAllowed, PasswordRefused,
-        ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient, UnknownClient,
-        UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPassword,
+        NoOperator, NoToken, NonceNeeded, NotFound, NotThroughProxy, OriginNotAllowed, PasskeysOff,
+        PasswordRefused, ServerError, SignUpNotAllowed, SlowDown, TemporarilyUnavailable, UnauthorizedClient,
+        UnknownClient, UnsupportedGrantType, UnsupportedMediaType, WrongCode, WrongPasskey, WrongPassword,
     };
     let all = [
         InvalidRequest(""),
@@ -427,6 +428,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
         MailRefused,
         SignUpNotAllowed,
         MailOff,
+        PasskeysOff,
+        WrongPasskey,
         WrongCode,
         InvalidProof(""),
         NonceNeeded,
@@ -463,6 +466,8 @@ pub(crate) fn errors() -> BTreeSet<(u16, &'static str)> {
             | WrongCode
             | InvalidProof(_)
             | NonceNeeded
+            | WrongPasskey
+            | PasskeysOff
             | FactorRequired
             | PasswordRefused(_)
             | MailRefused

@@ -13,11 +13,13 @@ mod walk;
 use daypass_core::account::Undeliverable;
 use daypass_core::client::machine::{CredentialId, MachineId, Unauthenticated};
 use daypass_core::http::request::Request;
+use daypass_core::passkey::{Fault, PasskeyId};
 use daypass_core::ports::event::{
     AdminAction, ClientRefusal, Event, FactorFault, FactorRefusal, FactorsChange, Ignored, LoginFailure,
     MailFault, MailRefusal, MailSkipped, PasswordRefusal, Refusal,
 };
 use daypass_core::ports::mail::MailKind;
+use daypass_core::ports::passkey::{PasskeyMismatch, PasskeyRefusal};
 use daypass_core::ports::store::UserStatus;
 use daypass_core::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use daypass_core::throttle::{Exhausted, MailLimit};
@@ -65,6 +67,7 @@ macro_rules! sample {
 sample! {
     OutboxId => [Self::from_bytes([3; 16])],
     UserId => [Self::from_bytes([1; 16])],
+    PasskeyId => [Self::of(b"credential")],
     SessionId => [Self::from_bytes([2; 16])],
     ClientId => [Self::parse("web").unwrap()],
     MachineId => [Self::parse("client_billing").unwrap()],
@@ -113,11 +116,16 @@ sample_units! {
     MailLimit { Address, Network, Code }
     MailKind {
         SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation, FactorEnrolled, FactorRemoved, RecoveryCodes,
-        FactorsReset,
+        PasskeyAdded, PasskeyRemoved, FactorsReset,
     }
     MfaTokenError { Malformed, UnknownKey, Forged, Expired }
     FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
-    FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced }
+    FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced, PasskeyAdded, PasskeyRemoved }
+    Fault {
+        ClientData, Type, Challenge, ChallengeExpired, Origin, CrossOrigin, AuthenticatorData, RelyingParty, NotPresent,
+        NotVerified, Backup, AttestedData, CredentialId, PublicKey, UserHandle, Signature, Counter,
+    }
+    PasskeyMismatch { UnknownPasskey, Disabled, OneFactor, ScopeNotGranted, Overtaken, Taken }
     Purpose { Reset, SignUp, Address, Invitation }
     Undeliverable { Bounced, Complained }
     SessionDenial { Ended }
@@ -155,7 +163,8 @@ sample_sums! {
     Refusal { Token, Session }
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
-    FactorRefusal { Token, Factor }
+    PasskeyRefusal { Response, Stored }
+    FactorRefusal { Token, Factor, Passkey }
     Denial { AuthorizationHeader, Token, Scheme, Proof, Session, Route }
 }
 
@@ -211,6 +220,8 @@ sample_events! {
     LoginFailed { cause, account, client, user }
     LoginMfaRequired { user, client }
     LoginFactorRefused { cause, user, client }
+    PasskeyRefused { cause, client, user, passkey }
+    PasskeyCopied { user, passkey }
     RecoveryCodeUsed { user, session, left }
     FactorsChanged { change, user, session }
     LoginThrottled { limit, account, client, user, retry_after }

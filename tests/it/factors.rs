@@ -335,7 +335,7 @@ async fn changes_need_a_fresh_authentication() {
     assert_eq!(confirm(&other, &code).await, outcome(400, "invalid_grant"));
     assert_eq!(confirm(&login, "000000").await, outcome(400, "wrong_code"));
     let list = service.guarded("GET", "/factors", &login.access_token()).await.json();
-    assert_eq!(list, json!({ "totp": false, "recovery_codes": 0, "required": false }));
+    assert_eq!(list, json!({ "totp": false, "recovery_codes": 0, "passkeys": [], "required": false }));
 }
 
 /// What the docs promise for each change: the event, the mail, and the ended sessions.

@@ -25,6 +25,7 @@ mod model;
 mod openapi;
 mod oracle;
 mod overdue;
+mod passkeys;
 mod password;
 mod proxy;
 mod reauthentication;

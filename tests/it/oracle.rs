@@ -12,11 +12,13 @@ use daypass_core::flow::login::Login;
 use daypass_core::http::answer::Response;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
+use daypass_core::passkey::PasskeyId;
 use daypass_core::ports::context::Context;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
+use daypass_core::ports::passkey::{Passkey, PasskeyStore};
 use daypass_core::ports::store::{
     AddressOwner, AddressStore, AttemptStore, Begun, Creation, NewSession, Revocation, Rotation, Store,
-    StoreError, User, UserStatus,
+    StoreError, User, UserStatus, UserStore,
 };
 use daypass_core::secret::Password;
 use daypass_core::session::{EndReason, RotationRequest};
@@ -56,6 +58,26 @@ pub(crate) struct Leaky {
     /// Whether the present attempt is at an unknown name.
     unknown: AtomicBool,
     counted: AtomicBool,
+}
+
+impl UserStore for Leaky {
+    async fn user_named(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        self.store.user_named(username).await
+    }
+}
+
+impl PasskeyStore for Leaky {
+    async fn passkey(&self, id: PasskeyId) -> Result<Option<Passkey>, StoreError> {
+        self.store.passkey(id).await
+    }
+
+    async fn passkeys_of(&self, user: &User) -> Result<Vec<Passkey>, StoreError> {
+        self.store.passkeys_of(user).await
+    }
+
+    async fn rename_passkey(&self, id: PasskeyId, user: UserId, name: &str) -> Result<bool, StoreError> {
+        self.store.rename_passkey(id, user, name).await
+    }
 }
 
 impl AttemptStore for Leaky {

@@ -124,7 +124,8 @@ impl Bench {
 
     /// Opens this session, as a login does.
     pub async fn open(&self, user: &User, session: &Session) -> Result<bool, StoreError> {
-        let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: "settled" };
+        let new =
+            NewSession { session, user, rehash: None, known: None, factor: None, settle: Some("settled") };
         self.store.open_session(&new).await
     }
 

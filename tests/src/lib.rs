@@ -8,6 +8,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+pub mod authenticator;
 pub mod bench;
 pub mod contract;
 pub mod key;

@@ -402,7 +402,9 @@ impl Service {
         }
         // Boxed, because the stack of a test that awaits dozens of these would be too large otherwise.
         let response = match path.as_str() {
-            "/login" | "/login/factor" => daypass_login::handle(&self.login, request).boxed(),
+            path if path == "/login" || path.starts_with("/login/") => {
+                daypass_login::handle(&self.login, request).boxed()
+            }
             "/refresh" | "/token" => daypass_refresh::handle(&self.refresh, request).boxed(),
             "/revoke" => daypass_revoke::handle(&self.revoke, request).boxed(),
             "/introspect" => daypass_introspect::handle(&self.introspect, request).boxed(),

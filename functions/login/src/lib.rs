@@ -1,14 +1,17 @@
 //! `POST /login`: a username and a password become a session with two tokens. `POST /login/factor`: the second step of users with a
-//! second factor.
+//! second factor. `POST /login/passkey/options` and `POST /login/passkey`: a passkey becomes a session.
 
 use daypass_core::client::Transport;
 use daypass_core::flow::login::factor::FactorRequest;
+use daypass_core::flow::login::passkey::PasskeyLoginRequest;
 use daypass_core::flow::login::{Login, LoginRequest};
-use daypass_core::http::answer::{Response, record, refuse};
+use daypass_core::http::answer::{Response, record, refuse, respond};
 use daypass_core::http::browser::{respond_to_login, respond_with_tokens};
 use daypass_core::http::cors::with_cors;
 use daypass_core::http::dpop::{Proofs, has_proof};
+use daypass_core::http::error::ApiError;
 use daypass_core::http::request::{Request, caller_of};
+use daypass_core::ports::passkey::PasskeyStore;
 use daypass_core::ports::store::{AddressStore, AttemptStore, Store};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,7 +24,10 @@ pub const METHODS: &str = "POST";
 const STEP: Duration = Duration::from_millis(20);
 
 /// Answers a step of a login.
-pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, request: Request) -> Response {
+pub async fn handle<S: Store + AttemptStore + AddressStore + PasskeyStore>(
+    login: &Login<S>,
+    request: Request,
+) -> Response {
     let started = Instant::now();
     let clients = &login.config.clients;
     let response = with_cors(clients, METHODS, request, async |mut request| {
@@ -39,28 +45,44 @@ pub async fn handle<S: Store + AttemptStore + AddressStore>(login: &Login<S>, re
     response
 }
 
-async fn answer<S: Store + AttemptStore + AddressStore>(
+async fn answer<S: Store + AttemptStore + AddressStore + PasskeyStore>(
     login: &Login<S>,
     request: &mut Request,
     proofs: &Proofs<'_>,
 ) -> Response {
     let (clients, caller) = (&login.config.clients, caller_of(request));
-    if request.uri().path().ends_with("/factor") {
-        return match FactorRequest::parse(request, clients, proofs) {
+    // The segments before are a stage or the base path of a custom domain.
+    let mut segments = request.uri().path().rsplit('/');
+    match (segments.next(), segments.next()) {
+        (Some("login"), _) => match LoginRequest::parse(request, clients, login.hasher.as_ref(), proofs) {
+            Ok(parsed) => {
+                let transport = parsed.transport();
+                let result = record(login.run(parsed).await, &login.context, &caller);
+                respond_to_login(result, transport)
+            }
+            Err(error) => refuse(&login.context, error, &caller),
+        },
+        (Some("factor"), Some("login")) => match FactorRequest::parse(request, clients, proofs) {
             Ok(parsed) => {
                 let result = record(login.complete(parsed).await, &login.context, &caller);
                 // The request presents no refresh token.
                 respond_with_tokens(result, Transport::Body)
             }
             Err(error) => refuse(&login.context, error, &caller),
-        };
-    }
-    match LoginRequest::parse(request, clients, login.hasher.as_ref(), proofs) {
-        Ok(parsed) => {
-            let transport = parsed.transport();
-            let result = record(login.run(parsed).await, &login.context, &caller);
-            respond_to_login(result, transport)
+        },
+        (Some("passkey"), Some("login")) => match PasskeyLoginRequest::parse(request, clients, proofs) {
+            Ok(parsed) => {
+                let result = record(login.run_with_passkey(parsed).await, &login.context, &caller);
+                respond_with_tokens(result, Transport::Body)
+            }
+            Err(error) => refuse(&login.context, error, &caller),
+        },
+        (Some("options"), Some("passkey")) if request.method().as_str() == METHODS => {
+            respond(record(login.passkey_options(), &login.context, &caller))
         }
-        Err(error) => refuse(&login.context, error, &caller),
+        (Some("options"), Some("passkey")) => {
+            refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller)
+        }
+        _ => refuse(&login.context, ApiError::NotFound, &caller),
     }
 }

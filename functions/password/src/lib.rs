@@ -16,7 +16,7 @@ use daypass_core::ports::store::FactorStore;
 use http::StatusCode;
 
 /// The methods of the function, for CORS.
-pub const METHODS: &str = "GET, POST, DELETE";
+pub const METHODS: &str = "GET, POST, PATCH, DELETE";
 
 /// Answers a change of the password, a request for another address, a reauthentication, or a request about second factors.
 pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, request: Request) -> Response {
@@ -41,7 +41,7 @@ pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, reque
         if request.uri().path().contains("/factors") {
             return match FactorsRequest::parse(&mut request) {
                 Ok(parsed) => match record(password.factors(parsed).await, context, &caller) {
-                    Ok(FactorsAnswer::Removed) => respond_without_body(Ok(())),
+                    Ok(FactorsAnswer::Done) => respond_without_body(Ok(())),
                     result => respond(result),
                 },
                 Err(error) => refuse(context, error, &caller),

@@ -295,7 +295,7 @@ async fn open_session(url: &str) -> Session {
         rehash: None,
         known: None,
         factor: None,
-        settle: "settled",
+        settle: Some("settled"),
     };
     assert_eq!(store.open_session(&new).await, Ok(true));
     session

@@ -106,6 +106,7 @@ function onChange({ detail: { state, reason } }, previousState) {
     byId(signedIn ? "who-title" : "login-title").focus();
   }
   userActed = false;
+  if (wasSignedOut) offerPasskeys();
   if (signedIn) {
     byId("password").value = "";
     showLoginError("");
@@ -168,6 +169,33 @@ async function logIn(event) {
     }
   });
 }
+
+/** Logs in with a passkey: at once, or when the user takes one in the list of the name field. */
+async function logInWithPasskey(conditional) {
+  try {
+    userActed ||= !conditional;
+    await daypass.signInWithPasskey({ conditional });
+  } catch (error) {
+    userActed = false;
+    // A later request took its place. Without passkeys, the form has no list of them.
+    if (error.name === "AbortError" || (conditional && error.error !== "wrong_passkey")) return;
+    showLoginError(error.status === 404 ? "This server has no passkeys." : errorText(error));
+    if (!conditional) offerPasskeys();
+  }
+}
+
+const offerPasskeys = () => daypass.state === "signed-out" && logInWithPasskey(true);
+
+const addPasskey = () =>
+  withBusy(byId("add-passkey"), async () => {
+    byId("log-out-error").textContent = "";
+    try {
+      await daypass.registerPasskey(`Passkey of ${deviceName({ device: navigator.userAgent })}`);
+      log("Added a passkey: the next login needs no password.");
+    } catch (error) {
+      byId("log-out-error").textContent = errorText(error);
+    }
+  });
 
 const SIGNED_OUT_HERE_ONLY =
   "You are signed out here. This session had already ended, so your other sessions were not ended: log in again to end them.";
@@ -343,6 +371,8 @@ function addListeners() {
   });
   daypass.addEventListener("renewed", onRenewed);
   byId("login").addEventListener("submit", logIn);
+  byId("passkey-log-in").addEventListener("click", () => withBusy(byId("passkey-log-in"), () => logInWithPasskey(false)));
+  byId("add-passkey").addEventListener("click", addPasskey);
   byId("fill-in").addEventListener("click", () => {
     [byId("username").value, byId("password").value] = [settings.username, settings.password];
     byId("log-in").focus();
@@ -381,6 +411,7 @@ async function start() {
   });
   showState();
   await daypass.start();
+  offerPasskeys();
   if (daypass.state === "starting") showNotice("The server cannot be reached. This page keeps trying.");
 }
 

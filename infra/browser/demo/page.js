@@ -13,7 +13,12 @@ export function duration(total) {
 const wait = (total) => (total < 120 ? seconds(total) : `${Math.ceil(total / 60)} minutes`);
 
 /** The message for an error of the module, or of `fetch`, which has no status. */
-export function errorText({ status, error, message, retryAfter }) {
+export function errorText({ name, status, error, message, retryAfter }) {
+  // The browser asks for a passkey, and the user cancels.
+  if (name === "NotAllowedError") return "No passkey was used.";
+  if (name === "InvalidStateError") return "This device has a passkey of this user.";
+  if (error === "no_passkeys") return "This browser is too old for passkeys.";
+  if (error === "insufficient_user_authentication") return "Log in again first.";
   if (!navigator.onLine) return "You are offline. Try again when you are online.";
   if (!status) return "The server cannot be reached. Is it still running?";
   if (error === "signed_out") return "You are signed out.";

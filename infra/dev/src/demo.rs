@@ -7,6 +7,7 @@ use super::gateway::listen;
 use super::mail::Inbox;
 use super::store::{DEMO_PASSWORD, DEMO_USER};
 use daypass_core::client::Origin;
+use daypass_core::passkey::relying_party::RelyingParty;
 use daypass_gateway::Site;
 use daypass_tools::workspace_root;
 use serde_json::{Value, json};
@@ -37,6 +38,9 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SETTINGS: &str = "/demo.json";
 
 /// Demo page of a stack.
+/// The domain of the demo's passkeys.
+pub(super) const LOCALHOST: &str = "localhost";
+
 #[derive(Debug)]
 pub(super) struct Demo {
     /// Listener of the second origin.
@@ -70,6 +74,12 @@ impl Demo {
     /// Origins of both clients.
     pub(super) fn origins(&self) -> Vec<String> {
         [self.origins.as_slice(), &self.app_origins].concat()
+    }
+
+    /// The pages of this machine, which can use passkeys of [`LOCALHOST`].
+    pub(super) fn passkey_origins(&self) -> String {
+        let own = self.origins.iter().filter(|origin| RelyingParty::parse(LOCALHOST, origin).is_ok());
+        own.map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// URLs of the page: on the gateway's origin, and on the second origin.

@@ -1,7 +1,7 @@
 //! The local stack, started and stopped as one.
 
 use super::build::build;
-use super::demo::{Demo, local_origin};
+use super::demo::{Demo, LOCALHOST, local_origin};
 use super::error::StackError;
 use super::functions::{Functions, Plan, RELOADING_CARGO};
 use super::gateway::{RunningGateway, listen, routes};
@@ -102,6 +102,10 @@ impl Stack {
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
             variables.insert("DAYPASS_CLIENTS".to_owned(), clients);
+            if !variables.contains_key("DAYPASS_PASSKEY_RP_ID") {
+                variables.insert("DAYPASS_PASSKEY_RP_ID".to_owned(), LOCALHOST.to_owned());
+                variables.insert("DAYPASS_PASSKEY_ORIGINS".to_owned(), demo.passkey_origins());
+            }
         }
         let config = checked(&variables)?;
         let pages = demo.as_ref().map(Demo::urls);

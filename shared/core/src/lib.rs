@@ -4,7 +4,7 @@
 //!
 //! 1. [`secret`]: passwords and keys, which no log shows.
 //! 2. [`keys`]: the key set, its signing keys, refresh keys, peppers and keys of second factors, and their rotation.
-//! 3. [`account`], [`factor`], [`token`], [`client`], [`throttle`], [`session`]: the rules, each by itself.
+//! 3. [`account`], [`factor`], [`token`], [`client`], [`throttle`], [`session`], [`passkey`]: the rules, each by itself.
 //! 4. [`ports`]: the store, the password hasher, Secrets Manager, and what is logged.
 //! 5. [`config`]: what each function reads from its environment.
 //! 6. [`flow`]: login, refresh, revocation, sessions, change of password, revocation feed and key rotation.
@@ -23,6 +23,7 @@ pub mod factor;
 pub mod flow;
 pub mod http;
 pub mod keys;
+pub mod passkey;
 pub mod ports;
 pub mod secret;
 pub mod session;

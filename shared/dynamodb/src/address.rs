@@ -7,7 +7,7 @@
 use crate::DynamoDb;
 use crate::error::failure;
 use crate::item::{
-    self, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, PASSWORD_VERSION,
+    self, DISABLED, EMAIL, EMAIL_UNDELIVERABLE, EMAIL_VERIFIED, ID, Item, OWNER, PASSKEYS, PASSWORD_VERSION,
     UPDATED_AT, USERNAME,
 };
 use crate::schema::bug;
@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::types::{
 };
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
+use daypass_core::passkey::PasskeyId;
 use daypass_core::ports::store::{AddressOwner, AddressStore, Creation, StoreError, User};
 use daypass_verifier::base::ids::{UserId, Username};
 use daypass_verifier::base::time::Timestamp;
@@ -303,7 +304,7 @@ impl DynamoDb {
     }
 
     /// The update that writes an item of the users table, if there is none of this key.
-    fn creating(&self, key: Item, item: Item) -> Result<UpdateItemFluentBuilder, StoreError> {
+    pub(crate) fn creating(&self, key: Item, item: Item) -> Result<UpdateItemFluentBuilder, StoreError> {
         let mut update = self
             .client
             .update_item()
@@ -359,29 +360,36 @@ impl DynamoDb {
         }
     }
 
-    /// Deletes a user, if it is still this one with this address, and the claim of the address. Returns whether it was.
+    /// Deletes a user, if it is still this one with this address and these passkeys, the claim of the address, and the passkeys.
+    /// Returns whether it was.
     pub(crate) async fn delete_user(&self, user: &User) -> Result<bool, StoreError> {
         let holder = Holder::from(user);
+        let passkeys = &user.factors.passkeys;
         let mut expected = vec![(":id".to_owned(), item::text(user.id.to_string()))];
-        let same = match holder.address {
-            Some(address) => {
-                expected.push((":email".to_owned(), item::text(address.as_str())));
-                "#email = :email"
+        let mut same = |name: &str, value: Option<AttributeValue>| match value {
+            Some(value) => {
+                expected.push((format!(":{name}"), value));
+                format!("#{name} = :{name}")
             }
-            None => "attribute_not_exists(#email)",
+            None => format!("attribute_not_exists(#{name})"),
         };
+        let same_email = same(EMAIL, holder.address.map(|address| item::text(address.as_str())));
+        let same_passkeys = same(PASSKEYS, item::passkey_set(passkeys));
         let delete = Delete::builder()
             .table_name(self.users_table()?)
             .set_key(Some(item::user_key(holder.username)))
             // Only the user that was disabled, not a new user of the same name.
-            .condition_expression(format!("#id = :id AND {same}"))
-            .set_expression_attribute_names(names(&[ID, EMAIL]))
+            .condition_expression(format!("#id = :id AND {same_email} AND {same_passkeys}"))
+            .set_expression_attribute_names(names(&[ID, EMAIL, PASSKEYS]))
             .set_expression_attribute_values(Some(expected.into_iter().collect()))
             .build()
             .map_err(|error| bug(&error))?;
         let mut parts = vec![TransactWriteItem::builder().delete(delete).build()];
         if let Some(address) = holder.address {
             parts.push(self.release(address, holder.username)?);
+        }
+        for id in passkeys {
+            parts.push(self.delete_passkey(PasskeyId::of(id), user.id)?);
         }
         let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
         let Err(error) = sent else { return Ok(true) };

@@ -1,14 +1,19 @@
 //! The second factors of users on DynamoDB.
 
 use crate::DynamoDb;
+use crate::address::MAX_TRIES;
 use crate::admin::changed;
 use crate::item::{
-    self, DISABLED, ID, Item, MFA, PASSWORD_VERSION, RECOVERY, TOTP, TOTP_STEP, UPDATED_AT, USERNAME,
+    self, DISABLED, ID, MFA, PASSKEYS, PASSWORD_VERSION, RECOVERY, TOTP, TOTP_STEP, UPDATED_AT, USERNAME,
 };
 use crate::schema::bug;
-use crate::store::{Moment, names, values};
+use crate::store::{Moment, as_action, names, refused, values};
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use daypass_core::ports::store::{FactorChange, FactorEdit, FactorStore, StoreError, User, UserStore};
+use daypass_core::factor::Factors;
+use daypass_core::passkey::PasskeyId;
+use daypass_core::ports::store::{
+    FactorChange, FactorEdit, FactorStore, FactorsChanged, StoreError, User, UserStore,
+};
 use daypass_core::session::EndReason;
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
@@ -20,11 +25,15 @@ impl UserStore for DynamoDb {
 }
 
 impl FactorStore for DynamoDb {
-    async fn change_factors(&self, change: &FactorChange<'_>) -> Result<bool, StoreError> {
+    async fn change_factors(&self, change: &FactorChange<'_>) -> Result<FactorsChanged, StoreError> {
         let FactorChange { user, edit, notice } = change;
-        let enrolled = user.factors.totp.as_ref();
-        let same = if enrolled.is_some() { "#totp = :totp_read" } else { "attribute_not_exists(#totp)" };
-        let mut attributes = vec![USERNAME, ID, PASSWORD_VERSION, DISABLED, TOTP, RECOVERY];
+        let factors = &user.factors;
+        let enrolled = factors.totp.as_ref();
+        let same_totp = if enrolled.is_some() { "#totp = :totp_read" } else { "attribute_not_exists(#totp)" };
+        let listed = item::passkey_set(&factors.passkeys);
+        let same_passkeys =
+            if listed.is_some() { "#passkeys = :passkeys_read" } else { "attribute_not_exists(#passkeys)" };
+        let mut attributes = vec![USERNAME, ID, PASSWORD_VERSION, DISABLED, TOTP, PASSKEYS];
         let mut present = values([
             ("id", item::text(user.id.to_string())),
             ("password_version", item::number(user.password_version)),
@@ -32,43 +41,74 @@ impl FactorStore for DynamoDb {
         ])
         .unwrap_or_default();
         present.extend(enrolled.map(|totp| (":totp_read".to_owned(), item::binary(&totp.sealed))));
-        let expression = match edit {
-            FactorEdit::Enrol(totp, codes) => {
-                attributes.push(TOTP_STEP);
-                present.extend(new_values(codes));
-                present.insert(":totp".to_owned(), item::binary(&totp.sealed));
-                present.insert(":totp_step".to_owned(), item::number(totp.step));
-                "SET #totp = :totp, #totp_step = :totp_step, #recovery = :recovery"
-            }
-            FactorEdit::RecoveryCodes(codes) => {
-                present.extend(new_values(codes));
-                "SET #recovery = :recovery"
-            }
-            FactorEdit::Remove => {
-                attributes.push(TOTP_STEP);
-                "REMOVE #totp, #totp_step, #recovery"
-            }
+        present.extend(listed.map(|ids| (":passkeys_read".to_owned(), ids)));
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let mut put = |name: &'static str, value: AttributeValue| {
+            set.push(name);
+            present.insert(format!(":{name}"), value);
         };
+        // The item of the passkey that comes or goes.
+        let mut passkey = None;
+        match edit {
+            FactorEdit::Enrol(totp, codes) => {
+                put(TOTP, item::binary(&totp.sealed));
+                put(TOTP_STEP, item::number(totp.step));
+                put(RECOVERY, item::recovery_set_of(codes));
+            }
+            FactorEdit::RecoveryCodes(codes) => put(RECOVERY, item::recovery_set_of(codes)),
+            FactorEdit::RemoveTotp => {
+                remove.extend([TOTP, TOTP_STEP]);
+                remove.extend(factors.passkeys.is_empty().then_some(RECOVERY));
+            }
+            FactorEdit::AddPasskey(new) => {
+                // A set: a credential of the list stands there once, and its item refuses the second passkey.
+                let others = factors.passkeys.iter().filter(|other| **other != new.credential.id);
+                let ids: Vec<Vec<u8>> = others.chain([&new.credential.id]).cloned().collect();
+                passkey = Some(self.adding_passkey(new)?);
+                item::passkey_set(&ids).into_iter().for_each(|ids| put(PASSKEYS, ids));
+            }
+            FactorEdit::RemovePasskey(id) => {
+                let others = factors.passkeys.iter().filter(|other| PasskeyId::of(other) != *id);
+                let others: Vec<Vec<u8>> = others.cloned().collect();
+                passkey = Some(self.delete_passkey(*id, user.id)?);
+                match item::passkey_set(&others) {
+                    Some(ids) => put(PASSKEYS, ids),
+                    None => {
+                        remove.push(PASSKEYS);
+                        remove.extend(enrolled.is_none().then_some(RECOVERY));
+                    }
+                }
+            }
+        }
+        attributes.extend(set.iter().chain(&remove));
+        let set: Vec<String> = set.iter().map(|name| format!("#{name} = :{name}")).collect();
+        let remove: Vec<String> = remove.iter().map(|name| format!("#{name}")).collect();
+        let clauses = [("SET", set), ("REMOVE", remove)];
+        let clauses = clauses.iter().filter(|(_, parts)| !parts.is_empty());
+        let clauses: Vec<String> =
+            clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", "))).collect();
         let update = Update::builder()
             .table_name(self.users_table()?)
             .set_key(Some(item::user_key(&user.username)))
-            .update_expression(expression)
+            .update_expression(clauses.join(" "))
             .condition_expression(format!(
                 "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-                 AND #disabled = :disabled AND {same}"
+                 AND #disabled = :disabled AND {same_totp} AND {same_passkeys}"
             ))
             .set_expression_attribute_names(names(&attributes))
             .set_expression_attribute_values(Some(present))
             .build()
             .map_err(|error| bug(&error))?;
         let mut parts = vec![TransactWriteItem::builder().update(update).build()];
+        parts.extend(passkey);
         parts.extend(notice.map(|notice| self.requesting(notice)).transpose()?);
-        self.transact(parts).await
+        let Some(cancelled) = self.cancelled(parts).await? else { return Ok(FactorsChanged::Now) };
+        let FactorEdit::AddPasskey(new) = edit else { return Ok(FactorsChanged::UserChanged) };
+        let Some(met) = refused(&cancelled, 1) else { return Ok(FactorsChanged::UserChanged) };
+        // This call has added it: the response was lost, and the SDK retried.
+        let own = met.item.as_ref().map(item::to_passkey).transpose()?.as_ref() == Some(*new);
+        Ok(if own { FactorsChanged::Now } else { FactorsChanged::PasskeyTaken })
     }
-}
-
-fn new_values(codes: &[daypass_core::factor::recovery::RecoveryDigest]) -> Item {
-    Item::from([(":recovery".to_owned(), item::recovery_set_of(codes))])
 }
 
 impl DynamoDb {
@@ -105,13 +145,35 @@ impl DynamoDb {
         now: Timestamp,
     ) -> Result<Option<(User, u32)>, StoreError> {
         let moment = Moment::new(now);
-        let request = self
-            .change(username)?
-            .update_expression("SET #updated_at = :now REMOVE #totp, #totp_step, #recovery")
-            .set_expression_attribute_names(names(&[USERNAME, TOTP, TOTP_STEP, RECOVERY, UPDATED_AT]))
-            .set_expression_attribute_values(values([("now", item::precise(now))]));
-        let Some(user) = changed(request).await? else { return Ok(None) };
-        let ended = self.end_twice(user.id, moment, EndReason::Operator, &[]).await?;
-        Ok(Some((user, ended)))
+        for _ in 0..MAX_TRIES {
+            let Some(user) = self.read_user(username).await? else { return Ok(None) };
+            let listed = item::passkey_set(&user.factors.passkeys);
+            let same =
+                if listed.is_some() { "#passkeys = :passkeys" } else { "attribute_not_exists(#passkeys)" };
+            let mut present = values([("id", item::text(user.id.to_string())), ("now", item::precise(now))]);
+            present.iter_mut().for_each(|present| {
+                present.extend(listed.clone().map(|ids| (":passkeys".to_owned(), ids)));
+            });
+            let update = self
+                .client
+                .update_item()
+                .table_name(self.users_table()?)
+                .set_key(Some(item::user_key(username)))
+                .update_expression("SET #updated_at = :now REMOVE #totp, #totp_step, #recovery, #passkeys")
+                .condition_expression(format!("#id = :id AND {same}"))
+                .set_expression_attribute_names(names(&[ID, TOTP, TOTP_STEP, RECOVERY, PASSKEYS, UPDATED_AT]))
+                .set_expression_attribute_values(present);
+            let mut parts = vec![as_action(&update)?];
+            for id in &user.factors.passkeys {
+                parts.push(self.delete_passkey(PasskeyId::of(id), user.id)?);
+            }
+            if self.transact(parts).await? {
+                let required = user.factors.required;
+                let factors = Factors { required, ..Factors::default() };
+                let ended = self.end_twice(user.id, moment, EndReason::Operator, &[]).await?;
+                return Ok(Some((User { factors, updated_at: now, ..user }, ended)));
+            }
+        }
+        Err(StoreError::Unavailable("reset_factors: the user changed meanwhile".to_owned()))
     }
 }

@@ -2,11 +2,13 @@
 
 mod factors;
 mod mail;
+mod passkey;
 mod reader;
 
 use factors::from_factors;
-pub(crate) use factors::recovery_set_of;
+pub(crate) use factors::{passkey_set, recovery_set_of};
 pub(crate) use mail::{SUBJECT, SUBJECT_MAC, from_mail_request, outbox_key, to_mail_request, to_subject};
+pub(crate) use passkey::{BACKED_UP, SIGN_COUNT, USED_AT, from_passkey, passkey_key, to_passkey};
 use reader::Reader;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -42,11 +44,13 @@ pub(crate) const EMAIL_UNDELIVERABLE: &str = "email_undeliverable";
 pub(crate) const TOTP: &str = "totp";
 pub(crate) const TOTP_STEP: &str = "totp_step";
 pub(crate) const RECOVERY: &str = "recovery";
+pub(crate) const PASSKEYS: &str = "passkeys";
 pub(crate) const MFA: &str = "mfa";
 // A session of such a user has this attribute too.
 pub(crate) const CLAIMS: &str = "claims";
 
-// Attribute of an item of the users table that claims an e-mail address for a user. It also has `username`, its key, and `id`.
+// Attribute of an item of the users table that belongs to a user: the claim of an e-mail address, or a passkey. Both also have
+// `username`, their key, and `id`.
 pub(crate) const OWNER: &str = "owner";
 
 // Attributes of a session. A user also has `scope` and `created_at`, and a counter also has `expires_at`.
@@ -166,7 +170,7 @@ pub(crate) fn from_claim(address: &EmailAddress, username: &Username, id: UserId
     item
 }
 
-/// Whether an item of the users table claims an e-mail address, and is no user.
+/// Whether an item of the users table is the claim of an e-mail address or a passkey, and no user.
 pub(crate) fn is_claim(item: &Item) -> bool {
     item.contains_key(OWNER)
 }
@@ -464,6 +468,7 @@ mod tests {
             factors: Factors {
                 totp: Some(EnrolledTotp { sealed: vec![1; 60], step: 60_000_000 }),
                 recovery: [1, 2].map(|n| RecoveryDigest::from_bytes(&[n; 16]).unwrap()).into(),
+                passkeys: vec![vec![1; 16], vec![2]],
                 required: true,
             },
             created_at: NOW,
@@ -572,6 +577,7 @@ mod tests {
                             ROTATED_AT,
                             ATTEMPT,
                             ACCOUNT,
+                            PASSKEYS,
                             AUTHENTICATION,
                             NAMED,
                             NETWORK,

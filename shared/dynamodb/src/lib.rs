@@ -19,6 +19,7 @@ mod item;
 mod machine;
 mod moving;
 mod outbox;
+mod passkey;
 mod password;
 mod retry;
 pub mod schema;

@@ -11,6 +11,7 @@ use crate::schema::bug;
 use crate::store::{Conditional, conditional, names, other_reason, values};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::{Email, Undeliverable};
@@ -75,11 +76,19 @@ impl DynamoDb {
 
     /// Sends a transaction. Returns `false` if a condition cancelled it.
     pub(crate) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+        Ok(self.cancelled(parts).await?.is_none())
+    }
+
+    /// Sends a transaction. Returns the reasons if a condition cancelled it.
+    pub(crate) async fn cancelled(
+        &self,
+        parts: Vec<TransactWriteItem>,
+    ) -> Result<Option<TransactionCanceledException>, StoreError> {
         let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
-        let Err(error) = sent else { return Ok(true) };
+        let Err(error) = sent else { return Ok(None) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                other_reason(cancelled).map(|()| false)
+                other_reason(cancelled).map(|()| Some(cancelled.clone()))
             }
             _ => Err(failure("TransactWriteItems", &error)),
         }

@@ -5,8 +5,8 @@ use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};
 use crate::error::failure;
 use crate::item::{
     self, ABSOLUTE_END, ATTEMPT, BOUND_TO, CLAIMS, CLIENT, CREATED_AT, DISABLED, ENDED_AT, ENDED_BUCKET,
-    EXPIRES_AT, GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSWORD_HASH, PASSWORD_VERSION, RECOVERY,
-    REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, TOTP, TOTP_STEP, USER, USERNAME,
+    EXPIRES_AT, GENERATION, ID, Item, KNOWN, NAME, NAMED, NETWORK, PASSKEYS, PASSWORD_HASH, PASSWORD_VERSION,
+    RECOVERY, REVOKED_AT, REVOKED_WHY, ROTATED_AT, SCOPE, SESSION, TOTP, TOTP_STEP, USER, USERNAME,
 };
 use crate::retry::is_passing;
 use crate::schema::bug;
@@ -318,20 +318,17 @@ impl Store for DynamoDb {
             new.rehash.map(|hash| (PASSWORD_HASH, item::text(hash))),
             new.known.map(|known| (KNOWN, item::from_known(known))),
         ];
-        let sent = self
-            .client
-            .transact_write_items()
-            .transact_items(put_session(&self.tables.sessions, new.session, new.user)?)
-            .transact_items(same_user(
-                self.users_table()?,
-                new.user,
-                changes.into_iter().flatten(),
-                new.factor,
-            )?)
-            .transact_items(settle(self.attempts_table()?, new.settle)?)
-            .send()
-            .await;
-        match sent {
+        let mut parts = vec![
+            put_session(&self.tables.sessions, new.session, new.user)?,
+            same_user(self.users_table()?, new.user, changes.into_iter().flatten(), new.factor)?,
+        ];
+        if let Some(key) = new.settle {
+            parts.push(settle(self.attempts_table()?, key)?);
+        }
+        if let Some(UsedFactor::Passkey(shown)) = &new.factor {
+            parts.extend(self.using(shown, new.session.created_at)?);
+        }
+        match self.client.transact_write_items().set_transact_items(Some(parts)).send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(error)) => {
@@ -524,11 +521,14 @@ pub(crate) fn same_user(
     let same_claims = if claims.is_some() { "#claims = :claims" } else { "attribute_not_exists(#claims)" };
     let totp = user.factors.totp.as_ref().map(|totp| item::binary(&totp.sealed));
     let same_totp = if totp.is_some() { "#totp = :totp_read" } else { "attribute_not_exists(#totp)" };
+    let passkeys = item::passkey_set(&user.factors.passkeys);
+    let same_passkeys =
+        if passkeys.is_some() { "#passkeys = :passkeys" } else { "attribute_not_exists(#passkeys)" };
     let mut condition = format!(
         "attribute_exists(#username) AND #id = :id AND #password_version = :password_version \
-         AND #disabled = :disabled AND {same_scope} AND {same_claims} AND {same_totp}"
+         AND #disabled = :disabled AND {same_scope} AND {same_claims} AND {same_totp} AND {same_passkeys}"
     );
-    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS, TOTP];
+    let attributes = [USERNAME, ID, PASSWORD_VERSION, DISABLED, SCOPE, CLAIMS, TOTP, PASSKEYS];
     let key = item::user_key(&user.username);
     let expected = values([
         ("id", item::text(user.id.to_string())),
@@ -539,7 +539,8 @@ pub(crate) fn same_user(
         let scope = scope.map(|scope| (":scope".to_owned(), scope));
         let claims = claims.map(|claims| (":claims".to_owned(), claims));
         let totp = totp.map(|totp| (":totp_read".to_owned(), totp));
-        expected.into_iter().chain(scope).chain(claims).chain(totp).collect::<Item>()
+        let passkeys = passkeys.map(|passkeys| (":passkeys".to_owned(), passkeys));
+        expected.into_iter().chain(scope).chain(claims).chain(totp).chain(passkeys).collect::<Item>()
     });
     let action = TransactWriteItem::builder();
     let mut changes: Vec<_> = changes.collect();
@@ -550,7 +551,7 @@ pub(crate) fn same_user(
     }
     let used_code = match factor {
         Some(UsedFactor::RecoveryCode(digest)) => Some(digest),
-        Some(UsedFactor::OneTimeCode { .. }) | None => None,
+        Some(UsedFactor::OneTimeCode { .. } | UsedFactor::Passkey(_)) | None => None,
     };
     if changes.is_empty() && used_code.is_none() {
         let check = ConditionCheck::builder()
@@ -601,15 +602,15 @@ fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
     Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
-/// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user has
-/// changed or the session has ended.
+/// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user or the factor
+/// has changed or the session has ended.
 fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
     let met = met_session(error)?;
     // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
     if met.is_some() && met == Some(item::to_session(&item::from_session(session))?) {
         return Ok(true);
     }
-    if refused(error, USER_REASON).is_some() {
+    if (USER_REASON..error.cancellation_reasons().len()).any(|index| refused(error, index).is_some()) {
         return Ok(false);
     }
     other_reason(error)?;

@@ -111,6 +111,24 @@ const fn english(kind: MailKind) -> Words {
             action: "Go to {service}",
             after: &[],
         },
+        MailKind::PasskeyAdded => Words {
+            subject: "A passkey was added to your account",
+            before: &[
+                "Your account at {service} has a new passkey. Its device can sign you in.",
+                "If this was not you, contact {service} at once.",
+            ],
+            action: "Open {service}",
+            after: &[],
+        },
+        MailKind::PasskeyRemoved => Words {
+            subject: "A passkey was removed from your account",
+            before: &[
+                "Your account at {service} has one passkey less.",
+                "If this was not you, contact {service} at once.",
+            ],
+            action: "Open {service}",
+            after: &[],
+        },
         MailKind::FactorsReset => Words {
             subject: "Two-step sign-in was reset",
             before: &[
@@ -200,6 +218,24 @@ const fn german(kind: MailKind) -> Words {
             subject: "Sie haben neue Wiederherstellungscodes",
             before: &[
                 "Ihr Konto bei {service} hat neue Wiederherstellungscodes. Die früheren gelten nicht mehr.",
+                "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
+        },
+        MailKind::PasskeyAdded => Words {
+            subject: "Ihr Konto hat einen neuen Passkey",
+            before: &[
+                "Ihr Konto bei {service} hat einen neuen Passkey. Mit seinem Gerät kann man sich anmelden.",
+                "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
+            ],
+            action: "Zu {service}",
+            after: &[],
+        },
+        MailKind::PasskeyRemoved => Words {
+            subject: "Ein Passkey Ihres Kontos wurde entfernt",
+            before: &[
+                "Ihr Konto bei {service} hat einen Passkey weniger.",
                 "Wenn Sie das nicht waren, wenden Sie sich sofort an {service}.",
             ],
             action: "Zu {service}",

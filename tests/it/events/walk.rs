@@ -6,6 +6,7 @@ use daypass_core::factor::totp::{Totp, TotpHash};
 use daypass_core::secret::Secret;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::cognito::{Cognito, Fault};
+use daypass_tests::authenticator::{Authenticator, ORIGIN, RP_ID};
 use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -132,6 +133,9 @@ async fn a_walk_past_every_event() {
     let clients = r#"[{"client_id":"web","signup":"open","account_url":"https://app.example.com/account"},{"client_id":"narrow","scope":"orders:read"}]"#;
     let settings =
         [("DAYPASS_LOGIN_ATTEMPTS", "3"), ("DAYPASS_CLIENTS", clients), ("DAYPASS_MIGRATE_URL", old.url())];
+    let settings =
+        [settings.as_slice(), &[("DAYPASS_PASSKEY_RP_ID", RP_ID), ("DAYPASS_PASSKEY_ORIGINS", ORIGIN)]]
+            .concat();
     let service = Service::quick(&db.url(), &settings).await;
     let user = service.quick_user("marker-name").await.id;
     let mut walk = Walk { service, secrets: vec![PASSWORD.to_owned()], lines: Vec::new() };
@@ -303,6 +307,7 @@ async fn a_walk_past_every_event() {
         w.expect(&[&expected]);
     }
     second_factor(w).await;
+    passkeys(w).await;
 
     // A user of the old system.
     decide(r#"{"ok":true}"#);
@@ -438,6 +443,34 @@ async fn second_factor(w: &mut Walk) {
     w.expect(&[
         &json!({ "event": "login.recovery_code_used", "user": user, "left": 8, "level": "WARN" }),
         &json!({ "event": "login.succeeded", "user": user, "client": "web" }),
+    ]);
+}
+
+/// A user who registers a passkey, and a copy of it.
+async fn passkeys(w: &mut Walk) {
+    let user = json!(w.service.quick_user("marker-third").await.id);
+    let json = |path: &str, body: Value| post(path, "application/json", body.to_string());
+    let login = w.login("marker-third", PASSWORD, &json!({ "event": "login.succeeded", "user": user })).await;
+    let principal = w.service.principal(&login.access_token());
+    let authorized = |path: &str, body| {
+        let mut request = json(path, body);
+        request.extensions_mut().insert(principal);
+        request
+    };
+    let mut authenticator = Authenticator::new(true);
+    let options = w.send(authorized("/factors/passkeys/options", json!({}))).await.json();
+    w.expect(&[]);
+    let body = json!({ "name": "marker-passkey", "passkey": authenticator.create(&options) });
+    w.send(authorized("/factors/passkeys", body)).await;
+    w.expect(&[&json!({ "event": "factors.changed", "change": "passkey_added", "user": user })]);
+    let options = w.send(json("/login/passkey/options", json!({}))).await.json();
+    authenticator.count = Some(1);
+    let body = json!({ "passkey": authenticator.get(&options) });
+    w.secrets.push(body["passkey"]["response"]["signature"].as_str().unwrap().to_owned());
+    w.send(json("/login/passkey", body)).await;
+    w.expect(&[
+        &json!({ "event": "passkey.copied", "user": user, "level": "WARN" }),
+        &json!({ "event": "passkey.refused", "cause": "counter", "user": user, "client": "web" }),
     ]);
 }
 

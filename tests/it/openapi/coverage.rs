@@ -1,6 +1,7 @@
 //! Every response that `openapi.yaml` lists is seen: each status of each operation, with each error code.
 
 mod factors;
+mod passkeys;
 
 use data_encoding::BASE64;
 use daypass_admin::ClientDocument;
@@ -35,14 +36,21 @@ const MAILS: [(&str, bool); 6] = [
     ("/email/confirm", false),
 ];
 /// The operations about second factors.
-const FACTORS: [(&str, &str); 6] = [
+const FACTORS: [(&str, &str); 10] = [
     ("POST", "/reauthenticate"),
     ("GET", "/factors"),
     ("POST", "/factors/totp"),
     ("DELETE", "/factors/totp"),
     ("POST", "/factors/totp/confirm"),
     ("POST", "/factors/recovery-codes"),
+    ("POST", "/factors/passkeys/options"),
+    ("POST", "/factors/passkeys"),
+    ("PATCH", PASSKEY),
+    ("DELETE", PASSKEY),
 ];
+const PASSKEY: &str = "/factors/passkeys/psk_000102030405060708090a0b0c0d0e0f";
+/// The steps of a login.
+const STEPS: [&str; 3] = ["/login/factor", "/login/passkey", "/login/passkey/options"];
 const SESSION: &str = "/sessions/ses_000102030405060708090a0b0c0d0e0f";
 const DOCUMENTS: [&str; 4] = [
     "/.well-known/jwks.json",
@@ -106,7 +114,9 @@ fn token_of(answer: &Value, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_listed_response_is_seen() {
     let db = Embedded::start(None).unwrap();
-    let mut pages = Service::quick(&db.url(), &[("DAYPASS_CLIENTS", CLIENTS)]).await;
+    let passkeys = [("DAYPASS_PASSKEY_RP_ID", "example.com"), ("DAYPASS_PASSKEY_ORIGINS", PAGE)];
+    let settings = [passkeys.as_slice(), &[("DAYPASS_CLIENTS", CLIENTS)]].concat();
+    let mut pages = Service::quick(&db.url(), &settings).await;
     let plain = Service::quick(&db.url(), &[("DAYPASS_ISSUER", "https://id.example.com/auth")]).await;
     let mut seen = Seen::default();
     for name in ["alice", "bob", "carol"] {
@@ -122,6 +132,7 @@ async fn every_listed_response_is_seen() {
     account(&mut seen, &pages).await;
     mails(&mut seen, &pages, &db.url()).await;
     factors::walk(&mut seen, &pages, &db.url()).await;
+    passkeys::walk(&mut seen, &pages, &db.url()).await;
     administration(&mut seen, &pages).await;
     without_clients(&mut seen, &mut pages).await;
     failures(&mut seen, &pages, &machines).await;
@@ -152,8 +163,7 @@ fn missing<'a>(listed: &'a BTreeSet<Shown>, seen: &BTreeSet<Shown>) -> Vec<&'a S
 async fn preflights(seen: &mut Seen, pages: &Service, plain: &Service) {
     let mails = MAILS.map(|(path, _)| path);
     let others = ["/login", "/refresh", "/token", "/revoke", "/password", "/sessions", SESSION];
-    for path in others.into_iter().chain(mails).chain(["/login/factor"]).chain(FACTORS.map(|(_, path)| path))
-    {
+    for path in others.into_iter().chain(mails).chain(STEPS).chain(FACTORS.map(|(_, path)| path)) {
         seen.see(plain, request("OPTIONS", path)).await;
         for origin in [PAGE, "https://elsewhere.example"] {
             let headers = [("origin", origin), ("access-control-request-method", "POST")];
@@ -455,7 +465,7 @@ async fn beside_the_proxy(seen: &mut Seen, service: &Service) {
     for (path, _) in MAILS {
         seen.see(service, request("POST", path)).await;
     }
-    for (method, path) in FACTORS.into_iter().chain([("POST", "/login/factor")]) {
+    for (method, path) in FACTORS.into_iter().chain(STEPS.map(|path| ("POST", path))) {
         seen.see(service, request(method, path)).await;
     }
 }

@@ -58,7 +58,7 @@ fn routes_lead_to_their_functions() {
     // IAM knows operators.
     let expected = [
         ("ANY /login", "login", Guard::None),
-        ("ANY /login/factor", "login", Guard::None),
+        ("ANY /login/{step+}", "login", Guard::None),
         ("ANY /factors", "password", Guard::Authorizer),
         ("ANY /factors/{operation+}", "password", Guard::Authorizer),
         ("OPTIONS /factors", "password", Guard::None),
@@ -110,7 +110,7 @@ fn a_flood_at_one_route_starves_only_that_route() {
         assert!(total <= 5_000, "{limit}: {total}");
         for hashing in [
             "ANY /login",
-            "ANY /login/factor",
+            "ANY /login/{step+}",
             "ANY /factors/{operation+}",
             "ANY /password",
             "ANY /reauthenticate",

@@ -86,7 +86,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             // begin: the user and the first counter, in parallel; count; settle.
             "dynamodb:GetItem UsersTable",
             "dynamodb:UpdateItem AttemptsTable",
-            // open_session: one transaction, in which a rehash takes the place of the check. create_user.
+            // open_session: one transaction, in which a rehash takes the place of the check, and a passkey counts its use.
+            // create_user.
             "dynamodb:ConditionCheckItem UsersTable",
             "dynamodb:UpdateItem UsersTable",
             "dynamodb:PutItem SessionsTable",
@@ -161,8 +162,9 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
             "dynamodb:GetItem UsersTable",
             "dynamodb:UpdateItem AttemptsTable",
             "dynamodb:DeleteItem AttemptsTable",
-            // change_password.
+            // change_password; change_factors, which adds and deletes the items of passkeys.
             "dynamodb:UpdateItem UsersTable",
+            "dynamodb:DeleteItem UsersTable",
             // end_others.
             "dynamodb:Query SessionsTable",
             "dynamodb:UpdateItem SessionsTable",

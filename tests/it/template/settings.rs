@@ -120,6 +120,8 @@ fn longest_text(name: &str) -> usize {
         // Either this or the URL is set.
         "DAYPASS_MIGRATE_COGNITO" => "ap-southeast-2:".len() + 26,
         "DAYPASS_MIGRATE_URL" => 128,
+        "DAYPASS_PASSKEY_RP_ID" => 40,
+        "DAYPASS_PASSKEY_ORIGINS" => 160,
         "DAYPASS_SIGNING_ALGORITHM" | "DAYPASS_REVOCATIONS_WHEN_STALE" => "closed".len(),
         other => panic!("{other} has no limit"),
     }

@@ -29,7 +29,8 @@ async fn every_verb(
 ) -> Vec<(&'static str, Result<(), StoreError>)> {
     let (settle, presented, fresh, now) =
         (counter("k", 5), present(session, 0), bench::session(user), after(1_000));
-    let new = NewSession { session: &fresh, user, rehash: None, known: None, factor: None, settle: "k" };
+    let new =
+        NewSession { session: &fresh, user, rehash: None, known: None, factor: None, settle: Some("k") };
     let registered = bench::registered();
     let request =
         RotationRequest { presented: &presented, registered: &registered, now, grace: GRACE, idle: None };

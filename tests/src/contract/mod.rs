@@ -8,6 +8,7 @@ pub mod ended;
 pub mod faults;
 pub mod login;
 pub mod moving;
+pub mod passkey;
 pub mod revocation;
 pub mod rotation;
 pub mod sessions;
@@ -117,6 +118,18 @@ macro_rules! store_contract {
                 the_largest_session_costs_one_write_unit
                 expressions_hold_no_input
             }
+            passkey {
+                a_passkey_reads_back
+                a_credential_has_one_user
+                an_added_passkey_whose_answer_was_lost_is_added
+                of_parallel_registrations_one_is_stored
+                a_passkey_opens_a_session
+                a_passkey_login_whose_answer_was_lost_is_one_login
+                a_challenge_opens_one_session
+                what_changed_meanwhile_opens_nothing
+                passkeys_of_others_stay
+                a_removed_user_leaves_no_passkeys
+            }
             address {
                 an_address_has_one_user
                 a_name_that_is_an_address_belongs_to_its_user
@@ -187,6 +200,7 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
         "faults" => include_str!("faults.rs"),
         "login" => include_str!("login.rs"),
         "moving" => include_str!("moving.rs"),
+        "passkey" => include_str!("passkey.rs"),
         "revocation" => include_str!("revocation.rs"),
         "rotation" => include_str!("rotation.rs"),
         "sessions" => include_str!("sessions.rs"),

@@ -185,7 +185,8 @@ pub async fn expressions_hold_no_input(bench: &Bench) {
     let Attempt::Counted(ticket) = begun.attempt else { unreachable!("the first attempt") };
     let known = [KnownAddress { key: *b"marker-of-16-byt", until: NOW }];
     let (rehash, known) = (Some("marker-hash"), Some(known.as_slice()));
-    let new = NewSession { session: &opened, user: &ada, rehash, known, factor: None, settle: "marker-key" };
+    let new =
+        NewSession { session: &opened, user: &ada, rehash, known, factor: None, settle: Some("marker-key") };
     assert_eq!(store.open_session(&new).await, Ok(true));
     let presented = Presented {
         client: Some(opened.client.clone()),

@@ -37,7 +37,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
 }
 
 fn put(bench: &Bench, user: &User, session: &Session) {
-    let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: "k" };
+    let new = NewSession { session, user, rehash: None, known: None, factor: None, settle: Some("k") };
     assert!(wait_for(bench.store.open_session(&new)).unwrap());
 }
 

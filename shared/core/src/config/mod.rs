@@ -10,6 +10,7 @@ mod tests;
 
 use crate::client::Clients;
 use crate::keys::rotation::{Rules, Section};
+use crate::passkey::relying_party::RelyingParty;
 use crate::ports::mail::Sender;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
@@ -20,7 +21,8 @@ use daypass_verifier::jose::jwk::Jwks;
 use daypass_verifier::{settings, tables};
 use read::{
     access_lifetime, clients, clients_secret, configuration_set, idle, limit, limits, machines, mail,
-    migrate_from, proxy, public_keys, rules, secret, sender, sources, table, table_names, templates,
+    migrate_from, passkeys, proxy, public_keys, rules, secret, sender, sources, table, table_names,
+    templates,
 };
 use std::time::Duration;
 
@@ -123,6 +125,14 @@ settings! {
     /// a password (docs/guides/migration.md). Excludes DAYPASS_MIGRATE_COGNITO. Empty: no migration.
     MIGRATE_URL = "DAYPASS_MIGRATE_URL";
 
+    /// Domain of the passkeys, such as example.com: the id of the relying party. Passkeys belong to it for ever, so choose it
+    /// before the first one (docs/guides/passkeys.md). Empty: no passkeys.
+    PASSKEY_RP_ID = "DAYPASS_PASSKEY_RP_ID";
+
+    /// Origins of the pages that may use passkeys, separated by spaces, such as https://app.example.com. Each belongs to the
+    /// domain. Empty: the https origin of the domain.
+    PASSKEY_ORIGINS = "DAYPASS_PASSKEY_ORIGINS";
+
     /// Name of the table `users`.
     USERS_TABLE = "DAYPASS_USERS_TABLE";
 
@@ -179,6 +189,7 @@ tables! {
         );
         dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         migrate_from: Option<MigrateFrom> = migrate_from(MIGRATE_COGNITO, MIGRATE_URL);
+        passkeys: Option<RelyingParty> = passkeys(PASSKEY_RP_ID, PASSKEY_ORIGINS);
         tables: Tables = table_names(USERS_TABLE, SESSIONS_TABLE, ATTEMPTS_TABLE);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
@@ -245,6 +256,7 @@ tables! {
         refresh_lifetime: Duration = Reader::seconds(REFRESH_TOKEN_SECONDS);
         idle: Option<Duration> = idle(IDLE_SECONDS);
         limit: Limit = limit(LOGIN_ATTEMPTS, LOGIN_WINDOW_SECONDS);
+        passkeys: Option<RelyingParty> = passkeys(PASSKEY_RP_ID, PASSKEY_ORIGINS);
         mail: MailRules = mail(
             MAIL_FROM, MAIL_ADDRESS_ATTEMPTS, MAIL_ADDRESS_WINDOW_SECONDS, MAIL_NETWORK_ATTEMPTS,
             MAIL_NETWORK_WINDOW_SECONDS

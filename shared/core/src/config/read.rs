@@ -3,6 +3,7 @@
 use super::{MailRules, MigrateFrom, PublicKeys, Tables};
 use crate::client::Clients;
 use crate::keys::rotation::Rules;
+use crate::passkey::relying_party::RelyingParty;
 use crate::ports::mail::Sender;
 use crate::secret::ProxySecrets;
 use crate::throttle::{Limit, Limits};
@@ -196,6 +197,16 @@ pub(super) fn migrate_from(
     match (pool?, endpoint?) {
         (Some(_), Some(_)) => reader.problem(format!("{} and {} exclude each other", cognito.name, url.name)),
         (pool, endpoint) => Some(pool.or(endpoint)),
+    }
+}
+
+/// The relying party of passkeys; `Some(None)` without passkeys.
+pub(super) fn passkeys(reader: &mut Reader<'_>, id: &Text, origins: &Text) -> Option<Option<RelyingParty>> {
+    let listed = reader.get(origins.name).unwrap_or_default();
+    let party = reader.optional(id, None, |text| RelyingParty::parse(text, &listed).map(Some));
+    match party? {
+        None if !listed.is_empty() => reader.problem(format!("{} needs {}", origins.name, id.name)),
+        party => Some(party),
     }
 }
 

@@ -16,9 +16,14 @@ pub struct Factors {
     pub totp: Option<EnrolledTotp>,
     /// Digests of the recovery codes that were not used yet.
     pub recovery: Vec<RecoveryDigest>,
+    /// The credential ids of the passkeys, at most [`MAX_PASSKEYS`].
+    pub passkeys: Vec<Vec<u8>>,
     /// Whether an operator requires a second factor of this user.
     pub required: bool,
 }
+
+/// Most passkeys of a user.
+pub const MAX_PASSKEYS: usize = 10;
 
 /// The one-time codes of a user.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,15 +51,19 @@ impl Factors {
     #[must_use]
     pub fn kinds(&self) -> Vec<FactorKind> {
         // Recovery codes replace a lost factor, and are none by themselves.
-        let totp = self.totp.as_ref().map(|_| FactorKind::Totp);
-        let recovery = totp.filter(|_| !self.recovery.is_empty()).map(|_| FactorKind::RecoveryCode);
-        totp.into_iter().chain(recovery).collect()
+        let has_codes = self.is_enrolled() && !self.recovery.is_empty();
+        let kinds = [
+            (FactorKind::Totp, self.totp.is_some()),
+            (FactorKind::RecoveryCode, has_codes),
+            (FactorKind::Passkey, !self.passkeys.is_empty()),
+        ];
+        kinds.into_iter().filter(|(_, has)| *has).map(|(kind, _)| kind).collect()
     }
 
     /// Whether a login of this user needs a second factor.
     #[must_use]
     pub const fn is_enrolled(&self) -> bool {
-        self.totp.is_some()
+        self.totp.is_some() || !self.passkeys.is_empty()
     }
 
     /// Whether this user has no second factor and must have one, for a client that requires it or not.
@@ -75,6 +84,8 @@ pub enum FactorKind {
     Totp,
     /// A recovery code.
     RecoveryCode,
+    /// A passkey.
+    Passkey,
 }
 
 /// What binds an encrypted secret to its user: the associated data of the encryption.
@@ -96,6 +107,10 @@ mod tests {
         assert_eq!(both.kinds(), [FactorKind::Totp, FactorKind::RecoveryCode]);
         assert!(both.is_enrolled());
         assert_eq!(Factors { recovery: Vec::new(), ..both.clone() }.kinds(), [FactorKind::Totp]);
+        let passkeys = vec![vec![1]];
+        let passkey = Factors { passkeys, totp: None, ..both.clone() };
+        assert_eq!(passkey.kinds(), [FactorKind::RecoveryCode, FactorKind::Passkey]);
+        assert!(passkey.is_enrolled() && !passkey.must_enrol(true));
         assert_eq!(format!("{both:?}"), "Factors([Totp, RecoveryCode], 1 recovery codes)");
     }
 }

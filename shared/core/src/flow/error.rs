@@ -75,6 +75,18 @@ pub enum Problem {
     /// The second factor is wrong or was used.
     #[error("the second factor is wrong or was used")]
     WrongCode,
+    /// Passkeys are off: the setting `passkey_rp_id` is not set.
+    #[error("the service has no passkeys")]
+    PasskeysOff,
+    /// The response of an authenticator is not valid.
+    #[error("the passkey is rejected")]
+    PasskeyRejected,
+    /// The credential of a new passkey is registered already.
+    #[error("the passkey is registered already")]
+    PasskeyTaken,
+    /// The user has as many passkeys as a user can have.
+    #[error("the user has too many passkeys")]
+    TooManyPasskeys,
     /// The old system gave no answer. This is never a verdict on a password.
     #[error("the old system gave no answer")]
     Unmigrated(#[source] Unanswered),
@@ -207,6 +219,10 @@ impl Problem {
             Self::BadCredentials
             | Self::WrongCode
             | Self::NoFactor
+            | Self::PasskeysOff
+            | Self::PasskeyRejected
+            | Self::PasskeyTaken
+            | Self::TooManyPasskeys
             | Self::FactorRequired
             | Self::UserChanged
             | Self::MailOff

@@ -12,7 +12,7 @@
 //! address that its user has not verified, and no other user can have that name.
 
 use crate::account::address::EmailAddress;
-use crate::account::authentication::{Authentication, Method, Methods};
+use crate::account::authentication::{Authentication, Methods};
 use crate::account::claims::Claims;
 use crate::account::device_room;
 use crate::client::{Client, Transport};
@@ -28,6 +28,7 @@ use crate::ports::context::Context;
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::hasher::{PasswordCheck, PasswordHasher};
 use crate::ports::migration::OldSystem;
+use crate::ports::passkey::PasskeyStore;
 use crate::ports::store::{AddressStore, AttemptStore, NewSession, Store, UsedFactor, User, UserStatus};
 use crate::secret::{Password, SecretString};
 use crate::session::{EndReason, KeyDigest, Opening, Session};
@@ -40,6 +41,7 @@ use serde::Serialize;
 use std::net::IpAddr;
 
 pub mod factor;
+pub mod passkey;
 
 /// Longest device hint in bytes.
 pub const MAX_DEVICE_BYTES: usize = 128;
@@ -106,7 +108,7 @@ pub struct Login<S> {
     pub context: Context,
 }
 
-impl<S: Store + AttemptStore + AddressStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
     /// The flow as configured. It needs all three sections of the key set.
     ///
     /// # Errors
@@ -217,8 +219,9 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             user_agent: request.user_agent.as_deref(),
             rehash: rehash.as_deref(),
             known: admitted.known.as_deref(),
+            methods: Methods::PASSWORD,
             factor: None,
-            settle: &admitted.own.key,
+            settle: Some(&admitted.own.key),
         };
         let Some(session) = self.open(&opens).await? else {
             events.push(failed(LoginFailure::UserChanged));
@@ -236,12 +239,6 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
     async fn open(&self, opens: &Opens<'_>) -> Result<Option<Session>, Problem> {
         let Opens { user, client, .. } = *opens;
         let enrols = opens.must_enrol();
-        let methods = match opens.factor {
-            None => Methods::PASSWORD,
-            Some(UsedFactor::OneTimeCode { .. } | UsedFactor::RecoveryCode(_)) => {
-                Methods::of(&[Method::Password, Method::OneTimeCode])
-            }
-        };
         let now = self.context.clock.now();
         let opening = Opening {
             user: user.id,
@@ -250,7 +247,7 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             scope: if enrols { Scope::default() } else { opens.scope.clone() },
             claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: enrols || opens.account,
-            authentication: Authentication::new(now, methods),
+            authentication: Authentication::new(now, opens.methods),
             key: opens.key.as_ref().map(KeyDigest::of),
             device: opens.user_agent.and_then(|agent| device_hint(agent, user, opens.key.is_some())),
         };
@@ -344,8 +341,9 @@ struct Opens<'a> {
     user_agent: Option<&'a str>,
     rehash: Option<&'a str>,
     known: Option<&'a [KnownAddress]>,
+    methods: Methods,
     factor: Option<UsedFactor<'a>>,
-    settle: &'a str,
+    settle: Option<&'a str>,
 }
 
 impl Opens<'_> {

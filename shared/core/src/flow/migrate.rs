@@ -11,6 +11,7 @@ use crate::flow::login::{Checked, Login, LoginRequest};
 use crate::flow::throttle::{Admitted, Throttle};
 use crate::ports::event::{Event, LoginFailure};
 use crate::ports::migration::{Answer, MARKER, OldUser, Question, Unanswered};
+use crate::ports::passkey::PasskeyStore;
 use crate::ports::store::{AddressStore, AttemptStore, Creation, Store, User, UserStatus};
 use crate::throttle::Exhausted;
 use daypass_verifier::base::ids::UserId;
@@ -27,7 +28,7 @@ impl User {
     }
 }
 
-impl<S: Store + AttemptStore + AddressStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
     /// Lets the old system decide in place of `checked`, if there is one and the name is unknown or marked.
     ///
     /// Without an answer, the attempt does not count: a failure of the old system locks no user.

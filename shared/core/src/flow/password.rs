@@ -16,6 +16,7 @@
 
 pub mod email;
 pub mod factors;
+pub mod passkeys;
 pub mod reauthenticate;
 
 use crate::account::claims::Claims;

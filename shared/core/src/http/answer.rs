@@ -147,6 +147,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::WrongCode
         | ApiError::InvalidProof(_)
         | ApiError::NonceNeeded
+        | ApiError::WrongPasskey
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused => StatusCode::BAD_REQUEST,
         ApiError::BadCredentials
@@ -161,7 +162,7 @@ pub const fn status(error: &ApiError) -> StatusCode {
         | ApiError::FactorRequired
         | ApiError::SignUpNotAllowed
         | ApiError::NoOperator => StatusCode::FORBIDDEN,
-        ApiError::NotFound | ApiError::MailOff => StatusCode::NOT_FOUND,
+        ApiError::NotFound | ApiError::MailOff | ApiError::PasskeysOff => StatusCode::NOT_FOUND,
         ApiError::AlreadyExists(_) => StatusCode::CONFLICT,
         ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -211,6 +212,8 @@ fn header_of(error: &ApiError) -> Option<(HeaderName, String)> {
         | ApiError::WrongCode
         | ApiError::InvalidProof(_)
         | ApiError::NonceNeeded
+        | ApiError::WrongPasskey
+        | ApiError::PasskeysOff
         | ApiError::FactorRequired
         | ApiError::PasswordRefused(_)
         | ApiError::MailRefused
@@ -264,6 +267,8 @@ mod tests {
             ApiError::WrongCode,
             ApiError::InvalidProof("x"),
             ApiError::NonceNeeded,
+            ApiError::WrongPasskey,
+            ApiError::PasskeysOff,
             ApiError::FactorRequired,
             ApiError::PasswordRefused("x"),
             ApiError::MailRefused,

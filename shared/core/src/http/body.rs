@@ -3,6 +3,7 @@
 use crate::http::error::ApiError;
 use crate::http::request::{MAX_BODY_BYTES, Request, content_type};
 use crate::secret::SecretString;
+use http::Method;
 use http::header::{self, HeaderValue};
 use serde::Deserialize;
 use serde::de::value::{Error as FormError, MapDeserializer};
@@ -27,7 +28,7 @@ pub(super) enum Accepts {
 }
 
 /// Parameters that no endpoint accepts in the query string (RFC 6749 §2.3.1, RFC 9700 §4.3.2): URLs end up in logs.
-const BODY_ONLY: [&str; 22] = [
+const BODY_ONLY: [&str; 23] = [
     "username",
     "password",
     "current_password",
@@ -50,6 +51,7 @@ const BODY_ONLY: [&str; 22] = [
     "mfa_token",
     "recovery_code",
     "enrolment_token",
+    "passkey",
 ];
 
 /// The body of a POST request, which is taken out of the request and wiped after reading.
@@ -60,7 +62,20 @@ const BODY_ONLY: [&str; 22] = [
 /// # Errors
 /// The first fault, in this order: method, query string, credentials in a header, size, content type, body, `client_secret`.
 pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts) -> Result<T, ApiError> {
-    check_line(request)?;
+    read_by(&Method::POST, request, accepts)
+}
+
+/// As [`read`], for PATCH, which the endpoint has checked.
+pub(super) fn read_patch<T: DeserializeOwned>(request: &mut Request) -> Result<T, ApiError> {
+    read_by(&Method::PATCH, request, Accepts::Json)
+}
+
+fn read_by<T: DeserializeOwned>(
+    method: &Method,
+    request: &mut Request,
+    accepts: Accepts,
+) -> Result<T, ApiError> {
+    check_line(method, request)?;
     if accepts == Accepts::JsonOrForm && authenticates_a_client(request) {
         return Err(ApiError::ClientAuthentication);
     }
@@ -79,7 +94,7 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request, accepts: Accepts)
 pub(super) fn read_of_client<T: DeserializeOwned>(
     request: &mut Request,
 ) -> Result<(T, Option<SecretString>), ApiError> {
-    check_line(request)?;
+    check_line(&Method::POST, request)?;
     let basic = if authenticates_a_client(request) {
         let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
         match (values.next(), values.next()) {
@@ -99,8 +114,8 @@ pub(super) fn read_of_client<T: DeserializeOwned>(
 }
 
 /// Checks the method and the query string.
-fn check_line(request: &Request) -> Result<(), ApiError> {
-    if request.method() != http::Method::POST {
+fn check_line(method: &Method, request: &Request) -> Result<(), ApiError> {
+    if request.method() != method {
         return Err(ApiError::MethodNotAllowed("POST"));
     }
     let query = request.uri().query().unwrap_or_default();
@@ -515,7 +530,7 @@ mod tests {
         check(&request, Accepts::JsonOrForm, 200);
         request.headers_mut().insert("authorization", HeaderValue::from_static("Bearer x"));
         check(&request, Accepts::Json, 200);
-        *request.method_mut() = http::Method::PUT;
+        *request.method_mut() = Method::PUT;
         check(&request, Accepts::Json, 405);
         check(&post("application/json", r#"{"client_secret":"s"}"#), Accepts::Json, 401);
         check(&post(FORM, "client_secret=s"), Accepts::JsonOrForm, 401);

@@ -77,7 +77,7 @@ pub fn has_proof(request: &Request) -> bool {
 
 /// The path of an endpoint without the segments before, which are a stage or the base path of a custom domain.
 fn endpoint(path: &str) -> &str {
-    const ENDPOINTS: [&str; 4] = ["/login/factor", "/login", "/refresh", "/token"];
+    const ENDPOINTS: [&str; 5] = ["/login/factor", "/login/passkey", "/login", "/refresh", "/token"];
     ENDPOINTS.into_iter().find(|endpoint| path.ends_with(endpoint)).unwrap_or(path)
 }
 

@@ -65,6 +65,10 @@ pub enum ApiError {
     FactorRequired,
     /// The link, the code or the request handle of a mail is not valid.
     MailRefused,
+    /// The service has no passkeys.
+    PasskeysOff,
+    /// The response of an authenticator is not valid.
+    WrongPasskey,
     /// The client allows no sign-up without an invitation.
     SignUpNotAllowed,
     /// The service sends no mails.
@@ -133,6 +137,12 @@ impl ApiError {
             Self::MailOff => {
                 ("invalid_request", "This service sends no mails: its setting mail_from is not set.")
             }
+            Self::PasskeysOff => {
+                ("invalid_request", "This service has no passkeys: its setting passkey_rp_id is not set.")
+            }
+            Self::WrongPasskey => {
+                ("wrong_passkey", "The passkey is not valid here, or its response was used.")
+            }
             Self::NoOperator => ("access_denied", "The request is not authorised by IAM."),
             Self::NotFound => ("invalid_request", "There is nothing here."),
             Self::AlreadyExists(text) => ("already_exists", text),
@@ -185,6 +195,10 @@ impl From<&Problem> for ApiError {
             Problem::MailRefused(..) => Self::MailRefused,
             Problem::InsufficientAuthentication(needed) => Self::InsufficientAuthentication(*needed),
             Problem::FactorRequired => Self::FactorRequired,
+            Problem::PasskeysOff => Self::PasskeysOff,
+            Problem::PasskeyRejected => Self::WrongPasskey,
+            Problem::PasskeyTaken => Self::AlreadyExists("The passkey is registered already."),
+            Problem::TooManyPasskeys => Self::InvalidRequest("A user has at most ten passkeys."),
             Problem::NoSuchSession | Problem::NoFactor => Self::NotFound,
             Problem::UnknownCursor => Self::InvalidRequest("The cursor is none that was given out here."),
         }

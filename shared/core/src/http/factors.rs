@@ -1,10 +1,13 @@
 //! The requests about the caller's second factors, from their paths, bodies and query strings.
 
 use crate::flow::password::factors::{FactorsOperation, FactorsRequest};
+use crate::flow::password::passkeys::MAX_NAME_CHARS;
 use crate::http::account::language;
 use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::error::ApiError;
+use crate::http::passkey::CredentialJson;
 use crate::http::request::{Request, principal_of};
+use crate::passkey::PasskeyId;
 use crate::ports::mail::Language;
 use crate::secret::SecretString;
 use http::Method;
@@ -15,6 +18,8 @@ use serde::Deserialize;
 struct FactorsBody {
     enrolment_token: Parameter<SecretString>,
     code: Parameter<SecretString>,
+    passkey: CredentialJson,
+    name: Parameter<String>,
     end_other_sessions: Flag,
     language: Parameter<String>,
 }
@@ -29,12 +34,9 @@ impl FactorsRequest {
         let path = request.uri().path().to_owned();
         let (_, path) = path.rsplit_once("/factors").ok_or(ApiError::NotFound)?;
         let method = request.method().clone();
-        let bare = |operation| Self {
-            principal: principal_of(request),
-            operation,
-            end_others: false,
-            language: Language::default(),
-        };
+        let principal = principal_of(request);
+        let bare =
+            |operation| Self { principal, operation, end_others: false, language: Language::default() };
         match (path, method) {
             ("", Method::GET) => Ok(bare(FactorsOperation::Show)),
             ("", _) => Err(ApiError::MethodNotAllowed("GET")),
@@ -53,7 +55,27 @@ impl FactorsRequest {
                 })
             }),
             ("/recovery-codes", _) => with_body(request, |_| Ok(FactorsOperation::RecoveryCodes)),
-            _ => Err(ApiError::NotFound),
+            ("/passkeys/options", _) => with_body(request, |_| Ok(FactorsOperation::BeginPasskey)),
+            ("/passkeys", _) => with_body(request, |body| {
+                let name = name(body.name)?;
+                Ok(FactorsOperation::AddPasskey { response: body.passkey.attestation()?, name })
+            }),
+            (path, method) => {
+                let id = path.strip_prefix("/passkeys/").ok_or(ApiError::NotFound)?;
+                let id = PasskeyId::parse(id).ok_or(ApiError::NotFound)?;
+                match method {
+                    Method::PATCH => {
+                        let body: FactorsBody = body::read_patch(request)?;
+                        let operation = FactorsOperation::RenamePasskey(id, name(body.name)?);
+                        Ok(Self { operation, ..bare(FactorsOperation::Show) })
+                    }
+                    Method::DELETE => {
+                        let (end_others, language) = query(request)?;
+                        Ok(Self { end_others, language, ..bare(FactorsOperation::RemovePasskey(id)) })
+                    }
+                    _ => Err(ApiError::MethodNotAllowed("PATCH, DELETE")),
+                }
+            }
         }
     }
 }
@@ -65,7 +87,12 @@ fn with_body(
 ) -> Result<FactorsRequest, ApiError> {
     let body: FactorsBody = body::read(request, Accepts::Json)?;
     let (end_others, language) = (body.end_other_sessions.is_set()?, language(body.language)?);
-    let parameters = FactorsParameters { enrolment_token: body.enrolment_token, code: body.code };
+    let parameters = FactorsParameters {
+        enrolment_token: body.enrolment_token,
+        code: body.code,
+        passkey: body.passkey,
+        name: body.name,
+    };
     Ok(FactorsRequest {
         principal: principal_of(request),
         operation: operation(parameters)?,
@@ -78,6 +105,16 @@ fn with_body(
 struct FactorsParameters {
     enrolment_token: Parameter<SecretString>,
     code: Parameter<SecretString>,
+    passkey: CredentialJson,
+    name: Parameter<String>,
+}
+
+/// The name of a passkey.
+fn name(parameter: Parameter<String>) -> Result<String, ApiError> {
+    const WRONG: &str = "The name has control characters, or more than 64 characters.";
+    let name = parameter.required("The name is missing.", WRONG)?;
+    let is_good = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    if is_good { Ok(name) } else { Err(ApiError::InvalidRequest(WRONG)) }
 }
 
 /// Whether the other sessions end, and the language of the notice.

@@ -16,6 +16,7 @@ use crate::http::body::{self, Accepts, Flag, Parameter};
 use crate::http::browser::{Page, cookie, device_cookie};
 use crate::http::dpop::Proofs;
 use crate::http::error::ApiError;
+use crate::http::passkey::CredentialJson;
 use crate::http::request::{Request, caller_of, idempotency_key, keys_are_overdue, principal_of};
 use crate::ports::hasher::PasswordHasher;
 use crate::secret::{Password, SecretString};
@@ -64,6 +65,7 @@ struct FactorBody {
     mfa_token: Parameter<SecretString>,
     code: Parameter<SecretString>,
     recovery_code: Parameter<SecretString>,
+    passkey: CredentialJson,
 }
 
 #[derive(Default, Deserialize)]
@@ -179,7 +181,12 @@ impl FactorRequest {
         let key = proofs.key_of(request)?;
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
-        let proof = factor(body.code, body.recovery_code)?.ok_or(EITHER_CODE)?;
+        let passkey = (!body.passkey.is_absent()).then_some(body.passkey);
+        let proof = match (factor(body.code, body.recovery_code)?, passkey) {
+            (Some(code), None) => code,
+            (None, Some(passkey)) => FactorProof::Passkey(passkey.assertion()?),
+            _ => return Err(ApiError::InvalidRequest("Send one of code, recovery_code and passkey.")),
+        };
         let caller = caller_of(request);
         Ok(Self {
             token,
@@ -422,7 +429,7 @@ fn factor(
 }
 
 /// The scope without [`Scope::ACCOUNT`], and whether the request asks for the right to the account endpoints.
-fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
+pub(super) fn scope(parameter: Parameter<String>) -> Result<(Option<Scope>, bool), ApiError> {
     let mut scope = parameter.text()?.as_deref().map(Scope::parse).transpose()?;
     let account = scope.as_mut().is_none_or(|scope| scope.remove(Scope::ACCOUNT));
     Ok((scope, account))

@@ -11,6 +11,7 @@ pub mod error;
 pub mod factors;
 pub mod feed;
 pub mod forms;
+mod passkey;
 pub mod proxy;
 pub mod request;
 

@@ -5,7 +5,9 @@
 
 use crate::account::Undeliverable;
 use crate::client::machine::{CredentialId, MachineId, Unauthenticated};
+use crate::passkey::{Fault, PasskeyId};
 use crate::ports::mail::MailKind;
+use crate::ports::passkey::PasskeyRefusal;
 use crate::session::{DeadCause, EndReason, Repeat, ReuseCause};
 use crate::throttle::{Exhausted, MailLimit};
 use crate::token::mail::{MailTokenError, OutboxId, Purpose};
@@ -62,6 +64,21 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         client: Option<ClientId>,
     },
+    /// A passkey was rejected as the only factor of a login, or at its registration.
+    #[serde(rename = "passkey.refused")]
+    PasskeyRefused {
+        /// The cause, which the response does not reveal.
+        cause: PasskeyRefusal,
+        client: ClientId,
+        /// The user of the passkey, when known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// The passkey that the response names.
+        passkey: PasskeyId,
+    },
+    /// The signature counter of a passkey did not grow: there is a copy. The login was rejected.
+    #[serde(rename = "passkey.copied")]
+    PasskeyCopied { user: UserId, passkey: PasskeyId },
     /// A recovery code opened a session.
     #[serde(rename = "login.recovery_code_used")]
     RecoveryCodeUsed {
@@ -489,6 +506,10 @@ pub enum FactorsChange {
     TotpRemoved,
     /// There are new recovery codes.
     RecoveryCodesReplaced,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
 }
 
 /// Why the second step of a login was rejected.
@@ -499,6 +520,8 @@ pub enum FactorRefusal {
     Token(MfaTokenError),
     /// The factor or its user.
     Factor(FactorFault),
+    /// The response of an authenticator.
+    Passkey(Fault),
 }
 
 /// What is wrong with a second factor that comes with an authentic token.
@@ -613,6 +636,7 @@ impl Record for Event {
             Self::Failure { .. } | Self::MailGivenUp { .. } => Severity::Error,
             Self::OtherNetwork { .. }
             | Self::Reuse { .. }
+            | Self::PasskeyCopied { .. }
             | Self::LoginThrottled { .. }
             | Self::MailThrottled { .. }
             | Self::MailRejected { .. }
@@ -625,6 +649,7 @@ impl Record for Event {
             | Self::LoginFailed { .. }
             | Self::LoginMfaRequired { .. }
             | Self::LoginFactorRefused { .. }
+            | Self::PasskeyRefused { .. }
             | Self::Rotated { .. }
             | Self::ClientTokenIssued { .. }
             | Self::ClientRefused { .. }

@@ -90,12 +90,23 @@ pub enum FactorNotice {
     Removed,
     /// There are new recovery codes.
     RecoveryCodes,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
     /// An operator removed all second factors.
     Reset,
 }
 
 impl FactorNotice {
-    const ALL: [Self; 4] = [Self::Enrolled, Self::Removed, Self::RecoveryCodes, Self::Reset];
+    const ALL: [Self; 6] = [
+        Self::Enrolled,
+        Self::Removed,
+        Self::RecoveryCodes,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
+        Self::Reset,
+    ];
 
     /// The text of the mail.
     #[must_use]
@@ -104,6 +115,8 @@ impl FactorNotice {
             Self::Enrolled => MailKind::FactorEnrolled,
             Self::Removed => MailKind::FactorRemoved,
             Self::RecoveryCodes => MailKind::RecoveryCodes,
+            Self::PasskeyAdded => MailKind::PasskeyAdded,
+            Self::PasskeyRemoved => MailKind::PasskeyRemoved,
             Self::Reset => MailKind::FactorsReset,
         }
     }
@@ -331,13 +344,17 @@ pub enum MailKind {
     FactorRemoved,
     /// Tells of new recovery codes.
     RecoveryCodes,
+    /// Tells of a new passkey.
+    PasskeyAdded,
+    /// Tells of a removed passkey.
+    PasskeyRemoved,
     /// Tells that an operator removed all second factors.
     FactorsReset,
 }
 
 impl MailKind {
     /// All kinds of mails.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::SignUp,
         Self::SignUpExisting,
         Self::Reset,
@@ -347,6 +364,8 @@ impl MailKind {
         Self::FactorEnrolled,
         Self::FactorRemoved,
         Self::RecoveryCodes,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
         Self::FactorsReset,
     ];
 
@@ -363,6 +382,8 @@ impl MailKind {
             Self::FactorEnrolled => "factor-enrolled",
             Self::FactorRemoved => "factor-removed",
             Self::RecoveryCodes => "recovery-codes",
+            Self::PasskeyAdded => "passkey-added",
+            Self::PasskeyRemoved => "passkey-removed",
             Self::FactorsReset => "factors-reset",
         }
     }

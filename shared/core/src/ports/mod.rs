@@ -5,5 +5,6 @@ pub mod event;
 pub mod hasher;
 pub mod mail;
 pub mod migration;
+pub mod passkey;
 pub mod store;
 pub mod vault;

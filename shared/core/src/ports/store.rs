@@ -7,7 +7,9 @@ use crate::account::claims::Claims;
 use crate::client::machine::MachineId;
 use crate::factor::recovery::RecoveryDigest;
 use crate::factor::{EnrolledTotp, Factors};
+use crate::passkey::PasskeyId;
 use crate::ports::mail::MailRequest;
+use crate::ports::passkey::{Passkey, PasskeyStore, UsedPasskey};
 use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
@@ -80,7 +82,7 @@ pub struct NewSession<'a> {
     /// The session as it is stored.
     pub session: &'a Session,
     /// The user against whom the password was checked. The session opens only if the password version, the status, the scope,
-    /// the claims and the enrolled second factor are still the same.
+    /// the claims and the enrolled second factors are still the same.
     pub user: &'a User,
     /// A hash under newer parameters, stored in the same transaction.
     pub rehash: Option<&'a str>,
@@ -88,11 +90,11 @@ pub struct NewSession<'a> {
     pub known: Option<&'a [KnownAddress]>,
     /// The second factor that the login showed. The session opens only if no other login has used it.
     pub factor: Option<UsedFactor<'a>>,
-    /// The key of the counter that the success resets.
-    pub settle: &'a str,
+    /// The key of the counter that the success resets; `None` for a login that was not counted.
+    pub settle: Option<&'a str>,
 }
 
-/// A second factor that a login shows. The transaction that opens the session uses it up.
+/// A factor beside the password that a login shows. The transaction that opens the session uses it up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsedFactor<'a> {
     /// A one-time code.
@@ -104,6 +106,8 @@ pub enum UsedFactor<'a> {
     },
     /// The recovery code of this digest, which must still be stored.
     RecoveryCode(RecoveryDigest),
+    /// A passkey, also as the only factor.
+    Passkey(UsedPasskey<'a>),
 }
 
 /// The result of a rotation. Only the first case writes.
@@ -405,13 +409,23 @@ pub trait UserStore: Send + Sync {
 }
 
 /// The second factors of a user, as the user changes them.
-pub trait FactorStore: PasswordStore + UserStore {
-    /// Changes the second factors and asks for the notice, in one transaction. Returns `false`, and changes nothing, if the
-    /// password, the status or the enrolled factor changed meanwhile. Safe to repeat.
+pub trait FactorStore: PasswordStore + PasskeyStore {
+    /// Changes the second factors and asks for the notice, in one transaction. Safe to repeat.
     fn change_factors(
         &self,
         change: &FactorChange<'_>,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> impl Future<Output = Result<FactorsChanged, StoreError>> + Send;
+}
+
+/// The result of [`FactorStore::change_factors`]. Only the first case writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorsChanged {
+    /// The change is stored.
+    Now,
+    /// The password, the status or the enrolled factors changed meanwhile.
+    UserChanged,
+    /// A passkey has this credential id.
+    PasskeyTaken,
 }
 
 /// A change of the second factors of a user.
@@ -432,8 +446,12 @@ pub enum FactorEdit<'a> {
     Enrol(&'a EnrolledTotp, &'a [RecoveryDigest]),
     /// New recovery codes in place of the former ones.
     RecoveryCodes(&'a [RecoveryDigest]),
-    /// The one-time codes end, and the recovery codes with them.
-    Remove,
+    /// The one-time codes end, and with the last factor the recovery codes.
+    RemoveTotp,
+    /// Another passkey.
+    AddPasskey(&'a Passkey),
+    /// A passkey ends, and with the last factor the recovery codes.
+    RemovePasskey(PasskeyId),
 }
 
 /// A session that takes the place of another one.

@@ -17,7 +17,12 @@ const OTHERS: &str =
     r#"[{"client_id":"strict","require_mfa":true},{"client_id":"web","scope":"orders:read"}]"#;
 
 fn sent(method: &str, path: &str, body: &Value) -> Request {
-    if method == "POST" { post(path, "application/json", body.to_string()) } else { request(method, path) }
+    let mut request = match method {
+        "POST" | "PATCH" => post(path, "application/json", body.to_string()),
+        method => request(method, path),
+    };
+    *request.method_mut() = method.parse().unwrap();
+    request
 }
 
 pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
@@ -40,7 +45,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let narrow = json!({ "username": "erin", "password": PASSWORD, "scope": "orders:read" });
     let narrow = token_of(&seen.json(service, "/login", narrow).await, "access_token");
     for (method, path) in FACTORS {
-        let body = json!({ "current_password": PASSWORD, "enrolment_token": "x", "code": "x" });
+        let body = any();
         seen.see(service, sent(method, path, &body)).await;
         let mut denied = sent(method, path, &body);
         denied.extensions_mut().insert(service.principal(&narrow));
@@ -51,12 +56,17 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
         }
         service.bench.recorder.always(Action::Pass);
         seen.see(service, authorized(sent(method, path, &body))).await;
-        if method == "POST" {
-            for body in [r#"{"client_secret":"s"}"#, r#"{"end_other_sessions":1,"code":1}"#] {
-                seen.see(service, authorized(post(path, "application/json", body))).await;
+        if ["POST", "PATCH"].contains(&method) {
+            for request in [
+                post(path, "application/json", r#"{"client_secret":"s"}"#),
+                post(path, "application/json", r#"{"end_other_sessions":1}"#),
+                post(path, "text/plain", "x"),
+                post(path, "application/json", vec![b' '; 20_000]),
+            ] {
+                let mut request = authorized(request);
+                *request.method_mut() = method.parse().unwrap();
+                seen.see(service, request).await;
             }
-            seen.see(service, authorized(post(path, "text/plain", "x"))).await;
-            seen.see(service, authorized(post(path, "application/json", vec![b' '; 20_000]))).await;
         }
     }
     seen.see(service, authorized(request("DELETE", "/factors/totp?end_other_sessions=x"))).await;
@@ -137,7 +147,13 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     seen.see(service, authorized(request("DELETE", "/factors/totp"))).await;
     service.clock.advance(Duration::from_secs(601));
     for (method, path) in FACTORS {
-        let body = json!({ "enrolment_token": "x", "code": "x" });
-        seen.see(service, authorized(sent(method, path, &body))).await;
+        seen.see(service, authorized(sent(method, path, &any()))).await;
     }
+}
+
+/// A body for each of the operations.
+fn any() -> Value {
+    let response = json!({ "clientDataJSON": "AAAA", "authenticatorData": "AAAA" });
+    let passkey = json!({ "type": "public-key", "id": "AAAA", "response": response });
+    json!({ "enrolment_token": "x", "code": "x", "name": "x", "passkey": passkey })
 }

@@ -4,7 +4,9 @@
 //! the transaction; and the read of the live sessions. The transaction uses the factor up: its condition is that the stored time
 //! step is earlier, or that the recovery code is still stored. So a code works once, at any concurrency.
 
+use super::passkey::{RequestOptions, ShownPasskey};
 use super::{Login, Opens};
+use crate::account::authentication::{Method, Methods};
 use crate::client::{Client, Transport};
 use crate::factor::{FactorKind, bound_to, recovery, totp::Totp};
 use crate::flow::error::{Problem, Throttled};
@@ -12,7 +14,10 @@ use crate::flow::issue::{TokenResponse, exposed};
 use crate::flow::outcome::Outcome;
 use crate::flow::throttle::remember;
 use crate::keys::FactorKeys;
+use crate::passkey::ceremony::Assertion;
+use crate::passkey::challenge::Purpose;
 use crate::ports::event::{Event, FactorFault, FactorRefusal};
+use crate::ports::passkey::{PasskeyRefusal, PasskeyStore};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
 use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
@@ -37,6 +42,9 @@ pub struct SecondStep {
     expires_in: u64,
     /// The kinds of factors that the user can show.
     factors: Vec<FactorKind>,
+    /// What a page hands to `navigator.credentials.get`, if the user has a passkey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passkey: Option<RequestOptions>,
 }
 
 /// A parsed request for the second step.
@@ -62,13 +70,15 @@ pub enum FactorProof {
     OneTimeCode(SecretString),
     /// A recovery code.
     RecoveryCode(SecretString),
+    /// The response of an authenticator.
+    Passkey(Assertion),
 }
 
 /// A factor that is right, before the store has used it up.
-#[derive(Debug)]
 pub(crate) enum Shown {
     OneTimeCode { step: u64, resealed: Option<Vec<u8>> },
     RecoveryCode(recovery::RecoveryDigest),
+    Passkey(Box<ShownPasskey>),
 }
 
 impl Shown {
@@ -79,11 +89,19 @@ impl Shown {
                 UsedFactor::OneTimeCode { step: *step, resealed: resealed.as_deref() }
             }
             Self::RecoveryCode(digest) => UsedFactor::RecoveryCode(*digest),
+            Self::Passkey(shown) => UsedFactor::Passkey(shown.used()),
+        }
+    }
+
+    fn method(&self) -> Method {
+        match self {
+            Self::OneTimeCode { .. } | Self::RecoveryCode(_) => Method::OneTimeCode,
+            Self::Passkey(shown) => shown.method(),
         }
     }
 }
 
-impl<S: Store + AttemptStore + AddressStore> Login<S> {
+impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
     /// The answer to the right password of a user with a second factor.
     #[expect(clippy::too_many_arguments, reason = "each is a member of the token")]
     pub(super) fn second_step(
@@ -108,13 +126,19 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             known,
             expires_at: Timestamp::from_seconds((now + LIFETIME).seconds()),
         };
+        let (ids, mut factors) = (&user.factors.passkeys, user.factors.kinds());
+        let party = self.config.passkeys.as_ref().filter(|_| !ids.is_empty());
+        let passkey = party.map(|party| self.options(party, Purpose::SecondFactor(user.id), ids));
+        // The passkeys of a service that has none any more.
+        factors.retain(|kind| *kind != FactorKind::Passkey || passkey.is_some());
         events.push(Event::LoginMfaRequired { user: user.id, client: client.id.clone() });
         SecondStep {
             error: "mfa_required",
             error_description: "The password is right. Show a second factor.",
             mfa_token: SecretString::new(token.mint(&self.issuer.refresh_keys, &self.config.issuer)),
             expires_in: LIFETIME.as_secs(),
-            factors: user.factors.kinds(),
+            factors,
+            passkey,
         }
     }
 
@@ -144,11 +168,12 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         if client.require_dpop && request.key.is_none() {
             return Err(Problem::ProofRequired);
         }
-        let refused = |cause| Event::LoginFactorRefused {
-            cause: FactorRefusal::Factor(cause),
+        let refused_for = |cause| Event::LoginFactorRefused {
+            cause,
             user: Some(token.user),
             client: Some(client.id.clone()),
         };
+        let refused = |cause| refused_for(FactorRefusal::Factor(cause));
         let key = self.peppers.counter_key();
         let subjects = Subjects::of(key, &token.username, request.source_ip, Proof::Nothing);
         let here = subjects.address.as_ref().map(|address| address.known);
@@ -183,12 +208,15 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             events.push(refused(FactorFault::ScopeNotGranted));
             return Err(Problem::ScopeNotGranted);
         }
-        let (keys, entropy) = (&self.factor_keys, self.context.entropy.as_ref());
-        let shown = match check_factor(&request.proof, &user, keys, entropy, now, events) {
+        let wrong = || match request.proof {
+            FactorProof::Passkey(_) => Problem::PasskeyRejected,
+            FactorProof::OneTimeCode(_) | FactorProof::RecoveryCode(_) => Problem::WrongCode,
+        };
+        let shown = match self.check_factor(&request.proof, &user, now, events).await? {
             Ok(shown) => shown,
             Err(cause) => {
-                events.push(refused(cause));
-                return Err(Problem::WrongCode);
+                events.push(refused_for(cause));
+                return Err(wrong());
             }
         };
         let known = here.and_then(|here| remember(limits.known_for, &begun.known, here, now));
@@ -202,12 +230,13 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
             user_agent: request.user_agent.as_deref(),
             rehash: None,
             known: known.as_deref(),
+            methods: Methods::of(&[Method::Password, shown.method()]),
             factor: Some(shown.used()),
-            settle: &counter.key,
+            settle: Some(&counter.key),
         };
         let Some(session) = self.open(&opens).await? else {
             events.push(refused(FactorFault::Overtaken));
-            return Err(Problem::WrongCode);
+            return Err(wrong());
         };
         if let Shown::RecoveryCode(_) = shown {
             let left = user.factors.recovery.len().saturating_sub(1) as u64;
@@ -215,13 +244,37 @@ impl<S: Store + AttemptStore + AddressStore> Login<S> {
         }
         self.answer(&opens, &session, events).await
     }
+
+    /// Whether the factor is that of the user. A passkey of another user costs no read.
+    async fn check_factor(
+        &self,
+        proof: &FactorProof,
+        user: &User,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) -> Result<Result<Shown, FactorRefusal>, Problem> {
+        match proof {
+            FactorProof::Passkey(response) if user.factors.passkeys.contains(&response.id) => {
+                let checked = self.check_passkey(response, Purpose::SecondFactor(user.id), events).await?;
+                let shown = checked.map(|shown| Shown::Passkey(Box::new(shown)));
+                Ok(shown.map_err(|(cause, _)| match cause {
+                    PasskeyRefusal::Response(fault) => FactorRefusal::Passkey(fault),
+                    PasskeyRefusal::Stored(_) => FactorRefusal::Factor(FactorFault::NoFactor),
+                }))
+            }
+            _ => {
+                let (keys, entropy) = (&self.factor_keys, self.context.entropy.as_ref());
+                Ok(check_code(proof, user, keys, entropy, now, events).map_err(FactorRefusal::Factor))
+            }
+        }
+    }
 }
 
-/// Whether the factor is that of the user. A one-time code must be later than the last accepted one.
+/// Whether the code is that of the user. A one-time code must be later than the last accepted one.
 ///
 /// # Errors
-/// The fault of the factor.
-pub(crate) fn check_factor(
+/// The fault of the code.
+pub(crate) fn check_code(
     proof: &FactorProof,
     user: &User,
     keys: &FactorKeys,
@@ -229,9 +282,9 @@ pub(crate) fn check_factor(
     now: Timestamp,
     events: &mut Vec<Event>,
 ) -> Result<Shown, FactorFault> {
-    let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
     match proof {
         FactorProof::OneTimeCode(code) => {
+            let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
             let context = bound_to(user.id);
             let opened = keys.open(&enrolled.sealed, &context);
             let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
@@ -247,9 +300,12 @@ pub(crate) fn check_factor(
             let resealed = opened.outdated.then(|| keys.seal(opened.plain.expose(), &context, entropy).ok());
             Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
         }
+        FactorProof::RecoveryCode(_) if !user.factors.is_enrolled() => Err(FactorFault::NoFactor),
         FactorProof::RecoveryCode(code) => {
             let found = recovery::find(code.expose(), user.id, keys, &user.factors.recovery);
             found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
         }
+        // A passkey is no code: the login reads it.
+        FactorProof::Passkey(_) => Err(FactorFault::NoFactor),
     }
 }

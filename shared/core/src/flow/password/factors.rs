@@ -7,6 +7,7 @@
 //! An enrolment writes nothing before its confirmation. The new secret is in the enrolment token, encrypted for user and session.
 
 use super::ChangePassword;
+use super::passkeys::PasskeyView;
 use crate::account::Email;
 use crate::client::Client;
 use crate::factor::totp::{Totp, uri};
@@ -14,10 +15,12 @@ use crate::factor::{EnrolledTotp, bound_to, recovery};
 use crate::flow::error::{Problem, fresh, require_account, require_live};
 use crate::flow::issue::exposed;
 use crate::flow::outcome::Outcome;
+use crate::passkey::PasskeyId;
+use crate::passkey::ceremony::Attestation;
 use crate::ports::context::Principal;
 use crate::ports::event::{Event, FactorsChange};
 use crate::ports::mail::{FactorNotice, Language, MailRequest, NOTICE_LIFETIME, Occasion};
-use crate::ports::store::{FactorChange, FactorEdit, FactorStore, User, UserStatus};
+use crate::ports::store::{FactorChange, FactorEdit, FactorStore, FactorsChanged, User, UserStatus};
 use crate::secret::SecretString;
 use crate::session::{DeadCause, EndReason};
 use crate::token::mail::OutboxId;
@@ -25,6 +28,7 @@ use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::routes::Challenge;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Longest time since the authentication of a session that changes second factors, in which a user with a second factor has shown
@@ -67,6 +71,19 @@ pub enum FactorsOperation {
     RemoveTotp,
     /// New recovery codes.
     RecoveryCodes,
+    /// A challenge for a new passkey.
+    BeginPasskey,
+    /// A new passkey.
+    AddPasskey {
+        /// The response of the authenticator.
+        response: Attestation,
+        /// The name that the user gives it.
+        name: String,
+    },
+    /// Another name for a passkey.
+    RenamePasskey(PasskeyId, String),
+    /// The end of a passkey.
+    RemovePasskey(PasskeyId),
 }
 
 /// The answer to a request about second factors.
@@ -79,6 +96,8 @@ pub enum FactorsAnswer {
         totp: bool,
         /// The number of unused recovery codes.
         recovery_codes: usize,
+        /// The passkeys, the oldest first.
+        passkeys: Vec<PasskeyView>,
         /// Whether the user or the client needs a second factor.
         required: bool,
     },
@@ -102,8 +121,12 @@ pub enum FactorsAnswer {
         #[serde(serialize_with = "all_exposed")]
         recovery_codes: Vec<SecretString>,
     },
-    /// The factor is removed.
-    Removed,
+    /// What `navigator.credentials.create` needs.
+    CreationOptions(Value),
+    /// The new passkey.
+    Passkey(PasskeyView),
+    /// The factor is removed, or has its new name.
+    Done,
 }
 
 fn all_exposed<S: Serializer>(codes: &[SecretString], serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,16 +134,22 @@ fn all_exposed<S: Serializer>(codes: &[SecretString], serializer: S) -> Result<S
 }
 
 /// The caller, whose session is live.
-struct Owner<'a> {
+pub(super) struct Owner<'a> {
     principal: Principal,
-    user: User,
-    client: &'a Client,
-    now: Timestamp,
+    pub(super) user: User,
+    pub(super) client: &'a Client,
+    pub(super) now: Timestamp,
 }
 
 impl Owner<'_> {
-    fn needs_factor(&self) -> bool {
+    pub(super) fn needs_factor(&self) -> bool {
         self.user.factors.required || self.client.require_mfa
+    }
+
+    /// What apps and authenticators show as the account.
+    pub(super) fn account_name(&self) -> &str {
+        let address = self.user.email.as_ref().map(|email| email.address.as_str());
+        address.unwrap_or(self.user.username.as_str())
     }
 }
 
@@ -143,6 +172,7 @@ impl<S: FactorStore> ChangePassword<S> {
             return Ok(FactorsAnswer::Shown {
                 totp: user.factors.totp.is_some(),
                 recovery_codes: user.factors.recovery.len(),
+                passkeys: self.passkeys_of(&owner).await?,
                 required: owner.needs_factor(),
             });
         }
@@ -169,13 +199,20 @@ impl<S: FactorStore> ChangePassword<S> {
                 Ok(FactorsAnswer::Codes { recovery_codes: codes })
             }
             FactorsOperation::RemoveTotp => {
-                require_enrolled(user)?;
-                if owner.needs_factor() {
+                user.factors.totp.as_ref().ok_or(Problem::NoFactor)?;
+                if owner.needs_factor() && user.factors.passkeys.is_empty() {
                     return Err(Problem::FactorRequired);
                 }
-                self.edit(request, &owner, FactorEdit::Remove, FactorsChange::TotpRemoved, events).await?;
-                Ok(FactorsAnswer::Removed)
+                self.edit(request, &owner, FactorEdit::RemoveTotp, FactorsChange::TotpRemoved, events)
+                    .await?;
+                Ok(FactorsAnswer::Done)
             }
+            FactorsOperation::BeginPasskey => self.begin_passkey(&owner).map(FactorsAnswer::CreationOptions),
+            FactorsOperation::AddPasskey { response, name } => {
+                self.add_passkey(request, &owner, response, name, events).await
+            }
+            FactorsOperation::RenamePasskey(id, name) => self.rename_passkey(&owner, *id, name).await,
+            FactorsOperation::RemovePasskey(id) => self.remove_passkey(request, &owner, *id, events).await,
         }
     }
 
@@ -207,10 +244,8 @@ impl<S: FactorStore> ChangePassword<S> {
         let issuer = self.config.issuer.as_str();
         // The host: apps show it above the code.
         let service = issuer.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(issuer);
-        let address = owner.user.email.as_ref().map(|email| email.address.as_str());
-        let account = address.unwrap_or(owner.user.username.as_str());
         Ok(FactorsAnswer::Begun {
-            uri: SecretString::new(uri(&totp, service, account)),
+            uri: SecretString::new(uri(&totp, service, owner.account_name())),
             secret: SecretString::new(totp.base32()),
             enrolment_token: SecretString::new(format!(
                 "{ENROLMENT_PREFIX}{}",
@@ -230,7 +265,7 @@ impl<S: FactorStore> ChangePassword<S> {
     }
 
     /// Changes the factors, asks for the notice and ends the other sessions if the caller wants that.
-    async fn edit(
+    pub(super) async fn edit(
         &self,
         request: &FactorsRequest,
         owner: &Owner<'_>,
@@ -242,8 +277,10 @@ impl<S: FactorStore> ChangePassword<S> {
         let notice = self.notice(request, owner, change);
         let stored = FactorChange { user: &owner.user, edit, notice: notice.as_ref() };
         let stored = self.store.change_factors(&stored).await.map_err(Problem::store("change_factors"))?;
-        if !stored {
-            return Err(Problem::UserChanged);
+        match stored {
+            FactorsChanged::Now => {}
+            FactorsChanged::UserChanged => return Err(Problem::UserChanged),
+            FactorsChanged::PasskeyTaken => return Err(Problem::PasskeyTaken),
         }
         events.push(Event::FactorsChanged { change, user, session });
         if request.end_others {
@@ -269,6 +306,8 @@ impl<S: FactorStore> ChangePassword<S> {
                 FactorsChange::TotpEnrolled => FactorNotice::Enrolled,
                 FactorsChange::TotpRemoved => FactorNotice::Removed,
                 FactorsChange::RecoveryCodesReplaced => FactorNotice::RecoveryCodes,
+                FactorsChange::PasskeyAdded => FactorNotice::PasskeyAdded,
+                FactorsChange::PasskeyRemoved => FactorNotice::PasskeyRemoved,
             }),
             address: email.address.clone(),
             client: owner.client.id.clone(),

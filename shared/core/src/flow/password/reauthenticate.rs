@@ -11,7 +11,7 @@ use super::ChangePassword;
 use crate::account::authentication::{Authentication, Method, Methods};
 use crate::flow::error::Problem;
 use crate::flow::issue::AccessTokenResponse;
-use crate::flow::login::factor::{FactorProof, Shown, check_factor};
+use crate::flow::login::factor::{FactorProof, Shown, check_code};
 use crate::flow::outcome::Outcome;
 use crate::ports::context::Principal;
 use crate::ports::event::{Event, FactorFault};
@@ -58,7 +58,7 @@ impl<S: PasswordStore> ChangePassword<S> {
                 return Err(Problem::InsufficientAuthentication(needed));
             }
             None => None,
-            Some(proof) => match check_factor(proof, &user, keys, entropy, now, events) {
+            Some(proof) => match check_code(proof, &user, keys, entropy, now, events) {
                 Ok(shown) => Some(shown),
                 Err(cause) => {
                     events.push(refused(cause));
