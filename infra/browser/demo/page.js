@@ -14,6 +14,7 @@ const wait = (total) => (total < 120 ? seconds(total) : `${Math.ceil(total / 60)
 
 /** The message for an error of the module, or of `fetch`, which has no status. */
 export function errorText({ status, error, message, retryAfter }) {
+  if (error === "no_key") return "This browser cannot keep a key, because IndexedDB is not available.";
   if (!navigator.onLine) return "You are offline. Try again when you are online.";
   if (!status) return "The server cannot be reached. Is it still running?";
   if (error === "signed_out") return "You are signed out.";
