@@ -27,6 +27,8 @@ export const API = given("DAYPASS_TEST_API");
 export const SECOND = given("DAYPASS_TEST_SECOND");
 /** The origin of the scenarios' page, which the client `demo` is registered for. */
 export const PAGE = given("DAYPASS_TEST_PAGE");
+/** The proxy before the API. DPoP proofs of the scenarios' page name it. */
+const PROXY = given("DAYPASS_TEST_PROXY");
 /** Where screenshots and profiles go. */
 export const FOLDER = given("DAYPASS_TEST_FOLDER");
 export const USER = { username: given("DAYPASS_TEST_USERNAME"), password: given("DAYPASS_TEST_PASSWORD") };
@@ -70,6 +72,8 @@ export function scenario(name, play, start = launch) {
 }
 
 class Stage {
+  /** Whether the pages bind tokens to a key. */
+  dpop = false;
   /** Patterns of the console errors that the step expects. */
   #announced = [];
   #errors = [];
@@ -152,7 +156,7 @@ class Stage {
   /** A tab with the page, after `start`. */
   async tab() {
     const page = await this.context.newPage();
-    await page.goto(`${PAGE}/?api=${encodeURIComponent(this.api.url)}`);
+    await page.goto(`${PAGE}/?api=${encodeURIComponent(this.api.url)}${this.dpop ? "&dpop" : ""}`);
     await page.evaluate(() => globalThis.started);
     return page;
   }
@@ -247,8 +251,9 @@ function serve(port, answer) {
 const HTML = `<!doctype html><html lang="en"><title>Scenario</title><link rel="icon" href="data:,">
 <script type="module" src="/page.js"></script>`;
 const SCRIPT = `import { Daypass, DaypassError } from "/daypass.js";
-const url = new URL(location.href).searchParams.get("api");
-const daypass = new Daypass({ url, clientId: "demo" });
+const options = new URL(location.href).searchParams;
+const url = options.get("api");
+const daypass = new Daypass({ url, clientId: "demo", dpop: options.has("dpop") });
 const events = [];
 for (const type of ["change", "renewed"]) {
   daypass.addEventListener(type, ({ detail }) => events.push({ type, ...detail, at: performance.now() }));
@@ -322,16 +327,16 @@ class Proxy {
   ended = new Set();
   /** Maps the log entry of a request to `lose`, `cut`, a response to send instead, or undefined. */
   fault = () => undefined;
-  /** Every request: { path, method, origin, site, type, cookie, key, status, at }. */
+  /** Every request: { path, method, origin, site, type, cookie, key, authorization, proof, status, at }. */
   log = [];
   tokens = new Set();
 
   static async start() {
     const proxy = new Proxy();
-    proxy.server = await serve(0, (request, response) => {
+    proxy.server = await serve(Number(new URL(PROXY).port), (request, response) => {
       proxy.#pass(request, response).catch(() => response.destroy());
     });
-    proxy.url = `http://localhost:${proxy.server.address().port}`;
+    proxy.url = PROXY;
     return proxy;
   }
 
@@ -351,6 +356,8 @@ class Proxy {
       type: headers["content-type"],
       cookie: (headers.cookie ?? "").includes(`${COOKIE}=`),
       key: headers["idempotency-key"],
+      authorization: headers.authorization,
+      proof: headers.dpop,
       at: performance.now(),
     };
     this.log.push(entry);

@@ -12,6 +12,9 @@ const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
 /** Older lines of the log are removed. */
 const MAX_LOG_LINES = 50;
 
+/** Whether to bind tokens to a key of this browser: `?dpop` in the address. */
+const dpop = new URLSearchParams(location.search).has("dpop");
+
 let settings;
 let daypass;
 /** Whether the user just logged in or out in this tab: only then may the focus move. */
@@ -336,11 +339,12 @@ function deviceName({ device: text }) {
 function showOrigins() {
   const [own, second] = settings.origins;
   const here = location.origin;
-  byId("place").textContent = here === settings.api
+  const place = here === settings.api
     ? `This page is on ${here}, the origin of the API.`
     : `This page is on ${here} and calls the API at ${settings.api}, across origins.`;
-  byId("second-tab").href = "/";
-  byId("other-origin").href = `${here === own ? second : own}/`;
+  byId("place").textContent = dpop ? `${place} Its tokens are bound to a key of this browser (DPoP).` : place;
+  byId("second-tab").href = `/${location.search}`;
+  byId("other-origin").href = `${here === own ? second : own}/${location.search}`;
   byId("other-origin").textContent = here === own ? "on another origin than the API" : "on the origin of the API";
   byId("other").hidden = false;
 }
@@ -398,7 +402,7 @@ async function start() {
   if (!settings.origins.includes(location.origin)) return showWrongOrigin();
   showOrigins();
   showSettings();
-  daypass = new Daypass({ url: settings.api, clientId: settings.client_id });
+  daypass = new Daypass({ url: settings.api, clientId: settings.client_id, dpop });
   addListeners();
   startForms({
     daypass,

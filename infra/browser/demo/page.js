@@ -19,6 +19,7 @@ export function errorText({ name, status, error, message, retryAfter }) {
   if (name === "InvalidStateError") return "This device has a passkey of this user.";
   if (error === "no_passkeys") return "This browser is too old for passkeys.";
   if (error === "insufficient_user_authentication") return "Log in again first.";
+  if (error === "no_key") return "This browser cannot keep a key, because IndexedDB is not available.";
   if (!navigator.onLine) return "You are offline. Try again when you are online.";
   if (!status) return "The server cannot be reached. Is it still running?";
   if (error === "signed_out") return "You are signed out.";

@@ -99,6 +99,9 @@ impl Stack {
         variables.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), post.url().to_owned());
         variables.insert("DAYPASS_DPOP_ORIGINS".to_owned(), format!("{url} {plain_url}"));
         variables.extend(settings.variables.clone());
+        let given = variables.remove("DAYPASS_DPOP_ORIGINS");
+        let origins = dpop_origins(address.port(), settings.https, &plain_url, given);
+        variables.insert("DAYPASS_DPOP_ORIGINS".to_owned(), origins);
         if let Some(demo) = &demo {
             let clients = demo.clients(variables.get("DAYPASS_CLIENTS").map(String::as_str))?;
             variables.insert("DAYPASS_CLIENTS".to_owned(), clients);
@@ -315,6 +318,13 @@ fn tables(variables: &BTreeMap<String, String>) -> Tables {
     }
 }
 
+/// The URLs by which clients call the gateway, and `given` ones.
+fn dpop_origins(port: u16, https: bool, plain_url: &str, given: Option<String>) -> String {
+    let name = local_origin(port, https);
+    let address = name.replacen("localhost", "127.0.0.1", 1);
+    [name, address, plain_url.to_owned()].into_iter().chain(given).collect::<Vec<_>>().join(" ")
+}
+
 /// Variables of the functions. All functions get all variables, because `cargo lambda watch` has one environment.
 fn variables(
     [url, plain_url]: [&str; 2],
@@ -391,6 +401,18 @@ impl Drop for Word {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proofs_may_name_each_url_of_the_gateway_and_given_ones() {
+        assert_eq!(
+            dpop_origins(3000, false, "http://127.0.0.1:3000", Some("http://localhost:9".to_owned())),
+            "http://localhost:3000 http://127.0.0.1:3000 http://127.0.0.1:3000 http://localhost:9"
+        );
+        assert_eq!(
+            dpop_origins(443, true, "http://127.0.0.1:5000", None),
+            "https://localhost https://127.0.0.1 http://127.0.0.1:5000"
+        );
+    }
 
     #[test]
     fn variables_that_no_function_would_take_are_told_before_anything_is_built() {

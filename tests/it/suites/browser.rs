@@ -37,12 +37,16 @@ fn in_chromium() {
 
     // The page of the scenarios, whose origin is registered. Foreign pages use other ports.
     let page = format!("http://localhost:{}", free_port().unwrap().port());
+    // The API as that page sees it. DPoP proofs name this URL.
+    let proxy = format!("http://localhost:{}", free_port().unwrap().port());
     let state = tempfile::tempdir().unwrap();
     let settings = Settings {
         page_port: Some(0),
         runner: Runner::Built(functions::built("browser")),
         origins: vec![Origin::parse(&page).unwrap()],
-        ..Settings::new(state.path().to_path_buf()).variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
+        ..Settings::new(state.path().to_path_buf())
+            .variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
+            .variable("DAYPASS_DPOP_ORIGINS", &proxy)
     };
     let stack = Stack::start(&settings).unwrap();
     let [demo, second] = stack.page_urls().unwrap();
@@ -71,6 +75,7 @@ fn in_chromium() {
         .env("DAYPASS_TEST_HTTPS_SECOND", https_second.trim_end_matches('/'))
         .env("DAYPASS_TEST_AUTHORITY", https.authority().unwrap())
         .env("DAYPASS_TEST_PAGE", &page)
+        .env("DAYPASS_TEST_PROXY", &proxy)
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
         .env("DAYPASS_TEST_SES", stack.ses_url())
