@@ -129,7 +129,7 @@ def main():
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
-    stacks = [(usual, ["called_back", "machines", "rotation"]), (brief, ["window"])]
+    stacks = [(usual, ["bound", "called_back", "machines", "rotation"]), (brief, ["window"])]
     print(json.dumps([{"variables": variables, "modules": modules} for variables, modules in stacks]))
 
 

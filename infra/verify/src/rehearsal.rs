@@ -26,8 +26,8 @@ struct Deployed {
 }
 
 /// Modules of the suite that apply to some stacks only: how long a revoked token works with the feed, and without it,
-/// which takes eleven minutes; machine clients; and key rotation.
-const SOME: [&str; 4] = ["called_back", "machines", "window", "rotation"];
+/// which takes eleven minutes; bound tokens; machine clients; and key rotation.
+const SOME: [&str; 5] = ["bound", "called_back", "machines", "window", "rotation"];
 
 pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
     if let Some(url) = env::var_os("DAYPASS_URL") {
@@ -38,7 +38,7 @@ pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
         };
         say(&format!("calling {}: {how_long}", url.display()));
         let stage = env::vars().filter(|(name, _)| name.starts_with("DAYPASS_"));
-        return suite(plan, &[own.to_owned()], stage)?.run();
+        return suite(plan, &["bound".to_owned(), own.to_owned()], stage)?.run();
     }
     build(plan)?;
     let functions = match plan.depth {

@@ -26,6 +26,7 @@
     reason = "the helpers of a test fail as the test does, and it tells what it measures"
 )]
 
+mod bound;
 mod caches;
 mod called_back;
 mod endpoints;

@@ -212,11 +212,16 @@ impl Stage {
 
     /// Logs the user in, with the whole scope or a part of it.
     pub(crate) async fn login(&self, scope: Option<&str>) -> Tokens {
+        self.tokens(self.post("/login", JSON, self.credentials(scope))).await
+    }
+
+    /// The body of a login.
+    pub(crate) fn credentials(&self, scope: Option<&str>) -> String {
         let mut body = json!({ "username": self.username, "password": self.password });
         if let Some(scope) = scope {
             body["scope"] = scope.into();
         }
-        self.tokens(self.post("/login", JSON, body.to_string())).await
+        body.to_string()
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Answer {
