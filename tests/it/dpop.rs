@@ -482,6 +482,31 @@ async fn a_proof_is_accepted_once_in_all_processes() {
     assert_eq!(ask(&gone, &device.call(&service, &token)).await, Err(Error::ProofTable));
 }
 
+/// An authorizer that knows no proofs, or another key in its context.
+#[tokio::test(flavor = "multi_thread")]
+async fn account_endpoints_need_the_key_of_the_session() {
+    let (_db, service) = service().await;
+    let device = Device::new();
+    let claims = payload(&device.login(&service, "web").await.access_token());
+    let text = |name: &str| claims[name].as_str().unwrap();
+    let principal = Principal::parse(text("sub"), text("sid"), true).unwrap();
+    let other = Thumbprint::parse(&Device::new().thumbprint());
+    let body = json!({ "current_password": PASSWORD, "new_password": "another long password" }).to_string();
+    for path in ["/password", "/reauthenticate"] {
+        for key in [None, other] {
+            let mut request = post(path, "application/json", body.clone());
+            request.extensions_mut().insert(Principal { key, ..principal });
+            assert_eq!(service.send(request).await.outcome(), (401, "invalid_token".to_owned()), "{path}");
+        }
+    }
+    let mut request = post("/reauthenticate", "application/json", body);
+    let key = Thumbprint::parse(&device.thumbprint());
+    request.extensions_mut().insert(Principal { key, ..principal });
+    let again = service.send(request).await;
+    assert_eq!((again.status, again.text("token_type")), (200, "DPoP".to_owned()), "{again:?}");
+    assert!(device.passes(&service, &again.access_token()));
+}
+
 /// Two proofs, in two headers or in one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_has_one_proof() {

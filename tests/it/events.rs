@@ -119,7 +119,7 @@ sample_units! {
         PasskeyAdded, PasskeyRemoved, FactorsReset,
     }
     MfaTokenError { Malformed, UnknownKey, Forged, Expired }
-    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
+    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted, OtherKey }
     FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced, PasskeyAdded, PasskeyRemoved }
     Fault {
         ClientData, Type, Challenge, ChallengeExpired, Origin, CrossOrigin, AuthenticatorData, RelyingParty, NotPresent,

@@ -3,7 +3,7 @@
 use crate::arn::{MAX_RESOURCE, MethodArn};
 use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::verify::{Verified, has_control_character};
-use daypass_verifier::routes::{Challenge, Pattern, Permissions};
+use daypass_verifier::routes::{Challenge, Pattern, Permissions, Target};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -177,6 +177,21 @@ impl Policy {
         let allow = if permissions.all { all() } else { resources(&permissions.allow) };
         // A policy needs a statement, and a statement a resource.
         let deny = if allow.is_empty() { all() } else { resources(&permissions.deny) };
+        Self::of(allow, deny)
+    }
+
+    /// The policy that allows the called method alone. `None` if its resource is too long, or has a character that a policy reads as
+    /// a wildcard.
+    pub(crate) fn of_call(arn: &MethodArn<'_>) -> Option<Self> {
+        let resource = match arn.target {
+            Target::Http { method, path } => format!("{}/{method}{path}", arn.stage),
+            Target::Connect => format!("{}/$connect", arn.stage),
+        };
+        let fits = resource.len() <= MAX_RESOURCE && !resource.contains(['*', '?', '$']);
+        (fits || arn.is_connect()).then(|| Self::of(vec![resource], Vec::new()))
+    }
+
+    fn of(allow: Vec<String>, deny: Vec<String>) -> Self {
         let statement = |effect, resource: Vec<String>| {
             let statement = Statement { action: "execute-api:Invoke", effect, resource };
             (!statement.resource.is_empty()).then_some(statement)

@@ -182,9 +182,9 @@ impl<F: Follow> Authorizer<F> {
                         return Ok(Outcome::Refused);
                     }
                 }
-                // Last, because it costs a request.
-                if let Some(proof) = proof.filter(|_| at_hand.is_ok() && table.accepts_proofs_once(target))
-                    && !self.is_new_everywhere(&proof, now, caller).await?
+                // Last, because it uses the proof up, and may cost a request.
+                if let Some(proof) = proof.filter(|_| at_hand.is_ok())
+                    && !self.is_new(&proof, table.accepts_proofs_once(target), now, caller).await?
                 {
                     self.deny(Denial::Proof(ProofFault::ProofReplayed), owner(&verified), caller);
                     return Ok(Outcome::Refused);
@@ -199,8 +199,20 @@ impl<F: Follow> Authorizer<F> {
         }
     }
 
-    /// Whether no process has accepted the proof before.
-    async fn is_new_everywhere(&self, proof: &Proof, now: Timestamp, caller: &Caller) -> Result<bool, Error> {
+    /// Whether this process has not accepted the proof before, nor another one if it is accepted once in all.
+    async fn is_new(
+        &self,
+        proof: &Proof,
+        once: bool,
+        now: Timestamp,
+        caller: &Caller,
+    ) -> Result<bool, Error> {
+        if !self.used.is_new(proof, now) {
+            return Ok(false);
+        }
+        if !once {
+            return Ok(true);
+        }
         let is_new = match &self.once {
             Some(table) => table.is_new(proof, now, self.context.entropy.as_ref()).await,
             None => Err("the route needs `dpop once`, and there is no table of used proofs".to_owned()),
@@ -211,7 +223,7 @@ impl<F: Follow> Authorizer<F> {
         })
     }
 
-    /// Checks that the scheme fits the token, and that a bound token comes with a new proof of its key. Returns this proof.
+    /// Checks that the scheme fits the token, and that a bound token comes with a proof of its key. Returns this proof.
     fn check_binding(
         &self,
         event: &Event<'_>,
@@ -240,14 +252,7 @@ impl<F: Follow> Authorizer<F> {
         let proven = Proven { method, urls: &urls, token: Some(token) };
         let proof =
             event.proof.and_then(|proof| Proof::verify(proof, &proven, now)).map_err(Denial::Proof)?;
-        if proof.key != key {
-            return Err(Denial::Proof(ProofFault::ProofOtherKey));
-        }
-        // Last, so that nobody fills the memory without the key of a token.
-        if !self.used.is_new(&proof, now) {
-            return Err(Denial::Proof(ProofFault::ProofReplayed));
-        }
-        Ok(Some(proof))
+        if proof.key == key { Ok(Some(proof)) } else { Err(Denial::Proof(ProofFault::ProofOtherKey)) }
     }
 
     /// The response for a verified token, or for a request without a token to a public route.
@@ -262,8 +267,15 @@ impl<F: Follow> Authorizer<F> {
         let challenge =
             (at_hand == Err(RouteDenial::StepUpNeeded)).then(|| table.challenge(event.arn.target, bearer));
         let is_simple = event.api == Api::HttpV2 && self.http_answer == HttpAnswer::Simple;
-        let policy =
-            (!is_simple).then(|| Policy::new(&event.arn, &table.permissions(bearer, event.arn.is_connect())));
+        // API Gateway must not cache the response to a bound token. If it does, it gives out the permission for one route at most.
+        let is_bound =
+            at_hand.is_ok() && verified.as_ref().is_some_and(|(verified, _)| verified.key.is_some());
+        let policy = (!is_simple).then(|| {
+            let narrow = Policy::of_call(&event.arn).filter(|_| is_bound);
+            narrow.unwrap_or_else(|| {
+                Policy::new(&event.arn, &table.permissions(bearer, event.arn.is_connect()))
+            })
+        });
         let context = verified.map(|(verified, _)| {
             let context = CallerContext::new(verified, &self.context_claims);
             challenge.into_iter().fold(context, CallerContext::with_challenge)

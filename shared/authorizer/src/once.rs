@@ -29,9 +29,6 @@ const MAX_ANSWER: usize = 16 * 1024;
 /// The connection of the last request is used for this time. After a longer pause the peer may have dropped it.
 const REUSED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Begins the key of each item. The policy of the role allows keys with this prefix alone.
-const PREFIX: &str = "proof#";
-
 const SERVICE: &str = "dynamodb";
 const CONTENT: &str = "application/x-amz-json-1.0";
 const TARGET: &str = "DynamoDB_20120810.PutItem";
@@ -54,6 +51,9 @@ struct Credentials {
 }
 
 impl ProofTable {
+    /// Begins the key of each item. The policy of the role allows keys with this prefix alone.
+    pub const PREFIX: &str = "proof#";
+
     /// The table of this name, with region, credentials and endpoint from the variables that Lambda sets, as for an AWS SDK.
     /// `AWS_ENDPOINT_URL_DYNAMODB` names another endpoint.
     ///
@@ -101,7 +101,7 @@ impl ProofTable {
         let body = json!({
             "TableName": self.table,
             "Item": {
-                "key": { "S": format!("{PREFIX}{}", HEXLOWER.encode(&proof.id)) },
+                "key": { "S": format!("{}{}", Self::PREFIX, HEXLOWER.encode(&proof.id)) },
                 "attempt": { "S": attempt },
                 "expires_at": { "N": removed_at },
             },

@@ -168,7 +168,9 @@ fn principal(context: &RequestContext) -> Option<Principal> {
         // The native JWT authorizer checks no proof.
         return None;
     }
-    let key = claim("jkt").map(Thumbprint::parse);
+    // Only the authorizer of Daypass checks proofs: there, it is no claim of a user.
+    let key = authorizer.fields.get("jkt").filter(|_| authorizer.jwt.is_none());
+    let key = key.map(|key| key.as_str().and_then(Thumbprint::parse));
     if key == Some(None) {
         return None;
     }
@@ -403,6 +405,28 @@ mod tests {
         context["authorizer"] = authorizer.clone();
         let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
         assert_eq!(principal_of(&request), expected, "{authorizer}");
+    }
+
+    /// Only the authorizer of Daypass checks proofs.
+    #[test]
+    fn the_key_of_a_token_comes_from_our_authorizer() {
+        let jkt = "A".repeat(43);
+        let key = Thumbprint::parse(&jkt);
+        for (authorizer, expected) in [
+            (json!({ "lambda": { "sub": SUB, "sid": SID } }), Some(None)),
+            (json!({ "lambda": { "sub": SUB, "sid": SID, "jkt": jkt } }), Some(key)),
+            (json!({ "lambda": { "sub": SUB, "sid": SID, "jkt": "short" } }), None),
+            (json!({ "lambda": { "sub": SUB, "sid": SID, "jkt": 7 } }), None),
+            (json!({ "jwt": { "claims": { "sub": SUB, "sid": SID, "jkt": jkt } } }), Some(None)),
+            (json!({ "jwt": { "claims": { "sub": SUB, "sid": SID, "cnf": "{jkt=x}" } } }), None),
+        ] {
+            let context = json!({
+                "http": { "method": "GET", "path": "/sessions", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+                "stage": "$default", "timeEpoch": 0, "authorizer": authorizer,
+            });
+            let request = check(&json!({ "rawPath": "/sessions", "requestContext": context }), None);
+            assert_eq!(principal_of(&request).map(|principal| principal.key), expected, "{context}");
+        }
     }
 
     /// Only `true` is a right.

@@ -1,6 +1,7 @@
 //! The rights of the functions.
 
 use super::{Names, Template, get_att, list, names, parameters_of, text};
+use daypass_authorizer::ProofTable;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -257,8 +258,16 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
     );
     // ended_since: the index and not the table.
     check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
-    // Used proofs.
+    // Used proofs, under keys that no counter has.
     check(&template, "authorizer", &["dynamodb:PutItem AttemptsTable"]);
+    let condition = json!({
+        "ForAllValues:StringLike": { "dynamodb:LeadingKeys": [format!("{}*", ProofTable::PREFIX)] },
+        "Null": { "dynamodb:LeadingKeys": "false" },
+    });
+    let conditions = |statement: &Value| statement.get("Condition").cloned();
+    let conditions: Vec<Value> =
+        template.statements("authorizer").into_iter().filter_map(conditions).collect();
+    assert_eq!(conditions, [condition]);
     check(&template, "discovery", &["secretsmanager:GetSecretValue JwksSecret", "kms:Decrypt KmsKeyArn"]);
     let verbs = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
     let secrets = ["SigningKeysSecret", "RefreshKeysSecret", "PeppersSecret"];

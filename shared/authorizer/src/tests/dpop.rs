@@ -294,6 +294,37 @@ fn configured_origins_are_urls_of_the_api() {
     }
 }
 
+/// API Gateway may cache the response against the documentation.
+#[test]
+fn a_policy_for_a_bound_token_allows_the_called_route_alone() {
+    let routes = "GET /orders/* needs dpop; GET /orders/9 any-token; default any-token";
+    for routes in ["", routes] {
+        let (fixture, client) = (fixture(&Settings { routes, ..Settings::default() }), Client::new());
+        let token = bound(&fixture, &client);
+        for event in with_headers(&format!("DPoP {token}")) {
+            let (method, url) = called(&event);
+            if url.starts_with("wss") && !routes.is_empty() {
+                continue;
+            }
+            let answer = fixture.ask(&with_proofs(event.clone(), &[&client.proof(method, &url, &token)]));
+            let arn = event["methodArn"].as_str().or(event["routeArn"].as_str()).unwrap().to_owned();
+            assert_eq!(passes(&answer, &arn), Some(true), "{answer:?}");
+            if answer.as_ref().unwrap().get("isAuthorized").is_none() {
+                let other = format!("{STAGE}/GET/orders/8");
+                assert_eq!(passes(&answer, &other), Some(false), "{answer:?}");
+            }
+        }
+        // A star of the client is no wildcard.
+        let event = rest_request(&json!(format!("DPoP {token}")), "GET", "/orders/*");
+        let proof = client.proof("GET", &format!("https://{HOST}/prod/orders/*"), &token);
+        let answer = fixture.ask(&with_proofs(event, &[&proof]));
+        assert_ne!(
+            answer.as_ref().unwrap()["policyDocument"]["Statement"][0]["Resource"],
+            json!([format!("{STAGE}/GET/orders/*")])
+        );
+    }
+}
+
 /// An HTTP API reports a path that it has decoded.
 #[test]
 fn an_encoded_path_is_the_same_url() {

@@ -31,7 +31,7 @@ pub use read::is_secret;
 
 settings! {
     /// The client applications as a JSON array, or the ARN of a secret that holds it. A login without client_id uses the first one. "scope" limits what a
-    /// client may ask for; without it, everything that the user has. "require_mfa" requires a second factor. Without a list, one client `default`. Example:
+    /// client may ask for; without it, everything that the user has. "require_mfa" requires a second factor, and "require_dpop" a DPoP proof. Without a list, one client `default`. Example:
     /// [{"client_id":"web","transport":"body","scope":"orders:read orders:write"}]
     CLIENTS = "DAYPASS_CLIENTS" as JSON;
 

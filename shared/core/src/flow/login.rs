@@ -206,7 +206,8 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             }
             events.extend(migrated);
             throttle.forget(&admitted, events).await;
-            let step = self.second_step(user, client, scope, account, device, admitted.from, events);
+            let step =
+                self.second_step(user, client, scope, account, device, admitted.from, request.key, events);
             return Ok(LoginAnswer::SecondStep(step));
         }
         let opens = Opens {

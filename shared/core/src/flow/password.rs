@@ -35,7 +35,7 @@ use crate::ports::store::{
     PasswordChange, PasswordStore, Replaced, Replacement, StoreError, User, UserStatus,
 };
 use crate::secret::Password;
-use crate::session::{DeadCause, EndReason, Opening, Session};
+use crate::session::{DeadCause, EndReason, KeyDigest, Opening, Session};
 use crate::throttle::Proof;
 use crate::token::mail::MailKeys;
 use daypass_verifier::base::ids::{ClientId, Username};
@@ -236,6 +236,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         if client.transport == Transport::Cookie && !request.cookie_clients.contains(&client.id) {
             return Err(Problem::OriginNotAllowed);
         }
+        require_key(principal, &session, client)?;
         let may_be_replaced = session.ended.is_some_and(|ended| {
             ended.reason == EndReason::PasswordChanged && now.since(ended.at) < RETRIED_WITHIN
         });
@@ -261,6 +262,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         let (session, name) = found.ok_or(over(DeadCause::Absent))?;
         let client = self.config.clients.find(Some(session.client.as_str()));
         let client = client.ok_or(over(DeadCause::ClientGone))?;
+        require_key(principal, &session, client)?;
         require_live(principal, Some(&session), now)?;
         Ok(Asking { principal, session, name, client, opened: None, now })
     }
@@ -390,4 +392,15 @@ fn was_changed_by(asking: &Asking<'_>, user: &User, admitted: &Admitted) -> bool
 /// Whether the session is live and its refresh token was not used.
 fn is_unused(session: &Session, now: Timestamp) -> bool {
     session.is_live(now) && session.generation == 0
+}
+
+/// Checks that the authorizer has seen a proof by the key of the session. An older authorizer knows no proofs.
+fn require_key(principal: Principal, session: &Session, client: &Client) -> Result<(), Problem> {
+    if session.key.is_some() && session.key != principal.key.as_ref().map(KeyDigest::of) {
+        return Err(Problem::NoAuthorizer);
+    }
+    if client.require_dpop && principal.key.is_none() {
+        return Err(Problem::ProofRequired);
+    }
+    Ok(())
 }

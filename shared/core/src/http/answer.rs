@@ -84,6 +84,10 @@ pub fn refusal(error: &ApiError) -> Response {
 #[must_use]
 pub fn refuse(context: &Context, error: ApiError, caller: &Caller) -> Response {
     let (code, description) = error.text();
+    // The first request of each client: no event.
+    if error == ApiError::NonceNeeded {
+        return refusal(&error);
+    }
     context.journal.record(&Event::RequestRefused { error: code, description }, caller);
     refusal(&error)
 }

@@ -45,6 +45,8 @@ pub struct MfaToken {
     pub device: Option<Device>,
     /// The keyed hash of name and address, if the login came from a known address.
     pub known: Option<[u8; 16]>,
+    /// The first bytes of the thumbprint of the key that the first step proved, if it did. The second step proves it too.
+    pub key: Option<[u8; 16]>,
     /// The time from which the token is invalid, in whole seconds.
     pub expires_at: Timestamp,
 }
@@ -123,6 +125,7 @@ impl MfaToken {
             "password": self.password_version,
             "device": self.device.map(|device| hex(device.as_bytes())),
             "known": self.known.map(|known| hex(&known)),
+            "key": self.key.map(|key| hex(&key)),
             "exp": self.expires_at.seconds(),
         });
         content.to_string().into_bytes()
@@ -144,6 +147,7 @@ impl MfaToken {
             password_version: members.get("password")?.as_u64()?.try_into().ok()?,
             device: bytes("device")?.map(Device::from_bytes),
             known: bytes("known")?,
+            key: bytes("key")?,
             expires_at: Timestamp::from_seconds(members.get("exp")?.as_u64()?),
         })
     }
@@ -187,6 +191,7 @@ mod tests {
             password_version: 7,
             device: Some(Device::generate(&Seeded::new(4))),
             known: Some([3; 16]),
+            key: Some([3; 16]),
             expires_at: NOW + LIFETIME,
         }
     }
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn a_token_reads_back_until_it_expires() {
         let (keys, here) = (keys(1), issuer("https://id.example.com"));
-        let bare = MfaToken { device: None, known: None, scope: Scope::default(), ..token() };
+        let bare = MfaToken { device: None, known: None, key: None, scope: Scope::default(), ..token() };
         for token in [token(), bare] {
             let text = token.mint(&keys, &here);
             assert!(text.len() < 2048);

@@ -395,7 +395,10 @@ impl Table {
     /// Whether a line that matches the request accepts each proof once in all processes.
     #[must_use]
     pub fn accepts_proofs_once(&self, target: Target<'_>) -> bool {
-        self.lines.iter().any(|line| line.who.accepts_proofs_once() && line.pattern.matches(target))
+        // A server that ignores case would serve it by the same handler.
+        let applies =
+            |line: &&Line| line.pattern.matches(target) || line.pattern.matches_ignoring_case(target);
+        self.lines.iter().filter(applies).any(|line| line.who.accepts_proofs_once())
     }
 
     /// Everything that a bearer may do, for a policy that API Gateway caches and applies to every route. `connect` is true for

@@ -1,7 +1,9 @@
 //! Access tokens that are bound to a key (RFC 9449), at each kind of API.
 
-use crate::key::{Key, proof_claims};
 use crate::suites::rehearsal::stage::{Api, JSON, Kind, Stage};
+use daypass_runtime::SystemClock;
+use daypass_tests::key::{Key, proof_claims};
+use daypass_verifier::base::time::Clock;
 use http::Method;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ const ATTEMPTS: usize = 8;
 
 /// Logs in with a proof. The first response has the nonce alone.
 async fn login(stage: &Stage, key: &Key) -> String {
-    let mut claims = proof_claims("POST", &format!("{}/login", stage.url), None);
+    let mut claims = proof_claims("POST", &format!("{}/login", stage.url), SystemClock.now(), None);
     let body = stage.credentials(Some("orders:read"));
     for _ in 0..10 {
         let proof = key.jwt(&key.proof_header(), &claims);
@@ -82,7 +84,7 @@ async fn a_bound_token_needs_a_proof_for_the_request() {
         // MiniStack turns every error of a WebSocket authorizer into 500.
         let denied = if is_socket && stage.emulated { 500 } else { api.kind.bad_token() };
         let by = |key: &Key, method: &str, path: &str| {
-            let claims = proof_claims(method, &url(&stage, api, path), Some(&token));
+            let claims = proof_claims(method, &url(&stage, api, path), SystemClock.now(), Some(&token));
             key.jwt(&key.proof_header(), &claims)
         };
         let proof = || by(&key, "GET", path);

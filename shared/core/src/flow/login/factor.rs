@@ -20,9 +20,11 @@ use crate::ports::event::{Event, FactorFault, FactorRefusal};
 use crate::ports::passkey::{PasskeyRefusal, PasskeyStore};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
+use crate::session::KeyDigest;
 use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects, factors_of};
 use crate::token::device::Device;
 use crate::token::mfa::{LIFETIME, MfaToken, MfaTokenError};
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
@@ -112,6 +114,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         account: bool,
         device: Option<Device>,
         known: Option<[u8; 16]>,
+        key: Option<Thumbprint>,
         events: &mut Vec<Event>,
     ) -> SecondStep {
         let now = self.context.clock.now();
@@ -124,6 +127,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             password_version: user.password_version,
             device,
             known,
+            key: key.map(|key| prefix(key.as_bytes())),
             expires_at: Timestamp::from_seconds((now + LIFETIME).seconds()),
         };
         let (ids, mut factors) = (&user.factors.passkeys, user.factors.kinds());
@@ -165,8 +169,19 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         if client.transport == Transport::Cookie && !request.cookie_clients.contains(&client.id) {
             return Err(Problem::OriginNotAllowed);
         }
-        if client.require_dpop && request.key.is_none() {
+        let proven = request.key.as_ref().map(KeyDigest::of);
+        if proven.is_none() && (client.require_dpop || token.key.is_some()) {
+            events.push(Event::RequestRefused {
+                error: "invalid_dpop_proof",
+                description: "The request has no DPoP proof, and it needs one.",
+            });
             return Err(Problem::ProofRequired);
+        }
+        if token.key.is_some_and(|key| proven != KeyDigest::from_bytes(&key)) {
+            let (user, client) = (Some(token.user), Some(client.id.clone()));
+            let cause = FactorRefusal::Factor(FactorFault::OtherKey);
+            events.push(Event::LoginFactorRefused { cause, user, client });
+            return Err(Problem::TokenRejected);
         }
         let refused_for = |cause| Event::LoginFactorRefused {
             cause,
