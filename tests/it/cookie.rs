@@ -222,7 +222,11 @@ async fn a_store_that_is_down_leaves_the_cookie() {
         let answer = sent.to(&service).await;
         assert_eq!(answer.outcome(), outcome(503, "temporarily_unavailable"));
         assert_eq!(set_cookie(&answer), None);
-        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"), "the page can wait");
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            Some("retry-after, www-authenticate"),
+            "the page can wait, or ask the user"
+        );
     }
     service.bench.recorder.always(Action::Pass);
     assert_eq!(Sent::refresh(&app).to(&service).await.status, 200);

@@ -14,7 +14,7 @@ const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const TOOLS = process.env.DAYPASS_TEST_BUILD_TOOLS ?? PACKAGE;
 const BUILD = path.join(TOOLS, "dist/daypass.min.js");
 /** Bytes, gzipped. */
-const BUDGET = 3500;
+const BUDGET = 3600;
 
 const file = (name) => readFileSync(path.join(PACKAGE, name), "utf8");
 
