@@ -13,8 +13,21 @@ export interface DaypassOptions {
    * ([DPoP](https://www.rfc-editor.org/rfc/rfc9449)). A copied token is then of no use elsewhere. Default: bearer tokens.
    */
   dpop?: boolean;
+  /**
+   * Called when {@link Daypass.fetch} is denied until the user authenticates again. Ask the user, call {@link Daypass.stepUp}, and
+   * return whether it succeeded: `fetch` then repeats the request. Without it, `fetch` returns the denial.
+   */
+  onStepUp?: (needed: DaypassStepUp) => boolean | Promise<boolean>;
   /** Replaces the browser's `fetch`. */
   fetch?: typeof globalThis.fetch;
+}
+
+/** The authentication that a request needs ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)). */
+export interface DaypassStepUp {
+  /** Whether the password is not enough. */
+  readonly twoFactors: boolean;
+  /** The greatest age of the authentication in seconds, or null for any. */
+  readonly maxAge: number | null;
 }
 
 /** `starting` until the server or another tab has answered whether there is a session. */
@@ -92,6 +105,8 @@ export class DaypassError extends Error {
   readonly error: string;
   /** `token` or `refresh_token` if the server got no token: the browser has no cookie. */
   readonly missing: string | undefined;
+  /** With `mfa_required`: the token of the first step, valid for five minutes. */
+  readonly mfaToken: string | undefined;
   /** Seconds to wait (`Retry-After`), 0 if the server named none. Undefined if the error does not come from a request. */
   readonly retryAfter: number | undefined;
   private constructor();
@@ -114,7 +129,10 @@ export class Daypass extends EventTarget {
    * `starting`, and the attempts continue.
    */
   start(): Promise<DaypassState>;
-  /** Logs in, for all tabs. Rejects with {@link DaypassError}. */
+  /**
+   * Logs in, for all tabs. Rejects with {@link DaypassError}. `mfa_required`: the user has a second factor, and `mfaToken` is for
+   * {@link Daypass.loginFactor}.
+   */
   login(credentials: { username: string; password: string }): Promise<void>;
   /**
    * Logs in with a passkey, for all tabs, without a name.
@@ -138,6 +156,11 @@ export class Daypass extends EventTarget {
    */
   registerPasskey(name: string): Promise<{ passkeyId: string }>;
   /**
+   * Completes a login by a one-time code or a recovery code. Rejects with {@link DaypassError}. `wrong_code` is for the user. After
+   * `invalid_grant`, the user begins again with the password.
+   */
+  loginFactor(proof: { mfaToken: string; code?: string; recoveryCode?: string }): Promise<void>;
+  /**
    * Changes the password. All sessions of the user end, and this browser gets a new one.
    *
    * Rejects with {@link DaypassError}. `wrong_password` and `password_refused` are for the user. After `unreachable` or a 5xx,
@@ -145,6 +168,13 @@ export class Daypass extends EventTarget {
    * It also rejects as `signed_out` if the session had ended before, or if another tab logged in meanwhile.
    */
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
+  /**
+   * Authenticates the user again, by the password, and by `code` or `recoveryCode` if the user has a second factor. The session stays.
+   *
+   * Rejects with {@link DaypassError}. `wrong_password` and `wrong_code` are for the user. After `insufficient_user_authentication`, the
+   * password was right: ask for the code too. `signed_out` as for {@link Daypass.changePassword}.
+   */
+  stepUp(proof: { currentPassword: string; code?: string; recoveryCode?: string }): Promise<void>;
   /**
    * Requests an account. Every address gets a mail: how to confirm, or that there is an account already.
    *
@@ -188,6 +218,8 @@ export class Daypass extends EventTarget {
    * Renews the token shortly before it expires. Renews it also after a 401 or 403, and after an error on another origin,
    * which may be a 401 or 403 without CORS headers. It then repeats the request once: any request that got a response, and
    * without a response a `GET` or `HEAD`.
+   *
+   * After a denial that needs another authentication, it calls {@link DaypassOptions.onStepUp} and repeats the request once.
    *
    * Rejects with {@link DaypassError} if there is no access token, and otherwise as the global `fetch` does.
    */

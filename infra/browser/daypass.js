@@ -77,13 +77,15 @@ export class DaypassError extends Error {
    * @param {string} [fields.error] the code
    * @param {string} [fields.error_description] becomes the message
    * @param {string} [fields.missing] the token that the request lacks
+   * @param {string} [fields.mfa_token] of `mfa_required`: the first step of the login
    * @param {number} [fields.retryAfter] seconds, 0 if the server named none, undefined if the error is not from a request
    */
-  constructor({ status = 0, error = "unreachable", error_description = error, missing, retryAfter }) {
+  constructor({ status = 0, error = "unreachable", error_description = error, missing, mfa_token, retryAfter }) {
     super(error_description);
     this.status = status;
     this.error = error;
     this.missing = missing;
+    this.mfaToken = mfa_token;
     this.retryAfter = retryAfter;
   }
 }
@@ -115,6 +117,16 @@ const endsSession = ({ status, error, missing }) => status === 400 && (error ===
 
 /** Whether the API rejects the access token. An authorizer makes an HTTP API answer 403, and a REST API 401. */
 const isRejected = ({ status }) => status === 401 || status === 403;
+
+/**
+ * The authentication that a denied request needs, or undefined: https://www.rfc-editor.org/rfc/rfc9470#section-3. The page cannot read
+ * the header of another origin unless `Access-Control-Expose-Headers` names it.
+ */
+function stepUpOf({ headers }) {
+  const challenge = headers.get("www-authenticate") ?? "";
+  if (!challenge.includes("insufficient_user_authentication")) return;
+  return { twoFactors: challenge.includes("acr_values"), maxAge: Number(/max_age="(\d+)/.exec(challenge)?.[1]) || null };
+}
 
 const hasTimeLeft = ({ expiresAt }) => expiresAt - now() > MIN_TIME_LEFT;
 
@@ -210,6 +222,12 @@ export class Daypass extends EventTarget {
   /** When the next renewal is due: ahead of the expiry, or as a repetition after a failure. */
   #renewAt = Infinity;
   #renewalTimer;
+  /**
+   * The call of `onStepUp` that is under way.
+   *
+   * @type {Promise<boolean> | null}
+   */
+  #stepUp = null;
   /** Until then a rejected request causes no renewal. */
   #rejectionPauseEnd = 0;
   /** `localStorage`, or an object where the page may not use it. */
@@ -233,6 +251,8 @@ export class Daypass extends EventTarget {
    * @param {string} [options.scope] for the login, separated by spaces
    * @param {string[]} [options.origins] further origins that `fetch` may send the access token to
    * @param {boolean} [options.dpop] whether tokens are bound to a key of this browser (https://www.rfc-editor.org/rfc/rfc9449)
+   * @param {(needed: { twoFactors: boolean, maxAge: number | null }) => boolean | Promise<boolean>} [options.onStepUp] called when `fetch` is
+   *   denied until the user authenticates again. Returns whether the user did, by `stepUp`.
    * @param {typeof globalThis.fetch} [options.fetch] used instead of the browser's
    * @throws {DaypassError} `insecure_context` where browsers would not keep the cookie
    *   (https://developer.mozilla.org/en-US/docs/Web/Security/Secure_Contexts)
@@ -287,14 +307,23 @@ export class Daypass extends EventTarget {
    * Logs in, for all tabs.
    *
    * @param {{ username: string, password: string }} credentials
-   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it
+   * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it. Rejects as `mfa_required` if the
+   *   user has a second factor: its `mfaToken` is for `loginFactor`.
    */
   login({ username, password }) {
     this.#passkeyRequest.abort();
-    return this.#withLock(async () => {
-      const { scope } = this.#options;
-      this.#publish(await this.#requestToken("/login", { username, password, scope }), "login");
-    });
+    const { scope } = this.#options;
+    return this.#logIn("/login", { username, password, scope });
+  }
+
+  /**
+   * Completes a login that was rejected as `mfa_required`.
+   *
+   * @param {{ mfaToken: string, code?: string, recoveryCode?: string }} proof
+   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_code`, or `invalid_grant` if the login has to begin again
+   */
+  loginFactor({ mfaToken: mfa_token, code, recoveryCode: recovery_code }) {
+    return this.#logIn("/login/factor", { mfa_token, code, recovery_code });
   }
 
   /**
@@ -322,10 +351,8 @@ export class Daypass extends EventTarget {
           if (signal.aborted || !stale.aborted) throw error;
         });
     }
-    await this.#withLock(async () => {
-      const { scope } = this.#options;
-      this.#publish(await this.#requestToken("/login/passkey", { passkey: credential, scope }), "login");
-    });
+    const { scope } = this.#options;
+    return this.#logIn("/login/passkey", { passkey: credential, scope });
   }
 
   /**
@@ -351,29 +378,29 @@ export class Daypass extends EventTarget {
    * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it. Rejects as `signed_out` if
    *   the session has ended, or another one has replaced it.
    */
-  async changePassword({ currentPassword: current_password, newPassword: new_password }) {
-    const { sessionId } = await this.#validToken();
-    await this.#withLockAndNews(async () => {
-      // The token may have expired during the wait for the lock.
-      if (this.#accessToken && !hasTimeLeft(this.#accessToken)) await this.#refreshOrThrow();
-      this.#needsSession(sessionId);
-      try {
-        const body = { current_password, new_password };
-        this.#publish(await this.#requestToken("/password", body, {}, this.#accessToken), "password");
-      } catch (error) {
-        const isRepeat = this.#unconfirmedSessionId === sessionId;
-        const isUnanswered = error.error === "unreachable";
-        this.#unconfirmedSessionId = isUnanswered || error.status >= 500 ? sessionId : null;
-        // The change ends the session. If its response was lost, an authorizer may reject the repeat, and the page may see no
-        // response: see `fetch`. A renewal shows whether the session has ended. After a first error without a response there is
-        // none: it would sign out, and the repeat needs the token.
-        if (error.error === "invalid_token" || (isUnanswered && (isRepeat || isRejected(error)))) {
-          await this.#refresh();
-          this.#needsSession(sessionId);
-        }
-        throw error;
-      }
+  changePassword({ currentPassword: current_password, newPassword: new_password }) {
+    const body = { current_password, new_password };
+    return this.#asSession("/password", body, "password", (error, sessionId) => {
+      const isRepeat = this.#unconfirmedSessionId === sessionId;
+      const isUnanswered = error.error === "unreachable";
+      this.#unconfirmedSessionId = isUnanswered || error.status >= 500 ? sessionId : null;
+      // The change ends the session. If its response was lost, an authorizer may reject the repeat, and the page may see no
+      // response: see `fetch`. After a first error without a response there is no renewal: it would sign out, and the repeat
+      // needs the token.
+      return isUnanswered && (isRepeat || isRejected(error));
     });
+  }
+
+  /**
+   * Authenticates the user again, by the password, and by a code if the user has a second factor. The session stays, and its access
+   * tokens have the new authentication.
+   *
+   * @param {{ currentPassword: string, code?: string, recoveryCode?: string }} proof
+   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_password`, `wrong_code`, or `insufficient_user_authentication` if the
+   *   password is right and a code is missing. Rejects as `signed_out` if the session has ended, or another one has replaced it.
+   */
+  stepUp({ currentPassword: current_password, code, recoveryCode: recovery_code }) {
+    return this.#asSession("/reauthenticate", { current_password, code, recovery_code });
   }
 
   /**
@@ -473,7 +500,7 @@ export class Daypass extends EventTarget {
   /**
    * As the global `fetch` (https://developer.mozilla.org/en-US/docs/Web/API/Window/fetch), with the access token
    * (https://www.rfc-editor.org/rfc/rfc6750#section-2.1, https://www.rfc-editor.org/rfc/rfc9449#section-7.1). A rejected request is
-   * repeated once with a new token.
+   * repeated once with a new token, and a request that needs another authentication once after `onStepUp`.
    *
    * @param {RequestInfo | URL} input
    * @param {RequestInit} [init]
@@ -483,6 +510,19 @@ export class Daypass extends EventTarget {
   async fetch(input, init) {
     this.#needsBrowser();
     const request = new Request(input, init);
+    const response = await this.#fetch(request);
+    const needed = stepUpOf(response);
+    const { onStepUp } = this.#options;
+    if (!needed || !onStepUp) return response;
+    // Requests that are denied at the same time share one call.
+    this.#stepUp ??= Promise.resolve(needed).then(onStepUp).finally(() => (this.#stepUp = null));
+    return (await this.#stepUp) ? this.#send(request, await this.#validToken()) : response;
+  }
+
+  // ---- Requests of the page
+
+  /** As `fetch`, without `onStepUp`. */
+  async #fetch(request) {
     const { origin } = new URL(request.url);
     if (!this.#isTrusted(origin)) throw new DaypassError({ error: "foreign_origin" });
 
@@ -492,7 +532,8 @@ export class Daypass extends EventTarget {
     const response = await sent.catch((error) => {
       if (origin === location.origin || request.signal.aborted) throw error;
     });
-    if (response && !isRejected(response)) return response;
+    // A new token does not help against a denial for the authentication.
+    if (response && (!isRejected(response) || stepUpOf(response))) return response;
 
     const successor = await this.#replaceRejected(accessToken);
     if (!successor) {
@@ -508,8 +549,6 @@ export class Daypass extends EventTarget {
     return repeated;
   }
 
-  // ---- Requests of the page
-
   #needsBrowser() {
     if (isOutsideBrowser()) throw new DaypassError({ error: "no_browser" });
   }
@@ -522,6 +561,36 @@ export class Daypass extends EventTarget {
   /** Throws unless the session of the browser is still this one. */
   #needsSession(id) {
     if (this.#accessToken?.sessionId !== id) throw signedOutError();
+  }
+
+  #logIn(path, body) {
+    return this.#withLock(async () => this.#publish(await this.#requestToken(path, body), "login"));
+  }
+
+  /**
+   * Gets an access token by a request of the signed-in user. If the session may have ended, a renewal shows whether it has.
+   *
+   * @param {string} path
+   * @param {object} body
+   * @param {string} [reason] of a new session, as in the event `change`. Undefined: the session stays, and the token is renewed
+   * @param {(error: DaypassError, sessionId: string) => boolean} [mayBeOver] besides `invalid_token`
+   */
+  async #asSession(path, body, reason, mayBeOver) {
+    const { sessionId } = await this.#validToken();
+    await this.#withLockAndNews(async () => {
+      // The token may have expired during the wait for the lock.
+      if (this.#accessToken && !hasTimeLeft(this.#accessToken)) await this.#refreshOrThrow();
+      this.#needsSession(sessionId);
+      try {
+        this.#publish(await this.#requestToken(path, body, {}, this.#accessToken), reason, !reason);
+      } catch (error) {
+        if (mayBeOver?.(error, sessionId) || error.error === "invalid_token") {
+          await this.#refresh();
+          this.#needsSession(sessionId);
+        }
+        throw error;
+      }
+    });
   }
 
   #isTrusted(origin) {

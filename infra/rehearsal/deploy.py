@@ -22,15 +22,17 @@ AUDIENCE = "https://api.daypass.example"
 # A key is used when it was published for so long: longer than functions, discovery and authorizers keep theirs here.
 PUBLISHED_SECONDS = 15
 USERNAME = "rider"
+# Enrols a second factor, so its password alone logs it in no more.
+STEP_UP_USERNAME = "conductor"
 PASSWORD = "a rehearsed day pass 2026"
 # A login asks for one or the other, and so gets a token that a route needs or one that it does not.
 SCOPE = "orders:read profile"
 # The table of the shared authorizer: that of apis.yaml, whose authorizers have their own.
-ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; default deny"
+ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; * /reauthenticate any-token; * /factors* any-token; GET /orders/recent needs within 60; GET /orders/strong needs acr:2; default deny"
 
 
 def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):
-    """The README's section "Deploy": the stack, which makes its own keys, and a user. Returns the variables of the suite."""
+    """The README's section "Deploy": the stack, which makes its own keys, and users. Returns the variables of the suite."""
     # Times as short as only a stack on this machine may have them.
     documents = {"Settings": json.dumps({"signing_algorithm": algorithm, **settings}), "AuthorizerSettings": json.dumps(authorizer)}
     outputs = aws.deploy(stack, "template.yaml", Audience=AUDIENCE, Routes=ROUTES, **documents, **parameters)
@@ -46,7 +48,8 @@ def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):
         "DAYPASS_SESSIONS_TABLE": outputs["SessionsTableName"],
         "DAYPASS_ATTEMPTS_TABLE": outputs["AttemptsTableName"],
     }
-    aws.run("user", "add", USERNAME, "--scope", SCOPE, "--password-stdin", variables=tables, text=f"{PASSWORD}\n")
+    for username in (USERNAME, STEP_UP_USERNAME):
+        aws.run("user", "add", username, "--scope", SCOPE, "--password-stdin", variables=tables, text=f"{PASSWORD}\n")
     return {"DAYPASS_URL": url, "DAYPASS_USERNAME": USERNAME, "DAYPASS_PASSWORD": PASSWORD}
 
 
@@ -103,6 +106,7 @@ def main():
     rotate = [sys.executable, str(Path(__file__).with_name("rotate.py")), endpoint, "daypass"]
     usual["DAYPASS_ROTATE"] = "\n".join(rotate)
     usual |= machine_clients(aws, "daypass")
+    usual["DAYPASS_STEP_UP_USERNAME"] = STEP_UP_USERNAME
 
     # For the clock, and for API Gateway's own verifier: tokens that expire while one looks on, signed with RSA. Nothing
     # calls them back, so that their own end is seen.
@@ -129,7 +133,7 @@ def main():
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
-    stacks = [(usual, ["bound", "called_back", "machines", "rotation"]), (brief, ["window"])]
+    stacks = [(usual, ["bound", "called_back", "machines", "step_up", "rotation"]), (brief, ["window"])]
     print(json.dumps([{"variables": variables, "modules": modules} for variables, modules in stacks]))
 
 

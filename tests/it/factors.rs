@@ -462,6 +462,13 @@ async fn a_session_for_an_enrolment_has_no_claims() {
     let mut change = post("/password", "application/json", change.to_string());
     change.extensions_mut().insert(service.principal(&limited.access_token()));
     let replaced = service.send(change).await;
+    service
+        .bench
+        .store
+        .set_claims(&ada.username, &Claims::parse(r#"{"role":"owner"}"#).unwrap(), now)
+        .await
+        .unwrap();
+    assert_eq!(role(&service.refresh(&replaced.refresh_token()).await), Value::Null, "nor later ones");
     for answer in [&limited, &replaced] {
         assert_eq!((answer.status, role(answer)), (200, Value::Null), "{answer:?}");
         assert_eq!(answer.json()["refresh_expires_in"], 3600);

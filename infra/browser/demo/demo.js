@@ -4,6 +4,7 @@
 import { Daypass } from "/daypass.js";
 import { byId, duration, errorText, withBusy } from "/page.js";
 import { closeForms, isFormOpen, openLink, startForms } from "/account.js";
+import { askFactor, clearFactors, onStepUp, showFactors, startFactors } from "/factors.js";
 
 const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -37,13 +38,14 @@ function showState() {
   const signedIn = state === "signed-in";
   byId("state").textContent = { starting: "Starting", "signed-in": "Signed in", "signed-out": "Signed out" }[state];
   byId("state").classList.toggle("in", signedIn);
-  byId("signed-in").hidden = !signedIn || isFormOpen();
+  byId("signed-in").hidden = byId("factors").hidden = !signedIn || isFormOpen();
   byId("signed-out").hidden = state !== "signed-out" || isFormOpen();
   byId("pass").textContent = signedIn ? "In this browser." : state === "starting" ? "Checking ..." : "None. Log in to get one.";
   byId("cookies").textContent = JSON.stringify(document.cookie);
   document.title = `${signedIn ? "Signed in" : "Signed out"} - Daypass demo`;
   if (!signedIn) {
     byId("sessions").replaceChildren();
+    clearFactors();
     for (const id of ["call-result", "sessions-result", "log-out-error"]) byId(id).textContent = "";
   }
   if (session) byId("who-sid").textContent = session.sessionId;
@@ -115,6 +117,7 @@ function onChange({ detail: { state, reason } }, previousState) {
     showLoginError("");
     callApi();
     showSessions();
+    showFactors();
   }
 }
 
@@ -164,7 +167,9 @@ async function logIn(event) {
     try {
       await daypass.login({ username, password });
     } catch (error) {
+      if (error.error === "mfa_required" && (await askFactor(error))) return;
       userActed = false;
+      if (error.error === "mfa_required") return byId("password").focus();
       if (error.status === 429 || error.status === 503) showLoginDelay(error);
       else showLoginError(errorText(error), error.status === 401);
       byId("password").focus();
@@ -402,8 +407,9 @@ async function start() {
   if (!settings.origins.includes(location.origin)) return showWrongOrigin();
   showOrigins();
   showSettings();
-  daypass = new Daypass({ url: settings.api, clientId: settings.client_id, dpop });
+  daypass = new Daypass({ url: settings.api, clientId: settings.client_id, dpop, onStepUp });
   addListeners();
+  startFactors({ daypass, api: settings.api, log });
   startForms({
     daypass,
     onView: showState,

@@ -25,6 +25,7 @@ export function errorText({ name, status, error, message, retryAfter }) {
   if (error === "signed_out") return "You are signed out.";
   if (error === "wrong_password") return "The current password is wrong.";
   if (error === "invalid_token") return "This link or code is not valid, or it was used. Request another mail.";
+  if (error === "wrong_code") return "The code is wrong, or it was used.";
   if (status === 400) return message || "The server does not understand the request.";
   if (status === 404) return "This server sends no mails.";
   if (status === 401) return "Wrong user name or password.";

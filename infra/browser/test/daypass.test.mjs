@@ -994,3 +994,81 @@ test("a closed object sends nothing and has no timers and listeners", async () =
   await world.pass(1e6);
   assert.equal(world.requests.length, length);
 });
+
+/** A page that asks its user: the hook answers with these proofs, one for each call. Without one the user gives up. */
+function asking(proofs) {
+  const calls = [];
+  const onStepUp = async (needed) => {
+    calls.push(needed);
+    const proof = proofs.shift();
+    if (proof) await all.tabs[0].stepUp(proof);
+    return Boolean(proof);
+  };
+  const all = { calls, onStepUp };
+  return all;
+}
+
+const STRONG = { currentPassword: "right", code: "123456" };
+
+test("a request that needs another authentication is repeated once after the hook, with its body", async () => {
+  const page = asking([STRONG]);
+  const { world, log, tabs } = await opened(2, page);
+  page.tabs = tabs;
+  const post = { method: "POST", body: "transfer" };
+  const response = await world.get(tabs[0].fetch(`${API}/sensitive`, post));
+  assert.deepEqual([response.status, await response.json()], [200, { echo: "transfer" }]);
+  assert.deepEqual(page.calls, [{ twoFactors: true, maxAge: 300 }]);
+  assert.deepEqual(latest(world, "/reauthenticate"), { client_id: "web", current_password: "right", code: "123456" });
+  assert.equal(world.sent("/sensitive").length, 2);
+  assert.equal(world.sent("/refresh").length, 0, "a new token does not help");
+  // The session is the same in all tabs, and the other one needs no step-up.
+  await world.pass(10);
+  assert.deepEqual(log, ["0 renewed this-tab", "1 renewed other-tab"]);
+  assert.equal((await world.get(tabs[1].fetch(`${API}/sensitive`))).status, 200);
+  assert.equal(page.calls.length, 1);
+});
+
+test("a user who gives up, and a page without a hook, get the denial", async () => {
+  const page = asking([]);
+  const { world, tabs: [daypass] } = await opened(1, page);
+  assert.equal((await world.get(daypass.fetch(`${API}/sensitive`))).status, 403);
+  assert.equal(page.calls.length, 1);
+  assert.equal((await world.get(daypass.fetch(`${API}/sensitive`))).status, 403, "the next request asks again");
+  assert.equal(page.calls.length, 2);
+  const { world: other, tabs: [plain] } = await opened();
+  assert.equal((await other.get(plain.fetch(`${API}/sensitive`))).status, 403);
+  assert.equal(other.sent("/sensitive").length, 1);
+  assert.equal(other.sent("/refresh").length, 0);
+});
+
+test("requests that are denied at the same time ask the user once", async () => {
+  const page = asking([STRONG]);
+  const { world, tabs: [daypass] } = await opened(1, page);
+  page.tabs = [daypass];
+  const both = Promise.all([daypass.fetch(`${API}/sensitive`), daypass.fetch(`${API}/sensitive`)]);
+  assert.deepEqual((await world.get(both)).map(({ status }) => status), [200, 200]);
+  assert.equal(page.calls.length, 1);
+});
+
+test("a step-up reports what the user has to correct, and the end of the session", async () => {
+  const { world, tabs: [daypass] } = await opened();
+  await failure(world, daypass.stepUp({ ...STRONG, currentPassword: "x" }), { status: 400, error: "wrong_password", retryAfter: 0 });
+  const weak = daypass.stepUp({ currentPassword: "right" });
+  await failure(world, weak, { status: 403, error: "insufficient_user_authentication", retryAfter: 0 });
+  assert.equal(daypass.state, "signed-in");
+  for (const session of world.sessions.values()) session.ended = true;
+  await failure(world, daypass.stepUp(STRONG), { status: 401, error: "signed_out" });
+  assert.equal(daypass.state, "signed-out");
+});
+
+test("a login by two factors takes two steps", async () => {
+  const { world, log, tabs: [daypass] } = open();
+  const { error } = await world.settled(daypass.login({ username: "carol", password: "right" }));
+  assert.deepEqual([error.status, error.error, error.mfaToken], [403, "mfa_required", "daypass_mfa_1"]);
+  const { mfaToken } = error;
+  await failure(world, daypass.loginFactor({ mfaToken, code: "0" }), { status: 400, error: "wrong_code", retryAfter: 0 });
+  assert.equal(daypass.state, "starting");
+  await world.get(daypass.loginFactor({ mfaToken, code: "123456" }));
+  assert.deepEqual(latest(world, "/login/factor"), { client_id: "web", mfa_token: mfaToken, code: "123456" });
+  assert.deepEqual(log, ["0 signed-in login"]);
+});

@@ -73,6 +73,10 @@ export async function all(): Promise<Response> {
   await daypass.changeEmail({ currentPassword: "correct horse", email: "alice@example.org" });
   // @ts-expect-error: with the current password
   await daypass.changeEmail({ email: "alice@example.org" });
+  await daypass.stepUp({ currentPassword: "correct horse", code: "123456" });
+  // @ts-expect-error: with the current password
+  await daypass.stepUp({ recoveryCode: "x" });
+  new Daypass({ url: "https://api.example.com", clientId: "web", onStepUp: ({ twoFactors, maxAge }) => twoFactors || maxAge === 300 });
   await daypass.logout();
   await daypass.logout({ everywhere: true });
   // @ts-expect-error: an object of options

@@ -41,6 +41,8 @@ export class World {
   #held = new Map();
   /** From access token to expiry. */
   #tokens = new Map();
+  /** Access tokens after a reauthentication by two factors. */
+  #strong = new Set();
 
   constructor() {
     const world = this;
@@ -237,6 +239,12 @@ export class World {
     const noCookie = () => json(400, { error: "invalid_request", error_description: "no cookie", missing: "token" });
     if (path === "/forbidden") return refuse(403, "forbidden");
     if (path === "/guarded") return isLive ? json(200, { echo: text }) : reject();
+    if (path === "/sensitive") {
+      if (!isLive) return reject();
+      const challenge = 'Bearer error="insufficient_user_authentication", acr_values="2", max_age="300"';
+      const isStrong = this.#strong.has(bearer);
+      return isStrong ? json(200, { echo: text }) : json(403, { message: "Forbidden" }, { "www-authenticate": challenge });
+    }
     const body = JSON.parse(text);
     if (body.client_id !== "web") return refuse(400, "invalid_client");
     const mail = () => {
@@ -256,11 +264,30 @@ export class World {
       if (path === "/recover/confirm" && !this.resetsAnother) for (const session of this.sessions.values()) session.ended = true;
       return new Response(null, { status: 204 });
     }
+    if (path === "/login/factor") {
+      if (body.mfa_token !== "daypass_mfa_1") return refuse(400, "invalid_grant");
+      if (body.code !== "123456") return refuse(400, "wrong_code");
+      const session = { id: `ses_${this.sessions.size + 1}`, generation: 0, scope: "all" };
+      this.sessions.set(session.id, session);
+      return this.#issue(session);
+    }
     if (path === "/login") {
       if (body.password !== "right") return refuse(401, "invalid_grant");
+      if (body.username === "carol") return json(403, { error: "mfa_required", error_description: "a code", mfa_token: "daypass_mfa_1" });
       const session = { id: `ses_${this.sessions.size + 1}`, generation: 0, scope: body.scope ?? "all" };
       this.sessions.set(session.id, session);
       return this.#issue(session);
+    }
+    if (path === "/reauthenticate") {
+      const own = [...this.sessions.values()].find((session) => session.token === bearer);
+      if (!isLive || !own || own.ended) return refuse(401, "invalid_token");
+      if (body.current_password !== "right") return refuse(400, "wrong_password");
+      if (!body.code) return refuse(403, "insufficient_user_authentication");
+      const { cookie } = this;
+      const answer = this.#issue(own);
+      this.cookie = cookie;
+      this.#strong.add(own.token);
+      return answer;
     }
     if (path === "/password") {
       const old = [...this.sessions.values()].find((session) => session.token === bearer);

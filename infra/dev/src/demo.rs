@@ -20,12 +20,14 @@ pub const DEMO_CLIENT: &str = "demo";
 const APP_CLIENT: &str = "demo-app";
 
 /// Paths, content types and files below `infra/browser`.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/", HTML, "demo/index.html"),
     ("/demo.css", "text/css; charset=utf-8", "demo/demo.css"),
     ("/demo.js", SCRIPT, "demo/demo.js"),
     ("/daypass.js", SCRIPT, "daypass.js"),
     ("/account.js", SCRIPT, "demo/account.js"),
+    ("/factors.js", SCRIPT, "demo/factors.js"),
+    ("/qr.js", SCRIPT, "demo/qr.js"),
     ("/mail.js", SCRIPT, "demo/mail.js"),
     ("/page.js", SCRIPT, "demo/page.js"),
     ("/mark.svg", "image/svg+xml", "demo/mark.svg"),

@@ -20,7 +20,7 @@ use http::{Method, Response, StatusCode};
 const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT";
 /// Allowed request headers of a preflight that names none. One that names headers gets these: pages have tracing libraries.
 const REQUEST_HEADERS: &str = "authorization, content-type";
-const RESPONSE_HEADERS: &str = "retry-after";
+const RESPONSE_HEADERS: &str = "retry-after, www-authenticate";
 /// Cache time of a preflight, in seconds. Short, because developers reconfigure this server.
 const MAX_AGE: &str = "60";
 

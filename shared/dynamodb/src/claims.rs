@@ -3,7 +3,9 @@
 use crate::DynamoDb;
 use crate::address::MAX_TRIES;
 use crate::admin::{SETTLING, changed};
-use crate::item::{self, BOUND_TO, CLAIMS, DEVICE, Item, UPDATED_AT, USERNAME};
+use crate::item::{
+    self, ABSOLUTE_END, BOUND_TO, CLAIMS, CREATED_AT, DEVICE, Item, SCOPE, UPDATED_AT, USERNAME,
+};
 use crate::scope::Step;
 use crate::store::{Moment, names, values};
 use daypass_core::account::claims::Claims;
@@ -11,6 +13,9 @@ use daypass_core::account::device_room;
 use daypass_core::ports::store::{StoreError, User};
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
+
+/// What shows that a session is open for an enrolment alone.
+const SHAPE: [&str; 3] = [SCOPE, CREATED_AT, ABSOLUTE_END];
 
 /// The outcome of [`DynamoDb::set_claims`].
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub struct ClaimsChange {
 }
 
 impl DynamoDb {
-    /// Sets the claims of a user and of every live session. Returns `None` if there is no such user. The caller checks that name,
+    /// Sets the claims of a user and of every live session except those for an enrolment alone. Returns `None` if there is no such user. The caller checks that name,
     /// scope and claims fit into a session ([`session_room`](daypass_core::account::session_room)).
     ///
     /// Costs a write unit of the user and of each live session, two queries of the sessions and a read of the user. The second
@@ -69,9 +74,13 @@ impl DynamoDb {
         let step = |mut item: Item| {
             let is_bound = item.remove(BOUND_TO).is_some();
             let room = device_room(&user.username, &user.scope, &user.claims, is_bound);
+            let is_for_enrolment = item::is_for_enrolment(&item);
             let (had, device) = (item.remove(CLAIMS), item.remove(DEVICE));
-            if had == claims {
+            if had == claims || is_for_enrolment {
                 return None;
+            }
+            for name in SHAPE {
+                item.remove(name);
             }
             let (mut set, mut removed) = (Vec::new(), Vec::new());
             let mut request = self.live_session(item).expression_attribute_names("#claims", CLAIMS);
@@ -102,7 +111,8 @@ impl DynamoDb {
             let update = clause("SET", &set) + &clause("REMOVE", &removed);
             Some(Step::Change(request.update_expression(update.trim_end())))
         };
-        let (updated, _) = self.follow(user.id, now, &[CLAIMS, DEVICE, BOUND_TO], step).await?;
+        let (updated, _) =
+            self.follow(user.id, now, &[&[CLAIMS, DEVICE, BOUND_TO], &SHAPE[..]].concat(), step).await?;
         Ok(updated)
     }
 }

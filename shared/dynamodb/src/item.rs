@@ -16,6 +16,7 @@ use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
+use daypass_core::factor::ENROLMENT_SESSION;
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, KeyDigest, NetworkDigest, Session};
@@ -363,6 +364,14 @@ pub(crate) fn to_last_use(item: &Item) -> Result<LastUse, StoreError> {
     let rotated_at = read.optional(ROTATED_AT, Reader::time)?;
     let at = rotated_at.map_or_else(|| read.time(CREATED_AT), Ok)?;
     Ok(LastUse { session: read.parsed(SESSION, SessionId::parse)?, at })
+}
+
+/// Whether a session is open for the enrolment of a second factor alone, by its scope and its times: it has no scope, and lasts no
+/// longer than such a session. It gets no claims.
+pub(crate) fn is_for_enrolment(item: &Item) -> bool {
+    let read = Reader { table: "sessions", item };
+    let lifetime = read.time(ABSOLUTE_END).and_then(|end| Ok(end.since(read.time(CREATED_AT)?)));
+    !item.contains_key(SCOPE) && lifetime.is_ok_and(|lifetime| lifetime <= ENROLMENT_SESSION)
 }
 
 /// Reads an entry of the index of ended sessions: session id and time. The id is not parsed.

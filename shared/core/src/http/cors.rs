@@ -18,7 +18,7 @@ const ALLOWED_HEADERS: &str = "authorization, content-type, dpop, idempotency-ke
 const MAX_ASKED: usize = 2048;
 
 /// Response headers that a page may read in addition to the safelisted ones.
-const EXPOSED_HEADERS: &str = "dpop-nonce, retry-after";
+const EXPOSED_HEADERS: &str = "dpop-nonce, retry-after, www-authenticate";
 
 /// As [`EXPOSED_HEADERS`], for the public documents.
 const PUBLIC_EXPOSED_HEADERS: &str = "daypass-as-of, etag, retry-after";

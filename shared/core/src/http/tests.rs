@@ -291,7 +291,10 @@ fn answers_are_for_the_pages_on_the_list() {
     let good = shared("GET", &[("origin", "https://app.example.com")], &clients());
     assert_eq!(good.status(), 405);
     assert_eq!(header(&good, "access-control-allow-origin"), Some("https://app.example.com"));
-    assert_eq!(header(&good, "access-control-expose-headers"), Some("dpop-nonce, retry-after"));
+    assert_eq!(
+        header(&good, "access-control-expose-headers"),
+        Some("dpop-nonce, retry-after, www-authenticate")
+    );
     for headers in [&[][..], &[("origin", "https://evil.example")], &[("origin", "null")]] {
         let other = shared("GET", headers, &clients());
         assert_eq!(header(&other, "access-control-allow-origin"), None);

@@ -1,6 +1,6 @@
 //! The responses of guarded APIs to accepted and to rejected requests.
 
-use crate::suites::rehearsal::stage::{Kind, Stage};
+use crate::suites::rehearsal::stage::{Api, Kind, Stage};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
@@ -180,31 +180,33 @@ async fn nothing_that_a_caller_sends_is_500() {
         .await;
 }
 
+/// The status of the handshake of a WebSocket API.
+pub(crate) async fn connect(api: &Api, authorization: Option<String>) -> u16 {
+    let request = api
+        .request(Method::GET, "")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let request = match authorization {
+        Some(value) => request.header("authorization", value),
+        None => request,
+    };
+    // Its own connection, because a rejected handshake closes it.
+    Stage::find().send(request).await.status
+}
+
 #[tokio::test]
 async fn a_connection_is_decided_once() {
     let stage = Stage::find();
     let reader = stage.login(Some("orders:read")).await;
     let other = stage.login(Some("profile")).await;
     for api in stage.apis.iter().filter(|api| api.kind == Kind::WebSocket) {
-        let connect = |authorization: Option<String>| {
-            let request = api
-                .request(Method::GET, "")
-                .header("connection", "upgrade")
-                .header("upgrade", "websocket")
-                .header("sec-websocket-version", "13")
-                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-            let request = match authorization {
-                Some(value) => request.header("authorization", value),
-                None => request,
-            };
-            // Its own connection, because a rejected handshake closes it.
-            async { Stage::find().send(request).await.status }
-        };
-        assert_eq!(connect(Some(reader.bearer())).await, 101, "{api}");
-        assert_eq!(connect(Some(other.bearer())).await, 403, "{api}: without the scope");
-        assert_eq!(connect(None).await, 401, "{api}: without a token");
+        assert_eq!(connect(api, Some(reader.bearer())).await, 101, "{api}");
+        assert_eq!(connect(api, Some(other.bearer())).await, 403, "{api}: without the scope");
+        assert_eq!(connect(api, None).await, 401, "{api}: without a token");
         // AWS turns the error `Unauthorized` into 401. MiniStack turns every error of a WebSocket authorizer into 500.
         let bad = if stage.emulated { 500 } else { api.kind.bad_token() };
-        assert_eq!(connect(Some("Bearer x".to_owned())).await, bad, "{api}: with a bad token");
+        assert_eq!(connect(api, Some("Bearer x".to_owned())).await, bad, "{api}: with a bad token");
     }
 }

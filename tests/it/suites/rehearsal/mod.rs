@@ -15,6 +15,7 @@
 //!   may introspect.
 //! - `DAYPASS_REVOKE_CLIENT`: a command that revokes the first of them, with one argument per line.
 //!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published there before it is used. For the module `rotation`;
+//! - `DAYPASS_STEP_UP_USERNAME`: another user with this password and scope, who enrols a second factor. For the module `step_up`;
 //! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Tests use this only where MiniStack differs from AWS.
 
 #![allow(
@@ -35,4 +36,5 @@ mod machines;
 mod native;
 mod rotation;
 mod stage;
+mod step_up;
 mod window;

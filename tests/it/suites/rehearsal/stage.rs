@@ -224,6 +224,12 @@ impl Stage {
         body.to_string()
     }
 
+    /// Logs another user in, who has the same password.
+    pub(crate) async fn login_as(&self, username: &str) -> Tokens {
+        let body = json!({ "username": username, "password": self.password });
+        self.tokens(self.post("/login", JSON, body.to_string())).await
+    }
+
     pub(crate) async fn refresh(&self, token: &str) -> Answer {
         self.post("/refresh", FORM, format!("grant_type=refresh_token&refresh_token={token}")).await
     }
