@@ -118,8 +118,8 @@ sample_units! {
         SignUp, SignUpExisting, Reset, Email, EmailChanged, Invitation, FactorEnrolled, FactorRemoved, RecoveryCodes,
         PasskeyAdded, PasskeyRemoved, FactorsReset,
     }
-    MfaTokenError { Malformed, UnknownKey, Forged, Expired }
-    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted, OtherKey }
+    MfaTokenError { Malformed, UnknownKey, Forged, Expired, OtherKey }
+    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
     FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced, PasskeyAdded, PasskeyRemoved }
     Fault {
         ClientData, Type, Challenge, ChallengeExpired, Origin, CrossOrigin, AuthenticatorData, RelyingParty, NotPresent,

@@ -114,14 +114,14 @@ fn longest_text(name: &str) -> usize {
         "DAYPASS_ARGON2" => "m=999999,t=99".len(),
         "DAYPASS_IMPORTED_HASHES" => 256,
         "DAYPASS_CONTEXT_CLAIMS" => 100,
-        "DAYPASS_DPOP_ORIGINS" => 200,
+        "DAYPASS_DPOP_ORIGINS" => 96,
         "DAYPASS_MAIL_FROM" => 120,
         "DAYPASS_MAIL_TEMPLATES" => 40,
         // Either this or the URL is set.
         "DAYPASS_MIGRATE_COGNITO" => "ap-southeast-2:".len() + 26,
         "DAYPASS_MIGRATE_URL" => 128,
         "DAYPASS_PASSKEY_RP_ID" => 40,
-        "DAYPASS_PASSKEY_ORIGINS" => 160,
+        "DAYPASS_PASSKEY_ORIGINS" => 60,
         "DAYPASS_SIGNING_ALGORITHM" | "DAYPASS_REVOCATIONS_WHEN_STALE" => "closed".len(),
         other => panic!("{other} has no limit"),
     }

@@ -542,8 +542,6 @@ pub enum FactorFault {
     Unreadable,
     /// The scope was taken from the user or the client since the first step.
     ScopeNotGranted,
-    /// The first step had a DPoP proof, and this one has a proof by another key.
-    OtherKey,
 }
 
 /// Why a change of the password was rejected.

@@ -63,6 +63,8 @@ pub enum MfaTokenError {
     Forged,
     /// Past its expiry.
     Expired,
+    /// The first step had a DPoP proof, and this one has a proof by another key.
+    OtherKey,
 }
 
 const VERSION: u8 = 1;

@@ -57,7 +57,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Longest list of base URLs, in bytes. An environment of a Lambda function holds 4 KB.
-const MAX_BASE_URLS: usize = 200;
+const MAX_BASE_URLS: usize = 96;
 
 /// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {

@@ -155,5 +155,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
 fn any() -> Value {
     let response = json!({ "clientDataJSON": "AAAA", "authenticatorData": "AAAA" });
     let passkey = json!({ "type": "public-key", "id": "AAAA", "response": response });
-    json!({ "enrolment_token": "x", "code": "x", "name": "x", "passkey": passkey })
+    json!({
+        "enrolment_token": "x", "code": "x", "name": "x", "passkey": passkey, "current_password": PASSWORD,
+    })
 }

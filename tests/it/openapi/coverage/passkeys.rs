@@ -71,12 +71,15 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let second = json!({ "mfa_token": first["mfa_token"], "passkey": authenticator.get(&first["passkey"]) });
     let off = service.redeployed(dynamodb, &[("DAYPASS_CLIENTS", STRICT)]).await;
     seen.json(&off, "/login/factor", second.clone()).await;
-    seen.json(service, "/login/factor", second.clone()).await;
+    let done = seen.json(service, "/login/factor", second.clone()).await;
     seen.json(service, "/login/factor", second).await;
+    let strong = service.principal(&token_of(&done, "access_token"));
     seen.json(&off, "/login/passkey/options", json!({})).await;
     seen.json(&off, LOGIN, good).await;
     for path in ["/factors/passkeys/options", ADD] {
-        seen.see(&off, authorized(sent("POST", path, &again))).await;
+        let mut request = sent("POST", path, &again);
+        request.extensions_mut().insert(strong);
+        seen.see(&off, request).await;
     }
 
     // The last factor of a client that requires one.

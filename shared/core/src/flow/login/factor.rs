@@ -179,7 +179,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         }
         if token.key.is_some_and(|key| proven != KeyDigest::from_bytes(&key)) {
             let (user, client) = (Some(token.user), Some(client.id.clone()));
-            let cause = FactorRefusal::Factor(FactorFault::OtherKey);
+            let cause = FactorRefusal::Token(MfaTokenError::OtherKey);
             events.push(Event::LoginFactorRefused { cause, user, client });
             return Err(Problem::TokenRejected);
         }
