@@ -17,7 +17,7 @@ async function authenticator(page, { uv = true } = {}) {
     ctap2Version: "ctap2_1",
     // A security key, or a device with a PIN or biometrics.
     transport: uv ? "internal" : "usb",
-    hasResidentKey: true,
+    hasResidentKey: uv,
     hasUserVerification: uv,
     isUserVerified: uv,
     automaticPresenceSimulation: true,
