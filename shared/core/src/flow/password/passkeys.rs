@@ -88,8 +88,8 @@ impl<S: FactorStore> ChangePassword<S> {
             "timeout": TIMEOUT,
             "excludeCredentials": CredentialDescriptor::all(&user.factors.passkeys),
             "authenticatorSelection": {
-                "residentKey": "required",
-                "requireResidentKey": true,
+                // Security keys without a PIN can be second factors alone.
+                "residentKey": "preferred",
                 "userVerification": "preferred",
             },
             "attestation": "none",
