@@ -36,7 +36,7 @@ pub(super) enum Need {
     Claim { name: String, value: Option<String> },
     /// The claim `acr` of two factors.
     TwoFactors,
-    /// The claim `auth_time`, at most so many seconds ago.
+    /// The greatest age of the claim `auth_time`, in seconds.
     Within(u64),
 }
 
