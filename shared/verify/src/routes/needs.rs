@@ -48,7 +48,7 @@ pub(super) enum Need {
     },
     /// The claim `acr` of two factors.
     TwoFactors,
-    /// The claim `auth_time`, at most so many seconds ago.
+    /// The greatest age of the claim `auth_time`, in seconds.
     Within(u64),
 }
 

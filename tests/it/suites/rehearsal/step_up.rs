@@ -8,7 +8,6 @@ use daypass_core::secret::Secret;
 use daypass_runtime::SystemClock;
 use daypass_testkit::Answer;
 use daypass_verifier::base::time::Clock;
-use daypass_verifier::base::time::Timestamp;
 use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -80,8 +79,7 @@ async fn a_route_can_need_a_newer_or_stronger_authentication() {
     assert_eq!(begun.status, 200, "{begun:?}");
     let secret = BASE32_NOPAD.decode(begun.text("secret").as_bytes()).unwrap();
     let totp = Totp::imported(TotpHash::Sha1, 6, 30, Secret::new(secret)).unwrap();
-    let now = SystemClock.now().seconds();
-    let code = totp.code_at(Timestamp::from_seconds(now));
+    let code = totp.code_at(SystemClock.now());
     let body = json!({ "enrolment_token": begun.text("enrolment_token"), "code": code });
     let confirmed = call(&stage, &renewed, "/factors/totp/confirm", body).await;
     assert_eq!(confirmed.status, 200, "{confirmed:?}");
