@@ -208,7 +208,7 @@ if (CLOCK) {
       await demo.locator("#fill-in").click();
       await demo.locator("#log-in").press("Enter");
       await demo.locator("#call-result", { hasText: "GET /whoami: 200" }).waitFor();
-      await demo.locator("#sessions li").waitFor();
+      await demo.locator("#sessions li").first().waitFor();
       await demo.locator("#place", { hasText: "DPoP" }).waitFor();
       stage.expect();
     },
