@@ -10,7 +10,7 @@ const CHECKS = {
   requiredClaims: ["jti", "htm", "htu", "iat"],
 };
 
-/** Checks proofs for requests to `origins`, the URLs before the path by which clients call this server. */
+/** Checks proofs for requests to `origins`, the base URLs of this server as clients call it. */
 export class Proofs {
   #used = new Map();
 

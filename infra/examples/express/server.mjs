@@ -8,7 +8,7 @@ const guard = await daypass({
   audience: env.DAYPASS_AUDIENCE,
   // The `signing_algorithm` of the stack.
   algorithms: ["ES256"],
-  // The URLs before the path, by which clients with bound tokens call this server.
+  // Base URLs of this server, as clients with bound tokens call it.
   dpopOrigins: env.DAYPASS_DPOP_ORIGINS?.split(" "),
   revocationsUrl: env.DAYPASS_REVOCATIONS_URL,
   interval: Number(env.DAYPASS_REVOCATIONS_INTERVAL_SECONDS ?? 5),

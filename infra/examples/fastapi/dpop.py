@@ -22,7 +22,7 @@ PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 class Proofs:
-    """Checks proofs for requests to `origins`, the URLs before the path by which clients call this server."""
+    """Checks proofs for requests to `origins`, the base URLs of this server as clients call it."""
 
     def __init__(self, origins):
         self.origins = [origin.rstrip("/") for origin in origins]

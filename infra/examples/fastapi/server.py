@@ -11,7 +11,7 @@ daypass = Daypass(
     issuer=env["DAYPASS_ISSUER"],
     audience=env["DAYPASS_AUDIENCE"],
     algorithms=["ES256"],  # The `signing_algorithm` of the stack.
-    # The URLs before the path, by which clients with bound tokens call this server.
+    # Base URLs of this server, as clients with bound tokens call it.
     dpop_origins=env.get("DAYPASS_DPOP_ORIGINS", "").split(),
     revocations_url=env.get("DAYPASS_REVOCATIONS_URL"),
     interval=int(env.get("DAYPASS_REVOCATIONS_INTERVAL_SECONDS", 5)),

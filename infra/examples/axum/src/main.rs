@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
             Some(other) => Err(format!("DAYPASS_REVOCATIONS_WHEN_STALE is {other}, not open or closed"))?,
         },
     };
-    // The URLs before the path, by which clients with bound tokens call this server.
+    // Base URLs of this server, as clients with bound tokens call it.
     let proofs = Proofs::new(&variable("DAYPASS_DPOP_ORIGINS").unwrap_or_default());
     let guard = Guard::start(&issuer, audience, proofs, &url, limits).await?;
     let needs = |scope| from_fn_with_state((guard.clone(), scope), require);

@@ -20,7 +20,7 @@ struct Used {
 }
 
 impl Proofs {
-    /// Checks proofs for requests to `origins`, the URLs before the path by which clients call this server.
+    /// Checks proofs for requests to `origins`, the base URLs of this server as clients call it.
     pub(crate) fn new(origins: &str) -> Self {
         let origins = origins.split_whitespace().map(|origin| origin.trim_end_matches('/').to_owned());
         Self { origins: origins.collect(), used: Mutex::default() }
