@@ -5,6 +5,7 @@ use daypass_core::http::request::Request;
 use daypass_testkit::recorder::Action;
 use daypass_tests::authenticator::Authenticator;
 use daypass_tests::service::{PASSWORD, Service, post};
+use daypass_verifier::base::time::Clock;
 use serde_json::{Value, json};
 
 const LOGIN: &str = "/login/passkey";
@@ -74,6 +75,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let done = seen.json(service, "/login/factor", second.clone()).await;
     seen.json(service, "/login/factor", second).await;
     let strong = service.principal(&token_of(&done, "access_token"));
+    off.clock.set(service.clock.now());
     seen.json(&off, "/login/passkey/options", json!({})).await;
     seen.json(&off, LOGIN, good).await;
     for path in ["/factors/passkeys/options", ADD] {
