@@ -17,7 +17,7 @@ from pathlib import Path
 from botocore.exceptions import WaiterError
 
 from account import Aws, ask, say
-from deploy import PASSWORD, USERNAME
+from deploy import PASSWORD, STEP_UP_USERNAME, USERNAME
 from rotate import invoke
 
 
@@ -110,7 +110,7 @@ def delete(aws):
     dynamodb, secrets = aws.client("dynamodb"), aws.client("secretsmanager")
     for name, outputs in kept.items():
         users = dynamodb.scan(TableName=outputs["UsersTableName"])["Items"]
-        check([user["username"]["S"] for user in users] == [USERNAME], f"{name}: the users are there")
+        check({user["username"]["S"] for user in users} == {USERNAME, STEP_UP_USERNAME}, f"{name}: the users are there")
         sessions = dynamodb.scan(TableName=outputs["SessionsTableName"], Select="COUNT")["Count"]
         check(sessions > 0, f"{name}: {sessions} sessions are there")
         for secret in ("RefreshKeysSecretArn", "PeppersSecretArn"):
