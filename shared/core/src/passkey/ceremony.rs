@@ -14,7 +14,7 @@ use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
 
-/// One ceremony: for whom, for what, and when.
+/// One ceremony: its relying party, purpose and time.
 #[derive(Debug, Clone, Copy)]
 pub struct Ceremony<'a> {
     /// The domain and its origins.

@@ -1,6 +1,6 @@
 //! The public key of a credential: a COSE key (RFC 9052 section 7) of one of three algorithms.
 //!
-//! Authenticators write it in the canonical CBOR of CTAP2 (WebAuthn section 6.5.1), so each algorithm has one layout, and a
+//! Authenticators write it in the canonical CBOR of CTAP2 (WebAuthn section 6.5.1), so each algorithm has one layout. A
 //! comparison with this layout takes the place of a CBOR parser.
 
 use aws_lc_rs::signature::{
