@@ -409,8 +409,8 @@ async fn pages_may_ask_for_what_is_guarded() {
     for (path, methods) in [
         ("/sessions", "GET, DELETE"),
         ("/sessions/ses_00000000000000000000000000000000", "GET, DELETE"),
-        ("/password", "GET, POST, DELETE"),
-        ("/factors/totp", "GET, POST, DELETE"),
+        ("/password", "GET, POST, PATCH, DELETE"),
+        ("/factors/totp", "GET, POST, PATCH, DELETE"),
     ] {
         for (origin, status) in [(APP, 204), (SPA, 204), ("https://evil.example", 403), ("null", 403)] {
             let request = http::Request::builder().method("OPTIONS").uri(path);
