@@ -126,30 +126,17 @@ async fn a_passkey_logs_in_without_a_name() {
     assert_eq!(service.post("/login/passkey", &body).await.outcome(), outcome(400, "invalid_scope"));
 }
 
-/// The authenticator verifies no person: it is one factor. A user who needs two logs in with the password first.
+/// The authenticator verifies no person: it is one factor, and the password is the other one.
 ///
-/// invariant: A passkey without user verification opens no session where two factors are required.
+/// invariant: A passkey without user verification opens no session without the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_without_user_verification_is_one_factor() {
     let (_db, service) = service().await;
     let (ada, mut authenticator) = enrolled(&service, "ada", false).await;
-    let one = log_in(&service, &mut authenticator).await;
-    assert_eq!((&claims(&one)["amr"], &claims(&one)["acr"]), (&json!(["pop"]), &json!("1")));
+    let expected = outcome(400, "wrong_passkey");
+    assert_eq!(log_in(&service, &mut authenticator).await.outcome(), expected);
     // Later it says that it verified its person: a finder may have set a PIN since.
     authenticator.verifies = true;
-    assert_eq!(claims(&log_in(&service, &mut authenticator).await)["acr"], "1");
-    let weak = service.guarded("GET", "/factors", &one.access_token()).await.json()["passkeys"][0].clone();
-    assert_eq!(weak["verifies_user"], false);
-    let path = format!("/factors/passkeys/{}", weak["passkey_id"].as_str().unwrap());
-    let denied = service.guarded("DELETE", &path, &one.access_token()).await;
-    assert_eq!(denied.outcome(), outcome(403, "insufficient_user_authentication"));
-
-    let _ = service.journal.take();
-    let mut strict = shown(&service, &mut authenticator).await;
-    strict["client_id"] = json!("strict");
-    let expected = outcome(400, "wrong_passkey");
-    assert_eq!(service.post("/login/passkey", &strict).await.outcome(), expected);
-    service.bench.store.set_mfa_required(&ada.username, true, service.clock.now()).await.unwrap();
     assert_eq!(log_in(&service, &mut authenticator).await.outcome(), expected);
     assert_eq!(refusals(&service), [PasskeyRefusal::Stored(PasskeyMismatch::OneFactor); 2]);
     // With the password it is the second one.
@@ -158,6 +145,10 @@ async fn a_passkey_without_user_verification_is_one_factor() {
     let body = json!({ "mfa_token": first.text("mfa_token"), "passkey": passkey });
     let both = service.post("/login/factor", &body).await;
     assert_eq!((&claims(&both)["amr"], &claims(&both)["acr"]), (&json!(["pwd", "pop", "mfa"]), &json!("2")));
+    let weak = service.guarded("GET", "/factors", &both.access_token()).await.json()["passkeys"][0].clone();
+    assert_eq!(weak["verifies_user"], false);
+    let path = format!("/factors/passkeys/{}", weak["passkey_id"].as_str().unwrap());
+    service.bench.store.set_mfa_required(&ada.username, true, service.clock.now()).await.unwrap();
     let last = service.guarded("DELETE", &path, &both.access_token()).await;
     assert_eq!(last.outcome(), outcome(403, "factor_required"));
 }
@@ -522,8 +513,8 @@ async fn requests_on_the_wire() {
 async fn changed_responses_are_rejected() {
     let (_db, service) = service().await;
     let (ada, mut authenticator) = enrolled(&service, "ada", true).await;
-    let login = shown(&service, &mut authenticator).await;
     let access = log_in(&service, &mut authenticator).await.access_token();
+    let login = shown(&service, &mut authenticator).await;
     let begin = json_request("POST", "/factors/passkeys/options", &json!({}));
     let options = service.send_as(&access, begin).await.json();
     let registration = json!({ "name": "x", "passkey": Authenticator::new(true).create(&options) });
@@ -556,7 +547,7 @@ async fn changed_responses_are_rejected() {
     }
     assert!(rejected[0] > 8_500 && rejected[1] > 900, "{rejected:?}");
     assert!(service.bench.store.user(&ada.username).await.unwrap() == Some(before));
-    assert_eq!(service.post("/login/passkey", &login).await.status, 400, "the counter has moved on");
+    assert_eq!(service.post("/login/passkey", &login).await.status, 200, "the response itself is good");
 }
 
 /// A linear congruential generator.

@@ -52,9 +52,9 @@ async fn answer<S: Store + AttemptStore + AddressStore + PasskeyStore>(
 ) -> Response {
     let (clients, caller) = (&login.config.clients, caller_of(request));
     // The segments before are a stage or the base path of a custom domain.
-    let mut segments = request.uri().path().rsplit('/');
-    match (segments.next(), segments.next()) {
-        (Some("login"), _) => match LoginRequest::parse(request, clients, login.hasher.as_ref(), proofs) {
+    let step = request.uri().path().split_once("/login").map(|(_, step)| step.to_owned());
+    match step.as_deref() {
+        Some("") => match LoginRequest::parse(request, clients, login.hasher.as_ref(), proofs) {
             Ok(parsed) => {
                 let transport = parsed.transport();
                 let result = record(login.run(parsed).await, &login.context, &caller);
@@ -62,7 +62,7 @@ async fn answer<S: Store + AttemptStore + AddressStore + PasskeyStore>(
             }
             Err(error) => refuse(&login.context, error, &caller),
         },
-        (Some("factor"), Some("login")) => match FactorRequest::parse(request, clients, proofs) {
+        Some("/factor") => match FactorRequest::parse(request, clients, proofs) {
             Ok(parsed) => {
                 let result = record(login.complete(parsed).await, &login.context, &caller);
                 // The request presents no refresh token.
@@ -70,19 +70,17 @@ async fn answer<S: Store + AttemptStore + AddressStore + PasskeyStore>(
             }
             Err(error) => refuse(&login.context, error, &caller),
         },
-        (Some("passkey"), Some("login")) => match PasskeyLoginRequest::parse(request, clients, proofs) {
+        Some("/passkey") => match PasskeyLoginRequest::parse(request, clients, proofs) {
             Ok(parsed) => {
                 let result = record(login.run_with_passkey(parsed).await, &login.context, &caller);
                 respond_with_tokens(result, Transport::Body)
             }
             Err(error) => refuse(&login.context, error, &caller),
         },
-        (Some("options"), Some("passkey")) if request.method().as_str() == METHODS => {
+        Some("/passkey/options") if request.method().as_str() == METHODS => {
             respond(record(login.passkey_options(), &login.context, &caller))
         }
-        (Some("options"), Some("passkey")) => {
-            refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller)
-        }
+        Some("/passkey/options") => refuse(&login.context, ApiError::MethodNotAllowed(METHODS), &caller),
         _ => refuse(&login.context, ApiError::NotFound, &caller),
     }
 }

@@ -76,7 +76,7 @@ impl DynamoDb {
             let room = device_room(&user.username, &user.scope, &user.claims, is_bound);
             let is_for_enrolment = item::is_for_enrolment(&item);
             let (had, device) = (item.remove(CLAIMS), item.remove(DEVICE));
-            if had == claims || is_for_enrolment {
+            if had == claims || (is_for_enrolment && had.is_none()) {
                 return None;
             }
             for name in SHAPE {

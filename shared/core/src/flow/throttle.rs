@@ -122,6 +122,25 @@ impl<S: AttemptStore> Throttle<'_, S> {
         }
     }
 
+    /// Counts an attempt at a code by the counter of this key.
+    ///
+    /// # Errors
+    /// As for [`Throttle::admit`].
+    pub(crate) async fn admit_code(
+        &self,
+        key: &str,
+        username: &Username,
+        user: UserId,
+    ) -> Result<(), Problem> {
+        match self.count(&self.counter(key.to_owned(), self.own), "begin_factor").await? {
+            Attempt::Counted(_) => Ok(()),
+            Attempt::Exhausted(until) => {
+                let account = Subjects::of(self.key, username, None, Proof::Nothing).account;
+                Err(self.throttled(Exhausted::SecondFactor, until, &account, Some(user)))
+            }
+        }
+    }
+
     /// Counts a failure from a known address or device by the other two counters. An exhausted limit changes nothing for this attempt.
     ///
     /// # Errors
@@ -154,6 +173,11 @@ impl<S: AttemptStore> Throttle<'_, S> {
     /// otherwise a thief of many passwords could try codes at all of them from one address.
     pub(crate) async fn forget(&self, admitted: &Admitted, events: &mut Vec<Event>) {
         self.settle_with(Some(&admitted.own.key), &[], events).await;
+    }
+
+    /// Resets the counter of this key.
+    pub(crate) async fn reset(&self, key: &str, events: &mut Vec<Event>) {
+        self.settle_with(Some(key), &[], events).await;
     }
 
     /// Resets the own counter and gives back the slots of the other two after a success.

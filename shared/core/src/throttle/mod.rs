@@ -193,6 +193,7 @@ pub(crate) fn factors_of(key: &CounterKey, username: &Username, sender: FactorSe
         FactorSender::Anyone => vec![0],
         FactorSender::Device(device) => [&[1], device.as_bytes().as_slice()].concat(),
         FactorSender::KnownAddress(known) => [&[2], known.as_slice()].concat(),
+        FactorSender::Session => vec![3],
     };
     BASE64URL_NOPAD.encode(&key.digest(&[&[10], sender.as_slice(), username.as_str().as_bytes()].concat()))
 }
@@ -206,6 +207,9 @@ pub(crate) enum FactorSender {
     Device(Device),
     /// The keyed hash of name and address, which both steps share and the user knows.
     KnownAddress([u8; 16]),
+    /// A session of the user, which authenticates again. All sessions share the counter: a thief of one who has the password could
+    /// open others.
+    Session,
 }
 
 /// The key of the counter of mails to an address.
@@ -300,12 +304,13 @@ mod tests {
         for name in ["alice", "bob"] {
             let name = Username::from_normalised(name.to_owned()).unwrap();
             let device = FactorSender::Device(Device::generate(&Seeded::new(2)));
-            let senders = [FactorSender::Anyone, device, FactorSender::KnownAddress([7; 16])];
+            let senders =
+                [FactorSender::Anyone, device, FactorSender::KnownAddress([7; 16]), FactorSender::Session];
             all.extend(senders.map(|sender| factors_of(key, &name, sender)));
         }
         assert!(all.iter().all(|key| key.len() == 43));
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 18);
+        assert_eq!(all.len(), 20);
     }
 }

@@ -174,11 +174,10 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             return Err(Problem::PasskeyRejected);
         };
         let methods = Methods::of(&[shown.method()]);
-        let needs_two = user.factors.totp.is_some() || user.factors.required || client.require_mfa;
         let mismatch = if user.status == UserStatus::Disabled {
             Some(PasskeyMismatch::Disabled)
-        } else if needs_two && !methods.are_two_factors() {
-            // A one-time code would be possession again. The password is the other factor: `POST /login`.
+        } else if !methods.are_two_factors() {
+            // Possession alone. The password is the other factor: `POST /login`.
             Some(PasskeyMismatch::OneFactor)
         } else {
             None

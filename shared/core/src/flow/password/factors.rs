@@ -6,13 +6,13 @@
 //!
 //! An enrolment writes nothing before its confirmation. The new secret is in the enrolment token, encrypted for user and session.
 
-use super::ChangePassword;
 use super::passkeys::PasskeyView;
+use super::{Asking, ChangePassword};
 use crate::account::Email;
 use crate::client::Client;
 use crate::factor::totp::{Totp, uri};
 use crate::factor::{EnrolledTotp, bound_to, recovery};
-use crate::flow::error::{Problem, fresh, require_account, require_live};
+use crate::flow::error::{Problem, fresh};
 use crate::flow::issue::exposed;
 use crate::flow::outcome::Outcome;
 use crate::passkey::PasskeyId;
@@ -22,7 +22,7 @@ use crate::ports::event::{Event, FactorsChange};
 use crate::ports::mail::{FactorNotice, Language, MailRequest, NOTICE_LIFETIME, Occasion};
 use crate::ports::store::{FactorChange, FactorEdit, FactorStore, FactorsChanged, User, UserStatus};
 use crate::secret::SecretString;
-use crate::session::{DeadCause, EndReason};
+use crate::session::EndReason;
 use crate::token::mail::OutboxId;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_verifier::base::time::Timestamp;
@@ -218,15 +218,7 @@ impl<S: FactorStore> ChangePassword<S> {
 
     /// The caller, with session and user as they are now.
     async fn owner(&self, request: &FactorsRequest) -> Result<Owner<'_>, Problem> {
-        let principal = require_account(request.principal)?;
-        let now = self.context.clock.now();
-        let over = |cause| Problem::SessionOver { cause, principal };
-        let found = self.store.session_and_name(principal.user, principal.session).await;
-        let found = found.map_err(Problem::store("session_and_name"))?;
-        let (session, name) = found.ok_or(over(DeadCause::Absent))?;
-        let client = self.config.clients.find(Some(session.client.as_str()));
-        let client = client.ok_or(over(DeadCause::ClientGone))?;
-        require_live(principal, Some(&session), now)?;
+        let Asking { principal, name, client, now, .. } = self.caller(request.principal).await?;
         let user = self.store.user_named(&name).await.map_err(Problem::store("user_named"))?;
         // Another user can have this name by now.
         let is_same = |user: &User| user.id == principal.user && user.status == UserStatus::Enabled;

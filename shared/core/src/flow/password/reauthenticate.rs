@@ -18,6 +18,7 @@ use crate::ports::event::{Event, FactorFault};
 use crate::ports::store::{PasswordStore, Reauthenticated, Reauthentication};
 use crate::secret::Password;
 use crate::session::{DeadCause, Session};
+use crate::throttle::{FactorSender, factors_of};
 use daypass_verifier::routes::Challenge;
 
 /// A parsed request to authenticate again.
@@ -46,6 +47,8 @@ impl<S: PasswordStore> ChangePassword<S> {
         let asking = self.caller(request.principal).await?;
         let (throttle, session) = (self.throttle(&asking), asking.session.session);
         let (admitted, user) = self.check_current(&asking, &throttle, &request.current, events).await?;
+        // Another counter than that of the password: all sessions of the user share it, and only a right code resets it.
+        let codes = factors_of(self.peppers.counter_key(), &asking.name, FactorSender::Session);
         let refused = |cause| Event::ReauthenticationRefused { cause, user: user.id, session };
         let (keys, entropy) = (&self.factor_keys, self.context.entropy.as_ref());
         // Hashing takes long, and the time must not be earlier than the proof.
@@ -58,13 +61,16 @@ impl<S: PasswordStore> ChangePassword<S> {
                 return Err(Problem::InsufficientAuthentication(needed));
             }
             None => None,
-            Some(proof) => match check_code(proof, &user, keys, entropy, now, events) {
-                Ok(shown) => Some(shown),
-                Err(cause) => {
-                    events.push(refused(cause));
-                    return Err(Problem::WrongCode);
+            Some(proof) => {
+                throttle.admit_code(&codes, &asking.name, user.id).await?;
+                match check_code(proof, &user, keys, entropy, now, events) {
+                    Ok(shown) => Some(shown),
+                    Err(cause) => {
+                        events.push(refused(cause));
+                        return Err(Problem::WrongCode);
+                    }
                 }
-            },
+            }
         };
         let second = shown.as_ref().map(|_| Method::OneTimeCode);
         let methods: Vec<Method> = [Method::Password].into_iter().chain(second).collect();
@@ -88,6 +94,9 @@ impl<S: PasswordStore> ChangePassword<S> {
             }
         }
         throttle.settle(&admitted, events).await;
+        if shown.is_some() {
+            throttle.reset(&codes, events).await;
+        }
         if let Some(Shown::RecoveryCode(_)) = shown {
             let left = user.factors.recovery.len().saturating_sub(1) as u64;
             events.push(Event::RecoveryCodeUsed { user: user.id, session, left });
