@@ -20,7 +20,7 @@ const NONCE: &str = "dpop-nonce";
 pub struct Proofs<'a> {
     /// The keys of nonces, and the issuer that URLs begin with.
     pub issuer: &'a TokenIssuer,
-    /// Further URLs that clients call the issuer by.
+    /// Further base URLs through which clients call the issuer.
     pub origins: &'a [String],
     /// The time of the request.
     pub now: Timestamp,
@@ -85,7 +85,7 @@ fn endpoint(path: &str) -> &str {
 const fn text(fault: ProofFault) -> &'static str {
     match fault {
         ProofFault::ProofMissing => "The request has no DPoP proof, and it needs one.",
-        ProofFault::ProofRepeated => "There is more than one DPoP header, or one that is no text.",
+        ProofFault::ProofRepeated => "The request has more than one DPoP header, or one that is not text.",
         ProofFault::ProofMalformed => {
             "The DPoP proof is not a compact JWT with jti, htm, htu and iat, or is longer than 4096 characters."
         }
@@ -96,11 +96,13 @@ const fn text(fault: ProofFault) -> &'static str {
         ProofFault::ProofWrongKeyType => {
             "The jwk of the DPoP proof is not a public P-256, Ed25519 or RSA key."
         }
-        ProofFault::ProofPrivateKey => "The jwk of the DPoP proof holds a private key: replace that key.",
-        ProofFault::ProofBadSignature => "The signature of the DPoP proof does not verify by its jwk.",
+        ProofFault::ProofPrivateKey => {
+            "The jwk of the DPoP proof has a private key. Send the public key alone, and replace this key."
+        }
+        ProofFault::ProofBadSignature => "The signature of the DPoP proof is not by the key in its jwk.",
         ProofFault::ProofWrongMethod => "The htm of the DPoP proof is not the method of the request.",
         ProofFault::ProofWrongUrl => {
-            "The htu of the DPoP proof is not the URL of the endpoint as the metadata name it."
+            "The htu of the DPoP proof is not the URL of this endpoint in the metadata of the issuer."
         }
         ProofFault::ProofTooOld => {
             "The iat of the DPoP proof is more than 10 s ago: check the clock of the client."
@@ -108,7 +110,7 @@ const fn text(fault: ProofFault) -> &'static str {
         ProofFault::ProofFromTheFuture => {
             "The iat of the DPoP proof is more than 10 s in the future: check the clock of the client."
         }
-        // No endpoint that issues tokens finds the following.
+        // No endpoint that issues tokens finds these faults.
         ProofFault::ProofNotInEvent
         | ProofFault::ProofOtherToken
         | ProofFault::ProofOtherKey

@@ -30,7 +30,7 @@ pub enum ApiError {
     AnotherClientsGrant,
     /// The request has no DPoP proof, or one that is not valid (RFC 9449 §5); the text names the fault.
     InvalidProof(&'static str),
-    /// The DPoP proof has no nonce, or not one that was issued lately (RFC 9449 §8).
+    /// The DPoP proof has no nonce, or one that is no longer valid (RFC 9449 §8).
     NonceNeeded,
     /// The second factor is wrong or was used. The token of the first step stays valid.
     WrongCode,
@@ -102,14 +102,16 @@ impl ApiError {
             Self::InvalidProof(text) => ("invalid_dpop_proof", text),
             Self::NonceNeeded => (
                 "use_dpop_nonce",
-                "Repeat the request with a DPoP proof that has the nonce of the header DPoP-Nonce.",
+                "Repeat the request with a DPoP proof that has the nonce from the header DPoP-Nonce.",
             ),
             Self::WrongCode => ("wrong_code", "The code is wrong or was used."),
             Self::FactorRequired => {
-                ("factor_required", "A second factor is required: enrol another one instead.")
+                ("factor_required", "A second factor is required: enrol another one first.")
             }
             Self::UnsupportedGrantType => ("unsupported_grant_type", "The grant_type is not supported here."),
-            Self::UnknownClient => ("invalid_client", "The client is not registered, or not for this."),
+            Self::UnknownClient => {
+                ("invalid_client", "The client is not registered, or not for this kind of request.")
+            }
             Self::OriginNotAllowed => ("invalid_request", "Requests from this origin are not allowed."),
             Self::NotThroughProxy(text) => ("invalid_request", text),
             Self::ClientAuthentication => {
@@ -119,7 +121,9 @@ impl ApiError {
                 "invalid_client",
                 "The client is not authenticated: use private_key_jwt or client_secret_basic.",
             ),
-            Self::UnauthorizedClient => ("unauthorized_client", "The client may not ask about tokens."),
+            Self::UnauthorizedClient => {
+                ("unauthorized_client", "The client is not allowed to introspect tokens.")
+            }
             Self::InvalidScope => ("invalid_scope", "The scope is malformed or not granted."),
             Self::WrongPassword => ("wrong_password", "The current password is wrong."),
             Self::PasswordRefused(text) => ("password_refused", text),
