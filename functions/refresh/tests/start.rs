@@ -154,7 +154,7 @@ async fn pages_may_read_that_the_keys_are_missing() {
         let answer = refresh.refresh().await;
         check(&answer, if ready { 400 } else { 503 });
         assert_eq!(answer.header("retry-after"), (!ready).then_some("2"));
-        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after, www-authenticate"));
         let answer = refresh.send(&preflight).await;
         check(&answer, 204);
         assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
