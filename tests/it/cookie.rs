@@ -224,7 +224,7 @@ async fn a_store_that_is_down_leaves_the_cookie() {
         assert_eq!(set_cookie(&answer), None);
         assert_eq!(
             answer.header("access-control-expose-headers"),
-            Some("dpop-nonce, retry-after, www-authenticate"),
+            Some("date, dpop-nonce, retry-after, www-authenticate"),
             "the page can wait, or ask the user"
         );
     }

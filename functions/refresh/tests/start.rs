@@ -156,7 +156,7 @@ async fn pages_may_read_that_the_keys_are_missing() {
         assert_eq!(answer.header("retry-after"), (!ready).then_some("2"));
         assert_eq!(
             answer.header("access-control-expose-headers"),
-            Some("dpop-nonce, retry-after, www-authenticate")
+            Some("date, dpop-nonce, retry-after, www-authenticate")
         );
         let answer = refresh.send(&preflight).await;
         check(&answer, 204);

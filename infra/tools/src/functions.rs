@@ -27,7 +27,7 @@ pub const FUNCTIONS: [Function; 13] = [
         package: "daypass-authorizer-function",
         binary: "authorizer",
         trigger: Trigger::Authorizer,
-        budget: 2_150_000,
+        budget: 2_250_000,
     },
     Function {
         package: "daypass-rotate-keys",

@@ -85,13 +85,13 @@ mod tests {
 
     #[test]
     fn the_budget_is_a_limit_that_is_not_reached() {
-        let folder = scratch("under", 2_149_999);
-        assert!(weigh(&all(), &folder).unwrap().contains("  authorizer          2149999    2150000"));
+        let folder = scratch("under", 2_249_999);
+        assert!(weigh(&all(), &folder).unwrap().contains("  authorizer          2249999    2250000"));
         fs::remove_dir_all(folder).unwrap();
 
-        let folder = scratch("over", 2_150_000);
+        let folder = scratch("over", 2_250_000);
         let error = weigh(&all(), &folder).unwrap_err().to_string();
-        assert!(error.contains("authorizer          2150000    2150000  TOO LARGE"), "{error}");
+        assert!(error.contains("authorizer          2250000    2250000  TOO LARGE"), "{error}");
         assert_eq!(error.matches("TOO LARGE").count(), 1);
         fs::remove_dir_all(folder).unwrap();
     }

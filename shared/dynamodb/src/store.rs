@@ -332,7 +332,7 @@ impl Store for DynamoDb {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(error)) => {
-                    cancelled(error, new.session)
+                    cancelled(error, new.session, new.settle.is_some())
                 }
                 _ => Err(failure("TransactWriteItems", &error)),
             },
@@ -603,14 +603,20 @@ fn settle(table: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
 }
 
 /// The outcome of a cancelled transaction: `true` if an earlier attempt has opened the session, `false` if the user or the factor
-/// has changed or the session has ended.
-fn cancelled(error: &TransactionCanceledException, session: &Session) -> Result<bool, StoreError> {
+/// has changed or the session has ended. If the transaction `settles` a counter, this action is the third, and has no condition.
+fn cancelled(
+    error: &TransactionCanceledException,
+    session: &Session,
+    settles: bool,
+) -> Result<bool, StoreError> {
     let met = met_session(error)?;
     // An earlier attempt has opened the session. Compared in the stored form, which has no fractions of seconds.
     if met.is_some() && met == Some(item::to_session(&item::from_session(session))?) {
         return Ok(true);
     }
-    if (USER_REASON..error.cancellation_reasons().len()).any(|index| refused(error, index).is_some()) {
+    let conditions = (USER_REASON..error.cancellation_reasons().len())
+        .filter(|index| !settles || *index != USER_REASON + 1);
+    if conditions.into_iter().any(|index| refused(error, index).is_some()) {
         return Ok(false);
     }
     other_reason(error)?;

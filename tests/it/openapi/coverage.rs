@@ -190,7 +190,7 @@ async fn documents(seen: &mut Seen, service: &Service) {
 /// DPoP proofs: a malformed one, and one without a nonce.
 async fn proofs(seen: &mut Seen, service: &Service) {
     let key = Key::es256();
-    for path in ["/login", "/login/factor", "/refresh", "/token"] {
+    for path in ["/login", "/login/factor", "/login/passkey", "/refresh", "/token"] {
         let claims = json!({
             "jti": "1", "htm": "POST", "htu": format!("https://id.example.com{path}"), "iat": NOW.seconds(),
         });

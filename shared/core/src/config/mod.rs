@@ -125,7 +125,7 @@ settings! {
     /// a password (docs/guides/migration.md). Excludes DAYPASS_MIGRATE_COGNITO. Empty: no migration.
     MIGRATE_URL = "DAYPASS_MIGRATE_URL";
 
-    /// Domain of the passkeys, such as example.com: the id of the relying party. Passkeys belong to it for ever, so choose it
+    /// Domain of the passkeys, such as example.com: the id of the relying party. Passkeys belong to it permanently, so choose it
     /// before the first one (docs/guides/passkeys.md). Empty: no passkeys.
     PASSKEY_RP_ID = "DAYPASS_PASSKEY_RP_ID";
 

@@ -17,8 +17,9 @@ const ALLOWED_HEADERS: &str = "authorization, content-type, dpop, idempotency-ke
 /// Longest list of headers in a preflight that is repeated, in bytes.
 const MAX_ASKED: usize = 2048;
 
-/// Response headers that a page may read in addition to the safelisted ones.
-const EXPOSED_HEADERS: &str = "dpop-nonce, retry-after, www-authenticate";
+/// Response headers that a page may read in addition to the safelisted ones. With `date`, a page whose clock is wrong makes proofs
+/// by the clock of the server.
+const EXPOSED_HEADERS: &str = "date, dpop-nonce, retry-after, www-authenticate";
 
 /// As [`EXPOSED_HEADERS`], for the public documents.
 const PUBLIC_EXPOSED_HEADERS: &str = "daypass-as-of, etag, retry-after";

@@ -293,7 +293,7 @@ fn answers_are_for_the_pages_on_the_list() {
     assert_eq!(header(&good, "access-control-allow-origin"), Some("https://app.example.com"));
     assert_eq!(
         header(&good, "access-control-expose-headers"),
-        Some("dpop-nonce, retry-after, www-authenticate")
+        Some("date, dpop-nonce, retry-after, www-authenticate")
     );
     for headers in [&[][..], &[("origin", "https://evil.example")], &[("origin", "null")]] {
         let other = shared("GET", headers, &clients());

@@ -23,8 +23,8 @@ settings! {
     /// The "aud" of the access tokens. The authorizer accepts tokens of this audience alone.
     AUDIENCE = "DAYPASS_AUDIENCE";
 
-    /// Further base URLs that clients call an API by, separated by spaces, such as that of a CDN or of a custom domain with a
-    /// path. The htu of a DPoP proof begins with one of them, with the issuer at its endpoints, or with the URL that API
+    /// Further base URLs through which clients call an API, separated by spaces, such as that of a CDN or of a custom domain with
+    /// a path. The htu of a DPoP proof begins with one of them, with the issuer at its endpoints, or with the URL that API
     /// Gateway knows. Example: https://app.example.com/auth
     DPOP_ORIGINS = "DAYPASS_DPOP_ORIGINS";
 
@@ -55,9 +55,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// Longest list of base URLs, in bytes. An environment of a Lambda function holds 4 KB.
-const MAX_BASE_URLS: usize = 96;
 
 /// Reads settings and collects their problems. A method returns `None` where it has reported one.
 pub struct Reader<'a> {
@@ -127,9 +124,6 @@ impl<'a> Reader<'a> {
                 Ok(_) => Ok(url.trim_end_matches('/').to_owned()),
                 Err(problem) => Err(format!("names `{url}`, which {problem}")),
             };
-            if text.len() > MAX_BASE_URLS {
-                return Err(format!("is longer than {MAX_BASE_URLS} bytes"));
-            }
             text.split_whitespace().map(url).collect()
         })
     }
