@@ -153,8 +153,8 @@ async fn the_same_code_64_times_is_one_reauthentication() {
     assert_eq!(with(200) + with(400) + with(503), 64);
 }
 
-/// The attempts count by the session, together with those of a change of the password. The right password without the code resets
-/// nothing: otherwise it would free the way for more guesses at codes.
+/// The passwords count by the session, together with those of a change of the password. The right password without the code resets
+/// nothing, because the other slots can be those of wrong passwords.
 ///
 /// invariant: Guesses at a reauthentication stop at the limit of the session.
 #[tokio::test(flavor = "multi_thread")]
@@ -178,16 +178,49 @@ async fn guesses_stop_at_the_limit_of_the_session() {
     service.clock.advance(STEP);
     let right = json!({ "code": ada.totp.code_at(service.clock.now()) });
     assert_eq!(again(&service, &access, right.clone()).await.outcome(), outcome(429, "slow_down"));
-    // Another session has a counter of its own, and a success resets it.
+    // Another session has a counter of its own for passwords. A success resets it, and that of the codes.
     let token = first_step(&service, HOME, "ada").await;
     let done = second_step(&service, HOME, &token, "recovery_code", &ada.codes[0]).await.access_token();
-    for _ in 0..3 {
-        assert_eq!(again(&service, &done, json!({ "code": "000000" })).await.status, 400);
+    for _ in 0..4 {
+        let wrong = json!({ "current_password": "not the password" });
+        assert_eq!(again(&service, &done, wrong).await.outcome(), outcome(400, "wrong_password"));
     }
     assert_eq!(again(&service, &done, right).await.status, 200);
     for _ in 0..5 {
         assert_eq!(again(&service, &done, json!({ "code": "000000" })).await.status, 400);
     }
+}
+
+/// A thief of the password can open sessions, and change the password in each. Only a right code gives more guesses at codes.
+///
+/// invariant: Neither other sessions nor the right password give more guesses at a code of a reauthentication.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_share_the_guesses_at_codes() {
+    let (_db, service) = service(&[]).await;
+    let ada = enrolled(&service, "ada").await;
+    let mut sessions = Vec::new();
+    for recovery in &ada.codes[..2] {
+        let token = first_step(&service, HOME, "ada").await;
+        let login = second_step(&service, HOME, &token, "recovery_code", recovery).await;
+        sessions.push(login.access_token());
+    }
+    let wrong = json!({ "code": "000000" });
+    for _ in 0..3 {
+        assert_eq!(again(&service, &sessions[0], wrong.clone()).await.outcome(), outcome(400, "wrong_code"));
+    }
+    // The same password again is refused after it has matched, and that resets the counter of the session.
+    let same = json!({ "current_password": PASSWORD, "new_password": PASSWORD });
+    service.send_as(&sessions[0], json_post("/password", &same)).await;
+    let _ = service.journal.take();
+    let mut statuses = Vec::new();
+    for session in [&sessions[1], &sessions[0], &sessions[1], &sessions[0]] {
+        statuses.push(again(&service, session, wrong.clone()).await.status);
+    }
+    assert_eq!(statuses, [400, 400, 429, 429]);
+    assert_eq!(limits(&service), [Exhausted::SecondFactor; 2]);
+    // Logins have other counters, so the guesses lock nobody out.
+    let token = first_step(&service, HOME, "ada").await;
+    assert_eq!(second_step(&service, HOME, &token, "recovery_code", &ada.codes[2]).await.status, 200);
 }
 
 /// An access token outlives its session by minutes, and gains nothing by it.
@@ -256,14 +289,15 @@ async fn requests_on_the_wire() {
     // A transaction of two items costs four units.
     let code = json!({ "code": ada.totp.code_at(service.clock.now()) });
     assert_eq!(again(&service, &access, code).await.status, 200);
-    let strong = names(&["DeleteItem", "GetItem", "GetItem", "TransactWriteItems", "UpdateItem"]);
-    assert_eq!(counted(&service), (strong, 6.0));
-    // A wrong password or a wrong code writes a slot. The counters are new, so no slot is busy.
+    let (gets, updates) = (["GetItem"; 2], ["UpdateItem"; 2]);
+    let strong = [&["DeleteItem"; 2], &gets[..], &["TransactWriteItems"], &updates].concat();
+    assert_eq!(counted(&service), (names(&strong), 8.0));
+    // A wrong password writes a slot, and a wrong code another. The counters are new, so no slot is busy.
     let password = json!({ "current_password": "not the password" });
-    for (token, body) in [(bob.access_token(), password), (access, json!({ "code": "000000" }))] {
-        assert_eq!(again(&service, &token, body).await.status, 400);
-        assert_eq!(counted(&service), (names(&["GetItem", "GetItem", "UpdateItem"]), 1.0));
-    }
+    assert_eq!(again(&service, &bob.access_token(), password).await.status, 400);
+    assert_eq!(counted(&service), (names(&["GetItem", "GetItem", "UpdateItem"]), 1.0));
+    assert_eq!(again(&service, &access, json!({ "code": "000000" })).await.status, 400);
+    assert_eq!(counted(&service), (names(&[gets, updates].concat()), 2.0));
     // An ended session costs a read.
     let principal = service.principal(&bob.access_token());
     service.revoke(&bob.refresh_token()).await;

@@ -186,7 +186,7 @@ impl Subjects {
     }
 }
 
-/// The key of the counter of second factors that a login shows. Attempts from a proved device and from a known address have
+/// The key of the counter of second factors that a login or a reauthentication shows. Attempts from a proved device and from a known address have
 /// counters of their own, so that attempts from elsewhere lock no user out. All others share the counter of the user.
 pub(crate) fn factors_of(key: &CounterKey, username: &Username, sender: FactorSender) -> String {
     let sender = match sender {

@@ -2,7 +2,7 @@
 //! access token with them. The refresh token stays as it is, and later refreshes copy the new authentication.
 //!
 //! A user with a second factor shows it too, as in a login. Otherwise the password alone would replace a stronger authentication.
-//! Password and second factor are one attempt, which counts by the session, as that of a change of the password does.
+//! The password is an attempt of the session, as in a change of the password. A code is an attempt of the user in all sessions.
 //!
 //! One write sets the authentication, and its condition is that the session is live. With a second factor it is a transaction, which
 //! uses the factor up under the conditions of the login. So a code works once, at any concurrency.
@@ -55,7 +55,7 @@ impl<S: PasswordStore> ChangePassword<S> {
         let now = self.context.clock.now();
         let shown = match &request.factor {
             None if user.factors.is_enrolled() => {
-                // The other slots stay taken: they can be those of wrong codes.
+                // The other slots stay taken: they can be those of wrong passwords.
                 throttle.give_back_all(&admitted, events).await;
                 let needed = Challenge { two_factors: true, max_age: None };
                 return Err(Problem::InsufficientAuthentication(needed));
