@@ -7,6 +7,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use crate::factors::enrolled;
 use crate::throttle::write_units;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
@@ -16,8 +17,9 @@ use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
 };
 use daypass_core::ports::context::Principal;
-use daypass_core::ports::event::{ClientRefusal, Event, Refusal};
+use daypass_core::ports::event::{ClientRefusal, Event, FactorRefusal, Refusal};
 use daypass_core::session::DeadCause;
+use daypass_core::token::mfa::MfaTokenError;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
@@ -40,14 +42,14 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const CLIENTS: &str = r#"[{"client_id":"web"},{"client_id":"bank","require_dpop":true}]"#;
 
 /// A client with the key of its proofs and the last nonce.
-struct Device {
+pub(crate) struct Device {
     key: Key,
     nonce: RefCell<Option<String>>,
     proofs: Cell<u64>,
 }
 
 impl Device {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Key::es256())
     }
 
@@ -55,7 +57,7 @@ impl Device {
         Self { key, nonce: RefCell::default(), proofs: Cell::new(0) }
     }
 
-    fn thumbprint(&self) -> String {
+    pub(crate) fn thumbprint(&self) -> String {
         self.key.jwk().kid().to_owned()
     }
 
@@ -77,7 +79,7 @@ impl Device {
     }
 
     /// Sends a request with a proof, and keeps the nonce of the response.
-    async fn send(&self, service: &Service, path: &str, content_type: &str, body: &str) -> Answer {
+    pub(crate) async fn send(&self, service: &Service, path: &str, content_type: &str, body: &str) -> Answer {
         let answer = with_proof(service, path, content_type, body, &self.proof(service, path)).await;
         self.nonce.replace(answer.header("dpop-nonce").map(str::to_owned));
         answer
@@ -93,13 +95,13 @@ impl Device {
         self.send(service, "/login", "application/json", &body).await
     }
 
-    async fn refresh(&self, service: &Service, token: &str) -> Answer {
+    pub(crate) async fn refresh(&self, service: &Service, token: &str) -> Answer {
         let body = format!("grant_type=refresh_token&refresh_token={token}");
         self.send(service, "/refresh", FORM, &body).await
     }
 
     /// Whether a guarded route of an HTTP API accepts an access token with a fresh proof of this key.
-    fn passes(&self, service: &Service, token: &str) -> bool {
+    pub(crate) fn passes(&self, service: &Service, token: &str) -> bool {
         service.authorize(&self.call(service, token))["isAuthorized"] == true
     }
 
@@ -391,6 +393,44 @@ async fn tokens_of_machine_clients_are_bound_too() {
     let told = call("client_gateway", "/introspect", &format!("token={token}"), None).await.json();
     assert_eq!((&told["active"], &told["token_type"]), (&json!(true), &json!("DPoP")));
     assert_eq!(told["cnf"]["jkt"], device.thumbprint(), "RFC 9449 §6.2");
+}
+
+/// invariant: The second step of a login takes the key of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_steps_of_a_login_take_the_same_key() {
+    let (_db, service) = service().await;
+    let ada = enrolled(&service, "ada").await;
+    let (device, thief) = (Device::new(), Device::new());
+    let password = json!({ "username": "ada", "password": PASSWORD }).to_string();
+    // The first response of each has the nonce alone.
+    for holder in [&device, &thief] {
+        let first = holder.send(&service, "/login", "application/json", &password).await;
+        assert_eq!(first.outcome(), (400, "use_dpop_nonce".to_owned()));
+    }
+    let first = device.send(&service, "/login", "application/json", &password).await;
+    assert_eq!(first.outcome(), (403, "mfa_required".to_owned()));
+    let code = ada.totp.code_at(service.clock.now());
+    let second = json!({ "mfa_token": first.text("mfa_token"), "code": code }).to_string();
+    let _ = service.journal.take();
+    let stolen = thief.send(&service, "/login/factor", "application/json", &second).await;
+    assert_eq!(stolen.outcome(), invalid_grant());
+    let refused = |event: &Event| match event {
+        Event::LoginFactorRefused { cause, .. } => Some(*cause),
+        _ => None,
+    };
+    let causes: Vec<FactorRefusal> = service.journal.take().iter().filter_map(refused).collect();
+    assert_eq!(causes, [FactorRefusal::Token(MfaTokenError::OtherKey)]);
+    let unproven = service.send(post("/login/factor", "application/json", second.clone())).await;
+    assert_eq!(unproven.outcome(), invalid_proof());
+    // Neither attempt has used up the code.
+    let login = device.send(&service, "/login/factor", "application/json", &second).await;
+    assert_eq!(login.status, 200, "{login:?}");
+    let access = login.access_token();
+    assert_eq!(payload(&access)["cnf"]["jkt"], device.thumbprint());
+    assert_eq!((payload(&access)["acr"].clone(), login.text("token_type")), (json!("2"), "DPoP".to_owned()));
+    assert!(device.passes(&service, &access) && !thief.passes(&service, &access));
+    assert_eq!(thief.refresh(&service, &login.refresh_token()).await.outcome(), invalid_grant());
+    assert_eq!(device.refresh(&service, &login.refresh_token()).await.status, 200);
 }
 
 /// The new session of a changed password is bound to the key of the old one.

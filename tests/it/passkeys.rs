@@ -6,6 +6,7 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use crate::dpop::Device;
 use crate::throttle::write_units;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::account::Email;
@@ -124,6 +125,26 @@ async fn a_passkey_logs_in_without_a_name() {
     let mut body = shown(&service, &mut authenticator).await;
     body["scope"] = json!("orders:delete");
     assert_eq!(service.post("/login/passkey", &body).await.outcome(), outcome(400, "invalid_scope"));
+}
+
+/// invariant: A passkey opens a session that is bound to the key of the login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_binds_the_session_of_a_passkey() {
+    let (_db, service) = service().await;
+    let (_, mut authenticator) = enrolled(&service, "ada", true).await;
+    let device = Device::new();
+    let body = shown(&service, &mut authenticator).await.to_string();
+    let first = device.send(&service, "/login/passkey", "application/json", &body).await;
+    assert_eq!(first.outcome(), outcome(400, "use_dpop_nonce"));
+    // The nonce is asked for before the challenge is used up.
+    let done = device.send(&service, "/login/passkey", "application/json", &body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(claims(&done)["cnf"]["jkt"], device.thumbprint());
+    assert!(device.passes(&service, &done.access_token()));
+    assert_eq!(device.refresh(&service, &done.refresh_token()).await.status, 200);
+    let bare = format!("grant_type=refresh_token&refresh_token={}", done.refresh_token());
+    let bare = service.send(post("/refresh", "application/x-www-form-urlencoded", bare)).await;
+    assert_eq!(bare.outcome(), outcome(400, "invalid_dpop_proof"));
 }
 
 /// The authenticator verifies no person: it is one factor, and the password is the other one.
