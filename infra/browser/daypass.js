@@ -817,7 +817,7 @@ export class Daypass extends EventTarget {
     const received = (name) => response?.headers.get(name);
     if (dpop && response) {
       this.#lastNonce(received("dpop-nonce") ?? undefined);
-      // A page can read it where page and API have one origin. NaN otherwise.
+      // NaN if the API does not let a page of another origin read it.
       this.#skew = (Date.parse(received("date")) - Date.now()) / 1000 || 0;
     }
     if (json && response?.ok) return json;

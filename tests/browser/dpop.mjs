@@ -185,16 +185,13 @@ scenario("an old nonce costs one request, a lost key the session, and a logout d
 
 if (CLOCK) {
   scenario(
-    "a clock that is wrong: an error that says so, and none where the page can read the server's time",
+    "a clock that is wrong by two hours",
     async (stage) => {
       stage.dpop = true;
       stage.setClock(2);
       stage.expect(/status of 400 /);
       const page = await stage.tab();
-      assert.equal(await state(page), "starting");
-      const message = await page.evaluate((user) => daypass.login(user).then(() => "done", ({ message }) => message), USER);
-      assert.match(message, /clock/);
-      stage.setClock(0);
+      assert.equal(await state(page), "signed-out");
       await page.evaluate((user) => daypass.login(user), USER);
       assert.equal(await call(page), 200);
       await page.close();

@@ -144,6 +144,9 @@ test("a security key without a PIN is a second factor", { timeout: 120e3 }, () =
     assert.equal(denied.body.acr_values, "2");
     expected.push([403, "/login"]);
     assert.equal((await inTwoSteps(page)).second.status, 200);
+    // The page takes the session of the two steps.
+    await page.reload();
+    await signedIn(page);
     await removeAll(page);
     await key.remove();
   }),
