@@ -193,14 +193,19 @@ impl Programs {
             exchange: Arc::new(ticket.event.clone()),
             expected: "true",
         };
+        let authorizer = Function {
+            program: self.authorizer.clone(),
+            arguments: vec![],
+            environment: configuration,
+            exchange: Arc::new(ticket.event.clone()),
+            expected: r#""isAuthorized":true"#,
+        };
         Functions {
-            authorizer: Function {
-                program: self.authorizer.clone(),
-                arguments: vec![],
-                environment: configuration,
-                exchange: Arc::new(ticket.event.clone()),
-                expected: r#""isAuthorized":true"#,
+            bound: Function {
+                exchange: Arc::<token::BoundCalls>::clone(&ticket.bound),
+                ..authorizer.clone()
             },
+            authorizer,
             round_trip: floor(vec![]),
             verifying: floor(ticket.arguments().map(OsString::from).to_vec()),
         }

@@ -33,6 +33,8 @@ pub(crate) struct Figures {
 /// Compared functions: the authorizer and its baselines.
 pub(crate) struct Functions {
     pub(crate) authorizer: Function,
+    /// The authorizer, called with bound tokens and proofs.
+    pub(crate) bound: Function,
     /// Returns a constant.
     pub(crate) round_trip: Function,
     /// Returns a constant after a bare verification.
@@ -42,12 +44,15 @@ pub(crate) struct Functions {
 /// Figures of the authorizer and its baselines.
 pub(crate) struct Comparison {
     pub(crate) authorizer: Figures,
+    pub(crate) bound: Figures,
     pub(crate) round_trip: Figures,
     pub(crate) verifying: Figures,
     /// One verification of the same signature by AWS-LC, in a loop.
     pub(crate) verification: Duration,
     /// Time of the authorizer divided by the sum of a verification and a round trip.
     pub(crate) over_sum: f64,
+    /// Time of the authorizer with a proof divided by the sum of two verifications and a round trip.
+    pub(crate) bound_over_sum: f64,
     /// Time of the authorizer divided by that of the function that does both. Both together take more than the sum,
     /// because a loop keeps AWS-LC in the processor's caches.
     pub(crate) over_both: f64,
@@ -61,6 +66,7 @@ pub(crate) struct Comparison {
 pub(crate) fn compare(functions: &Functions, ticket: &Ticket) -> Result<Comparison> {
     let mut all = [
         Turns::start("authorizer", &functions.authorizer)?,
+        Turns::start("authorizer with proofs", &functions.bound)?,
         Turns::start("bare function", &functions.round_trip)?,
         Turns::start("bare function that verifies", &functions.verifying)?,
     ];
@@ -70,25 +76,36 @@ pub(crate) fn compare(functions: &Functions, ticket: &Ticket) -> Result<Comparis
         }
     }
     let (mut verifications, mut over_sum, mut over_both) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bound_over_sum = Vec::new();
     for _ in 0..ROUNDS {
-        let mut medians = [Duration::ZERO; 3];
+        let mut medians = [Duration::ZERO; 4];
         for (turns, median) in all.iter_mut().zip(&mut medians) {
             *median = turns.invoke()?;
         }
         let verification =
             verify(&functions.round_trip, ticket).context("a bare verification could not be measured")?;
-        let [authorizer, round_trip, verifying] = medians;
+        let [authorizer, bound, round_trip, verifying] = medians;
         over_sum.push(authorizer.div_duration_f64(verification + round_trip));
+        bound_over_sum.push(bound.div_duration_f64(verification * 2 + round_trip));
         over_both.push(authorizer.div_duration_f64(verifying));
         verifications.push(verification);
     }
-    let [authorizer, round_trip, verifying] = all.map(Turns::figures);
+    let [authorizer, bound, round_trip, verifying] = all.map(Turns::figures);
     let verification = median(&verifications);
-    let [over_sum, over_both] = [over_sum, over_both].map(|mut ratios| {
+    let [over_sum, bound_over_sum, over_both] = [over_sum, bound_over_sum, over_both].map(|mut ratios| {
         ratios.sort_unstable_by(f64::total_cmp);
         ratios.get(ROUNDS / 2).copied().unwrap_or(f64::INFINITY)
     });
-    Ok(Comparison { authorizer, round_trip, verifying, verification, over_sum, over_both })
+    Ok(Comparison {
+        authorizer,
+        bound,
+        round_trip,
+        verifying,
+        verification,
+        over_sum,
+        bound_over_sum,
+        over_both,
+    })
 }
 
 /// A function that takes turns with others.

@@ -1,6 +1,11 @@
 //! The event of every measured function, with a valid token.
 
+use crate::runtime_api::Exchange;
 use anyhow::{Context, Result, anyhow};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use data_encoding::BASE64URL_NOPAD;
 use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
 use daypass_core::keys::{Document, SigningKeys};
@@ -10,8 +15,11 @@ use daypass_verifier::base::ids::{ClientId, SessionId, UserId};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
-use daypass_verifier::jose::jwk::Algorithm;
+use daypass_verifier::jose::dpop::Thumbprint;
+use daypass_verifier::jose::jwk::{Algorithm, Jwk};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
@@ -25,6 +33,8 @@ pub(crate) struct Ticket {
     point: [String; 2],
     /// Event of an HTTP API's authorizer, payload 2.0, with the headers of a browser.
     pub(crate) event: String,
+    /// The same event with a token that is bound to a key, and with a new proof each time.
+    pub(crate) bound: Arc<BoundCalls>,
 }
 
 impl Ticket {
@@ -53,13 +63,19 @@ impl Ticket {
             session_end: Timestamp::from_seconds(9_000_000_000),
         };
         let token = signer.issue(&grant, now, &OsEntropy)?;
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        // An uncompressed point (SEC 1 §2.3.3): 0x04, x, y.
+        let (x, y) = pair.public_key().as_ref().split_at_checked(33).context("the key has no point")?;
+        let jwk = Jwk::es256(x.get(1..).unwrap_or_default(), y);
+        let bound = Grant { key: Thumbprint::parse(jwk.kid()), ..grant };
+        let bound = BoundCalls::new(pair, &jwk, &signer.issue(&bound, now, &OsEntropy)?);
         let jwks = document.jwks().to_json()?;
         let key: Value = serde_json::from_str(&jwks)?;
         let number =
             |name: &str| key.pointer(&format!("/keys/0/{name}")).and_then(Value::as_str).map(str::to_owned);
         let point = number("x").zip(number("y")).context("the key has no coordinates")?;
-        let event = event(&token).to_string();
-        Ok(Self { token, jwks, point: point.into(), event })
+        let event = event("Bearer", &token).to_string();
+        Ok(Self { token, jwks, point: point.into(), event, bound: Arc::new(bound) })
     }
 
     /// Arguments of `floor` that verify the token.
@@ -69,8 +85,54 @@ impl Ticket {
     }
 }
 
-fn event(token: &str) -> Value {
-    let authorization = format!("Bearer {token}");
+/// Calls with a bound token (RFC 9449). The authorizer accepts each proof once.
+pub(crate) struct BoundCalls {
+    pair: EcdsaKeyPair,
+    /// The header of the proofs, encoded.
+    header: String,
+    /// The hash of the token, as in the claim `ath`.
+    hash: String,
+    event: Value,
+    proofs: AtomicU64,
+}
+
+impl BoundCalls {
+    fn new(pair: EcdsaKeyPair, jwk: &Jwk, token: &str) -> Self {
+        let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+        Self {
+            pair,
+            header: BASE64URL_NOPAD.encode(header.to_string().as_bytes()),
+            hash: BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()),
+            event: event("DPoP", token),
+            proofs: AtomicU64::default(),
+        }
+    }
+
+    /// `None` if AWS-LC cannot sign.
+    fn proof(&self) -> Option<String> {
+        let number = self.proofs.fetch_add(1, Ordering::Relaxed);
+        let claims = json!({
+            "jti": number.to_string(), "htm": "GET", "htu": "https://api.example.com/orders/42",
+            "iat": SystemClock.now().seconds(), "ath": self.hash,
+        });
+        let input = format!("{}.{}", self.header, BASE64URL_NOPAD.encode(claims.to_string().as_bytes()));
+        let signature = self.pair.sign(&SystemRandom::new(), input.as_bytes()).ok()?;
+        Some(format!("{input}.{}", BASE64URL_NOPAD.encode(signature.as_ref())))
+    }
+}
+
+impl Exchange for BoundCalls {
+    fn event(&self) -> String {
+        let mut event = self.event.clone();
+        if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
+            headers.insert("dpop".to_owned(), self.proof().into());
+        }
+        event.to_string()
+    }
+}
+
+fn event(scheme: &str, token: &str) -> Value {
+    let authorization = format!("{scheme} {token}");
     json!({
         "version": "2.0",
         "type": "REQUEST",

@@ -206,6 +206,7 @@ fn each_check_of_rfc_9449_denies() {
         for bad in ["", "a.b", "a.b.c", "a.b.c.d", &format!(" {}", good()), &"a".repeat(4097)] {
             check(2, bad, ProofMalformed);
         }
+        check(2, &claiming("more", json!("x".repeat(4096))), ProofMalformed);
         for name in ["jti", "htm", "htu", "iat"] {
             check(3, &without(name), ProofMalformed);
             check(3, &claiming(name, Value::Null), ProofMalformed);
