@@ -219,17 +219,18 @@ fn list(output: &mut Output<'_>, clients: &[Machine]) -> Result<(), Failure> {
             return Ok(());
         }
         let rows: Vec<_> = listed.clients.iter().flat_map(rows).collect();
-        output.table(["CLIENT", "KEY", "METHOD", "CREATED", "SCOPE"], &rows)
+        output.table(["CLIENT", "KEY", "METHOD", "DPOP", "CREATED", "SCOPE"], &rows)
     })?;
     Ok(())
 }
 
-fn rows(client: &ClientView<'_>) -> Vec<[String; 5]> {
+fn rows(client: &ClientView<'_>) -> Vec<[String; 6]> {
     let row = |key: &KeyView<'_>| {
         [
             client.client_id.to_string(),
             key.id.to_string(),
             key.method.to_owned(),
+            if client.require_dpop { "required" } else { "" }.to_owned(),
             time(Timestamp::from_seconds(key.created_at)),
             client.scope.to_string(),
         ]

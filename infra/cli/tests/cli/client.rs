@@ -81,8 +81,9 @@ async fn a_client_from_its_creation_to_its_end() {
     let rotated = bench.command(&["rotate", "client_billing", "--public-key", "public.json"]).json();
     assert_eq!(rotated.get("client_secret"), None);
     let table = bench.command(&["list"]).ok();
-    let methods: Vec<_> = table.lines().skip(1).map(|line| line.split_whitespace().nth(2)).collect();
-    assert_eq!(methods, [Some("client_secret_basic"), Some("private_key_jwt")]);
+    let cells = |line: &str| line.split_whitespace().skip(2).take(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = table.lines().skip(1).map(cells).collect();
+    assert_eq!(rows, [["client_secret_basic", "required"], ["private_key_jwt", "required"]]);
     bench.command(&["rotate", "billing"]).fails("client_billing has two keys already", "revoke");
     let old = created["key"].as_str().unwrap();
     let revoked = bench.command(&["revoke", "billing", old]).json();

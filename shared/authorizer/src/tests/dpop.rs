@@ -222,6 +222,7 @@ fn each_check_of_rfc_9449_denies() {
         for alg in ["none", "None", "HS256", "ES384", "PS256", ""] {
             check(5, &heading("alg", json!(alg)), ProofWrongAlgorithm);
         }
+        check(5, &heading("alg", Value::Null), ProofWrongAlgorithm);
         check(5, &unsigned("none"), ProofMalformed);
         check(5, &heading("alg", json!("RS256")), ProofWrongAlgorithm);
         check(5, &heading("alg", json!("EdDSA")), ProofWrongAlgorithm);
