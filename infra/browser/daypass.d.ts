@@ -107,6 +107,8 @@ export class DaypassError extends Error {
   readonly missing: string | undefined;
   /** With `mfa_required`: the token of the first step, valid for five minutes. */
   readonly mfaToken: string | undefined;
+  /** With `mfa_required`, if the user has a passkey: the question for it. */
+  readonly passkey: PublicKeyCredentialRequestOptionsJSON | undefined;
   /** Seconds to wait (`Retry-After`), 0 if the server named none. Undefined if the error does not come from a request. */
   readonly retryAfter: number | undefined;
   private constructor();
@@ -130,8 +132,8 @@ export class Daypass extends EventTarget {
    */
   start(): Promise<DaypassState>;
   /**
-   * Logs in, for all tabs. Rejects with {@link DaypassError}. `mfa_required`: the user has a second factor, and `mfaToken` is for
-   * {@link Daypass.loginFactor}.
+   * Logs in, for all tabs. Rejects with {@link DaypassError}. `mfa_required`: the user has a second factor, and `mfaToken` and
+   * `passkey` are for {@link Daypass.loginFactor}.
    */
   login(credentials: { username: string; password: string }): Promise<void>;
   /**
@@ -156,10 +158,17 @@ export class Daypass extends EventTarget {
    */
   registerPasskey(name: string): Promise<{ passkeyId: string }>;
   /**
-   * Completes a login by a one-time code or a recovery code. Rejects with {@link DaypassError}. `wrong_code` is for the user. After
-   * `invalid_grant`, the user begins again with the password.
+   * Completes a login by a one-time code, a recovery code, or the `passkey` of the error: the browser asks the user for it.
+   *
+   * Rejects with {@link DaypassError}. `wrong_code` and `wrong_passkey` are for the user. After `invalid_grant`, the user begins
+   * again with the password. With `passkey`, it also rejects as {@link Daypass.signInWithPasskey} does.
    */
-  loginFactor(proof: { mfaToken: string; code?: string; recoveryCode?: string }): Promise<void>;
+  loginFactor(proof: {
+    mfaToken: string;
+    code?: string;
+    recoveryCode?: string;
+    passkey?: PublicKeyCredentialRequestOptionsJSON;
+  }): Promise<void>;
   /**
    * Changes the password. All sessions of the user end, and this browser gets a new one.
    *

@@ -78,14 +78,16 @@ export class DaypassError extends Error {
    * @param {string} [fields.error_description] becomes the message
    * @param {string} [fields.missing] the token that the request lacks
    * @param {string} [fields.mfa_token] of `mfa_required`: the first step of the login
+   * @param {object} [fields.passkey] of `mfa_required`: the question for a passkey, if the user has one
    * @param {number} [fields.retryAfter] seconds, 0 if the server named none, undefined if the error is not from a request
    */
-  constructor({ status = 0, error = "unreachable", error_description = error, missing, mfa_token, retryAfter }) {
+  constructor({ status = 0, error = "unreachable", error_description = error, missing, mfa_token, passkey, retryAfter }) {
     super(error_description);
     this.status = status;
     this.error = error;
     this.missing = missing;
     this.mfaToken = mfa_token;
+    this.passkey = passkey;
     this.retryAfter = retryAfter;
   }
 }
@@ -179,6 +181,10 @@ async function storedKey(name) {
     throw new DaypassError({ error: "no_key" });
   });
 }
+
+/** https://developer.mozilla.org/en-US/docs/Web/API/CredentialsContainer/get */
+const askPasskey = (question, options) =>
+  navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(question), ...options });
 
 /**
  * The session of this browser with one API. All tabs of the origin share it.
@@ -308,7 +314,7 @@ export class Daypass extends EventTarget {
    *
    * @param {{ username: string, password: string }} credentials
    * @returns {Promise<void>} rejects with a `DaypassError` as the server or the network reports it. Rejects as `mfa_required` if the
-   *   user has a second factor: its `mfaToken` is for `loginFactor`.
+   *   user has a second factor: its `mfaToken` and `passkey` are for `loginFactor`.
    */
   login({ username, password }) {
     this.#passkeyRequest.abort();
@@ -319,11 +325,15 @@ export class Daypass extends EventTarget {
   /**
    * Completes a login that was rejected as `mfa_required`.
    *
-   * @param {{ mfaToken: string, code?: string, recoveryCode?: string }} proof
-   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_code`, or `invalid_grant` if the login has to begin again
+   * @param {{ mfaToken: string, code?: string, recoveryCode?: string, passkey?: object }} proof `passkey` is that of the rejection: the
+   *   browser asks the user for a passkey
+   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_code`, `wrong_passkey`, or `invalid_grant` if the login has to begin
+   *   again. Rejects as `navigator.credentials.get` does.
    */
-  loginFactor({ mfaToken: mfa_token, code, recoveryCode: recovery_code }) {
-    return this.#logIn("/login/factor", { mfa_token, code, recovery_code });
+  async loginFactor({ mfaToken: mfa_token, code, recoveryCode: recovery_code, passkey: question }) {
+    if (question) this.#needsPasskeys();
+    const passkey = question && (await askPasskey(question, {}));
+    return this.#logIn("/login/factor", { mfa_token, code, recovery_code, passkey });
   }
 
   /**
@@ -338,21 +348,18 @@ export class Daypass extends EventTarget {
     this.#needsPasskeys();
     this.#passkeyRequest.abort();
     const { signal } = (this.#passkeyRequest = new AbortController());
-    let credential;
-    while (!credential) {
-      const json = await this.#request("/login/passkey/options");
+    let passkey;
+    while (!passkey) {
+      const question = await this.#request("/login/passkey/options");
       // A challenge expires while the form is open.
-      const stale = timeout(conditional ? json.timeout / 1250 : 1e6);
-      const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(json);
+      const stale = timeout(conditional ? question.timeout / 1250 : 1e6);
       const mediation = conditional ? "conditional" : "optional";
-      credential = await navigator.credentials
-        .get({ publicKey, mediation, signal: AbortSignal.any([signal, stale]) })
-        .catch((error) => {
-          if (signal.aborted || !stale.aborted) throw error;
-        });
+      passkey = await askPasskey(question, { mediation, signal: AbortSignal.any([signal, stale]) }).catch((error) => {
+        if (signal.aborted || !stale.aborted) throw error;
+      });
     }
     const { scope } = this.#options;
-    return this.#logIn("/login/passkey", { passkey: credential, scope });
+    return this.#logIn("/login/passkey", { passkey, scope });
   }
 
   /**

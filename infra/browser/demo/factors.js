@@ -68,14 +68,16 @@ export async function onStepUp({ twoFactors }) {
   return done;
 }
 
-/** The second step of a login. */
-export const askFactor = ({ mfaToken }) =>
-  askProof({
+/** The second step of a login: by a passkey if the user has one, and otherwise by a code. */
+export async function askFactor({ mfaToken, passkey }) {
+  const isDone = passkey && (await daypass.loginFactor({ mfaToken, passkey }).then(() => true, () => false));
+  return isDone || askProof({
     title: "Second factor",
     withPassword: false,
     withCode: true,
     submit: ({ code, recoveryCode }) => daypass.loginFactor({ mfaToken, code, recoveryCode }),
   });
+}
 
 // ---- The card
 
