@@ -7,7 +7,7 @@
 )]
 
 use crate::dpop::Device;
-use crate::throttle::write_units;
+use crate::throttle::counted;
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
@@ -481,12 +481,6 @@ async fn passkeys_are_off_without_the_setting() {
 async fn requests_on_the_wire() {
     let (_db, service) = service().await;
     let (_, mut authenticator) = enrolled(&service, "ada", true).await;
-    let counted = |service: &Service| -> (String, f64) {
-        let exchanges = service.bench.recorder.take();
-        let mut seen: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
-        seen.sort_unstable();
-        (seen.join(" "), write_units(&exchanges))
-    };
     let expected = |operations: &str, units: f64| (operations.to_owned(), units);
     service.bench.recorder.ask_capacity(true);
     let body = shown(&service, &mut authenticator).await;

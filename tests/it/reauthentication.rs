@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
 use crate::factors::{HOME, STEP, enrolled, first_step, json_post, outcome, second_step, service};
-use crate::throttle::{limits, write_units};
+use crate::throttle::{counted, limits, names};
 use data_encoding::BASE64URL_NOPAD;
 use daypass_core::ports::event::{Event, FactorFault, PasswordRefusal};
 use daypass_core::throttle::Exhausted;
@@ -218,7 +218,7 @@ async fn sessions_share_the_guesses_at_codes() {
     }
     assert_eq!(statuses, [400, 400, 429, 429]);
     assert_eq!(limits(&service), [Exhausted::SecondFactor; 2]);
-    // Logins have other counters, so the guesses lock nobody out.
+    // Logins have other counters, so the user can still log in.
     let token = first_step(&service, HOME, "ada").await;
     assert_eq!(second_step(&service, HOME, &token, "recovery_code", &ada.codes[2]).await.status, 200);
 }
@@ -273,13 +273,6 @@ async fn requests_on_the_wire() {
     let code = ada.totp.code_at(service.clock.now());
     let access = second_step(&service, HOME, &token, "code", &code).await.access_token();
     service.clock.advance(STEP);
-    let counted = |service: &Service| -> (Vec<String>, f64) {
-        let exchanges = service.bench.recorder.take();
-        let mut seen: Vec<String> = exchanges.iter().map(|exchange| exchange.operation.clone()).collect();
-        seen.sort_unstable();
-        (seen, write_units(&exchanges))
-    };
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     service.bench.recorder.ask_capacity(true);
     counted(&service);
     // Read the session and the user, count, write the session, reset the counter.

@@ -53,6 +53,18 @@ pub(crate) fn write_units(exchanges: &[Exchange]) -> f64 {
         .sum()
 }
 
+/// The sorted operations since the last call, and their write units.
+pub(crate) fn counted(service: &Service) -> (String, f64) {
+    let exchanges = service.bench.recorder.take();
+    let mut seen: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
+    seen.sort_unstable();
+    (seen.join(" "), write_units(&exchanges))
+}
+
+pub(crate) fn names(names: &[&str]) -> String {
+    names.join(" ")
+}
+
 /// The limits that throttled attempts, from the log.
 pub(crate) fn limits(service: &Service) -> Vec<Exhausted> {
     let limit = |event: &Event| match event {

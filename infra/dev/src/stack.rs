@@ -318,7 +318,7 @@ fn tables(variables: &BTreeMap<String, String>) -> Tables {
     }
 }
 
-/// The URLs by which clients call the gateway, and `given` ones.
+/// The URLs of the gateway in proofs, followed by the `given` ones.
 fn dpop_origins(port: u16, https: bool, plain_url: &str, given: Option<String>) -> String {
     let name = local_origin(port, https);
     let address = name.replacen("localhost", "127.0.0.1", 1);

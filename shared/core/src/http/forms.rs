@@ -1,7 +1,7 @@
 //! The requests of the endpoints, from their bodies and headers.
 
 use crate::client::machine::ClientAuthentication;
-use crate::client::{Clients, Transport};
+use crate::client::{Client, Clients, Transport};
 use crate::flow::client_credentials::ClientCredentialsRequest;
 use crate::flow::error::Problem;
 use crate::flow::introspect::IntrospectRequest;
@@ -136,14 +136,7 @@ impl LoginRequest {
     ) -> Result<Self, ApiError> {
         let key = proofs.key_of(request)?;
         let body: LoginBody = body::read(request, Accepts::Json)?;
-        let client = clients.find(body.client_id.text()?.as_deref()).ok_or(ApiError::UnknownClient)?;
-        if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id)
-        {
-            return Err(ApiError::OriginNotAllowed);
-        }
-        if client.require_dpop && key.is_none() {
-            return Err(ApiError::from(&Problem::ProofRequired));
-        }
+        let client = login_client(request, body.client_id.text()?.as_deref(), clients, key.is_some())?;
         let typed = body.username.required("The username is missing.", "The username is too long.")?;
         let password = body
             .password
@@ -170,6 +163,23 @@ impl LoginRequest {
             user_agent: caller.user_agent,
         })
     }
+}
+
+/// The client of a login. Pages of other origins may not log in to it, and it may require a proof.
+pub(super) fn login_client<'a>(
+    request: &Request,
+    id: Option<&str>,
+    clients: &'a Clients,
+    is_proven: bool,
+) -> Result<&'a Client, ApiError> {
+    let client = clients.find(id).ok_or(ApiError::UnknownClient)?;
+    if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id) {
+        return Err(ApiError::OriginNotAllowed);
+    }
+    if client.require_dpop && !is_proven {
+        return Err(ApiError::from(&Problem::ProofRequired));
+    }
+    Ok(client)
 }
 
 impl FactorRequest {

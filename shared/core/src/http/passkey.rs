@@ -1,14 +1,12 @@
 //! The responses of authenticators, in the JSON form of WebAuthn level 3 (`RegistrationResponseJSON` and
 //! `AuthenticationResponseJSON`), as `toJSON()` of a browser's credential returns it. Other members are ignored.
 
-use crate::client::{Clients, Transport};
-use crate::flow::error::Problem;
+use crate::client::Clients;
 use crate::flow::login::passkey::PasskeyLoginRequest;
 use crate::http::body::{self, Accepts, Parameter};
-use crate::http::browser::Page;
 use crate::http::dpop::Proofs;
 use crate::http::error::ApiError;
-use crate::http::forms::scope;
+use crate::http::forms::{login_client, scope};
 use crate::http::request::{Request, caller_of};
 use crate::passkey::ceremony::{Assertion, Attestation};
 use data_encoding::BASE64URL_NOPAD;
@@ -83,14 +81,7 @@ impl PasskeyLoginRequest {
     pub fn parse(request: &mut Request, clients: &Clients, proofs: &Proofs<'_>) -> Result<Self, ApiError> {
         let key = proofs.key_of(request)?;
         let body: LoginBody = body::read(request, Accepts::Json)?;
-        let client = clients.find(body.client_id.text()?.as_deref()).ok_or(ApiError::UnknownClient)?;
-        if client.transport == Transport::Cookie && !Page::of(request).clients(clients)?.contains(&client.id)
-        {
-            return Err(ApiError::OriginNotAllowed);
-        }
-        if client.require_dpop && key.is_none() {
-            return Err(ApiError::from(&Problem::ProofRequired));
-        }
+        let client = login_client(request, body.client_id.text()?.as_deref(), clients, key.is_some())?;
         let response = body.passkey.assertion()?;
         let (scope, account) = scope(body.scope)?;
         let user_agent = caller_of(request).user_agent;

@@ -373,7 +373,7 @@ fn hash_of_another_relying_party() {
 
 /// Section 7.1 step 15 and section 7.2 step 16.
 #[test]
-fn nobody_was_present() {
+fn no_user_presence() {
     let world = World::new();
     world.check_login(UV, |_| {}, Err(Fault::NotPresent));
     let data = registration_data(UV, &Private::es256().cose());
@@ -407,7 +407,7 @@ fn user_verification_is_no_factor_without_that_of_the_registration() {
     }
 }
 
-/// The password is the other factor. The result states that nobody was verified.
+/// The password is the other factor. The result states that there was no user verification.
 #[test]
 fn a_second_factor_needs_no_user_verification() {
     let world = World::new();

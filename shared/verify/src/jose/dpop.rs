@@ -1,4 +1,4 @@
-//! DPoP proofs (RFC 9449): JWTs by which a client shows with each request that it holds the private key of its tokens.
+//! DPoP proofs (RFC 9449): JWTs that show with each request that the client holds the private key of its tokens.
 //!
 //! A proof is bound to one method, one URL, one moment and, at a guarded API, to one access token. The key of its signature stands
 //! in its header, so a proof alone says nothing: what counts is that the access token names the same key in `cnf.jkt`.
