@@ -49,7 +49,7 @@ pub struct Event<'a> {
     pub credentials: Result<Option<Credentials<'a>>, BadAuthorizationHeader>,
     /// The DPoP proof.
     pub proof: Result<&'a str, ProofFault>,
-    /// The URL of the request without its query, as far as the event tells it.
+    /// The URL of the request without its query; `None` if the event does not have it.
     pub url: Option<String>,
     /// Request id and address. A `TOKEN` event has neither.
     pub caller: Caller,
@@ -202,7 +202,7 @@ fn one<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Result<Option<&
     }
 }
 
-/// The URL of the request: the host, and a path as the member of this name tells it. `rawPath` is a member of the event, and the
+/// The URL of the request: the host, and the path in the member of this name. `rawPath` is a member of the event, and the
 /// others are members of its context. A path of a custom domain has the base path of the mapping, and another has the stage.
 fn url(event: &Value, path: &str) -> Option<String> {
     let context = event.get("requestContext")?;

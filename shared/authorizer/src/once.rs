@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// Longest time of the request. API Gateway waits 10 s for an authorizer, and the function has 3 s.
+/// Longest time of the request. API Gateway waits 10 s for an authorizer, and the function has 5 s.
 const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// The largest response, in bytes. One to a failed condition has about 200.

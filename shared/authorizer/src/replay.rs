@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long a proof can be valid: its `iat` can be ahead of the clock and behind it.
 const LIFE: Duration = Duration::from_secs(2 * WINDOW.as_secs());
 
-/// Used proofs, in two sets: after each [`LIFE`] the older one is dropped. Lambda gives a process one request at a time, so few
+/// Used proofs, in two sets: after each [`LIFE`] the older one is dropped. Lambda gives a process one request at a time, so a few
 /// thousand proofs of 16 bytes are in them.
 #[derive(Default)]
 pub(crate) struct Used(Mutex<Sets>);

@@ -216,7 +216,7 @@ pub async fn what_changed_meanwhile_opens_nothing(bench: &Bench) {
     let removed = FactorEdit::RemovePasskey(own.credential.passkey_id());
     assert_eq!(change(bench, &ada, removed).await, FactorsChanged::Now);
     assert!(!open(&ada, 9).await);
-    // A password alone opens nothing for a user who has enrolled a passkey since.
+    // A password alone opens nothing after the user has enrolled a passkey.
     let new = session(&ada);
     let bare = now(bench, &ada).await;
     added(bench, &ada, &passkey(&ada, 2)).await;

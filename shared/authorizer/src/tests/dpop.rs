@@ -146,7 +146,7 @@ fn a_bound_token_never_passes_as_a_bearer_token() {
     }
 }
 
-/// A `TOKEN` authorizer gets no header but one. The log says why the token is denied.
+/// A `TOKEN` authorizer gets no header but one. The log has the cause of the denial.
 #[test]
 fn a_token_authorizer_denies_bound_tokens() {
     let (fixture, client) = (fixture(&Settings::default()), Client::new());

@@ -82,7 +82,7 @@ pub fn session_room(username: &Username, scope: &Scope, claims: &Claims) -> Resu
     MAX_SESSION_BYTES.checked_sub(name + scope + claims).ok_or(TooLarge { name, scope, claims })
 }
 
-/// Bytes of a session that are left for the device hint. `is_bound` tells whether the session is bound to a key.
+/// Bytes of a session that are left for the device hint. `is_bound`: whether the session is bound to a key.
 #[must_use]
 pub fn device_room(username: &Username, scope: &Scope, claims: &Claims, is_bound: bool) -> usize {
     let others = AUTHENTICATION_BYTES + if is_bound { KEY_BYTES } else { 0 };

@@ -235,7 +235,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
 
     /// Opens the session of a login in one transaction. `None` if the user has changed, or the second factor was used.
     ///
-    /// A user who has no second factor and must have one gets a session for the enrolment alone: an hour, without scope and claims,
+    /// A user without the required second factor gets a session for the enrolment alone: an hour, without scope and claims,
     /// and with the right to the account endpoints.
     async fn open(&self, opens: &Opens<'_>) -> Result<Option<Session>, Problem> {
         let Opens { user, client, .. } = *opens;

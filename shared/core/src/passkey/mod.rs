@@ -119,7 +119,7 @@ pub struct Credential {
     /// Whether it has done so (flag BS).
     pub backed_up: bool,
     /// Whether the authenticator verified its person at the registration (flag UV; `uvInitialized` of the specification). It never
-    /// changes: who has found an authenticator without a PIN can set one.
+    /// changes: the finder of an authenticator without a PIN can set one.
     pub verifies_user: bool,
 }
 

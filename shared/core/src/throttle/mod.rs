@@ -207,7 +207,7 @@ pub(crate) enum FactorSender {
     Device(Device),
     /// The keyed hash of name and address, which both steps share and the user knows.
     KnownAddress([u8; 16]),
-    /// A session of the user, which authenticates again. All sessions share the counter: a thief of one who has the password could
+    /// A session of the user, which authenticates again. All sessions share the counter: a thief of one session and the password could
     /// open others.
     Session,
 }

@@ -224,7 +224,7 @@ impl Stage {
         body.to_string()
     }
 
-    /// Logs another user in, who has the same password.
+    /// Logs in another user with the same password.
     pub(crate) async fn login_as(&self, username: &str) -> Tokens {
         let body = json!({ "username": username, "password": self.password });
         self.tokens(self.post("/login", JSON, body.to_string())).await

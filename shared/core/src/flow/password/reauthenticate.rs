@@ -27,7 +27,7 @@ pub struct ReauthenticationRequest {
     /// The caller; `None` when no authorizer stands in front.
     pub(crate) principal: Option<Principal>,
     pub(crate) current: Password,
-    /// The second factor of a user who has one.
+    /// The second factor, if the user has one.
     pub(crate) factor: Option<FactorProof>,
 }
 
