@@ -178,12 +178,18 @@ export class Daypass extends EventTarget {
    */
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
   /**
-   * Authenticates the user again, by the password, and by `code` or `recoveryCode` if the user has a second factor. The session stays.
+   * Authenticates the user again, by the password, and by `code`, `recoveryCode` or a passkey if the user has a second factor. The
+   * session stays. With `passkey`, the browser asks the user for a passkey. One with user verification needs no password.
    *
-   * Rejects with {@link DaypassError}. `wrong_password` and `wrong_code` are for the user. After `insufficient_user_authentication`, the
-   * password was right: ask for the code too. `signed_out` as for {@link Daypass.changePassword}.
+   * Rejects with {@link DaypassError}. `wrong_password`, `wrong_code` and `wrong_passkey` are for the user. After
+   * `insufficient_user_authentication`, the password was right: ask for the code too. `signed_out` as for
+   * {@link Daypass.changePassword}. With `passkey`, it also rejects as {@link Daypass.signInWithPasskey} does.
    */
-  stepUp(proof: { currentPassword: string; code?: string; recoveryCode?: string }): Promise<void>;
+  stepUp(
+    proof:
+      | { currentPassword: string; code?: string; recoveryCode?: string; passkey?: false }
+      | { currentPassword?: string; passkey: true },
+  ): Promise<void>;
   /**
    * Requests an account. Every address gets a mail: how to confirm, or that there is an account already.
    *

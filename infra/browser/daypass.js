@@ -370,11 +370,10 @@ export class Daypass extends EventTarget {
    */
   async registerPasskey(name) {
     this.#needsPasskeys();
-    const send = (url, init) => this.fetch(url, init);
-    const json = await this.#request("/factors/passkeys/options", {}, {}, send);
+    const json = await this.#request("/factors/passkeys/options", {}, {}, this.#sendAsUser);
     const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(json);
     const passkey = await navigator.credentials.create({ publicKey });
-    const { passkey_id: passkeyId } = await this.#request("/factors/passkeys", { name, passkey }, {}, send);
+    const { passkey_id: passkeyId } = await this.#request("/factors/passkeys", { name, passkey }, {}, this.#sendAsUser);
     return { passkeyId };
   }
 
@@ -399,15 +398,22 @@ export class Daypass extends EventTarget {
   }
 
   /**
-   * Authenticates the user again, by the password, and by a code if the user has a second factor. The session stays, and its access
-   * tokens have the new authentication.
+   * Authenticates the user again, by the password, and by a code or a passkey if the user has a second factor. The session stays, and
+   * its access tokens have the new authentication.
    *
-   * @param {{ currentPassword: string, code?: string, recoveryCode?: string }} proof
-   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_password`, `wrong_code`, or `insufficient_user_authentication` if the
-   *   password is right and a code is missing. Rejects as `signed_out` if the session has ended, or another one has replaced it.
+   * @param {{ currentPassword?: string, code?: string, recoveryCode?: string, passkey?: boolean }} proof `passkey`: the browser asks the
+   *   user for a passkey. One with user verification needs no password
+   * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_password`, `wrong_code`, `wrong_passkey`, or
+   *   `insufficient_user_authentication` if the password is right and a code is missing. Rejects as `signed_out` if the session has
+   *   ended, or another one has replaced it. Rejects as `navigator.credentials.get` does.
    */
-  stepUp({ currentPassword: current_password, code, recoveryCode: recovery_code }) {
-    return this.#asSession("/reauthenticate", { current_password, code, recovery_code });
+  async stepUp({ currentPassword: current_password, code, recoveryCode: recovery_code, passkey: asks }) {
+    let passkey;
+    if (asks) {
+      this.#needsPasskeys();
+      passkey = await askPasskey(await this.#request("/reauthenticate/passkey/options", {}, {}, this.#sendAsUser), {});
+    }
+    await this.#asSession("/reauthenticate", { current_password, code, recovery_code, passkey });
   }
 
   /**
@@ -461,7 +467,7 @@ export class Daypass extends EventTarget {
   async changeEmail({ currentPassword: current_password, email, language }) {
     const body = { current_password, email, language };
     try {
-      return await this.#requestMail("/email", body, (url, init) => this.fetch(url, init));
+      return await this.#requestMail("/email", body, this.#sendAsUser);
     } catch (error) {
       throw this.#accessToken === null ? signedOutError() : error;
     }
@@ -527,6 +533,8 @@ export class Daypass extends EventTarget {
   }
 
   // ---- Requests of the page
+
+  #sendAsUser = (url, init) => this.fetch(url, init);
 
   /** As `fetch`, without `onStepUp`. */
   async #fetch(request) {

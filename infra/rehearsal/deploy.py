@@ -28,7 +28,7 @@ PASSWORD = "a rehearsed day pass 2026"
 # A login asks for one or the other, and so gets a token that a route needs or one that it does not.
 SCOPE = "orders:read profile"
 # The table of the shared authorizer: that of apis.yaml, whose authorizers have their own.
-ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; * /reauthenticate any-token; * /factors* any-token; GET /orders/recent needs within 60; GET /orders/strong needs acr:2; default deny"
+ROUTES = "GET /orders/* needs orders:read; POST /orders needs orders:write; * /me any-token; * /sessions* any-token; * /password any-token; * /reauthenticate* any-token; * /factors* any-token; GET /orders/recent needs within 60; GET /orders/strong needs acr:2; default deny"
 
 
 def daypass_stack(aws, stack, algorithm, settings, authorizer, **parameters):

@@ -88,7 +88,7 @@ test("an app is added, a step-up removes it, and a login takes two steps", { tim
     await page.locator("#proof-password").fill(PASSWORD);
     await page.locator("#proof-code").fill("");
     await page.locator("#proof-send").click();
-    await text(page, "#proof-error", /^The code of your app is missing\.$/);
+    await text(page, "#proof-error", /^The second factor is missing\.$/);
     await page.locator("#proof-code").fill(codeOf(secret));
     await page.locator("#proof-send").click();
     await text(page, "#factors-text", /^A login needs the password alone\./);

@@ -98,6 +98,13 @@ test("a passkey is registered, logs in without a name, is the second factor, and
     const [stored] = await own.credentials();
     assert.ok(stored.isResidentCredential && stored.rpId === "localhost");
 
+    // The session has shown the password alone. A passkey renews it without the password, and the device has one of this user.
+    expected.push([403, "/factors/passkeys/options"]);
+    await page.locator("#add-passkey").click();
+    await page.locator("#proof-passkey").click();
+    await text(page, "#log", /Confirmed: the session has a recent authentication/);
+    await text(page, "#log-out-error", /has a passkey/);
+
     // The list of the name field: the authenticator has one passkey, and answers at once.
     await logOut(page);
     await signedIn(page);
@@ -106,10 +113,6 @@ test("a passkey is registered, logs in without a name, is the second factor, and
     const renamed = await asUser(page, "PATCH", `/factors/passkeys/${passkey.passkey_id}`, { name: "Laptop" });
     assert.equal(renamed.status, 204);
     assert.equal((await passkeys(page))[0].name, "Laptop");
-
-    // The device has a passkey of this user already.
-    await page.locator("#add-passkey").click();
-    await text(page, "#log-out-error", /has a passkey/);
 
     // The password alone is not enough.
     expected.push([403, "/login"]);
@@ -142,6 +145,15 @@ test("a security key without a PIN is a second factor", { timeout: 120e3 }, () =
     expected.push([403, `/factors/passkeys/${passkey.passkey_id}`]);
     const denied = await asUser(page, "DELETE", `/factors/passkeys/${passkey.passkey_id}`);
     assert.equal(denied.body.acr_values, "2");
+    // The key alone is one factor, so it needs the password. It has a credential of this user already.
+    expected.push([403, "/factors/passkeys/options"], [400, "/reauthenticate"]);
+    await page.locator("#add-passkey").click();
+    await page.locator("#proof-passkey").click();
+    await text(page, "#proof-error", /passkey/);
+    await page.locator("#proof-password").fill(USER.password);
+    await page.locator("#proof-passkey").click();
+    await text(page, "#log", /Confirmed: the session has a recent authentication/);
+    await text(page, "#log-out-error", /has a passkey/);
     // The module shows the key in the second step.
     await logOut(page);
     expected.push([403, "/login"]);

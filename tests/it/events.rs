@@ -119,7 +119,6 @@ sample_units! {
         PasskeyAdded, PasskeyRemoved, FactorsReset,
     }
     MfaTokenError { Malformed, UnknownKey, Forged, Expired, OtherKey }
-    FactorFault { WrongCode, UsedCode, Overtaken, UserChanged, NoFactor, Unreadable, ScopeNotGranted }
     FactorsChange { TotpEnrolled, TotpRemoved, RecoveryCodesReplaced, PasskeyAdded, PasskeyRemoved }
     Fault {
         ClientData, Type, Challenge, ChallengeExpired, Origin, CrossOrigin, AuthenticatorData, RelyingParty, NotPresent,
@@ -164,7 +163,7 @@ sample_sums! {
     Ignored { Token, AccessToken, Session }
     MailRefusal { Token, Mail }
     PasskeyRefusal { Response, Stored }
-    FactorRefusal { Token, Factor, Passkey }
+    FactorRefusal { Token, Factor }
     Denial { AuthorizationHeader, Token, Scheme, Proof, Session, Route }
 }
 
@@ -176,6 +175,32 @@ impl Sample for Unauthenticated {
         };
         let mut all = vec![Self::NoCredential, Self::UnknownClient, Self::WrongSecret, Self::OtherClient];
         all.extend(Rejection::samples().into_iter().map(Self::Assertion));
+        all
+    }
+}
+
+impl Sample for FactorFault {
+    fn samples() -> Vec<Self> {
+        use FactorFault::{
+            NoFactor, OneFactor, Overtaken, Passkey, ScopeNotGranted, Unreadable, UsedCode, UserChanged,
+            WrongCode,
+        };
+        let _all_listed = |value: Self| match value {
+            WrongCode | UsedCode | Overtaken | UserChanged | NoFactor | OneFactor | Unreadable
+            | ScopeNotGranted => {}
+            Passkey(_) => {}
+        };
+        let mut all = vec![
+            WrongCode,
+            UsedCode,
+            Overtaken,
+            UserChanged,
+            NoFactor,
+            OneFactor,
+            Unreadable,
+            ScopeNotGranted,
+        ];
+        all.extend(Fault::samples().into_iter().map(Passkey));
         all
     }
 }

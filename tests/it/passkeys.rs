@@ -13,7 +13,7 @@ use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::http::request::Request;
 use daypass_core::passkey::Fault;
-use daypass_core::ports::event::{Event, FactorRefusal, FactorsChange};
+use daypass_core::ports::event::{Event, FactorFault, FactorRefusal, FactorsChange};
 use daypass_core::ports::passkey::{PasskeyMismatch, PasskeyRefusal};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_testkit::Answer;
@@ -30,17 +30,17 @@ const CLIENTS: &str = r#"[{"client_id":"web"},{"client_id":"strict","require_mfa
 const PASSKEYS: [(&str, &str); 3] =
     [("DAYPASS_CLIENTS", CLIENTS), ("DAYPASS_PASSKEY_RP_ID", RP_ID), ("DAYPASS_PASSKEY_ORIGINS", ORIGIN)];
 
-async fn service() -> (Embedded, Service) {
+pub(crate) async fn service() -> (Embedded, Service) {
     let embedded = Embedded::start(None).unwrap();
     let service = Service::quick(&embedded.url(), &PASSKEYS).await;
     (embedded, service)
 }
 
-fn outcome(status: u16, error: &str) -> (u16, String) {
+pub(crate) fn outcome(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
-fn json_request(method: &str, path: &str, body: &Value) -> Request {
+pub(crate) fn json_request(method: &str, path: &str, body: &Value) -> Request {
     let mut request = post(path, "application/json", body.to_string());
     *request.method_mut() = method.parse().unwrap();
     request
@@ -54,7 +54,12 @@ fn claims(answer: &Answer) -> Value {
 }
 
 /// Registers a new passkey with this access token.
-async fn register(service: &Service, access: &str, verifies: bool, more: Value) -> (Authenticator, Answer) {
+pub(crate) async fn register(
+    service: &Service,
+    access: &str,
+    verifies: bool,
+    more: Value,
+) -> (Authenticator, Answer) {
     let mut authenticator = Authenticator::new(verifies);
     let options = json_request("POST", "/factors/passkeys/options", &json!({}));
     let options = service.send_as(access, options).await;
@@ -67,7 +72,7 @@ async fn register(service: &Service, access: &str, verifies: bool, more: Value) 
 }
 
 /// A new user with a passkey.
-async fn enrolled(service: &Service, name: &str, verifies: bool) -> (User, Authenticator) {
+pub(crate) async fn enrolled(service: &Service, name: &str, verifies: bool) -> (User, Authenticator) {
     let user = service.quick_user(name).await;
     let login = service.login(name).await;
     let (authenticator, added) = register(service, &login.access_token(), verifies, json!({})).await;
@@ -81,7 +86,7 @@ async fn options(service: &Service) -> Value {
 }
 
 /// The response of the authenticator to a new challenge.
-async fn shown(service: &Service, authenticator: &mut Authenticator) -> Value {
+pub(crate) async fn shown(service: &Service, authenticator: &mut Authenticator) -> Value {
     json!({ "passkey": authenticator.get(&options(service).await) })
 }
 
@@ -213,7 +218,7 @@ async fn a_passkey_is_a_second_factor() {
             _ => None,
         })
         .collect();
-    assert_eq!(causes[1], FactorRefusal::Passkey(Fault::Challenge));
+    assert_eq!(causes[1], FactorRefusal::Factor(FactorFault::Passkey(Fault::Challenge)));
     let passkey = own.get(&body["passkey"]);
     let done = second(passkey.clone()).await;
     assert_eq!((done.status, &claims(&done)["acr"]), (200, &json!("2")), "{done:?}");
@@ -566,7 +571,7 @@ async fn changed_responses_are_rejected() {
 }
 
 /// A linear congruential generator.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
@@ -575,7 +580,7 @@ impl Dice {
     }
 
     /// One change. No signature covers a registration, so only bytes that are compared change there.
-    fn change(&mut self, good: &Value, registration: bool) -> Value {
+    pub(crate) fn change(&mut self, good: &Value, registration: bool) -> Value {
         let mut changed = good.clone();
         let members: &[&str] = if registration {
             &["/passkey/id", "/passkey/response/clientDataJSON", "/passkey/response/authenticatorData"]

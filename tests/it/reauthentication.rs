@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+mod passkeys;
+
 use crate::factors::{HOME, STEP, enrolled, first_step, json_post, outcome, second_step, service};
 use crate::throttle::{counted, limits, names};
 use data_encoding::BASE64URL_NOPAD;

@@ -411,11 +411,11 @@ impl Service {
             "/signup" | "/signup/confirm" | "/recover" | "/recover/confirm" | "/email/confirm" => {
                 daypass_account::handle(&self.account, request).boxed()
             }
-            "/password" | "/email" | "/reauthenticate" => {
+            "/password" | "/email" => daypass_password::handle(&self.password, request).boxed(),
+            "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
+            path if ["/factors", "/reauthenticate"].iter().any(|start| path.starts_with(start)) => {
                 daypass_password::handle(&self.password, request).boxed()
             }
-            "/revocations" => daypass_revocations::handle(&self.revocations, request).boxed(),
-            path if path.starts_with("/factors") => daypass_password::handle(&self.password, request).boxed(),
             path if path.starts_with("/admin/") => {
                 daypass_admin_function::handle(&self.admin, request).boxed()
             }

@@ -1,5 +1,5 @@
 //! `POST /password` and `POST /email`, behind the authorizer: users change their password and get a new session in place of all
-//! others, or ask for another e-mail address. `POST /reauthenticate`: users authenticate again. `/factors…`: users list and change
+//! others, or ask for another e-mail address. `POST /reauthenticate…`: users authenticate again. `/factors…`: users list and change
 //! their second factors.
 
 use daypass_core::client::Transport;
@@ -32,7 +32,7 @@ pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, reque
                 Err(error) => refuse(context, error, &caller),
             };
         }
-        if request.uri().path().ends_with("/reauthenticate") {
+        if request.uri().path().contains("/reauthenticate") {
             return match ReauthenticationRequest::parse(&mut request) {
                 Ok(parsed) => respond(record(password.reauthenticate(parsed).await, context, &caller)),
                 Err(error) => refuse(context, error, &caller),

@@ -200,6 +200,7 @@ const addPasskey = () =>
     try {
       await daypass.registerPasskey(`Passkey of ${deviceName({ device: navigator.userAgent })}`);
       log("Added a passkey: the next login needs no password.");
+      await showFactors();
     } catch (error) {
       byId("log-out-error").textContent = errorText(error);
     }

@@ -8,6 +8,8 @@ let api;
 let log;
 /** The token of the enrolment that is under way. */
 let enrolment;
+/** Whether the user has a passkey. */
+let hasPasskey = false;
 
 // ---- The dialog
 
@@ -17,10 +19,10 @@ const proofOf = (text) => (/^\d{6}$/.test(text) ? { code: text } : { recoveryCod
 /**
  * Asks until `submit` succeeds or the user closes the dialog.
  *
- * @param {{ title: string, withPassword: boolean, withCode: boolean, submit: (proof: object) => Promise<void> }} question
+ * @param {{ title: string, withPassword: boolean, withCode: boolean, withPasskey?: boolean, submit: (proof: object) => Promise<void> }} question
  * @returns {Promise<boolean>} whether it succeeded
  */
-function askProof({ title, withPassword, withCode, submit }) {
+function askProof({ title, withPassword, withCode, withPasskey = false, submit }) {
   const dialog = byId("proof");
   const show = (needsCode) => {
     byId("proof-code-field").hidden = !needsCode;
@@ -29,24 +31,30 @@ function askProof({ title, withPassword, withCode, submit }) {
   byId("proof-title").textContent = title;
   byId("proof-error").textContent = byId("proof-password").value = byId("proof-code").value = "";
   byId("proof-password-field").hidden = !withPassword;
+  byId("proof-passkey").hidden = !withPasskey;
   dialog.returnValue = "";
   dialog.showModal();
   show(withCode);
   if (withPassword) byId("proof-password").focus();
-  byId("proof-form").onsubmit = (event) => {
-    event.preventDefault();
-    withBusy(byId("proof-send"), async () => {
-      const code = byId("proof-code").value.replace(/\s/g, "");
+  const send = (button, proof) =>
+    withBusy(byId(button), async () => {
       try {
-        await submit({ currentPassword: byId("proof-password").value, ...(code && proofOf(code)) });
+        await submit(proof);
         dialog.close("done");
       } catch (error) {
         const isIncomplete = error.error === "insufficient_user_authentication";
-        byId("proof-error").textContent = isIncomplete ? "The code of your app is missing." : errorText(error);
+        byId("proof-error").textContent = isIncomplete ? "The second factor is missing." : errorText(error);
         if (isIncomplete || error.error === "wrong_code") show(true);
       }
     });
+  byId("proof-form").onsubmit = (event) => {
+    event.preventDefault();
+    const code = byId("proof-code").value.replace(/\s/g, "");
+    send("proof-send", { currentPassword: byId("proof-password").value, ...(code && proofOf(code)) });
   };
+  // A security key without a PIN needs the password too.
+  byId("proof-passkey").onclick = () =>
+    send("proof-passkey", { currentPassword: byId("proof-password").value || undefined, passkey: true });
   return new Promise((resolve) => {
     dialog.onclose = () => {
       // No password stays in the page.
@@ -62,6 +70,7 @@ export async function onStepUp({ twoFactors }) {
     title: "Confirm that it is you",
     withPassword: true,
     withCode: twoFactors,
+    withPasskey: hasPasskey,
     submit: (proof) => daypass.stepUp(proof),
   });
   if (done) log("Confirmed: the session has a recent authentication, and the denied call is repeated.");
@@ -90,7 +99,7 @@ async function call(path, method, body) {
     if (response.ok) return response;
     const { error, error_description: message } = await response.json();
     byId("factors-result").textContent = error === "insufficient_user_authentication"
-      ? "Nothing changed: this needs your password, and your code if you have an app."
+      ? "Nothing changed: this needs your password, and your second factor if you have one."
       : errorText({ status: response.status, error, message });
   } catch (error) {
     byId("factors-result").textContent = errorText(error);
@@ -100,7 +109,8 @@ async function call(path, method, body) {
 export async function showFactors() {
   const response = await call("", "GET");
   if (!response) return;
-  const { totp, recovery_codes: codes } = await response.json();
+  const { totp, recovery_codes: codes, passkeys } = await response.json();
+  hasPasskey = passkeys.length > 0;
   byId("factors-text").textContent = totp
     ? `A login needs a code of your app. You have ${codes} recovery codes.`
     : "A login needs the password alone. An authenticator app makes a stolen password useless.";
@@ -165,6 +175,7 @@ function closeEnrolment() {
 /** Removes what belongs to the user who was signed in. */
 export function clearFactors() {
   closeEnrolment();
+  hasPasskey = false;
   byId("recovery").hidden = true;
   byId("recovery-codes").replaceChildren();
   for (const id of ["factors-text", "factors-result"]) byId(id).textContent = "";

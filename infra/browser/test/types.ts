@@ -74,8 +74,12 @@ export async function all(): Promise<Response> {
   // @ts-expect-error: with the current password
   await daypass.changeEmail({ email: "alice@example.org" });
   await daypass.stepUp({ currentPassword: "correct horse", code: "123456" });
+  await daypass.stepUp({ passkey: true });
+  await daypass.stepUp({ currentPassword: "correct horse", passkey: true });
   // @ts-expect-error: with the current password
   await daypass.stepUp({ recoveryCode: "x" });
+  // @ts-expect-error: a code or a passkey
+  await daypass.stepUp({ currentPassword: "correct horse", code: "123456", passkey: true });
   new Daypass({ url: "https://api.example.com", clientId: "web", onStepUp: ({ twoFactors, maxAge }) => twoFactors || maxAge === 300 });
   await daypass.logout();
   await daypass.logout({ everywhere: true });

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use daypass_core::ports::store::{
     PasswordChange, PasswordStore, Reauthenticated, Reauthentication, Replaced, Replacement, StoreError,
+    UsedFactor,
 };
 use daypass_core::session::{EndReason, Session};
 use daypass_verifier::base::ids::{SessionId, UserId, Username};
@@ -149,13 +150,12 @@ impl PasswordStore for DynamoDb {
                 Conditional::Refused(_) => Reauthenticated::Ended,
             });
         }
-        let sent = self
-            .client
-            .transact_write_items()
-            .transact_items(as_action(&update)?)
-            .transact_items(same_user(self.users_table()?, user, std::iter::empty(), *factor)?)
-            .send()
-            .await;
+        let same_user = same_user(self.users_table()?, user, std::iter::empty(), *factor)?;
+        let mut parts = vec![as_action(&update)?, same_user];
+        if let Some(UsedFactor::Passkey(shown)) = factor {
+            parts.extend(self.using(shown, *now)?);
+        }
+        let sent = self.client.transact_write_items().set_transact_items(Some(parts)).send().await;
         let Err(error) = sent else { return Ok(Reauthenticated::Now) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
         else {
@@ -164,7 +164,8 @@ impl PasswordStore for DynamoDb {
         if refused(cancelled, SESSION_REASON).is_some() {
             return Ok(Reauthenticated::Ended);
         }
-        if refused(cancelled, USER_REASON).is_some() {
+        let mut others = USER_REASON..cancelled.cancellation_reasons().len();
+        if others.any(|index| refused(cancelled, index).is_some()) {
             return Ok(Reauthenticated::Overtaken);
         }
         other_reason(cancelled)?;

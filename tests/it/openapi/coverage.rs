@@ -36,8 +36,9 @@ const MAILS: [(&str, bool); 6] = [
     ("/email/confirm", false),
 ];
 /// The operations about second factors.
-const FACTORS: [(&str, &str); 10] = [
+const FACTORS: [(&str, &str); 11] = [
     ("POST", "/reauthenticate"),
+    ("POST", "/reauthenticate/passkey/options"),
     ("GET", "/factors"),
     ("POST", "/factors/totp"),
     ("DELETE", "/factors/totp"),

@@ -10,6 +10,7 @@ pub mod login;
 pub mod mailer;
 mod migrate;
 pub mod outcome;
+pub mod passkey;
 pub mod password;
 pub mod refresh;
 pub mod revoke;

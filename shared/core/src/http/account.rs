@@ -7,6 +7,7 @@ use crate::flow::account::{Confirmation, MailProof};
 use crate::flow::password::email::EmailRequest;
 use crate::http::body::{self, Accepts, Parameter};
 use crate::http::error::ApiError;
+use crate::http::forms::current_password;
 use crate::http::request::{Request, caller_of, keys_are_overdue, principal_of};
 use crate::ports::mail::Language;
 use crate::secret::{Password, SecretString};
@@ -88,10 +89,7 @@ impl EmailRequest {
         let body: EmailBody = body::read(request, Accepts::Json)?;
         Ok(Self {
             principal: principal_of(request),
-            current: body.current_password.required(
-                "The current password is missing.",
-                "The current password is longer than 1024 characters.",
-            )?,
+            current: current_password(body.current_password)?,
             address: address(body.email)?,
             language: language(body.language)?,
             source_ip: caller_of(request).source_ip,

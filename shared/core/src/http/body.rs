@@ -317,6 +317,11 @@ impl<T> Parameter<T> {
         Self(Ok(Some(value)))
     }
 
+    /// Whether the body has no such parameter.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self.0, Ok(None))
+    }
+
     /// The value of a parameter whose type takes any text.
     ///
     /// # Errors

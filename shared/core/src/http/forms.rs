@@ -8,7 +8,7 @@ use crate::flow::introspect::IntrospectRequest;
 use crate::flow::login::LoginRequest;
 use crate::flow::login::factor::{FactorProof, FactorRequest};
 use crate::flow::password::PasswordRequest;
-use crate::flow::password::reauthenticate::ReauthenticationRequest;
+use crate::flow::password::reauthenticate::{ReauthenticationOperation, ReauthenticationRequest};
 use crate::flow::refresh::RefreshRequest;
 use crate::flow::revoke::RevokeRequest;
 use crate::flow::sessions::SessionsRequest;
@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 /// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
 
-const EITHER_CODE: ApiError = ApiError::InvalidRequest("Send either a code or a recovery_code.");
+const ONE_FACTOR: ApiError = ApiError::InvalidRequest("Send one of code, recovery_code and passkey.");
 
 /// A username as typed, of at most [`MAX_TYPED_NAME_BYTES`].
 struct TypedName(String);
@@ -120,6 +120,7 @@ struct ReauthenticationBody {
     current_password: Parameter<Password>,
     code: Parameter<SecretString>,
     recovery_code: Parameter<SecretString>,
+    passkey: CredentialJson,
 }
 
 impl LoginRequest {
@@ -191,12 +192,7 @@ impl FactorRequest {
         let key = proofs.key_of(request)?;
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
-        let passkey = (!body.passkey.is_absent()).then_some(body.passkey);
-        let proof = match (factor(body.code, body.recovery_code)?, passkey) {
-            (Some(code), None) => code,
-            (None, Some(passkey)) => FactorProof::Passkey(passkey.assertion()?),
-            _ => return Err(ApiError::InvalidRequest("Send one of code, recovery_code and passkey.")),
-        };
+        let proof = factor(body.code, body.recovery_code, body.passkey)?.ok_or(ONE_FACTOR)?;
         let caller = caller_of(request);
         Ok(Self {
             token,
@@ -395,10 +391,7 @@ impl PasswordRequest {
         Ok(Self {
             principal: principal_of(request),
             cookie_clients: Page::of(request).clients(clients).unwrap_or_default(),
-            current: body.current_password.required(
-                "The current password is missing.",
-                "The current password is longer than 1024 characters.",
-            )?,
+            current: current_password(body.current_password)?,
             new: body.new_password.required(
                 "The new password is missing.",
                 "The new password is longer than 1024 characters.",
@@ -408,20 +401,34 @@ impl PasswordRequest {
 }
 
 impl ReauthenticationRequest {
-    /// Parses the request.
+    /// Parses the request by the end of its path.
     ///
     /// # Errors
-    /// The [`ApiError`] of a malformed request.
+    /// The [`ApiError`] of another path or method, or of a malformed request.
     pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
-        let body: ReauthenticationBody = body::read(request, Accepts::Json)?;
-        Ok(Self {
-            principal: principal_of(request),
-            current: body.current_password.required(
-                "The current password is missing.",
-                "The current password is longer than 1024 characters.",
-            )?,
-            factor: factor(body.code, body.recovery_code)?,
-        })
+        let principal = principal_of(request);
+        let operation = match request.uri().path().rsplit_once("/reauthenticate") {
+            Some((_, "")) => Self::proof(body::read(request, Accepts::Json)?)?,
+            Some((_, "/passkey/options")) if request.method() == Method::POST => {
+                ReauthenticationOperation::Options
+            }
+            Some((_, "/passkey/options")) => return Err(ApiError::MethodNotAllowed("POST")),
+            _ => return Err(ApiError::NotFound),
+        };
+        Ok(Self { principal, operation })
+    }
+
+    fn proof(body: ReauthenticationBody) -> Result<ReauthenticationOperation, ApiError> {
+        let has_password = !body.current_password.is_absent();
+        match factor(body.code, body.recovery_code, body.passkey)? {
+            Some(FactorProof::Passkey(response)) if !has_password => {
+                Ok(ReauthenticationOperation::Passkey(response))
+            }
+            factor => {
+                let current = current_password(body.current_password)?;
+                Ok(ReauthenticationOperation::Password { current, factor })
+            }
+        }
     }
 }
 
@@ -429,13 +436,22 @@ impl ReauthenticationRequest {
 fn factor(
     code: Parameter<SecretString>,
     recovery_code: Parameter<SecretString>,
+    passkey: CredentialJson,
 ) -> Result<Option<FactorProof>, ApiError> {
-    match (code.text()?, recovery_code.text()?) {
-        (None, None) => Ok(None),
-        (Some(code), None) => Ok(Some(FactorProof::OneTimeCode(code))),
-        (None, Some(code)) => Ok(Some(FactorProof::RecoveryCode(code))),
-        (Some(_), Some(_)) => Err(EITHER_CODE),
+    let passkey = (!passkey.is_absent()).then(|| passkey.assertion()).transpose()?;
+    match (code.text()?, recovery_code.text()?, passkey) {
+        (None, None, None) => Ok(None),
+        (Some(code), None, None) => Ok(Some(FactorProof::OneTimeCode(code))),
+        (None, Some(code), None) => Ok(Some(FactorProof::RecoveryCode(code))),
+        (None, None, Some(response)) => Ok(Some(FactorProof::Passkey(response))),
+        _ => Err(ONE_FACTOR),
     }
+}
+
+/// The current password of the caller.
+pub(super) fn current_password(parameter: Parameter<Password>) -> Result<Password, ApiError> {
+    parameter
+        .required("The current password is missing.", "The current password is longer than 1024 characters.")
 }
 
 /// The scope without [`Scope::ACCOUNT`], and whether the request asks for the right to the account endpoints.

@@ -8,7 +8,7 @@
 //! | 4 | id of the MAC key, which is one of the keys of refresh tokens |
 //! | 8 | expiry in seconds since the epoch |
 //! | 16 | random |
-//! | 32 | HMAC-SHA-256 of a prefix, the relying party's id, the purpose with its user, and the 29 bytes before |
+//! | 32 | HMAC-SHA-256 of a prefix, the relying party's id, the purpose with its user or session, and the 29 bytes before |
 //!
 //! A store that notes [`Challenge::key`] in the transaction of a ceremony makes the ceremony succeed once.
 
@@ -17,7 +17,7 @@ use super::relying_party::RelyingParty;
 use crate::keys::RefreshKeys;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use daypass_verifier::base::entropy::{Entropy, random};
-use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::ids::{SessionId, UserId};
 use daypass_verifier::base::time::Timestamp;
 use std::time::Duration;
 
@@ -37,18 +37,21 @@ pub enum Purpose {
     Registration(UserId),
     /// The second factor of this user.
     SecondFactor(UserId),
+    /// A reauthentication in this session.
+    Reauthentication(SessionId),
 }
 
 impl Purpose {
-    /// One byte and the user, or zeros.
+    /// One byte, and the user, the session or zeros.
     fn as_bytes(self) -> [u8; 17] {
-        let (byte, user) = match self {
+        let (byte, id) = match self {
             Self::Login => (1, [0; 16]),
             Self::Registration(user) => (2, *user.as_bytes()),
             Self::SecondFactor(user) => (3, *user.as_bytes()),
+            Self::Reauthentication(session) => (4, *session.as_bytes()),
         };
         let mut bytes = [byte; 17];
-        bytes.iter_mut().skip(1).zip(user).for_each(|(to, from)| *to = from);
+        bytes.iter_mut().skip(1).zip(id).for_each(|(to, from)| *to = from);
         bytes
     }
 }

@@ -287,7 +287,7 @@ pub enum Event {
         /// Whether the user showed two factors.
         two_factors: bool,
     },
-    /// The second factor of a reauthentication was rejected.
+    /// The second factor of a reauthentication, or its passkey, was rejected.
     #[serde(rename = "session.reauthentication_refused")]
     ReauthenticationRefused { cause: FactorFault, user: UserId, session: SessionId },
     /// The current password was wrong, or a change of the password was rejected.
@@ -520,11 +520,9 @@ pub enum FactorRefusal {
     Token(MfaTokenError),
     /// The factor or its user.
     Factor(FactorFault),
-    /// The response of an authenticator.
-    Passkey(Fault),
 }
 
-/// What is wrong with a second factor that comes with an authentic token.
+/// What is wrong with a factor that the right password, a live session or an authentic token comes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FactorFault {
@@ -538,10 +536,15 @@ pub enum FactorFault {
     UserChanged,
     /// The user has no such factor any more.
     NoFactor,
+    /// The authenticator verified no person, and the request has no password.
+    OneFactor,
     /// The stored secret cannot be decrypted.
     Unreadable,
     /// The scope was taken from the user or the client since the first step.
     ScopeNotGranted,
+    /// The response of an authenticator is rejected.
+    #[serde(untagged)]
+    Passkey(Fault),
 }
 
 /// Why a change of the password was rejected.

@@ -365,7 +365,7 @@ pub trait PasswordStore: AttemptStore {
         replacement: &Replacement<'_>,
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
 
-    /// Sets the authentication of a live session with one conditional write, or with a transaction that uses a second factor up.
+    /// Sets the authentication of a live session with one conditional write, or with a transaction that uses a factor up.
     fn reauthenticate(
         &self,
         renewal: &Reauthentication<'_>,
@@ -375,14 +375,14 @@ pub trait PasswordStore: AttemptStore {
 /// A new authentication of a session.
 #[derive(Debug)]
 pub struct Reauthentication<'a> {
-    /// The user against whom the password was checked. With a second factor, the store writes only if the user has not changed, as
-    /// for [`NewSession`].
+    /// The user against whom the request was checked. With a factor, the store writes only if the user has not changed, as for
+    /// [`NewSession`].
     pub user: &'a User,
     /// The session as read before. The store writes only if it is still live.
     pub session: &'a Session,
     /// The authentication that the session gets.
     pub authentication: Authentication,
-    /// The second factor that the user showed. The store writes only if no other request has used it.
+    /// The second factor or the passkey that the user showed. The store writes only if no other request has used it.
     pub factor: Option<UsedFactor<'a>>,
     /// The time of the write, at which the session must be live.
     pub now: Timestamp,
@@ -395,7 +395,7 @@ pub enum Reauthenticated {
     Now,
     /// The session has ended.
     Ended,
-    /// Another request used the second factor, or the user has changed.
+    /// Another request used the factor, or the user has changed.
     Overtaken,
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let narrow = json!({ "username": "erin", "password": PASSWORD, "scope": "orders:read" });
     let narrow = token_of(&seen.json(service, "/login", narrow).await, "access_token");
     for (method, path) in FACTORS {
-        let body = any();
+        let body = any(path);
         seen.see(service, sent(method, path, &body)).await;
         let mut denied = sent(method, path, &body);
         denied.extensions_mut().insert(service.principal(&narrow));
@@ -147,15 +147,16 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     seen.see(service, authorized(request("DELETE", "/factors/totp"))).await;
     service.clock.advance(Duration::from_secs(601));
     for (method, path) in FACTORS {
-        seen.see(service, authorized(sent(method, path, &any()))).await;
+        seen.see(service, authorized(sent(method, path, &any(path)))).await;
     }
 }
 
-/// A body for each of the operations.
-fn any() -> Value {
-    let response = json!({ "clientDataJSON": "AAAA", "authenticatorData": "AAAA" });
+/// A body for each of the operations. A reauthentication takes one second factor.
+fn any(path: &str) -> Value {
+    let response = json!({ "clientDataJSON": "AAAA", "authenticatorData": "AAAA", "signature": "AAAA" });
     let passkey = json!({ "type": "public-key", "id": "AAAA", "response": response });
-    json!({
-        "enrolment_token": "x", "code": "x", "name": "x", "passkey": passkey, "current_password": PASSWORD,
-    })
+    if path == "/reauthenticate" {
+        return json!({ "passkey": passkey, "current_password": PASSWORD });
+    }
+    json!({ "enrolment_token": "x", "code": "x", "name": "x", "passkey": passkey })
 }

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 const LOGIN: &str = "/login/passkey";
 const ADD: &str = "/factors/passkeys";
+const RENEW: &str = "/reauthenticate";
+const CHALLENGE: &str = "/reauthenticate/passkey/options";
 const STRICT: &str = r#"[{"client_id":"strict","require_mfa":true},{"client_id":"web"}]"#;
 
 fn sent(method: &str, path: &str, body: &Value) -> Request {
@@ -66,6 +68,9 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     let options = seen.see(service, authorized(sent("POST", "/factors/passkeys/options", &nothing))).await;
     let again = json!({ "name": "Again", "passkey": authenticator.create(&options) });
     seen.see(service, authorized(sent("POST", ADD, &again))).await;
+    let options = seen.see(service, authorized(sent("POST", CHALLENGE, &nothing))).await;
+    let renewal = json!({ "passkey": authenticator.get(&options) });
+    seen.see(service, authorized(sent("POST", RENEW, &renewal))).await;
 
     // As second factor, and without the setting.
     let first = seen.json(service, "/login", login("frank", PASSWORD)).await;
@@ -78,8 +83,10 @@ pub(super) async fn walk(seen: &mut Seen, service: &Service, dynamodb: &str) {
     off.clock.set(service.clock.now());
     seen.json(&off, "/login/passkey/options", json!({})).await;
     seen.json(&off, LOGIN, good).await;
-    for path in ["/factors/passkeys/options", ADD] {
-        let mut request = sent("POST", path, &again);
+    for (path, body) in
+        [("/factors/passkeys/options", &again), (ADD, &again), (CHALLENGE, &nothing), (RENEW, &renewal)]
+    {
+        let mut request = sent("POST", path, body);
         request.extensions_mut().insert(strong);
         seen.see(&off, request).await;
     }

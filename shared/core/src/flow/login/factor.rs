@@ -4,7 +4,6 @@
 //! the transaction; and the read of the live sessions. The transaction uses the factor up: its condition is that the stored time
 //! step is earlier, or that the recovery code is still stored. So a code works once, at any concurrency.
 
-use super::passkey::{RequestOptions, ShownPasskey};
 use super::{Login, Opens};
 use crate::account::authentication::{Method, Methods};
 use crate::client::{Client, Transport};
@@ -12,6 +11,7 @@ use crate::factor::{FactorKind, bound_to, recovery, totp::Totp};
 use crate::flow::error::{Problem, Throttled};
 use crate::flow::issue::{TokenResponse, exposed};
 use crate::flow::outcome::Outcome;
+use crate::flow::passkey::{Passkeys, RequestOptions, ShownPasskey};
 use crate::flow::throttle::remember;
 use crate::keys::FactorKeys;
 use crate::passkey::ceremony::Assertion;
@@ -25,7 +25,6 @@ use crate::throttle::{Attempt, Counter, Exhausted, FactorSender, Proof, Subjects
 use crate::token::device::Device;
 use crate::token::mfa::{LIFETIME, MfaToken, MfaTokenError};
 use daypass_verifier::base::digest::prefix;
-use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::{AttemptId, ClientId};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -76,6 +75,25 @@ pub enum FactorProof {
     Passkey(Assertion),
 }
 
+impl FactorProof {
+    /// The answer to a wrong one.
+    pub(crate) fn rejected(&self) -> Problem {
+        match self {
+            Self::Passkey(_) => Problem::PasskeyRejected,
+            Self::OneTimeCode(_) | Self::RecoveryCode(_) => Problem::WrongCode,
+        }
+    }
+}
+
+impl From<PasskeyRefusal> for FactorFault {
+    fn from(refusal: PasskeyRefusal) -> Self {
+        match refusal {
+            PasskeyRefusal::Response(fault) => Self::Passkey(fault),
+            PasskeyRefusal::Stored(_) => Self::NoFactor,
+        }
+    }
+}
+
 /// A factor that is right, before the store has used it up.
 pub(crate) enum Shown {
     OneTimeCode { step: u64, resealed: Option<Vec<u8>> },
@@ -95,7 +113,7 @@ impl Shown {
         }
     }
 
-    fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         match self {
             Self::OneTimeCode { .. } | Self::RecoveryCode(_) => Method::OneTimeCode,
             Self::Passkey(shown) => shown.method(),
@@ -131,8 +149,8 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             expires_at: Timestamp::from_seconds((now + LIFETIME).seconds()),
         };
         let (ids, mut factors) = (&user.factors.passkeys, user.factors.kinds());
-        let party = self.config.passkeys.as_ref().filter(|_| !ids.is_empty());
-        let passkey = party.map(|party| self.options(party, Purpose::SecondFactor(user.id), ids));
+        let options = || self.passkeys().options(Purpose::SecondFactor(user.id), ids).ok();
+        let passkey = if ids.is_empty() { None } else { options() };
         // The passkeys of a service that has none any more.
         factors.retain(|kind| *kind != FactorKind::Passkey || passkey.is_some());
         events.push(Event::LoginMfaRequired { user: user.id, client: client.id.clone() });
@@ -183,12 +201,11 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             events.push(Event::LoginFactorRefused { cause, user, client });
             return Err(Problem::TokenRejected);
         }
-        let refused_for = |cause| Event::LoginFactorRefused {
-            cause,
+        let refused = |cause| Event::LoginFactorRefused {
+            cause: FactorRefusal::Factor(cause),
             user: Some(token.user),
             client: Some(client.id.clone()),
         };
-        let refused = |cause| refused_for(FactorRefusal::Factor(cause));
         let key = self.peppers.counter_key();
         let subjects = Subjects::of(key, &token.username, request.source_ip, Proof::Nothing);
         let here = subjects.address.as_ref().map(|address| address.known);
@@ -223,15 +240,18 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             events.push(refused(FactorFault::ScopeNotGranted));
             return Err(Problem::ScopeNotGranted);
         }
-        let wrong = || match request.proof {
-            FactorProof::Passkey(_) => Problem::PasskeyRejected,
-            FactorProof::OneTimeCode(_) | FactorProof::RecoveryCode(_) => Problem::WrongCode,
+        let check = FactorCheck {
+            user: &user,
+            keys: &self.factor_keys,
+            passkeys: self.passkeys(),
+            purpose: Purpose::SecondFactor(user.id),
+            now,
         };
-        let shown = match self.check_factor(&request.proof, &user, now, events).await? {
+        let shown = match check.run(&request.proof, events).await? {
             Ok(shown) => shown,
             Err(cause) => {
-                events.push(refused_for(cause));
-                return Err(wrong());
+                events.push(refused(cause));
+                return Err(request.proof.rejected());
             }
         };
         let known = here.and_then(|here| remember(limits.known_for, &begun.known, here, now));
@@ -251,7 +271,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         };
         let Some(session) = self.open(&opens).await? else {
             events.push(refused(FactorFault::Overtaken));
-            return Err(wrong());
+            return Err(request.proof.rejected());
         };
         if let Shown::RecoveryCode(_) = shown {
             let left = user.factors.recovery.len().saturating_sub(1) as u64;
@@ -259,68 +279,64 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         }
         self.answer(&opens, &session, events).await
     }
-
-    /// Whether the factor is that of the user. A passkey of another user costs no read.
-    async fn check_factor(
-        &self,
-        proof: &FactorProof,
-        user: &User,
-        now: Timestamp,
-        events: &mut Vec<Event>,
-    ) -> Result<Result<Shown, FactorRefusal>, Problem> {
-        match proof {
-            FactorProof::Passkey(response) if user.factors.passkeys.contains(&response.id) => {
-                let checked = self.check_passkey(response, Purpose::SecondFactor(user.id), events).await?;
-                let shown = checked.map(|shown| Shown::Passkey(Box::new(shown)));
-                Ok(shown.map_err(|(cause, _)| match cause {
-                    PasskeyRefusal::Response(fault) => FactorRefusal::Passkey(fault),
-                    PasskeyRefusal::Stored(_) => FactorRefusal::Factor(FactorFault::NoFactor),
-                }))
-            }
-            _ => {
-                let (keys, entropy) = (&self.factor_keys, self.context.entropy.as_ref());
-                Ok(check_code(proof, user, keys, entropy, now, events).map_err(FactorRefusal::Factor))
-            }
-        }
-    }
 }
 
-/// Whether the code is that of the user. A one-time code must be later than the last accepted one.
-///
-/// # Errors
-/// The fault of the code.
-pub(crate) fn check_code(
-    proof: &FactorProof,
-    user: &User,
-    keys: &FactorKeys,
-    entropy: &dyn Entropy,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) -> Result<Shown, FactorFault> {
-    match proof {
-        FactorProof::OneTimeCode(code) => {
-            let enrolled = user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
-            let context = bound_to(user.id);
-            let opened = keys.open(&enrolled.sealed, &context);
-            let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
-            let (Some(opened), Some(totp)) = (opened, totp) else {
-                events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
-                return Err(FactorFault::Unreadable);
-            };
-            let Some(step) = totp.accept(code.expose(), now, enrolled.step) else {
-                let is_old = totp.accept(code.expose(), now, 0).is_some();
-                return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
-            };
-            // If it cannot be encrypted again, the old form stays.
-            let resealed = opened.outdated.then(|| keys.seal(opened.plain.expose(), &context, entropy).ok());
-            Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
+/// The check of a second factor of a user.
+pub(crate) struct FactorCheck<'a, S> {
+    pub(crate) user: &'a User,
+    pub(crate) keys: &'a FactorKeys,
+    pub(crate) passkeys: Passkeys<'a, S>,
+    /// What the challenge of a passkey must be for.
+    pub(crate) purpose: Purpose,
+    pub(crate) now: Timestamp,
+}
+
+impl<S: PasskeyStore> FactorCheck<'_, S> {
+    /// Whether the factor is that of the user. A passkey of another user costs no read.
+    pub(crate) async fn run(
+        &self,
+        proof: &FactorProof,
+        events: &mut Vec<Event>,
+    ) -> Result<Result<Shown, FactorFault>, Problem> {
+        match proof {
+            FactorProof::Passkey(response) if self.user.factors.passkeys.contains(&response.id) => {
+                let checked = self.passkeys.check(response, self.purpose, events).await?;
+                let shown = checked.map(|shown| Shown::Passkey(Box::new(shown)));
+                Ok(shown.map_err(|(cause, _)| FactorFault::from(cause)))
+            }
+            // A passkey is no code.
+            FactorProof::Passkey(_) => Ok(Err(FactorFault::NoFactor)),
+            FactorProof::OneTimeCode(code) => Ok(self.one_time_code(code.expose(), events)),
+            FactorProof::RecoveryCode(code) => Ok(self.recovery_code(code.expose())),
         }
-        FactorProof::RecoveryCode(_) if !user.factors.is_enrolled() => Err(FactorFault::NoFactor),
-        FactorProof::RecoveryCode(code) => {
-            let found = recovery::find(code.expose(), user.id, keys, &user.factors.recovery);
-            found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
+    }
+
+    /// A one-time code must be later than the last accepted one.
+    fn one_time_code(&self, code: &str, events: &mut Vec<Event>) -> Result<Shown, FactorFault> {
+        let enrolled = self.user.factors.totp.as_ref().ok_or(FactorFault::NoFactor)?;
+        let context = bound_to(self.user.id);
+        let opened = self.keys.open(&enrolled.sealed, &context);
+        let totp = opened.as_ref().and_then(|opened| Totp::from_bytes(opened.plain.expose()));
+        let (Some(opened), Some(totp)) = (opened, totp) else {
+            events.push(Event::failure("open_factor", &"no key of the key set decrypts the secret"));
+            return Err(FactorFault::Unreadable);
+        };
+        let Some(step) = totp.accept(code, self.now, enrolled.step) else {
+            let is_old = totp.accept(code, self.now, 0).is_some();
+            return Err(if is_old { FactorFault::UsedCode } else { FactorFault::WrongCode });
+        };
+        // If it cannot be encrypted again, the old form stays.
+        let entropy = self.passkeys.context.entropy.as_ref();
+        let resealed = opened.outdated.then(|| self.keys.seal(opened.plain.expose(), &context, entropy).ok());
+        Ok(Shown::OneTimeCode { step, resealed: resealed.flatten() })
+    }
+
+    fn recovery_code(&self, code: &str) -> Result<Shown, FactorFault> {
+        let factors = &self.user.factors;
+        if !factors.is_enrolled() {
+            return Err(FactorFault::NoFactor);
         }
-        // A passkey is no code: the login reads it.
-        FactorProof::Passkey(_) => Err(FactorFault::NoFactor),
+        let found = recovery::find(code, self.user.id, self.keys, &factors.recovery);
+        found.map(Shown::RecoveryCode).ok_or(FactorFault::WrongCode)
     }
 }

@@ -1,4 +1,4 @@
-//! Login with a passkey, without a name and a password, and the check of a passkey as second factor.
+//! Login with a passkey, without a name and a password.
 //!
 //! A login has two requests. The first gets a challenge and costs no request to the store. The second brings the response of the
 //! authenticator. It takes two reads, of the passkey and of its user, and the transaction that opens the session. Then come the
@@ -6,23 +6,20 @@
 //! guessed, and a response without a challenge of this deployment costs no request.
 
 use super::{Login, Opens};
-use crate::account::authentication::{Method, Methods};
+use crate::account::authentication::Methods;
 use crate::client::Client;
 use crate::flow::error::Problem;
 use crate::flow::issue::TokenResponse;
 use crate::flow::outcome::Outcome;
-use crate::passkey::ceremony::{Assertion, Ceremony, Used};
-use crate::passkey::challenge::{Challenge, LIFETIME, Purpose};
-use crate::passkey::relying_party::RelyingParty;
-use crate::passkey::{Fault, PasskeyId};
+use crate::flow::passkey::{Passkeys, RequestOptions};
+use crate::passkey::PasskeyId;
+use crate::passkey::ceremony::Assertion;
+use crate::passkey::challenge::Purpose;
 use crate::ports::event::Event;
-use crate::ports::passkey::{Passkey, PasskeyMismatch, PasskeyRefusal, PasskeyStore, UsedPasskey};
+use crate::ports::passkey::{PasskeyMismatch, PasskeyRefusal, PasskeyStore};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
-use data_encoding::BASE64URL_NOPAD;
-use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::jose::dpop::Thumbprint;
-use serde::Serialize;
 
 /// A parsed login with a passkey.
 #[derive(Debug)]
@@ -37,105 +34,19 @@ pub struct PasskeyLoginRequest {
     pub(crate) user_agent: Option<String>,
 }
 
-/// What a page hands to `navigator.credentials.get` (`PublicKeyCredentialRequestOptionsJSON`).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestOptions {
-    challenge: String,
-    /// In milliseconds.
-    timeout: u64,
-    rp_id: String,
-    /// Empty for a login without a name: the browser offers what it has.
-    allow_credentials: Vec<CredentialDescriptor>,
-    user_verification: &'static str,
-}
-
-/// A credential (`PublicKeyCredentialDescriptorJSON`).
-#[derive(Debug, Serialize)]
-pub(crate) struct CredentialDescriptor {
-    r#type: &'static str,
-    id: String,
-}
-
-impl CredentialDescriptor {
-    /// The descriptors of these credential ids.
-    pub(crate) fn all(ids: &[Vec<u8>]) -> Vec<Self> {
-        ids.iter().map(|id| Self { r#type: "public-key", id: BASE64URL_NOPAD.encode(id) }).collect()
-    }
-}
-
-/// Milliseconds for which a browser waits for its person.
-pub(crate) const TIMEOUT: u64 = LIFETIME.as_secs() * 1000;
-
-/// A passkey whose response is right, before the store has noted its use.
-pub(crate) struct ShownPasskey {
-    pub(super) passkey: Passkey,
-    pub(super) used: Used,
-    pub(super) challenge: Challenge,
-}
-
-impl ShownPasskey {
-    pub(super) fn used(&self) -> UsedPasskey<'_> {
-        UsedPasskey { passkey: &self.passkey, used: self.used, challenge: self.challenge }
-    }
-
-    /// The method that the user showed.
-    pub(super) const fn method(&self) -> Method {
-        if self.used.user_verified { Method::VerifiedPasskey } else { Method::Passkey }
-    }
-}
-
 impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
     /// A challenge for a login with any passkey.
     pub fn passkey_options(&self) -> Outcome<RequestOptions> {
-        let options = self.config.passkeys.as_ref().map(|party| self.options(party, Purpose::Login, &[]));
-        Outcome::new(options.ok_or(Problem::PasskeysOff), Vec::new())
+        Outcome::new(self.passkeys().options(Purpose::Login, &[]), Vec::new())
     }
 
-    /// What a page needs for a response to a new challenge. No credential ids mean any credential.
-    pub(super) fn options(&self, party: &RelyingParty, purpose: Purpose, ids: &[Vec<u8>]) -> RequestOptions {
-        RequestOptions {
-            challenge: self.ceremony(party, purpose).challenge(self.context.entropy.as_ref()),
-            timeout: TIMEOUT,
-            rp_id: party.id().to_owned(),
-            allow_credentials: CredentialDescriptor::all(ids),
-            // Authenticators that can verify their person do. One that was registered so must (`Fault::NotVerified`).
-            user_verification: "preferred",
-        }
-    }
-
-    fn ceremony<'a>(&'a self, party: &'a RelyingParty, purpose: Purpose) -> Ceremony<'a> {
-        Ceremony { party, keys: &self.issuer.refresh_keys, purpose, now: self.context.clock.now() }
-    }
-
-    /// Checks the response of an authenticator with the stored passkey. The inner error is why it is rejected, with the user of the
-    /// passkey, when known.
-    pub(super) async fn check_passkey(
-        &self,
-        response: &Assertion,
-        purpose: Purpose,
-        events: &mut Vec<Event>,
-    ) -> Result<Result<ShownPasskey, (PasskeyRefusal, Option<UserId>)>, Problem> {
-        let party = self.config.passkeys.as_ref().ok_or(Problem::PasskeysOff)?;
-        let ceremony = self.ceremony(party, purpose);
-        let presented = match ceremony.authenticate(response) {
-            Ok(presented) => presented,
-            Err(fault) => return Ok(Err((PasskeyRefusal::Response(fault), None))),
-        };
-        let id = PasskeyId::of(&response.id);
-        let passkey = self.store.passkey(id).await.map_err(Problem::store("passkey"))?;
-        let Some(passkey) = passkey else {
-            return Ok(Err((PasskeyRefusal::Stored(PasskeyMismatch::UnknownPasskey), None)));
-        };
-        let user = passkey.credential.user;
-        match presented.verify(&passkey.credential) {
-            Ok(used) => Ok(Ok(ShownPasskey { passkey, used, challenge: presented.challenge })),
-            Err(fault) => {
-                if fault == Fault::Counter {
-                    events.push(Event::PasskeyCopied { user, passkey: id });
-                }
-                Ok(Err((PasskeyRefusal::Response(fault), Some(user))))
-            }
+    /// The challenges and checks of this service.
+    pub(super) fn passkeys(&self) -> Passkeys<'_, S> {
+        Passkeys {
+            party: self.config.passkeys.as_ref(),
+            keys: &self.issuer.refresh_keys,
+            store: &self.store,
+            context: &self.context,
         }
     }
 
@@ -155,7 +66,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
         let client = &request.client;
         let passkey = PasskeyId::of(&request.response.id);
         let refused = |cause, user| Event::PasskeyRefused { cause, client: client.id.clone(), user, passkey };
-        let shown = match self.check_passkey(&request.response, Purpose::Login, events).await? {
+        let shown = match self.passkeys().check(&request.response, Purpose::Login, events).await? {
             Ok(shown) => shown,
             Err((cause, user)) => {
                 events.push(refused(cause, user));

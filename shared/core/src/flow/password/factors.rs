@@ -20,7 +20,7 @@ use crate::passkey::ceremony::Attestation;
 use crate::ports::context::Principal;
 use crate::ports::event::{Event, FactorsChange};
 use crate::ports::mail::{FactorNotice, Language, MailRequest, NOTICE_LIFETIME, Occasion};
-use crate::ports::store::{FactorChange, FactorEdit, FactorStore, FactorsChanged, User, UserStatus};
+use crate::ports::store::{FactorChange, FactorEdit, FactorStore, FactorsChanged, User};
 use crate::secret::SecretString;
 use crate::session::EndReason;
 use crate::token::mail::OutboxId;
@@ -218,11 +218,9 @@ impl<S: FactorStore> ChangePassword<S> {
 
     /// The caller, with session and user as they are now.
     async fn owner(&self, request: &FactorsRequest) -> Result<Owner<'_>, Problem> {
-        let Asking { principal, name, client, now, .. } = self.caller(request.principal).await?;
-        let user = self.store.user_named(&name).await.map_err(Problem::store("user_named"))?;
-        // Another user can have this name by now.
-        let is_same = |user: &User| user.id == principal.user && user.status == UserStatus::Enabled;
-        let user = user.filter(is_same).ok_or(Problem::NoUser)?;
+        let asking = self.caller(request.principal).await?;
+        let user = self.user_of(&asking).await?;
+        let Asking { principal, client, now, .. } = asking;
         Ok(Owner { principal, user, client, now })
     }
 

@@ -7,7 +7,7 @@ use super::ChangePassword;
 use super::factors::{FactorsAnswer, FactorsRequest, Owner};
 use crate::factor::MAX_PASSKEYS;
 use crate::flow::error::Problem;
-use crate::flow::login::passkey::{CredentialDescriptor, TIMEOUT};
+use crate::flow::passkey::{CredentialDescriptor, TIMEOUT};
 use crate::passkey::PasskeyId;
 use crate::passkey::ceremony::{Attestation, Ceremony};
 use crate::passkey::challenge::Purpose;
