@@ -98,7 +98,7 @@ def main():
 
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves. Its
     # keys rotate while it is asked.
-    quick = {"keys_published_seconds": PUBLISHED_SECONDS, "keys_max_age_seconds": 5}
+    quick = {"keys_published_seconds": PUBLISHED_SECONDS, "keys_max_age_seconds": 5, "passkey_rp_id": "example.com", "passkey_origins": "https://app.example.com"}
     usual = daypass_stack(aws, "daypass", "ES256", quick, {"jwks_interval_seconds": 5})
     usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", usual["DAYPASS_URL"], [0, 300], examples=[0, 300])
     usual["DAYPASS_REVOCATIONS_SECONDS"] = "5"

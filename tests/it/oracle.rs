@@ -13,6 +13,7 @@ use daypass_core::http::answer::Response;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::passkey::PasskeyId;
+use daypass_core::passkey::challenge::Challenge;
 use daypass_core::ports::context::Context;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::passkey::{Passkey, PasskeyStore};
@@ -73,6 +74,10 @@ impl PasskeyStore for Leaky {
 
     async fn passkeys_of(&self, user: &User) -> Result<Vec<Passkey>, StoreError> {
         self.store.passkeys_of(user).await
+    }
+
+    async fn use_up(&self, challenge: &Challenge) -> Result<bool, StoreError> {
+        self.store.use_up(challenge).await
     }
 
     async fn rename_passkey(&self, id: PasskeyId, user: UserId, name: &str) -> Result<bool, StoreError> {

@@ -494,9 +494,11 @@ async fn requests_on_the_wire() {
     let done = service.post("/login/passkey", &body).await;
     assert_eq!(done.status, 200);
     assert_eq!(counted(&service), expected("GetItem GetItem Query TransactWriteItems", 8.0));
-    // A used challenge is seen by the transaction, a forged one costs nothing.
+    // The counter of a repeat has not grown. A conditional write finds that the challenge was used. A forged one costs nothing.
     service.post("/login/passkey", &body).await;
-    assert_eq!(counted(&service).0, "GetItem");
+    assert_eq!(counted(&service).0, "GetItem UpdateItem");
+    let repeat = PasskeyRefusal::Stored(PasskeyMismatch::Overtaken);
+    assert_eq!(refusals(&service), [repeat], "and no alarm for a copy");
     let mut forged = shown(&service, &mut authenticator).await;
     forged["passkey"]["response"]["clientDataJSON"] = json!("AAAA");
     service.post("/login/passkey", &forged).await;

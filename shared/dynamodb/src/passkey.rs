@@ -5,6 +5,7 @@ use crate::DynamoDb;
 use crate::item::{self, BACKED_UP, EXPIRES_AT, ID, KEY, NAME, SIGN_COUNT, USED_AT};
 use crate::schema::bug;
 use crate::store::{Conditional, as_action, conditional, names, values};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
@@ -31,6 +32,10 @@ impl PasskeyStore for DynamoDb {
         let mut passkeys: Vec<Passkey> = found.into_iter().flatten().collect();
         passkeys.sort_by_key(|passkey| (passkey.created_at, passkey.credential.passkey_id()));
         Ok(passkeys)
+    }
+
+    async fn use_up(&self, challenge: &Challenge) -> Result<bool, StoreError> {
+        Ok(matches!(conditional(self.noting(challenge)?).await?, Conditional::Done(_)))
     }
 
     async fn rename_passkey(&self, id: PasskeyId, user: UserId, name: &str) -> Result<bool, StoreError> {
@@ -74,12 +79,12 @@ impl DynamoDb {
                 ("backed_up", AttributeValue::Bool(used.backed_up)),
                 ("now", item::precise(now)),
             ]));
-        Ok([as_action(&update)?, self.note(&shown.challenge)?])
+        Ok([as_action(&update)?, as_action(&self.noting(&shown.challenge)?)?])
     }
 
-    /// The part that notes a challenge, if no other login has.
-    fn note(&self, challenge: &Challenge) -> Result<TransactWriteItem, StoreError> {
-        let update = self
+    /// The write that notes a challenge, if no other request has.
+    fn noting(&self, challenge: &Challenge) -> Result<UpdateItemFluentBuilder, StoreError> {
+        Ok(self
             .client
             .update_item()
             .table_name(self.attempts_table()?)
@@ -90,8 +95,7 @@ impl DynamoDb {
             .set_expression_attribute_values(values([(
                 "expires_at",
                 item::seconds(challenge.expires_at + KEPT),
-            )]));
-        as_action(&update)
+            )])))
     }
 
     /// The part that adds the item of a passkey, if no passkey has its credential id.

@@ -85,7 +85,7 @@ async fn a_passkey_renews_the_session() {
     assert_eq!(
         refusals(&service),
         [
-            FactorFault::Passkey(Fault::Counter),
+            FactorFault::Overtaken,
             FactorFault::Passkey(Fault::Challenge),
             FactorFault::Passkey(Fault::Challenge),
         ]

@@ -107,15 +107,18 @@ impl<S: PasskeyStore> Passkeys<'_, S> {
         let Some(passkey) = passkey else {
             return Ok(Err((PasskeyRefusal::Stored(PasskeyMismatch::UnknownPasskey), None)));
         };
-        let user = passkey.credential.user;
-        match presented.verify(&passkey.credential) {
-            Ok(used) => Ok(Ok(ShownPasskey { passkey, used, challenge: presented.challenge })),
-            Err(fault) => {
-                if fault == Fault::Counter {
-                    events.push(Event::PasskeyCopied { user, passkey: id });
-                }
-                Ok(Err((PasskeyRefusal::Response(fault), Some(user))))
+        let (user, challenge) = (passkey.credential.user, presented.challenge);
+        let fault = match presented.verify(&passkey.credential) {
+            Ok(used) => return Ok(Ok(ShownPasskey { passkey, used, challenge })),
+            Err(fault) => fault,
+        };
+        if fault == Fault::Counter {
+            // A repeat of a request shows a counter that has not grown either. Its challenge was used.
+            if !self.store.use_up(&challenge).await.map_err(Problem::store("use_up"))? {
+                return Ok(Err((PasskeyRefusal::Stored(PasskeyMismatch::Overtaken), Some(user))));
             }
+            events.push(Event::PasskeyCopied { user, passkey: id });
         }
+        Ok(Err((PasskeyRefusal::Response(fault), Some(user))))
     }
 }

@@ -44,6 +44,9 @@ pub trait PasskeyStore: UserStore {
     /// The passkeys of a user, the oldest first; strongly consistent.
     fn passkeys_of(&self, user: &User) -> impl Future<Output = Result<Vec<Passkey>, StoreError>> + Send;
 
+    /// Uses a challenge up without a passkey, with one conditional write. Returns whether no request had used it.
+    fn use_up(&self, challenge: &Challenge) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Gives a passkey of this user another name, with one conditional write. Returns whether the user has the passkey.
     fn rename_passkey(
         &self,

@@ -7,6 +7,7 @@ use daypass_core::factor::totp::{Totp, TotpHash};
 use daypass_core::secret::Secret;
 use daypass_runtime::SystemClock;
 use daypass_testkit::Answer;
+use daypass_tests::authenticator::Authenticator;
 use daypass_verifier::base::time::Clock;
 use http::Method;
 use serde_json::{Value, json};
@@ -93,4 +94,21 @@ async fn a_route_can_need_a_newer_or_stronger_authentication() {
     assert_eq!(refused.outcome(), (403, "insufficient_user_authentication".to_owned()));
     let strong = again(&stage, &renewed, ("recovery_code", &recovery)).await;
     check(&stage, &strong, true, true).await;
+
+    // A passkey renews the session without the password, and opens another one without a name.
+    let mut authenticator = Authenticator::new(true);
+    let options = call(&stage, &strong, "/factors/passkeys/options", json!({})).await.json();
+    let body = json!({ "name": "Phone", "passkey": authenticator.create(&options) });
+    let added = call(&stage, &strong, "/factors/passkeys", body).await;
+    assert_eq!(added.status, 200, "{added:?}");
+    let options = call(&stage, &refreshed, "/reauthenticate/passkey/options", json!({})).await.json();
+    let body = json!({ "passkey": authenticator.get(&options) });
+    let again = call(&stage, &refreshed, "/reauthenticate", body).await;
+    assert_eq!(again.status, 200, "{again:?}");
+    let tokens = Tokens { access: again.text("access_token"), ..refreshed.clone() };
+    check(&stage, &tokens, true, true).await;
+    let options = stage.post("/login/passkey/options", JSON, "{}").await.json();
+    let body = json!({ "passkey": authenticator.get(&options) });
+    let login = stage.post("/login/passkey", JSON, body.to_string());
+    check(&stage, &stage.tokens(login).await, true, true).await;
 }

@@ -17,7 +17,7 @@ use crate::keys::FactorKeys;
 use crate::passkey::ceremony::Assertion;
 use crate::passkey::challenge::Purpose;
 use crate::ports::event::{Event, FactorFault, FactorRefusal};
-use crate::ports::passkey::{PasskeyRefusal, PasskeyStore};
+use crate::ports::passkey::{PasskeyMismatch, PasskeyRefusal, PasskeyStore};
 use crate::ports::store::{AddressStore, AttemptStore, Store, UsedFactor, User, UserStatus};
 use crate::secret::SecretString;
 use crate::session::KeyDigest;
@@ -89,6 +89,7 @@ impl From<PasskeyRefusal> for FactorFault {
     fn from(refusal: PasskeyRefusal) -> Self {
         match refusal {
             PasskeyRefusal::Response(fault) => Self::Passkey(fault),
+            PasskeyRefusal::Stored(PasskeyMismatch::Overtaken) => Self::Overtaken,
             PasskeyRefusal::Stored(_) => Self::NoFactor,
         }
     }
