@@ -47,7 +47,7 @@ pub(crate) fn json_request(method: &str, path: &str, body: &Value) -> Request {
 }
 
 /// The claims of an access token.
-fn claims(answer: &Answer) -> Value {
+pub(crate) fn claims(answer: &Answer) -> Value {
     let token = answer.access_token();
     let payload = BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap();
     serde_json::from_slice(&payload).unwrap()
@@ -81,7 +81,7 @@ pub(crate) async fn enrolled(service: &Service, name: &str, verifies: bool) -> (
     (user, authenticator)
 }
 
-async fn options(service: &Service) -> Value {
+pub(crate) async fn options(service: &Service) -> Value {
     service.post("/login/passkey/options", &json!({})).await.json()
 }
 
@@ -95,7 +95,7 @@ async fn log_in(service: &Service, authenticator: &mut Authenticator) -> Answer 
     service.post("/login/passkey", &body).await
 }
 
-fn refusals(service: &Service) -> Vec<PasskeyRefusal> {
+pub(crate) fn refusals(service: &Service) -> Vec<PasskeyRefusal> {
     let cause = |event: &Event| match event {
         Event::PasskeyRefused { cause, .. } => Some(*cause),
         _ => None,
@@ -540,25 +540,32 @@ async fn changed_responses_are_rejected() {
     let begin = json_request("POST", "/factors/passkeys/options", &json!({}));
     let options = service.send_as(&access, begin).await.json();
     let registration = json!({ "name": "x", "passkey": Authenticator::new(true).create(&options) });
-    let before = service.bench.store.user(&ada.username).await.unwrap().unwrap();
+    reject_changes(&service, &ada, &access, &login, &registration).await;
+}
+
+/// Sends 9,000 changes of a good login of a user, 1,000 of a good registration, and then the login itself.
+pub(crate) async fn reject_changes(
+    service: &Service,
+    user: &User,
+    access: &str,
+    login: &Value,
+    registration: &Value,
+) {
+    let before = service.bench.store.user(&user.username).await.unwrap().unwrap();
     let mut dice = Dice(1);
     let mut changed: Vec<(usize, Value)> = Vec::new();
     for round in 0..10_000 {
         // A registration reads the session and the user, and a login nothing before its response is right.
-        let (kind, good) = if round % 10 == 0 { (1, &registration) } else { (0, &login) };
+        let (kind, good) = if round % 10 == 0 { (1, registration) } else { (0, login) };
         changed.push((kind, dice.change(good, kind == 1)));
     }
-    changed
-        .retain(|(kind, changed)| *changed != if *kind == 1 { registration.clone() } else { login.clone() });
+    changed.retain(|(kind, changed)| changed != if *kind == 1 { registration } else { login });
     let mut rejected = [0; 2];
     for some in changed.chunks(32) {
-        let answers = join_all(some.iter().map(|(kind, changed)| {
-            let (service, access) = (&service, &access);
-            async move {
-                match kind {
-                    0 => service.post("/login/passkey", changed).await,
-                    _ => service.send_as(access, json_request("POST", "/factors/passkeys", changed)).await,
-                }
+        let answers = join_all(some.iter().map(|(kind, changed)| async move {
+            match kind {
+                0 => service.post("/login/passkey", changed).await,
+                _ => service.send_as(access, json_request("POST", "/factors/passkeys", changed)).await,
             }
         }))
         .await;
@@ -568,8 +575,8 @@ async fn changed_responses_are_rejected() {
         }
     }
     assert!(rejected[0] > 8_500 && rejected[1] > 900, "{rejected:?}");
-    assert!(service.bench.store.user(&ada.username).await.unwrap() == Some(before));
-    assert_eq!(service.post("/login/passkey", &login).await.status, 200, "the response itself is good");
+    assert!(service.bench.store.user(&user.username).await.unwrap() == Some(before));
+    assert_eq!(service.post("/login/passkey", login).await.status, 200, "the response itself is good");
 }
 
 /// A linear congruential generator.
@@ -602,7 +609,12 @@ impl Dice {
         // and unknown members of the client data are ignored.
         let (from, to) = match (registration, pointer) {
             (true, "/passkey/response/authenticatorData") => (0, 32),
-            (true, "/passkey/response/clientDataJSON") => (r#"{"challenge":""#.len(), 90),
+            (true, "/passkey/response/clientDataJSON") => {
+                let text = str::from_utf8(&bytes).unwrap();
+                let tail = text.split_once(r#""challenge":""#).unwrap().1;
+                let from = text.len() - tail.len();
+                (from, from + tail.find('"').unwrap())
+            }
             _ => (0, bytes.len()),
         };
         let at = from + self.roll(to - from);

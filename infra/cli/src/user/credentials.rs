@@ -15,7 +15,7 @@ fn member<'a>(object: &'a Object, name: &str) -> Result<&'a str, String> {
 }
 
 /// A number, or a string of digits.
-fn number(object: &Object, name: &str) -> Option<u64> {
+pub(crate) fn number(object: &Object, name: &str) -> Option<u64> {
     object.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
@@ -161,21 +161,23 @@ pub(crate) fn keycloak(credentials: &[Value]) -> Result<Spelled, String> {
         let salt = bytes(member(password, "salt")?, "its salt")?;
         return keycloak_hash(member(password, "hashedSaltedValue")?, &salt, password);
     }
-    let document = |name: &str| -> Result<Object, String> {
-        let text = password
-            .get(name)
-            .and_then(Value::as_str)
-            .ok_or_else(|| format!("the credential has no `{name}`"))?;
-        daypass_verifier::base::json::object(text.as_bytes())
-            .map_err(|_| format!("`{name}` of the credential is not a JSON object"))
-    };
-    let (secret, data) = (document("secretData")?, document("credentialData")?);
+    let (secret, data) = (document(password, "secretData")?, document(password, "credentialData")?);
     let salt = match secret.get("salt") {
         // A provider whose hash contains its salt.
         None | Some(Value::Null) => Vec::new(),
         Some(_) => bytes(member(&secret, "salt")?, "its salt")?,
     };
     keycloak_hash(member(&secret, "value")?, &salt, &data)
+}
+
+/// A JSON document in a string of a credential.
+pub(crate) fn document(credential: &Object, name: &str) -> Result<Object, String> {
+    let text = credential
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("the credential has no `{name}`"))?;
+    daypass_verifier::base::json::object(text.as_bytes())
+        .map_err(|_| format!("`{name}` of the credential is not a JSON object"))
 }
 
 fn keycloak_hash(value: &str, salt: &[u8], data: &Object) -> Result<Spelled, String> {

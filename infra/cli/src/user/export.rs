@@ -89,6 +89,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 #[derive(Default)]
 struct Exported {
     users: u64,
+    with_factor: u64,
     unreadable: u64,
     /// Users per pepper.
     peppers: BTreeMap<String, u64>,
@@ -105,6 +106,7 @@ async fn write(
     let scanned = everyone::scan(target, output, progress, &UserFilter::default(), segments, |_, users| {
         for user in users {
             exported.users += 1;
+            exported.with_factor += u64::from(user.factors.is_enrolled());
             if let Some(kid) =
                 StoredHash::parse(&user.password_hash).ok().as_ref().and_then(StoredHash::pepper)
             {
@@ -129,6 +131,12 @@ impl Exported {
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
         output.note(&format!("exported {} users", self.users));
+        if self.with_factor > 0 {
+            output.note(&format!(
+                "{} users have a second factor, which the export does not contain",
+                self.with_factor
+            ));
+        }
         if !self.peppers.is_empty() {
             let kids: Vec<_> =
                 self.peppers.iter().map(|(kid, users)| format!("{kid} ({users} users)")).collect();

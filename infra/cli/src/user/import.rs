@@ -3,16 +3,19 @@
 use super::batch::{self, BatchArgs, Outcome, Problem, Tally, Task, Work, patiently};
 use super::credentials::Firebase;
 use super::lines;
-use super::record::Reading;
+use super::record::{Prepared, Reading};
 use super::rows::{Format, Rows};
 use super::safeguards::Accepted;
+use super::second_factor::SecondFactors;
 use super::spelling;
 use super::system::System;
 use crate::environment::Environment;
 use crate::output::{Failure, Output};
 use crate::target::Target;
 use clap::ValueEnum;
-use daypass_core::keys::Peppers;
+use daypass_core::factor::EnrolledTotp;
+use daypass_core::factor::totp::Totp;
+use daypass_core::keys::{FactorKeys, Peppers};
 use daypass_core::ports::store::User;
 use daypass_dynamodb::Import;
 use daypass_passwords::{HashKind, IMPORTED_HASHES, MAX_IMPORTED_KINDS, Passwords, StoredHash};
@@ -86,6 +89,9 @@ struct Summary {
     kinds: BTreeMap<String, u64>,
     /// Users without a hash, whose password the old system checks at their first login.
     marked: u64,
+    /// Users who keep the app of their one-time codes.
+    #[serde(skip_serializing_if = "is_zero")]
+    with_app: u64,
     /// Users who were imported without their e-mail address, because another user has it.
     #[serde(skip_serializing_if = "is_zero")]
     without_address: u64,
@@ -128,7 +134,7 @@ pub(crate) async fn run(
     let now = SystemClock.now();
     let mut rows = Rows::new(format, reading.system, reading.name.clone());
     let mut kinds: BTreeMap<HashKind, u64> = BTreeMap::new();
-    let mut marked = 0;
+    let (mut marked, mut with_app) = (0, 0);
     let dry_run = args.dry_run;
     let left_out = Arc::new(AtomicU64::new(0));
     let tally = batch::run(target, output, &args.batch, input, format == Format::Csv, |line| {
@@ -137,15 +143,20 @@ pub(crate) async fn run(
         let refused = |why: String| Problem::Line(reading.name_on(&row), why);
         problem.map_or(Ok(()), Err).map_err(refused)?;
         let record = reading.record(&row, now).map_err(refused)?;
-        let prepared = reading.prepare(record, UserId::generate(&OsEntropy), now).map_err(refused)?;
-        prepared.hash.as_ref().map_or(Ok(()), |hash| secrets.require(hash)).map_err(refused)?;
-        let name = prepared.user.username.as_str().to_owned();
-        args.accepted.check(reading.system, reading.members(&row)).map_err(refused)?;
-        match &prepared.hash {
+        let factors = SecondFactors::on(reading.system, reading.members(&row));
+        let app = factors.app.as_ref();
+        let Prepared { mut user, origin, hash } =
+            reading.prepare(record, app, UserId::generate(&OsEntropy), now).map_err(refused)?;
+        hash.as_ref().map_or(Ok(()), |hash| secrets.require(hash)).map_err(refused)?;
+        let name = user.username.as_str().to_owned();
+        args.accepted.check(reading.system, reading.members(&row), &factors).map_err(refused)?;
+        user.factors.totp = app.map(|app| secrets.seal(app, user.id)).transpose().map_err(refused)?;
+        match &hash {
             Some(hash) => *kinds.entry(hash.kind()).or_default() += 1,
             None => marked += 1,
         }
-        let (store, user, origin) = (target.store.clone(), prepared.user, prepared.origin);
+        with_app += u64::from(app.is_some());
+        let store = target.store.clone();
         let (lenient, left_out) = (reading.system != System::Daypass, Arc::clone(&left_out));
         let work: Work = Box::pin(async move {
             let import = async |user: &User| {
@@ -182,6 +193,7 @@ pub(crate) async fn run(
         imported_hashes: setting(&kinds, &passwords),
         kinds: kinds.iter().map(|(params, users)| (params.to_string(), *users)).collect(),
         marked,
+        with_app,
         without_address: left_out.load(Ordering::Relaxed),
     };
     report(output, &summary, &passwords, environment)
@@ -211,6 +223,9 @@ fn report(
             "{} users have no hash: they log in while `migrate_cognito` or `migrate_url` is set, or with a new password",
             summary.marked
         ));
+    }
+    if summary.with_app > 0 {
+        output.note(&format!("{} users keep the app of their one-time codes", summary.with_app));
     }
     if summary.without_address > 0 {
         output.note(&format!(
@@ -252,27 +267,44 @@ fn setting(kinds: &BTreeMap<HashKind, u64>, passwords: &Passwords) -> Option<Str
     (1..=MAX_IMPORTED_KINDS).contains(&others.len()).then(|| others.join(" "))
 }
 
-/// Ids and lengths of the peppers of the key set, or the error of its load.
-struct Secrets(Result<BTreeMap<String, usize>, String>);
+/// What lines need of the key set, or the error of its load.
+struct Secrets {
+    /// Ids and lengths of the peppers.
+    peppers: Result<BTreeMap<String, usize>, String>,
+    factors: Result<FactorKeys, String>,
+}
 
 impl Secrets {
     async fn load(target: &Target, environment: &Environment<'_>) -> Self {
-        let document = target.keys(environment).await.map_err(|failure| failure.what().to_owned());
-        Self(document.and_then(|document| {
-            let peppers = Peppers::from_document(&document).map_err(|error| error.to_string())?;
+        let document = match target.keys(environment).await {
+            Ok(document) => document,
+            Err(failure) => {
+                let why = failure.what().to_owned();
+                return Self { peppers: Err(why.clone()), factors: Err(why) };
+            }
+        };
+        let lengths = |peppers: Peppers| {
             let kids =
                 document.summary().into_iter().filter(|key| key.section == "peppers").map(|key| key.kid);
-            Ok(kids
-                .filter_map(|kid| {
-                    peppers.get(&kid).map(|secret| secret.expose().len()).map(|length| (kid, length))
-                })
-                .collect())
-        }))
+            let length = |kid: &str| peppers.get(kid).map(|secret| secret.expose().len());
+            kids.filter_map(|kid| length(&kid).map(|length| (kid, length))).collect()
+        };
+        Self {
+            peppers: Peppers::from_document(&document).map(lengths).map_err(|error| error.to_string()),
+            factors: FactorKeys::from_document(&document).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Encrypts the secret of an app as an enrolment does. Daypass has accepted none of its codes.
+    fn seal(&self, app: &Totp, user: UserId) -> Result<EnrolledTotp, String> {
+        let keys =
+            self.factors.as_ref().map_err(|why| format!("the second factor needs a key, and {why}"))?;
+        EnrolledTotp::seal(app, user, 0, keys, &OsEntropy).map_err(|error| error.to_string())
     }
 
     /// Rejects a hash whose pepper is missing, or whose signer key is another one: the user could not log in.
     fn require(&self, hash: &StoredHash) -> Result<(), String> {
-        match (hash.pepper(), &self.0) {
+        match (hash.pepper(), &self.peppers) {
             (None, _) => Ok(()),
             (Some(kid), Ok(kids)) => match (kids.get(kid), hash.secret_bytes()) {
                 (None, _) => Err(format!(
@@ -289,7 +321,7 @@ impl Secrets {
 }
 
 /// Reads an import file as `daypass user import` does before it asks the store: the user or the problem of each line, or one
-/// problem of the file.
+/// problem of the file. The users have no second factors, which need a key.
 ///
 /// `system` is a value of `--system`; `None` for another one. All other options have their defaults.
 #[must_use]
@@ -310,8 +342,10 @@ pub fn users_in(system: &str, csv: bool, file: &[u8], now: Timestamp) -> Option<
         };
         let user = || {
             problem.map_or(Ok(()), Err)?;
-            let prepared = reading.prepare(reading.record(&row, now)?, UserId::from_bytes([0; 16]), now)?;
-            Accepted::default().check(system, reading.members(&row))?;
+            let factors = SecondFactors::on(system, reading.members(&row));
+            let (record, id) = (reading.record(&row, now)?, UserId::from_bytes([0; 16]));
+            let prepared = reading.prepare(record, factors.app.as_ref(), id, now)?;
+            Accepted::default().check(system, reading.members(&row), &factors)?;
             Ok(prepared.user)
         };
         users.push(user());

@@ -8,6 +8,7 @@ use daypass_core::account::address::EmailAddress;
 use daypass_core::account::claims::Claims;
 use daypass_core::account::{Email, Undeliverable, session_room};
 use daypass_core::factor::Factors;
+use daypass_core::factor::totp::Totp;
 use daypass_core::ports::migration::MARKER;
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_dynamodb::Origin;
@@ -300,13 +301,14 @@ impl Reading {
         })
     }
 
-    /// Converts a record into a user.
+    /// Converts a record into a user, without the app of the line, whose secret the caller encrypts.
     ///
     /// # Errors
     /// Why the user is rejected.
     pub(crate) fn prepare(
         &self,
         mut record: Record,
+        app: Option<&Totp>,
         new_id: UserId,
         now: Timestamp,
     ) -> Result<Prepared, String> {
@@ -333,7 +335,9 @@ impl Reading {
             // A line is identified without the address, because earlier versions did not read it.
             _ => serde_json::to_vec(&Record { email: None, email_verified: None, ..record.clone() }),
         };
-        let line = line.map_err(|error| error.to_string())?;
+        let mut line = line.map_err(|error| error.to_string())?;
+        // The secret is long and random, so its hash does not reveal it.
+        line.extend(app.map(Totp::base32).unwrap_or_default().into_bytes());
         let time = |number: &Option<Number>, name: &str| match number {
             None => Ok(None),
             Some(number) => {

@@ -4,6 +4,7 @@
 //! members are those of several systems, so one list serves all of them. Case, `_` and blanks of a name do not matter.
 
 use super::record::{Members, is_set};
+use super::second_factor::SecondFactors;
 use super::system::System;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::ports::migration::id_of_sub;
@@ -14,7 +15,8 @@ use serde_json::Value;
 /// Options that permit an import to drop safeguards.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct Accepted {
-    /// Import users who have a second factor in the other system; they log in with the password alone
+    /// Import users although a second factor of the other system is dropped; without another one, they log in with the
+    /// password alone
     #[arg(long)]
     pub(crate) accept_without_second_factor: bool,
     /// Import users who have a pending action in the other system, such as verifying an email address or changing the
@@ -120,13 +122,18 @@ impl Accepted {
     ///
     /// # Errors
     /// The safeguard with its member, and the option that accepts the loss.
-    pub(crate) fn check(self, system: System, members: Members<'_>) -> Result<(), String> {
+    pub(crate) fn check(
+        self,
+        system: System,
+        members: Members<'_>,
+        factors: &SecondFactors,
+    ) -> Result<(), String> {
         if system == System::Daypass {
             return Ok(());
         }
-        if let Some(member) = second_factor(system, members).filter(|_| !self.accept_without_second_factor) {
+        if let Some((member, why)) = factors.dropped.as_ref().filter(|_| !self.accept_without_second_factor) {
             return Err(format!(
-                "the user has a second factor (`{member}`), which Daypass does not check; --accept-without-second-factor imports the user"
+                "the user has a second factor (`{member}`) that an import drops: {why}; --accept-without-second-factor imports the user"
             ));
         }
         if let Some(member) = pending_action(system, members)?.filter(|_| !self.accept_pending_actions) {
@@ -208,18 +215,17 @@ fn is_past(value: Option<&Value>, now: Timestamp) -> bool {
     }
 }
 
-/// The member with a second factor.
-fn second_factor(system: System, members: Members<'_>) -> Option<&'static str> {
-    let listed = SECOND_FACTOR.into_iter().find(|name| members.get(name).is_some_and(is_set));
+/// The member with a second factor, besides those that [`SecondFactors`] reads. `has_app` is whether it has found an app.
+pub(super) fn second_factor(system: System, members: Members<'_>, has_app: bool) -> Option<&'static str> {
+    // Auth0's `multifactor` names the services of the factors, and `mfa_factors` has the factors.
+    let is_read =
+        |name: &str| system == System::Auth0 && (name == "mfa_factors" || (name == "multifactor" && has_app));
+    let listed =
+        SECOND_FACTOR.into_iter().find(|name| !is_read(name) && members.get(name).is_some_and(is_set));
     let of_system = || match system {
         System::Cognito => ["MFAOptions", "UserMFASettingList", "cognito:mfa_enabled"]
             .into_iter()
             .find(|name| members.get(name).is_some_and(is_set)),
-        System::Keycloak => {
-            let password = |kind: &Value| matches!(kind.as_str(), Some("password" | "password-history"));
-            let other = credentials(members).any(|it| !it.get("type").is_some_and(password));
-            other.then_some("credentials")
-        }
         System::Kratos => {
             let all = members.row.get("credentials").and_then(Value::as_object);
             let other = all.is_some_and(|all| {
@@ -305,7 +311,7 @@ pub(super) fn cognito(members: Members<'_>) -> Result<UserId, String> {
     id_of_sub(sub).ok_or_else(|| "`sub` is not a UUID".to_owned())
 }
 
-fn credentials(members: Members<'_>) -> impl Iterator<Item = &Value> {
+pub(super) fn credentials(members: Members<'_>) -> impl Iterator<Item = &Value> {
     members.row.get("credentials").and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -318,15 +324,16 @@ mod tests {
     fn safeguards_are_found() {
         use System::{Aspnet, Auth0, Devise, Django, Firebase, Joomla, Keycloak, Kratos, Laravel, Wordpress};
         let check = |system, row: &Value| {
-            let row = row.as_object().unwrap();
+            let members = Members::of(row.as_object().unwrap());
+            let factors = SecondFactors::on(system, members);
             let accept = |accept_without_second_factor, accept_pending_actions| {
                 Accepted { accept_without_second_factor, accept_pending_actions }
-                    .check(system, Members::of(row))
+                    .check(system, members, &factors)
             };
             (accept(false, false), accept(true, false), accept(false, true), accept(true, true))
         };
         for (system, row, member) in [
-            (Auth0, json!({ "mfa_factors": [{ "totp": { "secret": "x" } }] }), "mfa_factors"),
+            (Auth0, json!({ "mfa_factors": "[]x" }), "mfa_factors"),
             (Auth0, json!({ "multifactor": ["guardian"] }), "multifactor"),
             (Devise, json!({ "otp_required_for_login": "t" }), "otp_required_for_login"),
             (Firebase, json!({ "mfaInfo": [{ "phoneInfo": "+1" }] }), "mfaInfo"),

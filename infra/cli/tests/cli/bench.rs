@@ -1,13 +1,20 @@
 //! A DynamoDB with tables, a key set, and the command for both.
 
-use daypass_core::config::Tables;
+use daypass_core::config::{self, Tables};
+use daypass_core::flow::login::Login;
 use daypass_core::keys::{Document, Peppers};
+use daypass_core::ports::context::Context;
+use daypass_core::ports::event::Event;
 use daypass_core::ports::hasher::{PasswordCheck, PasswordHasher};
 use daypass_core::ports::store::User;
 use daypass_core::secret::Password;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_passwords::Passwords;
+use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
+use daypass_verifier::base::time::Clock;
+use daypass_verifier::ports::context::Caller;
+use daypass_verifier::ports::journal::Journal;
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -104,6 +111,7 @@ impl Daypass {
 pub(crate) struct Bench {
     embedded: Embedded,
     pub(crate) store: DynamoDb,
+    pub(crate) tables: Tables,
     pub(crate) folder: TempDir,
     pub(crate) keys: PathBuf,
 }
@@ -121,7 +129,7 @@ impl Bench {
         };
         let store = DynamoDb::local(&embedded.url(), TableNames::from(&tables).with_outbox("daypass-outbox"));
         wait_for(store.create_tables()).unwrap();
-        Self { embedded, store, folder, keys }
+        Self { embedded, store, tables, folder, keys }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -164,4 +172,42 @@ impl Bench {
 /// Blocks on a request of the store.
 pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+struct Silent;
+
+impl Journal<Event> for Silent {
+    fn record(&self, _: &Event, _: &Caller) {}
+}
+
+/// The function `login` over a store, with a file of keys.
+pub(crate) fn login(
+    store: &DynamoDb,
+    keys: &Path,
+    tables: &Tables,
+    clock: Box<dyn Clock>,
+) -> Login<DynamoDb> {
+    let keys = Document::parse(&std::fs::read(keys).unwrap()).unwrap();
+    let config = config::login(|name| {
+        let value = match name {
+            "DAYPASS_ISSUER" => "https://id.example.com",
+            "DAYPASS_AUDIENCE" => "https://api.example.com",
+            "DAYPASS_KEYS" => "keys.json",
+            "DAYPASS_USERS_TABLE" => &tables.users,
+            "DAYPASS_SESSIONS_TABLE" => &tables.sessions,
+            "DAYPASS_ATTEMPTS_TABLE" => &tables.attempts,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    let context = Context { clock, entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
+    Login::new(config.unwrap(), &keys, store.clone(), Box::new(Passwords::standard()), context).unwrap()
+}
+
+/// Status and body of a response of the function `login`.
+pub(crate) async fn post(login: &Login<DynamoDb>, path: &str, body: &Value) -> (u16, Value) {
+    let request = http::Request::post(path).header("content-type", "application/json");
+    let request = request.body(body.to_string().into_bytes()).unwrap();
+    let response = daypass_login::handle(login, request).await;
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
 }

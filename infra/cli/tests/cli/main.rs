@@ -19,6 +19,7 @@ mod moving;
 mod public_reports;
 mod safeguards;
 mod scale;
+mod second_factors;
 mod session;
 mod target;
 #[cfg(unix)]

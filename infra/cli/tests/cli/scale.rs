@@ -4,22 +4,15 @@
 //! The number is 1,000, and 100,000 in `cargo verify --full`. `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to use as
 //! well. The test prints the figures.
 
-use crate::bench::{Bench, daypass, wait_for};
+use crate::bench::{Bench, daypass, login, post, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
-use daypass_core::config;
 use daypass_core::config::Tables;
-use daypass_core::flow::login::Login;
-use daypass_core::keys::Document;
-use daypass_core::ports::context::Context;
-use daypass_core::ports::event::Event;
 use daypass_dynamodb::{DynamoDb, UserFilter};
 use daypass_passwords::{Passwords, StoredHash};
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_testkit::depth::amount;
-use daypass_verifier::ports::context::Caller;
-use daypass_verifier::ports::journal::Journal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -93,12 +86,6 @@ fn name(number: usize) -> String {
 /// Parallel requests of the import that is killed.
 const UNDER_WAY: usize = 8;
 
-struct Silent;
-
-impl Journal<Event> for Silent {
-    fn record(&self, _: &Event, _: &Caller) {}
-}
-
 /// A DynamoDB with tables, a key set, and a file of users.
 struct Scene {
     url: String,
@@ -164,29 +151,9 @@ impl Scene {
         self.stored()
     }
 
-    fn login(&self) -> Login<DynamoDb> {
-        let keys = Document::parse(&std::fs::read(&self.keys).unwrap()).unwrap();
-        let config = config::login(|name| {
-            let value = match name {
-                "DAYPASS_ISSUER" => "https://id.example.com",
-                "DAYPASS_AUDIENCE" => "https://api.example.com",
-                "DAYPASS_KEYS" => "keys.json",
-                "DAYPASS_USERS_TABLE" => &self.tables.users,
-                "DAYPASS_SESSIONS_TABLE" => &self.tables.sessions,
-                "DAYPASS_ATTEMPTS_TABLE" => &self.tables.attempts,
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        let context =
-            Context { clock: Box::new(SystemClock), entropy: Box::new(OsEntropy), journal: Box::new(Silent) };
-        Login::new(config.unwrap(), &keys, self.store.clone(), Box::new(Passwords::standard()), context)
-            .unwrap()
-    }
-
     /// Logs in random users by the function's handler. Each gets a Daypass hash.
     fn log_in(&self) -> Vec<usize> {
-        let login = self.login();
+        let login = login(&self.store, &self.keys, &self.tables, Box::new(SystemClock));
         let mut drawn = std::collections::BTreeSet::new();
         while drawn.len() < logins(self.users) {
             let mut bytes = [0; 8];
@@ -197,12 +164,8 @@ impl Scene {
             for number in &drawn {
                 let (password, _) = user(*number);
                 let send = async |password: &str| {
-                    let body = json!({ "username": name(*number), "password": password }).to_string();
-                    let request = http::Request::post("/login").header("content-type", "application/json");
-                    daypass_login::handle(&login, request.body(body.into_bytes()).unwrap())
-                        .await
-                        .status()
-                        .as_u16()
+                    let body = json!({ "username": name(*number), "password": password });
+                    post(&login, "/login", &body).await.0
                 };
                 assert_eq!(send(&password).await, 200, "user {number}");
                 let username = Passwords::standard().username(&name(*number)).unwrap();

@@ -4,6 +4,9 @@ pub mod recovery;
 pub mod totp;
 
 use crate::factor::recovery::RecoveryDigest;
+use crate::factor::totp::Totp;
+use crate::keys::{FactorKeys, KeyError};
+use daypass_verifier::base::entropy::Entropy;
 use daypass_verifier::base::ids::UserId;
 use serde::Serialize;
 use std::fmt;
@@ -32,6 +35,23 @@ pub struct EnrolledTotp {
     pub sealed: Vec<u8>,
     /// The time step of the last accepted code. A code of this step or an earlier one is not accepted again.
     pub step: u64,
+}
+
+impl EnrolledTotp {
+    /// Encrypts what the codes of a user are computed from. `step` is the time step of the last accepted code, 0 without one.
+    ///
+    /// # Errors
+    /// [`KeyError`] when AWS-LC cannot encrypt.
+    pub fn seal(
+        totp: &Totp,
+        user: UserId,
+        step: u64,
+        keys: &FactorKeys,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, KeyError> {
+        let sealed = keys.seal(totp.to_bytes().expose(), &bound_to(user), entropy)?;
+        Ok(Self { sealed, step })
+    }
 }
 
 impl fmt::Debug for EnrolledTotp {

@@ -142,6 +142,8 @@ impl Totp {
 #[must_use]
 pub(crate) fn uri(totp: &Totp, service: &str, account: &str) -> String {
     let encoded = |text: &str| {
+        // The label has one colon, between its parts. A host with a port has another one.
+        let text = text.replace(':', "-");
         // `form_urlencoded` writes a space as `+`, which apps show as it is. A plus sign is `%2B` there.
         form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
     };
@@ -187,6 +189,7 @@ mod tests {
             {
                 let totp = Totp::imported(hash, 8, 30, secret(length)).unwrap();
                 assert_eq!(totp.code_at(time), code, "{hash:?} at {seconds}");
+                assert_eq!(of_totp_rs(&totp).generate(seconds).to_string(), code, "{hash:?} at {seconds}");
                 assert_eq!(totp.accept(code, time, 0), Some(seconds / 30));
             }
         }
@@ -248,6 +251,54 @@ mod tests {
             )
         );
         assert_eq!(totp.base32().len(), 32);
+    }
+
+    /// The same codes, computed by totp-rs with hash functions of RustCrypto.
+    fn of_totp_rs(totp: &Totp) -> totp_rs::Totp {
+        let algorithm = match totp.hash {
+            TotpHash::Sha1 => totp_rs::Algorithm::SHA1,
+            TotpHash::Sha256 => totp_rs::Algorithm::SHA256,
+            TotpHash::Sha512 => totp_rs::Algorithm::SHA512,
+        };
+        let builder = totp_rs::Builder::new().with_algorithm(algorithm).with_digits(totp.digits);
+        let builder = builder.with_step_duration(totp.period.into()).with_secret(totp.secret.expose());
+        // RFC 4226 §4 requires secrets of 16 bytes, and some systems have 10.
+        builder.build_noncompliant()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
+
+        /// invariant: One-time codes, and the steps in which they are accepted, are those of another implementation (totp-rs).
+        #[test]
+        fn totp_rs_computes_and_accepts_the_same_codes(
+            hash in proptest::sample::select(&TotpHash::ALL[..]),
+            (digits, period) in (6..=8_u8, 15..=120_u8),
+            secret in proptest::collection::vec(any::<u8>(), IMPORTED_BYTES),
+            seconds in 1000..100_000_000_000_u64,
+            ahead in -3..=3_i64,
+        ) {
+            let totp = Totp::imported(hash, digits, period, Secret::new(secret)).unwrap();
+            let (time, other) = (Timestamp::from_seconds(seconds), of_totp_rs(&totp));
+            prop_assert_eq!(totp.code_at(time), other.generate(seconds).to_string());
+            let code = totp.code(totp.step_of(time).checked_add_signed(ahead).unwrap());
+            prop_assert_eq!(totp.accept(&code, time, 0).is_some(), other.check(&code, seconds).is_some());
+        }
+
+        /// invariant: Another implementation (totp-rs) reads the URI of an enrolment, and computes the same codes from it.
+        #[test]
+        fn totp_rs_reads_the_uri(
+            seed in any::<u64>(),
+            (service, account) in ("[a-z0-9.:-]{1,40}", "\\PC{1,40}"),
+            seconds in 0..100_000_000_000_u64,
+        ) {
+            let totp = Totp::generate(&Seeded::new(seed));
+            let read = totp_rs::Totp::from_url(uri(&totp, &service, &account)).unwrap();
+            let code = totp.code_at(Timestamp::from_seconds(seconds));
+            prop_assert_eq!(read.generate(seconds).to_string(), code);
+            let shown = (service.replace(':', "-"), account.replace(':', "-"));
+            prop_assert_eq!((read.issuer().unwrap(), read.account_name()), (shown.0.as_str(), shown.1.as_str()));
+        }
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Password libraries of other projects, whose hashes are imported. Verifiers and OAuth clients with the whole stack: function processes behind the local API Gateway with
+//! Password libraries of other projects, whose hashes are imported, and a passkey authenticator of another project. Verifiers and OAuth clients with the whole stack: function processes behind the local API Gateway with
 //! HTTPS as in `cargo dev --https`, and an embedded DynamoDB. The programs are in `tests/interop`. They use the published libraries, without
 //! options that make one less strict.
 //!
@@ -16,6 +16,7 @@ mod hashes;
 mod machines;
 mod migration;
 mod oauth2_client;
+mod passkeys;
 mod programs;
 mod resource_servers;
 mod tokens;

@@ -109,6 +109,14 @@ pub(crate) struct Made {
     pub(crate) users: Vec<MadeUser>,
 }
 
+/// Output of a program that judges responses of authenticators.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) library: String,
+    pub(crate) version: String,
+    pub(crate) verdicts: Vec<bool>,
+}
+
 /// A user as a line of JSON, for `--system`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MadeUser {
@@ -188,6 +196,11 @@ impl Program {
     /// Runs a program that makes hashes. Panics if it fails.
     pub(crate) async fn made(&self, passwords: &Value) -> Made {
         self.answer(passwords, |_| ()).await
+    }
+
+    /// Runs a program that judges responses of authenticators. Panics if it fails.
+    pub(crate) async fn judged(&self, cases: &Value) -> Judged {
+        self.answer(cases, |_| ()).await
     }
 
     async fn answer<T: DeserializeOwned>(&self, input: &Value, change: impl FnOnce(&mut Command)) -> T {

@@ -11,7 +11,7 @@ use super::{Asking, ChangePassword};
 use crate::account::Email;
 use crate::client::Client;
 use crate::factor::totp::{Totp, uri};
-use crate::factor::{EnrolledTotp, bound_to, recovery};
+use crate::factor::{EnrolledTotp, recovery};
 use crate::flow::error::{Problem, fresh};
 use crate::flow::issue::exposed;
 use crate::flow::outcome::Outcome;
@@ -184,8 +184,8 @@ impl<S: FactorStore> ChangePassword<S> {
             FactorsOperation::ConfirmTotp { enrolment, code } => {
                 let totp = self.read_enrolment(enrolment.expose(), &owner).ok_or(Problem::TokenRejected)?;
                 let step = totp.accept(code.expose(), owner.now, 0).ok_or(Problem::WrongCode)?;
-                let sealed = self.factor_keys.seal(totp.to_bytes().expose(), &bound_to(user.id), entropy);
-                let enrolled = EnrolledTotp { sealed: sealed.map_err(Problem::Seal)?, step };
+                let enrolled = EnrolledTotp::seal(&totp, user.id, step, &self.factor_keys, entropy);
+                let enrolled = enrolled.map_err(Problem::Seal)?;
                 let (codes, digests) = recovery::generate(user.id, &self.factor_keys, entropy);
                 let edit = FactorEdit::Enrol(&enrolled, &digests);
                 self.edit(request, &owner, edit, FactorsChange::TotpEnrolled, events).await?;
