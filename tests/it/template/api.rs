@@ -92,6 +92,32 @@ fn routes_lead_to_their_functions() {
     assert_eq!(routes(), expected.into());
 }
 
+/// A CDN that does not know a path forwards it to the files of the page. Operators call `/admin` at the API itself.
+#[test]
+fn the_guide_for_a_cdn_has_every_path() {
+    let page = fs::read_to_string(root().join("docs/operations/cdn.md")).unwrap();
+    let behaviors: Names = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `/"))
+        .flat_map(|line| {
+            format!("`/{line}").split('|').next().unwrap().split(',').map(unquoted).collect::<Vec<_>>()
+        })
+        .collect();
+    for (route, ..) in routes() {
+        let path = route.split_once(' ').unwrap().1;
+        let start = path.split_once('{').map_or(path, |(start, _)| start);
+        let listed = behaviors.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => pattern == start,
+        });
+        assert!(listed || path.starts_with("/admin/"), "{path}");
+    }
+}
+
+fn unquoted(cell: &str) -> String {
+    cell.trim().trim_matches('`').to_owned()
+}
+
 /// A flood at one route: API Gateway throttles by route, and the routes together leave half of the account's quota
 /// (10,000 requests per second, bursts of 5,000) to other APIs.
 ///

@@ -192,7 +192,7 @@ impl FactorRequest {
         let key = proofs.key_of(request)?;
         let body: FactorBody = body::read(request, Accepts::Json)?;
         let token = body.mfa_token.required("The mfa_token is missing.", "The mfa_token must be text.")?;
-        let proof = factor(body.code, body.recovery_code, body.passkey)?.ok_or(ONE_FACTOR)?;
+        let proof = factor(body.code, body.recovery_code, &body.passkey)?.ok_or(ONE_FACTOR)?;
         let caller = caller_of(request);
         Ok(Self {
             token,
@@ -420,7 +420,7 @@ impl ReauthenticationRequest {
 
     fn proof(body: ReauthenticationBody) -> Result<ReauthenticationOperation, ApiError> {
         let has_password = !body.current_password.is_absent();
-        match factor(body.code, body.recovery_code, body.passkey)? {
+        match factor(body.code, body.recovery_code, &body.passkey)? {
             Some(FactorProof::Passkey(response)) if !has_password => {
                 Ok(ReauthenticationOperation::Passkey(response))
             }
@@ -436,7 +436,7 @@ impl ReauthenticationRequest {
 fn factor(
     code: Parameter<SecretString>,
     recovery_code: Parameter<SecretString>,
-    passkey: CredentialJson,
+    passkey: &CredentialJson,
 ) -> Result<Option<FactorProof>, ApiError> {
     let passkey = (!passkey.is_absent()).then(|| passkey.assertion()).transpose()?;
     match (code.text()?, recovery_code.text()?, passkey) {
