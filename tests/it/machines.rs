@@ -498,6 +498,13 @@ async fn introspection_is_one_read() {
         }
         assert_eq!(body["token_type"], "Bearer");
     }
+    // RFC 9110 §12.4.1: the response may ignore `Accept`. docs/adr/0114.
+    let mut signed = basic("/introspect", "client_gateway", &world.secret, &format!("token={machine}"));
+    signed.headers_mut().insert("accept", "application/token-introspection+jwt".parse().unwrap());
+    let answer = world.service.send(signed).await;
+    assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)));
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    reads(&world, &["GetItem"]);
     let inactive = json!({ "active": false });
     let (signed, _) = machine.rsplit_once('.').unwrap();
     for token in ["x", &login.refresh_token(), &format!("{signed}.AAAA")] {
