@@ -56,6 +56,8 @@ OPERATIONS = {
     "list secrets": ("secretsmanager:ListSecrets", "*"),
     "list buckets": ("s3:ListAllMyBuckets", "*"),
 }
+# Functions that may write items of the table of attempts whose keys begin with a prefix alone.
+NOTES = {"Authorizer": ("dynamodb:PutItem", "proof#"), "Refresh": ("dynamodb:UpdateItem", "assertion#"), "Introspect": ("dynamodb:UpdateItem", "assertion#")}
 # Functions that read the clients from a secret, if there is one.
 READ_CLIENTS = {"Login", "Refresh", "Revoke", "Sessions", "Password", "Account", "Mailer"}
 # Resources of the calls of the deployment's role.
@@ -106,6 +108,12 @@ def roles(resolver):
         for name, (action, resource) in operated.items():
             yield case(f"{function}: {name}", name in may, principal, action, arn_of(resolver, resource), documents(role))
         may_read = resolver.full and function in READ_CLIENTS
+        for action, prefix in sorted(set(NOTES.values())):
+            for key in (f"{prefix}x", "x"):
+                allowed = key != "x" and NOTES.get(function) == (action, prefix)
+                allowed |= action == "dynamodb:UpdateItem" and "count an attempt" in may
+                context = {"dynamodb:LeadingKeys": [key]}
+                yield case(f"{function}: {action} of {key}", allowed, principal, action, arn_of(resolver, "AttemptsTable"), documents(role), context=context)
         yield case(f"{function}: read the clients", may_read, principal, "secretsmanager:GetSecretValue", EXAMPLES["ClientsSecretArn"], documents(role))
 
 

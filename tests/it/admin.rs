@@ -468,6 +468,12 @@ async fn a_machine_client_by_the_admin_api() {
         ),
         ("POST", "/admin/clients", Some(json!({ "name": "a", "secret": "mine" })), (400, "invalid_request")),
         (
+            "POST",
+            "/admin/clients",
+            Some(json!({ "name": "a", "single_use_assertions": true })),
+            (400, "invalid_request"),
+        ),
+        (
             "DELETE",
             "/admin/client?client_id=client_jobs&key=key_0000000000000000",
             None,

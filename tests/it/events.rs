@@ -209,9 +209,16 @@ impl Sample for ClientRefusal {
     fn samples() -> Vec<Self> {
         let _all_listed = |value: Self| match value {
             Self::ScopeNotGranted | Self::ProofRequired | Self::IntrospectionNotAllowed => {}
+            Self::NoJti | Self::Replayed => {}
             Self::Unauthenticated(_) => {}
         };
-        let mut all = vec![Self::ScopeNotGranted, Self::ProofRequired, Self::IntrospectionNotAllowed];
+        let mut all = vec![
+            Self::ScopeNotGranted,
+            Self::ProofRequired,
+            Self::IntrospectionNotAllowed,
+            Self::NoJti,
+            Self::Replayed,
+        ];
         all.extend(Unauthenticated::samples().into_iter().map(Self::Unauthenticated));
         all
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+mod once;
+
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -58,7 +60,7 @@ struct World {
     secret: String,
     key: Key,
     clients: Vec<Machine>,
-    _db: Embedded,
+    db: Embedded,
 }
 
 impl World {
@@ -76,7 +78,7 @@ impl World {
         ];
         service.set_machines(document(clients.clone()));
         service.quick_user("alice").await;
-        Self { service, secret, key, clients, _db: db }
+        Self { service, secret, key, clients, db }
     }
 
     fn now(&self) -> u64 {
@@ -351,10 +353,13 @@ async fn a_malformed_request_is_named() {
     assert_eq!(world.requests(), 0);
 }
 
-/// Every byte of an assertion counts. 10,000 mutations, none of which is accepted, costs a request or fails the function.
+/// Every byte of an assertion counts. 10,000 mutations, none of which is accepted, costs a request, fails the function or uses the
+/// assertion.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mutation_of_an_assertion_is_accepted() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.clients[1].single_use_assertions = true;
+    world.service.set_machines(document(world.clients.clone()));
     let good = world.key.jwt(&world.key.header(), &world.claims());
     let alphabet = b"ABCXYZabcxyz0189-_.=+/ %";
     let mut bytes = [0_u8; 3];
@@ -377,6 +382,7 @@ async fn no_mutation_of_an_assertion_is_accepted() {
     }
     assert_eq!(world.requests(), 0);
     assert_eq!(world.assert(&good).await.status, 200);
+    assert_eq!(world.assert(&good).await.outcome(), refused(), "a replay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -492,6 +498,13 @@ async fn introspection_is_one_read() {
         }
         assert_eq!(body["token_type"], "Bearer");
     }
+    // RFC 9110 §12.4.1: the response may ignore `Accept`. docs/adr/0114.
+    let mut signed = basic("/introspect", "client_gateway", &world.secret, &format!("token={machine}"));
+    signed.headers_mut().insert("accept", "application/token-introspection+jwt".parse().unwrap());
+    let answer = world.service.send(signed).await;
+    assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)));
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    reads(&world, &["GetItem"]);
     let inactive = json!({ "active": false });
     let (signed, _) = machine.rsplit_once('.').unwrap();
     for token in ["x", &login.refresh_token(), &format!("{signed}.AAAA")] {

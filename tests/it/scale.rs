@@ -6,20 +6,23 @@ use data_encoding::BASE64;
 use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
 };
+use daypass_core::token::assertion::ASSERTION_TYPE;
 use daypass_gateway::template::parse;
 use daypass_runtime::OsEntropy;
 use daypass_scale::cost::{
-    AUTHORIZE, CLIENT_TOKEN, INTROSPECT, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation, PLATFORM_LOG_BYTES,
-    REFRESH, REVOKE,
+    AUTHORIZE, CLIENT_TOKEN, CLIENT_TOKEN_ONCE, INTROSPECT, LOGIN_ELSEWHERE, LOGIN_KNOWN, Operation,
+    PLATFORM_LOG_BYTES, REFRESH, REVOKE,
 };
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Exchange;
 use daypass_tests::bench::NOW;
+use daypass_tests::key::Key;
 use daypass_tests::service::{PASSWORD, Service, post};
 use daypass_verifier::base::scope::Scope;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
+const ISSUER: &str = "https://id.example.com";
 const HOME: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
 
@@ -41,7 +44,7 @@ fn units(exchanges: &[Exchange], writes: bool) -> f64 {
 async fn the_units_and_log_bytes_are_those_of_the_wire() {
     let embedded = Embedded::start(None).unwrap();
     let mut service = Service::quick(&embedded.url(), &[]).await;
-    let (document, header) = machine();
+    let (document, header, key) = machine();
     service.set_machines(document);
     let service = service;
     service.quick_user("alice").await;
@@ -80,6 +83,15 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
     };
     let token = of_client("/token", "grant_type=client_credentials".to_owned()).await.access_token();
     check(&CLIENT_TOKEN);
+    let now = NOW.seconds();
+    let claims =
+        json!({ "iss": "client_once", "sub": "client_once", "aud": ISSUER, "exp": now + 60, "jti": "1" });
+    let assertion = key.jwt(&key.header(), &claims);
+    let body = format!(
+        "grant_type=client_credentials&client_assertion_type={ASSERTION_TYPE}&client_assertion={assertion}"
+    );
+    assert_eq!(service.form("/token", &body).await.status, 200);
+    check(&CLIENT_TOKEN_ONCE);
     for token in [token, refreshed.access_token()] {
         of_client("/introspect", format!("token={token}")).await;
         check(&INTROSPECT);
@@ -92,8 +104,8 @@ async fn the_units_and_log_bytes_are_those_of_the_wire() {
     assert_eq!((AUTHORIZE.writes, AUTHORIZE.reads, AUTHORIZE.log_bytes), (0, 0, 0));
 }
 
-/// A document with one machine client, and its `Authorization` header.
-fn machine() -> (MachineDocument, String) {
+/// A document with two machine clients: the `Authorization` header of one, and the key of one whose assertions are accepted once.
+fn machine() -> (MachineDocument, String, Key) {
     let secret = new_secret(&OsEntropy).expose().to_owned();
     let mut client = Machine::new(MachineId::parse("client_jobs").unwrap(), &Scope::default(), NOW);
     client.introspect = true;
@@ -105,7 +117,13 @@ fn machine() -> (MachineDocument, String) {
     });
     let mut document = MachineDocument::new();
     document.clients.push(client);
-    (document, format!("Basic {}", BASE64.encode(format!("client_jobs:{secret}").as_bytes())))
+    let key = Key::es256();
+    let mut once = Machine::new(MachineId::parse("client_once").unwrap(), &Scope::default(), NOW);
+    once.single_use_assertions = true;
+    let id = CredentialId::generate(&OsEntropy);
+    once.keys.push(Credential { id, created_at: 1, jwk: Some(key.jwk()), secret_sha256: None });
+    document.clients.push(once);
+    (document, format!("Basic {}", BASE64.encode(format!("client_jobs:{secret}").as_bytes())), key)
 }
 
 #[test]
@@ -122,6 +140,7 @@ fn the_memory_is_that_of_the_template() {
         ("LoginFunction", LOGIN_ELSEWHERE),
         ("RefreshFunction", REFRESH),
         ("RefreshFunction", CLIENT_TOKEN),
+        ("RefreshFunction", CLIENT_TOKEN_ONCE),
         ("IntrospectFunction", INTROSPECT),
         ("RevokeFunction", REVOKE),
         ("AuthorizerFunction", AUTHORIZE),

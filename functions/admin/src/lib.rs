@@ -384,6 +384,9 @@ impl Turn<'_> {
             }
             ClientError::Unknown(_) | ClientError::UnknownKey(..) => ApiError::NotFound,
             ClientError::Exists(_) => ApiError::AlreadyExists("Another machine client has this name."),
+            ClientError::NoAssertions(_) => {
+                ApiError::InvalidRequest("A client with single_use_assertions needs a public_key.")
+            }
             ClientError::TwoKeys(_) => {
                 ApiError::AlreadyExists("The client has two keys: revoke one of them.")
             }

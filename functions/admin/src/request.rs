@@ -61,6 +61,7 @@ pub(crate) struct NewClient {
     access_token_seconds: Option<u32>,
     introspect: bool,
     require_dpop: bool,
+    single_use_assertions: bool,
     public_key: Option<Jwk>,
 }
 
@@ -72,6 +73,7 @@ impl NewClient {
         client.access_token_seconds = self.access_token_seconds;
         client.introspect = self.introspect;
         client.require_dpop = self.require_dpop;
+        client.single_use_assertions = self.single_use_assertions;
         (client, self.public_key)
     }
 }
@@ -143,6 +145,7 @@ struct ClientBody {
     access_token_seconds: Option<u32>,
     introspect: Option<bool>,
     require_dpop: Option<bool>,
+    single_use_assertions: Option<bool>,
     public_key: Option<Value>,
 }
 
@@ -361,6 +364,7 @@ fn client(body: ClientBody) -> Result<NewClient, ApiError> {
         access_token_seconds: body.access_token_seconds,
         introspect: body.introspect.unwrap_or(false),
         require_dpop: body.require_dpop.unwrap_or(false),
+        single_use_assertions: body.single_use_assertions.unwrap_or(false),
         public_key: body.public_key.map(jwk).transpose()?,
     })
 }

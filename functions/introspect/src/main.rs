@@ -31,7 +31,7 @@ async fn build(
 ) -> Result<Introspect<DynamoDb>, BoxError> {
     let log = context();
     let known = last.as_ref().map(|last| last.clients.registry().clone());
-    let tables = TableNames::sessions_only(&config.sessions_table);
+    let tables = TableNames::sessions_and_attempts(&config.sessions_table, &config.attempts_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let machines = machines(config.machines.as_deref(), &aws, known, &log);
     let jwks = public(&config.jwks, &aws);

@@ -8,13 +8,13 @@ use daypass_core::http::cors::with_cors;
 use daypass_core::http::dpop::{Proofs, has_proof};
 use daypass_core::http::forms::TokenRequest;
 use daypass_core::http::request::{Request, caller_of};
-use daypass_core::ports::store::Store;
+use daypass_core::ports::store::{MachineStore, Store};
 
 /// The methods of the function, for CORS.
 pub const METHODS: &str = "POST";
 
 /// Answers a request for tokens.
-pub async fn handle<S: Store>(refresh: &Refresh<S>, request: Request) -> Response {
+pub async fn handle<S: Store + MachineStore>(refresh: &Refresh<S>, request: Request) -> Response {
     let clients = &refresh.config.clients;
     with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
@@ -23,7 +23,8 @@ pub async fn handle<S: Store>(refresh: &Refresh<S>, request: Request) -> Respons
             (Proofs { issuer, origins: &refresh.config.dpop_origins, now }, has_proof(&request));
         let response = match TokenRequest::parse(&mut request, clients, &proofs) {
             Ok(TokenRequest::Client(parsed)) => {
-                let outcome = refresh.clients.run(parsed, &refresh.issuer.signer, &refresh.context);
+                let (signer, store) = (&refresh.issuer.signer, &refresh.store);
+                let outcome = refresh.clients.run(parsed, signer, store, &refresh.context).await;
                 respond(record(outcome, &refresh.context, &caller))
             }
             Ok(TokenRequest::Refresh(parsed)) => {

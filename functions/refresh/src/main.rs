@@ -33,7 +33,7 @@ async fn build(
     let log = context();
     let before = last.as_ref().map(|last| last.config.clients.clone());
     let known = last.as_ref().map(|last| last.clients.registry().clone());
-    let tables = TableNames::sessions_only(&config.sessions_table);
+    let tables = TableNames::sessions_and_attempts(&config.sessions_table, &config.attempts_table);
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let clients = clients(&config.clients, config.clients_secret.as_deref(), &aws, before, &log);
     let machines = machines(config.machines.as_deref(), &aws, known, &log);

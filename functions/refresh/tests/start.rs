@@ -65,6 +65,7 @@ impl Refresh {
             ("DAYPASS_AUDIENCE", "https://api.example.com"),
             ("DAYPASS_CLIENTS", CLIENTS),
             ("DAYPASS_SESSIONS_TABLE", "sessions"),
+            ("DAYPASS_ATTEMPTS_TABLE", "attempts"),
             ("DAYPASS_KEYS_MAX_AGE_SECONDS", "5"),
         ]);
         command.envs(settings.iter().copied());

@@ -48,6 +48,9 @@ enum Verb {
         /// Issue tokens for requests with a DPoP proof only, bound to the key of the proof (RFC 9449)
         #[arg(long)]
         require_dpop: bool,
+        /// Accept each of its assertions once (RFC 7523 §3): each needs a jti. Needs --public-key, and costs a write unit per request
+        #[arg(long)]
+        single_use_assertions: bool,
         #[command(flatten)]
         key: KeyArgs,
     },
@@ -120,12 +123,22 @@ pub(crate) async fn run(
     let clients = Clients { admin: target.admin(), document: &document };
     let refuse = |error: ClientError| failure(&error, &target);
     match args.verb {
-        Verb::Create { name, scope, audience, access_token_seconds, introspect, require_dpop, key } => {
+        Verb::Create {
+            name,
+            scope,
+            audience,
+            access_token_seconds,
+            introspect,
+            require_dpop,
+            single_use_assertions,
+            key,
+        } => {
             let mut client = Machine::new(name, &scope, SystemClock.now());
             client.audience = audience;
             client.access_token_seconds = access_token_seconds;
             client.introspect = introspect;
             client.require_dpop = require_dpop;
+            client.single_use_assertions = single_use_assertions;
             shown(output, &clients.create(client, key.read()?).await.map_err(refuse)?, "Created")
         }
         Verb::List => list(output, &clients.list().await.map_err(refuse)?),
@@ -157,6 +170,9 @@ fn failure(error: &ClientError, target: &Target) -> Failure {
         ClientError::Store(error) => return target.failure(error),
         ClientError::Unknown(_) | ClientError::UnknownKey(..) => "`daypass client list` shows them",
         ClientError::Exists(_) => "name another one; `daypass client rotate` gives a client a second key",
+        ClientError::NoAssertions(_) => {
+            "name its public key by --public-key, or omit --single-use-assertions"
+        }
         ClientError::TwoKeys(_) => "revoke the one that it no longer uses: daypass client revoke CLIENT KEY",
         ClientError::OnlyKey(..) => "rotate first, or omit the key to revoke the client",
         ClientError::Busy => "try again",
@@ -219,18 +235,20 @@ fn list(output: &mut Output<'_>, clients: &[Machine]) -> Result<(), Failure> {
             return Ok(());
         }
         let rows: Vec<_> = listed.clients.iter().flat_map(rows).collect();
-        output.table(["CLIENT", "KEY", "METHOD", "DPOP", "CREATED", "SCOPE"], &rows)
+        output.table(["CLIENT", "KEY", "METHOD", "DPOP", "ASSERTIONS", "CREATED", "SCOPE"], &rows)
     })?;
     Ok(())
 }
 
-fn rows(client: &ClientView<'_>) -> Vec<[String; 6]> {
+fn rows(client: &ClientView<'_>) -> Vec<[String; 7]> {
     let row = |key: &KeyView<'_>| {
+        let is_once = client.single_use_assertions && key.kid.is_some();
         [
             client.client_id.to_string(),
             key.id.to_string(),
             key.method.to_owned(),
             if client.require_dpop { "required" } else { "" }.to_owned(),
+            if is_once { "single-use" } else { "" }.to_owned(),
             time(Timestamp::from_seconds(key.created_at)),
             client.scope.to_string(),
         ]

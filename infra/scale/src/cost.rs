@@ -86,6 +86,9 @@ pub const REFRESH: Operation = Operation {
 /// A token of a machine client: no request to DynamoDB.
 pub const CLIENT_TOKEN: Operation =
     Operation { name: "token of a machine client", milliseconds: 3, writes: 0, ..REFRESH };
+/// A token for an assertion that is accepted once.
+pub const CLIENT_TOKEN_ONCE: Operation =
+    Operation { name: "token of a machine client, single-use assertion", ..REFRESH };
 /// An introspection. It logs nothing but Lambda's lines.
 pub const INTROSPECT: Operation =
     Operation { name: "introspection", writes: 0, reads: 1, log_bytes: PLATFORM_LOG_BYTES, ..REFRESH };
@@ -103,8 +106,8 @@ pub const AUTHORIZE: Operation = Operation {
     polls: 20_000,
 };
 
-pub const OPERATIONS: [Operation; 7] =
-    [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, CLIENT_TOKEN, INTROSPECT, REVOKE, AUTHORIZE];
+pub const OPERATIONS: [Operation; 8] =
+    [LOGIN_KNOWN, LOGIN_ELSEWHERE, REFRESH, CLIENT_TOKEN, CLIENT_TOKEN_ONCE, INTROSPECT, REVOKE, AUTHORIZE];
 
 /// A bill by line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -44,6 +44,9 @@ pub enum ClientError {
     /// Another client has this id.
     #[error("there is a client {0} already")]
     Exists(MachineId),
+    /// A client with a secret sends no assertions, so they cannot be accepted once.
+    #[error("{0} has no public key, so it sends no assertions")]
+    NoAssertions(MachineId),
     /// The client has as many keys as it can have.
     #[error("{0} has two keys already")]
     TwoKeys(MachineId),
@@ -87,8 +90,11 @@ impl Clients<'_> {
     /// Adds a client, with a public key or a new secret.
     ///
     /// # Errors
-    /// [`ClientError::Exists`], [`ClientError::Document`], [`ClientError::Busy`].
+    /// [`ClientError::Exists`], [`ClientError::NoAssertions`], [`ClientError::Document`], [`ClientError::Busy`].
     pub async fn create(&self, mut client: Machine, public_key: Option<Jwk>) -> Result<NewKey, ClientError> {
+        if client.single_use_assertions && public_key.is_none() {
+            return Err(ClientError::NoAssertions(client.client_id));
+        }
         let (key, secret) = self.credential(public_key);
         let new = NewKey { client_id: client.client_id.clone(), key: key.id.clone(), secret };
         client.keys.push(key);
@@ -218,6 +224,8 @@ pub struct ClientView<'a> {
     pub introspect: bool,
     /// Whether each of its tokens is bound to a key (RFC 9449).
     pub require_dpop: bool,
+    /// Whether each of its assertions is accepted once (RFC 7523 §3, no. 7).
+    pub single_use_assertions: bool,
     /// One or two keys or secrets.
     pub keys: Vec<KeyView<'a>>,
 }
@@ -245,6 +253,7 @@ impl<'a> From<&'a Machine> for ClientView<'a> {
             access_token_seconds: client.access_token_seconds,
             introspect: client.introspect,
             require_dpop: client.require_dpop,
+            single_use_assertions: client.single_use_assertions,
             keys: client.keys.iter().map(KeyView::from).collect(),
         }
     }

@@ -26,8 +26,9 @@ const MAX_TRIES: u32 = 8;
 /// `Retry-After` of an attempt that lost all its updates.
 const CROWDED: Duration = Duration::from_secs(1);
 
-/// Time between the last busy slot and the TTL of an item. It covers clock differences, so that TTL never frees a busy slot.
-const KEPT: Duration = Duration::from_secs(60);
+/// Time between the moment at which an item is no longer needed and its TTL. It covers clock differences, so that TTL never frees a
+/// busy slot, and removes no challenge or assertion that is still accepted.
+pub(crate) const KEPT: Duration = Duration::from_secs(60);
 
 impl DynamoDb {
     /// Reads a user. Strongly consistent, so that a password that has just changed counts.

@@ -49,10 +49,16 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// For `refresh`, `revoke`, `introspect`, `sessions` and `revocations`, which use only the sessions table.
+    /// For `revoke`, `sessions` and `revocations`, which use only the sessions table.
     #[must_use]
     pub fn sessions_only(sessions: impl Into<String>) -> Self {
         Self { users: None, sessions: sessions.into(), attempts: None, outbox: None }
+    }
+
+    /// For `refresh` and `introspect`, which note the used assertions of machine clients in the attempts table.
+    #[must_use]
+    pub fn sessions_and_attempts(sessions: impl Into<String>, attempts: impl Into<String>) -> Self {
+        Self { attempts: Some(attempts.into()), ..Self::sessions_only(sessions) }
     }
 
     /// For `mailer`, which uses no other table.

@@ -1,15 +1,17 @@
-//! Revoked tokens of machine clients: [`MachineStore`] on DynamoDB, and the write of an operator.
+//! Revoked tokens and used assertions of machine clients: [`MachineStore`] on DynamoDB, and the write of an operator.
 //!
 //! No session of a machine client is stored. A revocation writes one item into the sessions table, which has the key and the
 //! attributes of the index `ended` alone. So the revocation feed names its `sid` as that of a user's session.
 
 use crate::DynamoDb;
+use crate::attempts::KEPT;
 use crate::error::failure;
-use crate::item::{self, ENDED_AT, ENDED_BUCKET, EXPIRES_AT, Item, SESSION, USER};
-use crate::store::{KEPT_AFTER_END, names, values};
+use crate::item::{self, ATTEMPT, ENDED_AT, ENDED_BUCKET, EXPIRES_AT, Item, KEY, SESSION, USER};
+use crate::store::{Conditional, KEPT_AFTER_END, conditional, names, values};
 use daypass_core::client::machine::{MachineId, Registry};
 use daypass_core::ports::store::{MachineStore, StoreError};
-use daypass_verifier::base::ids::SessionId;
+use daypass_core::token::assertion::AssertionUse;
+use daypass_verifier::base::ids::{AttemptId, SessionId};
 use daypass_verifier::base::time::Timestamp;
 
 fn key(client: &MachineId, session: SessionId) -> Item {
@@ -66,5 +68,29 @@ impl MachineStore for DynamoDb {
             .send()
             .await;
         read.map(|output| output.item.is_some()).map_err(|error| failure("GetItem", &error))
+    }
+
+    /// An item that TTL has not removed yet counts until its time. If the response is lost, the SDK repeats the write, which finds its
+    /// own attempt id.
+    async fn use_assertion(
+        &self,
+        used: &AssertionUse,
+        now: Timestamp,
+        attempt: AttemptId,
+    ) -> Result<bool, StoreError> {
+        let write = self
+            .client
+            .update_item()
+            .table_name(self.attempts_table()?)
+            .set_key(Some(item::attempt_key(&used.key)))
+            .update_expression("SET #attempt = :attempt, #expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#key) OR #expires_at <= :now OR #attempt = :attempt")
+            .set_expression_attribute_names(names(&[KEY, ATTEMPT, EXPIRES_AT]))
+            .set_expression_attribute_values(values([
+                ("attempt", item::binary(attempt.as_bytes())),
+                ("expires_at", item::seconds(used.expires_at + KEPT)),
+                ("now", item::precise(now)),
+            ]));
+        Ok(matches!(conditional(write).await?, Conditional::Done(_)))
     }
 }

@@ -2,6 +2,7 @@
 //! the credential ids.
 
 use crate::DynamoDb;
+use crate::attempts::KEPT;
 use crate::item::{self, BACKED_UP, EXPIRES_AT, ID, KEY, NAME, SIGN_COUNT, USED_AT};
 use crate::schema::bug;
 use crate::store::{Conditional, as_action, conditional, names, values};
@@ -16,10 +17,6 @@ use daypass_core::ports::store::{StoreError, User};
 use daypass_verifier::base::ids::UserId;
 use daypass_verifier::base::time::Timestamp;
 use futures_util::future::try_join_all;
-use std::time::Duration;
-
-/// Time between the expiry of a challenge and the TTL of its note. It covers clock differences.
-const KEPT: Duration = Duration::from_secs(60);
 
 impl PasskeyStore for DynamoDb {
     async fn passkey(&self, id: PasskeyId) -> Result<Option<Passkey>, StoreError> {

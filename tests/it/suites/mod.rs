@@ -5,7 +5,7 @@ mod black_box;
 mod browser;
 mod dynamodb_local;
 mod ending;
-mod failures;
+pub(crate) mod failures;
 mod interop;
 mod rehearsal;
 mod revocation;

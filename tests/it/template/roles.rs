@@ -2,6 +2,7 @@
 
 use super::{Names, Template, get_att, list, names, parameters_of, text};
 use daypass_authorizer::ProofTable;
+use daypass_core::token::assertion::AssertionUse;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -109,6 +110,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
         &[
             // rotate, and revoke_session on reuse.
             "dynamodb:UpdateItem SessionsTable",
+            // use_assertion.
+            "dynamodb:UpdateItem AttemptsTable",
             "secretsmanager:GetSecretValue SigningKeysSecret",
             "secretsmanager:GetSecretValue RefreshKeysSecret",
             "secretsmanager:GetSecretValue MachinesSecret",
@@ -122,6 +125,8 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
         &[
             // stored_session, is_revoked.
             "dynamodb:GetItem SessionsTable",
+            // use_assertion.
+            "dynamodb:UpdateItem AttemptsTable",
             "secretsmanager:GetSecretValue MachinesSecret",
             "secretsmanager:GetSecretValue JwksSecret",
             "kms:Decrypt KmsKeyArn",
@@ -258,16 +263,23 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
     );
     // ended_since: the index and not the table.
     check(&template, "revocations", &["dynamodb:Query SessionsTable/index/ended"]);
-    // Used proofs, under keys that no counter has.
     check(&template, "authorizer", &["dynamodb:PutItem AttemptsTable"]);
-    let condition = json!({
-        "ForAllValues:StringLike": { "dynamodb:LeadingKeys": [format!("{}*", ProofTable::PREFIX)] },
-        "Null": { "dynamodb:LeadingKeys": "false" },
-    });
-    let conditions = |statement: &Value| statement.get("Condition").cloned();
-    let conditions: Vec<Value> =
-        template.statements("authorizer").into_iter().filter_map(conditions).collect();
-    assert_eq!(conditions, [condition]);
+    // Used proofs and used assertions, under keys that no counter has.
+    for (binary, prefix) in [
+        ("authorizer", ProofTable::PREFIX),
+        ("refresh", AssertionUse::PREFIX),
+        ("introspect", AssertionUse::PREFIX),
+    ] {
+        let condition = json!({
+            "ForAllValues:StringLike": { "dynamodb:LeadingKeys": [format!("{prefix}*")] },
+            "Null": { "dynamodb:LeadingKeys": "false" },
+        });
+        let attempts = json!({ "Fn::GetAtt": "AttemptsTable.Arn" });
+        let statements = template.statements(binary);
+        let on_attempts = statements.iter().filter(|statement| list(&statement["Resource"]) == [&attempts]);
+        let conditions: Vec<&Value> = on_attempts.map(|statement| &statement["Condition"]).collect();
+        assert_eq!(conditions, [&condition], "{binary}");
+    }
     check(&template, "discovery", &["secretsmanager:GetSecretValue JwksSecret", "kms:Decrypt KmsKeyArn"]);
     let verbs = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
     let secrets = ["SigningKeysSecret", "RefreshKeysSecret", "PeppersSecret"];

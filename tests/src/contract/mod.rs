@@ -7,6 +7,7 @@ pub mod admin;
 pub mod ended;
 pub mod faults;
 pub mod login;
+pub mod machine;
 pub mod moving;
 pub mod passkey;
 pub mod revocation;
@@ -118,6 +119,11 @@ macro_rules! store_contract {
                 the_largest_session_costs_one_write_unit
                 expressions_hold_no_input
             }
+            machine {
+                an_assertion_is_used_once_until_its_time
+                of_parallel_uses_one_is_the_first
+                a_use_whose_answer_was_lost_is_the_first
+            }
             passkey {
                 a_passkey_reads_back
                 a_credential_has_one_user
@@ -199,6 +205,7 @@ pub fn assert_listed(module: &str, listed: &[&str]) {
         "ended" => include_str!("ended.rs"),
         "faults" => include_str!("faults.rs"),
         "login" => include_str!("login.rs"),
+        "machine" => include_str!("machine.rs"),
         "moving" => include_str!("moving.rs"),
         "passkey" => include_str!("passkey.rs"),
         "revocation" => include_str!("revocation.rs"),

@@ -139,6 +139,9 @@ fn both_make_the_same_changes_of_clients() {
         "require_dpop": true,
     });
     let new = by_api("POST", "/admin/clients", Some(settings));
+    let jwk: Value = serde_json::from_str(JWK).unwrap();
+    let once = json!({ "name": "api-once", "single_use_assertions": true, "public_key": jwk });
+    by_api("POST", "/admin/clients", Some(once));
     let args = [
         "--scope",
         "a b",
@@ -150,20 +153,25 @@ fn both_make_the_same_changes_of_clients() {
         "--require-dpop",
     ];
     let created = cli(&[&["create", "cli"][..], &args].concat());
+    cli(&["create", "cli-once", "--single-use-assertions", "--public-key", "public.json"]);
     for (one, id) in [(&new, "client_api"), (&created, "client_cli")] {
         assert_eq!(one["client_id"], id);
         assert!(one["client_secret"].as_str().unwrap().starts_with("daypass_secret_"), "{one}");
     }
-    let jwk: Value = serde_json::from_str(JWK).unwrap();
     let rotated =
         by_api("POST", "/admin/client/keys?client_id=client_api", Some(json!({ "public_key": jwk })));
     assert_eq!(rotated.get("client_secret"), None);
     cli(&["rotate", "client_cli", "--public-key", "public.json"]);
     let listed = by_api("GET", "/admin/clients", None);
     assert_eq!(listed, cli(&["list"]));
-    let clients = listed["clients"].as_array().unwrap();
-    assert_eq!(alike_client(&clients[0]), alike_client(&clients[1]));
-    assert_eq!(clients[0]["require_dpop"], true);
+    let [api_client, api_once, cli_client, cli_once] = &listed["clients"].as_array().unwrap()[..] else {
+        panic!("{listed}")
+    };
+    assert_eq!(alike_client(api_client), alike_client(cli_client));
+    assert_eq!(alike_client(api_once), alike_client(cli_once));
+    let settings = |client: &Value| (client["require_dpop"].clone(), client["single_use_assertions"].clone());
+    assert_eq!(settings(api_client), (json!(true), json!(false)));
+    assert_eq!(settings(api_once), (json!(false), json!(true)));
 
     let key = new["key"].as_str().unwrap();
     let one = by_api("DELETE", &format!("/admin/client?client_id=client_api&key={key}"), None);
@@ -171,6 +179,6 @@ fn both_make_the_same_changes_of_clients() {
     cli(&["revoke", "client_cli", created["key"].as_str().unwrap()]);
     let all = by_api("DELETE", "/admin/client?client_id=client_api", None);
     assert_eq!(all["keys"], json!([rotated["key"]]));
-    assert_eq!(cli(&["list"])["clients"].as_array().unwrap().len(), 1);
+    assert_eq!(cli(&["list"])["clients"].as_array().unwrap().len(), 3);
     assert_eq!(api(&bench, "DELETE", "/admin/client?client_id=client_api", None).0, 404);
 }

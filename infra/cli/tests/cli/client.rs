@@ -97,6 +97,18 @@ async fn a_client_from_its_creation_to_its_end() {
     assert!(bench.is_revoked("client_billing", &rotated["key"]).await);
     assert!(bench.document().clients.is_empty());
     bench.command(&["revoke", "billing"]).fails("there is no client client_billing", "list");
+    // Assertions that are accepted once.
+    bench
+        .command(&["create", "jobs", "--single-use-assertions"])
+        .fails("client_jobs has no public key, so it sends no assertions", "--public-key");
+    let once = ["create", "jobs", "--single-use-assertions", "--public-key", "public.json"];
+    bench.command(&once).json();
+    assert!(bench.document().clients[0].single_use_assertions);
+    bench.command(&["rotate", "jobs"]).json();
+    let table = bench.command(&["list"]).ok();
+    let rows: Vec<_> = table.lines().skip(1).map(cells).collect();
+    assert_eq!(rows[0], ["private_key_jwt", "single-use"]);
+    assert!(rows[1][0] == "client_secret_basic" && rows[1][1] != "single-use", "{table}");
     // A key that is registered again has tokens of its own.
     let again = bench.command(&["create", "billing", "--public-key", "public.json"]).json();
     assert!(!bench.is_revoked("client_billing", &again["key"]).await);
@@ -108,7 +120,7 @@ async fn bad_input_is_named_and_changes_nothing() {
     let file = |name: &str, text: &str| std::fs::write(bench.folder.path().join(name), text).unwrap();
     bench.command(&["create", "jobs"]).ok();
     let before = bench.document();
-    assert!(!before.clients[0].require_dpop);
+    assert!(!before.clients[0].require_dpop && !before.clients[0].single_use_assertions);
     for (args, expected) in [
         (&["create", "Jobs"][..], "a client id is client_ and 1 to 48 of a-z 0-9 -"),
         (&["create", "x", "--scope", "a  b"], "a scope is words"),

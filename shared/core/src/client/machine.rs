@@ -181,6 +181,9 @@ pub struct Machine {
     /// Whether each of its tokens is bound to a key (RFC 9449).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_dpop: bool,
+    /// Whether each of its assertions is accepted once (RFC 7523 §3, no. 7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single_use_assertions: bool,
     /// One or two keys or secrets.
     pub keys: Vec<Credential>,
 }
@@ -204,6 +207,7 @@ impl Machine {
             access_token_seconds: None,
             introspect: false,
             require_dpop: false,
+            single_use_assertions: false,
             keys: Vec::new(),
         }
     }
@@ -364,6 +368,16 @@ pub enum Unauthenticated {
     Assertion(Rejection),
 }
 
+/// A client that authenticated itself.
+pub struct Authenticated<'a> {
+    /// The client.
+    pub client: &'a Machine,
+    /// The key or secret that it used.
+    pub key: &'a CredentialId,
+    /// Its assertion. `None` with a secret.
+    pub assertion: Option<Assertion<'a>>,
+}
+
 /// The machine clients with their parsed keys.
 #[derive(Debug)]
 pub struct Machines(Vec<(Machine, Vec<Option<VerifyingKey>>)>);
@@ -383,17 +397,16 @@ impl Machines {
         clients.collect::<Result<_, String>>().map(Self)
     }
 
-    /// The client of a request, and the key with which it authenticated itself. `audiences` are those that an assertion may
-    /// name.
+    /// The client of a request. `audiences` are those that an assertion may name.
     ///
     /// # Errors
     /// [`Unauthenticated`] when it did not.
-    pub fn authenticate(
-        &self,
-        request: &ClientAuthentication,
+    pub fn authenticate<'a>(
+        &'a self,
+        request: &'a ClientAuthentication,
         audiences: &[String],
         now: Timestamp,
-    ) -> Result<(&Machine, &CredentialId), Unauthenticated> {
+    ) -> Result<Authenticated<'a>, Unauthenticated> {
         match request {
             ClientAuthentication::Secret { client_id, secret } => {
                 let presented = SecretDigest::of(secret.expose());
@@ -402,7 +415,7 @@ impl Machines {
                     key.secret_sha256.as_ref().is_some_and(|digest| digest.matches(&presented))
                 };
                 let key = client.keys.iter().find(is_it).ok_or(Unauthenticated::WrongSecret)?;
-                Ok((client, &key.id))
+                Ok(Authenticated { client, key: &key.id, assertion: None })
             }
             ClientAuthentication::Assertion { assertion, client_id } => {
                 let assertion = Assertion::parse(assertion.expose()).map_err(Unauthenticated::Assertion)?;
@@ -418,7 +431,8 @@ impl Machines {
                         Ok(()) => {
                             let checked = assertion.check_claims(audiences, now);
                             checked.map_err(Unauthenticated::Assertion)?;
-                            return Ok((client, &credential.id));
+                            let (key, assertion) = (&credential.id, Some(assertion));
+                            return Ok(Authenticated { client, key, assertion });
                         }
                         // With two keys, the cause of the key that the header names.
                         Err(Rejection::UnknownKey) => {}

@@ -207,6 +207,7 @@ tables! {
         grace: Duration = Reader::seconds(GRACE_SECONDS);
         dpop_origins: Vec<String> = Reader::base_urls(DPOP_ORIGINS);
         sessions_table: String = table(SESSIONS_TABLE);
+        attempts_table: String = table(ATTEMPTS_TABLE);
         machines: Option<String> = machines(MACHINES);
         keys: Vec<String> = sources(KEYS);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
@@ -231,6 +232,7 @@ tables! {
         audience: String = Reader::audience(AUDIENCE);
         proxy: Option<ProxySecrets> = proxy(PROXY_SECRET);
         sessions_table: String = table(SESSIONS_TABLE);
+        attempts_table: String = table(ATTEMPTS_TABLE);
         machines: Option<String> = machines(MACHINES);
         keys_max_age: Duration = Reader::seconds(KEYS_MAX_AGE_SECONDS);
         jwks: PublicKeys = public_keys(JWKS);

@@ -1,15 +1,16 @@
-//! Client credentials (RFC 6749 §4.4): a machine client gets an access token for itself. It costs no request to a table.
+//! Client credentials (RFC 6749 §4.4): a machine client gets an access token for itself. It costs no request to a table, unless
+//! each assertion of the client is accepted once.
 
-use crate::client::machine::{
-    ClientAuthentication, CredentialId, Machine, Registry, Unauthenticated, session_of,
-};
+use crate::client::machine::{Authenticated, ClientAuthentication, Registry, Unauthenticated, session_of};
 use crate::flow::error::Problem;
 use crate::flow::issue::{exposed, token_type};
 use crate::flow::outcome::Outcome;
 use crate::ports::context::Context;
 use crate::ports::event::{ClientRefusal, Event};
+use crate::ports::store::MachineStore;
 use crate::secret::SecretString;
 use crate::token::access::{ClientGrant, Signer};
+use daypass_verifier::base::ids::AttemptId;
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -60,26 +61,29 @@ impl ClientCredentials {
     }
 
     /// Issues a token.
-    pub fn run(
+    pub async fn run<S: MachineStore>(
         &self,
         request: ClientCredentialsRequest,
         signer: &Signer,
+        store: &S,
         context: &Context,
     ) -> Outcome<ClientTokenResponse> {
         let mut events = Vec::new();
-        let answer = self.issue(request, signer, context, &mut events);
+        let answer = self.issue(request, signer, store, context, &mut events).await;
         Outcome::new(answer, events)
     }
 
-    fn issue(
+    async fn issue<S: MachineStore>(
         &self,
         request: ClientCredentialsRequest,
         signer: &Signer,
+        store: &S,
         context: &Context,
         events: &mut Vec<Event>,
     ) -> Result<ClientTokenResponse, Problem> {
         let now = context.clock.now();
-        let (client, key) = self.authenticate(request.client.as_ref(), now, events)?;
+        let authenticated = self.authenticate(request.client.as_ref(), now, events)?;
+        let (client, key) = (authenticated.client, authenticated.key);
         if client.require_dpop && request.key.is_none() {
             let client = Some(client.client_id.clone());
             events.push(Event::ClientRefused { cause: ClientRefusal::ProofRequired, client });
@@ -92,6 +96,7 @@ impl ClientCredentials {
             events.push(Event::ClientRefused { cause: ClientRefusal::ScopeNotGranted, client });
             return Err(Problem::ScopeNotGranted);
         }
+        use_assertion(&authenticated, store, now, context, events).await?;
         let session = session_of(&client.client_id, key);
         let grant = ClientGrant {
             client: client.client_id.as_str(),
@@ -113,13 +118,13 @@ impl ClientCredentials {
         })
     }
 
-    /// The client of a request, and its key.
-    pub(crate) fn authenticate(
-        &self,
-        request: Option<&ClientAuthentication>,
+    /// The client of a request.
+    pub(crate) fn authenticate<'a>(
+        &'a self,
+        request: Option<&'a ClientAuthentication>,
         now: Timestamp,
         events: &mut Vec<Event>,
-    ) -> Result<(&Machine, &CredentialId), Problem> {
+    ) -> Result<Authenticated<'a>, Problem> {
         let machines = self.registry.current(now).ok_or(Problem::MachinesUnread)?;
         let authenticated = request
             .ok_or(Unauthenticated::NoCredential)
@@ -130,4 +135,32 @@ impl ClientCredentials {
             Problem::ClientNotAuthenticated
         })
     }
+}
+
+/// Uses the assertion of a request, if the client may use each one once. Call it after all other checks, because none of them costs
+/// a request.
+pub(crate) async fn use_assertion<S: MachineStore>(
+    authenticated: &Authenticated<'_>,
+    store: &S,
+    now: Timestamp,
+    context: &Context,
+    events: &mut Vec<Event>,
+) -> Result<(), Problem> {
+    let client = authenticated.client;
+    let Some(assertion) = authenticated.assertion.as_ref().filter(|_| client.single_use_assertions) else {
+        return Ok(());
+    };
+    let cause = match assertion.as_used() {
+        None => ClientRefusal::NoJti,
+        Some(used) => {
+            let attempt = AttemptId::generate(context.entropy.as_ref());
+            let is_first = store.use_assertion(&used, now, attempt).await;
+            if is_first.map_err(Problem::store("use_assertion"))? {
+                return Ok(());
+            }
+            ClientRefusal::Replayed
+        }
+    };
+    events.push(Event::ClientRefused { cause, client: Some(client.client_id.clone()) });
+    Err(Problem::ClientNotAuthenticated)
 }

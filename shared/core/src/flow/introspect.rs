@@ -2,7 +2,7 @@
 
 use crate::client::machine::{ClientAuthentication, MachineId, Registry};
 use crate::config::IntrospectConfig;
-use crate::flow::client_credentials::ClientCredentials;
+use crate::flow::client_credentials::{ClientCredentials, use_assertion};
 use crate::flow::error::Problem;
 use crate::flow::issue::token_type;
 use crate::flow::outcome::Outcome;
@@ -27,7 +27,7 @@ pub struct IntrospectRequest {
 
 /// The introspection flow and its dependencies.
 pub struct Introspect<S> {
-    /// The sessions table.
+    /// The sessions table, and the used assertions.
     pub store: S,
     /// Verifies access tokens of any audience.
     pub verifier: Verifier,
@@ -71,21 +71,27 @@ impl<S: SessionStore + MachineStore> Introspect<S> {
         events: &mut Vec<Event>,
     ) -> Result<Map<String, Value>, Problem> {
         let now = self.context.clock.now();
-        let (client, _) = self.clients.authenticate(request.client.as_ref(), now, events)?;
+        let authenticated = self.clients.authenticate(request.client.as_ref(), now, events)?;
+        let client = authenticated.client;
         if !client.introspect {
             let client = Some(client.client_id.clone());
             events.push(Event::ClientRefused { cause: ClientRefusal::IntrospectionNotAllowed, client });
             return Err(Problem::IntrospectionNotAllowed);
         }
         let audience = client.audience.as_deref().unwrap_or(&self.audience);
-        let active = match self.verifier.examine(request.token.expose(), now) {
+        let verified = match self.verifier.examine(request.token.expose(), now) {
             Err(rejected) if rejected.cause == Rejection::UnknownKey && request.keys_overdue => {
                 return Err(Problem::KeysOverdue);
             }
             Err(_) => None,
             // RFC 7662 §4: the caller may use a token only if it is for the caller.
             Ok(token) if token.claims.get("aud").and_then(Value::as_str) != Some(audience) => None,
-            Ok(token) => self.is_live(&token, now).await?.then_some(token),
+            Ok(token) => Some(token),
+        };
+        use_assertion(&authenticated, &self.store, now, &self.context, events).await?;
+        let active = match verified {
+            Some(token) if self.is_live(&token, now).await? => Some(token),
+            Some(_) | None => None,
         };
         let mut answer = active.map_or_else(Map::new, |token| {
             let (token_type, mut claims) = (token_type(token.key.as_ref()), token.claims);

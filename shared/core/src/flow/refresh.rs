@@ -57,11 +57,11 @@ impl RefreshRequest {
 pub struct Refresh<S> {
     /// Clients, grace period and idle limit.
     pub config: RefreshConfig,
-    /// The sessions table.
+    /// The sessions table, and the used assertions of machine clients.
     pub store: S,
     /// Issues the tokens.
     pub issuer: TokenIssuer,
-    /// The other grant of the token endpoint, which sends nothing to the store.
+    /// The other grant of the token endpoint.
     pub clients: ClientCredentials,
     /// Time, randomness and the log.
     pub context: Context,

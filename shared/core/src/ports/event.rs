@@ -489,6 +489,10 @@ pub enum ClientRefusal {
     ScopeNotGranted,
     /// The client must send a DPoP proof.
     ProofRequired,
+    /// Each assertion of the client is accepted once, and this one has no `jti`.
+    NoJti,
+    /// Each assertion of the client is accepted once, and this one was used.
+    Replayed,
     /// The client may not ask about tokens.
     IntrospectionNotAllowed,
     /// The client is not authenticated.

@@ -14,6 +14,7 @@ use crate::session::{
     DeadCause, EndReason, Ended, Repeat, ReuseCause, RotationRequest, Session, Verdict, judge,
 };
 use crate::throttle::{Attempt, Counter, KnownAddress, Ticket};
+use crate::token::assertion::AssertionUse;
 use daypass_verifier::base::ids::{AttemptId, ClientId, SessionId, UserId, Username};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
@@ -246,13 +247,22 @@ pub trait SessionStore: Send + Sync {
     ) -> impl Future<Output = Result<Ending, StoreError>> + Send;
 }
 
-/// The sessions table, as introspection reads it for tokens of machine clients.
+/// The tables, as the flows of machine clients use them.
 pub trait MachineStore: Send + Sync {
     /// Whether tokens of this client and `sid` were revoked; strongly consistent.
     fn is_revoked(
         &self,
         client: &MachineId,
         session: SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Notes the use of an assertion with one conditional write. Returns whether it is the first one. `attempt` is new for each call:
+    /// the store recognises its own write by it when the response was lost.
+    fn use_assertion(
+        &self,
+        used: &AssertionUse,
+        now: Timestamp,
+        attempt: AttemptId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 

@@ -1,7 +1,11 @@
 //! Client assertions (RFC 7523 §2.2): a JWT with which a client authenticates itself by its private key (`private_key_jwt`).
 //!
-//! Nothing remembers a used assertion, because that would be a request to a table. docs/adr/0103 weighs what a replay gains.
+//! By default, Daypass stores no used assertion, so a token costs no request to a table: docs/adr/0103 weighs what a replay gains. A
+//! client can be registered so that each of its assertions is accepted once: docs/adr/0113.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use daypass_verifier::base::digest::prefix;
 use daypass_verifier::base::time::{MAX_CLOCK_SKEW, Timestamp};
 use daypass_verifier::jose::jwk::Algorithm;
 use daypass_verifier::jose::verify::{
@@ -19,8 +23,25 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(60);
 /// Values of `typ` (RFC 7515 §4.1.9), in lower case. Many clients send none. An access token is no assertion.
 const TYPES: [&str; 2] = ["jwt", "client-authentication+jwt"];
 
+/// Longest `jti`, in bytes, as in a DPoP proof.
+const MAX_ID: usize = 256;
+
 /// The newer name of EdDSA with an Ed25519 key (RFC 9864 §2.2), which openid-client sends.
 const ED25519: &str = "Ed25519";
+
+/// An assertion as the store notes its use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssertionUse {
+    /// The key of the item: [`AssertionUse::PREFIX`], and 16 bytes of a digest of client and `jti`, in hexadecimal.
+    pub key: String,
+    /// The time from which no process accepts the assertion.
+    pub expires_at: Timestamp,
+}
+
+impl AssertionUse {
+    /// Begins the key of each item. The policies of the roles allow keys with this prefix alone.
+    pub const PREFIX: &'static str = "assertion#";
+}
 
 /// An assertion before its signature is checked.
 pub struct Assertion<'a> {
@@ -56,6 +77,18 @@ impl<'a> Assertion<'a> {
     pub fn client(&self) -> Result<&str, Rejection> {
         let client = text(&self.claims, "sub").filter(|sub| text(&self.claims, "iss") == Some(sub));
         client.ok_or(Rejection::WrongIssuer)
+    }
+
+    /// Its use, for a client whose assertions are accepted once. A `jti` is unique for each issuer (RFC 7519 §4.1.7), which is the
+    /// client. `None` if the `jti` is missing, or not a text of 1 to 256 bytes.
+    #[must_use]
+    pub fn as_used(&self) -> Option<AssertionUse> {
+        let id = text(&self.claims, "jti").filter(|id| (1..=MAX_ID).contains(&id.len()))?;
+        let client = self.client().ok()?;
+        let digest = digest(&SHA256, format!("daypass client assertion\n{client}\n{id}").as_bytes());
+        let key = format!("{}{}", AssertionUse::PREFIX, HEXLOWER.encode(&prefix::<16>(digest.as_ref())));
+        let expires_at = numeric_date(self.claims.get("exp"))? + MAX_CLOCK_SKEW;
+        Some(AssertionUse { key, expires_at })
     }
 
     /// Checks the signature against one key of the client. The key decides about the algorithm, and `kid` is optional.

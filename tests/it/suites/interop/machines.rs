@@ -66,7 +66,7 @@ pub(crate) async fn until_known(
     }
 }
 
-/// The input of a program: two clients, each with two keys after a rotation, and a revoked key; a client whose tokens must be bound to
+/// The input of a program: two clients, each with two keys after a rotation, and a revoked key, where each assertion is accepted once; a client whose tokens must be bound to
 /// a key; and the login of a user.
 pub(crate) async fn case(whole: &Whole) -> Value {
     let stack = &whole.stack;
@@ -83,7 +83,9 @@ pub(crate) async fn case(whole: &Whole) -> Value {
             _ => vec!["rotate", client],
         };
         let by_secret = daypass_client(stack, &arguments("client_secrets")).await;
-        let by_key = daypass_client(stack, &[arguments("client_keys").as_slice(), &public].concat()).await;
+        let once = if count == 0 { ["--single-use-assertions"].as_slice() } else { &[] };
+        let by_key = [arguments("client_keys").as_slice(), &public, once].concat();
+        let by_key = daypass_client(stack, &by_key).await;
         secrets.push(by_secret["client_secret"].clone());
         ids.push([by_secret["key"].clone(), by_key["key"].clone()]);
         if count == 1 {
