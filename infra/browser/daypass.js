@@ -24,8 +24,11 @@ const MAX_RETRY_AFTER = 300;
 /** After a renewal did not help a rejected request, further rejections cause no renewal for this long. */
 const REJECTION_PAUSE = 60;
 
-/** A tab then checks whether a renewal is due. After `resume` it was frozen: https://wicg.github.io/page-lifecycle/ */
-const WAKE_EVENTS = ["online", "visibilitychange", "resume"];
+/**
+ * A tab then checks whether a renewal is due. After `resume` it was frozen: https://wicg.github.io/page-lifecycle/ After `pageshow` it
+ * may come from the back/forward cache, where messages of other pages do not reach it.
+ */
+const WAKE_EVENTS = ["online", "visibilitychange", "resume", "pageshow"];
 
 /**
  * Seconds since the page was opened. The user cannot set this clock, and it differs from tab to tab.
@@ -182,6 +185,15 @@ async function storedKey(name) {
   });
 }
 
+/** A channel, or an object without effect: a browser that blocks the storage of a site can throw, and test environments lack channels. */
+function openChannel(name) {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return { postMessage() {}, close() {} };
+  }
+}
+
 /** https://developer.mozilla.org/en-US/docs/Web/API/CredentialsContainer/get */
 const askPasskey = (question, options) =>
   navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(question), ...options });
@@ -270,7 +282,7 @@ export class Daypass extends EventTarget {
     // The object of a page that is rendered on a server: its state stays `starting`.
     if (isOutsideBrowser()) return;
     if (!isSecureContext) throw new DaypassError({ error: "insecure_context" });
-    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel = openChannel(this.#name);
     this.#channel.onmessage = ({ data }) => this.#onMessage(data);
     // In the capture phase: `resume` is dispatched at the document and does not bubble.
     for (const type of WAKE_EVENTS) addEventListener(type, this.#onWake, true);
@@ -681,8 +693,8 @@ export class Daypass extends EventTarget {
 
   /**
    * Runs `work` while no other tab renews, logs in or logs out. Otherwise a late response could set the cookie of an older
-   * session. After `LOCK_TIMEOUT` it runs in any case, because the tab that holds the lock may be frozen. Two renewals at
-   * once are safe: they have one idempotency key, and get the same successor.
+   * session. After `LOCK_TIMEOUT` it runs in any case, because the tab that holds the lock may be frozen. It also runs without locks.
+   * Two renewals at once are safe: they have one idempotency key, and get the same successor.
    *
    * https://developer.mozilla.org/en-US/docs/Web/API/LockManager/request
    */
@@ -690,8 +702,8 @@ export class Daypass extends EventTarget {
     this.#needsBrowser();
     let result;
     const runOnce = () => (result ??= work());
-    await navigator.locks.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce).catch(runOnce);
-    return result;
+    await navigator.locks?.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce).catch(runOnce);
+    return runOnce();
   }
 
   /** Whether the session needs proofs that this page or this browser cannot make. */
@@ -960,7 +972,7 @@ export class Daypass extends EventTarget {
   #onWake = (event) => {
     const isOnline = event?.type === "online" && this.#renewalError?.status === 0;
     // The clock may have stopped, and messages that waited are older than they look.
-    const isThawed = event?.type === "resume" && this.#accessToken && !this.#renewalError;
+    const isThawed = (event?.type === "resume" || event?.persisted) && this.#accessToken && !this.#renewalError;
     if (isOnline || isThawed) this.#renewAt = 0;
     // A worker has no document.
     if (now() >= this.#renewAt && !globalThis.document?.hidden) this.#renew();

@@ -25,6 +25,8 @@ USERNAME = "rider"
 # Enrols a second factor, so its password alone logs it in no more.
 STEP_UP_USERNAME = "conductor"
 PASSWORD = "a rehearsed day pass 2026"
+# Sends the mails. SES has to know its domain.
+SENDER = "no-reply@rehearsal.example"
 # A login asks for one or the other, and so gets a token that a route needs or one that it does not.
 SCOPE = "orders:read profile"
 # The table of the shared authorizer: that of apis.yaml, whose authorizers have their own.
@@ -99,7 +101,12 @@ def main():
     # As most will have it: ES256, tokens of five minutes, caches off and at the five minutes that REST APIs take by themselves. Its
     # keys rotate while it is asked.
     quick = {"keys_published_seconds": PUBLISHED_SECONDS, "keys_max_age_seconds": 5, "passkey_rp_id": "example.com", "passkey_origins": "https://app.example.com"}
-    usual = daypass_stack(aws, "daypass", "ES256", quick, {"jwks_interval_seconds": 5})
+    # People sign up at the client `web` alone.
+    aws.client("sesv2").create_email_identity(EmailIdentity=SENDER.rpartition("@")[2])
+    page = {"client_id": "web", "signup": "open", "account_url": "https://app.rehearsal.example/account"}
+    mails = {"mail_from": f"Rehearsal <{SENDER}>", "clients": [{"client_id": "default"}, page]}
+    usual = daypass_stack(aws, "daypass", "ES256", quick | mails, {"jwks_interval_seconds": 5})
+    usual["DAYPASS_MAILS"] = f"{endpoint}/_ministack/ses/messages"
     usual["DAYPASS_APIS"] = guarded_apis(aws, "daypass", usual["DAYPASS_URL"], [0, 300], examples=[0, 300])
     usual["DAYPASS_REVOCATIONS_SECONDS"] = "5"
     usual["DAYPASS_PUBLISHED_SECONDS"] = str(PUBLISHED_SECONDS)
@@ -133,7 +140,7 @@ def main():
 
     for variables in (usual, brief):
         variables["DAYPASS_EMULATED"] = "true"
-    stacks = [(usual, ["bound", "called_back", "machines", "step_up", "rotation"]), (brief, ["window"])]
+    stacks = [(usual, ["bound", "called_back", "machines", "mails", "step_up", "rotation"]), (brief, ["window"])]
     print(json.dumps([{"variables": variables, "modules": modules} for variables, modules in stacks]))
 
 

@@ -51,7 +51,7 @@ test("the build exports what the source exports, and the types declare it", asyn
 
 test("the build passes the unit tests", () => {
   const { NODE_TEST_CONTEXT, ...env } = process.env;
-  const units = ["--test", "--test-reporter=tap", "test/daypass.test.mjs", "test/dpop.test.mjs"];
+  const units = ["--test", "--test-reporter=tap", "test/daypass.test.mjs", "test/places.test.mjs", "test/dpop.test.mjs"];
   const { status, stdout } = spawnSync(process.execPath, units, {
     cwd: PACKAGE,
     env: { ...env, DAYPASS_TEST_MODULE: BUILD },

@@ -108,8 +108,8 @@ export class World {
     return this.#listeners.get(type);
   }
 
-  dispatch(type) {
-    for (const listener of this.#of(type)) listener({ type });
+  dispatch(type, fields = {}) {
+    for (const listener of this.#of(type)) listener({ type, ...fields });
   }
 
   listeners() {

@@ -1,13 +1,13 @@
 //! Signed requests to the AWS services for which the command links no SDK.
 
-use crate::environment::{Environment, is_loopback};
 use crate::output::Failure;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use daypass_aws::{ProxyConfig, SdkConfig};
+use daypass_aws::{ProxyConfig, SdkConfig, UNUSABLE, credentials_problem};
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::time::Clock;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -24,12 +24,37 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const MOST: usize = 4 * 1024 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client for HTTP and HTTPS, with the roots of the system. It uses the proxy of the environment, which cannot reach
-/// this machine.
-pub(crate) struct Web {
-    direct: SharedHttpConnector,
-    proxied: SharedHttpConnector,
+/// Hint for credentials that could not be loaded.
+pub(crate) const RENEW: &str = "sign in again with `aws sso login` or `aws login`, or correct the profile; \
+    `aws sts get-caller-identity` tries it";
+
+/// The next step for an error of AWS, if its text names a cause on this machine or in its network.
+pub(crate) fn remedy(error: &str) -> Option<&'static str> {
+    const REMEDIES: [(&[&str], &str); 5] = [
+        (
+            &["the clock of this machine is wrong", "Signature expired", "Signature not yet current"],
+            "set the clock of this machine: AWS accepts requests that are at most five minutes old",
+        ),
+        (&[UNUSABLE, "ExpiredToken", "token included in the request is expired"], RENEW),
+        (
+            &["no AWS credentials"],
+            "set AWS_PROFILE to a profile that has some, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            &["invalid peer certificate"],
+            "if a proxy inspects TLS, set AWS_CA_BUNDLE to a PEM file with its root certificate",
+        ),
+        (
+            &["tunnel error", "407 "],
+            "check HTTPS_PROXY: the proxy rejects the request, or needs a name and a password as in http://NAME:PASSWORD@HOST:PORT",
+        ),
+    ];
+    let found = REMEDIES.iter().find(|(signs, _)| signs.iter().any(|sign| error.contains(sign)));
+    found.map(|(_, remedy)| *remedy)
 }
+
+/// A client for HTTP and HTTPS, with the proxy of the environment.
+pub(crate) struct Web(SharedHttpConnector);
 
 /// A response.
 #[derive(Debug)]
@@ -48,9 +73,7 @@ impl Response {
 
 impl Web {
     fn new() -> Self {
-        let [direct, proxied] =
-            [ProxyConfig::disabled(), ProxyConfig::from_env()].map(daypass_aws::connector);
-        Self { direct, proxied }
+        Self(daypass_aws::connector(ProxyConfig::from_env))
     }
 
     /// Sends a request.
@@ -58,11 +81,9 @@ impl Web {
     /// # Errors
     /// Why there is no complete response in time.
     pub(crate) async fn send(&self, request: Request<String>) -> Result<Response, String> {
-        let local = is_loopback(&request.uri().to_string());
-        let connector = if local { &self.direct } else { &self.proxied };
         let request = HttpRequest::try_from(request.map(Into::into)).map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = connector.call(request).await.map_err(|error| with_causes(&error))?;
+            let response = self.0.call(request).await.map_err(|error| with_causes(&error))?;
             let response = response.try_into_http1x().map_err(|error| error.to_string())?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MOST).collect().await.map_err(|error| error.to_string())?;
@@ -113,17 +134,14 @@ pub(crate) struct Aws {
     pub(crate) web: Web,
     config: SdkConfig,
     region: String,
-    /// Endpoints of the environment, which replace those of AWS: that of a service, or that of all.
-    endpoints: Vec<(&'static str, String)>,
 }
 
-/// Variables with an endpoint, by service. An empty service is every other one.
-const ENDPOINTS: [(&str, &str); 5] = [
-    ("cloudformation", "AWS_ENDPOINT_URL_CLOUDFORMATION"),
-    ("dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
-    ("lambda", "AWS_ENDPOINT_URL_LAMBDA"),
-    ("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-    ("", "AWS_ENDPOINT_URL"),
+/// The services by the names of their endpoints, and by those of their settings in profiles.
+const SERVICES: [(&str, &str); 4] = [
+    ("cloudformation", "CloudFormation"),
+    ("dynamodb", "DynamoDB"),
+    ("lambda", "Lambda"),
+    ("secretsmanager", "Secrets Manager"),
 ];
 
 impl Aws {
@@ -131,14 +149,12 @@ impl Aws {
     ///
     /// # Errors
     /// No region is selected.
-    pub(crate) async fn of(environment: &Environment<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn load() -> Result<Self, Failure> {
         let config = daypass_aws::load().await;
         let region = config.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is selected", "set AWS_REGION to the region of the stack")
         })?;
-        let endpoints =
-            ENDPOINTS.iter().filter_map(|(service, name)| Some((*service, environment.get(name)?))).collect();
-        Ok(Self { web: Web::new(), config, region, endpoints })
+        Ok(Self { web: Web::new(), config, region })
     }
 
     /// An action of a service with the query protocol. Its response is XML.
@@ -195,7 +211,10 @@ impl Aws {
         let text = |error: &dyn Display| error.to_string();
         let url = format!("{}{path}", self.endpoint(service));
         let provider = self.config.credentials_provider().ok_or("there are no AWS credentials")?;
-        let credentials = provider.provide_credentials().await.map_err(|error| with_causes(&error))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| match error {
+            CredentialsError::CredentialsNotLoaded(_) => "there are no AWS credentials".to_owned(),
+            error => credentials_problem(&error),
+        })?;
         let identity = credentials.into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -225,16 +244,29 @@ impl Aws {
     }
 
     fn endpoint(&self, service: &str) -> String {
-        let own = |name: &str| self.endpoints.iter().find(|(of, _)| *of == name).map(|(_, url)| url);
-        match own(service).or_else(|| own("")) {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                let suffix =
-                    if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://{service}.{}.{suffix}", self.region)
-            }
-        }
+        let id = SERVICES.iter().find(|(name, _)| *name == service).map(|(_, id)| *id);
+        id.and_then(|id| daypass_aws::endpoint(&self.config, id)).unwrap_or_else(|| {
+            let fips = self.config.use_fips() == Some(true);
+            public_endpoint(service, &self.region, fips, self.config.use_dual_stack() == Some(true))
+        })
     }
+}
+
+/// The endpoint of a service in the partition of a region, with FIPS or with IPv6 on request.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+fn public_endpoint(service: &str, region: &str, fips: bool, dual_stack: bool) -> String {
+    let suffix = match (region.split('-').next().unwrap_or_default(), dual_stack) {
+        ("cn", false) => "amazonaws.com.cn",
+        ("cn", true) => "api.amazonwebservices.com.cn",
+        ("eusc", false) => "amazonaws.eu",
+        ("eusc", true) => "api.amazonwebservices.eu",
+        (_, false) => "amazonaws.com",
+        (_, true) => "api.aws",
+    };
+    // The usual endpoints of GovCloud comply with FIPS.
+    let fips = if fips && !region.starts_with("us-gov-") { "-fips" } else { "" };
+    format!("https://{service}{fips}.{region}.{suffix}")
 }
 
 /// The error in the body of a response of AWS: the message of XML or JSON, or the start of the text.
@@ -245,4 +277,24 @@ fn reason(body: &str) -> String {
         body.split_once("<Message>").and_then(|(_, rest)| Some(rest.split_once("</Message>")?.0.to_owned()));
     let found = member("message").or_else(|| member("Message")).or(tag).or_else(|| member("__type"));
     found.unwrap_or_else(|| body.chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_has_its_endpoints() {
+        for (region, fips, dual_stack, expected) in [
+            ("eu-west-1", false, false, "https://lambda.eu-west-1.amazonaws.com"),
+            ("eu-west-1", false, true, "https://lambda.eu-west-1.api.aws"),
+            ("us-east-1", true, false, "https://lambda-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", true, true, "https://lambda-fips.us-east-1.api.aws"),
+            ("us-gov-west-1", true, false, "https://lambda.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", false, false, "https://lambda.cn-north-1.amazonaws.com.cn"),
+            ("eusc-de-east-1", false, false, "https://lambda.eusc-de-east-1.amazonaws.eu"),
+        ] {
+            assert_eq!(public_endpoint("lambda", region, fips, dual_stack), expected);
+        }
+    }
 }

@@ -1,13 +1,12 @@
 //! `daypass client`: machine clients, which get access tokens for themselves.
 
-use crate::environment::{Environment, is_loopback};
+use crate::environment::Environment;
 use crate::output::{Failure, Output, time};
 use crate::target::{self, StoreArgs, Target};
 use clap::Subcommand;
 use daypass_admin::{
     ClientDocument, ClientError, ClientView, Clients, KeyView, NewKey, NewKeyView, RevokedView, public_key,
 };
-use daypass_aws::SdkConfig;
 use daypass_core::client::machine::{CredentialId, Machine, MachineId};
 use daypass_key_loader::{LoadError, MachinesError};
 use daypass_runtime::SystemClock;
@@ -118,8 +117,7 @@ pub(crate) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let target = target::open(args.store, environment, output).await?;
-    let document =
-        ClientDocument { source: target.machines(environment)?, aws: secrets_manager(environment).await };
+    let document = ClientDocument { source: target.machines(environment)?, aws: daypass_aws::load().await };
     let clients = Clients { admin: target.admin(), document: &document };
     let refuse = |error: ClientError| failure(&error, &target);
     match args.verb {
@@ -156,13 +154,6 @@ pub(crate) async fn run(
                 .map_err(Failure::from)
         }
     }
-}
-
-async fn secrets_manager(environment: &Environment<'_>) -> SdkConfig {
-    let url =
-        environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment.get("AWS_ENDPOINT_URL"));
-    let aws = daypass_aws::load().await;
-    if url.is_some_and(|url| is_loopback(&url)) { daypass_aws::without_proxy(&aws) } else { aws }
 }
 
 fn failure(error: &ClientError, target: &Target) -> Failure {

@@ -4,8 +4,9 @@
 //! the current user, and only with a URL on this machine. Otherwise, a file that another user plants in a shared folder could
 //! redirect an operator.
 
-use crate::environment::{Environment, WAYS, is_loopback};
+use crate::environment::{Environment, WAYS};
 use crate::output::Failure;
+use daypass_aws::is_loopback;
 use http::Uri;
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,13 +3,14 @@
 #![expect(clippy::indexing_slicing, reason = "an index into JSON gives null for a missing member")]
 
 use crate::aws::{Aws, Response};
-use crate::environment::Environment;
 use crate::input;
 use crate::output::{Failure, Output, quoted};
 use crate::stack::Stack;
 use daypass_dynamodb::schema::{Role, TABLES, TableSchema};
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::time::{Clock, MAX_CLOCK_SKEW, Timestamp};
+use daypass_verifier::config;
+use daypass_verifier::routes::{Bearer, RouteDenial, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -87,24 +88,20 @@ impl Report {
 ///
 /// # Errors
 /// The stack cannot be described, or a check failed.
-pub(crate) async fn run(
-    args: Args,
-    name: Option<&str>,
-    environment: &Environment<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args, name: Option<&str>, output: &mut Output<'_>) -> Result<(), Failure> {
     let Some(name) = name else {
         return Err(Failure::usage("no stack is named", "name it: `daypass doctor --stack daypass`"));
     };
     // Asked for before the checks, which take seconds.
     let password = args.login.as_ref().map(|_| input::password(args.password_stdin)).transpose()?;
-    let aws = Aws::of(environment).await?;
+    let aws = Aws::load().await?;
     let stack = Stack::read(&aws, name).await?;
     let mut report = Report(Vec::new());
     status(&stack, name, &mut report);
     let issuer = issuer(&aws, &stack, &mut report).await;
     public_keys(&aws, &stack, &mut report).await;
     feed(&aws, &stack, &mut report).await;
+    authorizer(&aws, &stack, &mut report).await;
     let outside = report.0.len();
     quota(&aws, &mut report).await;
     for (section, output) in [
@@ -315,6 +312,68 @@ async fn feed(aws: &Aws, stack: &Stack, report: &mut Report) {
     }
 }
 
+/// Routes of Daypass itself behind the authorizer.
+const OWN_ROUTES: [(&str, &str); 5] = [
+    ("GET", "/sessions"),
+    ("POST", "/password"),
+    ("POST", "/email"),
+    ("POST", "/reauthenticate"),
+    ("GET", "/factors"),
+];
+
+/// Checks that the authorizer runs, and reads its settings and its route table.
+async fn authorizer(aws: &Aws, stack: &Stack, report: &mut Report) {
+    let check = "authorizer";
+    let Some(arn) = stack.output("AuthorizerFunctionArn") else { return };
+    let name = arn.rsplit(':').next().unwrap_or_default();
+    let function = match aws.rest("lambda", &format!("/2015-03-31/functions/{name}/configuration")).await {
+        Err(error) => return report.unknown(check, &error, "lambda:GetFunctionConfiguration"),
+        Ok(function) => function,
+    };
+    let text = |member: &str| function[member].as_str().unwrap_or_default();
+    // An idle function is `Inactive`, and starts at the next request.
+    if !["Active", "Inactive"].contains(&text("State")) || text("LastUpdateStatus") == "Failed" {
+        let reason = format!("{} {}", text("StateReason"), text("LastUpdateStatusReason"));
+        let remedy = "deploy the stack again; its events have the reason";
+        return report.add(
+            check,
+            State::Failed,
+            format!("state {}: {}", text("State"), reason.trim()),
+            remedy,
+        );
+    }
+    let variables = &function["Environment"]["Variables"];
+    let config = match config::authorizer::read(&|name: &str| variables[name].as_str().map(str::to_owned)) {
+        Err(error) => {
+            let remedy = "correct AuthorizerSettings and Routes, and deploy the stack again";
+            return report.add(check, State::Failed, error.to_string(), remedy);
+        }
+        Ok(config) => config,
+    };
+    let issuer = stack.output("Issuer").unwrap_or_default();
+    if config.issuer.as_str() != issuer {
+        let found = format!("it accepts tokens of {}, not of {issuer}", config.issuer.as_str());
+        return report.add(check, State::Failed, found, "deploy the stack again");
+    }
+    report.ok(check, name);
+    // A table below `api ID` is for one API alone.
+    let api = stack.output("ApiUrl").and_then(|url| url.strip_prefix("https://")?.split('.').next());
+    let table = config.routes.of(api.unwrap_or_default());
+    let is_denied = |(method, path): &&(&str, &str)| {
+        table.decide(Target::Http { method, path }, Bearer::scope("")) == Err(RouteDenial::NoRoute)
+    };
+    let denied: Vec<&str> = OWN_ROUTES.iter().filter(is_denied).map(|(_, path)| *path).collect();
+    match denied.is_empty() {
+        true => report.ok("route table", "usable"),
+        false => report.add(
+            "route table",
+            State::Warning,
+            format!("it denies {}", denied.join(", ")),
+            "add the lines of docs/guides/scopes-and-routes.md to Routes, or put your own below a line `api ID`",
+        ),
+    }
+}
+
 /// Time of a response of the feed.
 fn as_of(response: &Response) -> Option<Timestamp> {
     let millis = response.headers.get("daypass-as-of")?.to_str().ok()?.parse().ok()?;
@@ -468,5 +527,20 @@ async fn login(
             "the session could not be ended",
             "daypass session revoke USER --all",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The routes of `infra/api.yaml` with the authorizer. Routes below the same path have one line in a table.
+    #[test]
+    fn the_own_routes_are_those_of_the_api() {
+        let api = include_str!("../../api.yaml");
+        let guarded = api.split("RouteKey: ").filter(|route| route.contains("AuthorizerId: "));
+        let first = |route: &str| format!("/{}", route.split(['/', ' ', '\n']).nth(2).unwrap_or_default());
+        let expected: BTreeSet<String> = guarded.map(first).collect();
+        assert_eq!(OWN_ROUTES.iter().map(|(_, path)| (*path).to_owned()).collect::<BTreeSet<_>>(), expected);
     }
 }

@@ -1,7 +1,6 @@
 //! The process environment: variables, current folder, and the ways to select a store.
 
 use crate::output::Failure;
-use http::Uri;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -43,7 +42,7 @@ const IDENTIFYING: [&str; 9] = [
 
 pub(crate) const WAYS: &str = "start the local stack with `cargo dev` in a checkout of Daypass, or name a DynamoDB on this machine \
     with --endpoint URL or AWS_ENDPOINT_URL, or select an AWS account with AWS_PROFILE (or AWS_ACCESS_KEY_ID and \
-    AWS_SECRET_ACCESS_KEY) and AWS_REGION";
+    AWS_SECRET_ACCESS_KEY) and AWS_REGION, and a stack in it with --stack";
 
 /// The process environment: variables and current folder.
 pub struct Environment<'a> {
@@ -100,36 +99,9 @@ impl<'a> Environment<'a> {
     }
 }
 
-/// Whether a URL is one of this machine.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    matches!(uri.scheme_str(), Some("http" | "https"))
-        && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for url in ["http://localhost:8000", "http://127.0.0.1:1", "https://127.9.9.9", "http://[::1]:8000/"]
-        {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "",
-            "localhost:8000",
-            "ftp://localhost",
-            "http://localhost.example",
-            "http://10.0.0.1",
-            "http://localhost@a.b",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 
     #[test]
     fn a_variable_that_chooses_nothing_is_no_choice() {

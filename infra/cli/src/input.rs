@@ -77,7 +77,8 @@ fn ask_twice() -> Result<String, Failure> {
     Ok(first)
 }
 
-/// Reads one line and removes its line break only. A space at the end belongs to the password.
+/// Reads one line, without its line break and without the byte order mark that PowerShell writes. A space at the end belongs to
+/// the password.
 fn first_line(input: impl Read) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     input.take(MAX_INPUT).read_to_end(&mut bytes).map_err(|error| {
@@ -85,6 +86,12 @@ fn first_line(input: impl Read) -> Result<String, Failure> {
     })?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..3);
     }
     if bytes.contains(&b'\n') {
         return Err(Failure::new("standard input contains more than one line", "pipe in the password alone"));
@@ -126,7 +133,9 @@ mod tests {
             ("correct horse\n", "correct horse"),
             ("correct horse", "correct horse"),
             ("  spaced \t\n", "  spaced \t"),
-            ("carriage\r\n", "carriage\r"),
+            ("carriage\r\n", "carriage"),
+            ("carriage\r", "carriage\r"),
+            ("\u{feff}PowerShell\r\n", "PowerShell"),
             ("\n", ""),
             ("", ""),
         ] {

@@ -130,9 +130,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match args.verb {
         Verb::Generate { algorithm, section, out } => generate(output, algorithm, section, out.as_deref()),
-        Verb::Adopt { keys, from, base64, out } => {
-            adopt(environment, output, &keys, from.as_deref(), base64, &out).await
-        }
+        Verb::Adopt { keys, from, base64, out } => adopt(output, &keys, from.as_deref(), base64, &out).await,
         Verb::Show { sources, jwks } => show(environment, output, &sources, jwks).await,
     }
 }
@@ -179,14 +177,13 @@ struct Adopted {
 }
 
 async fn adopt(
-    environment: &Environment<'_>,
     output: &mut Output<'_>,
     keys: &Path,
     from: Option<&Path>,
     base64: bool,
     out: &Path,
 ) -> Result<(), Failure> {
-    let load = async |path: &Path| target::load(&[path.display().to_string()], environment).await;
+    let load = async |path: &Path| target::load(&[path.display().to_string()]).await;
     let mut document = load(keys).await?;
     let adopted = if let Some(from) = from {
         document.adopt_peppers_of(&load(from).await?)

@@ -72,7 +72,7 @@ enum Command {
     Client(client::Args),
     /// Manage key sets: generate, adopt, show
     Key(key::Args),
-    /// Check a deployed stack: quotas, issuer, keys, feed, tables and a login
+    /// Check a deployed stack: quotas, issuer, keys, authorizer, feed, tables and a login
     Doctor(doctor::Args),
     /// Check the document of settings: check
     Config(config::Args),
@@ -124,7 +124,7 @@ fn run(
             (Some(_), Command::Key(args)) if args.needs_no_stack() => None,
             (Some(name), Command::User(_) | Command::Session(_) | Command::Client(_) | Command::Key(_)) => {
                 environment.without_names()?;
-                Some(Stack::read(&Aws::of(environment).await?, name).await?.variables(secrets))
+                Some(Stack::read(&Aws::load().await?, name).await?.variables(secrets))
             }
             _ => None,
         };
@@ -134,7 +134,7 @@ fn run(
             Command::Session(args) => session::run(args, environment, output).await,
             Command::Client(args) => client::run(args, environment, output).await,
             Command::Key(args) => key::run(args, environment, output).await,
-            Command::Doctor(args) => doctor::run(args, stack, environment, output).await,
+            Command::Doctor(args) => doctor::run(args, stack, output).await,
             Command::Config(args) => config::run(args, output),
             Command::Dev { options } => Err(moved(&options)),
         }

@@ -134,14 +134,19 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Replaces control and bidirectional characters. A device can choose its name, and an escape sequence in it must not
-/// control the terminal.
+/// Replaces line breaks and tabs by blanks, and other control and bidirectional characters. A device can choose its name, and an
+/// escape sequence in it must not control the terminal. An error of the SDK can have several lines.
 fn printable(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let shown = |c: char| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if harmful(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Quotes an argument for a POSIX shell. A username can contain `$`, `;` and quotes.
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_terminal_sees_no_escape_sequence() {
-        assert_eq!(printable("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+        assert_eq!(printable("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a\u{fffd}[2Jb \u{fffd}\u{fffd}c");
         assert_eq!(printable("Zoë 🦀"), "Zoë 🦀");
     }
 

@@ -1,6 +1,6 @@
 //! A deployed stack, by its outputs.
 
-use crate::aws::Aws;
+use crate::aws::{Aws, remedy};
 use crate::output::{Failure, quoted};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,9 @@ impl Stack {
         let response = aws.query("cloudformation", &form).await.map_err(|error| {
             Failure::new(
                 format!("CloudFormation does not describe the stack {}: {error}", quoted(name)),
-                "check the name, AWS_PROFILE, AWS_REGION and your permission cloudformation:DescribeStacks",
+                remedy(&error).unwrap_or(
+                    "check the name, AWS_PROFILE, AWS_REGION and your permission cloudformation:DescribeStacks",
+                ),
             )
         })?;
         let stack = Self::parse(&String::from_utf8_lossy(&response.body));

@@ -3,21 +3,18 @@
 //! The order is: `--endpoint`; the AWS environment, if one of its variables or ours is set; the local stack of
 //! `cargo dev`, inside its checkout; the AWS SDK's own search, such as a default profile or the role of the machine.
 
+use crate::aws::{RENEW, remedy};
 use crate::dev_stack::DevStack;
-use crate::environment::{Environment, WAYS, is_loopback};
+use crate::environment::{Environment, WAYS};
 use crate::output::{Failure, Output, quoted};
 use daypass_admin::{Admin, AdminError};
-use daypass_aws::UNUSABLE;
+use daypass_aws::{UNUSABLE, is_loopback};
 use daypass_core::config::Tables;
 use daypass_core::keys::Document;
 use daypass_core::ports::store::StoreError;
 use daypass_dynamodb::{DynamoDb, TableNames};
 use daypass_key_loader::LoadError;
 use daypass_runtime::{OsEntropy, SystemClock};
-
-/// Hint for credentials that could not be loaded.
-const RENEW: &str = "sign in again with `aws sso login` or `aws login`, or correct the profile; \
-    `aws sts get-caller-identity` tries it";
 
 /// Options that select a store.
 #[derive(Debug, clap::Args)]
@@ -161,8 +158,6 @@ impl Target {
 
     async fn connect(tables: Names, choice: Choice) -> Self {
         let aws = daypass_aws::load().await;
-        let local = matches!(&choice, Choice::Variables(Some(url)) if is_loopback(url));
-        let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
         Self { store: DynamoDb::for_operator(&aws, (&tables).into()), tables, choice }
     }
 
@@ -207,7 +202,7 @@ impl Target {
             Choice::Dev(dev) => dev.variable("DAYPASS_KEYS"),
             Choice::Endpoint(_) | Choice::Variables(_) | Choice::Nothing => environment.get("DAYPASS_KEYS"),
         };
-        load(&sources(named), environment).await
+        load(&sources(named)).await
     }
 
     /// The source of the machine clients: that of `DAYPASS_MACHINES`, or that of the local stack.
@@ -232,9 +227,10 @@ impl Target {
             StoreError::Unavailable(detail) if detail.contains(UNUSABLE) => {
                 Failure::new(format!("{} was not asked ({detail})", self.place()), RENEW)
             }
-            StoreError::Unavailable(detail) => {
-                Failure::new(format!("{} does not answer ({detail})", self.place()), self.when_silent())
-            }
+            StoreError::Unavailable(detail) => Failure::new(
+                format!("{} does not answer ({detail})", self.place()),
+                remedy(detail).unwrap_or_else(|| self.when_silent()),
+            ),
             StoreError::Broken(detail) if detail.contains("ResourceNotFoundException") => {
                 let Names { tables: Tables { users, sessions, attempts }, outbox } = &self.tables;
                 Failure::new(
@@ -242,17 +238,18 @@ impl Target {
                         "{} has no table {users}, {sessions}, {attempts} or {outbox} ({detail})",
                         self.place()
                     ),
-                    "name the tables with --users-table, --sessions-table, --attempts-table and --outbox-table; `cargo dev` creates them \
-                     on this machine, and template.yaml creates them on AWS",
+                    "name the tables with --users-table, --sessions-table, --attempts-table and --outbox-table, or the deployed stack with \
+                     --stack; `cargo dev` creates them on this machine, and template.yaml creates them on AWS",
                 )
             }
             StoreError::Broken(detail) => {
-                let hint = match &self.choice {
-                    Choice::Nothing => WAYS,
-                    Choice::Endpoint(_) | Choice::Dev(_) => {
+                let hint = match (&self.choice, remedy(detail)) {
+                    (Choice::Nothing, _) => WAYS,
+                    (_, Some(remedy)) => remedy,
+                    (Choice::Endpoint(_) | Choice::Dev(_), None) => {
                         "check the URL: another program may use its port now"
                     }
-                    Choice::Variables(_) => {
+                    (Choice::Variables(_), None) => {
                         "check AWS_PROFILE or AWS_ACCESS_KEY_ID, AWS_REGION, and your permissions on the tables; \
                          `aws sts get-caller-identity` shows who you are"
                     }
@@ -290,16 +287,16 @@ pub(crate) async fn keys(
     output: &mut Output<'_>,
 ) -> Result<Document, Failure> {
     if !given.is_empty() {
-        return load(given, environment).await;
+        return load(given).await;
     }
     if environment.has_choice() {
-        return load(&sources(environment.get("DAYPASS_KEYS")), environment).await;
+        return load(&sources(environment.get("DAYPASS_KEYS"))).await;
     }
     let dev = DevStack::find(environment).await?;
     if let Some(dev) = &dev {
         output.note(&dev.announcement());
     }
-    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS"))), environment).await
+    load(&sources(dev.and_then(|dev| dev.variable("DAYPASS_KEYS")))).await
 }
 
 /// Sources in a value of `DAYPASS_KEYS`.
@@ -308,25 +305,23 @@ fn sources(named: Option<String>) -> Vec<String> {
 }
 
 /// Loads a key set from its sources.
-pub(crate) async fn load(sources: &[String], environment: &Environment<'_>) -> Result<Document, Failure> {
-    let url =
-        environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| environment.get("AWS_ENDPOINT_URL"));
-    let local = url.is_some_and(|url| is_loopback(&url));
+pub(crate) async fn load(sources: &[String]) -> Result<Document, Failure> {
     let make = |path: &str| format!("`daypass key generate --out {}`", quoted(path));
     let aws = daypass_aws::load().await;
-    let aws = if local { daypass_aws::without_proxy(&aws) } else { aws };
     daypass_key_loader::load_for_operator(sources, &aws).await.map_err(|error| match &error {
         LoadError::File(path, _) => {
             Failure::new(error.to_string(), format!("correct the path, or generate a key set with {}", make(path)))
         }
-        LoadError::Secret(..) => Failure::new(
+        LoadError::Secret(_, detail) => Failure::new(
             error.to_string(),
-            "check AWS_PROFILE, AWS_REGION and the permission secretsmanager:GetSecretValue",
+            remedy(detail).unwrap_or("check AWS_PROFILE, AWS_REGION and the permission secretsmanager:GetSecretValue"),
         ),
-        LoadError::Unavailable(..) => Failure::new(
+        LoadError::Unavailable(_, detail) => Failure::new(
             error.to_string(),
-            "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION; `aws sso login` or `aws login` \
-             renews a session",
+            remedy(detail).unwrap_or(
+                "try again; if it fails again, check the network, AWS_PROFILE and AWS_REGION; `aws sso login` or `aws login` \
+                 renews a session",
+            ),
         ),
         LoadError::Malformed(..) => {
             Failure::new(error.to_string(), "use the unchanged file of `daypass key generate`")
@@ -334,7 +329,8 @@ pub(crate) async fn load(sources: &[String], environment: &Environment<'_>) -> R
         LoadError::NoSource => Failure::new(
             "no key set is named",
             format!(
-                "set DAYPASS_KEYS to the file or the Secrets Manager ARN of the functions, or generate a key set with {}",
+                "set DAYPASS_KEYS to the file or the Secrets Manager ARN of the functions, name a deployed stack with --stack, or \
+                 generate a key set with {}",
                 make("keys.json")
             ),
         ),

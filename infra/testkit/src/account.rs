@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Path of the configuration of the authorizer.
+pub const AUTHORIZER: &str = "/2015-03-31/functions/daypass-authorizer/configuration";
+
 /// Properties of the account and its stack.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -30,6 +33,10 @@ pub struct Health {
     pub feed_behind: u64,
     /// Days since the last rotation of the secrets.
     pub rotated_days_ago: u64,
+    /// The variables of the authorizer.
+    pub authorizer: BTreeMap<String, String>,
+    /// State of the authorizer.
+    pub authorizer_state: String,
     /// Whether tables have TTL, protection and recovery.
     pub tables_are_safe: bool,
     /// Actions that answer with `AccessDeniedException`.
@@ -68,6 +75,10 @@ impl Account {
             output("ApiUrl", url.clone()),
             output("JwksUrl", format!("{url}/.well-known/jwks.json")),
             output("RevocationsUrl", format!("{url}/revocations")),
+            output(
+                "AuthorizerFunctionArn",
+                "arn:aws:lambda:eu-west-1:123456789012:function:daypass-authorizer".to_owned(),
+            ),
             output("UsersTableName", "daypass-users".to_owned()),
             output("SessionsTableName", "daypass-sessions".to_owned()),
             output("AttemptsTableName", "daypass-attempts".to_owned()),
@@ -83,6 +94,13 @@ impl Account {
             discovery_fails: false,
             feed_behind: 0,
             rotated_days_ago: 3,
+            authorizer: BTreeMap::from([
+                output("DAYPASS_ISSUER", url.clone()),
+                output("DAYPASS_AUDIENCE", "https://api.example.com".to_owned()),
+                output("DAYPASS_JWKS_URL", format!("{url}/.well-known/jwks.json")),
+                output("DAYPASS_ROUTES", "* /orders needs orders:read; default any-token".to_owned()),
+            ]),
+            authorizer_state: "Active".to_owned(),
             tables_are_safe: true,
             denied: Vec::new(),
             password: "a day pass for the doctor".to_owned(),
@@ -138,7 +156,7 @@ async fn answer(
     // AWS checks the signature. Here its scope has to name the service.
     let service = match action.as_str() {
         "DescribeStacks" => "cloudformation",
-        "/2016-08-19/account-settings" => "lambda",
+        "/2016-08-19/account-settings" | AUTHORIZER => "lambda",
         "DescribeSecret" => "secretsmanager",
         "DescribeTable" | "DescribeTimeToLive" | "DescribeContinuousBackups" => "dynamodb",
         _ => {
@@ -164,6 +182,9 @@ async fn answer(
     let answer = match action.as_str() {
         "DescribeSecret" => json!({
             "RotationEnabled": true, "LastRotatedDate": rotated, "RotationRules": { "AutomaticallyAfterDays": 30 },
+        }),
+        AUTHORIZER => json!({
+            "State": health.authorizer_state, "Environment": { "Variables": health.authorizer },
         }),
         "DescribeTable" => {
             json!({ "Table": { "TableStatus": "ACTIVE", "DeletionProtectionEnabled": health.tables_are_safe } })

@@ -6,7 +6,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// Most mails that are kept. The oldest goes first.
 const MAX_MAILS: usize = 1000;
@@ -56,7 +57,8 @@ pub struct Mail {
 pub enum Behaviour {
     /// Keep the mail, and accept it.
     Send,
-    /// Refuse it with this status and error code. [`Behaviour::throttle`] and others name the usual ones.
+    /// Refuse it with this status and error code. [`Behaviour::throttle`] and [`Behaviour::pause`] name two.
+    /// An empty code is the answer of a proxy.
     Refuse(u16, String),
     /// Keep no mail and give no response.
     Hang,
@@ -76,12 +78,6 @@ impl Behaviour {
     pub fn pause() -> Self {
         Self::Refuse(400, "SendingPausedException".to_owned())
     }
-
-    /// SES does not accept the content or an address, now or later.
-    #[must_use]
-    pub fn reject() -> Self {
-        Self::Refuse(400, "MessageRejected".to_owned())
-    }
 }
 
 /// A running SES. Drop stops it.
@@ -89,7 +85,7 @@ impl Behaviour {
 pub struct Ses {
     url: String,
     state: Arc<Mutex<Inbox>>,
-    server: AbortHandle,
+    server: JoinHandle<io::Result<()>>,
 }
 
 #[derive(Debug)]
@@ -99,6 +95,7 @@ struct Inbox {
     count: u64,
     /// Requests so far.
     requests: u64,
+    arrived: Arc<Notify>,
     /// Treatments of the next requests.
     next: VecDeque<Behaviour>,
     /// Treatment of all others.
@@ -123,6 +120,7 @@ impl Ses {
             mails: VecDeque::new(),
             count: 0,
             requests: 0,
+            arrived: Arc::default(),
             next: VecDeque::new(),
             always: Behaviour::Send,
         }));
@@ -130,7 +128,7 @@ impl Ses {
             Router::new().route("/v2/email/outbound-emails", post(send_email)).with_state(Arc::clone(&state));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Self { url, state, server })
     }
 
@@ -162,6 +160,18 @@ impl Ses {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.lock().requests
+    }
+
+    /// Waits for a request. SES has decided on it by then.
+    pub async fn arrived(&self) {
+        let arrived = Arc::clone(&self.lock().arrived);
+        arrived.notified().await;
+    }
+
+    /// Closes the port.
+    pub async fn stop(&mut self) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
     }
 
     /// Treats all requests alike from now on.
@@ -207,7 +217,9 @@ async fn send_email(State(state): State<Arc<Mutex<Inbox>>>, request: Bytes) -> R
         inbox.requests += 1;
         let behaviour = inbox.next.pop_front().unwrap_or_else(|| inbox.always.clone());
         let kept = matches!(behaviour, Behaviour::Send | Behaviour::LoseResponse);
-        (behaviour, if kept { inbox.keep(&request) } else { 0 })
+        let number = if kept { inbox.keep(&request) } else { 0 };
+        inbox.arrived.notify_one();
+        (behaviour, number)
     };
     match behaviour {
         Behaviour::Send => {
@@ -227,7 +239,13 @@ async fn send_email(State(state): State<Arc<Mutex<Inbox>>>, request: Bytes) -> R
 /// An error of the AWS REST JSON protocol: the code is in a header.
 fn refusal(status: StatusCode, code: &str) -> Response {
     let body = json!({ "message": "not now" }).to_string();
-    (status, CONTENT_TYPE, [("x-amzn-errortype", code.to_owned())], body).into_response()
+    let mut response = (status, CONTENT_TYPE, body).into_response();
+    if let Ok(code) = HeaderValue::from_str(code)
+        && !code.is_empty()
+    {
+        response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    response
 }
 
 fn mail(number: u64, request: &Value) -> Mail {

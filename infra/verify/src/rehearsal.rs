@@ -26,8 +26,8 @@ struct Deployed {
 }
 
 /// Modules of the suite that apply to some stacks only: how long a revoked token works with the feed, and without it,
-/// which takes eleven minutes; bound tokens; machine clients; step-up; and key rotation.
-const SOME: [&str; 6] = ["bound", "called_back", "machines", "step_up", "window", "rotation"];
+/// which takes eleven minutes; bound tokens; machine clients; mails; step-up; and key rotation.
+const SOME: [&str; 7] = ["bound", "called_back", "machines", "mails", "step_up", "window", "rotation"];
 
 pub(crate) fn rehearsal(plan: &Plan) -> Result<()> {
     if let Some(url) = env::var_os("DAYPASS_URL") {

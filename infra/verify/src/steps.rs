@@ -383,7 +383,8 @@ fn browser(plan: &Plan) -> Result<()> {
     let folder = workspace_root().join("infra/browser");
     // With esbuild. The unit tests make the build, and the scenarios in Chromium use it.
     let tools = npm_packages("browser", &folder)?;
-    let files = ["test/daypass.test.mjs", "test/dpop.test.mjs", "test/build.test.mjs"];
+    let files =
+        ["test/daypass.test.mjs", "test/places.test.mjs", "test/dpop.test.mjs", "test/build.test.mjs"];
     let unit = ["--test", "--test-reporter=spec"].into_iter().chain(files);
     run("node", node()?.args(unit).env("DAYPASS_TEST_BUILD_TOOLS", &tools).current_dir(&folder))?;
     run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;

@@ -23,7 +23,8 @@ where
             StoreError::Unavailable(format!("{operation}: the answer was cut short"))
         }
         SdkError::ServiceError(refusal) => {
-            refused(operation, refusal.err().code(), refusal.raw().status().as_u16())
+            let (error, status) = (refusal.err(), refusal.raw().status().as_u16());
+            refused(operation, error.code(), status, error.message().unwrap_or_default())
         }
         SdkError::ConstructionFailure(_) => {
             StoreError::Broken(format!("{operation}: the request could not be built"))
@@ -85,7 +86,10 @@ fn cause(error: &ConnectorError) -> Option<Cause> {
     None
 }
 
-fn refused(operation: &str, code: Option<&str>, status: u16) -> StoreError {
+/// Advice for a signature that was made more than five minutes ago, or in the future.
+const CLOCK: &str = "; the clock of this machine is wrong";
+
+fn refused(operation: &str, code: Option<&str>, status: u16, message: &str) -> StoreError {
     let named = code.unwrap_or("no error code");
     if status >= 500 || status == 429 || code.is_some_and(is_passing) {
         return StoreError::Unavailable(format!("{operation}: {named} (HTTP {status})"));
@@ -93,6 +97,8 @@ fn refused(operation: &str, code: Option<&str>, status: u16) -> StoreError {
     let advice = match named {
         "AccessDeniedException" => "; grant the role this operation on the table",
         "ResourceNotFoundException" => "; create the table, or correct its name or the region",
+        "InvalidSignatureException" if message.starts_with("Signature expired") => CLOCK,
+        "InvalidSignatureException" if message.starts_with("Signature not yet current") => CLOCK,
         "UnrecognizedClientException" | "InvalidSignatureException" | "ExpiredTokenException" => {
             "; renew the AWS credentials"
         }
@@ -133,7 +139,7 @@ mod tests {
     use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, ProvideCredentials, Region};
 
     fn unavailable(code: Option<&str>, status: u16) -> bool {
-        matches!(refused("UpdateItem", code, status), StoreError::Unavailable(_))
+        matches!(refused("UpdateItem", code, status, ""), StoreError::Unavailable(_))
     }
 
     #[test]
@@ -165,8 +171,14 @@ mod tests {
             ("ResourceNotFoundException", "create the table"),
             ("ExpiredTokenException", "credentials"),
         ] {
-            let StoreError::Broken(text) = refused("GetItem", Some(code), 400) else { panic!("{code}") };
+            let StoreError::Broken(text) = refused("GetItem", Some(code), 400, "") else { panic!("{code}") };
             assert!(text.contains("GetItem") && text.contains(code) && text.contains(advice), "{text}");
+        }
+        for message in
+            ["Signature expired: 20260101T000000Z is now earlier", "Signature not yet current: 2026"]
+        {
+            let error = refused("GetItem", Some("InvalidSignatureException"), 400, message);
+            assert!(error.to_string().contains("the clock of this machine is wrong"), "{error}");
         }
     }
 

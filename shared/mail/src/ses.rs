@@ -13,7 +13,9 @@ use aws_sdk_sesv2::types::{
 use daypass_aws::SdkConfig;
 use daypass_core::ports::mail::{Language, Mail, MailSender, SendError, Sender};
 use daypass_core::secret::SecretString;
+use hyper_util::client::legacy;
 use serde_json::json;
+use std::error::Error;
 use std::time::Duration;
 
 /// Limit of the connection: a TCP and TLS handshake within a region takes a few milliseconds.
@@ -128,29 +130,41 @@ impl Refusal {
         Self { error: SendError::NotNow(format!("SendEmail: {text}")), nothing_found: false }
     }
 
-    /// The text of SES is left out: it can quote an address.
+    /// An error of SES means that it did not take the mail. Unknown is the outcome of a request without its answer: none came, or
+    /// a proxy gave one. The text of SES is left out: it can quote an address.
     fn of(error: &SdkError<SendEmailError>) -> Self {
         let SdkError::ServiceError(refusal) = error else {
-            let error = match error {
-                // No byte of the mail was sent.
-                SdkError::ConstructionFailure(_) => SendError::NotNow("SendEmail: not built".to_owned()),
-                SdkError::DispatchFailure(failure) if failure.is_user() => {
-                    SendError::NotNow("SendEmail: not signed, or no credentials".to_owned())
-                }
-                _ => SendError::Unknown("SendEmail: no answer".to_owned()),
+            let error = match unsent(error) {
+                Some(cause) => SendError::NotNow(format!("SendEmail: {cause}")),
+                None => SendError::Unknown("SendEmail: no answer".to_owned()),
             };
             return Self { error, nothing_found: false };
         };
         let status = refusal.raw().status().as_u16();
-        let code = refusal.err().code().unwrap_or("no error code");
-        let text = format!("SendEmail: {code} (HTTP {status})");
+        let code = refusal.err().code();
+        let text = format!("SendEmail: {} (HTTP {status})", code.unwrap_or("no error code"));
         let error = match refusal.err() {
             SendEmailError::MessageRejected(_) | SendEmailError::BadRequestException(_) => {
                 SendError::Rejected(text)
             }
-            _ if status >= 500 => SendError::Unknown(text),
+            _ if status >= 500 && code.is_none() => SendError::Unknown(text),
             _ => SendError::NotNow(text),
         };
         Self { error, nothing_found: matches!(refusal.err(), SendEmailError::NotFoundException(_)) }
+    }
+}
+
+/// Why no byte of a request was sent; `None` if some could have been.
+fn unsent(error: &SdkError<SendEmailError>) -> Option<&'static str> {
+    match error {
+        SdkError::ConstructionFailure(_) => Some("not built"),
+        SdkError::DispatchFailure(_) => {
+            let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+            match causes.find_map(|cause| cause.downcast_ref::<legacy::Error>()) {
+                Some(http) => http.is_connect().then_some("no connection"),
+                None => Some("not signed, or no credentials"),
+            }
+        }
+        _ => None,
     }
 }

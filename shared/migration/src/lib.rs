@@ -109,10 +109,7 @@ impl Http {
     }
 
     fn connector(&self) -> &SharedHttpConnector {
-        // The proxy of the environment cannot reach this machine.
-        let is_local = self.uri.scheme_str() == Some("http");
-        let proxy = || if is_local { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
-        self.connector.get_or_init(|| daypass_aws::connector(proxy()))
+        self.connector.get_or_init(|| daypass_aws::connector(ProxyConfig::from_env))
     }
 }
 

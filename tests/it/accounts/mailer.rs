@@ -2,10 +2,12 @@
 
 use super::*;
 use daypass_core::ports::event::MailSkipped;
+use daypass_testkit::hold::Hold;
 use daypass_testkit::recorder::Action;
-use daypass_testkit::ses::Behaviour;
+use daypass_testkit::ses::{Behaviour, Ses};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
 
 /// Delivers an event until no record has to come again. Returns how often it was delivered.
 async fn until_done(stage: &Stage, event: &Value) -> usize {
@@ -37,15 +39,8 @@ async fn recovery(settings: &[(&str, &str)]) -> (Stage, Value) {
     (stage, event)
 }
 
-/// Ends the mailer once it has come to a point, and what it sent has arrived. Dropping the future is what Lambda does to a
-/// process that it ends.
-async fn kill(stage: &Stage, event: &Value, is_there: impl Fn() -> bool) {
-    let there = async {
-        while !is_there() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    };
+/// Ends the mailer at an event. Dropping the future is what Lambda does to a process that it ends.
+async fn kill(stage: &Stage, event: &Value, there: impl Future<Output = ()>) {
     tokio::select! {
         failed = stage.room.deliver(event) => panic!("the mailer was not at work: {failed:?}"),
         () = there => {}
@@ -62,17 +57,23 @@ async fn a_killed_mailer_loses_no_mail() {
     for (step, name) in STEPS.iter().enumerate() {
         for landed in [false, true] {
             let (stage, event) = recovery(&[]).await;
-            let count = Arc::new(AtomicUsize::new(0));
-            let seen = Arc::clone(&count);
+            let (count, arrived, hold) = (AtomicUsize::new(0), Arc::new(Notify::new()), Hold::default());
+            let (arrival, held) = (Arc::clone(&arrived), hold.clone());
             stage.room.bench.recorder.set_hook(move |_| {
-                if seen.fetch_add(1, Ordering::SeqCst) != step {
+                if count.fetch_add(1, Ordering::SeqCst) != step {
                     return Action::Pass;
                 }
-                let long = Duration::from_secs(60);
-                if landed { Action::LateAnswer(long) } else { Action::Hang(long) }
+                arrival.notify_one();
+                if landed { Action::HeldAnswer(held.clone()) } else { Action::Hang(Duration::from_secs(60)) }
             });
-            kill(&stage, &event, || count.load(Ordering::SeqCst) > step).await;
-            assert_eq!(count.load(Ordering::SeqCst), step + 1, "{name}");
+            kill(&stage, &event, async {
+                arrived.notified().await;
+                if landed {
+                    hold.landed().await;
+                }
+            })
+            .await;
+            hold.release();
             stage.room.bench.recorder.always(Action::Pass);
             until_done(&stage, &event).await;
             let mails = stage.room.ses.take();
@@ -87,7 +88,7 @@ async fn a_killed_mailer_loses_no_mail() {
     for (behaviour, expected) in [(Behaviour::Hang, 1), (Behaviour::LoseResponse, 2)] {
         let (stage, event) = recovery(&[]).await;
         stage.room.ses.next([behaviour.clone()]);
-        kill(&stage, &event, || stage.room.ses.requests() > 0).await;
+        kill(&stage, &event, stage.room.ses.arrived()).await;
         until_done(&stage, &event).await;
         let mails = stage.room.ses.take();
         assert_eq!(mails.len(), expected, "{behaviour:?}");
@@ -156,6 +157,8 @@ async fn a_mail_outlasts_refusals_that_pass() {
         Behaviour::throttle(),
         Behaviour::pause(),
         Behaviour::Refuse(403, "AccessDeniedException".to_owned()),
+        Behaviour::Refuse(500, "InternalFailure".to_owned()),
+        Behaviour::Refuse(503, "ServiceUnavailable".to_owned()),
     ] {
         stage.room.ses.always(behaviour.clone());
         for _ in 0..4 {
@@ -175,23 +178,42 @@ async fn a_mail_outlasts_refusals_that_pass() {
     assert_eq!(stage.room.ses.take().len(), 1);
 }
 
+/// A mailer without a way to SES sends no byte, so no try is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_mail_is_not_tried_again() {
-    let (stage, event) = recovery(&[]).await;
-    stage.room.ses.always(Behaviour::reject());
+async fn a_mail_outlasts_a_closed_port() {
+    let (mut stage, event) = recovery(&[]).await;
+    let port = stage.room.ses.url().rsplit_once(':').unwrap().1.parse().unwrap();
+    stage.room.ses.stop().await;
+    for _ in 0..4 {
+        assert_eq!(stage.room.deliver(&event).await.len(), 1);
+    }
+    stage.room.ses = Ses::start_on(port).await.unwrap();
     assert_eq!(until_done(&stage, &event).await, 1);
-    let rejected = |event: &Event| matches!(event, Event::MailRejected { detail, .. } if detail.contains("MessageRejected"));
-    assert_eq!(stage.service.journal.take().iter().filter(|event| rejected(event)).count(), 1);
-    until_done(&stage, &event).await;
-    assert_eq!(skipped(&stage), [MailSkipped::Sent]);
-    assert_eq!(stage.room.ses.requests(), 1);
+    assert_eq!(stage.room.ses.take().len(), 1);
 }
 
-/// invariant: The mailer hands a mail to SES at most twice without an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_mail_is_not_tried_again() {
+    for code in ["MessageRejected", "BadRequestException"] {
+        let (stage, event) = recovery(&[]).await;
+        stage.room.ses.always(Behaviour::Refuse(400, code.to_owned()));
+        assert_eq!(until_done(&stage, &event).await, 1);
+        let rejected =
+            |event: &Event| matches!(event, Event::MailRejected { detail, .. } if detail.contains(code));
+        assert_eq!(stage.service.journal.take().iter().filter(|event| rejected(event)).count(), 1);
+        until_done(&stage, &event).await;
+        assert_eq!(skipped(&stage), [MailSkipped::Sent]);
+        assert_eq!(stage.room.ses.requests(), 1);
+    }
+}
+
+/// The answer of a proxy is none of SES.
+///
+/// invariant: The mailer hands a mail to SES at most twice without an answer of SES.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_without_an_answer_is_tried_twice() {
     let (stage, event) = recovery(&[]).await;
-    stage.room.ses.always(Behaviour::Refuse(500, "InternalFailure".to_owned()));
+    stage.room.ses.always(Behaviour::Refuse(504, String::new()));
     for _ in 0..2 {
         assert_eq!(stage.room.deliver(&event).await.len(), 1);
     }

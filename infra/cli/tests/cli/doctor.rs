@@ -42,6 +42,8 @@ fn a_healthy_stack_passes_with_a_login() {
         "concurrent executions",
         "issuer",
         "clock",
+        "authorizer",
+        "route table",
         "signing keys",
         "peppers",
         "table of users",
@@ -84,6 +86,29 @@ fn each_trouble_is_found_with_its_remedy() {
         "read the log of the function discovery",
     );
     has(&found(&|health| health.feed_behind = 60_000), "failed", "clock", "synchronise the clock");
+    let set = |health: &mut daypass_testkit::account::Health, name: &str, value: &str| {
+        health.authorizer.insert(name.to_owned(), value.to_owned());
+    };
+    for (name, value) in [
+        ("DAYPASS_ROUTES", "GET /orders needs"),
+        ("DAYPASS_ISSUER", "https://another.example.com"),
+        ("DAYPASS_SETTINGS", "{\"jwks_interval_seconds\":1}"),
+    ] {
+        has(&found(&|health| set(health, name, value)), "failed", "authorizer", "deploy the stack again");
+    }
+    let broken = found(&|health| health.authorizer_state = "Failed".to_owned());
+    has(&broken, "failed", "authorizer", "deploy the stack again");
+    let unlisted = found(&|health| set(health, "DAYPASS_ROUTES", "* /sessions* any-token; default deny"));
+    has(&unlisted, "warning", "route table", "docs/guides/scopes-and-routes.md");
+    let listed = "* /sessions* any-token; * /password any-token; * /email any-token; * /reauthenticate any-token; \
+                  * /factors* needs profile; default deny";
+    assert_eq!(found(&|health| set(health, "DAYPASS_ROUTES", listed)), []);
+    has(
+        &found(&|health| health.denied = vec![daypass_testkit::account::AUTHORIZER.to_owned()]),
+        "unknown",
+        "authorizer",
+        "lambda:GetFunctionConfiguration",
+    );
     has(
         &found(&|health| health.rotated_days_ago = 61),
         "warning",

@@ -15,6 +15,7 @@ mod client;
 mod cognito;
 mod doctor;
 mod key;
+mod machine;
 mod moving;
 mod public_reports;
 mod safeguards;

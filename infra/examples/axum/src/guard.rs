@@ -11,7 +11,7 @@ use daypass_https::{Channel, Document, Failed, Question};
 use daypass_verifier::base::issuer::Issuer;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::jose::jwk::Jwks;
-use daypass_verifier::jose::verify::Verifier;
+use daypass_verifier::jose::verify::{Rejected, Rejection, Verified, Verifier};
 use daypass_verifier::revocation::{
     AS_OF, Answer, Limits, Lookup, MAX_ANSWER_BYTES, MOST_PAGES, Poll, RevokedSet,
 };
@@ -24,6 +24,8 @@ use tokio::time::sleep;
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Time between two fetches of the keys. Daypass publishes a key long before it signs with it.
 const KEYS_INTERVAL: Duration = Duration::from_secs(300);
+/// Least time between two fetches for tokens with an unknown key, which anyone can send.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(5);
 /// Largest set of keys, in bytes.
 const MAX_KEYS_BYTES: usize = 64 * 1024;
 
@@ -42,6 +44,8 @@ struct Shared {
     feed: Channel,
     interval: Duration,
     verifier: RwLock<Verifier>,
+    /// When a fetch of the keys last began, and whether the last one succeeded.
+    fetched: tokio::sync::Mutex<(Timestamp, bool)>,
     revoked: Mutex<RevokedSet>,
 }
 
@@ -69,6 +73,7 @@ impl Guard {
             feed: Channel::new(feed.parse()?, DEADLINE, MAX_ANSWER_BYTES)?,
             interval: limits.interval,
             verifier: RwLock::new(verifier),
+            fetched: tokio::sync::Mutex::new((now(), true)),
             revoked: Mutex::new(RevokedSet::new(limits)),
         }));
         guard.0.poll().await;
@@ -76,7 +81,7 @@ impl Guard {
         tokio::spawn(async move {
             loop {
                 sleep(KEYS_INTERVAL).await;
-                keys.0.renew_keys().await;
+                keys.0.renew_keys(Duration::ZERO).await;
             }
         });
         tokio::spawn(async move {
@@ -95,11 +100,24 @@ async fn verifier(issuer: &Issuer, audience: &str, keys: &Document) -> Result<Ve
 }
 
 impl Shared {
-    async fn renew_keys(&self) {
-        match verifier(&self.issuer, &self.audience, &self.keys).await {
+    /// Fetches the keys, unless a fetch began within the interval. Returns whether the last fetch succeeded.
+    async fn renew_keys(&self, interval: Duration) -> bool {
+        let mut fetched = self.fetched.lock().await;
+        if now().since(fetched.0) < interval {
+            return fetched.1;
+        }
+        fetched.0 = now();
+        let renewed = verifier(&self.issuer, &self.audience, &self.keys).await;
+        fetched.1 = renewed.is_ok();
+        match renewed {
             Ok(renewed) => *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = renewed,
             Err(error) => log(&format!("the keys cannot be fetched: {error}")),
         }
+        fetched.1
+    }
+
+    fn examine(&self, token: &str) -> std::result::Result<Verified, Rejected> {
+        self.verifier.read().unwrap_or_else(PoisonError::into_inner).examine(token, now())
     }
 
     fn revoked(&self) -> MutexGuard<'_, RevokedSet> {
@@ -159,7 +177,14 @@ pub(crate) async fn require(
     };
     let challenge = |error| format!("{scheme} error=\"{error}\"");
     let rejected = |error| reject(StatusCode::UNAUTHORIZED, &challenge(error));
-    let verified = shared.verifier.read().unwrap_or_else(PoisonError::into_inner).examine(token, now());
+    let mut verified = shared.examine(token);
+    if verified.as_ref().is_err_and(|rejected| rejected.cause == Rejection::UnknownKey) {
+        // The key can be newer than the last fetch. Without keys, the token may be valid.
+        if !shared.renew_keys(UNKNOWN_KEY_INTERVAL).await {
+            return status(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        verified = shared.examine(token);
+    }
     let Ok(verified) = verified else { return rejected("invalid_token") };
     match (scheme, verified.key) {
         ("Bearer", None) => {}

@@ -338,6 +338,108 @@ fn events_of_emulators_and_consoles_are_answered_as_their_api_expects() {
     assert_eq!(fixture.ask(&event), Err("Unauthorized".to_owned()));
 }
 
+/// Events of other tools from public bug reports, with the report, and whether a good token passes.
+fn events_of_reports(authorization: &Value) -> Vec<(&'static str, bool, Value)> {
+    let arn =
+        |stage: &str, rest: &str| format!("arn:aws:execute-api:us-east-1:000000000000:abc/{stage}{rest}");
+    let token = |arn: &str| json!({ "type": "TOKEN", "methodArn": arn, "authorizationToken": authorization });
+    let request = |headers: Value| json!({ "type": "REQUEST", "methodArn": arn("dev", "/GET/pets"), "headers": headers });
+    let connect = |mut more: Value| {
+        more["type"] = json!("REQUEST");
+        more["methodArn"] = json!(arn("dev", "/$connect"));
+        more["headers"]["Upgrade"] = json!("websocket");
+        more["requestContext"] = json!({ "routeKey": "$connect", "eventType": "CONNECT", "stage": "dev" });
+        more
+    };
+    let v2 = |sources: Value| {
+        json!({ "version": "2.0", "type": "REQUEST", "routeArn": arn("dev", "/GET/pets"), "identitySource": sources,
+            "headers": { "Authorization": authorization, "host": "abc.execute-api.localhost.localstack.cloud:4566" },
+            "requestContext": { "http": { "method": "GET", "path": "/pets" } } })
+    };
+    vec![
+        (
+            "localstack/localstack#12688, aws/aws-sam-cli#3208: capitals in format 2.0",
+            true,
+            v2(json!([authorization])),
+        ),
+        (
+            "dherault/serverless-offline#1243: a second identity source",
+            true,
+            v2(json!([authorization, "127.0.0.1"])),
+        ),
+        ("floci-io/floci#812: no identity sources", true, v2(Value::Null)),
+        ("localstack/localstack#6533: the root without a slash", true, token(&arn("local", "/GET"))),
+        (
+            "aws/chalice, local mode: a region that does not exist",
+            true,
+            token("arn:aws:execute-api:mars-west-1:123456789012:ymy8tbxw7b/api/GET/pets"),
+        ),
+        (
+            "GovCloud and China: other partitions",
+            true,
+            token("arn:aws-us-gov:execute-api:us-gov-west-1:123456789012:abc/prod/GET/pets"),
+        ),
+        (
+            "localstack/localstack#6058: an ARN that is a template",
+            false,
+            token(
+                "\"arn:aws:execute-api:{self.invocation_context.region_name}:{account_id}:\"\"{self.api_id}/dev/GET/pets",
+            ),
+        ),
+        (
+            "floci-io/floci#807: type and ARN alone",
+            false,
+            json!({ "type": "REQUEST", "methodArn": arn("dev", "/GET/pets") }),
+        ),
+        (
+            "aws/aws-sam-cli#1147: null for each header",
+            false,
+            request(json!({ "authorization": null, "cookie": null })),
+        ),
+        (
+            "dherault/serverless-offline#1735: an empty text for no header",
+            false,
+            json!({ "type": "TOKEN",
+            "methodArn": arn("dev", "/GET/pets"), "authorizationToken": "", "identitySource": "" }),
+        ),
+        (
+            "sam local generate-event apigateway authorizer: a text for the token",
+            false,
+            json!({ "type": "TOKEN",
+            "methodArn": "arn:aws:execute-api:us-east-1:123456789012:example/prod/POST/{proxy+}",
+            "authorizationToken": "incoming-client-token" }),
+        ),
+        ("localstack/localstack#7191: $connect without the header", false, connect(json!({ "headers": {} }))),
+        (
+            "mousabaker/aws-lambda-typing#65: $connect with the token in the query",
+            false,
+            connect(json!({ "headers": {},
+            "queryStringParameters": { "Authorization": authorization } })),
+        ),
+        (
+            "aws/aws-appsync-community#214: an authorizer of AppSync",
+            false,
+            json!({ "authorizationToken": authorization,
+            "requestContext": { "apiId": "abc", "accountId": "000000000000", "requestId": "r1", "queryString": "{ pets }",
+                "variables": {} }, "requestHeaders": { "authorization": authorization } }),
+        ),
+    ]
+}
+
+#[test]
+fn events_of_public_reports_pass_or_are_unauthorized() {
+    let fixture = fixture(&Settings::default());
+    for (case, allowed, event) in events_of_reports(&json!(fixture.bearer("orders:read"))) {
+        let answer = fixture.ask(&event);
+        if allowed {
+            let arn = event.get("methodArn").or_else(|| event.get("routeArn")).unwrap().as_str().unwrap();
+            assert_eq!(passes(&answer, arn), Some(true), "{case}: {answer:?}");
+        } else {
+            assert_eq!(answer, Err("Unauthorized".to_owned()), "{case}");
+        }
+    }
+}
+
 /// invariant: The authorizer denies an event of no API, and logs it once.
 #[test]
 fn a_warm_up_is_denied_without_an_error() {

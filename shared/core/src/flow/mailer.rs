@@ -7,7 +7,7 @@
 //! - Before the first write, nothing has happened.
 //! - After it, a repeat counts a second try. If the first one had reached SES, that makes a second mail. There is no third try.
 //!   What the mail permits stays as the first try wrote it, so a link that was used meanwhile stays used.
-//! - A mail that SES refuses for now gives its try back, so a mail outlasts a pause of SES.
+//! - A mail that SES refuses for now, or that was not sent, gives its try back. So a mail outlasts a pause or a failure of SES.
 //! - After the last write, a repeat finds `sent`.
 
 use crate::account::Undeliverable;

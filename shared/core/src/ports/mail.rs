@@ -415,13 +415,13 @@ pub trait MailSender: Send + Sync {
 /// Why a mail was not sent, or perhaps not. The texts are for the log. They name no recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It was certainly not sent, and can be sent later: a quota, a pause, or a wrong configuration.
+    /// It was certainly not sent, and can be sent later: a quota, a pause, a failure, no connection, or a wrong configuration.
     #[error("{0}")]
     NotNow(String),
     /// It was not sent, and never will be: the service rejects this recipient or text.
     #[error("{0}")]
     Rejected(String),
-    /// It is unknown whether it was sent: no response in time, or a failure within the service.
+    /// It is unknown whether it was sent: the service did not answer, or a proxy answered in its place.
     #[error("{0}")]
     Unknown(String),
 }

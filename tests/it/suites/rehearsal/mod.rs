@@ -16,6 +16,7 @@
 //! - `DAYPASS_REVOKE_CLIENT`: a command that revokes the first of them, with one argument per line.
 //!   `DAYPASS_PUBLISHED_SECONDS`: how long a key is published there before it is used. For the module `rotation`;
 //! - `DAYPASS_STEP_UP_USERNAME`: another user with this password and scope, who enrols a second factor. For the module `step_up`;
+//! - `DAYPASS_MAILS`: the URL of the mails that SES of MiniStack got. For the module `mails`;
 //! - `DAYPASS_EMULATED=true`: the stage is MiniStack. Tests use this only where MiniStack differs from AWS.
 
 #![allow(
@@ -33,6 +34,7 @@ mod called_back;
 mod endpoints;
 mod guards;
 mod machines;
+mod mails;
 mod native;
 mod rotation;
 mod stage;
