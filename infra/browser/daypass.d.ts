@@ -181,8 +181,8 @@ export class Daypass extends EventTarget {
    * Authenticates the user again, by the password, and by `code`, `recoveryCode` or a passkey if the user has a second factor. The
    * session stays. With `passkey`, the browser asks the user for a passkey. One with user verification needs no password.
    *
-   * Rejects with {@link DaypassError}. `wrong_password`, `wrong_code` and `wrong_passkey` are for the user. After
-   * `insufficient_user_authentication`, the password was right: ask for the code too. `signed_out` as for
+   * Rejects with {@link DaypassError}. `wrong_password`, `wrong_code` and `wrong_passkey` are for the user.
+   * `insufficient_user_authentication` means that the password is right: ask for a second factor too. `signed_out` as for
    * {@link Daypass.changePassword}. With `passkey`, it also rejects as {@link Daypass.signInWithPasskey} does.
    */
   stepUp(

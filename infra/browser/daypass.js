@@ -416,7 +416,7 @@ export class Daypass extends EventTarget {
    * @param {{ currentPassword?: string, code?: string, recoveryCode?: string, passkey?: boolean }} proof `passkey`: the browser asks the
    *   user for a passkey. One with user verification needs no password
    * @returns {Promise<void>} rejects with a `DaypassError`: `wrong_password`, `wrong_code`, `wrong_passkey`, or
-   *   `insufficient_user_authentication` if the password is right and a code is missing. Rejects as `signed_out` if the session has
+   *   `insufficient_user_authentication` if the password is right and a second factor is missing. Rejects as `signed_out` if the session has
    *   ended, or another one has replaced it. Rejects as `navigator.credentials.get` does.
    */
   async stepUp({ currentPassword: current_password, code, recoveryCode: recovery_code, passkey: asks }) {

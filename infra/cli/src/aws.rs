@@ -33,12 +33,12 @@ pub(crate) fn remedy(error: &str) -> Option<&'static str> {
     const REMEDIES: [(&[&str], &str); 5] = [
         (
             &["the clock of this machine is wrong", "Signature expired", "Signature not yet current"],
-            "set the clock of this machine: AWS accepts requests that are at most five minutes old",
+            "set the clock of this machine: AWS accepts requests whose time differs by at most five minutes",
         ),
         (&[UNUSABLE, "ExpiredToken", "token included in the request is expired"], RENEW),
         (
             &["no AWS credentials"],
-            "set AWS_PROFILE to a profile that has some, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "set AWS_PROFILE to a profile with credentials, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
         (
             &["invalid peer certificate"],

@@ -47,7 +47,7 @@ enum Verb {
         /// Issue tokens for requests with a DPoP proof only, bound to the key of the proof (RFC 9449)
         #[arg(long)]
         require_dpop: bool,
-        /// Accept each of its assertions once (RFC 7523 §3): each needs a jti. Needs --public-key, and costs a write unit per request
+        /// Accept each of its assertions once (RFC 7523 §3). Each needs a jti and costs a write unit; needs --public-key
         #[arg(long)]
         single_use_assertions: bool,
         #[command(flatten)]
@@ -161,9 +161,7 @@ fn failure(error: &ClientError, target: &Target) -> Failure {
         ClientError::Store(error) => return target.failure(error),
         ClientError::Unknown(_) | ClientError::UnknownKey(..) => "`daypass client list` shows them",
         ClientError::Exists(_) => "name another one; `daypass client rotate` gives a client a second key",
-        ClientError::NoAssertions(_) => {
-            "name its public key by --public-key, or omit --single-use-assertions"
-        }
+        ClientError::NoAssertions(_) => "add --public-key FILE, or omit --single-use-assertions",
         ClientError::TwoKeys(_) => "revoke the one that it no longer uses: daypass client revoke CLIENT KEY",
         ClientError::OnlyKey(..) => "rotate first, or omit the key to revoke the client",
         ClientError::Busy => "try again",

@@ -57,7 +57,7 @@ impl ProvideCredentials for Checked {
                 return Ok(found);
             }
             Err(CredentialsError::invalid_configuration(
-                "they contain a blank, a line break or another character that none have",
+                "they contain a space, a line break or another character that credentials never contain",
             ))
         })
     }
@@ -177,7 +177,7 @@ fn roots() -> tls::TlsContext {
     tls::TlsContext::builder().with_trust_store(roots).build().unwrap_or_default()
 }
 
-/// The file of [`CA_BUNDLE`], if all of it is readable: the SDK panics at another.
+/// The file of [`CA_BUNDLE`]. `None` if a certificate in it is not readable, because the SDK would panic.
 fn bundle() -> Option<Vec<u8>> {
     let pem = std::fs::read(std::env::var_os(CA_BUNDLE)?).ok()?;
     let mut store = RootCertStore::empty();

@@ -42,7 +42,7 @@ fn unsent(operation: &str, error: &ConnectorError) -> StoreError {
     }
     match cause(error) {
         Some(Cause::NoCredentials) => StoreError::Broken(format!(
-            "{operation}: no AWS credentials; set AWS_PROFILE to a profile that has some, or set AWS_ACCESS_KEY_ID"
+            "{operation}: no AWS credentials; set AWS_PROFILE to a profile with credentials, or set AWS_ACCESS_KEY_ID"
         )),
         Some(Cause::NoRegion) => StoreError::Broken(format!("{operation}: no AWS region; set AWS_REGION")),
         Some(Cause::Credentials(problem)) => StoreError::Unavailable(format!("{operation}: {problem}")),

@@ -44,7 +44,7 @@ async fn logged_in(service: &Service, authenticator: &mut Authenticator) -> Stri
     service.post("/login/passkey", &body).await.access_token()
 }
 
-/// invariant: A passkey that verifies its person renews the authentication of one session, once.
+/// invariant: A passkey with user verification renews the authentication of one session, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_renews_the_session() {
     let (_db, service) = service().await;

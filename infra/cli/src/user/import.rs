@@ -297,8 +297,10 @@ impl Secrets {
 
     /// Encrypts the secret of an app as an enrolment does. Daypass has accepted none of its codes.
     fn seal(&self, app: &Totp, user: UserId) -> Result<EnrolledTotp, String> {
-        let keys =
-            self.factors.as_ref().map_err(|why| format!("the second factor needs a key, and {why}"))?;
+        let keys = self
+            .factors
+            .as_ref()
+            .map_err(|why| format!("the secret of the app cannot be encrypted: {why}"))?;
         EnrolledTotp::seal(app, user, 0, keys, &OsEntropy).map_err(|error| error.to_string())
     }
 

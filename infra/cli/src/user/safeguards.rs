@@ -15,8 +15,7 @@ use serde_json::Value;
 /// Options that permit an import to drop safeguards.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct Accepted {
-    /// Import users although a second factor of the other system is dropped; without another one, they log in with the
-    /// password alone
+    /// Import users whose second factor the import drops; a user who keeps none logs in with the password alone
     #[arg(long)]
     pub(crate) accept_without_second_factor: bool,
     /// Import users who have a pending action in the other system, such as verifying an email address or changing the

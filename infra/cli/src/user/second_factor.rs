@@ -139,7 +139,7 @@ fn not_imported(kind: &str) -> String {
 /// The app with the secret, and with the parameters of `data` or the usual ones.
 fn app(kind: &str, data: &Object, secret: Vec<u8>) -> Result<Factor, String> {
     if kind != "totp" {
-        return Err("its codes are not by time (TOTP)".to_owned());
+        return Err("its codes are not time-based (TOTP)".to_owned());
     }
     let hash = match data.get("algorithm").unwrap_or(&Value::Null) {
         Value::Null => TotpHash::Sha1,
@@ -162,7 +162,7 @@ fn app(kind: &str, data: &Object, secret: Vec<u8>) -> Result<Factor, String> {
     })
 }
 
-/// Decodes base32 as apps do: without padding and blanks, and in both cases.
+/// Decodes base32 as apps do: ignores padding, spaces and hyphens, and accepts both cases.
 fn base32(text: &str) -> Result<Vec<u8>, String> {
     let plain: String = text.chars().filter(|c| !matches!(c, '=' | ' ' | '-')).collect();
     let mut lenient = BASE32_NOPAD.specification();

@@ -100,9 +100,13 @@ fn each_trouble_is_found_with_its_remedy() {
     has(&broken, "failed", "authorizer", "deploy the stack again");
     let unlisted = found(&|health| set(health, "DAYPASS_ROUTES", "* /sessions* any-token; default deny"));
     has(&unlisted, "warning", "route table", "docs/guides/scopes-and-routes.md");
-    let listed = "* /sessions* any-token; * /password any-token; * /email any-token; * /reauthenticate any-token; \
+    let listed = "* /sessions* any-token; * /password any-token; * /email any-token; * /reauthenticate* any-token; \
                   * /factors* needs profile; default deny";
     assert_eq!(found(&|health| set(health, "DAYPASS_ROUTES", listed)), []);
+    // That of a version without passkeys at `/reauthenticate`.
+    let old = listed.replace("/reauthenticate*", "/reauthenticate");
+    let warned = found(&|health| set(health, "DAYPASS_ROUTES", &old));
+    has(&warned, "warning", "route table", "docs/guides/scopes-and-routes.md");
     has(
         &found(&|health| health.denied = vec![daypass_testkit::account::AUTHORIZER.to_owned()]),
         "unknown",

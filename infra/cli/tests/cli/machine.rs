@@ -99,7 +99,7 @@ fn line_breaks_in_credentials_end_in_an_error() {
         for run in failures(&bench, change) {
             // The SDK trims the token, and `daypass` the region.
             let is_trimmed = ["AWS_SESSION_TOKEN", "AWS_REGION"].contains(&name);
-            let error = if is_trimmed { "500" } else { "contain a blank, a line break" };
+            let error = if is_trimmed { "500" } else { "contain a space, a line break" };
             assert!(run.err.contains(error), "{name}: {run:?}");
         }
     }

@@ -251,7 +251,10 @@ fn an_app_needs_a_key_set() {
     let args = ["user", "import", &file, "--system", "auth0"];
     let run = bench.daypass(&args).env("DAYPASS_KEYS", bench.folder.path().join("missing.json")).run();
     assert_eq!((run.code, bench.user("ada@example.com")), (1, None));
-    assert!(run.err.contains("line 1 (ada@example.com): the second factor needs a key, and "), "{run:?}");
+    assert!(
+        run.err.contains("line 1 (ada@example.com): the secret of the app cannot be encrypted: "),
+        "{run:?}"
+    );
     assert!(!run.err.contains(SECRET) && bench.user("bob@example.com").is_some(), "{run:?}");
 }
 

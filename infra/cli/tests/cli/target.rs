@@ -221,7 +221,7 @@ source_profile = ghost
     }
     for profile in ["role", "ghost"] {
         let run = show(profile).run();
-        assert!(run.err.contains("set AWS_PROFILE to a profile that has some"), "{profile}: {run:?}");
+        assert!(run.err.contains("set AWS_PROFILE to a profile with credentials"), "{profile}: {run:?}");
     }
 }
 

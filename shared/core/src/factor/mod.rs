@@ -38,7 +38,7 @@ pub struct EnrolledTotp {
 }
 
 impl EnrolledTotp {
-    /// Encrypts what the codes of a user are computed from. `step` is the time step of the last accepted code, 0 without one.
+    /// Encrypts the secret and the parameters of a user's app. `step` is the time step of the last accepted code, 0 without one.
     ///
     /// # Errors
     /// [`KeyError`] when AWS-LC cannot encrypt.

@@ -41,7 +41,7 @@ impl CredentialDescriptor {
     }
 }
 
-/// Milliseconds for which a browser waits for its person.
+/// Milliseconds for which a browser waits for the user.
 pub(crate) const TIMEOUT: u64 = LIFETIME.as_secs() * 1000;
 
 /// A passkey whose response is right, before the store has noted its use.

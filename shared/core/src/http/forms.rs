@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 /// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
 
-const ONE_FACTOR: ApiError = ApiError::InvalidRequest("Send one of code, recovery_code and passkey.");
+const ONE_FACTOR: ApiError = ApiError::InvalidRequest("Send only one of code, recovery_code and passkey.");
 
 /// A username as typed, of at most [`MAX_TYPED_NAME_BYTES`].
 struct TypedName(String);

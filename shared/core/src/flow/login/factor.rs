@@ -76,7 +76,7 @@ pub enum FactorProof {
 }
 
 impl FactorProof {
-    /// The answer to a wrong one.
+    /// The problem that a wrong factor causes.
     pub(crate) fn rejected(&self) -> Problem {
         match self {
             Self::Passkey(_) => Problem::PasskeyRejected,

@@ -6,7 +6,7 @@
 //! - The password, and the second factor if the user has one. Otherwise the password alone would replace a stronger
 //!   authentication. The password is an attempt of the session, as in a change of the password. A code is an attempt of the user in
 //!   all sessions. A signature cannot be guessed, so a passkey is no attempt.
-//! - A passkey that verifies its person. Nothing is hashed, and no attempt is counted.
+//! - A passkey with user verification. Daypass hashes nothing and counts no attempt.
 //!
 //! One write sets the authentication, and its condition is that the session is live. With a factor it is a transaction, which uses
 //! the factor up under the conditions of the login. So a code or a response works once, at any concurrency. The challenge of a
