@@ -246,6 +246,8 @@ export class Daypass extends EventTarget {
    * @type {Promise<boolean> | null}
    */
   #stepUp = null;
+  /** Ends with the work of this tab that came last, if the browser has no locks. */
+  #turn = Promise.resolve();
   /** Until then a rejected request causes no renewal. */
   #rejectionPauseEnd = 0;
   /** `localStorage`, or an object where the page may not use it. */
@@ -423,7 +425,9 @@ export class Daypass extends EventTarget {
     let passkey;
     if (asks) {
       this.#needsPasskeys();
-      passkey = await askPasskey(await this.#request("/reauthenticate/passkey/options", {}, {}, this.#sendAsUser), {});
+      // `onStepUp` calls this, and must not wait for itself.
+      const send = (url, init) => this.#fetch(new Request(url, init));
+      passkey = await askPasskey(await this.#request("/reauthenticate/passkey/options", {}, {}, send).catch(this.#orSignedOut), {});
     }
     await this.#asSession("/reauthenticate", { current_password, code, recovery_code, passkey });
   }
@@ -477,12 +481,7 @@ export class Daypass extends EventTarget {
    * @returns {Promise<{ request: string, expiresIn: number }>} as of `signup`
    */
   async changeEmail({ currentPassword: current_password, email, language }) {
-    const body = { current_password, email, language };
-    try {
-      return await this.#requestMail("/email", body, this.#sendAsUser);
-    } catch (error) {
-      throw this.#accessToken === null ? signedOutError() : error;
-    }
+    return this.#requestMail("/email", { current_password, email, language }, this.#sendAsUser).catch(this.#orSignedOut);
   }
 
   /**
@@ -547,6 +546,10 @@ export class Daypass extends EventTarget {
   // ---- Requests of the page
 
   #sendAsUser = (url, init) => this.fetch(url, init);
+
+  #orSignedOut = (error) => {
+    throw this.#accessToken === null ? signedOutError() : error;
+  };
 
   /** As `fetch`, without `onStepUp`. */
   async #fetch(request) {
@@ -693,8 +696,8 @@ export class Daypass extends EventTarget {
 
   /**
    * Runs `work` while no other tab renews, logs in or logs out. Otherwise a late response could set the cookie of an older
-   * session. After `LOCK_TIMEOUT` it runs in any case, because the tab that holds the lock may be frozen. It also runs without locks.
-   * Two renewals at once are safe: they have one idempotency key, and get the same successor.
+   * session. After `LOCK_TIMEOUT` it runs in any case, because the tab that holds the lock may be frozen.
+   * Two renewals at once are safe: they have one idempotency key unless storage is blocked, and get the same successor.
    *
    * https://developer.mozilla.org/en-US/docs/Web/API/LockManager/request
    */
@@ -702,8 +705,10 @@ export class Daypass extends EventTarget {
     this.#needsBrowser();
     let result;
     const runOnce = () => (result ??= work());
-    await navigator.locks?.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce).catch(runOnce);
-    return runOnce();
+    // Without locks, the work of this tab waits for its own.
+    const inTurn = () => (this.#turn = this.#turn.then(runOnce, runOnce));
+    await (navigator.locks?.request(this.#name, { signal: timeout(LOCK_TIMEOUT) }, runOnce) ?? inTurn()).catch(runOnce);
+    return result;
   }
 
   /** Whether the session needs proofs that this page or this browser cannot make. */

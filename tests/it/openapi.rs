@@ -142,7 +142,6 @@ fn routes_are_those_of_the_template_and_of_the_gateway() {
             ("/admin/", "/admin/{operation+}"),
             ("/factors/", "/factors/{operation+}"),
             ("/login/", "/login/{step+}"),
-            ("/reauthenticate/", "/reauthenticate/{step+}"),
         ];
         let path = greedy.iter().find(|(start, _)| path.starts_with(start)).map_or(path, |(_, route)| route);
         let own = (format!("{} {path}", method.to_uppercase()), guard);

@@ -76,8 +76,8 @@ impl PasskeyStore for Leaky {
         self.store.passkeys_of(user).await
     }
 
-    async fn use_up(&self, challenge: &Challenge) -> Result<bool, StoreError> {
-        self.store.use_up(challenge).await
+    async fn use_up(&self, challenge: &Challenge, attempt: AttemptId) -> Result<bool, StoreError> {
+        self.store.use_up(challenge, attempt).await
     }
 
     async fn rename_passkey(&self, id: PasskeyId, user: UserId, name: &str) -> Result<bool, StoreError> {

@@ -18,12 +18,14 @@ use daypass_core::ports::passkey::{PasskeyMismatch, PasskeyRefusal};
 use daypass_core::ports::store::{User, UserStatus};
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
 use daypass_tests::authenticator::{Authenticator, ORIGIN, RP_ID};
 use daypass_tests::mailroom::Mailroom;
 use daypass_tests::service::{PASSWORD, Service, post};
 use daypass_verifier::base::time::Clock;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const CLIENTS: &str = r#"[{"client_id":"web"},{"client_id":"strict","require_mfa":true}]"#;
@@ -270,6 +272,24 @@ async fn a_copied_passkey_is_rejected() {
 
 /// Causes that a caller must not learn: the answers are equal to the byte.
 ///
+/// invariant: A lost response of the store hides no copy of a passkey.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_seen_although_a_response_of_the_store_is_lost() {
+    let (_db, service) = service().await;
+    let (_, mut authenticator) = enrolled(&service, "ada", true).await;
+    assert_eq!(log_in(&service, &mut authenticator).await.status, 200);
+    authenticator.count = Some(1);
+    let is_first = AtomicBool::new(true);
+    service.bench.recorder.set_hook(move |call| {
+        let loses = call.operation == "UpdateItem" && is_first.swap(false, Ordering::SeqCst);
+        if loses { Action::DropAnswer } else { Action::Pass }
+    });
+    let _ = service.journal.take();
+    assert_eq!(log_in(&service, &mut authenticator).await.outcome(), outcome(400, "wrong_passkey"));
+    let copied = |event: &Event| matches!(event, Event::PasskeyCopied { .. });
+    assert_eq!(service.journal.take().iter().filter(|event| copied(event)).count(), 1);
+}
+
 /// invariant: The answer to a rejected passkey does not say why.
 #[tokio::test(flavor = "multi_thread")]
 async fn rejections_look_alike() {

@@ -23,38 +23,40 @@ pub async fn handle<S: FactorStore + Outbox>(password: &ChangePassword<S>, reque
     let (clients, context) = (&password.config.clients, &password.context);
     with_cors(clients, METHODS, request, async |mut request| {
         let caller = caller_of(&request);
-        if request.uri().path().ends_with("/email") {
-            return match EmailRequest::parse(&mut request) {
-                Ok(parsed) => {
-                    let result = record(password.request_address(parsed).await, context, &caller);
-                    respond_with(StatusCode::ACCEPTED, result)
-                }
-                Err(error) => refuse(context, error, &caller),
-            };
-        }
-        if request.uri().path().contains("/reauthenticate") {
-            return match ReauthenticationRequest::parse(&mut request) {
-                Ok(parsed) => respond(record(password.reauthenticate(parsed).await, context, &caller)),
-                Err(error) => refuse(context, error, &caller),
-            };
-        }
-        if request.uri().path().contains("/factors") {
-            return match FactorsRequest::parse(&mut request) {
+        match endpoint(request.uri().path()) {
+            Some("factors") => match FactorsRequest::parse(&mut request) {
                 Ok(parsed) => match record(password.factors(parsed).await, context, &caller) {
                     Ok(FactorsAnswer::Done) => respond_without_body(Ok(())),
                     result => respond(result),
                 },
                 Err(error) => refuse(context, error, &caller),
-            };
-        }
-        match PasswordRequest::parse(&mut request, clients) {
-            Ok(parsed) => {
-                let result = record(password.run(parsed).await, context, &caller);
-                // The request presents no refresh token.
-                respond_with_tokens(result, Transport::Body)
-            }
-            Err(error) => refuse(context, error, &caller),
+            },
+            Some("reauthenticate") => match ReauthenticationRequest::parse(&mut request) {
+                Ok(parsed) => respond(record(password.reauthenticate(parsed).await, context, &caller)),
+                Err(error) => refuse(context, error, &caller),
+            },
+            Some("email") => match EmailRequest::parse(&mut request) {
+                Ok(parsed) => {
+                    let result = record(password.request_address(parsed).await, context, &caller);
+                    respond_with(StatusCode::ACCEPTED, result)
+                }
+                Err(error) => refuse(context, error, &caller),
+            },
+            _ => match PasswordRequest::parse(&mut request, clients) {
+                Ok(parsed) => {
+                    let result = record(password.run(parsed).await, context, &caller);
+                    // The request presents no refresh token.
+                    respond_with_tokens(result, Transport::Body)
+                }
+                Err(error) => refuse(context, error, &caller),
+            },
         }
     })
     .await
+}
+
+/// The endpoint of a path: its first segment that names one. The segments before are a stage or the base path of a custom domain. A
+/// route table decides by the whole path, so no endpoint answers below the path of another.
+fn endpoint(path: &str) -> Option<&str> {
+    path.split('/').find(|segment| ["factors", "reauthenticate", "email", "password"].contains(segment))
 }

@@ -1061,6 +1061,21 @@ test("a step-up reports what the user has to correct, and the end of the session
   assert.equal(daypass.state, "signed-out");
 });
 
+test("a passkey is a step-up without a password", async (t) => {
+  // The hook is called within a request, and its own requests must not wait for that.
+  const page = asking([{ passkey: true }]);
+  const { world, tabs: [daypass] } = await opened(1, page);
+  page.tabs = [daypass];
+  globalThis.PublicKeyCredential = { parseRequestOptionsFromJSON: (question) => question };
+  t.after(() => delete globalThis.PublicKeyCredential);
+  navigator.credentials = { get: async ({ publicKey }) => ({ answers: publicKey.challenge }) };
+  assert.equal((await world.get(daypass.fetch(`${API}/sensitive`))).status, 200);
+  assert.deepEqual(latest(world, "/reauthenticate"), { client_id: "web", passkey: { answers: "ses_1" } });
+  for (const session of world.sessions.values()) session.ended = true;
+  await failure(world, daypass.stepUp({ passkey: true }), { status: 401, error: "signed_out" });
+  assert.equal(daypass.state, "signed-out");
+});
+
 test("a login by two factors takes two steps", async () => {
   const { world, log, tabs: [daypass] } = open();
   const { error } = await world.settled(daypass.login({ username: "carol", password: "right" }));

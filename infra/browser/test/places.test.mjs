@@ -61,6 +61,28 @@ for (const [place, change] of [
   test(`a session works in a browser ${place}`, () => works(changed(change)));
 }
 
+test("without Web Locks, a login waits for the renewal of its own tab", async () => {
+  const { world, tab } = changed(() => { navigator.locks = undefined; });
+  const daypass = tab();
+  await world.get(daypass.login(RIGHT));
+  daypass.close();
+  const order = [];
+  const { fetch } = globalThis;
+  globalThis.fetch = async (input, init) => {
+    const { pathname } = new URL(input.url ?? input);
+    order.push(`${pathname} sent`);
+    const response = await fetch(input, init);
+    order.push(`${pathname} answered`);
+    return response;
+  };
+  const other = new Daypass({ url: API, clientId: "web" });
+  const renewal = other.start();
+  const login = other.login(RIGHT);
+  await world.get(Promise.all([renewal, login]));
+  globalThis.fetch = fetch;
+  assert.deepEqual(order, ["/refresh sent", "/refresh answered", "/login sent", "/login answered"]);
+});
+
 test("a page that comes back from the back/forward cache learns that its session has ended", async () => {
   const { world, tab } = changed(() => {});
   const daypass = tab();

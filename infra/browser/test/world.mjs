@@ -278,11 +278,12 @@ export class World {
       this.sessions.set(session.id, session);
       return this.#issue(session);
     }
-    if (path === "/reauthenticate") {
+    if (path.startsWith("/reauthenticate")) {
       const own = [...this.sessions.values()].find((session) => session.token === bearer);
       if (!isLive || !own || own.ended) return refuse(401, "invalid_token");
-      if (body.current_password !== "right") return refuse(400, "wrong_password");
-      if (!body.code) return refuse(403, "insufficient_user_authentication");
+      if (path === "/reauthenticate/passkey/options") return json(200, { challenge: own.id });
+      if (!body.passkey && body.current_password !== "right") return refuse(400, "wrong_password");
+      if (!body.passkey && !body.code) return refuse(403, "insufficient_user_authentication");
       const { cookie } = this;
       const answer = this.#issue(own);
       this.cookie = cookie;

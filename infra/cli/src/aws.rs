@@ -42,7 +42,7 @@ pub(crate) fn remedy(error: &str) -> Option<&'static str> {
         ),
         (
             &["invalid peer certificate"],
-            "if a proxy inspects TLS, set AWS_CA_BUNDLE to a PEM file with its root certificate",
+            "if a proxy inspects TLS, set AWS_CA_BUNDLE to a PEM file with its root certificate, in which each certificate is readable",
         ),
         (
             &["tunnel error", "407 "],

@@ -244,8 +244,9 @@ impl Target {
             }
             StoreError::Broken(detail) => {
                 let hint = match (&self.choice, remedy(detail)) {
-                    (Choice::Nothing, _) => WAYS,
+                    (Choice::Nothing, _) if detail.contains("no AWS credentials") => WAYS,
                     (_, Some(remedy)) => remedy,
+                    (Choice::Nothing, None) => WAYS,
                     (Choice::Endpoint(_) | Choice::Dev(_), None) => {
                         "check the URL: another program may use its port now"
                     }

@@ -64,6 +64,8 @@ pub enum Behaviour {
     Hang,
     /// Keep the mail and give no response.
     LoseResponse,
+    /// Keep no mail and close the connection.
+    Close,
 }
 
 impl Behaviour {
@@ -233,6 +235,8 @@ async fn send_email(State(state): State<Arc<Mutex<Inbox>>>, request: Bytes) -> R
             tokio::time::sleep(HANG).await;
             refusal(StatusCode::SERVICE_UNAVAILABLE, "InternalFailure")
         }
+        // Ends the task of the connection, without a message.
+        Behaviour::Close => std::panic::resume_unwind(Box::new(())),
     }
 }
 

@@ -38,8 +38,8 @@ pub const LOCAL_REGION: &str = "us-east-1";
 //                                                                       < 16.2 s
 //   POST /email       session_and_name 2 s + begin 2 s + a hash under 1 s + settle 2 s + two counters 4 s + request_mail 2 s
 //                                                                       < 13 s
-//   POST /reauthenticate  session_and_name 2 s + begin 2 s + a hash under 1 s + reauthenticate 2 s + settle 2 s
-//                                                                       < 9 s
+//   POST /reauthenticate  session_and_name 2 s + begin 2 s + a hash under 1 s + a code's count 2 s + reauthenticate 2 s
+//                     + settle 2 s + a code's reset 2 s                 < 13 s
 //   account           count 2 s + subject 2 s + two hashes under 2 s + reset_password 2 s + end_others 2.2 s
 //                                                                       < 10.2 s
 //   mailer            three reads 6 s + begin_mail 2 s + SES 8 s + end_mail 2 s, for all mails of a batch at once

@@ -3,7 +3,7 @@
 
 use crate::DynamoDb;
 use crate::attempts::KEPT;
-use crate::item::{self, BACKED_UP, EXPIRES_AT, ID, KEY, NAME, SIGN_COUNT, USED_AT};
+use crate::item::{self, ATTEMPT, BACKED_UP, EXPIRES_AT, ID, KEY, NAME, SIGN_COUNT, USED_AT};
 use crate::schema::bug;
 use crate::store::{Conditional, as_action, conditional, names, values};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -14,7 +14,7 @@ use daypass_core::passkey::PasskeyId;
 use daypass_core::passkey::challenge::Challenge;
 use daypass_core::ports::passkey::{Passkey, PasskeyStore, UsedPasskey};
 use daypass_core::ports::store::{StoreError, User};
-use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::ids::{AttemptId, UserId};
 use daypass_verifier::base::time::Timestamp;
 use futures_util::future::try_join_all;
 
@@ -31,8 +31,14 @@ impl PasskeyStore for DynamoDb {
         Ok(passkeys)
     }
 
-    async fn use_up(&self, challenge: &Challenge) -> Result<bool, StoreError> {
-        Ok(matches!(conditional(self.noting(challenge)?).await?, Conditional::Done(_)))
+    async fn use_up(&self, challenge: &Challenge, attempt: AttemptId) -> Result<bool, StoreError> {
+        let write = self
+            .noting(challenge)?
+            .update_expression("SET #expires_at = :expires_at, #attempt = :attempt")
+            .condition_expression("attribute_not_exists(#key) OR #attempt = :attempt")
+            .expression_attribute_names("#attempt", ATTEMPT)
+            .expression_attribute_values(":attempt", item::binary(attempt.as_bytes()));
+        Ok(matches!(conditional(write).await?, Conditional::Done(_)))
     }
 
     async fn rename_passkey(&self, id: PasskeyId, user: UserId, name: &str) -> Result<bool, StoreError> {

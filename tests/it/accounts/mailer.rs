@@ -207,20 +207,22 @@ async fn a_rejected_mail_is_not_tried_again() {
     }
 }
 
-/// The answer of a proxy is none of SES.
+/// The answer of a proxy is none of SES, and a connection that breaks can have carried the mail.
 ///
 /// invariant: The mailer hands a mail to SES at most twice without an answer of SES.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_without_an_answer_is_tried_twice() {
-    let (stage, event) = recovery(&[]).await;
-    stage.room.ses.always(Behaviour::Refuse(504, String::new()));
-    for _ in 0..2 {
-        assert_eq!(stage.room.deliver(&event).await.len(), 1);
+    for behaviour in [Behaviour::Refuse(504, String::new()), Behaviour::Close] {
+        let (stage, event) = recovery(&[]).await;
+        stage.room.ses.always(behaviour);
+        for _ in 0..2 {
+            assert_eq!(stage.room.deliver(&event).await.len(), 1);
+        }
+        assert_eq!(until_done(&stage, &event).await, 1);
+        let given_up = |event: &Event| matches!(event, Event::MailGivenUp { .. });
+        assert_eq!(stage.service.journal.take().iter().filter(|event| given_up(event)).count(), 1);
+        assert_eq!(stage.room.ses.requests(), 2);
     }
-    assert_eq!(until_done(&stage, &event).await, 1);
-    let given_up = |event: &Event| matches!(event, Event::MailGivenUp { .. });
-    assert_eq!(stage.service.journal.take().iter().filter(|event| given_up(event)).count(), 1);
-    assert_eq!(stage.room.ses.requests(), 2);
 }
 
 /// A hanging SES ends by the mailer's own time limit, before Lambda's.

@@ -8,7 +8,7 @@ use daypass_core::passkey::Fault;
 use daypass_core::ports::event::{Event, FactorFault};
 use daypass_testkit::Answer;
 use daypass_tests::authenticator::Authenticator;
-use daypass_tests::service::Service;
+use daypass_tests::service::{PASSWORD, Service};
 use daypass_verifier::base::time::Clock;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -161,7 +161,13 @@ async fn only_the_passkeys_of_the_user() {
     assert_eq!(by_passkey(&service, &bob, &passkey).await.outcome(), outcome(400, "wrong_passkey"));
     let get = service.send_as(&bob, json_request("GET", OPTIONS, &json!({}))).await;
     assert_eq!(get.status, 405);
-    assert_eq!(service.send_as(&bob, json_post("/reauthenticate/passkey", &json!({}))).await.status, 404);
+    // The route table decides by the whole path, so no other endpoint answers below this one.
+    let email = json!({ "current_password": PASSWORD, "email": "bob@example.com", "passkey": passkey });
+    for path in ["/passkey", "/email", "/password", "/factors", "/x/reauthenticate", "/passkey/options/x"] {
+        let path = format!("/reauthenticate{path}");
+        assert_eq!(service.send_as(&bob, json_post(&path, &email)).await.status, 404, "{path}");
+    }
+    assert_eq!(service.send_as(&bob, json_post("/factors/email", &email)).await.status, 404);
     assert_eq!(service.send(json_post(OPTIONS, &json!({}))).await.outcome(), outcome(401, "invalid_token"));
 }
 

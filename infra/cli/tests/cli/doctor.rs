@@ -103,9 +103,14 @@ fn each_trouble_is_found_with_its_remedy() {
     let listed = "* /sessions* any-token; * /password any-token; * /email any-token; * /reauthenticate* any-token; \
                   * /factors* needs profile; default deny";
     assert_eq!(found(&|health| set(health, "DAYPASS_ROUTES", listed)), []);
-    // That of a version without passkeys at `/reauthenticate`.
-    let old = listed.replace("/reauthenticate*", "/reauthenticate");
-    let warned = found(&|health| set(health, "DAYPASS_ROUTES", &old));
+    // Lines that cover no paths below theirs, and one without a method.
+    for start in ["/reauthenticate", "/sessions", "/factors"] {
+        let exact = listed.replace(&format!("{start}*"), start);
+        let warned = found(&|health| set(health, "DAYPASS_ROUTES", &exact));
+        has(&warned, "warning", "route table", "docs/guides/scopes-and-routes.md");
+    }
+    let listing = listed.replace("* /sessions*", "GET /sessions*");
+    let warned = found(&|health| set(health, "DAYPASS_ROUTES", &listing));
     has(&warned, "warning", "route table", "docs/guides/scopes-and-routes.md");
     has(
         &found(&|health| health.denied = vec![daypass_testkit::account::AUTHORIZER.to_owned()]),

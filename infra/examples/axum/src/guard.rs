@@ -106,7 +106,8 @@ impl Shared {
         if now().since(fetched.0) < interval {
             return fetched.1;
         }
-        fetched.0 = now();
+        // A request whose client disconnects is cancelled here.
+        *fetched = (now(), false);
         let renewed = verifier(&self.issuer, &self.audience, &self.keys).await;
         fetched.1 = renewed.is_ok();
         match renewed {

@@ -11,7 +11,7 @@ use crate::ports::context::Context;
 use crate::ports::event::Event;
 use crate::ports::passkey::{Passkey, PasskeyMismatch, PasskeyRefusal, PasskeyStore, UsedPasskey};
 use data_encoding::BASE64URL_NOPAD;
-use daypass_verifier::base::ids::UserId;
+use daypass_verifier::base::ids::{AttemptId, UserId};
 use serde::Serialize;
 
 /// What a page hands to `navigator.credentials.get` (`PublicKeyCredentialRequestOptionsJSON`).
@@ -114,7 +114,8 @@ impl<S: PasskeyStore> Passkeys<'_, S> {
         };
         if fault == Fault::Counter {
             // A repeat of a request shows a counter that has not grown either. Its challenge was used.
-            if !self.store.use_up(&challenge).await.map_err(Problem::store("use_up"))? {
+            let attempt = AttemptId::generate(self.context.entropy.as_ref());
+            if !self.store.use_up(&challenge, attempt).await.map_err(Problem::store("use_up"))? {
                 return Ok(Err((PasskeyRefusal::Stored(PasskeyMismatch::Overtaken), Some(user))));
             }
             events.push(Event::PasskeyCopied { user, passkey: id });

@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 /// Longest username as typed, in bytes. Normalisation can shorten it.
 const MAX_TYPED_NAME_BYTES: usize = 1024;
 
-const ONE_FACTOR: ApiError = ApiError::InvalidRequest("Send only one of code, recovery_code and passkey.");
+const ONE_FACTOR: ApiError = ApiError::InvalidRequest("Send exactly one of code, recovery_code and passkey.");
 
 /// A username as typed, of at most [`MAX_TYPED_NAME_BYTES`].
 struct TypedName(String);
@@ -401,13 +401,13 @@ impl PasswordRequest {
 }
 
 impl ReauthenticationRequest {
-    /// Parses the request by the end of its path.
+    /// Parses the request by its path below `/reauthenticate`. The segments before are a stage or the base path of a custom domain.
     ///
     /// # Errors
     /// The [`ApiError`] of another path or method, or of a malformed request.
     pub fn parse(request: &mut Request) -> Result<Self, ApiError> {
         let principal = principal_of(request);
-        let operation = match request.uri().path().rsplit_once("/reauthenticate") {
+        let operation = match request.uri().path().split_once("/reauthenticate") {
             Some((_, "")) => Self::proof(body::read(request, Accepts::Json)?)?,
             Some((_, "/passkey/options")) if request.method() == Method::POST => {
                 ReauthenticationOperation::Options
@@ -423,6 +423,9 @@ impl ReauthenticationRequest {
         match factor(body.code, body.recovery_code, &body.passkey)? {
             Some(FactorProof::Passkey(response)) if !has_password => {
                 Ok(ReauthenticationOperation::Passkey(response))
+            }
+            None if !has_password => {
+                Err(ApiError::InvalidRequest("Send the current_password, a passkey, or both."))
             }
             factor => {
                 let current = current_password(body.current_password)?;

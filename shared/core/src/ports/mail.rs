@@ -415,7 +415,8 @@ pub trait MailSender: Send + Sync {
 /// Why a mail was not sent, or perhaps not. The texts are for the log. They name no recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It was certainly not sent, and can be sent later: a quota, a pause, a failure, no connection, or a wrong configuration.
+    /// It was not sent as far as the service or the network reports, and can be sent later: a quota, a pause, an error, no connection,
+    /// or a wrong configuration.
     #[error("{0}")]
     NotNow(String),
     /// It was not sent, and never will be: the service rejects this recipient or text.

@@ -4,7 +4,7 @@ use crate::passkey::ceremony::Used;
 use crate::passkey::challenge::Challenge;
 use crate::passkey::{Credential, Fault, PasskeyId};
 use crate::ports::store::{StoreError, User, UserStore};
-use daypass_verifier::base::ids::{UserId, Username};
+use daypass_verifier::base::ids::{AttemptId, UserId, Username};
 use daypass_verifier::base::time::Timestamp;
 use serde::Serialize;
 use std::future::Future;
@@ -44,8 +44,13 @@ pub trait PasskeyStore: UserStore {
     /// The passkeys of a user, the oldest first; strongly consistent.
     fn passkeys_of(&self, user: &User) -> impl Future<Output = Result<Vec<Passkey>, StoreError>> + Send;
 
-    /// Uses a challenge up without a passkey, with one conditional write. Returns whether no request had used it.
-    fn use_up(&self, challenge: &Challenge) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Uses a challenge up without a passkey, with one conditional write. Returns whether no request had used it. `attempt` is new
+    /// for each call: the store recognises its own write by it when the response was lost.
+    fn use_up(
+        &self,
+        challenge: &Challenge,
+        attempt: AttemptId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Gives a passkey of this user another name, with one conditional write. Returns whether the user has the passkey.
     fn rename_passkey(
