@@ -343,7 +343,7 @@ async fn authorizer(aws: &Aws, stack: &Stack, report: &mut Report) {
         );
     }
     let variables = &function["Environment"]["Variables"];
-    let config = match config::authorizer::read(&|name: &str| variables[name].as_str().map(str::to_owned)) {
+    let config = match config::authorizer::read(|name: &str| variables[name].as_str().map(str::to_owned)) {
         Err(error) => {
             let remedy = "correct AuthorizerSettings and Routes, and deploy the stack again";
             return report.add(check, State::Failed, error.to_string(), remedy);

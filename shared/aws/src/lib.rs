@@ -179,7 +179,6 @@ fn roots() -> tls::TlsContext {
 
 /// The file of [`CA_BUNDLE`], if all of it is readable: the SDK panics at another.
 fn bundle() -> Option<Vec<u8>> {
-    #[expect(clippy::disallowed_methods, reason = "as the SDK reads its own variables")]
     let pem = std::fs::read(std::env::var_os(CA_BUNDLE)?).ok()?;
     let mut store = RootCertStore::empty();
     let is_usable =
