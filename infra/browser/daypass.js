@@ -185,7 +185,11 @@ async function storedKey(name) {
   });
 }
 
-/** A channel, or an object without effect: a browser that blocks the storage of a site can throw, and test environments lack channels. */
+/**
+ * A channel, or an object without effect: a browser that blocks the storage of a site can throw, and test environments lack channels.
+ *
+ * @returns {Pick<BroadcastChannel, "postMessage" | "close"> & { onmessage?: BroadcastChannel["onmessage"] }}
+ */
 function openChannel(name) {
   try {
     return new BroadcastChannel(name);
@@ -210,7 +214,7 @@ export class Daypass extends EventTarget {
   /**
    * Null after `close`, and outside a browser. https://developer.mozilla.org/en-US/docs/Web/API/BroadcastChannel
    *
-   * @type {BroadcastChannel | null}
+   * @type {ReturnType<typeof openChannel> | null}
    */
   #channel = null;
   /**
@@ -972,7 +976,7 @@ export class Daypass extends EventTarget {
   /**
    * Renews if it is due. A hidden tab does not: it renews when it is shown or when the page calls `fetch`.
    *
-   * @param {Event} [event] undefined when the timer calls
+   * @param {Event & { persisted?: boolean }} [event] undefined when the timer calls
    */
   #onWake = (event) => {
     const isOnline = event?.type === "online" && this.#renewalError?.status === 0;

@@ -48,6 +48,17 @@ def expand(template, parameters, package, nested, endpoint):
     for name in [name for name, resource in resources.items() if _is_metric_math(resource)]:
         resources.pop(name)
         notes.append(f"{name}: left out, MiniStack has no alarms over several metrics")
+    statements = [
+        statement
+        for resource in resources.values()
+        if resource["Type"] == "AWS::IAM::Role"
+        for policy in resource["Properties"].get("Policies", [])
+        for statement in policy.get("PolicyDocument", {}).get("Statement", [])
+    ]
+    for statement in statements:
+        if "ses:SendEmail" in statement.get("Action", []):
+            statement["Resource"] = "*"
+            notes.append("a role may send by every identity of SES: MiniStack asks for a right on * instead of identity and configuration set")
     secrets = [name for name, resource in resources.items() if resource["Type"] == "AWS::SecretsManager::Secret"]
     if secrets:
         plain = {part: _by_arn(body, secrets) for part, body in plain.items()}

@@ -80,6 +80,11 @@ def operations(outputs, public):
         "use a mail up": lambda aws: aws("dynamodb").delete_item(TableName=outbox, Key=MAIL),
         "read all mails": lambda aws: aws("dynamodb").scan(TableName=outbox),
         "add a user": put(users, USER),
+        "send a mail": lambda aws: aws("sesv2").send_email(
+            FromEmailAddress="nobody@unknown.example",
+            Destination={"ToAddresses": ["nobody@unknown.example"]},
+            Content={"Simple": {"Subject": {"Data": "-"}, "Body": {"Text": {"Data": "-"}}}},
+        ),
         "delete a table": lambda aws: aws("dynamodb").delete_table(TableName=attempts),
         # An event that the function refuses.
         "cut keys": lambda aws: aws("lambda").invoke(FunctionName=outputs["RotateKeysFunctionName"], Payload=b'{"cut":"nothing"}'),
@@ -144,7 +149,7 @@ MAY = {
         "read the refresh keys",
         "read the peppers",
     ],
-    "Mailer": ["read a user", "change a user", "write what a mail permits", "read the refresh keys"],
+    "Mailer": ["read a user", "change a user", "write what a mail permits", "send a mail", "read the refresh keys"],
     "Admin": [
         "add a user",
         "read a user",

@@ -30,16 +30,12 @@ pub(crate) const RENEW: &str = "sign in again with `aws sso login` or `aws login
 
 /// The next step for an error of AWS, if its text names a cause on this machine or in its network.
 pub(crate) fn remedy(error: &str) -> Option<&'static str> {
-    const REMEDIES: [(&[&str], &str); 5] = [
+    const REMEDIES: [(&[&str], &str); 4] = [
         (
             &["the clock of this machine is wrong", "Signature expired", "Signature not yet current"],
             "set the clock of this machine: AWS accepts requests whose time differs by at most five minutes",
         ),
         (&[UNUSABLE, "ExpiredToken", "token included in the request is expired"], RENEW),
-        (
-            &["no AWS credentials"],
-            "set AWS_PROFILE to a profile with credentials, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        ),
         (
             &["invalid peer certificate"],
             "if a proxy inspects TLS, set AWS_CA_BUNDLE to a PEM file with its root certificate, in which each certificate is readable",

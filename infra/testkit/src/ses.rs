@@ -57,7 +57,7 @@ pub struct Mail {
 pub enum Behaviour {
     /// Keep the mail, and accept it.
     Send,
-    /// Refuse it with this status and error code. [`Behaviour::throttle`] and [`Behaviour::pause`] name two.
+    /// Refuse it with this status and error code. [`Behaviour::throttle`] and others name the usual ones.
     /// An empty code is the answer of a proxy.
     Refuse(u16, String),
     /// Keep no mail and give no response.
@@ -79,6 +79,12 @@ impl Behaviour {
     #[must_use]
     pub fn pause() -> Self {
         Self::Refuse(400, "SendingPausedException".to_owned())
+    }
+
+    /// SES does not accept the content or an address, now or later.
+    #[must_use]
+    pub fn reject() -> Self {
+        Self::Refuse(400, "MessageRejected".to_owned())
     }
 }
 

@@ -194,9 +194,10 @@ async fn a_mail_outlasts_a_closed_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_mail_is_not_tried_again() {
-    for code in ["MessageRejected", "BadRequestException"] {
+    let malformed = Behaviour::Refuse(400, "BadRequestException".to_owned());
+    for (behaviour, code) in [(Behaviour::reject(), "MessageRejected"), (malformed, "BadRequestException")] {
         let (stage, event) = recovery(&[]).await;
-        stage.room.ses.always(Behaviour::Refuse(400, code.to_owned()));
+        stage.room.ses.always(behaviour);
         assert_eq!(until_done(&stage, &event).await, 1);
         let rejected =
             |event: &Event| matches!(event, Event::MailRejected { detail, .. } if detail.contains(code));
