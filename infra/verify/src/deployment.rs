@@ -78,7 +78,12 @@ pub(crate) fn examples(_: &Plan) -> Result<()> {
 }
 
 /// Types that a condition leaves out. docs/operations/deploy.md names the regions without them.
-const OPTIONAL: [&str; 2] = ["AWS::Lambda::Url", "AWS::Pipes::Pipe"];
+const OPTIONAL: [&str; 4] = [
+    "AWS::Lambda::Url",
+    "AWS::Pipes::Pipe",
+    "AWS::SES::ConfigurationSet",
+    "AWS::SES::ConfigurationSetEventDestination",
+];
 
 /// Lints the templates for every region.
 fn every_region(templates: &[PathBuf]) -> Result<()> {

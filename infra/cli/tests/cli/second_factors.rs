@@ -149,8 +149,8 @@ fn other_factors_are_rejected_with_the_reason() {
         credential
     };
     let keycloaks = [
-        (otp(&[("subType", json!("hotp"))]), "not by time"),
-        (old("hotp", SECRET, &Value::Null), "not by time"),
+        (otp(&[("subType", json!("hotp"))]), "not time-based"),
+        (old("hotp", SECRET, &Value::Null), "not time-based"),
         (otp(&[("algorithm", json!("HmacMD5"))]), "its `algorithm` is unknown"),
         (otp(&[("digits", json!(5))]), "5 digits"),
         (otp(&[("digits", json!("many"))]), "its `digits` is not a number"),
