@@ -48,6 +48,7 @@ OPERATIONS = {
     "write what a mail permits": ("dynamodb:UpdateItem", "OutboxTable"),
     "use a mail up": ("dynamodb:DeleteItem", "OutboxTable"),
     "read all mails": ("dynamodb:Scan", "OutboxTable"),
+    "send a mail": ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/acme.example"),
     "add a user": ("dynamodb:PutItem", "UsersTable"),
     "delete a table": ("dynamodb:DeleteTable", "AttemptsTable"),
     "cut keys": ("lambda:InvokeFunction", "RotateKeysFunction"),
@@ -82,8 +83,8 @@ def case(name, allowed, principal, action, resource, identity=None, resource_pol
 
 
 def arn_of(resolver, name):
-    """The ARN that the resolver gives a resource of the template."""
-    if name == "*":
+    """The ARN that the resolver gives a resource of the template. Others are named by their ARN."""
+    if name == "*" or name.startswith("arn:"):
         return name
     name, _, path = name.partition("/")
     kind = resolver.template["Resources"][name]["Type"]
