@@ -1,9 +1,9 @@
-//! 500 sessions, each refreshed by two tabs in parallel for 20 rotations, while responses are lost and requests are
-//! throttled.
+//! Sessions, each refreshed by two tabs in parallel for 20 rotations, while responses are lost and requests are throttled.
 
 use daypass_core::keys::RefreshKeys;
 use daypass_core::ports::event::Event;
 use daypass_core::token::refresh::RefreshToken;
+use daypass_testkit::depth::amount;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::Service;
@@ -15,7 +15,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const SESSIONS: usize = 500;
 const USERS: usize = 50;
 const ROTATIONS: u32 = 20;
 /// Sessions that are refreshed in parallel, by two tabs each.
@@ -147,12 +146,13 @@ async fn two_tabs_through_twenty_rotations_in_bad_weather() {
     let service = Service::quick(&embedded.url(), &[]).await;
     let keys = RefreshKeys::from_document(&service.keys).unwrap();
     let started = Instant::now();
+    let sessions = amount("sessions", 100, 500);
     let mut users = Vec::new();
     let mut browsers = Vec::new();
     for n in 0..USERS {
         users.push(service.quick_user(&format!("user{n}")).await);
     }
-    for n in 0..SESSIONS {
+    for n in 0..sessions {
         let login = service.login(&format!("user{}", n % USERS)).await;
         let seed = SEED + 2 * u64::try_from(n).unwrap();
         browsers.push(Browser {
@@ -203,7 +203,7 @@ async fn two_tabs_through_twenty_rotations_in_bad_weather() {
         .await;
     let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     println!(
-        "swarm: {SESSIONS} sessions, {rotations} rotations, {repeated} repeated, in {:.0?}; {} refreshes asked, {} answered; \
+        "swarm: {sessions} sessions, {rotations} rotations, {repeated} repeated, in {:.0?}; {} refreshes asked, {} answered; \
          {} answers lost between function and client, {} answers 503; {} requests to DynamoDB, {} answers lost, {} throttled",
         started.elapsed(),
         read(&tally.asked),
@@ -214,7 +214,7 @@ async fn two_tabs_through_twenty_rotations_in_bad_weather() {
         read(&WEATHER.lost),
         read(&WEATHER.throttled),
     );
-    assert_eq!(read(&tally.answered), SESSIONS * 2 * usize::try_from(ROTATIONS).unwrap());
+    assert_eq!(read(&tally.answered), sessions * 2 * usize::try_from(ROTATIONS).unwrap());
     // The number of failures was as intended.
     let share = |part: usize, of: usize| of / part.max(1);
     assert!((8..=12).contains(&share(read(&tally.lost), read(&tally.asked))));

@@ -5,14 +5,13 @@ use crate::suites::failures::matrix::invalid_grant;
 use crate::suites::failures::swarm::{PERIOD, Weather, bad_weather};
 use daypass_core::ports::event::Event;
 use daypass_core::session::EndReason;
+use daypass_testkit::depth::amount;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_tests::service::Service;
 use futures_util::{StreamExt, stream};
 use std::time::{Duration, Instant};
 
-/// Number of generations of the owner's token. The thief copies one at each.
-const POINTS: usize = 20;
 /// Stories that run in parallel.
 const AT_A_TIME: usize = 12;
 
@@ -181,9 +180,11 @@ async fn a_thief_at_every_point() {
     let url = embedded.url();
     let base = Service::quick(&url, &[]).await;
     let started = Instant::now();
+    // Generations of the owner's token. The thief makes a copy at each.
+    let points = amount("points", 6, 20);
     let mut cases = Vec::new();
     for story in &STORIES {
-        for point in 0..POINTS {
+        for point in 0..points {
             cases.extend(
                 (0..=point).filter(|copy| (story.copies)(*copy, point)).map(|copy| (story, point, copy)),
             );
@@ -194,7 +195,7 @@ async fn a_thief_at_every_point() {
             play(&base, &url, n, story, *point, *copy)
         })
         .await;
-    println!("thieves: {} thefts at {POINTS} points in {:.0?}, each noticed", cases.len(), started.elapsed());
+    println!("thieves: {} thefts at {points} points in {:.0?}, each noticed", cases.len(), started.elapsed());
     for story in &STORIES {
         let count = cases.iter().filter(|case| case.0.name == story.name).count();
         println!("  {count:>4}  {}", story.name);
