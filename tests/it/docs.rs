@@ -108,8 +108,9 @@ fn configuration() -> String {
         A number is a JSON number, the clients are an array, and everything else is a string.\n\n\
         ```json\n{\"clients\": [{\"client_id\": \"web\", \"scope\": \"orders:read\"}], \"idle_seconds\": 86400}\n```\n\n\
         `daypass config check FILE` checks a document as the functions do.\n\
-        A function with an invalid setting, an unknown member, or a member that differs from its variable does not start. \
-        The event `init.failed` names every problem.\n\
+        A deployment with an invalid document fails, and the running functions keep the old one.\n\
+        A function that starts with an invalid setting ends at once. The event `init.failed` names every problem.\n\
+        A deployment does not check the route table: an error in `Routes` ends the authorizer at its start.\n\
         An empty variable counts as unset.\n\n\
         This page is generated from the tables in `shared/core/src/config/mod.rs` and \
         `shared/verify/src/config/authorizer.rs`, and from `template.yaml`.\n\n\
@@ -152,7 +153,7 @@ fn configuration() -> String {
         writeln!(page, "| `{name}` | {functions} | {default} | {range} | {parameter} | {meaning} |").unwrap();
     }
     page.push_str(
-        "\nThe command `daypass` reads `DAYPASS_SETTINGS`, `DAYPASS_KEYS`, the three `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
+        "\nThe command `daypass` reads `DAYPASS_SETTINGS`, `DAYPASS_KEYS`, `DAYPASS_STACK`, the `DAYPASS_…_TABLE` variables, `DAYPASS_ARGON2`, \
          `DAYPASS_IMPORTED_HASHES`, `DAYPASS_MIN_PASSWORD_CHARS` and the usual `AWS_…` variables.\n\n\
          ## Template parameters\n",
     );

@@ -37,7 +37,7 @@ enum Verb {
     },
     /// Adopt a secret of another system from standard input, or the peppers of another key set
     Adopt {
-        /// File with the key set; the output contains its keys and the adopted ones
+        /// File or ARN of the key set; the output contains its keys and the adopted ones
         #[arg(value_name = "FILE")]
         keys: PathBuf,
         /// Adopt the peppers of this key set

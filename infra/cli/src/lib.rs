@@ -35,7 +35,7 @@ pub mod lines {
     pub use crate::user::import::users_in;
 }
 
-/// Manage users, sessions and keys of Daypass
+/// Manage users, sessions, machine clients and keys of Daypass
 #[derive(Debug, Parser)]
 #[command(
     name = "daypass",
@@ -64,7 +64,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Manage users: add, invite, list, show, disable, enable, set-password, set-scope, remove, import, export, calibrate
+    /// Manage users, their factors and their import
     User(user::Args),
     /// Manage sessions: list, show, revoke
     Session(session::Args),
@@ -162,7 +162,7 @@ mod tests {
     /// With `UPDATE_SNAPSHOTS=1`, the test writes the page.
     #[test]
     fn the_reference_is_up_to_date() {
-        let introduction = "`daypass` is the command line for operators: users, sessions and keys.\n\n\
+        let introduction = "`daypass` is the command line for operators: users, sessions, machine clients and keys.\n\n\
             Results go to standard output, as a table or with `--json` as one document. Errors, hints and prompts go to \
             standard error or the terminal. Exit codes: 0 done, 1 failed, 2 wrong usage.\n\n\
             This page is generated from the program.";

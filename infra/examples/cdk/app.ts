@@ -15,7 +15,10 @@ const release = new CfnStack(daypass, "Daypass", {
   parameters: {
     ArtifactBucket: bucket,
     Audience: "https://api.example.com",
-    Routes: "GET /orders/* needs orders:read; default deny",
+    // With the account endpoints of Daypass itself: docs/guides/scopes-and-routes.md.
+    Routes:
+      "GET /orders/* needs orders:read; * /sessions* any-token; * /password any-token; * /email any-token; " +
+      "* /reauthenticate* any-token; * /factors* any-token; default deny",
   },
 });
 new CfnOutput(daypass, "AuthorizerFunctionArn", {

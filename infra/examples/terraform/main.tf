@@ -34,7 +34,8 @@ resource "aws_cloudformation_stack" "daypass" {
     ArtifactBucket = var.artifact_bucket
     ArtifactPrefix = var.artifact_prefix
     Audience       = "https://api.example.com"
-    Routes         = "GET /orders/* needs orders:read; default deny"
+    # With the account endpoints of Daypass itself: docs/guides/scopes-and-routes.md.
+    Routes = "GET /orders/* needs orders:read; * /sessions* any-token; * /password any-token; * /email any-token; * /reauthenticate* any-token; * /factors* any-token; default deny"
   }
 }
 

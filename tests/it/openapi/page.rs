@@ -100,23 +100,25 @@ fn body<'a>(
     content: &'a Value,
     shown: &mut BTreeSet<&'a str>,
 ) {
-    let name = |schema: &'a Value| text(schema, "$ref").rsplit('/').next().unwrap_or_default();
-    let mut open = vec![&content["schema"]];
+    let mut open = vec![("", &content["schema"])];
     let mut tables = String::new();
-    while let Some(schema) = open.pop() {
+    while let Some((member, schema)) = open.pop() {
         let resolved = description.resolve(schema);
         let Some(properties) = resolved["properties"].as_object() else { continue };
-        if !shown.insert(name(schema)) {
+        let (title, name) = match text(schema, "$ref").rsplit('/').next() {
+            Some("") | None => (format!("An element of `{member}`"), member),
+            Some(name) => (format!("`{name}`"), name),
+        };
+        if !shown.insert(name) {
             continue;
         }
         let about = text(resolved, "description");
         let about = if about.is_empty() { String::new() } else { format!(" {about}") };
-        write!(tables, "\n`{}` has these members.{about}\n\n| Member | Meaning |\n|---|---|\n", name(schema))
-            .unwrap();
+        write!(tables, "\n{title} has these members.{about}\n\n| Member | Meaning |\n|---|---|\n").unwrap();
         for (name, _, meaning) in members(resolved) {
             writeln!(tables, "| `{name}` | {} |", escaped(meaning)).unwrap();
         }
-        open.extend(properties.values().filter_map(|property| property.get("items")));
+        open.extend(properties.iter().filter_map(|(name, property)| Some((name.as_str(), property.get("items")?))));
     }
     if let Some(example) = content.get("example").filter(|_| !tables.is_empty()) {
         write!(page, "\n```json\n{}\n```\n{tables}", serde_json::to_string_pretty(example).unwrap()).unwrap();
