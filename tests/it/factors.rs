@@ -442,7 +442,7 @@ async fn an_operator_resets_factors() {
 
 /// A route can need a claim instead of a scope.
 ///
-/// invariant: A session for an enrolment has no claims of the user and lasts an hour, also after a change of the password.
+/// invariant: A session for an enrolment has no claims of the user and lasts an hour, also after the enrolment and a change of the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_for_an_enrolment_has_no_claims() {
     let (_db, service) = service(&[]).await;
@@ -458,10 +458,12 @@ async fn a_session_for_an_enrolment_has_no_claims() {
     assert_eq!(role(&service.login("ada").await), "admin");
     let body = json!({ "username": "ada", "password": PASSWORD, "client_id": "strict" });
     let limited = service.post("/login", &body).await;
-    let change = json!({ "current_password": PASSWORD, "new_password": "a longer and better password" });
-    let mut change = post("/password", "application/json", change.to_string());
-    change.extensions_mut().insert(service.principal(&limited.access_token()));
-    let replaced = service.send(change).await;
+    let change = async |answer: &Answer, old: &str, new: &str| {
+        let body = json!({ "current_password": old, "new_password": new });
+        service.send_as(&answer.access_token(), json_post("/password", &body)).await
+    };
+    let better = "a longer and better password";
+    let replaced = change(&limited, PASSWORD, better).await;
     service
         .bench
         .store
@@ -469,7 +471,10 @@ async fn a_session_for_an_enrolment_has_no_claims() {
         .await
         .unwrap();
     assert_eq!(role(&service.refresh(&replaced.refresh_token()).await), Value::Null, "nor later ones");
-    for answer in [&limited, &replaced] {
+    let (_, confirmed) = enrol(&service, &replaced.access_token(), json!({})).await;
+    assert_eq!(confirmed.status, 200, "{confirmed:?}");
+    let enrolled = change(&replaced, better, "the password after the enrolment").await;
+    for answer in [&limited, &replaced, &enrolled] {
         assert_eq!((answer.status, role(answer)), (200, Value::Null), "{answer:?}");
         assert_eq!(answer.json()["refresh_expires_in"], 3600);
     }

@@ -216,6 +216,7 @@ pub fn session(user: &User) -> Session {
         scope: user.scope.clone(),
         claims: user.claims.clone(),
         account: true,
+        for_enrolment: false,
         authentication: Authentication::new(after(123), Methods::PASSWORD),
         key: None,
         ended: None,

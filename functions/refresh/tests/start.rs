@@ -282,6 +282,7 @@ async fn open_session(url: &str) -> Session {
         named: false,
         network: None,
         account: true,
+        for_enrolment: false,
         authentication: Authentication::new(now, Methods::PASSWORD),
         key: None,
         created_at: now,

@@ -81,6 +81,7 @@ impl World {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            for_enrolment: false,
             authentication: Authentication::new(start, Methods::PASSWORD),
             key: None,
             ended: None,

@@ -16,7 +16,6 @@ use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
-use daypass_core::factor::ENROLMENT_SESSION;
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, KeyDigest, NetworkDigest, Session};
@@ -61,6 +60,7 @@ pub(crate) const GENERATION: &str = "generation";
 pub(crate) const ROTATED_AT: &str = "rotated_at";
 pub(crate) const ATTEMPT: &str = "attempt";
 pub(crate) const ACCOUNT: &str = "acct";
+pub(crate) const FOR_ENROLMENT: &str = "enrols";
 pub(crate) const AUTHENTICATION: &str = "auth";
 pub(crate) const BOUND_TO: &str = "jkt";
 pub(crate) const NAMED: &str = "named";
@@ -269,6 +269,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if !session.account {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
+    if session.for_enrolment {
+        put(FOR_ENROLMENT, AttributeValue::Bool(true));
+    }
     if session.authentication != by_password(session.created_at) {
         put(AUTHENTICATION, authentication(session.authentication, session.created_at));
     }
@@ -347,6 +350,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         scope: read.scope()?,
         claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
+        for_enrolment: read.optional(FOR_ENROLMENT, Reader::flag)?.unwrap_or(false),
         authentication: read
             .optional(AUTHENTICATION, |read, name| {
                 read.bytes(name, |bytes| to_authentication(bytes, created_at))
@@ -364,14 +368,6 @@ pub(crate) fn to_last_use(item: &Item) -> Result<LastUse, StoreError> {
     let rotated_at = read.optional(ROTATED_AT, Reader::time)?;
     let at = rotated_at.map_or_else(|| read.time(CREATED_AT), Ok)?;
     Ok(LastUse { session: read.parsed(SESSION, SessionId::parse)?, at })
-}
-
-/// Whether a session is open for the enrolment of a second factor alone, by its scope and its times: it has no scope, and lasts no
-/// longer than such a session. It gets no claims.
-pub(crate) fn is_for_enrolment(item: &Item) -> bool {
-    let read = Reader { table: "sessions", item };
-    let lifetime = read.time(ABSOLUTE_END).and_then(|end| Ok(end.since(read.time(CREATED_AT)?)));
-    !item.contains_key(SCOPE) && lifetime.is_ok_and(|lifetime| lifetime <= ENROLMENT_SESSION)
 }
 
 /// Reads an entry of the index of ended sessions: session id and time. The id is not parsed.
@@ -453,6 +449,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
+            for_enrolment: true,
             authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             key: None,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
@@ -497,6 +494,7 @@ mod tests {
             scope: Scope::default(),
             claims: Claims::default(),
             account: true,
+            for_enrolment: false,
             authentication: by_password(session().created_at),
             key: None,
             ended: None,
@@ -586,6 +584,7 @@ mod tests {
                             ROTATED_AT,
                             ATTEMPT,
                             ACCOUNT,
+                            FOR_ENROLMENT,
                             PASSKEYS,
                             AUTHENTICATION,
                             NAMED,

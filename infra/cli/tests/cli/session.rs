@@ -27,6 +27,7 @@ pub(crate) fn open(bench: &Bench, user: &User, byte: u8, age: u64, life: u64) ->
         scope: Scope::parse("orders:read").unwrap(),
         claims: user.claims.clone(),
         account: true,
+        for_enrolment: false,
         authentication: Authentication::new(created_at, Methods::PASSWORD),
         key: None,
         ended: None,

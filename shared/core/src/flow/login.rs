@@ -248,6 +248,7 @@ impl<S: Store + AttemptStore + AddressStore + PasskeyStore> Login<S> {
             scope: if enrols { Scope::default() } else { opens.scope.clone() },
             claims: if enrols { Claims::default() } else { user.claims.clone() },
             account: enrols || opens.account,
+            for_enrolment: enrols,
             authentication: Authentication::new(now, opens.methods),
             key: opens.key.as_ref().map(KeyDigest::of),
             device: opens.user_agent.and_then(|agent| device_hint(agent, user, opens.key.is_some())),

@@ -192,17 +192,17 @@ impl<S: PasswordStore> ChangePassword<S> {
             return Err(over);
         }
         let now = self.context.clock.now();
-        // As in the login: the session is open for an enrolment alone, and so is its successor.
-        let enrols = old.scope.is_empty() && user.factors.must_enrol(asking.client.require_mfa);
         let longest = self.config.refresh_lifetime;
-        let lifetime = if enrols { longest.min(ENROLMENT_SESSION) } else { longest };
+        let lifetime = if old.for_enrolment { longest.min(ENROLMENT_SESSION) } else { longest };
         let opening = Opening {
             user: old.user,
             session: id,
             client: old.client.clone(),
             scope,
-            claims: if enrols { Claims::default() } else { user.claims.clone() },
+            claims: if old.for_enrolment { Claims::default() } else { user.claims.clone() },
             account: old.account,
+            // Also after the enrolment: the session shows no second factor.
+            for_enrolment: old.for_enrolment,
             // The change proves the password alone, and only at its own time.
             authentication: old.authentication,
             key: old.key,

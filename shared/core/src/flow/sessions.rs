@@ -240,6 +240,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::default(),
             account: true,
+            for_enrolment: false,
             authentication: Authentication::new(seconds_ago(age), Methods::PASSWORD),
             key: None,
             ended: None,

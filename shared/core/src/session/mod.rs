@@ -53,6 +53,8 @@ pub struct Session {
     pub claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub account: bool,
+    /// Whether it is open for the enrolment of a second factor alone: without scope and claims.
+    pub for_enrolment: bool,
     /// The last authentication of its user.
     pub authentication: Authentication,
     /// The key whose proof each refresh needs (RFC 9449 §5); `None` for a session that is not bound to a key.
@@ -78,6 +80,8 @@ pub(crate) struct Opening {
     pub(crate) claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub(crate) account: bool,
+    /// Whether it is open for the enrolment of a second factor alone.
+    pub(crate) for_enrolment: bool,
     /// The authentication of its user.
     pub(crate) authentication: Authentication,
     /// The key that the session is bound to.
@@ -199,7 +203,18 @@ impl Session {
 
     /// A session that is opened at `now`, for `lifetime` at most. Its first refresh token was not used.
     pub(crate) fn open(opening: Opening, now: Timestamp, lifetime: Duration, idle: Option<Duration>) -> Self {
-        let Opening { user, session, client, scope, claims, account, authentication, key, device } = opening;
+        let Opening {
+            user,
+            session,
+            client,
+            scope,
+            claims,
+            account,
+            for_enrolment,
+            authentication,
+            key,
+            device,
+        } = opening;
         // Whole seconds, as the token and the TTL attribute carry them.
         let absolute_end = Timestamp::from_seconds((now + lifetime).seconds());
         Self {
@@ -217,6 +232,7 @@ impl Session {
             scope,
             claims,
             account,
+            for_enrolment,
             authentication,
             key,
             ended: None,

@@ -38,6 +38,7 @@ fn session() -> Session {
         scope: Scope::parse("a b").unwrap(),
         claims: Claims::default(),
         account: true,
+        for_enrolment: false,
         authentication: Authentication::new(Timestamp::from_seconds(NOW.seconds() - 1000), Methods::PASSWORD),
         key: None,
         ended: None,
