@@ -476,6 +476,21 @@ async fn an_invitation_brings_its_scope_and_claims() {
     );
 }
 
+/// invariant: A recovery of a removed user changes nothing, and is rejected.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_user_recovers_nothing() {
+    let stage = stage(&[]).await;
+    let (token, _) = token_and_code(&stage.mail("/signup", "ada@example.com").await);
+    let created = stage.confirm("/signup/confirm", &token, PASSWORD).await;
+    let (token, _) = token_and_code(&stage.mail("/recover", "ada@example.com").await);
+    let name = daypass_tests::bench::username(&created.text("user"));
+    let now = stage.service.clock.now();
+    stage.service.bench.store.remove_user(&name, now).await.unwrap().unwrap();
+    let reset = stage.confirm("/recover/confirm", &token, NEW).await;
+    assert_eq!(reset.outcome(), outcome(400, "invalid_token"));
+    assert!(stage.service.bench.store.user(&name).await.unwrap().is_none());
+}
+
 /// invariant: An address has one user, however many sign-ups are confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_one_user() {

@@ -360,12 +360,15 @@ impl DynamoDb {
         }
     }
 
-    /// Deletes a user, if it is still this one with this address and these passkeys, the claim of the address, and the passkeys.
+    /// Deletes a disabled user, if it is still this one with this address and these passkeys, the claim of the address, and the passkeys.
     /// Returns whether it was.
     pub(crate) async fn delete_user(&self, user: &User) -> Result<bool, StoreError> {
         let holder = Holder::from(user);
         let passkeys = &user.factors.passkeys;
-        let mut expected = vec![(":id".to_owned(), item::text(user.id.to_string()))];
+        let mut expected = vec![
+            (":id".to_owned(), item::text(user.id.to_string())),
+            (":disabled".to_owned(), AttributeValue::Bool(true)),
+        ];
         let mut same = |name: &str, value: Option<AttributeValue>| match value {
             Some(value) => {
                 expected.push((format!(":{name}"), value));
@@ -378,9 +381,12 @@ impl DynamoDb {
         let delete = Delete::builder()
             .table_name(self.users_table()?)
             .set_key(Some(item::user_key(holder.username)))
-            // Only the user that was disabled, not a new user of the same name.
-            .condition_expression(format!("#id = :id AND {same_email} AND {same_passkeys}"))
-            .set_expression_attribute_names(names(&[ID, EMAIL, PASSKEYS]))
+            // Only the user that was disabled, not a new user of the same name. A user who was enabled meanwhile can have a new
+            // session.
+            .condition_expression(format!(
+                "#id = :id AND #disabled = :disabled AND {same_email} AND {same_passkeys}"
+            ))
+            .set_expression_attribute_names(names(&[ID, DISABLED, EMAIL, PASSKEYS]))
             .set_expression_attribute_values(Some(expected.into_iter().collect()))
             .build()
             .map_err(|error| bug(&error))?;

@@ -1,4 +1,4 @@
-//! The operations of an operator, for the command `daypass`. To finish an interrupted operation, repeat it.
+//! The operations of an operator, for the command `daypass` and the Admin API. To finish an interrupted operation, repeat it.
 
 use crate::DynamoDb;
 use crate::address::{Addition, Created, Cursor, MAX_TRIES};

@@ -163,8 +163,11 @@ impl AccountStore for DynamoDb {
                 ("now", item::precise(reset.now)),
                 ("one", item::number(1_u32)),
             ]));
-        let Conditional::Refused(Some(item)) = conditional(request).await? else {
-            return Ok(Reset::Now);
+        let item = match conditional(request).await? {
+            Conditional::Done(_) => return Ok(Reset::Now),
+            // The user was removed.
+            Conditional::Refused(None) => return Ok(Reset::Refused),
+            Conditional::Refused(Some(item)) => item,
         };
         let set_by = item.get(CHANGED_BY).and_then(|by| by.as_s().ok());
         let user = item::to_user(&item)?;

@@ -1,4 +1,4 @@
-//! [`Store`] on DynamoDB: one atomic request per method.
+//! [`Store`] on DynamoDB: one atomic request for each change of a session or a user.
 
 use crate::DynamoDb;
 use crate::connect::{LEAST_USED_TIMEOUT, REVOKE_ALL_TIMEOUT};

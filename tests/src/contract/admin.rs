@@ -249,6 +249,34 @@ pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(next));
 }
 
+/// invariant: A removal deletes no user who was enabled meanwhile, and the next call removes the user.
+///
+/// Such a user can have a new session, which no deletion would end.
+pub async fn a_removal_spares_a_user_who_is_enabled_again(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let (raw, users) = (bench.raw.clone(), bench.tables.users.clone());
+    bench.recorder.set_hook(|call| match call.operation {
+        "TransactWriteItems" => Action::Hang(Duration::from_millis(500)),
+        _ => Action::Pass,
+    });
+    let removal = bench.store.remove_user(&ada.username, after(500));
+    let enabling = async {
+        while !bench.recorder.take().iter().any(|exchange| exchange.operation == "TransactWriteItems") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let request =
+            raw.update_item().table_name(users).key("username", AttributeValue::S("ada".to_owned()));
+        let request = request.update_expression("SET disabled = :no");
+        request.expression_attribute_values(":no", AttributeValue::Bool(false)).send().await.unwrap();
+    };
+    let (removed, ()) = tokio::join!(removal, enabling);
+    assert_unavailable(&removed, "the user was enabled");
+    assert!(bench.store.user(&ada.username).await.unwrap().is_some());
+    bench.recorder.always(Action::Pass);
+    assert!(bench.store.remove_user(&ada.username, after(600)).await.unwrap().is_some());
+    assert!(bench.store.user(&ada.username).await.unwrap().is_none());
+}
+
 /// Changing a user that does not exist creates none.
 pub async fn nobody_is_changed_who_is_not_there(bench: &Bench) {
     let missing = username("unknown");

@@ -165,6 +165,7 @@ macro_rules! store_contract {
                 a_removed_user_is_gone_with_the_sessions
                 a_removal_that_broke_off_is_finished_by_the_next
                 a_removal_spares_the_next_of_that_name
+                a_removal_spares_a_user_who_is_enabled_again
                 nobody_is_changed_who_is_not_there
                 tables_are_made_once
                 a_table_with_other_keys_is_refused
