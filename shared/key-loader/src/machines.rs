@@ -140,7 +140,11 @@ impl StoredMachines {
         vault.write(&self.source, &new, &json, &[Stage::Pending]).await?;
         // Moving the label is the only compare-and-swap that Secrets Manager offers.
         let promoted = vault.promote(&self.source, version, &new).await?;
-        vault.discard(&self.source, &new).await?;
+        let discarded = vault.discard(&self.source, &new).await;
+        // After the promotion the document is written, and the next write takes the label.
+        if !promoted {
+            discarded?;
+        }
         Ok(promoted)
     }
 }
