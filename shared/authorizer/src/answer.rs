@@ -223,8 +223,8 @@ impl CallerContext {
     /// The context of a verified token, with those of the `extra` claims that the token has.
     pub(crate) fn new(verified: Verified, extra: &[String]) -> Self {
         let value = |name: &String| Some((name.clone(), context_value(verified.claims.get(name)?)?));
-        // Those two are members of their own.
-        let is_own = |name: &&String| ["auth_time", "acr"].contains(&name.as_str());
+        // Those are members of their own.
+        let is_own = |name: &&String| ["account", "auth_time", "acr"].contains(&name.as_str());
         let extra = extra.iter().filter(|name| !is_own(name)).filter_map(value).collect();
         let acr = verified.claims.get("acr").and_then(Value::as_str);
         let account = verified.claims.get("account") == Some(&Value::Bool(true));

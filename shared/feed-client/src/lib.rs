@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// Deadline of one page, connecting included: less than [`PATIENCE`], so that a waiting request sees the result.
 const DEADLINE: Duration = Duration::from_millis(900);
-/// The longest wait of a request. API Gateway gives an authorizer 10 s, and the function has 3 s; keys may take 1.5 s more.
+/// The longest wait of a request. API Gateway gives an authorizer 10 s, and the function has 5 s; keys may take 1.5 s more.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest wait of a request while the feed fails: enough for a feed that works again.
 const IMPATIENCE: Duration = Duration::from_millis(50);

@@ -13,8 +13,8 @@ use std::str::FromStr;
 /// Limit of the memory of one check, in KiB. `login` has 1,769 MB in `template.yaml` and checks one hash at a time.
 pub const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
-/// Limit of the time of one check, in milliseconds of one whole processor as [`HashParams::millis`] estimates them. With two
-/// round trips to the tables, a login stays below the 10 s that its function has.
+/// Limit of the time of one check, in milliseconds of one whole processor as [`HashParams::millis`] estimates them. The
+/// table in `shared/dynamodb/src/connect.rs` adds it to the round trips of a login.
 pub const MAX_MILLIS: u64 = 1000;
 
 /// Bytes that bcrypt reads, including the final zero byte.

@@ -199,6 +199,7 @@ impl Problem {
                 error: "invalid_request",
                 description: "Requests from this origin are not allowed.",
             }),
+            Self::UserChanged => Some(Event::failure("change_factors", self)),
             Self::NoAuthorizer => Some(Event::failure("authorize", self)),
             Self::SessionOver { cause, principal: Principal { user, session, .. } } => {
                 Some(Event::AuthorizeDenied { cause: *cause, user: *user, session: *session })
@@ -224,7 +225,6 @@ impl Problem {
             | Self::PasskeyTaken
             | Self::TooManyPasskeys
             | Self::FactorRequired
-            | Self::UserChanged
             | Self::MailOff
             | Self::NoAccountUrl
             | Self::SignUpNotAllowed

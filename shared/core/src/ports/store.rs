@@ -1,4 +1,5 @@
-//! The ports to the tables. Each verb of the store is atomic: a rotation built from `get` and `put` would be unsafe.
+//! The ports to the tables. Each change of one session or one user is atomic: a rotation built from `get` and `put` would be
+//! unsafe. A verb that ends several sessions ends them one by one, and an error leaves some of them ended.
 
 use crate::account::Email;
 use crate::account::address::EmailAddress;

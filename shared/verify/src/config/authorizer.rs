@@ -59,7 +59,7 @@ settings! {
     REVOCATIONS_WHEN_STALE = "DAYPASS_REVOCATIONS_WHEN_STALE";
 }
 
-/// Deadline of a key fetch. API Gateway waits 10 s for an authorizer, and the function has 3 s.
+/// Deadline of a key fetch. API Gateway waits 10 s for an authorizer, and the function has 5 s.
 pub const JWKS_DEADLINE: Duration = Duration::from_millis(1500);
 /// The largest JWK set, in bytes: 32 RSA keys of 8,192 bits are smaller.
 pub const JWKS_MAX_BYTES: usize = 64 * 1024;

@@ -32,7 +32,7 @@ impl Operation {
 
     /// Time after which Lambda ends the function: `Timeout` in template.yaml.
     pub(crate) fn limit(self) -> Duration {
-        Duration::from_secs(if self == Self::Login { 15 } else { 5 })
+        Duration::from_secs(if self == Self::Login { 25 } else { 5 })
     }
 }
 
