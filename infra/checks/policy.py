@@ -12,7 +12,7 @@ from pathlib import Path
 
 from expanded import deployed
 
-# Resources of each service. STACK, REGION and ACCOUNT are replaced by the reader.
+# Resources of each service. STACK, REGION, ACCOUNT and BUCKET are replaced by the reader.
 RESOURCES = {
     "apigateway": ["arn:aws:apigateway:REGION::/*"],
     "cloudformation": [
@@ -32,7 +32,8 @@ RESOURCES = {
     ],
     "pipes": ["arn:aws:pipes:REGION:ACCOUNT:pipe/*"],
     "route53": ["arn:aws:route53:::hostedzone/*", "arn:aws:route53:::change/*"],
-    "s3": ["arn:aws:s3:::aws-sam-cli-managed-default-*"],
+    # SAM's own bucket, and that of a release.
+    "s3": ["arn:aws:s3:::aws-sam-cli-managed-default-*", "arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/*"],
     "ses": ["arn:aws:ses:REGION:ACCOUNT:configuration-set/STACK-*"],
     "sqs": ["arn:aws:sqs:REGION:ACCOUNT:STACK-*"],
     "ssm": ["arn:aws:ssm:REGION:ACCOUNT:parameter/daypass/STACK/*"],

@@ -143,7 +143,7 @@ def invocations(file, template, resolver):
 
 def deployment(templates):
     text = (ROOT / "infra/examples/github-actions/deploy-policy.json").read_text()
-    for name, value in {"STACK": "daypass", "REGION": REGION, "ACCOUNT": ACCOUNT}.items():
+    for name, value in {"STACK": "daypass", "REGION": REGION, "ACCOUNT": ACCOUNT, "BUCKET": "releases"}.items():
         text = text.replace(name, value)
     policy, principal = json.loads(text), f"arn:aws:iam::{ACCOUNT}:role/deploy-daypass"
     seen = set()
@@ -166,6 +166,9 @@ def deployment(templates):
         if operation == "PutDashboard":
             resource = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/daypass-overview-{REGION}"
         yield case(f"deployment: {action}", True, principal, action, resource, [policy])
+    # The files of a release.
+    for bucket, allowed in (("releases", True), ("payroll", False)):
+        yield case(f"deployment: the files of {bucket}", allowed, principal, "s3:GetObject", f"arn:aws:s3:::{bucket}/key", [policy])
     for action, resource in (
         ("dynamodb:GetItem", DEPLOYED["dynamodb"]),
         ("secretsmanager:GetSecretValue", DEPLOYED["secretsmanager"]),

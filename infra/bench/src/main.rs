@@ -144,7 +144,7 @@ fn measurement(request: &Request) -> Result<Measure> {
         let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
         let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), gate);
         // Peers have no limits, so one measurement is enough.
-        let peers = if kept || last { peers::measure(&ticket) } else { vec![] };
+        let peers = if kept || last { peers::measure(&ticket)? } else { vec![] };
         Ok((format!("{}\n{verdict}", report::table(&comparison, &peers)), kept))
     }))
 }

@@ -9,19 +9,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Measures each peer, or returns in one line why it is not measured.
-pub(crate) fn measure(ticket: &Ticket) -> Vec<(&'static str, Result<Figures, String>)> {
-    let one_line = |peer: Result<Function>| {
-        let error = match peer.and_then(|function| alone(&function)) {
-            Ok(figures) => return Ok(figures),
-            Err(error) => format!("{error:#}"),
-        };
-        Err(error.lines().next().unwrap_or_default().to_owned())
-    };
-    vec![
-        ("Node.js, aws-jwt-verify", one_line(node_function(ticket))),
-        ("Python, PyJWT", one_line(python_function(ticket))),
-    ]
+/// Measures each peer.
+///
+/// # Errors
+/// A peer cannot be installed, or does not answer as expected.
+pub(crate) fn measure(ticket: &Ticket) -> Result<Vec<(&'static str, Figures)>> {
+    Ok(vec![
+        ("Node.js, aws-jwt-verify", alone(&node_function(ticket)?)?),
+        ("Python, PyJWT", alone(&python_function(ticket)?)?),
+    ])
 }
 
 fn node_function(ticket: &Ticket) -> Result<Function> {

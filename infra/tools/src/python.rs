@@ -95,6 +95,16 @@ impl CargoLambda {
         Ok(command)
     }
 
+    /// `cargo zigbuild`, which links for a chosen glibc: in the workspace root, with [`Self::search_path`].
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn zigbuild(&self) -> Result<Command> {
+        let mut command = Command::new(self.program.with_file_name("cargo-zigbuild"));
+        command.arg("zigbuild").current_dir(workspace_root()).env("PATH", self.search_path()?);
+        Ok(command)
+    }
+
     /// The `PATH` with which cargo-lambda finds its Zig: its own folder, then the current `PATH`.
     ///
     /// # Errors

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use daypass_tools::{
-    cfn_lint, iam_simulate, ministack, node, npm_packages, run, sam, target_dir, workspace_root,
-};
+use daypass_tools::{cfn_lint, iam_simulate, ministack, node, npm_packages, run, sam, workspace_root};
 use serde_json::Value;
 
 use crate::plan::{Plan, without_aws};
@@ -25,11 +23,12 @@ fn check(python: &Path, name: &str) -> Command {
     command
 }
 
-/// Parameters by SAM's own parser, calls by the service models, rights by the resource schemas and a simulator.
+/// Parameters by SAM's own parser, calls by the service models, regions and rights by the resource schemas and a simulator.
 pub(crate) fn deployment(_: &Plan) -> Result<()> {
     let python = ministack()?;
     run("calls", &mut check(&python, "calls.py"))?;
     let schemas = schemas()?;
+    run("regions", check(&python, "regions.py").arg(&schemas))?;
     let policy = workspace_root().join("infra/examples/github-actions/deploy-policy.json");
     run("policy", check(&python, "policy.py").arg(schemas).arg(policy))?;
     run("rights", check(&python, "rights.py").arg(iam_simulate()?))?;
@@ -44,10 +43,8 @@ fn schemas() -> Result<PathBuf> {
     Ok(String::from_utf8(output.stdout)?.trim().into())
 }
 
-/// Synthesizes the examples for other tools, and lints the templates for every region.
+/// Synthesizes the examples for other tools.
 pub(crate) fn examples(_: &Plan) -> Result<()> {
-    let templates = crate::templates::write_all(&target_dir().join("verify/package"))?;
-    every_region(&templates)?;
     let cdk = project("cdk", &["app.ts", "cdk.json", "tsconfig.json"])?;
     let mut synth = node()?;
     without_aws(&mut synth)
@@ -75,31 +72,6 @@ pub(crate) fn examples(_: &Plan) -> Result<()> {
     run("serverless", &mut package)?;
     let template = ".serverless/cloudformation-template-update-stack.json";
     guarded("serverless", &read(&serverless.join(template))?)
-}
-
-/// Types that a condition leaves out. docs/operations/deploy.md names the regions without them.
-const OPTIONAL: [&str; 4] = [
-    "AWS::Lambda::Url",
-    "AWS::Pipes::Pipe",
-    "AWS::SES::ConfigurationSet",
-    "AWS::SES::ConfigurationSetEventDestination",
-];
-
-/// Lints the templates for every region.
-fn every_region(templates: &[PathBuf]) -> Result<()> {
-    let mut lint = Command::new(cfn_lint()?);
-    lint.args(["--format", "json", "--regions", "ALL_REGIONS", "--"]).args(templates);
-    let output = without_aws(&mut lint).current_dir(workspace_root()).output()?;
-    let found: Vec<Value> =
-        serde_json::from_slice(&output.stdout).context("cfn-lint does not print its findings as expected")?;
-    let optional = |finding: &&Value| {
-        let message = finding["Message"].as_str().unwrap_or_default();
-        finding["Rule"]["Id"] == "E3006" && OPTIONAL.iter().any(|kind| message.contains(&format!("'{kind}'")))
-    };
-    if let Some(finding) = found.iter().find(|finding| !optional(finding)) {
-        bail!("cfn-lint: {}: {}", finding["Filename"], finding["Message"]);
-    }
-    Ok(())
 }
 
 /// Installs the packages of an example, and copies its files beside them.

@@ -11,7 +11,7 @@ use object::{Endianness, elf};
 
 /// glibc of Amazon Linux 2023, the system of `provided.al2023`. A binary that needs a newer version does not start
 /// there.
-const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
+pub(crate) const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 
 /// Digest of the self-test of jitterentropy, the library with which AWS-LC collects entropy from the processor's timing:
 /// `exp_256` of its `jitterentropy-sha3.c`. A binary that links the library contains it.

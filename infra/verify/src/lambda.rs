@@ -30,18 +30,18 @@ pub(crate) fn build_of(function: &Function) -> Result<Command> {
     cargo_lambda_build(&format!("functions/{}", function.binary), function.binary)
 }
 
-/// Files of the comparison.
-fn scratch() -> PathBuf {
-    target_dir().join("verify/sam")
+/// Files of a comparison. The steps `template` and `release` run in parallel, so each has its own.
+fn scratch(step: &str) -> PathBuf {
+    target_dir().join("verify/sam").join(step)
 }
 
-/// `sam build` of the stack, into a folder of its own.
-fn sam_build() -> Result<Command> {
+/// `sam build` of the stack, into `scratch`.
+fn sam_build(scratch: &Path) -> Result<Command> {
     let mut command = Command::new(sam()?);
     without_aws(&mut command)
         .current_dir(workspace_root())
         .args(["build", "--template-file", "template.yaml", "--build-dir"])
-        .arg(scratch().join("build"))
+        .arg(scratch.join("build"))
         .env("SAM_CLI_TELEMETRY", "0")
         // sam asks for a region, but sends no request.
         .env("AWS_DEFAULT_REGION", "us-east-1");
@@ -80,7 +80,7 @@ pub(crate) fn compare_compilations() -> Result<()> {
 
 /// Folder and arguments of each `cargo lambda build` of `sam build`, by binary.
 fn recorded_sam_build() -> Result<BTreeMap<String, (PathBuf, Vec<String>)>> {
-    let scratch = scratch();
+    let scratch = scratch("template");
     let stub = scratch.join("stub");
     fs::create_dir_all(&stub)?;
     let record = scratch.join("commands");
@@ -93,7 +93,7 @@ fn recorded_sam_build() -> Result<BTreeMap<String, (PathBuf, Vec<String>)>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(stub).chain(std::env::split_paths(&path)))?;
     let log = fs::File::create(scratch.join("sam.log"))?;
-    let mut build = sam_build()?;
+    let mut build = sam_build(&scratch)?;
     build.env("PATH", path).env("CARGO_TARGET_DIR", &scratch).env("DAYPASS_RECORD", &record);
     let status = build.stdout(log.try_clone()?).stderr(log).status().context("could not start sam")?;
     ensure!(status.success(), "`sam build` ended with {status}: see {}", scratch.join("sam.log").display());
@@ -149,15 +149,16 @@ pub(crate) fn compare_binaries(functions: &[&Function], archives: &Path) -> Resu
         Processor::X86 => "x86_64",
     };
     let path = cargo_lambda()?.search_path()?;
+    let scratch = scratch("release");
     for function in functions {
         let archive = archives.join(function.binary).join("bootstrap.zip");
         let measured = fs::read(&archive).with_context(|| format!("there is no {}", archive.display()))?;
         let id = logical_id(function.binary);
         let overrides = format!("Architecture={processor}");
-        let mut build = sam_build()?;
+        let mut build = sam_build(&scratch)?;
         build.args([&id, "--parameter-overrides", &overrides]).env("PATH", &path);
         run("release", &mut build)?;
-        let deployed = scratch().join("build").join(&id).join("bootstrap");
+        let deployed = scratch.join("build").join(&id).join("bootstrap");
         let deployed = fs::read(&deployed).with_context(|| format!("there is no {}", deployed.display()))?;
         ensure!(
             deployed == unzipped(&measured)?,

@@ -93,13 +93,13 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
         }
         command
     });
-    // A tool is installed completely or not at all.
-    if installation.is_some_and(|thread| thread.join().is_err()) {
-        say("the installation of the tools panicked");
-    }
     let outcomes = outcomes?;
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
+    // Every step waits for its own tools. An installation that still runs hangs, and ends with this process.
+    if installation.is_some_and(|thread| thread.is_finished() && thread.join().is_err()) {
+        say("the installation of the tools panicked");
+    }
     Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
 }
 

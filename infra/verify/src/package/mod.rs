@@ -13,11 +13,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use daypass_tools::{FUNCTIONS, Function, cargo, run, say, target_dir, workspace_root};
+use daypass_tools::{FUNCTIONS, Function, cargo_lambda, run, say, target_dir, workspace_root};
 use sha2::{Digest, Sha256};
 
 use crate::arm64;
-use crate::elf::{Binary, Processor, unzipped};
+use crate::elf::{Binary, LAMBDA_GLIBC, Processor, unzipped};
 use crate::plan::archives;
 use crate::steps::build_release;
 use crate::templates::{self, TEMPLATES};
@@ -81,18 +81,31 @@ struct Program {
 }
 
 /// Builds the functions with `cargo lambda build`, as the step `release` does. That compiles for the processors of
-/// Lambda; the command runs on the machines of operators, and Cargo builds it for every processor of the kind.
+/// Lambda; the command runs on the machines of operators, and is built for every processor of the kind. Both link for the glibc
+/// that a release promises, and not for that of this machine.
 fn native() -> Result<Vec<Program>> {
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     build_release(&functions)?;
-    run("package", cargo().args(["build", "--release", "--locked", "--package", COMMAND.0]))?;
+    let target = Processor::of_this_machine()?.target();
+    // Apart from the builds of cargo-lambda, whose flags are others.
+    let folder = target_dir().join("zigbuild");
+    let mut build = cargo_lambda()?.zigbuild()?;
+    build.args([
+        "--release",
+        "--locked",
+        "--package",
+        COMMAND.0,
+        "--target",
+        &format!("{target}.{LAMBDA_GLIBC}"),
+    ]);
+    run("package", build.arg("--target-dir").arg(&folder))?;
     let mut programs = Vec::new();
     for function in functions {
         let archive = read(&archives().join(function.binary).join("bootstrap.zip"))?;
         let bytes = unzipped(&archive).with_context(|| format!("the archive of {}", function.binary))?;
         programs.push(Program { package: function.package, name: function.binary, bytes });
     }
-    let bytes = read(&target_dir().join("release").join(COMMAND.1))?;
+    let bytes = read(&folder.join(target).join("release").join(COMMAND.1))?;
     programs.push(Program { package: COMMAND.0, name: COMMAND.1, bytes });
     Ok(programs)
 }
