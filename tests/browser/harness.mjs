@@ -41,6 +41,9 @@ const { chromium } = createRequire(path.join(given("DAYPASS_TEST_PLAYWRIGHT"), "
 /** The minified build. The demo page imports the source. */
 const MODULE = given("DAYPASS_TEST_MODULE");
 
+/** The amount of work of this depth: `cargo verify --full` does more than the gate. */
+export const amount = (gate, full) => (process.env.DAYPASS_TEST_DEPTH === "full" ? full : gate);
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until `look` returns something, and throws after `ms` milliseconds. */

@@ -399,6 +399,22 @@ fn common() -> Fields {
     fields
 }
 
+/// The pages of the events and of the templates name each kind of mail.
+#[test]
+fn the_kinds_of_mails_are_documented() {
+    let events = include_str!("../../docs/reference/events.md");
+    let row =
+        events.lines().find(|line| line.starts_with("| `kind` | text | always | text of the mail")).unwrap();
+    for kind in MailKind::ALL {
+        let name = format!("`{}`", kind.as_str());
+        assert!(row.contains(&name), "docs/reference/events.md: {name}");
+        assert!(
+            include_str!("../../docs/guides/accounts.md").contains(&name),
+            "docs/guides/accounts.md: {name}"
+        );
+    }
+}
+
 /// The document by its headings. Each event has a heading `### \`name\`` below `## The events`.
 struct Document {
     sections: BTreeMap<String, Vec<&'static str>>,

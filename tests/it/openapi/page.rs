@@ -118,7 +118,9 @@ fn body<'a>(
         for (name, _, meaning) in members(resolved) {
             writeln!(tables, "| `{name}` | {} |", escaped(meaning)).unwrap();
         }
-        open.extend(properties.iter().filter_map(|(name, property)| Some((name.as_str(), property.get("items")?))));
+        open.extend(
+            properties.iter().filter_map(|(name, property)| Some((name.as_str(), property.get("items")?))),
+        );
     }
     if let Some(example) = content.get("example").filter(|_| !tables.is_empty()) {
         write!(page, "\n```json\n{}\n```\n{tables}", serde_json::to_string_pretty(example).unwrap()).unwrap();
