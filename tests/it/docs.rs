@@ -109,7 +109,8 @@ fn configuration() -> String {
         ```json\n{\"clients\": [{\"client_id\": \"web\", \"scope\": \"orders:read\"}], \"idle_seconds\": 86400}\n```\n\n\
         `daypass config check FILE` checks a document as the functions do.\n\
         A deployment with an invalid document fails, and the running functions keep the old one.\n\
-        A function that starts with an invalid setting ends at once. The event `init.failed` names every problem.\n\
+        A function that starts with an invalid setting ends at once. So does a function with an unknown member, or with a member that differs from its variable. \
+        The event `init.failed` names every problem.\n\
         A deployment does not check the route table: an error in `Routes` ends the authorizer at its start.\n\
         An empty variable counts as unset.\n\n\
         This page is generated from the tables in `shared/core/src/config/mod.rs` and \

@@ -141,7 +141,7 @@ impl StoredMachines {
         // Moving the label is the only compare-and-swap that Secrets Manager offers.
         let promoted = vault.promote(&self.source, version, &new).await?;
         let discarded = vault.discard(&self.source, &new).await;
-        // After the promotion the document is written, and the next write takes the label.
+        // Once promoted, the document is written. An error of the clean-up does no harm: the next write moves the label.
         if !promoted {
             discarded?;
         }

@@ -87,7 +87,7 @@ fn native() -> Result<Vec<Program>> {
     let functions: Vec<&Function> = FUNCTIONS.iter().collect();
     build_release(&functions)?;
     let target = Processor::of_this_machine()?.target();
-    // Apart from the builds of cargo-lambda, whose flags are others.
+    // A separate folder, because cargo-lambda builds with other flags.
     let folder = target_dir().join("zigbuild");
     let mut build = cargo_lambda()?.zigbuild()?;
     build.args([

@@ -53,7 +53,7 @@ pub struct Session {
     pub claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub account: bool,
-    /// Whether it is open for the enrolment of a second factor alone: without scope and claims.
+    /// Whether the session only permits the enrolment of a second factor: it has no scope and no claims.
     pub for_enrolment: bool,
     /// The last authentication of its user.
     pub authentication: Authentication,
@@ -80,7 +80,7 @@ pub(crate) struct Opening {
     pub(crate) claims: Claims,
     /// Whether its access tokens can have the right to the account endpoints.
     pub(crate) account: bool,
-    /// Whether it is open for the enrolment of a second factor alone.
+    /// Whether the session only permits the enrolment of a second factor.
     pub(crate) for_enrolment: bool,
     /// The authentication of its user.
     pub(crate) authentication: Authentication,

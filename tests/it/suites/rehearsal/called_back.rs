@@ -57,7 +57,8 @@ pub(super) async fn ask(stage: &Stage, api: &Api, bearer: &str) -> u16 {
 /// throughout.
 async fn watch(stage: &Stage, api: &Api, ended: &str, lives: &str, answered: Instant) -> (Duration, u16) {
     let (mut last, mut refusal) = (Duration::ZERO, 0);
-    // Rejected for the whole rest of the time, so no process of the authorizer accepts it. A slow request can outlast that time.
+    // Rejected for the whole rest of the time, so no process of the authorizer accepts it. At least one request is rejected: a
+    // slow one can outlast that time.
     while refusal == 0 || answered.elapsed() < last + interval() + 3 * MORE {
         assert!(answered.elapsed() < LONGEST, "{api}: it is never rejected");
         let sent = answered.elapsed();
