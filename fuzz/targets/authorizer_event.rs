@@ -53,6 +53,8 @@ static AUTHORIZERS: LazyLock<[Authorizer<NotFollowed>; 2]> = LazyLock::new(|| {
             http_answer,
             context_claims: vec!["jti".to_owned()],
             revocations: None,
+            dpop_origins: Vec::new(),
+            proofs_table: None,
         };
         let context = Context { clock: Box::new(Fixed), entropy: Box::new(Fixed), journal: Box::new(Fixed) };
         Authorizer::new(config, None, NotFollowed, context).unwrap()
@@ -77,9 +79,9 @@ fuzz_target!(|input: &[u8]| {
             Ok(Answer::Simple { is_authorized: true, .. }) => {
                 let read = read.unwrap();
                 let routes = Routes::parse(ROUTES).unwrap();
-                let bearer = match read.token.unwrap() {
-                    Some(token) => {
-                        assert_eq!(token, *TOKEN);
+                let bearer = match read.credentials.unwrap() {
+                    Some(credentials) => {
+                        assert_eq!(credentials.token, *TOKEN);
                         Bearer::scope(SCOPE)
                     }
                     None => Bearer::Anonymous,

@@ -3,18 +3,21 @@
 #![no_main]
 
 use daypass_core::client::Clients;
+use daypass_core::flow::issue::TokenIssuer;
 use daypass_core::flow::login::LoginRequest;
 use daypass_core::flow::password::PasswordRequest;
-use daypass_core::flow::refresh::RefreshRequest;
 use daypass_core::flow::revoke::RevokeRequest;
 use daypass_core::flow::sessions::SessionsRequest;
 use daypass_core::http::answer::refusal;
 use daypass_core::http::browser::Page;
+use daypass_core::http::dpop::Proofs;
+use daypass_core::http::forms::TokenRequest;
 use daypass_core::http::request::Request;
-use daypass_fuzz::parts;
+use daypass_fuzz::{AUDIENCE, KEYS, NOW, issuer, parts};
 use daypass_passwords::Passwords;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 static CLIENTS: LazyLock<Clients> = LazyLock::new(|| {
     Clients::parse(
@@ -22,6 +25,9 @@ static CLIENTS: LazyLock<Clients> = LazyLock::new(|| {
     )
     .unwrap()
 });
+
+static ISSUER: LazyLock<TokenIssuer> =
+    LazyLock::new(|| TokenIssuer::new(&KEYS, &issuer(), AUDIENCE, Duration::from_secs(300)).unwrap());
 
 static PASSWORDS: LazyLock<Passwords> = LazyLock::new(Passwords::standard);
 
@@ -43,9 +49,10 @@ fuzz_target!(|input: &[u8]| {
     let _ = Page::of(&request);
     // A parser takes the body out of its request.
     let copy = || request.clone();
+    let proofs = Proofs { issuer: &ISSUER, origins: &[], now: NOW };
     let errors = [
-        LoginRequest::parse(&mut copy(), &CLIENTS, &*PASSWORDS).err(),
-        RefreshRequest::parse(&mut copy(), &CLIENTS).err(),
+        LoginRequest::parse(&mut copy(), &CLIENTS, &*PASSWORDS, &proofs).err(),
+        TokenRequest::parse(&mut copy(), &CLIENTS, &proofs).err(),
         RevokeRequest::parse(&mut copy(), &CLIENTS).err(),
         PasswordRequest::parse(&mut copy(), &CLIENTS).err(),
         SessionsRequest::parse(&request).err(),

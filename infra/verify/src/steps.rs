@@ -119,7 +119,8 @@ impl Step {
 
 pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "the code is formatted", 2, fmt),
-    Step::new("clippy", "no compiler or clippy warning, including tests", 15, clippy).compiling(),
+    Step::new("clippy", "no compiler or clippy warning, including tests and fuzz targets", 15, clippy)
+        .compiling(),
     Step::new(
         "deny",
         "licences, banned and duplicate crates, sources of crates, lock file of the fuzz targets",
@@ -217,7 +218,19 @@ fn fmt(_: &Plan) -> Result<()> {
 
 fn clippy(_: &Plan) -> Result<()> {
     let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    run("clippy", cargo().args(arguments))
+    run("clippy", cargo().args(arguments))?;
+    // The fuzz targets are a workspace of their own, which only `--full` builds.
+    let mut targets = cargo();
+    targets.args([
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--bins",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+    ]);
+    run("clippy", targets.arg(target_dir().join("fuzz-check")).args(["--", "-D", "warnings"]))
 }
 
 fn docs(_: &Plan) -> Result<()> {
