@@ -294,6 +294,7 @@ function examples() {
   const script = block("README.md", "js", "new Daypass(")
     .replaceAll("https://api.example.com/orders", `${API}/whoami`)
     .replaceAll("https://api.example.com", API)
+    .replaceAll("https://id.example.com", API)
     .replaceAll('"web"', '"demo"');
   const credentials = `const { username, password } = ${JSON.stringify(USER)};`;
   return {
