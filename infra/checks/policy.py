@@ -32,8 +32,7 @@ RESOURCES = {
     ],
     "pipes": ["arn:aws:pipes:REGION:ACCOUNT:pipe/*"],
     "route53": ["arn:aws:route53:::hostedzone/*", "arn:aws:route53:::change/*"],
-    # SAM's own bucket, and that of a release.
-    "s3": ["arn:aws:s3:::aws-sam-cli-managed-default-*", "arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/*"],
+    "s3": ["arn:aws:s3:::aws-sam-cli-managed-default-*"],
     "ses": ["arn:aws:ses:REGION:ACCOUNT:configuration-set/STACK-*"],
     "sqs": ["arn:aws:sqs:REGION:ACCOUNT:STACK-*"],
     "ssm": ["arn:aws:ssm:REGION:ACCOUNT:parameter/daypass/STACK/*"],
@@ -83,6 +82,8 @@ LEFT_OUT = {
 NO_SERVICE = {"ec2", "elasticfilesystem", "firehose", "kinesis", "s3files", "states", "sns", "acm"}
 # Its resource is in a condition: "Actions, resources, and condition keys for AWS Lambda".
 MAPPING = "lambda:CreateEventSourceMapping"
+# Of the bucket of a release, a deployment reads the files and writes the template.
+FILES = ["s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
 KEYS = ["CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"]
 
 
@@ -133,7 +134,11 @@ def policy(schemas):
     keys["Condition"] = {"StringLike": {"kms:ViaService": "*.REGION.amazonaws.com"}}
     mapping = statement("Mapping", [MAPPING], ["*"])
     mapping["Condition"] = {"ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:REGION:ACCOUNT:function:STACK-*"}}
-    return {"Version": "2012-10-17", "Statement": [*statements, mapping, keys]}
+    release = [
+        statement("Release", FILES, ["arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/*"]),
+        statement("ReleaseTemplates", ["s3:PutObject"], ["arn:aws:s3:::BUCKET/daypass/templates/*"]),
+    ]
+    return {"Version": "2012-10-17", "Statement": [*statements, *release, mapping, keys]}
 
 
 def statement(name, actions, resources):

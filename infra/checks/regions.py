@@ -7,17 +7,19 @@ templates by the schemas of us-east-1, so the check of a region with the same ha
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
 from expanded import ROOT, deployed
 
-# Types that a condition leaves out.
+# Types that some regions lack, each with the words before the list of these regions in docs/operations/deploy.md. A condition leaves
+# them out. The pipe has a template of its own, so no list.
 OPTIONAL = {
-    "AWS::Lambda::Url",
-    "AWS::Pipes::Pipe",
-    "AWS::SES::ConfigurationSet",
-    "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::Lambda::Url": "function URLs in ",
+    "AWS::Pipes::Pipe": None,
+    "AWS::SES::ConfigurationSet": "for SES in ",
+    "AWS::SES::ConfigurationSetEventDestination": "for SES in ",
 }
 
 
@@ -31,19 +33,25 @@ def types():
     return found
 
 
-def problems(providers, documented):
+def listed(words, page):
+    """The regions after these words, up to the end of the sentence."""
+    return set(re.findall(r"[a-z]+(?:-[a-z]+)+-\d+", page.split(words, 1)[1].split(".", 1)[0]))
+
+
+def problems(providers, page):
     linted = providers["us-east-1"]
     for kind, file in types().items():
         if kind not in linted:
             yield f"{file}: us-east-1 has no {kind}"
-        for region, schemas in sorted(providers.items()):
-            schema = schemas.get(kind)
-            if schema is None and kind not in OPTIONAL:
-                yield f"{file}: {region} has no {kind}"
-            elif schema is None and region not in documented:
-                yield f"docs/operations/deploy.md does not name {region}, which has no {kind}"
-            elif schema not in (None, linted.get(kind)):
-                yield f"{file}: {region} has another {kind} than us-east-1: lint the templates for this region too"
+        lacking = {region for region, schemas in providers.items() if kind not in schemas}
+        others = sorted(region for region, schemas in providers.items() if schemas.get(kind) not in (None, linted.get(kind)))
+        if others:
+            yield f"{file}: {', '.join(others)}: another {kind} than in us-east-1: lint the templates for these regions too"
+        if kind not in OPTIONAL:
+            if lacking:
+                yield f"{file}: {', '.join(sorted(lacking))}: no {kind}"
+        elif OPTIONAL[kind] and listed(OPTIONAL[kind], page) != lacking:
+            yield f"docs/operations/deploy.md: {', '.join(sorted(lacking))} lack {kind}"
 
 
 def main(schemas):

@@ -167,8 +167,14 @@ def deployment(templates):
             resource = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/daypass-overview-{REGION}"
         yield case(f"deployment: {action}", True, principal, action, resource, [policy])
     # The files of a release.
-    for bucket, allowed in (("releases", True), ("payroll", False)):
-        yield case(f"deployment: the files of {bucket}", allowed, principal, "s3:GetObject", f"arn:aws:s3:::{bucket}/key", [policy])
+    for allowed, action, resource in (
+        (True, "s3:GetObject", "releases/daypass/0.1.0/login-arm64.zip"),
+        (True, "s3:PutObject", "releases/daypass/templates/1a2b.template"),
+        (False, "s3:PutObject", "releases/daypass/0.1.0/login-arm64.zip"),
+        (False, "s3:PutBucketPolicy", "releases"),
+        (False, "s3:GetObject", "payroll/key"),
+    ):
+        yield case(f"deployment: {action} of {resource}", allowed, principal, action, f"arn:aws:s3:::{resource}", [policy])
     for action, resource in (
         ("dynamodb:GetItem", DEPLOYED["dynamodb"]),
         ("secretsmanager:GetSecretValue", DEPLOYED["secretsmanager"]),

@@ -23,6 +23,7 @@ use daypass_core::token::mfa::MfaTokenError;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::Answer;
 use daypass_testkit::embedded::Embedded;
+use daypass_testkit::recorder::Action;
 use daypass_tests::mailroom::Mailroom;
 use daypass_tests::service::{PASSWORD, Service, from, post, quick_hash, request};
 use daypass_verifier::base::time::Clock;
@@ -442,7 +443,8 @@ async fn an_operator_resets_factors() {
 
 /// A route can need a claim instead of a scope.
 ///
-/// invariant: A session for an enrolment has no claims of the user and lasts an hour, also after the enrolment and a change of the password.
+/// invariant: A session for an enrolment has no claims of the user and lasts an hour, also after the enrolment and a change of the
+/// password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_for_an_enrolment_has_no_claims() {
     let (_db, service) = service(&[]).await;
@@ -520,6 +522,31 @@ async fn a_required_factor_is_enrolled_first() {
     assert_eq!(service.login("bob").await.json()["scope"], "");
     service.operate("PATCH", "/admin/user?username=bob", Some(&json!({ "mfa_required": false }))).await;
     assert_eq!(service.login("bob").await.json()["scope"], "orders:read orders:write");
+}
+
+/// Of parallel confirmations of one enrolment one is stored, and the log has the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parallel_changes_one_is_stored() {
+    let (_db, service) = service(&[]).await;
+    service.quick_user("ada").await;
+    let access = service.login("ada").await.access_token();
+    let begun = service.send_as(&access, json_post("/factors/totp", &json!({}))).await.json();
+    let code = app(&begun).code_at(service.clock.now().before(STEP));
+    let body = json!({ "enrolment_token": begun["enrolment_token"], "code": code });
+    let _ = service.journal.take();
+    // Every request has read the user before the first write.
+    service.bench.recorder.set_hook(|call| match call.operation {
+        "UpdateItem" | "TransactWriteItems" => Action::Hang(Duration::from_millis(300)),
+        _ => Action::Pass,
+    });
+    let confirm = || service.send_as(&access, json_post("/factors/totp/confirm", &body));
+    let mut statuses: Vec<u16> =
+        join_all([confirm(), confirm(), confirm()]).await.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503, 503]);
+    let refused =
+        |event: &Event| matches!(event, Event::RequestRefused { error: "temporarily_unavailable", .. });
+    assert_eq!(service.journal.take().iter().filter(|event| refused(event)).count(), 2);
 }
 
 /// After a rotation of the keys, a login encrypts the secret again under the active key.

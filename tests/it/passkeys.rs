@@ -549,7 +549,7 @@ async fn requests_on_the_wire() {
     assert_eq!(counted(&service), expected("GetItem GetItem TransactWriteItems", 4.0));
 }
 
-/// 9,000 logins and 1,000 registrations, each with a change of one byte or member. `mutated_ceremonies` has more of them.
+/// Logins and registrations, nine to one, each with a change of one byte or member. `mutated_ceremonies` has more of them.
 ///
 /// invariant: No changed response of an authenticator opens a session or fails the service.
 #[tokio::test(flavor = "multi_thread")]

@@ -9,15 +9,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// The peers, installed.
+///
+/// # Errors
+/// A peer cannot be installed.
+pub(crate) fn install(ticket: &Ticket) -> Result<[(&'static str, Function); 2]> {
+    Ok([("Node.js, aws-jwt-verify", node_function(ticket)?), ("Python, PyJWT", python_function(ticket)?)])
+}
+
 /// Measures each peer.
 ///
 /// # Errors
-/// A peer cannot be installed, or does not answer as expected.
-pub(crate) fn measure(ticket: &Ticket) -> Result<Vec<(&'static str, Figures)>> {
-    Ok(vec![
-        ("Node.js, aws-jwt-verify", alone(&node_function(ticket)?)?),
-        ("Python, PyJWT", alone(&python_function(ticket)?)?),
-    ])
+/// A peer does not answer as expected.
+pub(crate) fn measure(peers: &[(&'static str, Function)]) -> Result<Vec<(&'static str, Figures)>> {
+    peers.iter().map(|(name, function)| Ok((*name, alone(function)?))).collect()
 }
 
 fn node_function(ticket: &Ticket) -> Result<Function> {

@@ -151,6 +151,8 @@ mod tests {
             let text = std::fs::read_to_string(file).unwrap();
             let steps = text.lines().filter_map(|line| line.split_once("--only ").map(|(_, steps)| steps));
             assert!(steps.clone().any(|steps| steps == full.join(",")), "{workflow}: {full:?}");
+            assert!(steps.clone().any(|steps| steps == "build,release,rehearsal"), "{workflow}: on arm64");
+            assert_eq!(steps.clone().any(|steps| steps == "build,release,bench"), workflow == "nightly");
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
 const TICK: Duration = Duration::from_millis(50);
 /// Time for a step to end its children before it is killed.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// Time to wait for the installation of the tools after the last step.
+const INSTALLATION: Duration = Duration::from_secs(600);
 /// Time to wait for the remaining output of an ended step. An escaped process can hold the pipe.
 const REST: Duration = Duration::from_secs(2);
 
@@ -96,9 +98,20 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
     let outcomes = outcomes?;
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
-    // Every step waits for its own tools. An installation that still runs hangs, and ends with this process.
-    if installation.is_some_and(|thread| thread.is_finished() && thread.join().is_err()) {
-        say("the installation of the tools panicked");
+    if let Some(installation) = installation {
+        // The programs that it runs would outlive this process.
+        let until = Instant::now() + INSTALLATION;
+        while !installation.is_finished() && Instant::now() < until {
+            thread::sleep(TICK);
+        }
+        if !installation.is_finished() {
+            bail!(
+                "the installation of the tools does not end: target/tools has a lock for each, and the last one that it printed hangs"
+            );
+        }
+        if installation.join().is_err() {
+            say("the installation of the tools panicked");
+        }
     }
     Ok(outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed))
 }

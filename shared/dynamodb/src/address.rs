@@ -360,8 +360,8 @@ impl DynamoDb {
         }
     }
 
-    /// Deletes a disabled user, if it is still this one with this address and these passkeys, the claim of the address, and the passkeys.
-    /// Returns whether it was.
+    /// Deletes a disabled user, if it is still this one with this address and these passkeys, the claim of the address, and the
+    /// passkeys. Returns whether it was.
     pub(crate) async fn delete_user(&self, user: &User) -> Result<bool, StoreError> {
         let holder = Holder::from(user);
         let passkeys = &user.factors.passkeys;

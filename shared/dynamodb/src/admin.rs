@@ -132,7 +132,7 @@ impl DynamoDb {
     /// interrupted call finds it.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not answer or refuses. Call it again.
+    /// [`StoreError`] when DynamoDB does not answer or refuses, or another operator has enabled the user meanwhile. Call it again.
     pub async fn remove_user(&self, username: &Username, now: Timestamp) -> Result<Option<User>, StoreError> {
         let reason = Some(EndReason::UserRemoved);
         let Some(user) = self.change_status(username, UserStatus::Disabled, now, reason).await? else {
@@ -145,6 +145,7 @@ impl DynamoDb {
             }
             // The address has changed meanwhile, or an earlier try has deleted the item.
             match self.read_user(username).await? {
+                Some(found) if found.id == user.id && found.status == UserStatus::Enabled => break,
                 Some(found) if found.id == user.id => met = found,
                 _ => return Ok(Some(user)),
             }

@@ -3,7 +3,10 @@
 use crate::DynamoDb;
 use crate::address::MAX_TRIES;
 use crate::admin::{SETTLING, changed};
-use crate::item::{self, BOUND_TO, CLAIMS, DEVICE, FOR_ENROLMENT, Item, UPDATED_AT, USERNAME};
+use crate::item::{
+    self, ABSOLUTE_END, BOUND_TO, CLAIMS, CREATED_AT, DEVICE, FOR_ENROLMENT, Item, SCOPE, UPDATED_AT,
+    USERNAME,
+};
 use crate::scope::Step;
 use crate::store::{Moment, names, values};
 use daypass_core::account::claims::Claims;
@@ -11,6 +14,9 @@ use daypass_core::account::device_room;
 use daypass_core::ports::store::{StoreError, User};
 use daypass_verifier::base::ids::Username;
 use daypass_verifier::base::time::Timestamp;
+
+/// What shows whether a session is open for an enrolment alone.
+const KIND: [&str; 4] = [FOR_ENROLMENT, SCOPE, CREATED_AT, ABSOLUTE_END];
 
 /// The outcome of [`DynamoDb::set_claims`].
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +75,10 @@ impl DynamoDb {
         let step = |mut item: Item| {
             let is_bound = item.remove(BOUND_TO).is_some();
             let room = device_room(&user.username, &user.scope, &user.claims, is_bound);
-            let is_for_enrolment = item.remove(FOR_ENROLMENT).is_some();
+            let is_for_enrolment = item::is_for_enrolment(&item).unwrap_or(true);
+            for name in KIND {
+                item.remove(name);
+            }
             let (had, device) = (item.remove(CLAIMS), item.remove(DEVICE));
             if had == claims || is_for_enrolment {
                 return None;
@@ -104,7 +113,7 @@ impl DynamoDb {
             Some(Step::Change(request.update_expression(update.trim_end())))
         };
         let (updated, _) =
-            self.follow(user.id, now, &[CLAIMS, DEVICE, BOUND_TO, FOR_ENROLMENT], step).await?;
+            self.follow(user.id, now, &[&[CLAIMS, DEVICE, BOUND_TO], &KIND[..]].concat(), step).await?;
         Ok(updated)
     }
 }

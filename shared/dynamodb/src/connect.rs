@@ -22,8 +22,9 @@ pub const LOCAL_SECRET_ACCESS_KEY: &str = "daypasslocal";
 /// Region for a DynamoDB on this machine.
 pub const LOCAL_REGION: &str = "us-east-1";
 
-// A function must answer 503 before Lambda ends it: `refresh`, `introspect`, `revoke` and `sessions` after 5 s,
-// `account` after 15 s, `password` after 20 s, `login` after 25 s, `mailer` after 30 s. These are the longest times of the DynamoDB requests:
+// A function must answer 503 before Lambda ends it: `refresh`, `introspect`, `revoke` and `sessions` after 5 s, `account`
+// after 15 s, `password` after 20 s, `login` after 25 s, `mailer` after 30 s. These are the longest times of the DynamoDB
+// requests:
 //
 //   refresh           rotate 2 s + end a reused session 2 s              = 4.0 s
 //   introspect        use_assertion 2 s + stored_session 2 s             = 4.0 s

@@ -16,6 +16,7 @@ use daypass_core::account::Email;
 use daypass_core::account::address::EmailAddress;
 use daypass_core::account::authentication::{Authentication, Methods};
 use daypass_core::account::claims::Claims;
+use daypass_core::factor::ENROLMENT_SESSION;
 use daypass_core::ports::store::{AddressOwner, EndedSession, StoreError, User, UserStatus};
 use daypass_core::session::limit::LastUse;
 use daypass_core::session::{EndReason, Ended, KeyDigest, NetworkDigest, Session};
@@ -25,6 +26,7 @@ use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::Timestamp;
 use daypass_verifier::revocation::SessionDigest;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// An item in the SDK's form.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -269,8 +271,9 @@ pub(crate) fn from_session(session: &Session) -> Item {
     if !session.account {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
-    if session.for_enrolment {
-        put(FOR_ENROLMENT, AttributeValue::Bool(true));
+    let (scope, lifetime) = (&session.scope, session.absolute_end.since(session.created_at));
+    if has_shape_of_enrolment(scope.is_empty(), lifetime) {
+        put(FOR_ENROLMENT, AttributeValue::Bool(session.for_enrolment));
     }
     if session.authentication != by_password(session.created_at) {
         put(AUTHENTICATION, authentication(session.authentication, session.created_at));
@@ -350,7 +353,7 @@ pub(crate) fn to_session(item: &Item) -> Result<Session, StoreError> {
         scope: read.scope()?,
         claims: read.claims()?,
         account: read.optional(ACCOUNT, Reader::flag)?.unwrap_or(true),
-        for_enrolment: read.optional(FOR_ENROLMENT, Reader::flag)?.unwrap_or(false),
+        for_enrolment: is_for_enrolment(item)?,
         authentication: read
             .optional(AUTHENTICATION, |read, name| {
                 read.bytes(name, |bytes| to_authentication(bytes, created_at))
@@ -368,6 +371,21 @@ pub(crate) fn to_last_use(item: &Item) -> Result<LastUse, StoreError> {
     let rotated_at = read.optional(ROTATED_AT, Reader::time)?;
     let at = rotated_at.map_or_else(|| read.time(CREATED_AT), Ok)?;
     Ok(LastUse { session: read.parsed(SESSION, SessionId::parse)?, at })
+}
+
+/// Whether a session is open for the enrolment of a second factor alone. Each session with the shape of one has the attribute.
+/// Those of earlier versions have none, and their shape decides: they live an hour at most.
+pub(crate) fn is_for_enrolment(item: &Item) -> Result<bool, StoreError> {
+    let read = Reader { table: "sessions", item };
+    if let Some(stored) = read.optional(FOR_ENROLMENT, Reader::flag)? {
+        return Ok(stored);
+    }
+    let lifetime = read.time(ABSOLUTE_END)?.since(read.time(CREATED_AT)?);
+    Ok(has_shape_of_enrolment(!item.contains_key(SCOPE), lifetime))
+}
+
+fn has_shape_of_enrolment(is_without_scope: bool, lifetime: Duration) -> bool {
+    is_without_scope && lifetime <= ENROLMENT_SESSION
 }
 
 /// Reads an entry of the index of ended sessions: session id and time. The id is not parsed.
@@ -449,7 +467,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
-            for_enrolment: true,
+            for_enrolment: false,
             authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             key: None,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),
@@ -504,12 +522,21 @@ mod tests {
         let item = from_session(&bare);
         assert!(!item.contains_key(AUTHENTICATION), "as in the items of earlier versions");
         assert_eq!(to_session(&item), Ok(bare.clone()));
-        let later = Authentication::new(NOW + std::time::Duration::from_secs(600), Methods::PASSWORD);
+        let later = Authentication::new(NOW + Duration::from_secs(600), Methods::PASSWORD);
         for (authentication, bytes) in [(later, 5), (by_password(NOW), 0), (session().authentication, 1)] {
             let opened = Session { authentication, ..bare.clone() };
             let item = from_session(&opened);
             assert_eq!(item.get(AUTHENTICATION).map_or(0, |auth| auth.as_b().unwrap().as_ref().len()), bytes);
             assert_eq!(to_session(&item), Ok(opened));
+        }
+        // Without scope and for less than an hour: the attribute tells both kinds apart, and items of earlier versions are those of
+        // an enrolment.
+        for for_enrolment in [true, false] {
+            let opened = Session { for_enrolment, ..bare.clone() };
+            let mut item = from_session(&opened);
+            assert_eq!(to_session(&item), Ok(opened));
+            assert!(item.remove(FOR_ENROLMENT).is_some());
+            assert_eq!(to_session(&item).map(|session| session.for_enrolment), Ok(true));
         }
     }
 

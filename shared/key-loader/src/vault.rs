@@ -129,13 +129,18 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(CURRENT);
         match request.move_to_version_id(to).remove_from_version_id(from).send().await {
             Ok(_) => Ok(true),
-            // Another version has the label. Or the label has already moved to this version, by a request whose response was
-            // lost. Moving a label is the only lock that Secrets Manager offers.
-            Err(error) if error.code() == Some("InvalidParameterException") => {
-                let current = self.read(secret, Which::Current).await?;
-                Ok(current.is_some_and(|(version, _)| version == to))
+            Err(error) => {
+                // A request whose response was lost may have moved the label.
+                let current = self.read(secret, Which::Current).await;
+                let moved = matches!(current, Ok(Some((version, _))) if version == to);
+                // Another version has the label. Moving a label is the only lock that Secrets Manager offers.
+                let overtaken = error.code() == Some("InvalidParameterException");
+                if moved || overtaken {
+                    Ok(moved)
+                } else {
+                    Err(failed("UpdateSecretVersionStage", secret, error))
+                }
             }
-            Err(error) => Err(failed("UpdateSecretVersionStage", secret, error)),
         }
     }
 

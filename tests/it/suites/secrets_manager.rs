@@ -14,7 +14,7 @@ use daypass_core::flow::rotate_keys::{Failure, RotateKeys};
 use daypass_core::keys::rotation::{Rules, Section};
 use daypass_core::keys::{Document, KeyInfo, Peppers, RefreshKeys, SigningKeys, Status};
 use daypass_core::ports::context::Context;
-use daypass_core::ports::vault::Vault;
+use daypass_core::ports::vault::{Stage, Vault, Which};
 use daypass_key_loader::SecretsManager;
 use daypass_runtime::{OsEntropy, SystemClock};
 use daypass_tests::service::{Recorded, TestClock};
@@ -265,4 +265,22 @@ async fn a_secret_that_is_not_there_is_named() {
     let failure = rotate.run(&json!({ "RequestType": "Create" })).await.unwrap_err();
     assert!(matches!(failure, Failure::Vault(_)), "{failure:?}");
     assert!(failure.to_string().contains(missing), "{failure}");
+}
+
+/// invariant: A label of a secret moves once, and a repeat of the move is a success.
+#[tokio::test]
+async fn a_repeated_promotion_is_a_promotion() {
+    let secret = create("first").await;
+    let vault = SecretsManager::connect(&daypass_aws::load().await);
+    let (first, _) = vault.read(&secret, Which::Current).await.unwrap().unwrap();
+    let [second, third] = ["2", "3"].map(|digit| digit.repeat(32));
+    for (version, text) in [(&second, "second"), (&third, "third")] {
+        vault.write(&secret, version, text, &[Stage::Pending]).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert!(vault.promote(&secret, &first, &second).await.unwrap());
+    }
+    assert!(!vault.promote(&secret, &first, &third).await.unwrap(), "another was first");
+    let (current, text) = vault.read(&secret, Which::Current).await.unwrap().unwrap();
+    assert_eq!((current, text.expose()), (second, &b"second"[..]));
 }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 use daypass_core::config::Tables;
-use daypass_core::ports::store::{Rotation, Store, User, UserStatus};
+use daypass_core::ports::store::{Rotation, Store, StoreError, User, UserStatus};
 use daypass_core::session::{DeadCause, EndReason, Presented, Session};
 use daypass_dynamodb::{Addition, Cursor, DynamoDb, ScopeChange, TableNames};
 use daypass_testkit::recorder::{Action, Turn};
@@ -228,23 +228,35 @@ pub async fn a_removal_that_broke_off_is_finished_by_the_next(bench: &Bench) {
     }
 }
 
-/// Another operator removes the user between the disabling and the deletion, and a new user gets the name.
-pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
-    let ada = bench.user("ada").await;
+/// Removes a user, and plays `meanwhile` between the disabling and the deletion.
+async fn removed_with<T>(
+    bench: &Bench,
+    user: &User,
+    meanwhile: impl Future<Output = T>,
+) -> (Result<Option<User>, StoreError>, T) {
     bench.recorder.set_hook(|call| match call.operation {
         "TransactWriteItems" => Action::Hang(Duration::from_millis(500)),
         _ => Action::Pass,
     });
-    let removal = bench.store.remove_user(&ada.username, after(500));
-    let replacement = async {
+    let removal = bench.store.remove_user(&user.username, after(500));
+    let meanwhile = async {
         while !bench.recorder.take().iter().any(|exchange| exchange.operation == "TransactWriteItems") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        meanwhile.await
+    };
+    tokio::join!(removal, meanwhile)
+}
+
+/// Another operator removes the user between the disabling and the deletion, and a new user gets the name.
+pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
+    let ada = bench.user("ada").await;
+    let replacement = async {
         let request = bench.raw.delete_item().table_name(&bench.tables.users);
         request.key("username", AttributeValue::S("ada".to_owned())).send().await.unwrap();
         bench.user("ada").await
     };
-    let (removed, next) = tokio::join!(removal, replacement);
+    let (removed, next) = removed_with(bench, &ada, replacement).await;
     assert!(removed.unwrap().is_some());
     assert!(bench.store.user(&ada.username).await.unwrap() == Some(next));
 }
@@ -254,22 +266,13 @@ pub async fn a_removal_spares_the_next_of_that_name(bench: &Bench) {
 /// Such a user can have a new session, which no deletion would end.
 pub async fn a_removal_spares_a_user_who_is_enabled_again(bench: &Bench) {
     let ada = bench.user("ada").await;
-    let (raw, users) = (bench.raw.clone(), bench.tables.users.clone());
-    bench.recorder.set_hook(|call| match call.operation {
-        "TransactWriteItems" => Action::Hang(Duration::from_millis(500)),
-        _ => Action::Pass,
-    });
-    let removal = bench.store.remove_user(&ada.username, after(500));
     let enabling = async {
-        while !bench.recorder.take().iter().any(|exchange| exchange.operation == "TransactWriteItems") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let request =
-            raw.update_item().table_name(users).key("username", AttributeValue::S("ada".to_owned()));
+        let request = bench.raw.update_item().table_name(&bench.tables.users);
+        let request = request.key("username", AttributeValue::S("ada".to_owned()));
         let request = request.update_expression("SET disabled = :no");
         request.expression_attribute_values(":no", AttributeValue::Bool(false)).send().await.unwrap();
     };
-    let (removed, ()) = tokio::join!(removal, enabling);
+    let (removed, ()) = removed_with(bench, &ada, enabling).await;
     assert_unavailable(&removed, "the user was enabled");
     assert!(bench.store.user(&ada.username).await.unwrap().is_some());
     bench.recorder.always(Action::Pass);

@@ -199,7 +199,10 @@ impl Problem {
                 error: "invalid_request",
                 description: "Requests from this origin are not allowed.",
             }),
-            Self::UserChanged => Some(Event::failure("change_factors", self)),
+            Self::UserChanged => Some(Event::RequestRefused {
+                error: "temporarily_unavailable",
+                description: "The user changed during the request.",
+            }),
             Self::NoAuthorizer => Some(Event::failure("authorize", self)),
             Self::SessionOver { cause, principal: Principal { user, session, .. } } => {
                 Some(Event::AuthorizeDenied { cause: *cause, user: *user, session: *session })

@@ -63,7 +63,7 @@ async fn watch(stage: &Stage, api: &Api, ended: &str, lives: &str, answered: Ins
         assert!(answered.elapsed() < LONGEST, "{api}: it is never rejected");
         let sent = answered.elapsed();
         match ask(stage, api, ended).await {
-            200 => last = sent,
+            200 => (last, refusal) = (sent, 0),
             status => refusal = status,
         }
         assert_eq!(ask(stage, api, lives).await, 200, "{api}: another session");
