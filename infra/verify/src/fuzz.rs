@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use daypass_tools::{cargo, cargo_fuzz, run, say, target_dir, workspace_root};
 
 use crate::plan::{Plan, without_aws};
@@ -17,7 +17,6 @@ const OPTIONS: [&str; 5] =
 /// Runs the targets whose names contain the filter, each from its seeds and from what earlier runs found.
 pub(crate) fn fuzz(plan: &Plan) -> Result<()> {
     let folder = workspace_root().join("fuzz");
-    fetch("fuzz")?;
     let chosen =
         |target: &String| plan.filter.is_empty() || plan.filter.iter().any(|part| target.contains(part));
     let targets: Vec<String> = targets()?.into_iter().filter(chosen).collect();
@@ -49,15 +48,6 @@ pub(crate) fn fuzz(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Fetches the dependencies of the fuzz targets, because cargo-fuzz has no option `--locked`. Fails if their lock file is out of
-/// date, as after a change of a dependency of the main workspace alone.
-pub(crate) fn fetch(step: &str) -> Result<()> {
-    let manifest = workspace_root().join("fuzz/Cargo.toml");
-    run(step, cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(manifest)).map_err(
-        |error| anyhow!("{error:#}\n`cargo fetch --manifest-path fuzz/Cargo.toml` repairs the lock file"),
-    )
-}
-
 /// `cargo fuzz`, with the compiler of `rust-toolchain.toml`.
 fn subcommand(name: &str) -> Result<Command> {
     let mut command = Command::new(cargo_fuzz()?);
@@ -69,7 +59,9 @@ fn subcommand(name: &str) -> Result<Command> {
         .current_dir(workspace_root())
         // The sanitizer's flags are unstable. With this variable the pinned compiler takes them, and no other one is needed.
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["fuzz", name, "--fuzz-dir", "fuzz"]);
+        // The release profile is for size, and strips the lines from the stack of a crash.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
+        .args(["fuzz", name, "--dev", "--features", "targets", "--fuzz-dir", "fuzz"]);
     Ok(command)
 }
 

@@ -109,8 +109,8 @@ fn recorded_sam_build() -> Result<BTreeMap<String, (PathBuf, Vec<String>)>> {
     commands.collect()
 }
 
-/// Units that a `cargo lambda build` compiles, from Cargo's unit graph: crate, target, mode, features and profile.
-fn units<'a>(folder: &Path, words: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<String>> {
+/// Units that a command of Cargo or `cargo lambda` compiles, from Cargo's unit graph: crate, target, mode, features and profile.
+pub(crate) fn units<'a>(folder: &Path, words: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<String>> {
     let mut words = words.into_iter();
     let mut command = cargo();
     command.current_dir(folder);

@@ -39,10 +39,12 @@ pub(crate) struct Plan {
     pub(crate) filter: Vec<String>,
 }
 
+/// Every binary and test.
+pub(crate) const BUILT: [&str; 4] = ["--workspace", "--locked", "--bins", "--tests"];
+
 /// Builds every binary and test with one set of features, so that no later step compiles.
 pub(crate) fn build(plan: &Plan) -> Result<()> {
-    let arguments = ["build", "--quiet", "--workspace", "--locked", "--bins", "--tests"];
-    run(plan.step, without_aws(&mut cargo()).args(arguments))
+    run(plan.step, without_aws(&mut cargo()).args(["build", "--quiet"]).args(BUILT))
 }
 
 /// Removes variables that select an AWS account, an endpoint or a stack: tests must not use the developer's.

@@ -14,7 +14,7 @@ use daypass_tools::{
 use crate::arm64::arm64;
 use crate::budget::{inspect, weigh};
 use crate::deployment::{deployment, examples};
-use crate::fuzz::{self, fuzz};
+use crate::fuzz::fuzz;
 use crate::lambda::{build_of, cargo_lambda_build, compare_binaries, compare_compilations};
 use crate::nextest::Tests;
 use crate::plan::{Depth, Plan, archives, build, without_aws};
@@ -121,12 +121,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "the code is formatted", 2, fmt),
     Step::new("clippy", "no compiler or clippy warning, including tests and fuzz targets", 15, clippy)
         .compiling(),
-    Step::new(
-        "deny",
-        "licences, banned and duplicate crates, sources of crates, lock file of the fuzz targets",
-        5,
-        deny,
-    ),
+    Step::new("deny", "licences, banned and duplicate crates, sources of crates", 5, deny),
     Step::new(
         "template",
         "the templates are valid, pass the policy scanner, and `sam build` compiles what the gate measures",
@@ -204,10 +199,9 @@ pub(crate) const STEPS: &[Step] = &[
 ];
 
 fn fmt(_: &Plan) -> Result<()> {
-    // The fuzz targets and the programs for interop are workspaces of their own.
+    // The programs for interop are a workspace of their own.
     for (manifest, remedy) in [
         ("Cargo.toml", "cargo fmt --all"),
-        ("fuzz/Cargo.toml", "cargo fmt --manifest-path fuzz/Cargo.toml"),
         ("tests/interop/rust/Cargo.toml", "cargo fmt --manifest-path tests/interop/rust/Cargo.toml"),
     ] {
         run("fmt", cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))
@@ -216,26 +210,18 @@ fn fmt(_: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// What Clippy checks, with the fuzz targets, which only `--full` builds.
+const CHECKED: [&str; 5] = ["--workspace", "--all-targets", "--locked", "--features", "daypass-fuzz/targets"];
+
 fn clippy(_: &Plan) -> Result<()> {
-    let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    run("clippy", cargo().args(arguments))?;
-    // The fuzz targets are a workspace of their own, which only `--full` builds.
-    let mut targets = cargo();
-    targets.args([
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--bins",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-        "--target-dir",
-    ]);
-    run("clippy", targets.arg(target_dir().join("fuzz-check")).args(["--", "-D", "warnings"]))
+    run("clippy", cargo().args(["clippy", "--quiet"]).args(CHECKED).args(["--", "-D", "warnings"]))
 }
 
+/// The documentation of the code.
+const DOCUMENTED: [&str; 4] = ["--workspace", "--no-deps", "--document-private-items", "--locked"];
+
 fn docs(_: &Plan) -> Result<()> {
-    let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items", "--locked"];
-    run("docs", cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    run("docs", cargo().args(["doc", "--quiet"]).args(DOCUMENTED).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Without advisories, because a new entry in their database would fail an unchanged commit. `cargo tools advisories`
@@ -243,8 +229,7 @@ fn docs(_: &Plan) -> Result<()> {
 fn deny(_: &Plan) -> Result<()> {
     // Warnings are errors, so an unneeded exception in deny.toml fails.
     let arguments = ["--locked", "check", "--deny", "warnings", "bans", "licenses", "sources"];
-    run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))?;
-    fuzz::fetch("deny")
+    run("deny", Command::new(cargo_deny()?).current_dir(workspace_root()).args(arguments))
 }
 
 /// Deployed templates: ours with its nested stacks, the example's and the rehearsal's.
@@ -473,11 +458,33 @@ fn bench(plan: &Plan) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{CHECKED, DOCUMENTED, workspace_root};
+    use crate::lambda::units;
+    use crate::plan::BUILT;
+
+    /// Another set of features would compile the AWS SDK again.
+    #[test]
+    fn dependencies_have_one_set_of_features() {
+        let dependencies = |command: &str, arguments: &[&str]| -> BTreeSet<String> {
+            let words = std::iter::once(command).chain(arguments.iter().copied());
+            let units = units(&workspace_root(), words).unwrap().into_iter();
+            units.filter(|unit| unit.contains("registry+")).collect()
+        };
+        let (built, checked) = (dependencies("build", &BUILT), dependencies("check", &CHECKED));
+        let other = |units: BTreeSet<String>, known: &BTreeSet<String>| {
+            assert!(units.len() > 100);
+            units.difference(known).next().cloned()
+        };
+        assert_eq!(other(dependencies("run", &["--locked", "--bin", "daypass-dev"]), &built), None);
+        assert_eq!(other(dependencies("doc", &DOCUMENTED), &checked), None);
+    }
+
     /// A suite without a step would not run.
     #[test]
     fn every_suite_has_a_step() {
-        let suites =
-            std::fs::read_to_string(daypass_tools::workspace_root().join("tests/it/suites/mod.rs")).unwrap();
+        let suites = std::fs::read_to_string(workspace_root().join("tests/it/suites/mod.rs")).unwrap();
         let sources =
             concat!(include_str!("steps.rs"), include_str!("rehearsal.rs"), include_str!("arm64.rs"));
         let mut seen = 0;
