@@ -42,7 +42,7 @@ struct Arguments {
     #[arg(long)]
     keep_going: bool,
     /// Parallel steps; most of them wait more than they compute
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     jobs: u8,
     /// Alias of --full --only arm64
     #[arg(long, conflicts_with_all = ["only", "list"])]
