@@ -477,7 +477,7 @@ mod tests {
             assert!(units.len() > 100);
             units.difference(known).next().cloned()
         };
-        assert_eq!(other(dependencies("run", &["--locked", "--bin", "daypass-dev"]), &built), None);
+        assert_eq!(other(dependencies("build", &["--locked", "--bin", "daypass-dev"]), &built), None);
         assert_eq!(other(dependencies("doc", &DOCUMENTED), &checked), None);
     }
 
