@@ -45,6 +45,13 @@ const CC: Program = Program {
     install: "install a C compiler (Debian: apt-get install gcc; macOS: xcode-select --install)",
 };
 
+/// For libFuzzer.
+const CXX: Program = Program {
+    name: "c++",
+    install: "install a C++ compiler (Debian: apt-get install g++; macOS: xcode-select --install)",
+    ..CC
+};
+
 /// A program on the `PATH`.
 pub(crate) struct Program {
     name: &'static str,
@@ -76,7 +83,7 @@ impl Program {
 /// # Errors
 /// Programs are missing or too old. The error has one line for each, with its remedy.
 pub fn check_prerequisites() -> Result<()> {
-    check_all(&[PYTHON, JAVA, MAVEN, NODE, NPM, GO, CC])
+    check_all(&[PYTHON, JAVA, MAVEN, NODE, NPM, GO, CC, CXX])
 }
 
 fn check_all(programs: &[Program]) -> Result<()> {
