@@ -6,7 +6,7 @@ use super::settings::{Cancel, Runner, functions};
 use super::trim::{Trim, is_exit};
 use super::wait::wait_for;
 use daypass_testkit::lambda::{self, Lambda, START_ERRORS};
-use daypass_tools::{Server, cargo, cargo_lambda, free_port, target_dir};
+use daypass_tools::{Server, cargo, cargo_lambda, free_port, target_dir, workspace_root};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -351,9 +351,8 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
     for (name, _) in cargo.get_envs() {
         command.env_remove(name);
     }
-    if let Some(folder) = cargo.get_current_dir() {
-        command.current_dir(folder);
-    }
+    // cargo-lambda watches every folder below its own, once for each process, also with `--ignore-changes`. Not `target`.
+    command.current_dir(workspace_root().join("infra/dev"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("AWS_") || text.starts_with("DAYPASS_") {
@@ -362,7 +361,8 @@ fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
     }
     command
         // Quiet, because each process has its own Cargo, whose progress would mix with the functions' lines.
-        .args(["lambda", "watch", "--color", "never", "--quiet"])
+        .args(["lambda", "watch", "--color", "never", "--quiet", "--manifest-path"])
+        .arg(workspace_root().join("Cargo.toml"))
         .args(["--invoke-address", &address.ip().to_string(), "--invoke-port", &address.port().to_string()])
         .args(["--concurrency", &plan.concurrency.to_string()])
         // cargo-lambda's own reload waits 3 s, then runs one Cargo after the other for each process.

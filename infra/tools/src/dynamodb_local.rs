@@ -32,6 +32,8 @@ impl DynamoDbLocal {
         let address = free_port()?;
         let mut command = Command::new("java");
         command
+            // The slower compiler of Java repays only in a process that lives for minutes.
+            .arg("-XX:TieredStopAtLevel=1")
             .arg(format!("-Djava.library.path={}", libraries.display()))
             .arg("-cp")
             .arg(libraries.join("*"))

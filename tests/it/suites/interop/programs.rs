@@ -142,7 +142,9 @@ impl Source {
             Self::GoClientCredentials => vec![tool("DAYPASS_TEST_GO_PROGRAM"), "clientcredentials".into()],
             Self::Java(file) => {
                 let libraries = tool("DAYPASS_TEST_JAVA_LIBRARIES").join("*");
-                vec!["java".into(), "--class-path".into(), libraries, sources.join("java").join(file)]
+                // The slower compiler of Java repays only in a process that lives for minutes.
+                let quick = "-XX:TieredStopAtLevel=1".into();
+                vec!["java".into(), quick, "--class-path".into(), libraries, sources.join("java").join(file)]
             }
         };
         Program { source: *self, words }
