@@ -74,6 +74,7 @@ fn seeded_bugs_are_found() {
     let all = || of_sessions.iter().chain(ACCOUNT_MUTANTS);
     let names: BTreeSet<&str> = all().map(|mutant| mutant.name).collect();
     assert_eq!(names.len(), all().count(), "two bugs of one name");
+    assert!(runner::SOONER.iter().all(|(name, _)| names.contains(name)));
     let (runtime, worlds) = worlds();
     let (_databases, worlds): (Vec<_>, Vec<_>) = worlds.into_iter().unzip();
     let started = Instant::now();

@@ -141,11 +141,12 @@ fn measurement(request: &Request) -> Result<Measure> {
     }
     Ok(Box::new(move |last| {
         let ticket = Ticket::issue()?;
-        let peers = peers::install(&ticket)?;
+        // Before the measurement, so that a failed installation costs no time.
+        let installed = peers::install(&ticket)?;
         let comparison = measure::compare(&programs.functions(&ticket), &ticket)?;
         let (verdict, kept) = report::verdict(&comparison, programs.zip_bytes(), gate);
         // Peers have no limits, so one measurement is enough.
-        let peers = if kept || last { peers::measure(&peers)? } else { vec![] };
+        let peers = if kept || last { peers::measure(&installed)? } else { vec![] };
         Ok((format!("{}\n{verdict}", report::table(&comparison, &peers)), kept))
     }))
 }

@@ -346,12 +346,13 @@ impl Drop for Functions {
 /// AWS variables.
 fn watch(program: &Path, address: SocketAddr, plan: &Plan<'_>) -> Command {
     let mut command = Command::new(program);
-    // Every Cargo inside `cargo run` needs the same folder and cleaned variables.
+    // Without the variables that `cargo()` removes, as for every Cargo.
     let cargo = cargo();
     for (name, _) in cargo.get_envs() {
         command.env_remove(name);
     }
-    // cargo-lambda watches every folder below its own, once for each process, also with `--ignore-changes`. Not `target`.
+    // cargo-lambda watches all folders below its working directory, once for each process, even with `--ignore-changes`. This
+    // one has no `target`.
     command.current_dir(workspace_root().join("infra/dev"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -32,7 +32,8 @@ impl DynamoDbLocal {
         let address = free_port()?;
         let mut command = Command::new("java");
         command
-            // The slower compiler of Java repays only in a process that lives for minutes.
+            // Only the C1 compiler: C2 costs more than it saves in the gate, where this process is short-lived. The figures of
+            // `cargo verify --full --only import` are measured with it, too.
             .arg("-XX:TieredStopAtLevel=1")
             .arg(format!("-Djava.library.path={}", libraries.display()))
             .arg("-cp")

@@ -45,7 +45,7 @@ const CC: Program = Program {
     install: "install a C compiler (Debian: apt-get install gcc; macOS: xcode-select --install)",
 };
 
-/// For libFuzzer.
+/// The step `clippy` compiles libFuzzer.
 const CXX: Program = Program {
     name: "c++",
     install: "install a C++ compiler (Debian: apt-get install g++; macOS: xcode-select --install)",

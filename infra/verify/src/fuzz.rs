@@ -59,9 +59,11 @@ fn subcommand(name: &str) -> Result<Command> {
         .current_dir(workspace_root())
         // The sanitizer's flags are unstable. With this variable the pinned compiler takes them, and no other one is needed.
         .env("RUSTC_BOOTSTRAP", "1")
-        // The release profile is for size, and strips the lines from the stack of a crash.
+        // The base of the development profile: the levels of single crates in Cargo.toml stay.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
-        .args(["fuzz", name, "--dev", "--features", "targets", "--fuzz-dir", "fuzz"]);
+        // Not the release profile, which optimises for size and strips symbols. One codegen unit, because the instrumentation
+        // prevents inlining between units.
+        .args(["fuzz", name, "--dev", "--codegen-units", "1", "--features", "targets", "--fuzz-dir", "fuzz"]);
     Ok(command)
 }
 

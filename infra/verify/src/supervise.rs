@@ -99,14 +99,17 @@ pub(crate) fn run_all(steps: &[&'static Step], settings: &Settings) -> Result<bo
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     say(&format!("\n{}", summary(&names, &outcomes, started.elapsed(), settings.depth)));
     if let Some(installation) = installation {
-        // The programs that it runs would outlive this process.
+        // Programs of an installation would outlive this process.
+        if !installation.is_finished() {
+            say("waiting for the installation of the tools");
+        }
         let until = Instant::now() + INSTALLATION;
         while !installation.is_finished() && Instant::now() < until {
             thread::sleep(TICK);
         }
         if !installation.is_finished() {
             bail!(
-                "the installation of the tools does not end: target/tools has a lock for each, and the last one that it printed hangs"
+                "the installation of the tools still runs after 10 minutes: a process that holds a lock in target/tools hangs"
             );
         }
         if installation.join().is_err() {

@@ -272,7 +272,7 @@ pub(crate) fn from_session(session: &Session) -> Item {
         put(ACCOUNT, AttributeValue::Bool(false));
     }
     let (scope, lifetime) = (&session.scope, session.absolute_end.since(session.created_at));
-    if has_shape_of_enrolment(scope.is_empty(), lifetime) {
+    if session.for_enrolment || has_shape_of_enrolment(scope.is_empty(), lifetime) {
         put(FOR_ENROLMENT, AttributeValue::Bool(session.for_enrolment));
     }
     if session.authentication != by_password(session.created_at) {
@@ -373,8 +373,8 @@ pub(crate) fn to_last_use(item: &Item) -> Result<LastUse, StoreError> {
     Ok(LastUse { session: read.parsed(SESSION, SessionId::parse)?, at })
 }
 
-/// Whether a session is open for the enrolment of a second factor alone. Each session with the shape of one has the attribute.
-/// Those of earlier versions have none, and their shape decides: they live an hour at most.
+/// Whether a session is open for the enrolment of a second factor alone. An item without the attribute, as earlier versions
+/// wrote it, is judged by its shape: no scope, and an hour at most.
 pub(crate) fn is_for_enrolment(item: &Item) -> Result<bool, StoreError> {
     let read = Reader { table: "sessions", item };
     if let Some(stored) = read.optional(FOR_ENROLMENT, Reader::flag)? {
@@ -467,7 +467,7 @@ mod tests {
             scope: Scope::parse("a b").unwrap(),
             claims: Claims::parse("{\"tenant\":\"acme\"}").unwrap(),
             account: false,
-            for_enrolment: false,
+            for_enrolment: true,
             authentication: Authentication::new(NOW, Methods::of(&Method::ALL)),
             key: None,
             ended: Some(Ended { at: NOW, reason: EndReason::Reuse }),

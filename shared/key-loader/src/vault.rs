@@ -129,18 +129,13 @@ impl Vault for SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(secret).version_stage(CURRENT);
         match request.move_to_version_id(to).remove_from_version_id(from).send().await {
             Ok(_) => Ok(true),
-            Err(error) => {
-                // A request whose response was lost may have moved the label.
-                let current = self.read(secret, Which::Current).await;
-                let moved = matches!(current, Ok(Some((version, _))) if version == to);
-                // Another version has the label. Moving a label is the only lock that Secrets Manager offers.
-                let overtaken = error.code() == Some("InvalidParameterException");
-                if moved || overtaken {
-                    Ok(moved)
-                } else {
-                    Err(failed("UpdateSecretVersionStage", secret, error))
-                }
-            }
+            Err(error) => match self.read(secret, Which::Current).await {
+                // A request whose response was lost has moved the label.
+                Ok(Some((version, _))) if version == to => Ok(true),
+                // Moving a label is the only compare-and-swap of Secrets Manager. With this error, another version has the label.
+                current if error.code() == Some("InvalidParameterException") => current.map(|_| false),
+                _ => Err(failed("UpdateSecretVersionStage", secret, error)),
+            },
         }
     }
 

@@ -386,7 +386,7 @@ pub enum Event {
         /// Whether the change is complete. Otherwise a dependency failed, and it may have happened in part.
         complete: bool,
     },
-    /// A request was rejected before any request to the store.
+    /// A request was rejected before any request to the store, or because its user changed meanwhile. It stored nothing.
     #[serde(rename = "request.refused")]
     RequestRefused {
         /// The `error` of the response.

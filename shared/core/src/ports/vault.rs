@@ -79,7 +79,8 @@ pub trait Vault {
         stages: &[Stage],
     ) -> impl Future<Output = Result<(), VaultError>> + Send;
 
-    /// Moves the label `AWSCURRENT` from one version to another. Returns whether it was at the first.
+    /// Moves the label `AWSCURRENT` from one version to another. A repeat is a success. Returns `false` if another version has
+    /// the label.
     fn promote(
         &self,
         secret: &str,

@@ -142,7 +142,7 @@ impl Source {
             Self::GoClientCredentials => vec![tool("DAYPASS_TEST_GO_PROGRAM"), "clientcredentials".into()],
             Self::Java(file) => {
                 let libraries = tool("DAYPASS_TEST_JAVA_LIBRARIES").join("*");
-                // The slower compiler of Java repays only in a process that lives for minutes.
+                // Only the C1 compiler: the program ends in seconds.
                 let quick = "-XX:TieredStopAtLevel=1".into();
                 vec!["java".into(), quick, "--class-path".into(), libraries, sources.join("java").join(file)]
             }
