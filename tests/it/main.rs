@@ -40,3 +40,4 @@ mod suites;
 mod template;
 mod throttle;
 mod upgrades;
+mod vault;

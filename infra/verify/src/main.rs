@@ -41,7 +41,7 @@ struct Arguments {
     /// Continue with the other steps after a failure
     #[arg(long)]
     keep_going: bool,
-    /// Parallel steps; most of them wait more than they compute
+    /// Parallel steps
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     jobs: u8,
     /// Alias of --full --only arm64
