@@ -1,7 +1,5 @@
 //! Errors of Secrets Manager while a label moves.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
-
 use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
 use daypass_core::ports::vault::Vault;
 use daypass_key_loader::SecretsManager;
