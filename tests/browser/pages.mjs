@@ -73,9 +73,10 @@ export async function logIn(page) {
 
 export async function signedIn(page) {
   await page.locator("#signed-in").waitFor();
-  // The page has loaded its content.
+  // The page has loaded its content. A request that a test interrupts by a logout would be an error in the console.
   await text(page, "#call-result", /^GET \/whoami: 200 in \d+ ms/);
   await page.locator("#sessions li").first().waitFor();
+  await text(page, "#factors-text", /^A login needs /);
 }
 
 /** Waits until the text of an element matches, and returns it. */

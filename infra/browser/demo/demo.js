@@ -199,8 +199,8 @@ const addPasskey = () =>
     byId("log-out-error").textContent = "";
     try {
       await daypass.registerPasskey(`Passkey of ${deviceName({ device: navigator.userAgent })}`);
-      log("Added a passkey: the next login needs no password.");
       await showFactors();
+      log("Added a passkey: the next login needs no password.");
     } catch (error) {
       byId("log-out-error").textContent = errorText(error);
     }

@@ -150,8 +150,8 @@ const confirm = (event) => {
     closeEnrolment();
     byId("recovery-codes").replaceChildren(...codes.map((code) => Object.assign(document.createElement("li"), { textContent: code })));
     byId("recovery").hidden = false;
-    log("Added: the next login needs a code of the app.");
     await showFactors();
+    log("Added: the next login needs a code of the app.");
     byId("recovery-title").focus();
   });
 };
@@ -160,8 +160,8 @@ const remove = () =>
   withBusy(byId("remove-factor"), async () => {
     if (!(await call("/totp", "DELETE"))) return;
     byId("recovery").hidden = true;
-    log("Removed: a login needs the password alone.");
     await showFactors();
+    log("Removed: a login needs the password alone.");
     byId("factors-title").focus();
   });
 
