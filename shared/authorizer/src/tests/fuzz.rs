@@ -1,15 +1,15 @@
-//! Ten thousand events and tokens with one change each. Nothing panics, each bad request is denied, and no caller
+//! Events and tokens with one change each. Nothing panics, each bad request is denied, and no caller
 //! causes an error that API Gateway turns into a 500.
 
 use super::*;
+use daypass_testkit::depth::amount;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-const CASES: u32 = 10_000;
-
 /// A runner with the same cases in each run.
 fn runner() -> TestRunner {
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let cases = u32::try_from(amount("cases", 1_000, 10_000)).unwrap();
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
