@@ -50,10 +50,11 @@ struct Shared {
 }
 
 impl Guard {
-    /// Fetches the keys and the list of revoked sessions, and fetches both again in the background.
+    /// Fetches the keys and the list of revoked sessions, and fetches both again in the background. Without keys, each token is
+    /// answered with 503 or makes the next fetch.
     ///
     /// # Errors
-    /// A URL is malformed, or the keys cannot be fetched. A feed that fails is no error: `limits` decides.
+    /// A URL is malformed.
     pub(crate) async fn start(
         issuer: &str,
         audience: String,
@@ -64,7 +65,7 @@ impl Guard {
         let keys =
             Document::new(format!("{issuer}/.well-known/jwks.json").parse()?, DEADLINE, MAX_KEYS_BYTES)?;
         let issuer = Issuer::parse(issuer)?;
-        let verifier = verifier(&issuer, &audience, &keys).await?;
+        let without_keys = Verifier::new(issuer.clone(), audience.clone(), &Jwks::new(Vec::new()))?;
         let guard = Self(Arc::new(Shared {
             issuer,
             audience,
@@ -72,10 +73,11 @@ impl Guard {
             keys,
             feed: Channel::new(feed.parse()?, DEADLINE, MAX_ANSWER_BYTES)?,
             interval: limits.interval,
-            verifier: RwLock::new(verifier),
-            fetched: tokio::sync::Mutex::new((now(), true)),
+            verifier: RwLock::new(without_keys),
+            fetched: tokio::sync::Mutex::new((now(), false)),
             revoked: Mutex::new(RevokedSet::new(limits)),
         }));
+        guard.0.renew_keys(Duration::ZERO).await;
         guard.0.poll().await;
         let (keys, feed) = (guard.clone(), guard.clone());
         tokio::spawn(async move {
