@@ -25,10 +25,10 @@ const given = (name) => {
 /** The gateway, which is also the demo page's own origin, and its second origin. Without a slash at the end. */
 export const API = given("DAYPASS_TEST_API");
 export const SECOND = given("DAYPASS_TEST_SECOND");
-/** The origin of the scenarios' page, which the client `demo` is registered for. */
-export const PAGE = given("DAYPASS_TEST_PAGE");
-/** The proxy before the API. DPoP proofs of the scenarios' page name it. */
-const PROXY = given("DAYPASS_TEST_PROXY");
+/** The origin of the module's scenarios, which the client `demo` is registered for. */
+export const PAGE = process.env.DAYPASS_TEST_PAGE;
+/** The proxy before the API. DPoP proofs of that origin name it. */
+const PROXY = process.env.DAYPASS_TEST_PROXY;
 /** Where screenshots and profiles go. */
 export const FOLDER = given("DAYPASS_TEST_FOLDER");
 export const USER = { username: given("DAYPASS_TEST_USERNAME"), password: given("DAYPASS_TEST_PASSWORD") };

@@ -1,5 +1,6 @@
 //! The browser module and the demo page in Chromium, with the whole stack: function processes behind the local API Gateway,
-//! over an embedded DynamoDB. The scenarios are in `tests/browser/*.mjs`. This module starts the stack.
+//! over an embedded DynamoDB. The scenarios are in the folders of `tests/browser`. This module starts a stack for each folder, because
+//! scenarios change the demo user.
 //!
 //! `cargo verify --only browser` runs it. The files of a run are in `target/browser`: profiles, screenshots, the library
 //! that sets Chromium's clock.
@@ -14,74 +15,102 @@ use daypass_core::client::Origin;
 use daypass_dev::{DEMO_PASSWORD, DEMO_USER, Runner, Settings, Stack};
 use daypass_testkit::functions;
 use daypass_tools::{free_port, node, target_dir, workspace_root};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
+use tempfile::TempDir;
 
 /// 2 s in place of 30 s. A retry of a lost response comes later than this, so that the attempt id must identify it, or the
 /// session ends.
 const GRACE_SECONDS: &str = "2";
 
+/// The module `@daypass/browser`, in pages of the tests.
 #[test]
-fn in_chromium() {
-    let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
-    let [playwright, chromium] =
-        ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| std::env::var_os(name).expect(tool));
-    let folder = target_dir().join("browser");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-
+fn the_module_in_chromium() {
+    let folder = empty_folder("module");
     let clock = cfg!(target_os = "linux").then(|| clock(&folder));
-
     // The page of the scenarios, whose origin is registered. Foreign pages use other ports.
     let page = format!("http://localhost:{}", free_port().unwrap().port());
     // The API as that page sees it. DPoP proofs name this URL.
     let proxy = format!("http://localhost:{}", free_port().unwrap().port());
     let state = tempfile::tempdir().unwrap();
     let settings = Settings {
-        page_port: Some(0),
-        runner: Runner::Built(functions::built("browser")),
         origins: vec![Origin::parse(&page).unwrap()],
-        ..Settings::new(state.path().to_path_buf())
-            .variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
-            .variable("DAYPASS_DPOP_ORIGINS", &proxy)
+        ..settings(&state).variable("DAYPASS_DPOP_ORIGINS", &proxy)
     };
     let stack = Stack::start(&settings).unwrap();
-    let [demo, second] = stack.page_urls().unwrap();
-    let https_state = tempfile::tempdir().unwrap();
-    let https = Settings {
-        page_port: Some(0),
-        https: true,
-        runner: Runner::Built(functions::built("browser")),
-        ..Settings::new(https_state.path().to_path_buf())
-    };
-    let https = Stack::start(&https).unwrap();
-    let [https_demo, https_second] = https.page_urls().unwrap();
-    let scenarios = scenarios(&workspace_root().join("tests/browser"));
+    let mut node = scenarios(&folder, &stack);
+    node.env("DAYPASS_TEST_PAGE", &page)
+        .env("DAYPASS_TEST_PROXY", &proxy)
+        .envs(clock.map(|library| ("DAYPASS_TEST_CLOCK_LIBRARY", library)));
+    play(node);
+}
 
-    let before = Instant::now();
+/// The demo page, over HTTP and over HTTPS.
+#[test]
+fn the_demo_page_in_chromium() {
+    let folder = empty_folder("demo");
+    let (state, https_state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stack = Stack::start(&settings(&state)).unwrap();
+    let https = Stack::start(&Settings { https: true, ..settings(&https_state) }).unwrap();
+    let [https_demo, https_second] = https.page_urls().unwrap();
+    let mut node = scenarios(&folder, &stack);
+    node.env("DAYPASS_TEST_HTTPS", https_demo.trim_end_matches('/'))
+        .env("DAYPASS_TEST_HTTPS_SECOND", https_second.trim_end_matches('/'))
+        .env("DAYPASS_TEST_AUTHORITY", https.authority().unwrap());
+    play(node);
+}
+
+/// The folder for the files of a run.
+fn empty_folder(name: &str) -> PathBuf {
+    let folder = target_dir().join("browser").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn settings(state: &TempDir) -> Settings {
+    Settings {
+        page_port: Some(0),
+        runner: Runner::Built(functions::built("browser")),
+        ..Settings::new(state.path().to_path_buf()).variable("DAYPASS_GRACE_SECONDS", GRACE_SECONDS)
+    }
+}
+
+/// The command that plays the scenarios of the folder in `tests/browser` with the name of `folder`.
+fn scenarios(folder: &Path, stack: &Stack) -> Command {
+    let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
+    let [playwright, chromium] =
+        ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| std::env::var_os(name).expect(tool));
+    let [demo, second] = stack.page_urls().unwrap();
+    let sources = workspace_root().join("tests/browser").join(folder.file_name().unwrap());
+    let mut files: Vec<_> = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
     let mut node = node().unwrap();
-    // One file after the other, so that the times of a scenario do not depend on the load of another.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&scenarios);
+    // One file after the other, since all have one demo user.
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     node.current_dir(workspace_root())
         .env("CHROMIUM", chromium)
         .env("DAYPASS_TEST_PLAYWRIGHT", playwright)
-        .env("DAYPASS_TEST_FOLDER", &folder)
+        .env("DAYPASS_TEST_FOLDER", folder)
         .env("DAYPASS_TEST_API", demo.trim_end_matches('/'))
         .env("DAYPASS_TEST_SECOND", second.trim_end_matches('/'))
-        .env("DAYPASS_TEST_HTTPS", https_demo.trim_end_matches('/'))
-        .env("DAYPASS_TEST_HTTPS_SECOND", https_second.trim_end_matches('/'))
-        .env("DAYPASS_TEST_AUTHORITY", https.authority().unwrap())
-        .env("DAYPASS_TEST_PAGE", &page)
-        .env("DAYPASS_TEST_PROXY", &proxy)
         .env("DAYPASS_TEST_DYNAMODB", stack.dynamodb_url())
         .env("DAYPASS_TEST_SESSIONS", &stack.variables()["DAYPASS_SESSIONS_TABLE"])
         .env("DAYPASS_TEST_SES", stack.ses_url())
         .env("DAYPASS_TEST_USERNAME", DEMO_USER)
-        .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD)
-        .envs(clock.map(|library| ("DAYPASS_TEST_CLOCK_LIBRARY", library)));
+        .env("DAYPASS_TEST_PASSWORD", DEMO_PASSWORD);
+    node
+}
+
+/// Plays the scenarios, and requires that each one passes.
+fn play(mut node: Command) {
+    let is_file = |argument: &&OsStr| Path::new(argument).extension().is_some_and(|kind| kind == "mjs");
+    let files = node.get_args().filter(is_file).count();
+    let before = Instant::now();
     let mut child = node.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut counts = [("tests", None), ("pass", None)];
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -94,10 +123,11 @@ fn in_chromium() {
         }
     }
     let status = child.wait().unwrap();
-    tell(&format!("{} files of scenarios in {:.0} s", scenarios.len(), before.elapsed().as_secs_f64()));
+    tell(&format!("{files} files of scenarios in {:.0} s", before.elapsed().as_secs_f64()));
     assert!(status.success(), "a scenario failed: see above");
     let [(_, tests), (_, passed)] = counts;
-    assert!(tests > Some(scenarios.len()), "the scenarios did not run: {tests:?}");
+    // Node.js counts a file without tests as one.
+    assert!(files > 0 && tests > Some(files), "the scenarios did not run: {tests:?}");
     assert_eq!(tests, passed, "a scenario was left out");
 }
 
@@ -118,16 +148,4 @@ fn clock(folder: &Path) -> PathBuf {
 #[expect(clippy::explicit_write, reason = "the test runner keeps what `eprintln!` writes")]
 fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
-}
-
-/// The files with scenarios, without shared modules.
-fn scenarios(folder: &Path) -> Vec<String> {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<String> = files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "mjs"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "harness.mjs" && name != "pages.mjs"))
-        .map(|path| path.display().to_string())
-        .collect();
-    files.sort();
-    files
 }

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { API, until } from "./harness.mjs";
-import { inBrowser, open, signedIn, text } from "./pages.mjs";
+import { API, until } from "../harness.mjs";
+import { inBrowser, open, signedIn, text } from "../pages.mjs";
 
 const FIRST = "correct horse battery";
 const SECOND = "another horse and its battery";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import { API, until } from "./harness.mjs";
-import { inBrowser, open, signedIn, text } from "./pages.mjs";
+import { API, until } from "../harness.mjs";
+import { inBrowser, open, signedIn, text } from "../pages.mjs";
 
 const EMAIL = "second@example.com";
 const PASSWORD = "correct horse battery";

@@ -6,7 +6,7 @@ import path from "node:path";
 import {
   CLOCK, DEVICE_COOKIE, PAGE, amount, call, endElsewhere, events, files, generation, launchPlain, launchWithClock, scenario, session, sleep,
   state, until,
-} from "./harness.mjs";
+} from "../harness.mjs";
 
 /** What looks like a token, whichever it is: ours by its prefix, and any JWT. */
 const TOKEN = /daypass_rt_|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+/;

@@ -9,8 +9,8 @@ import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import tls from "node:tls";
-import { API, COOKIE, DEVICE_COOKIE, FOLDER, SECOND, USER } from "./harness.mjs";
-import { inBrowser, launch, logIn, open, signedIn, text } from "./pages.mjs";
+import { API, COOKIE, DEVICE_COOKIE, FOLDER, SECOND, USER } from "../harness.mjs";
+import { inBrowser, launch, logIn, open, signedIn, text } from "../pages.mjs";
 
 /** Largest picture for the README, in bytes. */
 const PICTURE_LIMIT = 150_000;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import {
   API, CLOCK, USER, call, events, generation, launchWithClock, scenario, session, sleep, state, until,
-} from "./harness.mjs";
+} from "../harness.mjs";
 
 const { subtle } = webcrypto;
 const TABS = 8;

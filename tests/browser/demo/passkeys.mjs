@@ -5,8 +5,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { API, USER, until } from "./harness.mjs";
-import { inBrowser, logIn, open, signedIn, text } from "./pages.mjs";
+import { API, USER, until } from "../harness.mjs";
+import { inBrowser, logIn, open, signedIn, text } from "../pages.mjs";
 
 /** An authenticator that answers without a person. With `uv` it verifies one. */
 async function authenticator(page, { uv = true } = {}) {

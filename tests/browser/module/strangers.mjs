@@ -1,7 +1,7 @@
 // Pages of other origins, in the browser of a user who is logged in or not.
 
 import assert from "node:assert/strict";
-import { COOKIE, STRANGER, USER, call, generation, scenario, session, sleep, table, until } from "./harness.mjs";
+import { COOKIE, STRANGER, USER, call, generation, scenario, session, sleep, table, until } from "../harness.mjs";
 
 const PATHS = ["/login", "/refresh", "/revoke"];
 const ENCODINGS = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
