@@ -9,6 +9,7 @@
 )]
 
 pub mod authenticator;
+pub mod aws;
 pub mod bench;
 pub mod contract;
 pub mod key;

@@ -1,10 +1,9 @@
 //! The mailer of a [`Service`] over a local SES, and the records of the outbox that start it.
 
+use crate::aws::aws_at;
 use crate::bench::Bench;
 use crate::service::Service;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::AttributeValue;
-use daypass_aws::{ProxyConfig, SdkConfig, https_client};
 use daypass_core::flow::mailer::Mailer;
 use daypass_dynamodb::DynamoDb;
 use daypass_testkit::ses::{Mail, Ses};
@@ -21,19 +20,6 @@ pub struct Mailroom {
     mailer: Mailer<DynamoDb, daypass_mail::Ses>,
     /// Ids of the items that became records.
     seen: Mutex<BTreeSet<String>>,
-}
-
-/// Credentials and region of a fake AWS service at this URL.
-#[must_use]
-pub fn aws_at(url: &str) -> SdkConfig {
-    let credentials = Credentials::new("key", "secret", None, None, "daypass_tests");
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .endpoint_url(url)
-        .http_client(https_client(ProxyConfig::disabled))
-        .build()
 }
 
 impl Mailroom {

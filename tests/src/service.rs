@@ -1,6 +1,7 @@
 //! All functions in the process of the test, wired as in their `main.rs`. The clock can be set, the log can be read, and
 //! password hashes are counted. The store behind them is a real DynamoDB API, with a recorder in between.
 
+use crate::aws::aws_at;
 use crate::bench::{Bench, NOW};
 use crate::key::Key;
 use crate::openapi::assert_described;
@@ -9,7 +10,6 @@ use data_encoding::BASE64URL_NOPAD;
 use daypass_admin::ClientDocument;
 use daypass_admin_function::AdminApi;
 use daypass_authorizer::Authorizer;
-use daypass_aws::SdkConfig;
 use daypass_core::account::claims::Claims;
 use daypass_core::client::machine::{MachineDocument, Machines, Registry};
 use daypass_core::config::{self, MailerConfig};
@@ -35,6 +35,7 @@ use daypass_core::ports::store::{User, UserStatus};
 use daypass_core::secret::{Password, ProxySecrets};
 use daypass_core::token::nonce;
 use daypass_dynamodb::{Addition, DynamoDb, TableNames};
+use daypass_key_loader::SecretsManager;
 use daypass_migration::COGNITO_ENDPOINT;
 use daypass_passwords::Passwords;
 use daypass_runtime::OsEntropy;
@@ -304,7 +305,7 @@ impl Service {
                 store: store(),
                 clients: ClientDocument {
                     source: machines.path().join("machines.json").display().to_string(),
-                    aws: SdkConfig::builder().build(),
+                    vault: SecretsManager::connect(&aws_at("http://secrets.invalid")),
                 },
                 peppers: Peppers::from_document(&keys).unwrap(),
                 passwords: Passwords::standard(),

@@ -6,7 +6,7 @@ use daypass_aws::SdkConfig;
 use daypass_core::config::{self, AdminConfig};
 use daypass_core::keys::Peppers;
 use daypass_dynamodb::{DynamoDb, TableNames};
-use daypass_key_loader::{is_temporary, load_for_function};
+use daypass_key_loader::{SecretsManager, is_temporary, load_for_function};
 use daypass_lambda::{Cors, Function};
 use daypass_passwords::Passwords;
 use daypass_runtime::{BoxError, context, environment};
@@ -38,6 +38,7 @@ async fn build(
     let store = DynamoDb::kept_or_connected(last.map(|last| last.store.clone()), &aws, tables);
     let (keys, store) = tokio::join!(load_for_function(&config.keys, &aws, &log), store);
     let passwords = Passwords::configured(config::lookup(&environment))?;
-    let clients = ClientDocument { source: config.machines.unwrap_or_default(), aws };
+    let vault = SecretsManager::connect(&aws);
+    let clients = ClientDocument { source: config.machines.unwrap_or_default(), vault };
     Ok(AdminApi { store, clients, peppers: Peppers::from_document(&keys?)?, passwords, context: context() })
 }

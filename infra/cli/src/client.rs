@@ -8,7 +8,7 @@ use daypass_admin::{
     ClientDocument, ClientError, ClientView, Clients, KeyView, NewKey, NewKeyView, RevokedView, public_key,
 };
 use daypass_core::client::machine::{CredentialId, Machine, MachineId};
-use daypass_key_loader::{LoadError, MachinesError};
+use daypass_key_loader::{LoadError, MachinesError, SecretsManager};
 use daypass_runtime::SystemClock;
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::base::time::{Clock, Timestamp};
@@ -117,7 +117,8 @@ pub(crate) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let target = target::open(args.store, environment, output).await?;
-    let document = ClientDocument { source: target.machines(environment)?, aws: daypass_aws::load().await };
+    let vault = SecretsManager::for_operator(&daypass_aws::load().await);
+    let document = ClientDocument { source: target.machines(environment)?, vault };
     let clients = Clients { admin: target.admin(), document: &document };
     let refuse = |error: ClientError| failure(&error, &target);
     match args.verb {

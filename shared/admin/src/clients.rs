@@ -1,13 +1,12 @@
 //! Machine clients. Their document is in a secret of its own, and not in the tables.
 
 use crate::Admin;
-use daypass_aws::SdkConfig;
 use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret, session_of,
 };
 use daypass_core::ports::store::StoreError;
 use daypass_core::secret::SecretString;
-use daypass_key_loader::{MachinesError, StoredMachines};
+use daypass_key_loader::{MachinesError, SecretsManager, StoredMachines};
 use daypass_verifier::base::scope::Scope;
 use daypass_verifier::jose::jwk::Jwk;
 use daypass_verifier::jose::verify::VerifyingKey;
@@ -22,8 +21,8 @@ const ATTEMPTS: usize = 5;
 pub struct ClientDocument {
     /// The ARN of the secret, or a file.
     pub source: String,
-    /// Region and credentials of Secrets Manager.
-    pub aws: SdkConfig,
+    /// Where the secret is.
+    pub vault: SecretsManager,
 }
 
 /// The operations on machine clients.
@@ -162,7 +161,7 @@ impl Clients<'_> {
     }
 
     async fn read(&self) -> Result<StoredMachines, ClientError> {
-        Ok(StoredMachines::read(&self.document.source, &self.document.aws).await?)
+        Ok(StoredMachines::read(&self.document.source, &self.document.vault).await?)
     }
 
     /// Changes the document, and revokes the tokens of the keys that `edit` returns before it writes. `edit` runs again on a newer
@@ -179,7 +178,7 @@ impl Clients<'_> {
                 let session = session_of(client, key);
                 self.admin.store.revoke_machine(client, session, self.admin.clock.now()).await?;
             }
-            if stored.write(&self.document.aws, self.admin.entropy).await? {
+            if stored.write(&self.document.vault, self.admin.entropy).await? {
                 return Ok(ends);
             }
         }

@@ -105,9 +105,9 @@ impl StoredMachines {
     ///
     /// # Errors
     /// [`MachinesError`] if it cannot be read or is malformed.
-    pub async fn read(source: &str, aws: &SdkConfig) -> Result<Self, MachinesError> {
+    pub async fn read(source: &str, vault: &SecretsManager) -> Result<Self, MachinesError> {
         let (version, text) = if is_secret(source) {
-            let read = SecretsManager::connect(aws).read(source, Which::Current).await?;
+            let read = vault.read(source, Which::Current).await?;
             read.map(|(version, text)| (version, text.expose().to_vec())).unzip()
         } else {
             (None, read_file(source)?)
@@ -120,7 +120,7 @@ impl StoredMachines {
     ///
     /// # Errors
     /// [`MachinesError`] if it cannot be written.
-    pub async fn write(&self, aws: &SdkConfig, entropy: &dyn Entropy) -> Result<bool, MachinesError> {
+    pub async fn write(&self, vault: &SecretsManager, entropy: &dyn Entropy) -> Result<bool, MachinesError> {
         let json = self.document.to_json().map_err(MachinesError::Unusable)?;
         // Before the write: AWS-LC rejects a point that is not on its curve.
         machines_of(self.document.clone(), &self.source)?;
@@ -129,7 +129,6 @@ impl StoredMachines {
             let written = replace_file(path, &json).map(|()| true);
             return written.map_err(|error| MachinesError::File(self.source.clone(), error));
         }
-        let vault = SecretsManager::connect(aws);
         let new = data_encoding::HEXLOWER.encode(&random::<16>(entropy));
         let Some(version) = &self.version else {
             // A version keeps its first value, so the first of two operators wins.

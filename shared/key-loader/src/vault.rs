@@ -3,7 +3,7 @@
 use crate::client;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use daypass_aws::SdkConfig;
+use daypass_aws::{OPERATOR, SdkConfig};
 use daypass_core::ports::vault::{Stage, Vault, VaultError, Which};
 use daypass_core::secret::Secret;
 use std::error::Error;
@@ -13,10 +13,16 @@ use std::error::Error;
 pub struct SecretsManager(Client);
 
 impl SecretsManager {
-    /// A client with this configuration.
+    /// The client of a function.
     #[must_use]
     pub fn connect(aws: &SdkConfig) -> Self {
         Self(client(aws, 1))
+    }
+
+    /// The client of an operator's command, with longer time limits.
+    #[must_use]
+    pub fn for_operator(aws: &SdkConfig) -> Self {
+        Self(client(aws, OPERATOR))
     }
 
     async fn versions(&self, secret: &str) -> Result<Vec<(String, Vec<Stage>)>, VaultError> {

@@ -9,13 +9,15 @@ use daypass_core::client::machine::{
     Credential, CredentialId, Machine, MachineDocument, MachineId, SecretDigest, new_secret,
 };
 use daypass_core::http::request::Request;
+use daypass_key_loader::SecretsManager as Vault;
 use daypass_runtime::OsEntropy;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::Action;
 use daypass_testkit::secrets_manager::{ARN, SecretsManager};
+use daypass_tests::aws::aws_at;
 use daypass_tests::bench::NOW;
 use daypass_tests::key::Key;
-use daypass_tests::mailroom::{Mailroom, aws_at, token_and_code};
+use daypass_tests::mailroom::{Mailroom, token_and_code};
 use daypass_tests::openapi::{Shown, description};
 use daypass_tests::service::{PASSWORD, Service, operator, post, request};
 use daypass_verifier::base::scope::Scope;
@@ -446,7 +448,8 @@ async fn without_clients(seen: &mut Seen, service: &mut Service) {
         ("DELETE", "/admin/client?client_id=client_billing", ""),
     ];
     let secrets = SecretsManager::start("not a document".to_owned()).await.unwrap();
-    *service.client_document() = ClientDocument { source: ARN.to_owned(), aws: aws_at(secrets.url()) };
+    let vault = Vault::connect(&aws_at(secrets.url()));
+    *service.client_document() = ClientDocument { source: ARN.to_owned(), vault };
     for answers in [false, true] {
         if answers {
             secrets.answer();

@@ -4,10 +4,10 @@ use crate::bench::{Bench, PASSWORD, wait_for};
 use crate::session;
 use daypass_admin::ClientDocument;
 use daypass_admin_function::{AdminApi, handle};
-use daypass_aws::SdkConfig;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Operator;
+use daypass_key_loader::SecretsManager;
 use daypass_passwords::Passwords;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn api(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> (u16, Va
         store: bench.store.clone(),
         clients: ClientDocument {
             source: bench.folder.path().join("machines.json").display().to_string(),
-            aws: SdkConfig::builder().build(),
+            vault: SecretsManager::connect(&wait_for(daypass_aws::load())),
         },
         peppers: Peppers::from_document(&keys).unwrap(),
         passwords: Passwords::standard(),

@@ -1,8 +1,10 @@
 use crate::bench::{Bench, Daypass, PASSWORD, daypass, wait_for};
+use daypass_core::client::machine::MachineDocument;
 use daypass_core::config::Tables;
 use daypass_dynamodb::DynamoDb;
 use daypass_testkit::embedded::Embedded;
 use daypass_testkit::recorder::{Action, Recorder};
+use daypass_testkit::secrets_manager::{ARN, SecretsManager};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
@@ -292,6 +294,16 @@ fn a_slow_network_is_waited_for() {
     assert!(local.ok().contains("alice"));
     let remote = show().env("AWS_ENDPOINT_URL", slow.url()).env("AWS_REGION", "eu-west-1");
     assert!(remote.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s").ok().contains("alice"));
+
+    let clients = MachineDocument::new().to_json().unwrap();
+    let secrets = runtime.block_on(SecretsManager::start(clients)).unwrap();
+    secrets.answer();
+    secrets.set_delay(Duration::from_millis(2_500));
+    let list = daypass(bench.folder.path(), &["--json", "client", "list"])
+        .env("DAYPASS_MACHINES", ARN)
+        .env("AWS_ENDPOINT_URL", secrets.url())
+        .env("AWS_REGION", "eu-west-1");
+    assert!(list.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s").ok().contains("clients"));
 }
 
 #[test]
