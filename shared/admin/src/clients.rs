@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 5;
 pub struct ClientDocument {
     /// The ARN of the secret, or a file.
     pub source: String,
-    /// Where the secret is.
+    /// The client of Secrets Manager. Not used with a file.
     pub vault: SecretsManager,
 }
 

@@ -99,7 +99,8 @@ test("a passkey is registered, logs in without a name, is the second factor, and
     assert.ok(stored.isResidentCredential && stored.rpId === "localhost");
 
     // The session has shown the password alone. A passkey renews it without the password, and the device has one of this user.
-    expected.push([403, "/factors/passkeys/options"]);
+    // After a step-up the page requests the list of sessions, which a logout may interrupt.
+    expected.push([403, "/factors/passkeys/options"], [401, "/sessions"]);
     await page.locator("#add-passkey").click();
     await page.locator("#proof-passkey").click();
     await text(page, "#log", /Confirmed: the session has a recent authentication/);
@@ -146,7 +147,7 @@ test("a security key without a PIN is a second factor", { timeout: 120e3 }, () =
     const denied = await asUser(page, "DELETE", `/factors/passkeys/${passkey.passkey_id}`);
     assert.equal(denied.body.acr_values, "2");
     // The key alone is one factor, so it needs the password. It has a credential of this user already.
-    expected.push([403, "/factors/passkeys/options"], [400, "/reauthenticate"]);
+    expected.push([403, "/factors/passkeys/options"], [400, "/reauthenticate"], [401, "/sessions"]);
     await page.locator("#add-passkey").click();
     await page.locator("#proof-passkey").click();
     await text(page, "#proof-error", /passkey/);

@@ -1,6 +1,6 @@
 //! The browser module and the demo page in Chromium, with the whole stack: function processes behind the local API Gateway,
-//! over an embedded DynamoDB. The scenarios are in the folders of `tests/browser`. This module starts a stack for each folder, because
-//! scenarios change the demo user.
+//! over an embedded DynamoDB. The scenarios are in the folders of `tests/browser`. Each folder is a
+//! test with its own stacks, because scenarios change the demo user, and the tests run in parallel.
 //!
 //! `cargo verify --only browser` runs it. The files of a run are in `target/browser`: profiles, screenshots, the library
 //! that sets Chromium's clock.

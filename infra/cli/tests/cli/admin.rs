@@ -2,14 +2,21 @@
 
 use crate::bench::{Bench, PASSWORD, wait_for};
 use crate::session;
+use aws_config::BehaviorVersion;
 use daypass_admin::ClientDocument;
 use daypass_admin_function::{AdminApi, handle};
+use daypass_aws::SdkConfig;
 use daypass_core::http::request::Request;
 use daypass_core::keys::{Document, Peppers};
 use daypass_core::ports::context::Operator;
 use daypass_key_loader::SecretsManager;
 use daypass_passwords::Passwords;
 use serde_json::{Value, json};
+
+/// A configuration that reads no environment and is not used, because the clients are in a file.
+fn aws() -> SdkConfig {
+    SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build()
+}
 
 /// The answer of the Admin API over the tables of the command.
 fn api(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -18,7 +25,7 @@ fn api(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> (u16, Va
         store: bench.store.clone(),
         clients: ClientDocument {
             source: bench.folder.path().join("machines.json").display().to_string(),
-            vault: SecretsManager::connect(&wait_for(daypass_aws::load())),
+            vault: SecretsManager::connect(&aws()),
         },
         peppers: Peppers::from_document(&keys).unwrap(),
         passwords: Passwords::standard(),

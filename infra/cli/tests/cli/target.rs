@@ -280,7 +280,7 @@ fn the_loopback_of_ipv6_is_this_machine() {
     assert!(named.ok().contains("alice"));
 }
 
-/// An operator far from the region, or on a train. The limits of a function are 1 s for an attempt and 2 s for a request.
+/// An operator far from the region, or on a train. The limits of a function are 1 s for an attempt and 2 s for a request; for a secret, 1.4 s and 3 s.
 #[test]
 fn a_slow_network_is_waited_for() {
     let bench = Bench::new();

@@ -50,8 +50,8 @@ struct Shared {
 }
 
 impl Guard {
-    /// Fetches the keys and the list of revoked sessions, and fetches both again in the background. Without keys, each token is
-    /// answered with 503 or makes the next fetch.
+    /// Fetches the keys and the list of revoked sessions, and fetches both again in the background. Without keys, a token makes
+    /// a fetch, at most every five seconds. While the fetch fails, the response is 503.
     ///
     /// # Errors
     /// A URL is malformed.
