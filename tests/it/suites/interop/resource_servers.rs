@@ -14,7 +14,7 @@ use daypass_verifier::jose::jwk::Algorithm;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
@@ -179,18 +179,24 @@ async fn start_examples(issuer: &str, feed: &Feed) -> Vec<Example> {
     join_all(start).await
 }
 
-/// invariant: The resource servers of the guide accept valid tokens of users and machine clients, need the scope of a
-/// route, and reject all other tokens and those of revoked sessions. Without the feed, `closed` stops them. While no keys can be
-/// fetched, no token with an unknown key is rejected, and a server starts.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_resource_servers_of_the_guide() {
-    let (feed, folder) = (Feed::start().await, tempfile::tempdir().unwrap());
+/// A stack whose keys are in this folder. Port 0 is any free one.
+async fn start_stack(folder: &Path, port: u16) -> Stack {
     let settings = Settings {
         algorithm: Some(Algorithm::Es256),
         runner: Runner::Built(functions::built("interop")),
-        ..Settings::new(folder.path().join("stack")).variable("DAYPASS_KEYS_MAX_AGE_SECONDS", "5")
+        port,
+        ..Settings::new(folder.join("stack")).variable("DAYPASS_KEYS_MAX_AGE_SECONDS", "5")
     };
-    let stack = tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || Stack::start(&settings)).await.unwrap().unwrap()
+}
+
+/// invariant: The resource servers of the guide accept valid tokens of users and machine clients, need the scope of a
+/// route, and reject all other tokens and those of revoked sessions. Without the feed, `closed` stops them. While no keys can be
+/// fetched, no token with an unknown key is rejected. A server starts without keys, and works once there are some.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_resource_servers_of_the_guide() {
+    let (feed, folder) = (Feed::start().await, tempfile::tempdir().unwrap());
+    let stack = start_stack(folder.path(), 0).await;
     feed.lead_to(stack.url());
     let world = World { stack, http: reqwest::Client::builder().no_proxy().build().unwrap() };
     let (examples, machine) = tokio::join!(start_examples(world.stack.url(), &feed), world.machine());
@@ -248,12 +254,13 @@ async fn the_resource_servers_of_the_guide() {
     let fetching = examples.iter().filter(|example| !example.name.starts_with("Express"));
     join_all(fetching.map(|one| one.until("an unknown key without keys", unknown, UNAVAILABLE))).await;
     drop(examples);
-    for example in start_examples(&issuer, &feed).await {
-        example
-            .check("valid, at a server that has no keys yet", Method::GET, &bearer(&user), UNAVAILABLE)
-            .await;
-        example
-            .check("invalid, at a server that has no keys yet", Method::GET, "Bearer a.b.c", REJECTED)
-            .await;
+    let examples = start_examples(&issuer, &feed).await;
+    for example in &examples {
+        example.check("valid, without keys", Method::GET, &bearer(&user), UNAVAILABLE).await;
+        example.check("invalid, without keys", Method::GET, "Bearer a.b.c", REJECTED).await;
     }
+    let port = issuer.rsplit(':').next().unwrap().parse().unwrap();
+    let stack = start_stack(folder.path(), port).await;
+    join_all(examples.iter().map(|one| one.until("the keys are there", &user, ACCEPTED))).await;
+    tokio::task::spawn_blocking(move || drop(stack)).await.unwrap();
 }
