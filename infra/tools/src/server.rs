@@ -1,8 +1,10 @@
 //! A server as a child process, which stops with its children however this process ends.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -195,13 +197,23 @@ fn keep_lines(
     })
 }
 
+/// The ports of [`free_port`]. By default, a system chooses higher ports for connections and for servers that ask for port 0
+/// (Linux from 32768, macOS and Windows from 49152), so none of those takes a port before its server listens. Browsers
+/// block 10080, and none above.
+const PORTS: Range<u16> = 10_081..32_768;
+
 /// An address of 127.0.0.1 without a listener at this moment.
 ///
 /// # Errors
-/// The system has no free port.
+/// None of 100 random ports is free.
 pub fn free_port() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
-    Ok(listener.local_addr()?)
+    let random = || {
+        let number = RandomState::new().hash_one(()) % u64::from(PORTS.end - PORTS.start);
+        PORTS.start + u16::try_from(number).unwrap_or_default()
+    };
+    let addresses = (0..100).map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, random())));
+    let free = addresses.map(|address| TcpListener::bind(address)?.local_addr()).find_map(Result::ok);
+    free.context("could not find a free port")
 }
 
 /// Whether an HTTP server at `address` answers `GET path` within a second, with any status.
@@ -390,5 +402,12 @@ mod tests {
         assert!(answers_http(address, "/"));
         assert!(!answers_http(address, "/"));
         assert!(!answers_http(free_port().unwrap(), "/"));
+    }
+
+    #[test]
+    fn a_free_port_is_none_that_the_system_gives_to_others() {
+        let address = free_port().unwrap();
+        assert!(PORTS.contains(&address.port()), "{address}");
+        TcpListener::bind(address).unwrap();
     }
 }
