@@ -482,7 +482,7 @@ const CONNECTIONS: usize = 64;
 /// concurrency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guesses_from_many_addresses_pass_no_limit() {
-    let guesses = amount("guesses", 1_000, 10_000);
+    let guesses = amount("guesses", 400, 10_000);
     let embedded = Embedded::start(None).unwrap();
     let service = Arc::new(Service::quick_unrecorded(&embedded.url(), &[]).await);
     for name in ["alice", "user1"] {

@@ -1,7 +1,7 @@
 //! Endings of sessions on DynamoDB Local, which `cargo verify` installs and starts. When an ending was answered, its
 //! sessions have ended, although clients refresh and the user logs in at the same time.
 //!
-//! Each way to end sessions first plays every [`Race`] in a given order. Then it runs 25 rounds (200 with `cargo verify
+//! Each way to end sessions first plays every [`Race`] in a given order. Then it runs 10 rounds (200 with `cargo verify
 //! --full`) in a random order. Each round has its own user with [`SESSIONS`] sessions. [`client::TABS`] tabs refresh each of them
 //! repeatedly in parallel, and [`LOGINS`] clients log in and refresh. The ending comes in the middle. After its response,
 //! each client sends one more request. Then the round presents every refresh token that any client has received.
@@ -227,7 +227,7 @@ async fn rounds(way: Way) {
         Arc::new(Service::quick_unrecorded(&url().await, &[("DAYPASS_LOGIN_ATTEMPTS", "100")]).await);
     let mut tally = Tally::default();
     let before = Instant::now();
-    let rounds = u32::try_from(amount("rounds", 25, 200)).unwrap();
+    let rounds = u32::try_from(amount("rounds", 10, 200)).unwrap();
     for round in 0..rounds {
         one_round(&service, way, round, &mut tally).await;
     }
