@@ -18,8 +18,8 @@ use daypass_verifier::base::time::{Clock, Timestamp};
 use daypass_verifier::jose::dpop::Thumbprint;
 use daypass_verifier::jose::jwk::{Algorithm, Jwk};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
@@ -94,6 +94,8 @@ pub(crate) struct BoundCalls {
     hash: String,
     event: Value,
     proofs: AtomicU64,
+    /// Events that are made.
+    prepared: Mutex<Vec<String>>,
 }
 
 impl BoundCalls {
@@ -105,7 +107,21 @@ impl BoundCalls {
             hash: BASE64URL_NOPAD.encode(digest(&SHA256, token.as_bytes()).as_ref()),
             event: event("DPoP", token),
             proofs: AtomicU64::default(),
+            prepared: Mutex::default(),
         }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Vec<String>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event with a new proof.
+    fn new_event(&self) -> String {
+        let mut event = self.event.clone();
+        if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
+            headers.insert("dpop".to_owned(), self.proof().into());
+        }
+        event.to_string()
     }
 
     /// `None` if AWS-LC cannot sign.
@@ -122,12 +138,13 @@ impl BoundCalls {
 }
 
 impl Exchange for BoundCalls {
+    fn prepare(&self, count: usize) {
+        *self.prepared() = (0..count).map(|_| self.new_event()).collect();
+    }
+
     fn event(&self) -> String {
-        let mut event = self.event.clone();
-        if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
-            headers.insert("dpop".to_owned(), self.proof().into());
-        }
-        event.to_string()
+        let prepared = self.prepared().pop();
+        prepared.unwrap_or_else(|| self.new_event())
     }
 }
 
