@@ -210,6 +210,7 @@ impl Programs {
             authorizer,
             round_trip: floor(vec![]),
             verifying: floor(ticket.arguments().map(OsString::from).to_vec()),
+            verifying_two: floor(ticket.arguments().repeat(2).into_iter().map(OsString::from).collect()),
         }
     }
 

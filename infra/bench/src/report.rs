@@ -4,10 +4,14 @@ use crate::measure::{Comparison, Figures};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Largest ratio of a warm invocation to the sum of its verifications and a round trip.
+/// Largest ratio of a warm invocation to the sum of a verification and a round trip.
 ///
-/// invariant: The authorizer takes at most 1.3 times the sum of a round trip and a verification, or two with a DPoP proof.
+/// invariant: The authorizer takes at most 1.3 times the sum of a round trip and a verification.
 const MOST_RATIO: f64 = 1.3;
+/// Largest ratio of a warm invocation with a DPoP proof to a function that verifies two signatures and returns a constant.
+///
+/// invariant: With a DPoP proof, the authorizer takes at most 1.5 times as long as a function that verifies two signatures.
+const MOST_BOUND_RATIO: f64 = 1.5;
 /// Longest cold start, to the request for the first event.
 const MOST_START: Duration = Duration::from_millis(5);
 /// Factor that the gate permits over the limits of times. A busy machine exceeds them a little, and a regression by
@@ -33,18 +37,18 @@ struct Held {
 /// Compares the figures of an authorizer with their limits. Returns the text, and whether all are kept. A `gate`
 /// permits slower times.
 pub(crate) fn verdict(comparison: &Comparison, zip: Option<u64>, gate: bool) -> (String, bool) {
-    let Comparison { authorizer, over_sum, bound_over_sum, .. } = comparison;
+    let Comparison { authorizer, over_sum, bound_over_two, .. } = comparison;
     let lenient = if gate { BUSY } else { 1.0 };
-    let ratio = |name, ratio: f64| Held {
+    let ratio = |name, ratio: f64, most: f64| Held {
         name,
         figure: format!("{ratio:.2}"),
-        limit: format!("{MOST_RATIO:.2}"),
-        kept: ratio <= MOST_RATIO,
-        passes: ratio <= MOST_RATIO * lenient,
+        limit: format!("{most:.2}"),
+        kept: ratio <= most,
+        passes: ratio <= most * lenient,
     };
     let mut rows = vec![
-        ratio("warm / (verification + round trip)", *over_sum),
-        ratio("with a proof / (2 verif. + r. trip)", *bound_over_sum),
+        ratio("warm / (verification + round trip)", *over_sum, MOST_RATIO),
+        ratio("with a proof / bare, two signatures", *bound_over_two, MOST_BOUND_RATIO),
         Held {
             name: "cold start",
             figure: milliseconds(authorizer.until_next),
@@ -77,6 +81,7 @@ pub(crate) fn table(comparison: &Comparison, peers: &[(&str, Figures)]) -> Strin
     text += &row("verification: AWS-LC alone", verification);
     text += &row("round trip: a bare function", cells(&comparison.round_trip));
     text += &row("a bare function that verifies", cells(&comparison.verifying));
+    text += &row("the same, two signatures", cells(&comparison.verifying_two));
     text += &row("Daypass authorizer", cells(&comparison.authorizer));
     text += &row("Daypass authorizer, DPoP", cells(&comparison.bound));
     for (name, peer) in peers {
@@ -137,9 +142,10 @@ mod tests {
             bound: figures(),
             round_trip: figures(),
             verifying: figures(),
+            verifying_two: figures(),
             verification,
             over_sum: ratio,
-            bound_over_sum: 1.2,
+            bound_over_two: 1.2,
             over_both: 1.1,
         }
     }
@@ -156,7 +162,7 @@ mod tests {
         assert!(kept(|c| c.authorizer.resident = None, None), "nothing measured, nothing broken");
         assert!(!kept(|c| c.over_sum = 1.31, None));
         assert!(!kept(|c| c.over_sum = f64::INFINITY, None));
-        assert!(!kept(|c| c.bound_over_sum = 1.31, None));
+        assert!(!kept(|c| c.bound_over_two = 1.51, None));
         assert!(!kept(|c| c.authorizer.until_next = Duration::from_micros(5001), None));
         assert!(!kept(|c| c.authorizer.resident = Some(12_000_000), None));
         assert!(!kept(|_| {}, Some(2_250_000)));
@@ -174,7 +180,7 @@ mod tests {
         let (text, _) = verdict(&comparison(1.5), Some(1_404_000), true);
         let expected = "  warm / a bare function that verifies     1.10\n  \
                         warm / (verification + round trip)       1.50   limit     1.30  OVER\n  \
-                        with a proof / (2 verif. + r. trip)      1.20   limit     1.30\n  \
+                        with a proof / bare, two signatures      1.20   limit     1.50\n  \
                         cold start                             2.1 ms   limit   5.0 ms\n  \
                         resident memory                       4.40 MB   limit 12.00 MB\n  \
                         zip                                   1.40 MB   limit  2.25 MB\n";
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn each_peer_has_a_line() {
         let text = table(&comparison(1.0), &[("Node.js", figures()), ("Python", figures())]);
-        assert_eq!(text.lines().count(), 8, "{text}");
+        assert_eq!(text.lines().count(), 9, "{text}");
         assert!(text.contains("  Node.js  ") && text.contains("  Python  "), "{text}");
     }
 }

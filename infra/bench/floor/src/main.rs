@@ -1,7 +1,7 @@
 //! Baselines of the authorizer, with the same build profile.
 //!
 //! - `floor`: a Lambda function that returns a constant. Its time is one round trip of the Runtime API.
-//! - `floor X Y TOKEN`: the same function, which also verifies the signature of TOKEN with the P-256 key (X, Y). No
+//! - `floor X Y TOKEN …`: the same function, which also verifies the signature of each TOKEN with the P-256 key (X, Y). No
 //!   authorizer can be faster.
 //! - `floor --fetch URL … X Y TOKEN`: that function, after a start that requests these documents at the same time.
 //! - `floor X Y TOKEN COUNT`: verifies it COUNT times without Lambda, and prints the median in nanoseconds.
@@ -31,14 +31,17 @@ async fn main() -> Result<(), Error> {
     }
     try_join_all(documents.iter().map(Document::get)).await?;
     match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => run(service_fn(|_: LambdaEvent<IgnoredAny>| async { Ok::<_, Error>(true) })).await,
-        [x, y, token] => {
-            let signed = Signed::read(x, y, token)?;
-            let verify = || signed.verify().map(|()| true);
+        [x, y, token, count] => print_median(&Signed::read(x, y, token)?, count.parse()?),
+        words => {
+            let (tokens, []) = words.as_chunks() else {
+                return Err("usage: floor [--fetch URL]... [X Y TOKEN]..., or floor X Y TOKEN COUNT".into());
+            };
+            let signed: Result<Vec<_>, _> =
+                tokens.iter().map(|[x, y, token]| Signed::read(x, y, token)).collect();
+            let signed = signed?;
+            let verify = || signed.iter().try_for_each(Signed::verify).map(|()| true);
             run(service_fn(|_: LambdaEvent<IgnoredAny>| async move { verify() })).await
         }
-        [x, y, token, count] => print_median(&Signed::read(x, y, token)?, count.parse()?),
-        _ => Err("usage: floor [--fetch URL]... [X Y TOKEN [COUNT]]".into()),
     }
 }
 
