@@ -78,9 +78,10 @@ async fn ask(api: &Api, authorization: &str, proof: Option<&str>) -> u16 {
 async fn a_bound_token_needs_a_proof_for_the_request() {
     let stage = Stage::find();
     let (key, thief) = (Key::es256(), Key::es256());
-    let token = login(&stage, &key).await;
-    let (bound, bearer) = (format!("DPoP {token}"), format!("Bearer {token}"));
     for api in stage.apis.iter().filter(|api| api.cache == 0 && api.kind != Kind::HttpJwt) {
+        // A new one for each API, because `$connect` needs a login of the last minute.
+        let token = login(&stage, &key).await;
+        let (bound, bearer) = (format!("DPoP {token}"), format!("Bearer {token}"));
         let is_socket = api.kind == Kind::WebSocket;
         let (path, accepted) = if is_socket { ("", 101) } else { ("/me", 200) };
         // MiniStack turns every error of a WebSocket authorizer into 500.
