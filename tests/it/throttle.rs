@@ -476,7 +476,7 @@ fn cpu() -> Duration {
 
 const CONNECTIONS: usize = 64;
 
-/// Guesses over 64 connections with different addresses, at one account and then at 1,000 accounts.
+/// Guesses over 64 connections with different addresses, at one account and then at many, up to 1,000.
 ///
 /// invariant: At most as many attempts are hashed as a limit allows, in any interval of its window, at any
 /// concurrency.

@@ -62,7 +62,7 @@ pub(crate) struct Comparison {
 }
 
 /// Measures the functions in turns. Each ratio is the median of the rounds. A round compares measurements within a few
-/// dozen milliseconds.
+/// tenths of a second.
 ///
 /// # Errors
 /// A function does not work.

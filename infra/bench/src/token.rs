@@ -94,7 +94,7 @@ pub(crate) struct BoundCalls {
     hash: String,
     event: Value,
     proofs: AtomicU64,
-    /// Events that are made.
+    /// Events with proofs that `prepare` has signed.
     prepared: Mutex<Vec<String>>,
 }
 

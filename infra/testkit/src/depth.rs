@@ -22,7 +22,7 @@ pub fn is_full() -> bool {
     }
 }
 
-/// Returns and prints the amount of work for this depth: "depth gate: 25 rounds (full: 200)".
+/// Returns and prints the amount of work for this depth: "depth gate: 10 rounds (full: 200)".
 #[must_use]
 #[expect(clippy::print_stdout, reason = "each test says in which depth it runs")]
 pub fn amount(what: &str, gate: usize, full: usize) -> usize {

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_none_that_the_system_gives_to_others() {
+    fn a_free_port_is_in_the_range() {
         let address = free_port().unwrap();
         assert!(PORTS.contains(&address.port()), "{address}");
         TcpListener::bind(address).unwrap();

@@ -155,7 +155,8 @@ pub(crate) const STEPS: &[Step] = &[
         20,
         rehearsal,
     )
-    .after(&["build", "release"]),
+    .after(&["build", "release"])
+    .alone(),
     Step::tests("test", "all tests that need Cargo alone", 25, test),
     Step::tests("browser", "the client module in Node.js, and with the whole stack in Chromium", 20, browser),
     Step::tests("failures", "sessions under failures: docs/operations/failures.md", 12, failures),

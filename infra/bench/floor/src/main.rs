@@ -1,7 +1,7 @@
 //! Baselines of the authorizer, with the same build profile.
 //!
 //! - `floor`: a Lambda function that returns a constant. Its time is one round trip of the Runtime API.
-//! - `floor X Y TOKEN …`: the same function, which also verifies the signature of each TOKEN with the P-256 key (X, Y). No
+//! - `floor [X Y TOKEN]…`: the same function, which also verifies the signature of each TOKEN with its P-256 key (X, Y). No
 //!   authorizer can be faster.
 //! - `floor --fetch URL … X Y TOKEN`: that function, after a start that requests these documents at the same time.
 //! - `floor X Y TOKEN COUNT`: verifies it COUNT times without Lambda, and prints the median in nanoseconds.

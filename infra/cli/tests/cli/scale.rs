@@ -1,9 +1,9 @@
 //! Imports of many users of mixed kinds by the command: some log in, a second run changes nothing, and a second run
 //! finishes a killed one.
 //!
-//! `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to use as well. In `cargo verify --full` it gets 100,000 users. The
-//! embedded DynamoDB gets fewer: each of its transactions takes longer the more there were in the last ten minutes. The
-//! test prints the figures.
+//! `DAYPASS_TEST_DYNAMODB` names a DynamoDB Local to use as well. Each store gets 1,000 users. In `cargo verify --full`,
+//! DynamoDB Local gets 100,000 and the embedded DynamoDB 10,000, because each of its transactions takes longer the more
+//! there were in the last ten minutes. The test prints the figures.
 
 use crate::bench::{Bench, daypass, login, post, wait_for};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};

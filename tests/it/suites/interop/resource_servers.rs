@@ -179,7 +179,7 @@ async fn start_examples(issuer: &str, feed: &Feed) -> Vec<Example> {
     join_all(start).await
 }
 
-/// A stack whose keys are in this folder. Port 0 is any free one.
+/// A stack whose keys are in this folder.
 async fn start_stack(folder: &Path, port: u16) -> Stack {
     let settings = Settings {
         algorithm: Some(Algorithm::Es256),
@@ -196,7 +196,7 @@ async fn start_stack(folder: &Path, port: u16) -> Stack {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_resource_servers_of_the_guide() {
     let (feed, folder) = (Feed::start().await, tempfile::tempdir().unwrap());
-    // Both stacks have it.
+    // The restarted stack listens at the same port.
     let port = free_port().unwrap().port();
     let stack = start_stack(folder.path(), port).await;
     feed.lead_to(stack.url());
