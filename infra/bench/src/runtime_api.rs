@@ -2,7 +2,7 @@
 //!
 //! Uses sockets instead of `daypass_testkit::runtime_api`, whose server library would take most of the measured time.
 //! The clock is read right before the event is written and right after the last byte of the response is read. Between two events
-//! this program must be quick: a processor that has been idle for a while takes some 100 µs to wake up.
+//! this program must be quick: the processor of a function that waits for long must wake up, which counts as its time.
 
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::{ErrorKind, Read, Write};
