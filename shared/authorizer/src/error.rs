@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Error {
     /// A rejected token. REST and WebSocket APIs turn an error with exactly this text into 401, and any other into 500.
     Unauthorized,
-    /// The issuer has not answered yet, so no token can be verified.
+    /// There is no key for the token, and the last fetch of keys failed. The token may be valid.
     NoKeys,
     /// The list of revocations is stale, and the configuration is `closed`.
     StaleRevocations,
@@ -19,7 +19,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unauthorized => "Unauthorized",
-            Self::NoKeys => "no keys to verify with: the issuer has not answered yet",
+            Self::NoKeys => "there is no key for the token, and the last fetch of keys failed",
             Self::ProofTable => "the table of used proofs does not answer",
             Self::StaleRevocations => "the list of revocations is too old: the feed does not answer",
         })

@@ -18,8 +18,11 @@ pub type Fetch = Box<dyn Fn() -> FetchResult + Send + Sync>;
 /// The JWK set as JSON, or an error text for the log.
 pub type FetchResult = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
 
-/// The pause between two fetches while there are no keys and every request fails.
+/// Least time from the start of a fetch to the next while there are no keys and every request fails.
 const WITHOUT_KEYS: Duration = Duration::from_secs(1);
+/// Least time from the start of a failed fetch to the next while tokens of unknown keys fail. A sender of forged key ids makes each
+/// process wait for [`JWKS_DEADLINE`] once in this time.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// The fetch from the configured address; `None` if the configuration holds the keys.
 ///
@@ -39,7 +42,7 @@ pub fn fetch_from(keys: &KeySource) -> std::io::Result<Option<Fetch>> {
 pub(crate) enum Unverified {
     /// The token is not valid.
     Rejected(Rejected),
-    /// There are no keys, because the issuer has not answered yet.
+    /// The key is unknown, or there are none at all, and the last fetch failed. The token may be valid.
     NoKeys,
 }
 
@@ -104,16 +107,22 @@ impl Keys {
             Self::Fetched(fetched) => fetched,
         };
         fetched.refresh(Need::Age, now, context, caller).await;
-        let unknown = match fetched.examine(token, now) {
-            Err(Unverified::Rejected(rejected)) if rejected.cause == Rejection::UnknownKey => rejected,
-            result => return result,
-        };
-        if fetched.refresh(Need::Content, now, context, caller).await {
-            fetched.examine(token, now)
+        let result = fetched.examine(token, now);
+        if !names_unknown_key(&result) {
+            return result;
+        }
+        fetched.refresh(Need::Content, now, context, caller).await;
+        let result = fetched.examine(token, now);
+        if names_unknown_key(&result) && fetched.verifier.has_failed() {
+            Err(Unverified::NoKeys)
         } else {
-            Err(Unverified::Rejected(unknown))
+            result
         }
     }
+}
+
+fn names_unknown_key(result: &Result<Verified, Unverified>) -> bool {
+    matches!(result, Err(Unverified::Rejected(rejected)) if rejected.cause == Rejection::UnknownKey)
 }
 
 impl Fetched {
@@ -122,19 +131,20 @@ impl Fetched {
         verifier.examine(token, now).map_err(Unverified::Rejected)
     }
 
-    /// Fetches the keys if a fetch is due, or waits for the fetch of another request. Returns whether a fetch has ended.
-    async fn refresh(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) -> bool {
+    /// Fetches the keys if a fetch is due, or waits for the fetch of another request.
+    async fn refresh(&self, need: Need, now: Timestamp, context: &Context, caller: &Caller) {
         let has_keys = self.verifier.value().is_some();
-        let interval = if has_keys { self.interval } else { self.interval.min(WITHOUT_KEYS) };
+        let interval = match need {
+            _ if !has_keys => self.interval.min(WITHOUT_KEYS),
+            Need::Content if self.verifier.has_failed() => self.interval.min(AFTER_FAILURE),
+            Need::Age | Need::Content => self.interval,
+        };
         let attempt = match self.verifier.begin(need, interval, now) {
             Turn::Yours(attempt) => attempt,
-            Turn::NotDue => return false,
+            Turn::NotDue => return,
             // Use the old keys meanwhile. Wait only if the needed key is missing.
-            Turn::Others if need == Need::Age && has_keys => return false,
-            Turn::Others => {
-                self.verifier.idle().await;
-                return true;
-            }
+            Turn::Others if need == Need::Age && has_keys => return,
+            Turn::Others => return self.verifier.idle().await,
         };
         let verifier = (self.fetch)().await.and_then(|document| {
             let jwks = Jwks::parse(&document).map_err(|error| error.to_string())?;
@@ -143,11 +153,10 @@ impl Fetched {
         match verifier {
             Ok(verifier) => attempt.succeed(verifier),
             Err(detail) => {
-                // The last good keys stay. Each fetch logs once, and fetches are at least an interval apart.
+                // The last good keys stay. Each fetch logs once, and fetches begin at least `interval` apart.
                 let _ = attempt.fail();
                 context.journal.record(&Event::Failure { during: "fetch_keys", detail }, caller);
             }
         }
-        true
     }
 }

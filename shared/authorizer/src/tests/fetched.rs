@@ -58,6 +58,11 @@ impl Fixture {
         passes(&self.ask(&event), "").unwrap()
     }
 
+    /// Whether the response is an error that API Gateway turns into 500.
+    fn fails_without_keys(&self, event: &Value) -> bool {
+        self.ask(event) == Err(Error::NoKeys.to_string())
+    }
+
     fn advance(&self, seconds: u64) {
         let mut now = self.clock.0.lock().unwrap();
         *now = *now + Duration::from_secs(seconds);
@@ -82,7 +87,7 @@ fn keys_are_fetched_at_start_and_a_new_one_when_it_is_first_seen() {
     assert!(fixture.journal.take().is_empty());
 }
 
-/// invariant: A flood of unknown key ids causes one key fetch per interval.
+/// invariant: While the issuer answers, a flood of unknown key ids causes one key fetch per interval.
 #[test]
 fn a_flood_of_unknown_kids_is_one_request_per_interval() {
     let published = down();
@@ -184,12 +189,55 @@ fn without_any_keys_the_answer_is_an_error_that_is_no_verdict() {
     let fixture = fetching(&published, TestIssuer::new(), false);
     let token = fixture.issuer.token("");
     for (api, event) in shapes(&json!(format!("Bearer {token}"))) {
-        assert!(fixture.ask(&event).unwrap_err().starts_with("no keys"), "{api:?}");
+        assert!(fixture.fails_without_keys(&event), "{api:?}");
     }
     assert_eq!(published.asked(), 1);
     published.publish(&[&fixture.issuer]);
     fixture.advance(1);
     assert!(fixture.takes(&token), "it recovers within a second");
+}
+
+/// A new key may be the reason why a token names an unknown one.
+///
+/// invariant: While the authorizer cannot fetch keys, a token of an unknown key is an error.
+#[test]
+fn while_the_issuer_is_down_a_token_of_an_unknown_key_is_an_error_and_no_denial() {
+    for inline in [true, false] {
+        let published = down();
+        let issuer = TestIssuer::new();
+        if !inline {
+            published.publish(&[&issuer]);
+        }
+        let (known, new) = (issuer.token(""), TestIssuer::new());
+        let fixture = fetching(&published, issuer, inline);
+        *published.answer.lock().unwrap() = Err("no answer within 1500 ms".to_owned());
+        fixture.advance(60);
+        let token = new.token("");
+        for (api, event) in shapes(&json!(format!("Bearer {token}"))) {
+            assert!(fixture.fails_without_keys(&event), "{api:?}, inline {inline}");
+        }
+        assert!(fixture.takes(&known), "known keys serve");
+        let events = fixture.journal.take();
+        assert_eq!(events.len(), if inline { 2 } else { 1 }, "{events:?}");
+        let is_failure = |event| matches!(event, &JournalEvent::Failure { during: "fetch_keys", .. });
+        assert!(events.iter().all(is_failure), "no denial: {events:?}");
+        assert_eq!(published.asked(), 2);
+        fixture.advance(5);
+        assert!(fixture.takes(&known));
+        assert_eq!(published.asked(), 2, "a known key causes no fetch");
+        let event = http_v2(&json!(format!("Bearer {token}")), "GET", "/orders/7");
+        for seconds in 0..10 {
+            for _ in 0..100 {
+                assert!(fixture.fails_without_keys(&event));
+            }
+            assert_eq!(published.asked(), 3 + seconds / 5, "a flood of unknown keys is a fetch each 5 s");
+            fixture.advance(1);
+        }
+        published.publish(&[&fixture.issuer, &new]);
+        assert!(fixture.takes(&token), "it recovers within 5 s");
+        assert!(!fixture.takes(&TestIssuer::new().token("")), "and an unknown key is a denial again");
+        assert_eq!(published.asked(), 5, "the interval holds again after a success");
+    }
 }
 
 #[test]

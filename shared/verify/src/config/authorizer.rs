@@ -14,7 +14,7 @@ settings! {
     /// and when its keys are older than jwks_max_age_seconds.
     JWKS_URL = "DAYPASS_JWKS_URL";
 
-    /// The authorizer fetches keys at most once per this many seconds.
+    /// The authorizer fetches keys at most once per this many seconds, or 5 if a fetch failed.
     JWKS_INTERVAL_SECONDS = "DAYPASS_JWKS_INTERVAL_SECONDS": 60 in 5..=3600 seconds;
 
     /// The authorizer fetches keys again when they are older than this. A withdrawn key is accepted for at most this
