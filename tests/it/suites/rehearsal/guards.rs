@@ -2,8 +2,10 @@
 
 use crate::suites::rehearsal::stage::{Api, Kind, Stage};
 use data_encoding::BASE64URL_NOPAD;
+use daypass_testkit::Answer;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_integration_learns_who_calls() {
@@ -66,8 +68,11 @@ async fn a_malformed_or_forged_token_is_refused() {
     let stage = Stage::find();
     let tokens = stage.login(Some("orders:read")).await;
     let bad = bad_authorizations(&tokens.access, &tokens.refresh);
+    let unknown = token_of_unknown_key(&tokens.access);
     stage
         .each_guarded(async |api| {
+            let answer = rejection_of_unknown_key(&stage, api, &unknown).await;
+            assert_eq!(answer.status, api.kind.bad_token(), "{api}: an unknown key: {answer:?}");
             for authorization in &bad {
                 let request = api.request(Method::GET, "/me").header("authorization", authorization);
                 let answer = stage.send(request).await;
@@ -80,6 +85,28 @@ async fn a_malformed_or_forged_token_is_refused() {
             assert_eq!(good.status, 200, "{api}: the good one still passes: {good:?}");
         })
         .await;
+}
+
+/// The response to a token of an unknown key. It is 500 while the last fetch of the issuer's keys failed.
+async fn rejection_of_unknown_key(stage: &Stage, api: &Api, token: &str) -> Answer {
+    let mut answer = stage.ask(api, Method::GET, "/me", Some(token)).await;
+    for _ in 0..20 {
+        if answer.status != 500 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        answer = stage.ask(api, Method::GET, "/me", Some(token)).await;
+    }
+    answer
+}
+
+/// The `Authorization` header with another `kid`.
+fn token_of_unknown_key(access: &str) -> String {
+    let (header, rest) = access.split_once('.').unwrap();
+    let mut header: Value =
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(header.as_bytes()).unwrap()).unwrap();
+    header["kid"] = json!("unknown");
+    format!("Bearer {}.{rest}", BASE64URL_NOPAD.encode(header.to_string().as_bytes()))
 }
 
 /// `Authorization` headers, each invalid in another way.
@@ -99,7 +126,6 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
     let later = with(claims, "exp", json!(4_102_444_800_u64));
     let none = with(header, "alg", json!("none"));
     let hmac = with(header, "alg", json!("HS256"));
-    let unknown = with(header, "kid", json!("unknown"));
     let mut texts = vec![
         access.to_owned(),
         "Bearer".to_owned(),
@@ -119,7 +145,6 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
         format!("Bearer {none}.{claims}."),
         format!("Bearer {none}.{claims}.{signature}"),
         format!("Bearer {hmac}.{claims}.{signature}"),
-        format!("Bearer {unknown}.{claims}.{signature}"),
         // The longest permitted header.
         format!("Bearer {}", "x".repeat(8_000)),
         format!("Bearer {header}.{}.{signature}", "e30".repeat(2_000)),
@@ -135,7 +160,7 @@ fn bad_authorizations(access: &str, refresh: &str) -> Vec<HeaderValue> {
 
 /// With any path, query, method and headers: no failure of Daypass, and no request passes that the scope denies.
 ///
-/// invariant: A request of a caller gets a decision of the authorizer, and no 500.
+/// invariant: While the issuer answers, a request of a caller gets a decision of the authorizer, and no 500.
 #[tokio::test]
 async fn nothing_that_a_caller_sends_is_500() {
     let stage = Stage::find();
