@@ -211,8 +211,8 @@ pub fn free_port() -> Result<SocketAddr> {
         let number = RandomState::new().hash_one(()) % u64::from(PORTS.end - PORTS.start);
         PORTS.start + u16::try_from(number).unwrap_or_default()
     };
-    let addresses = (0..100).map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, random())));
-    let free = addresses.map(|address| TcpListener::bind(address)?.local_addr()).find_map(Result::ok);
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, random()))?.local_addr();
+    let free = (1..100).fold(bind(), |free, _| free.or_else(|_| bind()));
     free.context("could not find a free port")
 }
 
