@@ -35,6 +35,8 @@ pub(crate) struct Step {
     pub(crate) compiles: bool,
     /// The least depth in which it measures time, and so runs beside no other step.
     pub(crate) alone: Option<Depth>,
+    /// Whether a busy machine breaks time limits in it. The other steps get less processor time.
+    pub(crate) urgent: bool,
     /// Whether it runs tests, which a filter can select.
     pub(crate) takes_filter: bool,
     pub(crate) run: fn(&Plan) -> Result<()>,
@@ -73,6 +75,7 @@ impl Step {
             after: &[],
             compiles: false,
             alone: None,
+            urgent: false,
             takes_filter: false,
             run,
         }
@@ -104,6 +107,10 @@ impl Step {
 
     const fn after(self, after: &'static [&'static str]) -> Self {
         Self { after, ..self }
+    }
+
+    const fn urgent(self) -> Self {
+        Self { urgent: true, ..self }
     }
 
     /// Restricts the step to `--full`.
@@ -156,16 +163,19 @@ pub(crate) const STEPS: &[Step] = &[
         rehearsal,
     )
     .after(&["build", "release"])
+    .urgent()
     .alone(),
     Step::tests("test", "all tests that need Cargo alone", 25, test),
-    Step::tests("browser", "the client module in Node.js, and with the whole stack in Chromium", 20, browser),
+    Step::tests("browser", "the client module in Node.js, and with the whole stack in Chromium", 20, browser)
+        .urgent(),
     Step::tests("failures", "sessions under failures: docs/operations/failures.md", 12, failures),
     Step::tests(
         "interop",
         "JWT verifiers, OAuth clients and a passkey authenticator of other projects (Node.js, Python, Go, Java, Rust)",
         12,
         interop,
-    ),
+    )
+    .urgent(),
     Step::tests("model", "random walks agree with a model and find every seeded bug", 15, model),
     Step::tests(
         "revocation",
@@ -173,9 +183,11 @@ pub(crate) const STEPS: &[Step] = &[
         12,
         revocation,
     )
+    .urgent()
     .alone(),
     Step::tests("dynamodb", "the store contract, and endings under load, on DynamoDB Local", 20, dynamodb),
-    Step::tests("black-box", "the whole stack over HTTP, also through `cargo lambda watch`", 10, black_box),
+    Step::tests("black-box", "the whole stack over HTTP, also through `cargo lambda watch`", 10, black_box)
+        .urgent(),
     Step::tests("import", "imports of many users into the embedded DynamoDB and DynamoDB Local", 40, import),
     Step::tests("secrets", "keys from a Secrets Manager (MiniStack)", 10, secrets),
     Step::fuzzing(

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use daypass_tools::{check_prerequisites, chromium, install_all, say, target_dir};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, nice, test_kill_process_group};
 
 use crate::plan::{Depth, Plan, log_file};
 use crate::report::{Outcome, Verdict, summary};
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
 
 /// Interval of the supervisor's checks.
 const TICK: Duration = Duration::from_millis(50);
+/// Niceness of the steps that are not urgent.
+const NICENESS: i32 = 5;
 /// Time for a step to end its children before it is killed.
 const FAREWELL: Duration = Duration::from_secs(20);
 /// Time to wait for the installation of the tools after the last step.
@@ -45,6 +47,10 @@ const REST: Duration = Duration::from_secs(2);
 /// Runs one step in this process, for `--step`, and returns whether it passed.
 pub(crate) fn run_here(step: &Step, depth: Depth, filter: &[String]) -> bool {
     end_with_standard_input();
+    if !step.urgent && !step.runs_alone_in(depth) {
+        // If this fails, the step keeps the usual priority.
+        let _ = nice(NICENESS);
+    }
     let plan = Plan { step: step.name, depth, filter: filter.to_vec() };
     match (step.run)(&plan) {
         Ok(()) => true,
