@@ -201,7 +201,7 @@ const FLAGS = [
 ];
 
 function launch(profile, variables = {}) {
-  const executablePath = given("CHROMIUM");
+  const executablePath = given("DAYPASS_TEST_BROWSER");
   const env = { ...process.env, ...variables };
   const options = { executablePath, headless: true, chromiumSandbox: false, args: FLAGS, env };
   return chromium.launchPersistentContext(profile, options);
@@ -218,7 +218,7 @@ export function launchWithClock(profile) {
 
 /**
  * Chromium with tabs that are hidden in the background. Playwright's own start makes every tab visible and focused, and then
- * none can be frozen.
+ * none can be frozen. The tabs of `chromium-headless-shell` are never hidden.
  */
 export async function launchPlain(profile) {
   const flags = [...FLAGS, "--headless", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"];

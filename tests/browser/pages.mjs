@@ -17,7 +17,7 @@ let browser;
 
 export const launch = (...more) =>
   chromium.launch({
-    executablePath: process.env.CHROMIUM,
+    executablePath: process.env.DAYPASS_TEST_BROWSER,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", ...more,

@@ -27,7 +27,7 @@ pub use functions::{FUNCTIONS, Function, Trigger};
 pub use go::go_program;
 pub use lock::lock;
 pub use maven::java_libraries;
-pub use node::{aws_jwt_verify, chromium, iam_simulate, node, npm_packages, playwright, tsc};
+pub use node::{aws_jwt_verify, chromium, headless_shell, iam_simulate, node, npm_packages, playwright, tsc};
 pub use paths::{target_dir, workspace_root};
 pub use prerequisites::check_prerequisites;
 pub use process::{cargo, command_line, run, say};

@@ -108,6 +108,22 @@ pub fn chromium() -> Result<PathBuf> {
     find_chromium(env::var_os("CHROMIUM"), &env::var_os("PATH").unwrap_or_default())
 }
 
+/// Debian's `chromium-headless-shell`, if it is on the `PATH` and the variable `CHROMIUM` chooses no browser. It has Chromium's engine
+/// and no interface.
+#[must_use]
+pub fn headless_shell() -> Option<PathBuf> {
+    if env::var_os("CHROMIUM").is_some_and(|chosen| !chosen.is_empty()) {
+        return None;
+    }
+    find_program(&["chromium-headless-shell"], &env::var_os("PATH").unwrap_or_default())
+}
+
+fn find_program(names: &[&str], search_path: &OsStr) -> Option<PathBuf> {
+    let mut candidates =
+        names.iter().flat_map(|name| env::split_paths(search_path).map(move |dir| dir.join(name)));
+    candidates.find(|path| path.is_file())
+}
+
 fn find_chromium(chosen: Option<OsString>, search_path: &OsStr) -> Result<PathBuf> {
     if let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) {
         let path = PathBuf::from(chosen);
@@ -116,9 +132,7 @@ fn find_chromium(chosen: Option<OsString>, search_path: &OsStr) -> Result<PathBu
         }
         return Ok(path);
     }
-    let candidates =
-        NAMES.iter().flat_map(|name| env::split_paths(search_path).map(move |dir| dir.join(name)));
-    candidates.into_iter().find(|path: &PathBuf| Path::is_file(path)).ok_or_else(|| {
+    find_program(&NAMES, search_path).ok_or_else(|| {
         anyhow!(
             "no Chromium was found: install one (`apt-get install chromium`, or Google Chrome), or name it in the \
              variable CHROMIUM"

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use daypass_tools::{
     DynamoDbLocal, FUNCTIONS, Function, Ministack, book_tool, cargo, cargo_deny, cargo_lambda, cfn_lint,
-    checkov, chromium, go_program, java_libraries, node, npm_packages, playwright, python_packages, run,
-    rust_programs, say, target_dir, tsc, workspace_root,
+    checkov, chromium, go_program, headless_shell, java_libraries, node, npm_packages, playwright,
+    python_packages, run, rust_programs, say, target_dir, tsc, workspace_root,
 };
 
 use crate::arm64::arm64;
@@ -399,7 +399,9 @@ fn browser(plan: &Plan) -> Result<()> {
     unit.args(["--test", "--test-reporter=spec"]).args(files);
     run("node", unit.env("DAYPASS_TEST_BUILD_TOOLS", &tools).current_dir(&folder))?;
     run("tsc", node()?.arg(tsc()?).args(["--project", "test"]).current_dir(folder))?;
+    let quick = headless_shell().filter(|_| plan.depth == Depth::Gate);
     suite(plan, "browser")?
+        .env("DAYPASS_TEST_BROWSER", quick.as_ref().unwrap_or(&chromium))
         .env("CHROMIUM", chromium)
         .env("DAYPASS_TEST_PLAYWRIGHT", playwright()?)
         .env("DAYPASS_TEST_MODULE", tools.join("dist/daypass.min.js"))

@@ -83,8 +83,8 @@ fn settings(state: &TempDir) -> Settings {
 /// The command that plays the scenarios of the folder in `tests/browser` with the name of `folder`.
 fn scenarios(folder: &Path, stack: &Stack) -> Command {
     let tool = "run `cargo verify --only browser`: it brings Playwright and finds Chromium";
-    let [playwright, chromium] =
-        ["DAYPASS_TEST_PLAYWRIGHT", "CHROMIUM"].map(|name| std::env::var_os(name).expect(tool));
+    let [playwright, browser, chromium] = ["DAYPASS_TEST_PLAYWRIGHT", "DAYPASS_TEST_BROWSER", "CHROMIUM"]
+        .map(|name| std::env::var_os(name).expect(tool));
     let [demo, second] = stack.page_urls().unwrap();
     let sources = workspace_root().join("tests/browser").join(folder.file_name().unwrap());
     let mut files: Vec<_> = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -94,6 +94,7 @@ fn scenarios(folder: &Path, stack: &Stack) -> Command {
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     node.current_dir(workspace_root())
         .env("CHROMIUM", chromium)
+        .env("DAYPASS_TEST_BROWSER", browser)
         .env("DAYPASS_TEST_PLAYWRIGHT", playwright)
         .env("DAYPASS_TEST_FOLDER", folder)
         .env("DAYPASS_TEST_API", demo.trim_end_matches('/'))
