@@ -575,7 +575,7 @@ pub(crate) async fn reject_changes(
     let before = service.bench.store.user(&user.username).await.unwrap().unwrap();
     let mut dice = Dice(1);
     let mut changed: Vec<(usize, Value)> = Vec::new();
-    let rounds = amount("changed responses", 1_000, 10_000);
+    let rounds = amount("changed responses", 300, 10_000);
     for round in 0..rounds {
         // A registration reads the session and the user, and a login nothing before its response is right.
         let (kind, good) = if round % 10 == 0 { (1, registration) } else { (0, login) };

@@ -49,7 +49,7 @@ async fn sessions_that_end_are_dead_at_the_gateway() {
 async fn within_the_interval_and_a_second(stage: &Stage) {
     let load = Load::start(stage).await;
     let mut last = Vec::new();
-    for rounds in (0..amount("rounds", 50, 200)).collect::<Vec<_>>().chunks(AT_ONCE) {
+    for rounds in (0..amount("rounds", 20, 200)).collect::<Vec<_>>().chunks(AT_ONCE) {
         let rounds = rounds.iter().map(|round| stage.round(*round, Way::ALL[round % Way::ALL.len()]));
         last.extend(futures_util::future::join_all(rounds).await);
     }
